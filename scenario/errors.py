@@ -1,0 +1,59 @@
+"""What can be wrong, as one small tree of exceptions.
+
+    ScenarioError
+    ├── DurationError      a duration that cannot be read
+    ├── EntryError         an entry, contact or trigger that cannot be accepted
+    ├── TemplateError      a template that cannot be parsed or rendered
+    │   └── LimitExceeded  a template that takes too many steps, too long or too much room
+    └── Aborted            not a mistake: a template said ``{% abort 'reason' %}``
+
+Each message is one sentence that a person who writes scenarios understands. It never quotes a contact's data:
+messages end up in logs, in Temporal's history and in its UI.
+"""
+
+from __future__ import annotations
+
+
+class ScenarioError(Exception):
+    """Anything wrong with a scenario, a template or an entry."""
+
+
+class DurationError(ScenarioError):
+    """A duration that is neither ``90s 15m 2h 3d 2w`` nor ISO 8601."""
+
+
+class EntryError(ScenarioError):
+    """An entry that is not one: no object, no contact, no id, an unknown trigger."""
+
+
+class TemplateError(ScenarioError):
+    """A template that cannot be parsed or rendered.
+
+    Attributes:
+        reason: What is wrong, without a position.
+        line: 1-based line in the template's own text, or None where no position is known.
+        column: 1-based column in that line, or None.
+        offset: 0-based index into the template's text, or None.
+    """
+
+    def __init__(
+        self, reason: str, *, line: int | None = None, column: int | None = None, offset: int | None = None
+    ) -> None:
+        self.reason, self.line, self.column, self.offset = reason, line, column, offset
+        super().__init__(f"{reason} (line {line}, column {column})" if line is not None else reason)
+
+
+class LimitExceeded(TemplateError):
+    """A template that went over one of the engine's bounds (steps, seconds, output, nesting, source size)."""
+
+
+class Aborted(ScenarioError):
+    """The template decided at run time that nothing should be sent: ``{% abort 'reason' %}``.
+
+    Attributes:
+        reason: The text given to the tag.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
