@@ -1,0 +1,1 @@
+"""Everything that touches the outside world; a package per channel."""

@@ -1,0 +1,1 @@
+"""What every process shares: settings, connections, telemetry, the store, the local server."""

@@ -1,0 +1,167 @@
+"""What journeys and activities say to each other: names, queues, arguments and results. No activity's body is here.
+
+Journeys in flight hold these in their histories. Fields may be added, with a default; none is ever renamed, removed or
+given another meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Literal, TypeVar
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+JOURNEYS: Final = "journeys"
+"""Task queue of the workflows and their local activities."""
+
+QUEUES: Final = (JOURNEYS, "webhooks", "email", "sms")
+"""All task queues; each channel has its own, so that it is scaled and rate limited apart."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[Argument, Result]):
+    """An activity as its caller sees it.
+
+    Attributes:
+        name: The activity type.
+        argument: The class of its one argument.
+        result: The class of its result.
+        queue: The task queue it is sent to; None for a local activity.
+    """
+
+    name: str
+    argument: type[Argument]
+    result: type[Result]
+    queue: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """A journey asks to come in.
+
+    Attributes:
+        entry: The entry as it came.
+        workflow_id: The journey's.
+        run_id: Its first execution's.
+        now: When it started, ISO 8601 in UTC.
+    """
+
+    entry: dict[str, Any]
+    workflow_id: str
+    run_id: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """The answer: a plan to follow, or why not.
+
+    Attributes:
+        refused: Why the contact may not come in; empty where it may.
+        version: Number of the scenario's version that was opened.
+        plan: As `scenario.plan.dump_plan` writes it.
+        zone: IANA zone of the platform's zone-less dates.
+        key: What tells this journey from others of the same contact, if anything.
+    """
+
+    refused: str = ""
+    version: int = 0
+    plan: dict[str, Any] = field(default_factory=dict[str, Any])
+    zone: str = "UTC"
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Departure:
+    """A journey is over."""
+
+    workflow_id: str
+    run_id: str
+    outcome: str
+    reason: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A condition or a value to be worked out from a journey's data.
+
+    Attributes:
+        text: The condition, or for ``kind="value"`` a template.
+        data: The data by root name, `now` and `today` among it.
+    """
+
+    text: str
+    data: dict[str, Any]
+    kind: Literal["condition", "value"] = "condition"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came out: `value` is a bool for a condition; or, where it could not be worked out, `error` says why."""
+
+    value: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One delivery of a journey's step.
+
+    Attributes:
+        id: The delivery id (``msg_…``): the same over all attempts, crashes and operators' retries.
+        scenario: Name and version, ``post-purchase@3``.
+        step: The step's id.
+        contact: The contact's id.
+        now: The step's scheduled time in the contact's zone, ISO 8601: what templates see as `now`.
+        data: The fields that the step's templates name, by root.
+        timeout: Seconds that one attempt may take.
+        on_unknown: What to do where a request left and no answer came.
+    """
+
+    id: str
+    scenario: str
+    step: str
+    contact: str
+    now: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    timeout: float = 15.0
+    on_unknown: Literal["retry", "hold", "continue"] = "retry"
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.scenario.partition("@")[0]
+
+    @property
+    def version(self) -> int:
+        """The scenario's version."""
+        return int(self.scenario.partition("@")[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """How a delivery ended that did not fail.
+
+    Attributes:
+        outcome: ``delivered``, or ``skipped`` where there was nothing to deliver to or a template aborted.
+        status: The receiver's reply code (HTTP, SMTP), if it has one.
+        attempt: Which attempt it was, counted from 1 since the step was last scheduled.
+        reason: Why it was skipped.
+    """
+
+    outcome: Literal["delivered", "skipped"] = "delivered"
+    status: int | None = None
+    attempt: int = 1
+    reason: str | None = None
+
+
+ADMIT: Final = Call("admit", Admission, Admitted)
+DEPART: Final = Call("depart", Departure, type(None))
+DECIDE: Final = Call("decide", Question, Answer)
+SEND_EMAIL: Final = Call("send_email", Delivery, Sent, "email")
+SEND_SMS: Final = Call("send_sms", Delivery, Sent, "sms")
+SEND_WEBHOOK: Final = Call("send_webhook", Delivery, Sent, "webhooks")
+SENDS: Final = {"email": SEND_EMAIL, "sms": SEND_SMS, "webhook": SEND_WEBHOOK}
+"""The activity of each delivery step kind."""

@@ -1,0 +1,378 @@
+"""The scenario file as pydantic models: what an author may write, and nothing else.
+
+A step's kind is its first key, so `Step` is a union told apart by that key. `scenario.source` reads YAML into the
+plain data that is validated here; `scenario.check` words what is wrong; `scenario.plan` compiles the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal, cast
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+from scenario.duration import format_duration, parse_duration
+from scenario.errors import DurationError
+
+TRIGGERS: Final = (
+    "order",
+    "ticket",
+    "abandoned_cart",
+    "reward",
+    "contact_created",
+    "contact_updated",
+    "subscription",
+    "unsubscription",
+    "tier_change",
+    "loyalty_subscription",
+    "birthday",
+    "segment",
+    "event",
+)
+"""What may let a contact into a scenario."""
+
+Trigger = Literal[
+    "order",
+    "ticket",
+    "abandoned_cart",
+    "reward",
+    "contact_created",
+    "contact_updated",
+    "subscription",
+    "unsubscription",
+    "tier_change",
+    "loyalty_subscription",
+    "birthday",
+    "segment",
+    "event",
+]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+OnFailure = Literal["hold", "continue", "exit"]
+OnUnknown = Literal["retry", "hold", "continue"]
+
+_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+_EVENT = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"'{value}' is not a duration: write 90s, 15m, 2h, 3d or 2w")  # noqa: TRY004 pydantic's way
+    try:
+        return parse_duration(value)
+    except DurationError as error:
+        raise ValueError(str(error)) from error
+
+
+def _span(value: object) -> timedelta:
+    length = _duration(value)
+    if length < timedelta(0):
+        raise ValueError("a duration here cannot be negative")
+    return length
+
+
+def _clock(value: str) -> str:
+    # YAML 1.1 reads an unquoted 10:00 as the number 600, which `scenario.source` keeps as text.
+    if not _CLOCK.fullmatch(value):
+        raise ValueError(f"'{value[:40]}' is not a time of day: write hours and minutes, such as \"09:30\"")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+    ) as error:  # an unknown name is a KeyError, an odd one either of the others
+        raise ValueError(f"'{value[:40]}' is not a time zone: write a name such as Europe/Paris") from error
+    return value
+
+
+_DURATION_SCHEMA = {
+    "type": "string",
+    "description": "90s, 15m, 2h, 3d, 2w or ISO 8601",
+    "examples": ["90s", "15m", "2h", "3d", "2w", "P3DT12H"],
+}
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_span),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+"""A length of time, not negative."""
+Offset = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+"""A length of time before (``-3d``) or after (``3d``) a date."""
+Clock = Annotated[str, AfterValidator(_clock), WithJsonSchema({"type": "string", "examples": ["10:00"]})]
+"""A local time of day, ``HH:MM``."""
+Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Paris"]})]
+"""An IANA time zone."""
+Name = Annotated[str, Field(pattern=_NAME, max_length=100, description="lower-case words joined by '-'")]
+StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$", max_length=100)]
+EventName = Annotated[str, Field(pattern=_EVENT, max_length=200, examples=["order.delivered"])]
+Template = Annotated[str, Field(description="text with Liquid")]
+Condition = Annotated[str, Field(min_length=1, description="a Liquid condition, such as order.total_price > 20")]
+
+
+class Model(BaseModel):
+    """Base of everything in the file: unknown keys are mistakes, nothing is changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
+class File(Model):
+    """A text kept beside the scenario; its content takes the reference's place when the scenario is published."""
+
+    file: Annotated[str, Field(min_length=1, description="path relative to the scenario file")]
+
+
+class Retry(Model):
+    """How a delivery is tried again, in Temporal's own words."""
+
+    initial_interval: Duration = timedelta(seconds=5)
+    backoff_coefficient: Annotated[float, Field(ge=1, le=100)] = 3.0
+    maximum_interval: Duration = timedelta(hours=6)
+    deadline: Duration = Field(default=timedelta(days=3), description="time over all attempts")
+    maximum_attempts: Annotated[int, Field(ge=0, description="0: as many as the deadline allows")] = 0
+
+    @model_validator(mode="after")
+    def _whole(self) -> Retry:
+        if not self.initial_interval:
+            raise ValueError("initial_interval must be longer than nothing")
+        if not self.deadline:
+            raise ValueError("deadline must be longer than nothing")
+        if self.maximum_interval < self.initial_interval:
+            raise ValueError("maximum_interval is shorter than initial_interval")
+        return self
+
+
+class _Step(Model):
+    id: StepId | None = Field(default=None, description="stable id of the step, unique in the scenario")
+
+
+class _Delivery(_Step):
+    retry: Retry = Retry()
+    timeout: Annotated[
+        Duration, Field(ge=timedelta(seconds=1), le=timedelta(minutes=5), description="of one attempt")
+    ] = timedelta(seconds=15)
+    on_failure: OnFailure = "hold"
+
+
+class Email(_Delivery):
+    """Sends an e-mail to the contact."""
+
+    email: Name
+    subject: Template
+    html: Template | File | None = None
+    text: Template | File | None = None
+    on_unknown: OnUnknown = "retry"
+
+    @model_validator(mode="after")
+    def _has_a_body(self) -> Email:
+        if self.html is None and self.text is None:
+            raise ValueError("an e-mail needs 'html', 'text' or both")
+        return self
+
+
+class Sms(_Delivery):
+    """Sends a text message to the contact's mobile phone."""
+
+    sms: Name
+    text: Template | File
+    on_unknown: OnUnknown = "hold"
+
+
+class Webhook(_Delivery):
+    """Sends an HTTP request to another system."""
+
+    webhook: Name
+    url: Template
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
+    headers: dict[str, Template] = Field(default_factory=dict)
+    body: Template | File | dict[str, Any] | list[Any] | None = None
+    on_unknown: OnUnknown = "retry"
+
+
+class Until(Model):
+    """A moment to wait for: a local time of day, or a date that the contact or the trigger carries."""
+
+    until: str = Field(description='"10:00", or a date such as "{{ reward.expiration_date }}"')
+    on: Annotated[list[Weekday], Field(min_length=1)] | None = None
+    offset: Offset = timedelta(0)
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Until:
+        if self.is_date:
+            if self.on is not None:
+                raise ValueError("'on' goes with a time of day, not with a date")
+        else:
+            _clock(self.until)
+            if self.offset:
+                raise ValueError("'offset' goes with a date, not with a time of day")
+        return self
+
+    @property
+    def is_date(self) -> bool:
+        """Whether `until` is a template that gives a date, rather than a time of day."""
+        return "{{" in self.until or "{%" in self.until
+
+
+def _wait_kind(value: object) -> str:
+    return "<until>" if isinstance(value, Mapping | Until) else "<duration>"
+
+
+class Wait(_Step):
+    """Waits for a length of time, until a local time, or until a date."""
+
+    wait: Annotated[
+        Annotated[Duration, Tag("<duration>")] | Annotated[Until, Tag("<until>")], Discriminator(_wait_kind)
+    ]
+    on_failure: OnFailure = Field(default="hold", description="what to do where the date is missing")
+
+
+class WaitFor(_Step):
+    """Waits for an event of this contact; without 'for', until it comes."""
+
+    wait_for: EventName
+    condition: Condition | None = Field(default=None, alias="if")
+    timeout: Duration | None = Field(default=None, alias="for")
+    since: Literal["entry", "now"] = Field(default="entry", description="'now' ignores events that came earlier")
+    then: list[Step] = Field(default_factory=list["Step"])
+    otherwise: list[Step] = Field(default_factory=list["Step"], alias="else")
+
+    @model_validator(mode="after")
+    def _else_needs_for(self) -> WaitFor:
+        if self.otherwise and self.timeout is None:
+            raise ValueError("'else' is never reached without 'for'")
+        return self
+
+
+class If(_Step):
+    """Goes one way or the other."""
+
+    condition: Condition = Field(alias="if")
+    then: list[Step] = Field(default_factory=list["Step"])
+    otherwise: list[Step] = Field(default_factory=list["Step"], alias="else")
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> If:
+        if not self.then and not self.otherwise:
+            raise ValueError("an 'if' needs 'then', 'else' or both")
+        return self
+
+
+class Exit(_Step):
+    """Ends the journey here."""
+
+    exit: Annotated[str, Field(min_length=1, max_length=200, description="the reason that the result names")]
+
+
+KINDS: Final[Mapping[str, type[_Step]]] = {
+    "email": Email,
+    "sms": Sms,
+    "webhook": Webhook,
+    "wait": Wait,
+    "wait_for": WaitFor,
+    "if": If,
+    "exit": Exit,
+}
+"""Step kinds by the key that names them."""
+
+
+def kind_of(step: object) -> str | None:
+    """The kind of a step (its tag in the union): its first key that names one, or None where none does."""
+    if isinstance(step, _Step):
+        return next((f"<{kind}>" for kind, model in KINDS.items() if isinstance(step, model)), None)
+    if isinstance(step, Mapping):
+        keys = cast("Mapping[object, object]", step)
+        return next((f"<{key}>" for key in keys if key in KINDS), None)
+    return None
+
+
+Step = Annotated[
+    Annotated[Email, Tag("<email>")]
+    | Annotated[Sms, Tag("<sms>")]
+    | Annotated[Webhook, Tag("<webhook>")]
+    | Annotated[Wait, Tag("<wait>")]
+    | Annotated[WaitFor, Tag("<wait_for>")]
+    | Annotated[If, Tag("<if>")]
+    | Annotated[Exit, Tag("<exit>")],
+    Discriminator(kind_of),
+]
+"""One step. Tags stand in angle brackets so that an error's location never confuses a tag with a key."""
+
+
+def _again(value: str) -> str:
+    if value in ("never", "when_finished", "always"):
+        return value
+    word, _, rest = value.partition(" ")
+    if word != "after":
+        raise ValueError(f"'{value[:40]}' is none of never, when_finished, always or \"after 30d\"")
+    if _span(rest) <= timedelta(0):
+        raise ValueError("'after' needs a duration longer than nothing")
+    return value
+
+
+class EntryRules(Model):
+    """Who may come in, and how often."""
+
+    key: Template | None = Field(default=None, description="one journey per contact and key")
+    again: Annotated[
+        str,
+        AfterValidator(_again),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["never", "when_finished", "always"]},
+                    {"type": "string", "pattern": "^after ", "examples": ["after 30d"]},
+                ]
+            }
+        ),
+    ] = "when_finished"
+    condition: Condition | None = Field(default=None, alias="if")
+
+
+class ExitRule(Model):
+    """An event that makes the contact leave at once, whatever the journey is doing."""
+
+    event: EventName
+    condition: Condition | None = Field(default=None, alias="if")
+
+
+class Scenario(Model):
+    """A scenario as its author wrote it."""
+
+    scenario: Name
+    description: str = ""
+    trigger: Trigger
+    entry: EntryRules = EntryRules()
+    exit: list[ExitRule] = Field(default_factory=list[ExitRule])
+    timezone: Zone = "UTC"
+    steps: Annotated[list[Step], Field(min_length=1)]
+
+
+WaitFor.model_rebuild()
+If.model_rebuild()
+Scenario.model_rebuild()

@@ -1,0 +1,115 @@
+"""When a wait ends: local times, dates and offsets, right through changes of the clock.
+
+Everything here is a pure function of its arguments. Local times that a change of the clock skips or repeats are read
+as RFC 5545 §3.3.5 says: a skipped time is taken with the offset from before the change (02:30 on the night that skips
+02:00 to 03:00 is 03:30), and a repeated one means its first occurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from scenario.errors import EntryError
+
+WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY: Final = timedelta(days=1)
+_NO_DATE: Final = ("", "null", "0000-00-00", "0000-00-00 00:00:00", "0000-00-00T00:00:00")
+
+
+@lru_cache(maxsize=1024)
+def zone_of(*names: object) -> ZoneInfo:
+    """The first of the names that is a time zone; UTC where none is.
+
+    A contact's zone is data that somebody typed once: a wrong one must not stop a journey.
+    """
+    for name in names:
+        if isinstance(name, str) and name:
+            try:
+                return ZoneInfo(name)
+            except (ValueError, OSError, KeyError):
+                continue
+    return ZoneInfo("UTC")
+
+
+def at_local(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """The instant (UTC) at which clocks in `zone` show `clock` on `day`; see the module's rule for changes."""
+    return datetime.combine(day, clock.replace(fold=0), zone).astimezone(UTC)
+
+
+def next_local(now: datetime, clock: str, days: Sequence[str], zone: ZoneInfo) -> datetime:
+    """The next time that clocks in `zone` show `clock` on one of `days`.
+
+    Args:
+        now: Aware; a time that is just now counts.
+        clock: ``HH:MM``.
+        days: Some of `WEEKDAYS`; empty means every day.
+        zone: The contact's.
+
+    Returns:
+        An instant in UTC, not before `now`.
+    """
+    wanted = time.fromisoformat(clock)
+    today = now.astimezone(zone).date()
+    # A week and a day ahead there is always one: today's may be past, and the same weekday comes again.
+    for ahead in range(9):
+        day = today + ahead * _DAY
+        if days and WEEKDAYS[day.weekday()] not in days:
+            continue
+        if (moment := at_local(day, wanted, zone)) >= now:
+            return moment
+    raise AssertionError("unreachable: every weekday comes within a week")
+
+
+def parse_moment(text: str, zone: ZoneInfo) -> datetime | None:
+    """Reads a date or a date and time as platforms write them.
+
+    Args:
+        text: ISO 8601, with ``T`` or a blank, with or without offset; a date alone is its midnight; ``""`` and
+            ``0000-00-00 …`` are "no date"; digits alone are seconds since 1970.
+        zone: Of a text that carries none.
+
+    Returns:
+        An aware time in `zone` or with the text's own offset, or None for "no date".
+
+    Raises:
+        EntryError: The text is no date.
+    """
+    text = text.strip()
+    if text in _NO_DATE:
+        return None
+    if text.isascii() and text.isdigit() and 9 <= len(text) <= 11:
+        return datetime.fromtimestamp(int(text), UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise EntryError("a date cannot be read: write it as 2026-03-29 or 2026-03-29T10:00:00+02:00") from error
+    if moment.tzinfo is not None:
+        return moment
+    # By way of UTC, so that a local time that does not exist becomes one that does.
+    return moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+
+
+def shift(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
+    """Moves a moment by an offset whose whole days are days of the calendar in `zone`.
+
+    Three days before Monday 09:00 is Friday 09:00, also where a change of the clock lies between.
+
+    Returns:
+        An instant in UTC.
+    """
+    days, rest = divmod(abs(offset), _DAY)
+    sign = -1 if offset < timedelta(0) else 1
+    local = moment.astimezone(zone)
+    moved = at_local(local.date() + sign * days * _DAY, local.time(), zone) if days else moment.astimezone(UTC)
+    return moved + sign * rest
+
+
+def spell(moment: datetime, zone: ZoneInfo) -> str:
+    """A moment as people read it: ``Tue 2026-03-03 10:00 Europe/Paris`` (seconds only where there are some)."""
+    local = moment.astimezone(zone)
+    clock = local.strftime("%H:%M:%S") if local.second else local.strftime("%H:%M")
+    return f"{WEEKDAYS[local.weekday()].capitalize()} {local:%Y-%m-%d} {clock} {zone.key}"
