@@ -1,0 +1,1 @@
+"""Webhooks: sending one attempt safely (`transport`), and what its outcome means (`outcome`)."""

@@ -1,0 +1,114 @@
+"""From what the client library raises to the words of `activities.webhook.errors`.
+
+The library's exceptions hold the URL in their text, so nothing of them is kept but error numbers and the names that
+OpenSSL and the operating system give to a failure.
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from typing import Final
+
+import aiohttp
+from aiohttp.http_exceptions import LineTooLong
+
+from activities.webhook.dial import LookupFailedError
+from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
+from activities.webhook.flight import Flight, Phase
+
+_TOO_LATE: Final = {
+    Phase.QUEUED: "pool_timeout",
+    Phase.RESOLVING: "dns_timeout",
+    Phase.CONNECTING: "connect_timeout",
+    Phase.HANDSHAKE: "tls_handshake_timeout",
+}
+_CONNECT: Final = {
+    errno.ECONNREFUSED: "connect_refused",
+    errno.ECONNRESET: "connect_reset",
+    errno.EPIPE: "connect_reset",
+    errno.ECONNABORTED: "connect_reset",
+    errno.ETIMEDOUT: "connect_timeout",
+    errno.EHOSTUNREACH: "connect_unreachable",
+    errno.ENETUNREACH: "connect_unreachable",
+    errno.EADDRNOTAVAIL: "connect_unreachable",
+    errno.EAFNOSUPPORT: "connect_unreachable",
+}
+# The peer went away in mid-handshake, as restarting load balancers do; not a matter of configuration.
+_ABRUPT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
+def too_late(flight: Flight) -> AttemptError:
+    """The attempt's whole time is up, and no response has begun."""
+    word = _TOO_LATE.get(flight.phase)
+    if word is None:
+        return _unanswered(flight, "read_timeout")
+    return _unreachable(flight, word)
+
+
+def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptError:
+    """The failure that an exception of the client library stands for.
+
+    Args:
+        error: Raised before the response's status and headers were complete.
+        flight: The attempt it ended.
+    """
+    if flight.denied:
+        return _refused(flight, "refused_address")
+    match error:
+        case aiohttp.ClientConnectorDNSError(os_error=LookupFailedError(word="refused_address")):
+            return _refused(flight, "refused_address")
+        case aiohttp.ClientConnectorDNSError(os_error=LookupFailedError(word=word, detail=detail)):
+            return _unreachable(flight, word, detail)
+        case aiohttp.ClientConnectorCertificateError(certificate_error=reason):
+            return _unreachable(flight, "tls_verify_failed", _verification(reason))
+        case aiohttp.ClientConnectorError(os_error=ssl.SSLError() as reason):
+            abrupt = isinstance(reason, _ABRUPT)
+            return _unreachable(flight, "connect_reset" if abrupt else "tls_failed", reason.reason or "")
+        case aiohttp.ClientConnectorError(os_error=reason):
+            number = reason.errno or 0
+            return _unreachable(flight, _CONNECT.get(number, "connect_failed"), errno.errorcode.get(number, ""))
+        case aiohttp.InvalidURL():
+            return _refused(flight, "refused_url", "the client library cannot read it")
+        case aiohttp.ConnectionTimeoutError() | TimeoutError():
+            return too_late(flight)
+        case aiohttp.ServerDisconnectedError():
+            return _unanswered(flight, "disconnect_without_response")
+        case aiohttp.ClientResponseError():
+            large = any(isinstance(cause, LineTooLong) for cause in _causes(error))
+            return _unanswered(flight, "response_header_too_large" if large else "malformed_response", sent=True)
+        case _:
+            # TLS 1.3 lets a client send before the server has judged its certificate: the alert comes later.
+            alert = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+            if alert is not None and "ALERT" in (alert.reason or ""):
+                return _unanswered(flight, "tls_rejected", alert.reason or "")
+            if flight.phase < Phase.SENDING:
+                return _unreachable(flight, "connect_failed")
+            return _unanswered(flight, "reset_before_response")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in found:
+        found.append(cause)
+        cause = cause.__cause__
+    return found
+
+
+def _verification(reason: Exception) -> str:
+    # OpenSSL's sentence may go on with the name it was asked for: "..., certificate is not valid for 'x'".
+    text = reason.verify_message if isinstance(reason, ssl.SSLCertVerificationError) else ""
+    return text.partition(",")[0].partition(" for '")[0]
+
+
+def _refused(flight: Flight, word: str, detail: str = "") -> RefusedError:
+    return RefusedError(word, detail=detail, milliseconds=flight.milliseconds)
+
+
+def _unreachable(flight: Flight, word: str, detail: str = "") -> UnreachableError:
+    return UnreachableError(word, detail=detail, milliseconds=flight.milliseconds)
+
+
+def _unanswered(flight: Flight, word: str, detail: str = "", *, sent: bool | None = None) -> UnansweredError:
+    return UnansweredError(word, detail=detail, sent=sent, milliseconds=flight.milliseconds, reused=flight.reused)

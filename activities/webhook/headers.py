@@ -1,0 +1,101 @@
+"""Which request headers may be sent: nothing that reframes the message, poses as ours, or smuggles a second request.
+
+Names and values follow RFC 9110 §5.1 and §5.5, a little stricter: ASCII only, no empty edges, 4 KB a value.
+The client library itself would send a second ``Host``, ``Transfer-Encoding: chunked`` beside ``Content-Length``,
+and DEL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from activities.webhook.errors import RefusedError
+
+MAX_VALUE: Final = 4096
+"""Bytes of one value."""
+MAX_HEADERS: Final = 64
+"""Headers of one request."""
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
+_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?|", re.ASCII)
+
+FRAMING: Final = frozenset(
+    {
+        "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""Headers that only the transport may set: they say where a message ends and which connection it belongs to."""
+
+RESERVED: Final = FRAMING | {
+    "accept-encoding", "baggage", "content-encoding", "forwarded", "idempotency-key", "traceparent", "tracestate",
+    "x-forwarded-for", "x-forwarded-host", "x-real-ip",
+}  # fmt: skip
+"""Headers that nobody but us may set: framing, tracing, delivery identity, and what proxies believe of a client."""
+
+RESERVED_PREFIXES: Final = (
+    "cf-", "proxy-", "sec-", "webhook-", "x-amz-", "x-amzn-", "x-azure-", "x-envoy-", "x-fd-", "x-gfe-", "x-goog-",
+    "x-google-",
+)  # fmt: skip
+
+
+def reserved(name: str) -> bool:
+    """Whether a scenario or a destination may not set this header.
+
+    Args:
+        name: The header's name, in any case.
+    """
+    lower = name.lower()
+    return lower in RESERVED or lower.startswith(RESERVED_PREFIXES)
+
+
+def flaw(name: str, value: str) -> str:
+    """What is wrong with a header's spelling, without quoting its value; ``""`` where nothing is."""
+    if not _NAME.fullmatch(name):
+        return "a header's name is empty or holds a character that is not allowed"
+    if len(value) > MAX_VALUE:
+        return f"the value of '{name}' is longer than {MAX_VALUE} characters"
+    if not _VALUE.fullmatch(value):
+        return f"the value of '{name}' holds a line break, a control or non-ASCII character, or an outer blank"
+    return ""
+
+
+def authored(headers: Mapping[str, str]) -> dict[str, str]:
+    """Checks the headers that a scenario or a destination asks for.
+
+    Returns:
+        The same headers with lower-case names.
+
+    Raises:
+        RefusedError: ``request_header_illegal``: misspelt, given twice, or reserved.
+    """
+    for name in headers:
+        if reserved(name):
+            raise RefusedError("request_header_illegal", detail=f"'{name}' is set by the sender itself")
+    return sendable(headers)
+
+
+def sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Checks the headers that are about to be put on the wire, ours included.
+
+    Returns:
+        The same headers with lower-case names.
+
+    Raises:
+        RefusedError: ``request_header_illegal``: misspelt, given twice, one too many, or about framing.
+    """
+    if len(headers) > MAX_HEADERS:
+        raise RefusedError("request_header_illegal", detail=f"there are more than {MAX_HEADERS} headers")
+    checked: dict[str, str] = {}
+    for name, value in headers.items():
+        if reason := flaw(name, value):
+            raise RefusedError("request_header_illegal", detail=reason)
+        lower = name.lower()
+        if lower in FRAMING:
+            raise RefusedError("request_header_illegal", detail=f"'{lower}' is set by the transport itself")
+        if lower in checked:
+            raise RefusedError("request_header_illegal", detail=f"'{lower}' is given twice")
+        checked[lower] = value
+    return checked

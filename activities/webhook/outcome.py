@@ -1,0 +1,133 @@
+"""What an attempt means for its delivery: one table of statuses, one of failures.
+
+Sources: RFC 9110 §15 (statuses; an invalid one ≥ 600 counts as 5xx; 413 with Retry-After is temporary), RFC 8470 (425),
+RFC 6585 (428, 429, 431), Standard Webhooks and CloudEvents webhooks (2xx delivered, 3xx never followed, 410 stop).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
+
+
+class Outcome(StrEnum):
+    """What becomes of the delivery."""
+
+    DELIVERED = "delivered"
+    """The receiver has it, whatever became of the response's body."""
+    RETRY = "retry"
+    """Try again until the deadline: the receiver or the network has a bad time."""
+    RETRY_SHORT = "retry_short"
+    """Try again for a short while (one hour by default): someone may be mending a configuration."""
+    PERMANENT = "permanent"
+    """The same bytes would be refused again."""
+    REFUSED = "refused"
+    """We refuse to send to that place; nothing left this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome and why.
+
+    Attributes:
+        outcome: What becomes of the delivery.
+        reason: One word for logs, metrics and the record of attempts: ``http_503``, ``gone``, ``connect_refused``.
+        unknown: The request left and no answer came, so the receiver may have acted on it. It is tried again under
+            the same delivery id, unless the step's ``on_unknown`` says otherwise.
+    """
+
+    outcome: Outcome
+    reason: str
+    unknown: bool = False
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver has it."""
+        return self.outcome is Outcome.DELIVERED
+
+    @property
+    def final(self) -> bool:
+        """Whether no further attempt can help, short of somebody changing something."""
+        return self.outcome in (Outcome.PERMANENT, Outcome.REFUSED)
+
+
+# 401 and its like usually mean a key, a route or a deployment in the making; retrying for days would only hide it.
+_SHORT: Final = frozenset({401, 403, 404, 405, 407, 421, 423, 424, 426, 428})
+_RETRIED: Final = frozenset({408, 409, 425, 429})
+_UNSUPPORTED: Final = frozenset({501, 505, 506})
+_CLIENT, _SERVER, _INVALID = 400, 500, 600
+
+
+def of_status(status: int, *, retry_after: bool = False) -> Verdict:
+    """The verdict on a response.
+
+    Args:
+        status: The status of the final response. A final 1xx (101 Switching Protocols) is a protocol error: retried.
+        retry_after: Whether it carries a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
+    """
+    reason = f"http_{status}"
+    if status < HTTPStatus.OK:
+        return Verdict(Outcome.RETRY, reason)
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return Verdict(Outcome.DELIVERED, reason)
+    if status < _CLIENT:
+        return Verdict(Outcome.PERMANENT, "redirect_not_followed")
+    if status == HTTPStatus.GONE:
+        return Verdict(Outcome.PERMANENT, "gone")
+    if status in _RETRIED or (status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and retry_after):
+        return Verdict(Outcome.RETRY, reason)
+    if status in _SHORT:
+        return Verdict(Outcome.RETRY_SHORT, reason)
+    if status < _SERVER or status in _UNSUPPORTED:
+        return Verdict(Outcome.PERMANENT, reason)
+    return Verdict(Outcome.RETRY, reason)
+
+
+_NO, _MAYBE = False, True
+
+_ERRORS: Final[dict[str, tuple[Outcome, bool]]] = {
+    # Ours to refuse.
+    "refused_address": (Outcome.REFUSED, _NO),
+    "refused_url": (Outcome.REFUSED, _NO),
+    "request_header_illegal": (Outcome.PERMANENT, _NO),
+    "rendered_body_not_json": (Outcome.PERMANENT, _NO),
+    "rendered_body_over_limit": (Outcome.PERMANENT, _NO),
+    # Never reached the receiver.
+    "dns_nxdomain": (Outcome.RETRY, _NO),
+    "dns_timeout": (Outcome.RETRY, _NO),
+    "dns_failed": (Outcome.RETRY, _NO),
+    "connect_refused": (Outcome.RETRY, _NO),
+    "connect_timeout": (Outcome.RETRY, _NO),
+    "connect_reset": (Outcome.RETRY, _NO),
+    "connect_unreachable": (Outcome.RETRY, _NO),
+    "connect_failed": (Outcome.RETRY, _NO),
+    "pool_timeout": (Outcome.RETRY, _NO),
+    "tls_handshake_timeout": (Outcome.RETRY, _NO),
+    "tls_verify_failed": (Outcome.RETRY_SHORT, _NO),
+    "tls_files_unusable": (Outcome.RETRY_SHORT, _NO),
+    "tls_failed": (Outcome.RETRY_SHORT, _NO),
+    "tls_rejected": (Outcome.RETRY_SHORT, _NO),
+    # Left, and no answer.
+    "reset_before_response": (Outcome.RETRY, _MAYBE),
+    "disconnect_without_response": (Outcome.RETRY, _MAYBE),
+    "read_timeout": (Outcome.RETRY, _MAYBE),
+    "worker_killed_after_send": (Outcome.RETRY, _MAYBE),
+    # Answered, in no language we know.
+    "malformed_response": (Outcome.RETRY, _NO),
+    "response_header_too_large": (Outcome.RETRY, _NO),
+}
+
+
+def of_error(word: str) -> Verdict:
+    """The verdict on an attempt without a response.
+
+    Args:
+        word: The `AttemptError.word`, or one of a failure before the sending (``rendered_body_not_json``).
+
+    Raises:
+        KeyError: A word that the table does not know: a mistake of ours, found by a test rather than by a receiver.
+    """
+    outcome, unknown = _ERRORS[word]
+    return Verdict(outcome, word, unknown)

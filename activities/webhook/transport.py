@@ -1,0 +1,215 @@
+"""One attempt over the network: a request in, a response or a typed failure out.
+
+Time is bounded as a whole (a receiver that drips a byte a second included), the response in size, the place by
+`Access`. Whether the attempt succeeded is not decided here: see `activities.webhook.outcome`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+
+from activities.webhook.access import Access, Tls
+from activities.webhook.dial import Lookup, SystemLookup
+from activities.webhook.faults import too_late
+from activities.webhook.flight import CURRENT, Flight
+from activities.webhook.headers import sendable
+from activities.webhook.lanes import Lanes
+from activities.webhook.target import parse
+
+MAX_BODY: Final = 64 * 1024
+"""Bytes of a response that are read, as they come over the wire; the connection is closed on more."""
+MAX_EXCERPT: Final = 2 * 1024
+"""Bytes of a response that are kept for people to read."""
+
+_DEFAULTS: Final = {"accept": "*/*", "user-agent": "scenario-runner"}
+_BROKEN: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, HttpProcessingError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one attempt sends.
+
+    Attributes:
+        method: ``POST``, ``PUT``, …
+        url: Absolute, rendered; judged again here.
+        headers: All but those about framing, which the transport sets itself.
+        body: The exact bytes.
+        timeout: Seconds for everything: DNS, connection, request, response.
+        access: Where it may go.
+        tls: Whom to trust and who we are.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+    timeout: float = 15.0
+    access: Access = field(default_factory=Access)
+    tls: Tls = field(default_factory=Tls)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back. The status is certain; the body is what could be had of it.
+
+    Attributes:
+        status: Of the final response; interim ones are skipped.
+        headers: Lower-case names; the few of `lanes.KEPT_HEADERS`.
+        body: At most `MAX_BODY` bytes, raw: not decompressed, whatever ``content-encoding`` says.
+        milliseconds: From the start of the attempt to the end of the reading.
+        truncated: There was more than `MAX_BODY`.
+        body_error: ``body_timeout`` or ``body_broken`` where the body ended early, else None.
+        reused: It came over a kept-alive connection.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    milliseconds: int
+    truncated: bool = False
+    body_error: str | None = None
+    reused: bool = False
+
+    @property
+    def excerpt(self) -> bytes:
+        """The first `MAX_EXCERPT` bytes. To be redacted before anybody sees them."""
+        return self.body[:MAX_EXCERPT]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole body is there, unencoded, so that it can be read as JSON."""
+        plain = self.headers.get("content-encoding", "identity").lower() == "identity"
+        return plain and not self.truncated and self.body_error is None
+
+
+class Transport:
+    """Sends attempts. One for the life of a worker, shared by all its deliveries.
+
+    Use it as an asynchronous context manager, in the event loop that sends.
+
+    Args:
+        connect_timeout: Seconds for TCP and TLS together, for each address tried.
+        keep_alive: Seconds an idle connection is kept.
+        dns_ttl: Seconds a DNS answer is used for further connections; 0 = look up for each.
+        max_connections: Bound on open connections; 0 = none, the worker's slots being bound enough.
+        lookup: Resolves names; the system's resolver by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = 5.0,
+        keep_alive: float = 15.0,
+        dns_ttl: int = 10,
+        max_connections: int = 0,
+        lookup: Lookup | None = None,
+    ) -> None:
+        self._system = SystemLookup(timeout=connect_timeout) if lookup is None else None
+        lanes = Lanes(
+            lookup or self._system or SystemLookup(),
+            connect_timeout=connect_timeout,
+            keep_alive=keep_alive,
+            dns_ttl=dns_ttl,
+            max_connections=max_connections,
+        )
+        self._client = httpx.AsyncClient(transport=lanes, trust_env=False, follow_redirects=False)
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+        if self._system is not None:
+            self._system.close()
+
+    async def send(self, request: Request) -> Response:
+        """Sends one attempt, once.
+
+        Args:
+            request: What and where to.
+
+        Returns:
+            The response, as soon as there is a status: what happens to the body after that cannot undo it.
+
+        Raises:
+            RefusedError: Our own rules forbid it; nothing left.
+            UnreachableError: No connection; nothing left.
+            UnansweredError: The request left, and no usable answer came.
+        """
+        target = parse(request.url, request.access)
+        headers = _DEFAULTS | sendable(request.headers) | {"accept-encoding": "identity"}
+        outgoing = httpx.Request(
+            request.method,
+            target.url,
+            headers=headers,
+            content=request.body,
+            extensions={"access": request.access, "tls": request.tls},
+        )
+        flight, reading = Flight(target), _Reading()
+        token = CURRENT.set(flight)
+        try:
+            async with asyncio.timeout(request.timeout):
+                answer = await self._client.send(outgoing, stream=True)
+                try:
+                    await reading.read(answer)
+                finally:
+                    await answer.aclose()
+        except TimeoutError:
+            reading.interrupted()
+        finally:
+            CURRENT.reset(token)
+        if reading.answer is None:
+            raise too_late(flight)
+        return Response(
+            status=reading.answer.status_code,
+            headers=dict(reading.answer.headers),
+            body=bytes(reading.body),
+            milliseconds=flight.milliseconds,
+            truncated=reading.truncated,
+            body_error=reading.error,
+            reused=flight.reused,
+        )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A response that is being read; survives the time-out that cuts the reading short."""
+
+    answer: httpx.Response | None = None
+    body: bytearray = field(default_factory=bytearray)
+    truncated: bool = False
+    finished: bool = False
+    error: str | None = None
+
+    async def read(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        try:
+            async for chunk in answer.aiter_raw():
+                self.body += chunk
+                if len(self.body) > MAX_BODY:
+                    del self.body[MAX_BODY:]
+                    self.truncated = True
+                    return
+        except _BROKEN:
+            self.error = "body_broken"
+        else:
+            self.finished = True
+
+    def interrupted(self) -> None:
+        """The attempt's time is up; it matters only where there was something left to read."""
+        if self.answer is not None and not (self.finished or self.truncated or self.error):
+            self.error = "body_timeout"
