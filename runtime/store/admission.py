@@ -1,0 +1,164 @@
+"""The rule of ``again:``, as a pure function over a contact's earlier entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+Again = Literal["never", "when_finished", "always"] | timedelta
+"""When a contact may come in again under the same scenario and key. A ``timedelta`` is the time that must have passed
+since its newest admission.
+"""
+
+Why = Literal["under_way", "entered_before", "too_soon"]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """One run that asks to be let in.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: The version it would follow.
+        contact_id: Whose journey.
+        key: What makes it another journey of the same contact, e.g. an order's number; None for one per contact.
+        workflow_id: The journey.
+        run_id: Its first execution run id, which resets and continue-as-new leave alone.
+        again: The scenario's rule.
+        now: When it asks.
+        trigger: What brought it, e.g. ``order``; for the record.
+    """
+
+    scenario: str
+    version: int
+    contact_id: str
+    key: str | None
+    workflow_id: str
+    run_id: str
+    again: Again
+    now: datetime
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journey that was let in, running or over.
+
+    Attributes:
+        workflow_id: The journey.
+        run_id: Its first execution run id.
+        scenario: The scenario's name.
+        version: The version it was let in by.
+        contact_id: Whose journey.
+        key: As its entry gave it, or None.
+        nth: The contact's first, second, … entry under this scenario and key.
+        trigger: What brought it.
+        admitted_at: When it was let in.
+        ended_at: When it was over, or None while it is running.
+        outcome: ``finished``, ``exited``, …; ``lost`` where it ended without taking leave; None while running.
+        reason: Why, or None.
+    """
+
+    workflow_id: str
+    run_id: str
+    scenario: str
+    version: int
+    contact_id: str
+    key: str | None
+    nth: int
+    trigger: str
+    admitted_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The run is in.
+
+    Attributes:
+        version: The version it follows: that of its first asking, where it asks again.
+        nth: The contact's first, second, … entry under this scenario and key.
+        admitted_at: When it was first let in.
+    """
+
+    version: int
+    nth: int
+    admitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyIn:
+    """The run may not come in, because of an earlier one.
+
+    Attributes:
+        why: ``under_way`` (the earlier one is not over), ``entered_before`` (once is all), or ``too_soon``.
+        workflow_id: The earlier journey.
+        run_id: Its first execution run id.
+        admitted_at: When that was let in.
+        until: For ``too_soon``, when the contact may come in again, else None.
+    """
+
+    why: Why
+    workflow_id: str
+    run_id: str
+    admitted_at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The run may come in as the contact's nth, if nobody else does so first."""
+
+    nth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What follows from the earlier entries.
+
+    Attributes:
+        answer: The answer, or the place that may be taken.
+        lost: Entries that are over although nobody said so.
+    """
+
+    answer: Admitted | AlreadyIn | Allowed
+    lost: Sequence[Entry] = ()
+
+
+def decide(asking: Admission, earlier: Sequence[Entry]) -> Ruling:
+    """Apply the rule.
+
+    Args:
+        asking: Who asks.
+        earlier: Its own entry, if it has one; and of the entries of the same scenario, contact and key, at least
+            the newest and all that are running.
+
+    Returns:
+        The answer, and what else became known.
+    """
+    for entry in earlier:
+        if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
+            return Ruling(Admitted(entry.version, entry.nth, entry.admitted_at))
+    running = [entry for entry in earlier if entry.ended_at is None]
+    # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
+    # departure did not get through.
+    lost = [entry for entry in running if entry.workflow_id == asking.workflow_id]
+    for entry in running:
+        if entry.workflow_id != asking.workflow_id:
+            return Ruling(_because(entry, "under_way"), lost)
+    newest = max(earlier, key=lambda entry: entry.nth, default=None)
+    if newest is None:
+        return Ruling(Allowed(1))
+    if asking.again == "never":
+        return Ruling(_because(newest, "entered_before"), lost)
+    if isinstance(asking.again, timedelta) and asking.now < (until := newest.admitted_at + asking.again):
+        return Ruling(_because(newest, "too_soon", until), lost)
+    return Ruling(Allowed(newest.nth + 1), lost)
+
+
+def _because(entry: Entry, why: Why, until: datetime | None = None) -> AlreadyIn:
+    return AlreadyIn(why, entry.workflow_id, entry.run_id, entry.admitted_at, until)

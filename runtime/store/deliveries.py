@@ -1,0 +1,149 @@
+"""The log of deliveries: one row an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+from sqlalchemy import Executable, RowMapping, bindparam, select
+
+from runtime.store.database import Database, Inserting
+from runtime.store.schema import deliveries
+
+RESPONSE_LENGTH = 2048
+"""Characters of a response that are kept."""
+
+Channel = Literal["email", "sms", "webhook"]
+
+_table = deliveries.c
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a delivery.
+
+    Attributes:
+        delivery_id: The delivery, the same over all its attempts.
+        attempt: 1, 2, …; starts again when an operator retries the step.
+        workflow_id: The journey.
+        run_id: Its first execution run id.
+        scenario: The scenario's name.
+        version: The version that said what to send.
+        step: The step's id.
+        channel: ``email``, ``sms`` or ``webhook``.
+        destination: The destination's name or the host; for e-mail and SMS the server's or provider's.
+        contact_id: To whom.
+        started_at: When.
+        milliseconds: How long it took.
+        outcome: ``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …
+        status: The HTTP or SMTP code, or None where there was no answer.
+        error: The kind of error, or None.
+        next_try_at: When the next attempt is due, or None where there is none.
+        response: How the answer begins, without secrets; more than ``RESPONSE_LENGTH`` characters are cut.
+        trace_id: The trace that the attempt belongs to, or None.
+    """
+
+    delivery_id: str
+    attempt: int
+    workflow_id: str
+    run_id: str
+    scenario: str
+    version: int
+    step: str
+    channel: Channel
+    destination: str
+    contact_id: str
+    started_at: datetime
+    milliseconds: int
+    outcome: str
+    status: int | None = None
+    error: str | None = None
+    next_try_at: datetime | None = None
+    response: str | None = None
+    trace_id: str | None = None
+
+
+class Deliveries:
+    """The table of attempts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        """Write attempts down. One that is there already (same delivery, number and start) is left as it is.
+
+        Args:
+            attempts: In any order.
+
+        Raises:
+            StoreError: The store could not be written. Some of the attempts may be in it; all may be given again.
+        """
+        if attempts:
+            await self._database.write_many(_add(self._database.insert), [_row(attempt) for attempt in attempts])
+
+    async def deliveries(
+        self,
+        workflow_id: str | None = None,
+        run_id: str | None = None,
+        *,
+        delivery_id: str | None = None,
+        contact_id: str | None = None,
+        channel: Channel | None = None,
+        destination: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        limit: int = 1000,
+    ) -> list[Attempt]:
+        """The newest attempts, in the order in which they began.
+
+        Args:
+            workflow_id: Only this journey's.
+            run_id: Only this run's.
+            delivery_id: Only this delivery's.
+            contact_id: Only those to this contact.
+            channel: Only those by this channel.
+            destination: Only those to this destination.
+            outcome: Only those with this outcome.
+            since: Only those that began then or later.
+            limit: So many at most, the newest.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        wanted = {
+            "workflow_id": workflow_id,
+            "run_id": run_id,
+            "delivery_id": delivery_id,
+            "contact_id": contact_id,
+            "channel": channel,
+            "destination": destination,
+            "outcome": outcome,
+        }
+        statement = select(deliveries).where(
+            *(_table[name] == value for name, value in wanted.items() if value is not None)
+        )
+        if since is not None:
+            statement = statement.where(_table.started_at >= since)
+        statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
+        return [_attempt(row) for row in reversed(await self._database.read(statement))]
+
+
+_FIELDS = tuple(field.name for field in fields(Attempt))
+
+
+def _row(attempt: Attempt) -> dict[str, Any]:
+    if attempt.response is not None and len(attempt.response) > RESPONSE_LENGTH:
+        attempt = replace(attempt, response=attempt.response[: RESPONSE_LENGTH - 1] + "…")
+    return {name: getattr(attempt, name) for name in _FIELDS}
+
+
+def _attempt(row: RowMapping) -> Attempt:
+    return Attempt(**row)
+
+
+@cache
+def _add(insert: Inserting) -> Executable:
+    return insert(deliveries).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing()

@@ -1,0 +1,244 @@
+"""Journeys, running or over: who may come in, and whose journeys are under way.
+
+Admission is atomic without a transaction or a lock. An entry is the contact's ``nth`` under its scenario and key, and
+(contact, scenario, key, nth) is unique. Whoever asks looks at the entries that are there, decides, and inserts the
+next ``nth``. If another was let in meanwhile, that number is taken, the insert does nothing, and the one who asked
+looks again. What else may happen in between (a journey ends) could only have turned a refusal into a welcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+
+from sqlalchemy import (
+    Executable,
+    RowMapping,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from runtime.store.admission import Admission, Admitted, Allowed, AlreadyIn, Entry, decide
+from runtime.store.database import Database, Inserting
+from runtime.store.schema import entries
+
+LOST = "lost"
+"""The outcome of a journey that ended without taking leave: it was terminated, or its departure was not recorded."""
+
+_table = entries.c
+
+
+class Entries:
+    """The table of journeys."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def admit(self, asking: Admission) -> Admitted | AlreadyIn:
+        """Let a run in, or say which earlier one keeps it out.
+
+        May be repeated: a run that is in gets the answer of its first asking, also when both ask at once.
+
+        Args:
+            asking: Who asks, and the scenario's rule.
+
+        Returns:
+            Whether it is in.
+
+        Raises:
+            StoreError: The store could not be read or written.
+        """
+        row = {
+            "workflow_id": asking.workflow_id,
+            "run_id": asking.run_id,
+            "scenario": asking.scenario,
+            "version": asking.version,
+            "contact_id": asking.contact_id,
+            "key": asking.key or "",
+            "trigger": asking.trigger,
+            "admitted_at": asking.now,
+        }
+        # Nearly all are the first: one statement lets those in.
+        if await self._database.write(_add_first(self._database.insert), row):
+            return Admitted(asking.version, 1, asking.now)
+        while True:
+            earlier = await self._database.read(
+                _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}
+            )
+            ruling = decide(asking, [_entry(found) for found in earlier])
+            for entry in ruling.lost:
+                await self.depart(entry.workflow_id, entry.run_id, LOST, "a newer run took its place", asking.now)
+            match ruling.answer:
+                case Allowed(nth):
+                    if await self._database.write(_add(self._database.insert), {**row, "nth": nth}):
+                        return Admitted(asking.version, nth, asking.now)
+                    # Someone else has become the nth: look again.
+                case answer:
+                    return answer
+
+    async def depart(self, workflow_id: str, run_id: str, outcome: str, reason: str | None, ended_at: datetime) -> None:
+        """Note that a journey is over. The first to say so is believed; a journey taken for lost may correct that.
+
+        Args:
+            workflow_id: The journey.
+            run_id: Its first execution run id.
+            outcome: ``finished``, ``exited``, …
+            reason: Why, without personal data.
+            ended_at: When.
+
+        Raises:
+            StoreError: The store could not be written.
+        """
+        await self._database.write(
+            _DEPART,
+            {
+                "of_workflow": workflow_id,
+                "of_run": run_id,
+                "outcome": outcome,
+                "reason": reason,
+                "ended_at": ended_at,
+            },
+        )
+
+    async def running(self, contact_id: str, scenario: str | None = None) -> list[Entry]:
+        """A contact's journeys under way, the oldest first.
+
+        Args:
+            contact_id: Whose.
+            scenario: Only those of this scenario.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        statement, parameters = _RUNNING, {"contact_id": contact_id}
+        if scenario is not None:
+            statement, parameters = _RUNNING_IN, {"contact_id": contact_id, "scenario": scenario}
+        return [_entry(row) for row in await self._database.read(statement, parameters)]
+
+    async def entry(self, workflow_id: str, run_id: str | None = None) -> Entry | None:
+        """One journey.
+
+        Args:
+            workflow_id: The journey.
+            run_id: Its first execution run id, or None for the newest of that workflow id.
+
+        Returns:
+            The journey, or None where none was let in.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        statement, parameters = _LAST_RUN, {"workflow_id": workflow_id}
+        if run_id is not None:
+            statement, parameters = _ONE, {"workflow_id": workflow_id, "run_id": run_id}
+        rows = await self._database.read(statement, parameters)
+        return _entry(rows[0]) if rows else None
+
+    async def entries(
+        self,
+        *,
+        scenario: str | None = None,
+        version: int | None = None,
+        contact_id: str | None = None,
+        key: str | None = None,
+        running: bool | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Entry]:
+        """Journeys, the newest first.
+
+        Args:
+            scenario: Only those of this scenario.
+            version: Only those let in by this version.
+            contact_id: Only this contact's.
+            key: Only those with this key.
+            running: Only those under way, or only those that are over.
+            outcome: Only those with this outcome.
+            since: Only those let in then or later.
+            limit: So many at most.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        wanted = {"scenario": scenario, "version": version, "contact_id": contact_id, "key": key, "outcome": outcome}
+        statement = select(entries).where(
+            *(_table[name] == value for name, value in wanted.items() if value is not None)
+        )
+        if running is not None:
+            statement = statement.where(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
+        if since is not None:
+            statement = statement.where(_table.admitted_at >= since)
+        statement = statement.order_by(_table.admitted_at.desc(), _table.nth.desc()).limit(limit)
+        return [_entry(row) for row in await self._database.read(statement)]
+
+    async def knows(self, contact_id: str) -> bool:
+        """Whether any journey was ever this contact's.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
+
+
+def _entry(row: RowMapping) -> Entry:
+    return replace(Entry(**row), key=row["key"] or None)
+
+
+_IDENTITY = ("contact_id", "scenario", "key")
+_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at")
+
+_same = [_table[name] == bindparam(name) for name in _IDENTITY]
+_this = [_table[name] == bindparam(name) for name in ("workflow_id", "run_id")]
+_last = entries.alias()
+_newest = (
+    select(func.max(_last.c.nth)).where(*(_last.c[name] == bindparam(name) for name in _IDENTITY)).scalar_subquery()
+)
+_EARLIER = select(entries).where(or_(and_(*_this), and_(*_same, or_(_table.ended_at.is_(None), _table.nth == _newest))))
+_DEPART = (
+    update(entries)
+    .where(
+        _table.workflow_id == bindparam("of_workflow"),
+        _table.run_id == bindparam("of_run"),
+        or_(_table.ended_at.is_(None), _table.outcome == LOST),
+    )
+    .values({name: bindparam(name) for name in ("outcome", "reason", "ended_at")})
+)
+_RUNNING = (
+    select(entries)
+    .where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
+    .order_by(_table.admitted_at, _table.workflow_id)
+)
+_RUNNING_IN = _RUNNING.where(_table.scenario == bindparam("scenario"))
+_ONE = select(entries).where(*_this)
+_LAST_RUN = select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.nth.desc()).limit(1)
+_KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
+
+
+@cache
+def _add_first(insert: Inserting) -> Executable:
+    given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
+    nobody = ~exists().where(*(_table[name] == given[name] for name in _IDENTITY))
+    return (
+        insert(entries)
+        .from_select([*_GIVEN, "nth"], select(*given.values(), literal(1)).where(nobody))
+        .on_conflict_do_nothing()
+        .returning(_table.nth)
+    )
+
+
+@cache
+def _add(insert: Inserting) -> Executable:
+    return (
+        insert(entries)
+        .values({name: bindparam(name) for name in (*_GIVEN, "nth")})
+        .on_conflict_do_nothing()
+        .returning(_table.nth)
+    )

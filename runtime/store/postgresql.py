@@ -1,0 +1,102 @@
+"""The store in PostgreSQL: for several machines, backups and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from sqlalchemy import URL, Connection, Executable, RowMapping
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from runtime.store.database import Database, Parameters, T, readable
+
+POOL_SIZE = 10
+"""Connections that one process keeps open, and as many again for a while under load."""
+
+CONNECT_SECONDS = 10
+"""How long a connection may take, unless the URL has its own ``connect_timeout``."""
+
+_MIGRATING = 0x5363656E6172696F  # the advisory lock's number: "Scenario" in ASCII
+
+
+class PostgreSQL(Database):
+    """One PostgreSQL database, by psycopg 3."""
+
+    insert = staticmethod(postgresql.insert)
+
+    def __init__(self, url: URL) -> None:
+        """Prepare; connections are made when they are first needed.
+
+        Args:
+            url: ``postgresql://user:password@host:port/database``, with libpq's parameters as its query.
+        """
+        self.name = f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+        self._engine = create_async_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS},
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_SIZE,
+            pool_use_lifo=True,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+            hide_parameters=True,
+        )
+
+    async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+        """See ``Database.read``."""
+
+        async def work(connection: AsyncConnection) -> Sequence[RowMapping]:
+            result = await connection.execute(statement, parameters)
+            return result.mappings().all() if result.returns_rows else ()
+
+        return await self._connected(work)
+
+    async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+        """See ``Database.write``."""
+        return await self.read(statement, parameters)
+
+    async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
+        """See ``Database.write_many``. psycopg sends the rows in one pipeline."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(statement, parameters)
+
+        await self._connected(work)
+
+    async def inspect(self, work: Callable[[Connection], T]) -> T:
+        """See ``Database.inspect``."""
+        return await self._connected(lambda connection: connection.run_sync(work))
+
+    async def alone(self, work: Callable[[Connection], T]) -> T:
+        """See ``Database.alone``. The lock is the transaction's, so that it ends with it, whatever happens."""
+
+        def locked(connection: Connection) -> T:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+                done = work(connection)
+            except Exception:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+            return done
+
+        return await self._connected(lambda connection: connection.run_sync(locked))
+
+    async def close(self) -> None:
+        """See ``Database.close``."""
+        await self._engine.dispose()
+
+    async def _connected(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        with readable(self.name):
+            try:
+                async with self._engine.connect() as connection:
+                    return await work(connection)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            # The server was restarted while the connection lay in the pool, which is now emptied. What the store
+            # does may be done twice, so a new connection gets one try; cheaper than a ping before each statement.
+            async with self._engine.connect() as connection:
+                return await work(connection)

@@ -1,0 +1,90 @@
+"""The tables, as the newest migration leaves them.
+
+``migrations/`` makes them; a test compares the two. Every column that is not said to be nullable is not.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint
+
+from runtime.store.columns import Instant, Json, Words
+
+# Named by rule, so that a later migration can drop a constraint by its name on either engine.
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+versions = Table(
+    "scenario_versions",
+    metadata,
+    Column("scenario", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", Words, nullable=False),
+    Column("document", Json, nullable=False),
+    Column("plan", Json, nullable=False),
+    Column("published_at", Instant, nullable=False),
+    Column("published_by", Words, nullable=False),
+    PrimaryKeyConstraint("scenario", "version"),
+    # The same content is the same version, also when two publishers race.
+    UniqueConstraint("scenario", "digest"),
+)
+"""Published scenarios. A row never changes and is never deleted: journeys under way depend on it."""
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("workflow_id", Words, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("scenario", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("contact_id", Words, nullable=False),
+    # "" where the scenario has no key: NULLs are distinct in a unique constraint, and would let two in.
+    Column("key", Words, nullable=False),
+    # The contact's first, second, … entry under this scenario and key. See entries.py: this is what makes
+    # admission atomic without a lock.
+    Column("nth", Integer, nullable=False),
+    Column("trigger", Words, nullable=False),
+    Column("admitted_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=True),
+    Column("outcome", Words, nullable=True),
+    Column("reason", Words, nullable=True),
+    PrimaryKeyConstraint("workflow_id", "run_id"),
+    # The contact first, so that the same index answers "which journeys of this contact are under way?".
+    UniqueConstraint("contact_id", "scenario", "key", "nth"),
+    Index(None, "admitted_at"),
+)
+"""One row a journey, running (``ended_at`` is null) or over."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", Words, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("workflow_id", Words, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("scenario", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("channel", Words, nullable=False),
+    Column("destination", Words, nullable=False),
+    Column("contact_id", Words, nullable=False),
+    Column("milliseconds", Integer, nullable=False),
+    Column("outcome", Words, nullable=False),
+    Column("status", Integer, nullable=True),
+    Column("error", Words, nullable=True),
+    Column("next_try_at", Instant, nullable=True),
+    Column("response", Words, nullable=True),
+    Column("trace_id", Words, nullable=True),
+    # An operator's retry starts counting attempts again: the time tells its first attempt from the first of all.
+    PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
+    Index(None, "workflow_id", "started_at"),
+    Index(None, "destination", "started_at"),
+    Index(None, "contact_id", "started_at"),
+    Index(None, "started_at"),
+)
+"""One row an attempt of a delivery."""

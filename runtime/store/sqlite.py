@@ -1,0 +1,137 @@
+"""The store in one SQLite file: nothing to install, one machine.
+
+SQLAlchemy's asyncio extension reaches SQLite through a thread that is asked four times for one statement (cursor,
+execute, fetch, close), each time with a wake-up of the event loop. Here a thread runs the whole statement, which
+makes an admission more than twice as cheap (see ``docs/operating.md``). One thread writes, since SQLite has one
+writer at a time anyway; others read beside it, which WAL mode allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec
+
+from sqlalchemy import URL, Connection, Executable, RowMapping, create_engine, event
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
+
+from runtime.store.database import Database, Parameters, T, readable
+from runtime.store.errors import StoreAddressError
+
+P = ParamSpec("P")
+
+BUSY_SECONDS = 10
+"""How long a statement waits for another process that writes."""
+
+READERS = 2
+"""Threads that read while one writes. More would only wait for Python's interpreter lock."""
+
+
+class SQLite(Database):
+    """One SQLite file, or a database in memory that ends with the store."""
+
+    insert = staticmethod(sqlite.insert)
+
+    def __init__(self, url: URL) -> None:
+        """Prepare; connections are made when they are first needed.
+
+        Args:
+            url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``sqlite://`` for memory.
+
+        Raises:
+            StoreAddressError: The file's folder cannot be made.
+        """
+        memory = url.database in (None, "", ":memory:")
+        self.name = "in memory" if memory else str(url.database)
+        if not memory:
+            try:
+                Path(self.name).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreAddressError(
+                    f"The folder of the store {self.name} cannot be made ({error.strerror}): "
+                    "choose another with SCENARIO_STORE."
+                ) from None
+        self._engine = create_engine(
+            url.set(drivername="sqlite+pysqlite"),
+            poolclass=StaticPool if memory else QueuePool,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+            hide_parameters=True,
+            **({} if memory else {"pool_size": READERS + 1, "max_overflow": 0}),
+        )
+        event.listen(self._engine, "connect", _prepare)
+        self._writer = ThreadPoolExecutor(1, "store-write")
+        # Threads that share the one connection of a database in memory would disturb each other.
+        self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
+
+    async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+        """See ``Database.read``."""
+        return await self._in(self._reader, self._execute, statement, parameters)
+
+    async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+        """See ``Database.write``."""
+        return await self._in(self._writer, self._execute, statement, parameters)
+
+    async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
+        """See ``Database.write_many``. In one transaction, since each one costs SQLite more than its rows."""
+
+        def insert(connection: Connection) -> None:
+            connection.execute(statement, parameters)
+
+        await self._in(self._writer, self._transact, insert)
+
+    async def inspect(self, work: Callable[[Connection], T]) -> T:
+        """See ``Database.inspect``."""
+        return await self._in(self._reader, self._connected, work)
+
+    async def alone(self, work: Callable[[Connection], T]) -> T:
+        """See ``Database.alone``."""
+        return await self._in(self._writer, self._transact, work)
+
+    async def close(self) -> None:
+        """See ``Database.close``."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._engine.dispose)
+        self._writer.shutdown(wait=False)
+        self._reader.shutdown(wait=False)
+
+    async def _in(self, thread: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # A cancelled caller leaves; the statement, already on its way, is finished by its thread.
+        return await asyncio.get_running_loop().run_in_executor(thread, lambda: function(*args, **kwargs))
+
+    def _execute(self, statement: Executable, parameters: Parameters | None) -> Sequence[RowMapping]:
+        with readable(self.name), self._engine.connect() as connection:
+            result = connection.execute(statement, parameters)
+            return result.mappings().all() if result.returns_rows else ()
+
+    def _connected(self, work: Callable[[Connection], T]) -> T:
+        with readable(self.name), self._engine.connect() as connection:
+            return work(connection)
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        with readable(self.name), self._engine.connect() as connection:
+            # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                done = work(connection)
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+            return done
+
+
+def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    # WAL lets readers and the writer work side by side; NORMAL then loses nothing when a process is killed, and only
+    # the last moments when the whole machine is. Asked before it is set, since setting it takes a lock.
+    cursor.execute("PRAGMA journal_mode")
+    if cursor.fetchone() != ("wal",):
+        cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()

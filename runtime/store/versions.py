@@ -1,0 +1,175 @@
+"""Published scenarios: immutable, numbered, the same content under the same number."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Executable, bindparam, func, literal, select
+
+from runtime.store.database import Database, Inserting
+from runtime.store.schema import versions
+
+KEPT = 64
+"""Versions kept in memory, those used last. Each is some tens of kilobytes, and never changes."""
+
+_table = versions.c
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One version of a scenario. It is shared by all who ask for it: nobody may change its document or plan.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: 1, 2, …
+        document: The scenario as JSON, with the texts of its files.
+        plan: The compiled plan as JSON.
+        digest: Of the content; unique within the scenario.
+        published_at: When.
+        published_by: Who, as the publisher said, or "".
+    """
+
+    scenario: str
+    version: int
+    document: dict[str, Any]
+    plan: dict[str, Any]
+    digest: str
+    published_at: datetime
+    published_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """A scenario's newest version.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: Its newest version's number.
+        published_at: When that version was published.
+    """
+
+    scenario: str
+    version: int
+    published_at: datetime
+
+
+class Versions:
+    """The table of published scenarios."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: OrderedDict[tuple[str, int], Published] = OrderedDict()
+
+    async def publish(
+        self, scenario: str, document: Mapping[str, Any], plan: Mapping[str, Any], digest: str, by: str = ""
+    ) -> int:
+        """Store a scenario as its next version, or find the version that has this content already.
+
+        Args:
+            scenario: The scenario's name.
+            document: The scenario as JSON, with the texts of its files.
+            plan: The compiled plan as JSON.
+            digest: Of the content. Equal digests are taken as equal content, and keep the first one's plan.
+            by: Who publishes, for the record.
+
+        Returns:
+            The version's number: that of the earlier publication of the same content, even where a newer version
+            has followed it, else one more than the newest.
+
+        Raises:
+            StoreError: The store could not take it.
+        """
+        row = {
+            "scenario": scenario,
+            "digest": digest,
+            "document": dict(document),
+            "plan": dict(plan),
+            "published_at": datetime.now(UTC),
+            "published_by": by,
+        }
+        while True:
+            known = await self._database.read(_BY_DIGEST, {"scenario": scenario, "digest": digest})
+            if known:
+                return known[0]["version"]
+            added = await self._database.write(_add(self._database.insert), row)
+            if added:
+                return added[0]["version"]
+            # Another publisher took the number, or published the same: look again. Each turn means that one of
+            # them is done, so that this ends.
+
+    async def newest(self, scenario: str) -> int | None:
+        """The number of a scenario's newest version, or None where nobody published it.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        rows = await self._database.read(_NEWEST, {"scenario": scenario})
+        return rows[0]["version"]
+
+    async def version(self, scenario: str, version: int | None = None) -> Published | None:
+        """One version of a scenario, from memory where it was asked for before.
+
+        Args:
+            scenario: The scenario's name.
+            version: Its number, or None for the newest.
+
+        Returns:
+            The version, or None where there is none.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        if version is None:
+            version = await self.newest(scenario)
+            if version is None:
+                return None
+        kept = self._kept.get((scenario, version))
+        if kept is not None:
+            self._kept.move_to_end((scenario, version))
+            return kept
+        rows = await self._database.read(_ONE, {"scenario": scenario, "version": version})
+        if not rows:
+            return None
+        published = self._kept[scenario, version] = Published(**rows[0])
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return published
+
+    async def scenarios(self) -> list[Newest]:
+        """Every published scenario with its newest version, by name.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        return [Newest(**row) for row in await self._database.read(_SCENARIOS)]
+
+
+_ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by")
+
+_BY_DIGEST = select(_table.version).where(
+    _table.scenario == bindparam("scenario"), _table.digest == bindparam("digest")
+)
+_NEWEST = select(func.max(_table.version).label("version")).where(_table.scenario == bindparam("scenario"))
+_ONE = select(versions).where(_table.scenario == bindparam("scenario"), _table.version == bindparam("version"))
+_later = versions.alias()
+_SCENARIOS = (
+    select(_table.scenario, _table.version, _table.published_at)
+    .where(
+        _table.version
+        == select(func.max(_later.c.version)).where(_later.c.scenario == _table.scenario).scalar_subquery()
+    )
+    .order_by(_table.scenario)
+)
+
+
+@cache
+def _add(insert: Inserting) -> Executable:
+    taken = {name: bindparam(name, type_=_table[name].type) for name in _ADDED}
+    number = func.coalesce(func.max(_table.version), literal(0)) + 1
+    row = select(number, *taken.values()).where(_table.scenario == taken["scenario"])
+    return insert(versions).from_select(["version", *_ADDED], row).on_conflict_do_nothing().returning(_table.version)
