@@ -1,0 +1,66 @@
+"""Makes a response's beginning fit for people to read: no secrets, no addresses, no phone numbers, no control codes.
+
+Receivers echo what they were sent. What is kept of their answers is seen in Temporal's UI, in logs and on terminals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+MASK: Final = "[…]"
+"""What stands in a masked place."""
+
+_EMAIL: Final = re.compile(r"[\w.!#$&'*+/=?^`{|}~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# Nine to fifteen digits (E.164), seven where a plus says that it is a number; not inside a word or a UUID, no ISO date.
+_SEPARATOR: Final = r"[\s().\-/]{0,2}"
+_PHONE: Final = re.compile(
+    rf"(?<![\w.-])(?![12][0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})"
+    rf"(?:(?:\+|%2B){_SEPARATOR}(?:[0-9]{_SEPARATOR}){{6,14}}[0-9]|\(?(?:[0-9]{_SEPARATOR}){{8,14}}[0-9])(?![\w-])",
+    re.ASCII | re.IGNORECASE,
+)
+# C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SLACK: Final = 4096
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Masks secrets, e-mail addresses and what looks like a telephone number.
+
+    Args:
+        text: Anything a receiver may have sent.
+        secrets: The values that the request was made with. Masked too as they look in a URL and in JSON.
+
+    Returns:
+        The text with `MASK` in those places. Numbers of nine digits and more are masked whatever they mean.
+    """
+    for secret in sorted(_spellings(secrets), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
+
+
+def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = 2048) -> str:
+    """The beginning of a response's body, for people.
+
+    Masking comes before cutting, so that no half of a secret is left at the end.
+
+    Args:
+        body: Raw bytes; what is not UTF-8 is shown as replacement characters.
+        secrets: See `redact`.
+        limit: Characters to keep.
+    """
+    text = body[: limit * 4 + _SLACK].decode("utf-8", errors="replace")
+    return redact(_CONTROL.sub("", text), secrets)[:limit]
+
+
+def _spellings(secrets: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for secret in secrets:
+        if secret:
+            quoted = json.dumps(secret)[1:-1]
+            found |= {secret, quote(secret, safe=""), quoted, quoted.replace("/", "\\/")}
+            found.add(json.dumps(secret, ensure_ascii=False)[1:-1])
+    return found

@@ -1,0 +1,126 @@
+"""Signatures by the Standard Webhooks specification, so that a receiver knows who sent what, and when.
+
+Signed is ``<webhook-id>.<webhook-timestamp>.<body>``. The id is the delivery's, the same over all its attempts, which
+is what receivers deduplicate by; the timestamp is the attempt's, which is what they refuse old copies by. Every live
+key signs, separated by blanks, so that a receiver can change keys without losing a message.
+
+Two schemes: ``v1``, HMAC-SHA256 with a shared secret (``whsec_…``), and ``v1a``, Ed25519 with a private key
+(``whsk_…``).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+MIN_SECRET, MAX_SECRET = 24, 64
+"""Bytes of a shared secret."""
+
+_SEED, _SEED_AND_PUBLIC = 32, 64
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+
+
+class SigningKeyError(ValueError):
+    """A signing key that cannot be used. The message never quotes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that signs.
+
+    Attributes:
+        until: When it ceases to sign (the end of the overlap with its successor), with a zone; None = never.
+    """
+
+    _secret: bytes | Ed25519PrivateKey = field(repr=False)
+    until: datetime | None = None
+
+    @classmethod
+    def parse(cls, text: str, *, until: datetime | None = None) -> Key:
+        """Reads a key as it stands in a secret: ``whsec_`` or ``whsk_`` and base64.
+
+        Args:
+            text: The key.
+            until: See `Key.until`.
+
+        Raises:
+            SigningKeyError: Another prefix, no strict base64, or a length that the specification does not allow.
+        """
+        prefix, mark, encoded = text.partition("_")
+        if not mark or prefix not in {"whsec", "whsk"}:
+            raise SigningKeyError(
+                "A signing key starts with 'whsec_' (shared secret) or 'whsk_' (Ed25519 private key)."
+            )
+        if until is not None and until.tzinfo is None:
+            raise SigningKeyError("The end of a signing key's overlap needs a time zone.")
+        try:
+            raw = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            raise SigningKeyError(f"What follows '{prefix}_' in a signing key is not base64.") from None
+        return cls(_shared(raw) if prefix == "whsec" else _private(raw), until)
+
+    def sign(self, message: bytes) -> str:
+        """The signature with its scheme, ``v1,…`` or ``v1a,…``."""
+        if isinstance(self._secret, Ed25519PrivateKey):
+            return "v1a," + base64.b64encode(self._secret.sign(message)).decode()
+        return "v1," + base64.b64encode(hmac.digest(self._secret, message, hashlib.sha256)).decode()
+
+    def live(self, now: datetime) -> bool:
+        """Whether it signs at this time."""
+        return self.until is None or now < self.until
+
+
+def headers(keys: Sequence[Key], delivery_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers that identify and sign one attempt.
+
+    Args:
+        keys: The destination's keys; those that are no longer live are left out.
+        delivery_id: The same over all attempts of a delivery.
+        now: The time of this attempt, with a zone.
+        body: The exact bytes that are sent.
+
+    Returns:
+        ``webhook-id``, ``webhook-timestamp`` (Unix seconds), ``idempotency-key``, and ``webhook-signature`` where
+        there is a live key.
+
+    Raises:
+        ValueError: The delivery's id holds a character that would make the signed text ambiguous, or `now` has no zone.
+    """
+    if not _ID.fullmatch(delivery_id):
+        raise ValueError("A delivery's id consists of letters, digits, '-' and '_'.")
+    if now.tzinfo is None:
+        raise ValueError("The time of an attempt needs a zone.")
+    timestamp = str(int(now.timestamp()))
+    made = {"webhook-id": delivery_id, "webhook-timestamp": timestamp, "idempotency-key": delivery_id}
+    message = b".".join((delivery_id.encode(), timestamp.encode(), body))
+    if signatures := [key.sign(message) for key in keys if key.live(now)]:
+        made["webhook-signature"] = " ".join(signatures)
+    return made
+
+
+def _shared(raw: bytes) -> bytes:
+    if not MIN_SECRET <= len(raw) <= MAX_SECRET:
+        raise SigningKeyError(
+            f"A shared signing secret has {MIN_SECRET} to {MAX_SECRET} bytes; this one has {len(raw)}."
+        )
+    return raw
+
+
+def _private(raw: bytes) -> Ed25519PrivateKey:
+    if len(raw) not in {_SEED, _SEED_AND_PUBLIC}:
+        raise SigningKeyError(
+            f"An Ed25519 private key has 32 bytes, or 64 with its public half; this one has {len(raw)}."
+        )
+    key = Ed25519PrivateKey.from_private_bytes(raw[:_SEED])
+    if raw[_SEED:] and key.public_key().public_bytes_raw() != raw[_SEED:]:
+        raise SigningKeyError("The public half of an Ed25519 private key does not belong to its private half.")
+    return key
