@@ -1,0 +1,272 @@
+"""One attempt, from its beginning to its end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from temporalio.activity import ActivityCancellationDetails
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.failures import Kind, failure_of
+from activities.log import OpenAttempt, attempt_of
+from activities.signatures import Delivery, Sent
+from runtime.store import Attempt
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+HOLD = Delivery(
+    id="msg_1", scenario="post-purchase@3", step="thanks", contact="3028687", now="2026-03-02T12:00:00+00:00",
+    on_unknown="hold",
+)  # fmt: skip
+RETRY = replace(HOLD, on_unknown="retry")
+
+
+class Rows(list[Attempt]):
+    def put(self, attempt: Attempt) -> None:
+        self.append(attempt)
+
+
+class Broken:
+    def put(self, attempt: Attempt) -> None:
+        raise RuntimeError("no log today")
+
+
+@pytest.fixture
+def environment() -> ActivityEnvironment:
+    environment = ActivityEnvironment()
+    environment.info = replace(
+        environment.info,
+        attempt=3,
+        started_time=NOON,
+        scheduled_time=NOON - timedelta(minutes=1),
+        schedule_to_close_timeout=timedelta(days=3),
+        workflow_id="post-purchase/3028687",
+        workflow_run_id="run",
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(seconds=5), backoff_coefficient=3.0, maximum_interval=timedelta(hours=6)
+        ),
+    )
+    return environment
+
+
+async def run(
+    environment: ActivityEnvironment, delivery: Delivery, block: Callable[[OpenAttempt], Any], log: Any = None
+) -> tuple[Sent | None, BaseException | None, Attempt]:
+    rows = Rows()
+
+    async def attempted() -> Sent:
+        with attempt_of(delivery, channel="sms", destination="twilio", log=rows if log is None else log) as attempt:
+            result = block(attempt)
+            return await result if asyncio.iscoroutine(result) else result
+
+    sent, error = None, None
+    try:
+        sent = await environment.run(attempted)
+    except BaseException as raised:
+        error = raised
+    return sent, error, rows[0] if rows else None  # type: ignore[return-value]
+
+
+def failing(kind: Kind, sending: bool = True, **details: Any) -> Callable[[OpenAttempt], None]:
+    def block(attempt: OpenAttempt) -> None:
+        if sending:
+            attempt.sending()
+        raise attempt.failure(kind, "It did not work", **details)
+
+    return block
+
+
+async def test_a_delivered_attempt_is_recorded_with_everything_a_person_asks_for(environment: ActivityEnvironment):
+    span = TracerProvider().get_tracer("test").start_as_current_span("attempt")
+    with span as current:
+        sent, error, row = await run(environment, HOLD, lambda attempt: attempt.delivered(201, "taken"))
+        trace_id = format(current.get_span_context().trace_id, "032x")
+
+    assert (sent, error) == (Sent(status=201, attempt=3), None)
+    assert replace(row, milliseconds=0) == Attempt(
+        delivery_id="msg_1",
+        attempt=3,
+        workflow_id="post-purchase/3028687",
+        run_id="run",
+        scenario="post-purchase",
+        version=3,
+        step="thanks",
+        channel="sms",
+        destination="twilio",
+        contact_id="3028687",
+        started_at=NOON,
+        milliseconds=0,
+        outcome="delivered",
+        status=201,
+        response="taken",
+        trace_id=trace_id,
+    )
+
+
+async def test_a_skipped_attempt_says_why(environment: ActivityEnvironment):
+    sent, _, row = await run(environment, HOLD, lambda attempt: attempt.skipped("nobody there"))
+    assert sent == Sent(outcome="skipped", attempt=3, reason="nobody there")
+    assert row.outcome == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "kind", "details", "word", "raised"),
+    [
+        (HOLD, Kind.RETRY, {"status": 429, "excerpt": "slower"}, "retry", Kind.RETRY),
+        (HOLD, Kind.PERMANENT, {"error": "21211"}, "failed", Kind.PERMANENT),
+        (HOLD, Kind.UNCONFIGURED, {}, "failed", Kind.UNCONFIGURED),
+        (HOLD, Kind.RETRY, {"unknown": True}, "unknown", Kind.UNKNOWN),
+        (replace(HOLD, on_unknown="continue"), Kind.RETRY, {"unknown": True}, "unknown", Kind.UNKNOWN),
+        (RETRY, Kind.RETRY, {"unknown": True}, "unknown", Kind.RETRY),
+    ],
+)
+async def test_a_failure_is_recorded_and_raised(
+    environment: ActivityEnvironment, delivery: Delivery, kind: Kind, details: dict[str, Any], word: str, raised: Kind
+):
+    _, error, row = await run(environment, delivery, failing(kind, **details))
+    assert isinstance(error, ApplicationError)
+    failure = failure_of(error)
+    assert failure is not None
+    assert (failure.kind, failure.destination, failure.attempt) == (raised, "twilio", 3)
+    assert error.non_retryable == (raised is not Kind.RETRY)
+    assert (row.outcome, row.status, row.error) == (word, details.get("status"), details.get("error"))
+    assert row.response == details.get("excerpt")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "policy", "delay", "seconds"),
+    [
+        (1, {}, None, 5),
+        (3, {}, None, 45),
+        (9, {}, None, 6 * 3600),
+        (5000, {}, None, 6 * 3600),
+        (3, {}, timedelta(minutes=7), 7 * 60),
+        (3, {"maximum_attempts": 4}, None, 45),
+        (3, {"maximum_attempts": 3}, None, None),
+        (3, {}, timedelta(days=3), None),
+    ],
+)
+async def test_the_next_attempt_is_foretold(
+    environment: ActivityEnvironment, attempt: int, policy: dict[str, Any], delay: timedelta | None, seconds: int | None
+):
+    known = environment.info.retry_policy
+    assert known is not None
+    environment.info = replace(environment.info, attempt=attempt, retry_policy=replace(known, **policy))
+    _, _, row = await run(environment, HOLD, failing(Kind.RETRY, next_retry_delay=delay))
+    due = None if seconds is None else NOON + timedelta(seconds=seconds, milliseconds=row.milliseconds)
+    assert row.next_try_at == due
+
+
+async def test_a_permanent_failure_foretells_no_attempt(environment: ActivityEnvironment):
+    _, _, row = await run(environment, HOLD, failing(Kind.PERMANENT))
+    assert row.next_try_at is None
+
+
+async def test_a_broken_log_costs_a_delivery_nothing(environment: ActivityEnvironment):
+    sent, error, _ = await run(environment, HOLD, lambda attempt: attempt.delivered(201), Broken())
+    assert (sent, error) == (Sent(status=201, attempt=3), None)
+
+
+async def test_a_mistake_in_the_program_passes_through_and_is_on_record(environment: ActivityEnvironment):
+    def block(_: OpenAttempt) -> None:
+        raise ZeroDivisionError
+
+    _, error, row = await run(environment, HOLD, block)
+    assert isinstance(error, ZeroDivisionError)
+    assert (row.outcome, row.error) == ("retry", "ZeroDivisionError")
+
+
+class TestAWorkerThatIsLostWhileSending:
+    """Temporal sees a time-out and tries again: the mark on the server says that a message may be out."""
+
+    async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, environment: ActivityEnvironment):
+        marks: list[Any] = []
+        environment.on_heartbeat = lambda *details: marks.append(details)
+
+        def block(attempt: OpenAttempt) -> Sent:
+            attempt.sending()
+            assert marks == [("sending",)]
+            return attempt.delivered()
+
+        await run(environment, HOLD, block)
+        assert marks == [("sending",)]
+
+    @pytest.mark.parametrize(
+        ("block", "left"),
+        [
+            (failing(Kind.RETRY, status=429), "settled"),
+            (failing(Kind.RETRY, unknown=True), "sending"),
+        ],
+    )
+    async def test_takes_the_mark_back_when_nothing_is_uncertain(
+        self, environment: ActivityEnvironment, block: Callable[[OpenAttempt], None], left: str
+    ):
+        marks: list[Any] = []
+        environment.on_heartbeat = lambda *details: marks.append(details)
+        await run(environment, HOLD, block)
+        assert marks[-1] == (left,)
+
+    async def test_needs_no_mark_where_sending_again_is_right(self, environment: ActivityEnvironment):
+        marks: list[Any] = []
+        environment.on_heartbeat = lambda *details: marks.append(details)
+        await run(environment, RETRY, failing(Kind.RETRY))
+        assert marks == []
+
+    async def test_makes_the_next_attempt_stop_before_it_sends(self, environment: ActivityEnvironment):
+        environment.info = replace(environment.info, heartbeat_details=["sending"])
+        began: list[OpenAttempt] = []
+        _, error, row = await run(environment, HOLD, began.append)
+        assert isinstance(error, ApplicationError)
+        assert error.type == Kind.UNKNOWN
+        assert (began, row.outcome, row.error) == ([], "unknown", "worker_lost")
+
+    @pytest.mark.parametrize(("delivery", "mark"), [(HOLD, "settled"), (RETRY, "sending")])
+    async def test_does_not_stop_others(self, environment: ActivityEnvironment, delivery: Delivery, mark: str):
+        environment.info = replace(environment.info, heartbeat_details=[mark])
+        _, error, row = await run(environment, delivery, lambda attempt: attempt.delivered())
+        assert (error, row.outcome) == (None, "delivered")
+
+
+class TestCancellation:
+    """By a worker that stops, or by a journey that leaves."""
+
+    @pytest.mark.parametrize(
+        ("delivery", "sending", "kind", "word"),
+        [
+            (HOLD, True, Kind.UNKNOWN, "unknown"),
+            (RETRY, True, Kind.RETRY, "unknown"),
+            (HOLD, False, Kind.RETRY, "retry"),
+            (RETRY, False, Kind.RETRY, "retry"),
+        ],
+    )
+    async def test_by_a_stopping_worker_becomes_a_failure(
+        self, environment: ActivityEnvironment, delivery: Delivery, sending: bool, kind: Kind, word: str
+    ):
+        async def block(attempt: OpenAttempt) -> None:
+            if sending:
+                attempt.sending()
+            environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
+            await asyncio.sleep(5)
+
+        _, error, row = await run(environment, delivery, block)
+        assert isinstance(error, ApplicationError)
+        assert (error.type, row.outcome, row.error) == (kind, word, "worker_stopped")
+
+    @pytest.mark.parametrize(("sending", "word"), [(True, "unknown"), (False, "cancelled")])
+    async def test_by_a_leaving_journey_passes_through(
+        self, environment: ActivityEnvironment, sending: bool, word: str
+    ):
+        async def block(attempt: OpenAttempt) -> None:
+            if sending:
+                attempt.sending()
+            environment.cancel()
+            await asyncio.sleep(5)
+
+        _, error, row = await run(environment, HOLD, block)
+        assert isinstance(error, asyncio.CancelledError)
+        assert (row.outcome, row.next_try_at) == (word, None)
