@@ -1,0 +1,166 @@
+"""The connection to Temporal, configured as Temporal's own tools are."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client, Interceptor
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
+
+from runtime.errors import ConnectionFailed, SettingsError
+from runtime.tracing import JourneyTracing
+
+logger = logging.getLogger(__name__)
+
+ADDRESS: Final = "localhost:7233"
+"""Where the server is looked for when nothing says otherwise: the default of all of Temporal's tools."""
+
+_ATTEMPT = 10.0  # seconds that one try may take
+_PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds after the first tries, then the last again and again
+_NOTICE = 5.0  # seconds between two log lines
+
+# Words of the SDK's error text that no waiting mends. The text itself is not passed on: who wrote it can change it.
+_HOPELESS = {
+    "invalidcontenttype": "answers without TLS: unset TEMPORAL_TLS and TEMPORAL_API_KEY, or correct TEMPORAL_ADDRESS",
+    "invalid peer certificate": "has a certificate that is not trusted: set TEMPORAL_TLS_SERVER_CA_CERT_PATH and "
+    "TEMPORAL_TLS_SERVER_NAME as its operator tells you",
+    "certificaterequired": "wants a client certificate: set TEMPORAL_TLS_CLIENT_CERT_PATH and "
+    "TEMPORAL_TLS_CLIENT_KEY_PATH",
+    "unauthenticated": "does not accept these credentials: look at TEMPORAL_API_KEY or the client certificate",
+    "permissiondenied": "does not accept these credentials: look at TEMPORAL_API_KEY or the client certificate",
+}
+
+
+async def connect(
+    address: str | None = None,
+    *,
+    namespace: str | None = None,
+    role: str = "scenario",
+    patience: float = 30.0,
+    interceptors: Sequence[Interceptor] | None = None,
+    runtime: Runtime | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Client:
+    """Connects to Temporal, waiting a while for a server that is not up yet.
+
+    Without an address it is configured by TEMPORAL_* variables and the profiles of ``temporal.toml``, TLS and API keys
+    included, exactly as the `temporal` command is.
+
+    Args:
+        address: ``host:port`` of a local server, reached in plain text; no configuration is read then.
+        namespace: Overrides the configured one.
+        role: What this process is, as the start of the client's identity in Temporal's UI.
+        patience: Seconds to wait for a server that does not answer; 0 tries once.
+        interceptors: Replaces the tracing of journeys.
+        runtime: The SDK's runtime, for its metrics.
+        environ: Variables; the process's own by default.
+
+    Returns:
+        A connected client, known to be let into its namespace.
+
+    Raises:
+        SettingsError: Temporal's configuration cannot be read.
+        ConnectionFailed: No server answered in time, or it does not let this process in.
+    """
+    config = _configured(environ) if address is None else ClientConnectConfig(target_host=address)
+    target = config.get("target_host", ADDRESS)
+    if "://" in target or not target:
+        raise SettingsError("TEMPORAL_ADDRESS must be host:port, without a scheme")
+    space = namespace or config.get("namespace", "default")
+    loop = asyncio.get_running_loop()
+    end = loop.time() + patience
+    noticed = float("-inf")
+    pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
+    while True:
+        left = max(0.0, end - loop.time())
+        try:
+            client = await Client.connect(
+                target,
+                namespace=space,
+                api_key=config.get("api_key"),
+                tls=config.get("tls"),
+                rpc_metadata=config.get("rpc_metadata", {}),
+                data_converter=pydantic_data_converter,
+                interceptors=[JourneyTracing()] if interceptors is None else interceptors,
+                identity=f"{role} {os.getpid()}@{socket.gethostname()}",
+                connect_timeout=timedelta(seconds=min(_ATTEMPT, left + 1)),
+                runtime=runtime,
+            )
+            await _describe(client)
+        except ValueError:
+            raise SettingsError("TEMPORAL_ADDRESS must be host:port, such as localhost:7233") from None
+        except (RuntimeError, RPCError) as error:
+            problem, passing = _problem(error, target, space)
+            left = end - loop.time()
+            if left <= 0 or not passing:
+                raise ConnectionFailed(problem) from error
+        else:
+            return client
+        if loop.time() - noticed >= _NOTICE:
+            noticed = loop.time()
+            logger.warning("%s; trying for another %.0f s", problem, left)
+        await asyncio.sleep(min(next(pauses), left))
+
+
+def _configured(environ: Mapping[str, str] | None) -> ClientConnectConfig:
+    try:
+        return ClientConfig.load_client_connect_config(override_env_vars=dict(environ) if environ is not None else None)
+    except FileNotFoundError:
+        raise SettingsError(
+            "a file that Temporal's configuration names does not exist: look at TEMPORAL_TLS_*_PATH and the profile"
+        ) from None
+    except (OSError, RuntimeError):
+        # The SDK's text may quote a line of the file, and an API key with it.
+        raise SettingsError(
+            "Temporal's configuration cannot be read: look at TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE and the file's "
+            "rights, or try `temporal config list`"
+        ) from None
+
+
+async def _describe(client: Client) -> None:
+    """Makes sure of the namespace, as the SDK's worker does when it starts, but where words can help.
+
+    Raises:
+        RPCError: It is not there, closed to this process, or the server is not ready.
+    """
+    try:
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace), timeout=timedelta(seconds=_ATTEMPT)
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:
+            raise
+
+
+def _problem(error: RuntimeError | RPCError, target: str, namespace: str) -> tuple[str, bool]:
+    """The error in a sentence, and whether it may pass by itself."""
+    if isinstance(error, RPCError):
+        if error.status is RPCStatusCode.NOT_FOUND:
+            # A server that is starting for the first time makes its namespaces after it answers.
+            return (
+                f"the Temporal server at {target} has no namespace {namespace}: set TEMPORAL_NAMESPACE, or create it "
+                f"with `temporal operator namespace create --namespace {namespace}`",
+                True,
+            )
+        text = error.status.name.replace("_", "")
+    else:
+        text = str(error)
+    for word, advice in _HOPELESS.items():
+        if word in text.lower():
+            return f"the Temporal server at {target} {advice}", False
+    return (
+        f"no Temporal server at {target}: start one with `scenario dev`, or set TEMPORAL_ADDRESS "
+        "(and TEMPORAL_TLS=true where it wants TLS)",
+        True,
+    )

@@ -1,0 +1,48 @@
+"""Ports of the loopback interface: the only one that anything local listens on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Final
+
+from runtime.errors import LocalError, PortInUse
+
+HOST: Final = "127.0.0.1"
+"""Nothing local listens on any other address."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment. Somebody may a moment later."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port(port: int, purpose: str) -> None:
+    """Makes sure that a port can be listened on.
+
+    Args:
+        port: The port; 0 can always be.
+        purpose: What it is for, to complete "choose another port for …".
+
+    Raises:
+        PortInUse: Somebody listens on it.
+        LocalError: This user may not listen on it, or it is none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do, or a connection that closed a moment ago would count as a listener.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise refusal(error, port, purpose) from None
+        except OverflowError:
+            raise LocalError(f"{port} is no port: choose one from 1024 to 65535 for {purpose}") from None
+
+
+def refusal(error: OSError, port: int, purpose: str) -> LocalError:
+    """What to tell a person where a port could not be listened on."""
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(port, f"stop that program, or choose another port for {purpose}")
+    return LocalError(f"port {port} cannot be listened on: choose one from 1024 to 65535 for {purpose}")

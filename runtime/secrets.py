@@ -1,0 +1,121 @@
+"""The secrets that webhooks may name, ``{{ secrets.NAME }}``: from the environment and from a folder of files."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from runtime.errors import SettingsError
+from runtime.settings import Settings
+
+PREFIX: Final = "SCENARIO_SECRET_"
+"""A variable ``SCENARIO_SECRET_NAME`` holds the secret NAME."""
+
+MAX_BYTES: Final = 64 * 1024
+"""A secret's file may have this many bytes: more is a file that got there by mistake."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# (inode, mtime in ns, ctime in ns, bytes): another content has another stamp. The inode and ctime tell of files put in
+# place by a rename, which may keep size and mtime.
+_Stamp = tuple[int, int, int, int]
+
+
+class Secrets(Mapping[str, str]):
+    """Name → value of every secret; a file that changes is read again at the next look.
+
+    A file ``NAME`` under the settings' folder wins over the variable ``SCENARIO_SECRET_NAME``, since it can be changed
+    while the process runs. One newline at a file's end is not part of the secret. Files whose name is no name that a
+    template can write (``.gitkeep``, ``a.pem``, the ``..data`` of a Kubernetes volume) are left alone.
+
+    Printing shows names only.
+
+    Args:
+        settings: Names the folder, if there is one.
+        environ: Variables; the process's own by default, read at each look.
+    """
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+        self._folder = settings.secrets_dir
+        self._environ = os.environ if environ is None else environ
+        self._read: dict[str, tuple[_Stamp, str]] = {}
+
+    def names(self) -> list[str]:
+        """The secrets' names, sorted.
+
+        Raises:
+            SettingsError: The folder cannot be read.
+        """
+        return sorted({*self._variables(), *self._files()})
+
+    def all(self) -> dict[str, str]:
+        """Every secret as it is now: a new mapping, for one rendering. Costs a `stat` a file.
+
+        Raises:
+            SettingsError: The folder or one of its files cannot be read.
+        """
+        found = self._variables()
+        for name, path in self._files().items():
+            value = self._value(name, path)
+            if value is not None:
+                found[name] = value
+        return found
+
+    def __getitem__(self, name: str) -> str:
+        path = self._files().get(name)
+        value = self._value(name, path) if path is not None else None
+        return self._variables()[name] if value is None else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self.names())})"
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            name.removeprefix(PREFIX): value
+            for name, value in self._environ.items()
+            if name.startswith(PREFIX) and _NAME.fullmatch(name.removeprefix(PREFIX))
+        }
+
+    def _files(self) -> dict[str, Path]:
+        if self._folder is None:
+            return {}
+        try:
+            return {path.name: path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)}
+        except OSError:
+            raise SettingsError(
+                "SCENARIO_SECRETS_DIR names a folder that cannot be read: look whether it is there, and at its rights"
+            ) from None
+
+    def _value(self, name: str, path: Path) -> str | None:
+        """The file's secret, or None where there is no such file any more or it is a folder."""
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+            known = self._read.get(name)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            if status.st_size > MAX_BYTES:
+                raise SettingsError(
+                    f"the secret {name} is a file of more than {MAX_BYTES} bytes: take it out of the folder"
+                )
+            value = path.read_bytes().decode()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            raise SettingsError(f"the file of the secret {name} cannot be read: look at its rights") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"the file of the secret {name} is not UTF-8 text: write it as text") from None
+        value = value.removesuffix("\n").removesuffix("\r")
+        self._read[name] = (stamp, value)
+        return value

@@ -1,0 +1,163 @@
+"""The SCENARIO_* settings, read from the environment when a process asks for them and never at import.
+
+What concerns the connection to Temporal is not here: Temporal's own TEMPORAL_* variables and profiles hold it (see
+`runtime.connection`), and telemetry has OTEL_* (see `runtime.telemetry`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.errors import SettingsError
+
+PREFIX: Final = "SCENARIO_"
+"""What the name of every variable starts with."""
+
+_MAILBOX = re.compile(r"\s*(?P<name>[^<>\r\n]*?)\s*<(?P<address>[^<>\s]+)>\s*")
+_SENDER = re.compile(r"\+[1-9]\d{6,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10}|MG[0-9a-f]{32}")
+
+
+class Settings(BaseSettings):
+    """What one deployment sets. A variable that is empty counts as not set.
+
+    Values that may hold a password are `SecretStr`: printing the settings shows none of them.
+
+    Attributes:
+        store: SQLAlchemy URL of the store.
+        smtp: ``smtp://user:password@host:587`` (STARTTLS) or ``smtps://…:465``. None: e-mail steps are held.
+        mail_from: Sender of e-mails, ``Name <address>`` or an address.
+        sms: ``twilio://sid:token@?from=+33…`` or ``local:``. None: SMS steps are held.
+        secrets_dir: Folder with one file a secret, see `runtime.secrets`.
+        destinations: Path of ``destinations.yaml``.
+        platform_timezone: IANA zone of the dates that the platform writes without one.
+
+    Raises:
+        SettingsError: A value cannot be used. The message names the variables, and shows no value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    store: SecretStr = SecretStr("sqlite+aiosqlite:///.scenario/store.db")
+    smtp: SecretStr | None = None
+    mail_from: str | None = None
+    sms: SecretStr | None = None
+    secrets_dir: Path | None = None
+    destinations: Path | None = None
+    platform_timezone: str = "Europe/Paris"
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # Only names and our own sentences are passed on: pydantic's text could quote a password.
+            raise SettingsError("; ".join(_sentences(error))) from None
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: SecretStr) -> SecretStr:
+        # Only what a typing mistake looks like: which databases can be used is the store's own business.
+        return _checked(value, lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)), _WANTED["store"])
+
+    @field_validator("smtp")
+    @classmethod
+    def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and _checked(value, _is_smtp, _WANTED["smtp"])
+
+    @field_validator("sms")
+    @classmethod
+    def _sms(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and _checked(value, _is_sms, _WANTED["sms"])
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_from(cls, value: str | None) -> str | None:
+        if value is not None and not _is_mailbox(value):
+            raise ValueError(_WANTED["mail_from"])
+        return value
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _secrets_dir(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError(_WANTED["secrets_dir"])
+        return value
+
+    @field_validator("destinations")
+    @classmethod
+    def _destinations(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(_WANTED["destinations"])
+        return value
+
+    @field_validator("platform_timezone")
+    @classmethod
+    def _platform_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            # OSError: "Europe" is a folder of the zone database.
+            raise ValueError(_WANTED["platform_timezone"]) from None
+        return value
+
+
+_WANTED: Final = {
+    "store": "must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or postgresql://user@host/name",
+    "smtp": "must look like smtp://user:password@host:587 or smtps://user:password@host:465",
+    "mail_from": "must be one sender such as Name <address@example.com>",
+    "sms": "must look like twilio://sid:token@?from=+33… or be local:",
+    "secrets_dir": "must name a folder that exists",
+    "destinations": "must name a file that exists",
+    "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
+}
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    names = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_input=False, include_context=False))
+    return [f"{PREFIX}{name.upper()} {_WANTED[name]}" for name in names]
+
+
+def _checked(value: SecretStr, good: Callable[[str], bool], wanted: str) -> SecretStr:
+    if not good(value.get_secret_value()):
+        raise ValueError(wanted)
+    return value
+
+
+def _is_smtp(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:  # a bracket or a port that is none
+        return False
+    return url.scheme in {"smtp", "smtps"} and bool(url.hostname) and port != 0 and url.path in {"", "/"}
+
+
+def _is_sms(text: str) -> bool:
+    if text == "local:":
+        return True
+    try:
+        url = urlsplit(text)
+        senders = parse_qs(url.query.replace("+", "%2B")).get("from", [])
+    except ValueError:
+        return False
+    known = len(senders) == 1 and bool(_SENDER.fullmatch(senders[0].strip()))
+    return url.scheme == "twilio" and bool(url.username) and bool(url.password) and known
+
+
+def _is_mailbox(text: str) -> bool:
+    match = _MAILBOX.fullmatch(text)
+    try:
+        validate_email(match["address"] if match else text.strip(), check_deliverability=False)
+    except EmailNotValidError:
+        return False
+    return True
