@@ -1,0 +1,154 @@
+"""Coming in and going out: opens the scenario's version, checks the entry rules, notes the departure; all local."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from temporalio import activity
+
+from activities.content import Content, Opened, UnknownVersion
+from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
+from runtime import store as stored
+from scenario import liquid
+from scenario.duration import parse_duration
+from scenario.entry import Entry, clean, journey_id, parse_entry
+from scenario.errors import EntryError, ScenarioError, TemplateError
+from scenario.timing import spell
+
+_KEY: Final = 300
+
+
+class Refused(ScenarioError):
+    """The contact may not come in; the text says why, without any of its data."""
+
+
+class Admissions:
+    """The gate of all scenarios.
+
+    Args:
+        content: Published scenarios.
+        store: Remembers who came in.
+        zone: The platform's, for its zone-less dates.
+    """
+
+    def __init__(self, content: Content, store: stored.Store, zone: str) -> None:
+        self._content, self._store, self._zone = content, store, zone
+
+    @activity.defn(name=ADMIT.name)
+    async def admit(self, admission: Admission) -> Admitted:
+        """Lets a contact in, or says why not. Asked again by the same journey, it answers the same."""
+        try:
+            return await self._admit(admission)
+        except (Refused, EntryError) as error:
+            return Admitted(refused=str(error))
+
+    @activity.defn(name=DEPART.name)
+    async def depart(self, departure: Departure) -> None:
+        """Notes that a journey is over."""
+        await self._store.depart(
+            departure.workflow_id,
+            departure.run_id,
+            departure.outcome,
+            departure.reason or None,
+            datetime.fromisoformat(departure.now),
+        )
+
+    async def _admit(self, admission: Admission) -> Admitted:
+        entry = parse_entry(admission.entry)
+        opened = await self._open(entry)
+        kind = entry.trigger["type"]
+        if kind != opened.scenario.trigger:
+            raise Refused(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
+        now = datetime.fromisoformat(admission.now)
+        data = _data(entry, self._zone, now, opened)
+        _check(opened, data)
+        key = _key(entry, opened, data)
+        expected = journey_id(entry, key)
+        if admission.workflow_id != expected:
+            what = "/<key>" if key else ""
+            raise Refused(f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say")
+        answer = await self._store.admit(
+            stored.Admission(
+                scenario=opened.name,
+                version=opened.version,
+                contact_id=entry.contact_id,
+                key=key,
+                workflow_id=admission.workflow_id,
+                run_id=admission.run_id,
+                again=_again(opened.scenario.entry.again),
+                now=now,
+                trigger=kind,
+            )
+        )
+        if isinstance(answer, stored.AlreadyIn):
+            raise Refused(_already_in(answer, opened))
+        if answer.version != opened.version:  # this journey asked before, and was let in by that version
+            opened = await self._content.open(opened.name, answer.version)
+        return Admitted(version=opened.version, plan=opened.plan, zone=self._zone, key=key)
+
+    async def _open(self, entry: Entry) -> Opened:
+        try:
+            return await self._content.open(entry.name, entry.version)
+        except UnknownVersion:
+            pass
+        newest = {item.scenario: item.version for item in await self._store.scenarios()}
+        if (version := newest.get(entry.name)) is not None:
+            raise Refused(f"{entry.name} has no version {entry.version}: the newest is {version}")
+        close = get_close_matches(entry.name, newest, 1)
+        hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
+        raise Refused(f"there is no scenario '{entry.name}': {hint}")
+
+
+def _data(entry: Entry, zone: str, now: datetime, opened: Opened) -> dict[str, Any]:
+    data = clean(entry, ZoneInfo(zone))
+    local = now.astimezone(ZoneInfo(opened.scenario.timezone)).isoformat(timespec="seconds")
+    journey = {"id": None, "scenario": opened.name, "version": opened.version, "entered_at": now.isoformat()}
+    return {**data, "journey": journey, "responses": {}, "now": local, "today": local[:10]}
+
+
+def _check(opened: Opened, data: dict[str, Any]) -> None:
+    condition = opened.scenario.entry.condition
+    if condition is None:
+        return
+    try:
+        fulfilled = liquid.evaluate_condition(condition, data)
+    except TemplateError as error:
+        raise Refused(f"the entry rule of {opened.name} cannot be worked out: {error}") from None
+    if not fulfilled:
+        raise Refused(f"the entry rule of {opened.name} does not hold: {condition}")
+
+
+def _key(entry: Entry, opened: Opened, data: dict[str, Any]) -> str | None:
+    """The key of the journey: the engine's own, else what the scenario's rule gives."""
+    if entry.key is not None or opened.scenario.entry.key is None:
+        return entry.key
+    try:
+        key = liquid.render_line(opened.scenario.entry.key, data).strip()
+    except TemplateError as error:
+        raise Refused(f"the key of {opened.name} cannot be rendered: {error}") from None
+    if not key or len(key) > _KEY:
+        raise Refused(f"the key of {opened.name} is empty or too long for this entry")
+    return key
+
+
+def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta:
+    match rule:
+        case "never" | "when_finished" | "always":
+            return rule
+        case _:
+            return parse_duration(rule.removeprefix("after "))
+
+
+def _already_in(answer: stored.AlreadyIn, opened: Opened) -> str:
+    match answer.why:
+        case "under_way":
+            return f"the contact is in {opened.name} already, as {answer.workflow_id}"
+        case "entered_before":
+            return f"the contact was in {opened.name} before, and may come in only once"
+        case "too_soon":
+            zone = ZoneInfo(opened.scenario.timezone)
+            until = spell(answer.until or answer.admitted_at, zone)
+            return f"the contact was in {opened.name} before, and may come in again from {until} on"

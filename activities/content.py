@@ -1,0 +1,109 @@
+"""Published versions as activities read them: loaded once, kept by version, since a version never changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from scenario.check import load
+
+from scenario import model
+from scenario.compile import walk
+
+_KEPT: Final = 256
+
+
+class PublishedVersion(Protocol):
+    """What `Content` reads of a stored version."""
+
+    @property
+    def scenario(self) -> str: ...  # noqa: D102
+    @property
+    def version(self) -> int: ...  # noqa: D102
+    @property
+    def document(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def plan(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class Versions(Protocol):
+    """Where published versions come from: the store, or a test's table."""
+
+    async def version(self, scenario: str, version: int | None) -> PublishedVersion | None:
+        """A version, the newest where `version` is None, or None where there is none."""
+        ...
+
+
+class UnknownVersion(Exception):
+    """A scenario, a version or a step that was never published here."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A version, ready for use."""
+
+    name: str
+    version: int
+    scenario: model.Scenario
+    plan: dict[str, Any]
+    steps: Mapping[str, model.Step]
+
+
+class Content:
+    """Published scenarios by name and version.
+
+    Args:
+        versions: Where they are stored.
+    """
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._opened: OrderedDict[tuple[str, int], Opened] = OrderedDict()
+        self._lock = asyncio.Lock()
+
+    async def open(self, scenario: str, version: int | None = None) -> Opened:
+        """Opens a version, the newest where none is named.
+
+        Raises:
+            UnknownVersion: There is none.
+        """
+        if version is not None and (opened := self._opened.get((scenario, version))):
+            self._opened.move_to_end((scenario, version))
+            return opened
+        published = await self._versions.version(scenario, version)
+        if published is None:
+            what = f"{scenario}@{version}" if version else scenario
+            raise UnknownVersion(f"{what} is not published")
+        return await self._keep(published)
+
+    async def step(self, scenario: str, version: int, step: str) -> model.Step:
+        """A step of a version, with its templates.
+
+        Raises:
+            UnknownVersion: There is no such version or step.
+        """
+        opened = await self.open(scenario, version)
+        try:
+            return opened.steps[step]
+        except KeyError:
+            raise UnknownVersion(f"{scenario}@{version} has no step '{step}'") from None
+
+    async def _keep(self, published: PublishedVersion) -> Opened:
+        key = (published.scenario, published.version)
+        async with self._lock:  # many journeys may ask for a new version at once: it is loaded once
+            if (opened := self._opened.get(key)) is None:
+                loaded = load(published.document)
+                opened = Opened(
+                    name=published.scenario,
+                    version=published.version,
+                    scenario=loaded,
+                    plan=dict(published.plan),
+                    steps={name: step for step, name, _ in walk(loaded.steps)},
+                )
+                self._opened[key] = opened
+                while len(self._opened) > _KEPT:
+                    self._opened.popitem(last=False)
+        return opened

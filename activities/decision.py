@@ -1,0 +1,25 @@
+"""Conditions and values that a journey needs to steer, worked out from its data: a local activity without effects."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.signatures import DECIDE, Answer, Question
+from scenario import liquid
+from scenario.errors import TemplateError
+
+
+@activity.defn(name=DECIDE.name)
+async def decide(question: Question) -> Answer:
+    """Works out a condition, or the value of a template.
+
+    Returns:
+        The answer; or, where the template fails on this contact's data, a sentence that says why. It is a result and
+        not an exception, because trying again would give the same.
+    """
+    try:
+        if question.kind == "condition":
+            return Answer(value=liquid.evaluate_condition(question.text, question.data))
+        return Answer(value=liquid.evaluate_value(question.text, question.data))
+    except TemplateError as error:
+        return Answer(error=str(error))

@@ -1,0 +1,41 @@
+"""A journey's data as templates and conditions see it, and the part of it that a step is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from scenario.plan import PATH_SEPARATOR
+
+
+def event_root(name: str, time: str | None, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """An event under the name `event`: its properties both directly and under `properties`.
+
+    So ``event.order_id`` works, and ``event.properties.name`` reaches a property that `name` or `time` would hide.
+    """
+    return {**properties, "name": name, "time": time, "properties": dict(properties)}
+
+
+def pick(data: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """The part of `data` that some fields need, in the shape that it has.
+
+    Args:
+        data: By root name.
+        fields: Dotted paths, as `scenario.compile` lists them. A path that leads through a list, or through something
+            that is not there, takes along what it got to.
+    """
+    picked: dict[str, Any] = {}
+    for path in fields:
+        source: Any = data
+        target: dict[str, Any] = picked
+        segments = path.split(PATH_SEPARATOR)
+        for index, segment in enumerate(segments):
+            if segment not in source:
+                break
+            value: Any = source[segment]
+            if index == len(segments) - 1 or not isinstance(value, Mapping):
+                target[segment] = value
+                break
+            source = cast("Mapping[str, Any]", value)
+            target = target.setdefault(segment, {})
+    return picked

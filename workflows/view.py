@@ -1,0 +1,105 @@
+"""What ops see of a journey in Temporal's UI: summaries, current details, search attributes. Ids only, no data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+
+from workflows.state import State
+
+with workflow.unsafe.imports_passed_through():
+    from runtime.attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME, SCENARIO_VERSION, STEP_ID
+    from scenario.duration import format_duration
+    from scenario.plan import Exit, If, Plan, Send, Step, Wait, WaitFor
+
+_SHOWN: Final = 60
+_MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
+
+
+def describe(step: Step) -> str:
+    """A step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
+    match step:
+        case Send():
+            return f"{step.kind} → {step.to}" if step.to else step.kind
+        case Wait(seconds=float() as seconds):
+            return f"wait {_length(seconds)}"
+        case Wait(clock=str() as clock):
+            return f"wait until {' '.join((*step.days, clock))}"
+        case Wait():
+            return "wait until a date"
+        case WaitFor():
+            return f"wait for {step.event}" + (f", {_length(step.seconds)} at most" if step.seconds is not None else "")
+        case If():
+            return "if"
+        case Exit():
+            return "exit"
+
+
+def summary(name: str, step: Step) -> str:
+    """The summary of a step's activity: ``webhook whatsapp → hooks.example.com``."""
+    kind = step.kind
+    return f"{kind} {name} → {step.to}" if isinstance(step, Send) and step.to else f"{kind} {name}"
+
+
+def details(state: State, plan: Plan, title: str) -> str:
+    """The journey in Markdown: why it waits, then its steps, done, running and to come."""
+    lines = [f"**{title}**", ""]
+    if state.held:
+        after = f", {state.held.attempts} attempts" if state.held.attempts else ""
+        lines += [f"**Held** at `{state.held.step}` since {state.held.at}: {state.held.reason}{after}", ""]
+        lines += ["Decide with the updates `retry_step`, `skip_step` or `leave`.", ""]
+    elif state.paused:
+        lines += [f"**Paused** since {state.paused.at} by {state.paused.operator}: {state.paused.reason}", ""]
+    elif state.until and state.at:
+        lines += [f"Waiting at `{state.at}` until {state.until}", ""]
+    lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
+    done = state.steps[-_SHOWN:]
+    for record in done:
+        reply = f" {record.status}" if record.status else ""
+        mark = _MARKS.get(record.outcome, "✓")
+        lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply} | {record.at} |")
+    if state.at:
+        lines.append(f"| ▶ | `{state.at}` | {describe(plan.steps[state.at])} | {state.mode} | {state.since or ''} |")
+    passed = {record.id for record in state.steps} | {state.at}
+    to_come = [name for name in plan.steps if name not in passed][:_SHOWN]
+    lines += [f"| | `{name}` | {describe(plan.steps[name])} | | |" for name in to_come]
+    return "\n".join(lines)
+
+
+class Attributes:
+    """The journey's search attributes; each change of them costs the server a write, so only changes are sent."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether the attributes say that the journey is held or paused: its end must be shown too."""
+        return self._known.get(JOURNEY_STATE.name) in ("held", "paused")
+
+    def show(self, *, scenario: str, contact: str, version: str, step: str, state: str) -> None:
+        """Brings the search attributes up to date."""
+        given = workflow.info().typed_search_attributes
+        wanted: dict[SearchAttributeKey[str], str] = {
+            SCENARIO_NAME: scenario,
+            CONTACT_ID: contact,
+            SCENARIO_VERSION: version,
+            STEP_ID: step,
+            JOURNEY_STATE: state,
+        }
+        changes: list[SearchAttributeUpdate[Any]] = []
+        for key, value in wanted.items():
+            if self._known.get(key.name, given.get(key)) != value:
+                changes.append(key.value_set(value))
+            self._known[key.name] = value
+        if changes:
+            upsert = cast("Callable[[list[SearchAttributeUpdate[Any]]], None]", workflow.upsert_search_attributes)
+            upsert(changes)
+
+
+def _length(seconds: float) -> str:
+    return format_duration(timedelta(seconds=seconds))
