@@ -126,7 +126,7 @@ class Ruling:
     """
 
     answer: Admitted | AlreadyIn | Allowed
-    lost: Sequence[Entry] = ()
+    lost: tuple[Entry, ...] = ()
 
 
 def decide(asking: Admission, earlier: Sequence[Entry]) -> Ruling:
@@ -146,7 +146,7 @@ def decide(asking: Admission, earlier: Sequence[Entry]) -> Ruling:
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.
-    lost = [entry for entry in running if entry.workflow_id == asking.workflow_id]
+    lost = tuple(entry for entry in running if entry.workflow_id == asking.workflow_id)
     for entry in running:
         if entry.workflow_id != asking.workflow_id:
             return Ruling(_because(entry, "under_way"), lost)

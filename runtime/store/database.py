@@ -18,27 +18,36 @@ T = TypeVar("T")
 Inserting = Callable[[Table], sqlite.Insert | postgresql.Insert]
 Parameters = Mapping[str, Any]
 
-# Words of the drivers that tell a person what to mend. The messages themselves are not passed on: they may hold
-# user names, statements and values.
-_CAUSES = (
-    ("password authentication failed", "the user or the password is wrong"),
-    ("no password supplied", "a password is needed"),
+# What the drivers say, and what that means to a person. Their own messages are not passed on: they may quote users,
+# statements and values.
+_PASSING = (
+    ("password authentication failed", "its user or password is wrong"),
+    ("no password supplied", "it wants a password"),
+    ("no pg_hba.conf entry", "it lets nobody in from here"),
     ("does not exist", "there is no such database or user"),
     ("connection refused", "nothing listens there"),
     ("no such file", "nothing listens there"),
-    ("failed to resolve", "the host's name is unknown"),
-    ("could not translate host name", "the host's name is unknown"),
-    ("timeout", "there was no answer in time"),
+    ("failed to resolve", "its host is unknown"),
+    ("could not translate host name", "its host is unknown"),
+    ("timeout", "it did not answer in time"),
     ("too many clients", "it has no connection left"),
-    ("server closed the connection", "it closed the connection"),
+    ("connection slots", "it has no connection left"),
+    ("closed the connection", "it closed the connection"),
     ("terminating connection", "it closed the connection"),
+    ("starting up", "it is starting"),
+    ("shutting down", "it is shutting down"),
     ("database is locked", "another process has been writing to it for too long"),
-    ("unable to open database file", "the file cannot be opened or made: look at its folder's rights"),
-    ("readonly database", "the file is read-only: look at its rights"),
-    ("disk is full", "the disk is full"),
-    ("no space left", "the disk is full"),
-    ("is not a database", "the file is not an SQLite database"),
-    ("malformed", "the file is damaged: restore it from a backup"),
+    ("unable to open database file", "its file cannot be opened or made"),
+    ("readonly database", "its file is read-only"),
+    ("disk is full", "its disk is full"),
+    ("no space left", "its disk is full"),
+)
+_LASTING = (
+    ("is not a database", "its file is not an SQLite database"),
+    ("malformed", "its file is damaged and must be restored from a backup"),
+    ("permission denied", "its user lacks a right"),
+    ("no such table", "its tables are missing"),
+    ("relation", "its tables are missing or not those of this release"),
 )
 
 
@@ -125,16 +134,18 @@ def translated(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFau
     """The store's error for one of SQLAlchemy's."""
     driver = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(driver, "sqlstate", None) or getattr(driver, "sqlite_errorname", None)
+    sign = " ".join(filter(None, (type(driver or error).__name__, code)))
     said = str(driver or "").lower()
-    cause = next((words for needle, words in _CAUSES if needle in said), None)
-    sign = ", ".join(filter(None, (type(driver or error).__name__, code)))
     passing = isinstance(error, OperationalError | InterfaceError | PoolTimeout) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
-    if passing:
-        why = f" ({cause})" if cause else f" ({sign})"
+    if passing and (cause := _meaning(said, _PASSING) or (None if _meaning(said, _LASTING) else sign)):
         return StoreUnavailable(
-            f"The store {name} cannot be used now{why}: check that the database runs and that SCENARIO_STORE is right."
+            f"The store {name} cannot be used now ({cause}): see that it runs and that SCENARIO_STORE is right."
         )
-    why = cause or "look at the database's own log for the statement"
-    return StoreFault(f"The store {name} refused a statement [{sign}]: {why}.")
+    cause = _meaning(said, _LASTING) or "the database's own log may say why"
+    return StoreFault(f"The store {name} refused a statement ({sign}): {cause}.")
+
+
+def _meaning(said: str, table: Sequence[tuple[str, str]]) -> str | None:
+    return next((meaning for words, meaning in table if words in said), None)

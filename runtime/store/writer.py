@@ -7,10 +7,11 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Protocol, Self
 
 from runtime.store.deliveries import Attempt
-from runtime.store.errors import StoreError, StoreFault
+from runtime.store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ class Recorder(Protocol):
     """What attempts are given to: a ``Store``."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
-        """Write attempts down."""
+        """Write attempts down; those that are there already are left as they are."""
         ...
 
 
@@ -27,8 +28,10 @@ class AttemptWriter:
     """Takes attempts at once and writes them in batches, in a task of its own.
 
     A store that fails never disturbs a sender: what could not be written is tried again, and when too much waits,
-    what comes then is dropped and counted in the log. The log of attempts is for people; nothing that the program
-    decides is lost with it. Used from one event loop's thread.
+    what comes then is dropped and counted in the log. A process that is killed loses what it took within ``every``
+    seconds. The log of attempts is for people; nothing that a journey decides is lost with it.
+
+    Used from one event loop's thread.
 
     Example::
 
@@ -37,9 +40,9 @@ class AttemptWriter:
 
     Attributes:
         batch: Attempts that are written together at most.
-        every: Seconds between two batches, unless one is full sooner.
+        every: Seconds that the first of a batch waits for others, unless the batch is full sooner.
         room: Attempts that may wait.
-        retry: Seconds before a failed store is tried again; doubled for each failure, up to ``retry_at_most``.
+        retry: Seconds before a failed store is tried again; doubled with each failure, up to ``retry_at_most``.
         retry_at_most: See ``retry``.
     """
 
@@ -50,7 +53,7 @@ class AttemptWriter:
     retry_at_most = 30.0
 
     def __init__(self, store: Recorder) -> None:
-        """Start.
+        """Prepare; the task starts with the first attempt.
 
         Args:
             store: What is written to. It must outlive the writer.
@@ -64,18 +67,18 @@ class AttemptWriter:
         self._task: asyncio.Task[None] | None = None
 
     def put(self, attempt: Attempt) -> None:
-        """Take an attempt. Returns at once and never raises."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="attempt-writer")
+        """Take an attempt. Returns at once, and raises nothing on account of the store."""
         if len(self._waiting) >= self.room:
+            if not self._dropped:
+                log.error("The store is behind: %d delivery attempts wait, further ones are dropped.", self.room)
             self._dropped += 1
-            if self._dropped == 1:
-                log.error("Delivery attempts are not written down any more: %d wait already.", self.room)
             return
         self._waiting.append(attempt)
         self._some.set()
         if len(self._waiting) >= self.batch:
             self._full.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="attempt-writer")
 
     async def close(self, within: float = 10.0) -> None:
         """Write what waits, and stop.
@@ -83,9 +86,8 @@ class AttemptWriter:
         Args:
             within: Seconds after which what is left is given up, and counted in the log.
         """
-        self._closing.set()
-        self._some.set()
-        self._full.set()
+        for event in (self._closing, self._some, self._full):
+            event.set()
         if self._task is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._task, within)
@@ -103,20 +105,21 @@ class AttemptWriter:
         pause = self.retry
         while self._waiting or not self._closing.is_set():
             await self._some.wait()
-            await _within(self._full, self.every)
-            batch = [self._waiting[i] for i in range(min(self.batch, len(self._waiting)))]
+            await _within(self.every, self._full)
+            batch = list(islice(self._waiting, self.batch))
             try:
                 await self._write(batch)
-            except StoreError as error:
-                log.warning("%d delivery attempts could not be written down yet: %s", len(self._waiting), error)
-                await _within(self._closing, pause) if not self._closing.is_set() else await asyncio.sleep(self.every)
+            except StoreUnavailable as error:
+                log.warning("%d delivery attempts wait to be written down: %s", len(self._waiting), error)
+                # Once closing, hurry: close() says how long.
+                await (asyncio.sleep(self.every) if self._closing.is_set() else _within(pause, self._closing))
                 pause = min(pause * 2, self.retry_at_most)
                 continue
             pause = self.retry
             for _ in batch:
                 self._waiting.popleft()
             if self._dropped:
-                log.error("%d delivery attempts were not written down.", self._dropped)
+                log.error("%d delivery attempts were dropped while the store was behind.", self._dropped)
                 self._dropped = 0
             if not self._closing.is_set():
                 if not self._waiting:
@@ -126,16 +129,19 @@ class AttemptWriter:
 
     async def _write(self, batch: Sequence[Attempt]) -> None:
         try:
-            await self._store.record(batch)
-        except StoreFault:
-            if len(batch) == 1:
-                log.exception("The attempt %s of %s cannot be written down.", batch[0].attempt, batch[0].delivery_id)
-                return
-            # One row may be at fault: it must not keep the others.
-            for attempt in batch:
-                await self._write([attempt])
+            if batch:
+                await self._store.record(batch)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # One that the store refuses, or that is no proper attempt, must keep neither the others nor this task.
+            if len(batch) > 1:
+                for attempt in batch:
+                    await self._write([attempt])
+            else:
+                log.exception("Attempt %d of %s was not written down.", batch[0].attempt, batch[0].delivery_id)
 
 
-async def _within(event: asyncio.Event, seconds: float) -> None:
+async def _within(seconds: float, event: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)

@@ -1,0 +1,112 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runtime.store import Attempt, Store
+
+NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+FAILED = Attempt(
+    delivery_id="msg_1",
+    attempt=1,
+    workflow_id="welcome/7",
+    run_id="run-1",
+    scenario="welcome",
+    version=1,
+    step="whatsapp",
+    channel="webhook",
+    destination="hooks.example.com",
+    contact_id="7",
+    started_at=NOW,
+    milliseconds=1234,
+    outcome="retry",
+    status=503,
+    error="ServiceUnavailable",
+    next_try_at=NOW + MINUTE,
+    response="try later",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+)
+DELIVERED = replace(
+    FAILED,
+    attempt=2,
+    started_at=NOW + MINUTE,
+    outcome="delivered",
+    status=200,
+    error=None,
+    next_try_at=None,
+    response=None,
+    trace_id=None,
+)
+
+
+async def test_attempts_come_back_as_they_were_recorded_in_their_order(store: Store) -> None:
+    await store.record([DELIVERED, FAILED])
+    assert await store.deliveries("welcome/7") == [FAILED, DELIVERED]
+
+
+async def test_recording_an_attempt_again_changes_nothing(store: Store) -> None:
+    await store.record([FAILED])
+    await store.record([replace(FAILED, outcome="delivered"), DELIVERED])
+    await store.record([FAILED, DELIVERED, DELIVERED])
+    assert await store.deliveries() == [FAILED, DELIVERED]
+
+
+async def test_an_operators_retry_starts_counting_anew_and_is_kept_apart(store: Store) -> None:
+    retried = replace(FAILED, started_at=NOW + 5 * MINUTE)
+    await store.record([FAILED, DELIVERED, retried])
+    assert await store.deliveries(delivery_id="msg_1") == [FAILED, DELIVERED, retried]
+
+
+async def test_recording_nothing_is_no_error(store: Store) -> None:
+    await store.record([])
+    assert await store.deliveries() == []
+
+
+async def test_a_response_is_cut_and_may_hold_any_character(store: Store) -> None:
+    await store.record([replace(FAILED, response="\x00\ud83d" + "é" * 5000)])
+    (attempt,) = await store.deliveries()
+    assert attempt.response is not None
+    assert len(attempt.response) == 2048
+    assert attempt.response.startswith("\ufffd\ufffdééé")
+    assert attempt.response.endswith("é…")
+
+
+async def test_a_thousand_attempts_are_recorded_at_once(store: Store) -> None:
+    await store.record([replace(FAILED, delivery_id=f"msg_{number}") for number in range(1000)])
+    assert len(await store.deliveries(limit=2000)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, "abcd"),
+        ({"limit": 3}, "bcd"),
+        ({"workflow_id": "welcome/7"}, "ab"),
+        ({"workflow_id": "welcome/7", "run_id": "run-2"}, "b"),
+        ({"destination": "mail.example.com"}, "c"),
+        ({"destination": "hooks.example.com", "since": NOW + MINUTE}, "bd"),
+        ({"contact_id": "8"}, "d"),
+        ({"channel": "email"}, "c"),
+        ({"outcome": "delivered"}, "d"),
+        ({"since": NOW + 2 * MINUTE}, "cd"),
+        ({"delivery_id": "a"}, "a"),
+        ({"workflow_id": "welcome/9"}, ""),
+    ],
+)
+async def test_attempts_are_found_by_what_is_wanted(store: Store, wanted: dict[str, Any], expected: str) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "a": {},
+        "b": {"run_id": "run-2"},
+        "c": {"workflow_id": "birthday/7", "channel": "email", "destination": "mail.example.com"},
+        "d": {"workflow_id": "welcome/8", "contact_id": "8", "outcome": "delivered"},
+    }
+    await store.record(
+        [
+            replace(FAILED, delivery_id=name, started_at=NOW + number * MINUTE, **change)
+            for number, (name, change) in enumerate(changes.items())
+        ]
+    )
+    assert "".join(attempt.delivery_id for attempt in await store.deliveries(**wanted)) == expected

@@ -1,0 +1,247 @@
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from runtime.store import Admission, Admitted, AlreadyIn, Entry, Store
+
+NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def asking(run_id: str = "run-1", **other: Any) -> Admission:
+    return replace(
+        Admission(
+            scenario="welcome",
+            version=1,
+            contact_id="7",
+            key=None,
+            workflow_id="welcome/7",
+            run_id=run_id,
+            again="when_finished",
+            now=NOW,
+        ),
+        **other,
+    )
+
+
+async def runs(store: Store, **wanted: Any) -> list[str]:
+    return [entry.run_id for entry in await store.entries(**wanted)]
+
+
+async def test_the_first_entry_of_a_contact_is_let_in_and_on_record(store: Store) -> None:
+    assert await store.admit(asking(key="A1", trigger="order")) == Admitted(1, 1, NOW)
+    assert await store.entry("welcome/7") == Entry(
+        workflow_id="welcome/7",
+        run_id="run-1",
+        scenario="welcome",
+        version=1,
+        contact_id="7",
+        key="A1",
+        nth=1,
+        trigger="order",
+        admitted_at=NOW,
+        ended_at=None,
+        outcome=None,
+        reason=None,
+    )
+
+
+async def test_asking_again_gets_the_first_answer_though_the_version_and_the_key_have_changed(store: Store) -> None:
+    await store.admit(asking())
+    later = asking(version=2, key="B2", now=NOW + HOUR, again="never")
+    assert await store.admit(later) == Admitted(1, 1, NOW)
+    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
+    assert await store.admit(later) == Admitted(1, 1, NOW)
+    assert await runs(store) == ["run-1"]
+
+
+async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(store: Store, another: Store) -> None:
+    for turn in range(10):
+        run = asking(f"run-{turn}", contact_id=str(turn), workflow_id=f"welcome/{turn}", again="never")
+        answers = await asyncio.gather(store.admit(run), another.admit(run), store.admit(run))
+        assert answers == [Admitted(1, 1, NOW)] * 3
+    assert len(await store.entries()) == 10
+
+
+async def test_a_finished_journey_lets_the_next_one_in(store: Store) -> None:
+    await store.admit(asking())
+    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
+    assert await store.admit(asking("run-2", now=NOW + 2 * HOUR)) == Admitted(1, 2, NOW + 2 * HOUR)
+
+
+async def test_once_is_all_where_a_contact_may_never_come_again(store: Store) -> None:
+    await store.admit(asking(again="never"))
+    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
+    kept_out = AlreadyIn("entered_before", "welcome/7", "run-1", NOW)
+    assert await store.admit(asking("run-2", again="never")) == kept_out
+    assert await store.admit(asking("run-2", again="never")) == kept_out
+    assert await runs(store) == ["run-1"]
+
+
+async def test_too_soon_says_when_it_will_not_be(store: Store) -> None:
+    await store.admit(asking())
+    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
+    second = asking("run-2", again=24 * HOUR, now=NOW + 23 * HOUR)
+    assert await store.admit(second) == AlreadyIn("too_soon", "welcome/7", "run-1", NOW, until=NOW + 24 * HOUR)
+    assert isinstance(await store.admit(replace(second, now=NOW + 24 * HOUR)), Admitted)
+
+
+async def test_another_contact_key_or_scenario_is_another_entry(store: Store) -> None:
+    first = asking(key="A1", again="never")
+    others = [
+        replace(first, workflow_id="welcome/7/B2", run_id="run-2", key="B2"),
+        replace(first, workflow_id="welcome/7/", run_id="run-3", key=None),
+        replace(first, workflow_id="welcome/8/A1", run_id="run-4", contact_id="8"),
+        replace(first, workflow_id="birthday/7/A1", run_id="run-5", scenario="birthday"),
+    ]
+    for run in [first, *others]:
+        assert await store.admit(run) == Admitted(1, 1, NOW), run.workflow_id
+
+
+async def test_a_run_that_never_took_leave_is_lost_when_the_next_one_comes(store: Store) -> None:
+    await store.admit(asking())
+    assert await store.admit(asking("run-2", now=NOW + HOUR)) == Admitted(1, 2, NOW + HOUR)
+    lost = await store.entry("welcome/7", "run-1")
+    assert lost is not None
+    assert (lost.outcome, lost.ended_at) == ("lost", NOW + HOUR)
+    assert [entry.run_id for entry in await store.running("7")] == ["run-2"]
+
+
+async def test_a_lost_run_is_noted_also_where_the_next_one_is_kept_out(store: Store) -> None:
+    await store.admit(asking())
+    assert isinstance(await store.admit(asking("run-2", again="never")), AlreadyIn)
+    assert await store.running("7") == []
+
+
+async def test_a_journey_under_another_workflow_id_keeps_others_out(store: Store) -> None:
+    await store.admit(asking(workflow_id="imported-7"))
+    kept_out = AlreadyIn("under_way", "imported-7", "run-1", NOW)
+    for again in ("never", "when_finished", "always", HOUR):
+        assert await store.admit(asking("run-2", again=again, now=NOW + 2 * HOUR)) == kept_out
+    await store.depart("imported-7", "run-1", "exited", None, NOW)
+    assert isinstance(await store.admit(asking("run-2")), Admitted)
+
+
+@pytest.mark.parametrize("again", ["never", "when_finished", "always", HOUR])
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Store, again: Any, before: int) -> None:
+    if before and again == "never":
+        again = "when_finished"
+    for number in range(before):
+        await store.admit(asking(f"before-{number}", again="always"))
+        await store.depart("welcome/7", f"before-{number}", "finished", None, NOW)
+    crowd = [
+        asking(f"run-{number}", workflow_id=f"welcome-{number}", again=again, now=NOW + HOUR) for number in range(12)
+    ]
+    answers = await asyncio.gather(*((store if number % 2 else another).admit(run) for number, run in enumerate(crowd)))
+    welcome = [answer for answer in answers if isinstance(answer, Admitted)]
+    assert welcome == [Admitted(1, before + 1, NOW + HOUR)]
+    assert {answer.why for answer in answers if isinstance(answer, AlreadyIn)} == {"under_way"}
+    assert len(await store.running("7")) == 1
+
+
+async def test_the_first_to_say_that_a_journey_is_over_is_believed(store: Store) -> None:
+    await store.admit(asking())
+    await store.depart("welcome/7", "run-1", "exited", "order.returned", NOW + HOUR)
+    await store.depart("welcome/7", "run-1", "finished", None, NOW + 2 * HOUR)
+    entry = await store.entry("welcome/7")
+    assert entry is not None
+    assert (entry.outcome, entry.reason, entry.ended_at) == ("exited", "order.returned", NOW + HOUR)
+
+
+async def test_a_journey_taken_for_lost_may_still_say_how_it_ended(store: Store) -> None:
+    await store.admit(asking())
+    await store.admit(asking("run-2", now=NOW + HOUR))
+    await store.depart("welcome/7", "run-1", "finished", None, NOW)
+    entry = await store.entry("welcome/7", "run-1")
+    assert entry is not None
+    assert (entry.outcome, entry.ended_at) == ("finished", NOW)
+
+
+async def test_the_departure_of_a_journey_that_is_not_on_record_is_no_error(store: Store) -> None:
+    await store.depart("welcome/8", "run-1", "refused", "no consent", NOW)
+    assert await store.entry("welcome/8") is None
+
+
+async def test_a_contacts_journeys_under_way_are_found_at_once_by_others(store: Store, another: Store) -> None:
+    await store.admit(asking())
+    await store.admit(asking("run-2", scenario="birthday", workflow_id="birthday/7", now=NOW + HOUR))
+    await store.admit(asking("run-3", contact_id="8", workflow_id="welcome/8"))
+    assert [entry.run_id for entry in await another.running("7")] == ["run-1", "run-2"]
+    assert [entry.run_id for entry in await another.running("7", "birthday")] == ["run-2"]
+    await another.depart("welcome/7", "run-1", "finished", None, NOW)
+    assert [entry.run_id for entry in await store.running("7")] == ["run-2"]
+    assert await store.running("9") == []
+
+
+async def test_a_contact_is_known_for_good_once_it_was_let_in(store: Store) -> None:
+    assert not await store.knows("7")
+    await store.admit(asking())
+    await store.depart("welcome/7", "run-1", "finished", None, NOW)
+    assert await store.knows("7")
+
+
+async def test_a_journey_is_the_newest_run_of_its_workflow_unless_a_run_is_named(store: Store) -> None:
+    await store.admit(asking())
+    await store.admit(asking("run-2", now=NOW + HOUR))
+    newest, first = await store.entry("welcome/7"), await store.entry("welcome/7", "run-1")
+    assert newest is not None
+    assert first is not None
+    assert (newest.run_id, first.run_id) == ("run-2", "run-1")
+    assert await store.entry("welcome/7", "run-3") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, ["d", "c", "b", "a"]),
+        ({"limit": 2}, ["d", "c"]),
+        ({"scenario": "welcome"}, ["c", "b", "a"]),
+        ({"version": 2}, ["c"]),
+        ({"contact_id": "7"}, ["d", "a"]),
+        ({"key": "A1"}, ["b"]),
+        ({"running": True}, ["d", "c"]),
+        ({"running": False}, ["b", "a"]),
+        ({"outcome": "exited"}, ["b"]),
+        ({"since": NOW + HOUR}, ["d", "c", "b"]),
+        ({"since": NOW + HOUR + timedelta(microseconds=1)}, ["d", "c"]),
+        ({"scenario": "welcome", "running": True, "contact_id": "9"}, ["c"]),
+        ({"scenario": "wellcome"}, []),
+    ],
+)
+async def test_journeys_are_listed_newest_first_by_what_is_wanted(
+    store: Store, wanted: dict[str, Any], expected: list[str]
+) -> None:
+    for run, changes in {
+        "a": {},
+        "b": {"contact_id": "8", "key": "A1"},
+        "c": {"contact_id": "9", "version": 2},
+        "d": {"scenario": "birthday"},
+    }.items():
+        number = ord(run) - ord("a")
+        await store.admit(asking(run, **{"workflow_id": f"w-{run}", "now": NOW + number * HOUR, **changes}))
+    await store.depart("w-a", "a", "finished", None, NOW)
+    await store.depart("w-b", "b", "exited", "gone", NOW)
+    assert await runs(store, **wanted) == expected
+
+
+async def test_times_come_back_in_utc_to_the_microsecond(store: Store) -> None:
+    paris = timezone(timedelta(hours=2))
+    await store.admit(asking(now=NOW.astimezone(paris)))
+    entry = await store.entry("welcome/7")
+    assert entry is not None
+    assert entry.admitted_at.isoformat() == "2026-03-29T01:30:00.123456+00:00"
+
+
+async def test_a_time_without_a_zone_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        await store.admit(asking(now=NOW.replace(tzinfo=None)))
+
+
+async def test_text_that_no_database_keeps_does_not_keep_a_contact_out(store: Store) -> None:
+    assert isinstance(await store.admit(asking(contact_id="7\x00", key="\ud800", again="never")), Admitted)
+    assert isinstance(await store.admit(asking("run-2", contact_id="7\x00", key="\ud800", again="never")), AlreadyIn)
+    assert await store.knows("7\x00")

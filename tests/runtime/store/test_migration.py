@@ -1,0 +1,136 @@
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from runtime.store import Store, StoreOutdated, StoreTooNew, migrate, migration, migrations
+from runtime.store.migrations import HEAD
+from runtime.store.schema import metadata
+from runtime.store.store import connect
+
+ROOT = Path(__file__).parents[3]
+
+
+async def on(url: str, work: Any) -> Any:
+    database = connect(url)
+    try:
+        return await database.alone(work)
+    finally:
+        await database.close()
+
+
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+async def test_a_new_database_gets_its_tables(url: str) -> None:
+    await migrate(url)
+    expected = {"scenario_versions", "entries", "deliveries", "scenario_store_version"}
+    assert await on(url, tables) == expected
+
+
+async def test_migrations_make_what_the_schema_says(url: str) -> None:
+    await migrate(url)
+
+    def differences(connection: Connection) -> list[Any]:
+        options = {"compare_type": True, "version_table": "scenario_store_version"}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+    assert await on(url, differences) == []
+
+
+async def test_a_current_database_is_left_alone_and_keeps_what_it_holds(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(url) as store:
+        await store.publish("welcome", {}, {}, "digest")
+    monkeypatch.delattr(migration, "_apply")
+    await migrate(url)
+    async with Store.open(url) as store:
+        assert await store.newest("welcome") == 1
+
+
+async def test_a_database_of_a_later_release_is_refused_and_left_alone(url: str) -> None:
+    await migrate(url)
+
+    def upgrade(connection: Connection) -> None:
+        connection.execute(text("UPDATE scenario_store_version SET version_num = '0099'"))
+
+    await on(url, upgrade)
+    for mode in (True, False):
+        with pytest.raises(StoreTooNew, match=f"revision 0099 by a later release, and this one knows {HEAD}"):
+            await Store.open(url, migrate=mode)
+
+
+async def test_tables_are_not_made_where_the_caller_says_no(url: str) -> None:
+    with pytest.raises(StoreOutdated, match="bring them up to date"):
+        await Store.open(url, migrate=False)
+    assert await on(url, tables) == set()
+    await migrate(url)
+    async with Store.open(url, migrate=False) as store:
+        assert await store.scenarios() == []
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stamp(*_: object) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(MigrationContext, "stamp", stamp)
+    with pytest.raises(KeyError):
+        await migrate(url)
+    monkeypatch.undo()
+    assert await on(url, tables) == set()
+    await migrate(url)
+
+
+async def test_several_may_start_at_once(url: str) -> None:
+    await asyncio.gather(*(migrate(url) for _ in range(6)))
+    async with Store.open(url) as store:
+        assert await store.publish("welcome", {}, {}, "digest") == 1
+
+
+def test_several_processes_may_start_at_once(url: str) -> None:
+    program = "import asyncio, sys; from runtime.store import migrate; asyncio.run(migrate(sys.argv[1]))"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", program, url],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    assert [process.communicate(timeout=30)[1].decode() for process in processes] == [""] * 3
+    assert [process.returncode for process in processes] == [0] * 3
+
+
+def test_the_newest_revision_is_the_one_that_the_code_names_and_numbers_rise_by_one() -> None:
+    folder = str(Path(migrations.__file__).parent)
+    script = ScriptDirectory(folder, version_locations=[folder])
+    assert script.get_heads() == [HEAD]
+    numbers = [revision.revision for revision in script.walk_revisions()]
+    assert numbers[::-1] == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+async def test_alembic_is_loaded_only_where_something_is_to_migrate(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys; from runtime.store import migrate\n"
+        "asyncio.run(migrate(sys.argv[1])); print('alembic' in sys.modules)"
+    )
+    url = f"sqlite:///{tmp_path}/store.db"
+    await migrate(url)
+    assert "alembic" in sys.modules
+    said = await asyncio.to_thread(
+        subprocess.check_output,
+        [sys.executable, "-c", program, url],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+    )
+    assert said.strip() == "False"

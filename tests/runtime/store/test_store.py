@@ -1,0 +1,156 @@
+import socket
+import sqlite3
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from runtime.store import Store, StoreAddressError, StoreError, StoreFault, StoreUnavailable, sqlite
+from runtime.store.database import Database
+from runtime.store.store import connect
+
+SECRET = "s3cr3t-pa55"
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("store.db", "is not a database's URL: write sqlite:///path/to/file or postgresql://"),
+        ("", "is not a database's URL"),
+        (f"postgresql://user:{SECRET}@host:port/name", "is not a database's URL"),
+        (f"mysql://user:{SECRET}@host/name", "A store cannot be kept in mysql: set SCENARIO_STORE to an sqlite://"),
+    ],
+)
+async def test_what_is_no_address_is_refused_without_quoting_it(url: str, says: str) -> None:
+    with pytest.raises(StoreAddressError) as caught:
+        await Store.open(url)
+    assert says in str(caught.value)
+    assert SECRET not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
+async def test_a_file_and_its_folders_are_made_on_first_use(scheme: str, tmp_path: Path) -> None:
+    file = tmp_path / "a" / "b" / "store.db"
+    async with Store.open(f"{scheme}:///{file}") as store:
+        assert store.name == str(file)
+    assert file.exists()
+
+
+async def test_a_relative_file_is_made_where_the_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Store.open():
+        pass
+    assert (tmp_path / ".scenario" / "store.db").exists()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])
+async def test_postgresql_is_reached_by_psycopg_whatever_driver_is_named(scheme: str) -> None:
+    database = connect(f"{scheme}://user:{SECRET}@db.example/name")
+    assert database.name == "db.example:5432/name"
+    await database.close()
+
+
+async def test_a_store_in_memory_lives_as_long_as_it_is_open() -> None:
+    async with Store.open("sqlite://") as store:
+        assert await store.publish("welcome", {}, {}, "digest") == 1
+        assert await store.newest("welcome") == 1
+    async with Store.open("sqlite+aiosqlite:///:memory:") as store:
+        assert await store.newest("welcome") is None
+
+
+async def test_a_store_may_be_opened_and_closed_by_hand(url: str) -> None:
+    store = await Store.open(url)
+    assert await store.scenarios() == []
+    await store.close()
+
+
+async def test_a_server_that_is_not_there_is_named_without_the_password(closed_port: int) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        await Store.open(f"postgresql://user:{SECRET}@127.0.0.1:{closed_port}/scenarios")
+    assert str(caught.value) == (
+        f"The store 127.0.0.1:{closed_port}/scenarios cannot be used now (nothing listens there): "
+        "see that it runs and that SCENARIO_STORE is right."
+    )
+    assert caught.value.__cause__ is None
+
+
+async def test_a_database_that_does_not_exist_is_said_to_be_missing(postgresql_url: str) -> None:
+    with pytest.raises(StoreUnavailable, match="there is no such database or user"):
+        await Store.open(postgresql_url.replace("/postgres?", "/nothing?"))
+
+
+async def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreAddressError, match=r"folder of the store .*/file/store.db cannot be made"):
+        await Store.open(f"sqlite:///{tmp_path}/file/store.db")
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "says"),
+    [
+        (None, StoreUnavailable, "its file cannot be opened or made"),
+        ("not a database" * 100, StoreFault, "its file is not an SQLite database"),
+    ],
+)
+async def test_a_file_that_is_no_database_is_said_to_be_so(
+    content: str | None, error: type[StoreError], says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "store.db"
+    path.write_text(content) if content is not None else path.mkdir()
+    with pytest.raises(error, match=says):
+        await Store.open(f"sqlite:///{path}")
+
+
+async def test_a_file_that_another_process_keeps_locked_is_unavailable_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    async with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="another process has been writing to it for too long"):
+            await store.publish("welcome", {}, {}, "digest")
+        assert await store.newest("welcome") is None, "reading goes on"
+        other.execute("ROLLBACK")
+        other.close()
+        assert await store.publish("welcome", {}, {}, "digest") == 1
+
+
+async def test_a_file_is_in_wal_mode_and_survives_the_death_of_a_process(tmp_path: Path) -> None:
+    async with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        modes = await store._database.read(text("PRAGMA journal_mode"))  # pyright: ignore[reportPrivateUsage]
+        level = await store._database.read(text("PRAGMA synchronous"))  # pyright: ignore[reportPrivateUsage]
+    assert (modes[0]["journal_mode"], level[0]["synchronous"]) == ("wal", 1)
+
+
+async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(
+    postgresql_url: str,
+) -> None:
+    async with Store.open(postgresql_url) as store:
+        await store.publish("welcome", {}, {}, "digest")
+        with psycopg.connect(postgresql_url) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        assert await store.newest("welcome") == 1
+        assert await store.publish("welcome", {"n": 2}, {}, "digest-2") == 2
+
+
+async def test_a_statement_that_is_refused_shows_neither_itself_nor_its_values(store: Store) -> None:
+    database: Database = store._database  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(StoreFault) as caught:
+        await database.write(text("INSERT INTO missing VALUES (:value)"), {"value": SECRET})
+    assert "its tables are missing" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert "INSERT" not in str(caught.value)
+    assert caught.value.__cause__ is None

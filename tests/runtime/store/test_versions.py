@@ -1,0 +1,96 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runtime.store import Newest, Store, versions
+
+
+async def test_the_first_publication_is_version_1_and_the_next_content_version_2(store: Store) -> None:
+    assert await store.publish("welcome", {"steps": [1]}, {}, "digest-1") == 1
+    assert await store.publish("welcome", {"steps": [2]}, {}, "digest-2") == 2
+    assert await store.publish("birthday", {"steps": [1]}, {}, "digest-1") == 1
+
+
+async def test_the_same_content_is_the_same_version_even_when_a_newer_one_followed(store: Store) -> None:
+    await store.publish("welcome", {"steps": [1]}, {"first": "a"}, "digest-1", by="ann")
+    await store.publish("welcome", {"steps": [2]}, {}, "digest-2")
+    assert await store.publish("welcome", {"steps": [1]}, {"first": "b"}, "digest-1", by="bob") == 1
+    first = await store.version("welcome", 1)
+    assert first is not None
+    assert (first.plan, first.published_by) == ({"first": "a"}, "ann")
+    assert await store.newest("welcome") == 2
+
+
+async def test_a_version_comes_back_as_it_was_published(store: Store, another: Store) -> None:
+    document = {"z": 1, "a": ["é", "\x00", "\ud800", None, 1.5], "m": {"ö": True}}
+    await store.publish("welcome", document, {"b": {}, "a": {}}, "digest", by="ann")
+    published = await another.version("welcome")
+    assert published is not None
+    assert published.document == document
+    assert list(published.document) == ["z", "a", "m"]
+    assert list(published.plan) == ["b", "a"]
+    assert (published.scenario, published.version, published.digest) == ("welcome", 1, "digest")
+    assert published.published_by == "ann"
+    assert published.published_at.utcoffset() == timedelta(0)
+    assert datetime.now(UTC) - published.published_at < timedelta(minutes=1)
+
+
+async def test_the_newest_version_is_given_unless_one_is_named(store: Store) -> None:
+    for number in (1, 2, 3):
+        await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
+    newest, second = await store.version("welcome"), await store.version("welcome", 2)
+    assert newest is not None
+    assert second is not None
+    assert (newest.version, second.document) == (3, {"n": 2})
+
+
+async def test_a_version_published_elsewhere_is_seen_at_once(store: Store, another: Store) -> None:
+    await store.publish("welcome", {}, {}, "digest-1")
+    await store.version("welcome")
+    await another.publish("welcome", {}, {}, "digest-2")
+    published = await store.version("welcome")
+    assert published is not None
+    assert published.version == 2
+
+
+async def test_nobody_has_what_was_never_published(store: Store) -> None:
+    await store.publish("welcome", {}, {}, "digest")
+    assert await store.version("wellcome") is None
+    assert await store.version("welcome", 2) is None
+    assert await store.newest("wellcome") is None
+
+
+async def test_scenarios_are_listed_with_their_newest_version(store: Store) -> None:
+    assert await store.scenarios() == []
+    for name, digest in (("welcome", "1"), ("birthday", "1"), ("welcome", "2")):
+        await store.publish(name, {}, {}, digest)
+    listed = await store.scenarios()
+    assert [(one.scenario, one.version) for one in listed] == [("birthday", 1), ("welcome", 2)]
+    newest = await store.version("welcome")
+    assert newest is not None
+    assert listed[1] == Newest("welcome", 2, newest.published_at)
+
+
+async def test_publishers_at_once_get_a_number_each_and_one_for_the_same_content(store: Store, another: Store) -> None:
+    def all_at_once(at: Store, by: str) -> list[asyncio.Task[int]]:
+        return [
+            asyncio.create_task(at.publish("welcome", {"n": digest}, {}, f"digest-{digest}", by=by))
+            for digest in range(8)
+        ]
+
+    first, second = all_at_once(store, "ann"), all_at_once(another, "bob")
+    numbers, again = await asyncio.gather(*first), await asyncio.gather(*second)
+    assert numbers == again
+    assert sorted(numbers) == list(range(1, 9))
+
+
+async def test_versions_used_last_are_kept_in_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "KEPT", 2)
+    for number in (1, 2, 3):
+        await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
+    first, second = await store.version("welcome", 1), await store.version("welcome", 2)
+    assert await store.version("welcome", 1) is first
+    await store.version("welcome", 3)
+    assert await store.version("welcome", 1) is first, "it was used after version 2"
+    assert await store.version("welcome", 2) is not second, "it made room for version 3"

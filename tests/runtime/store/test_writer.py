@@ -1,0 +1,193 @@
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from runtime.store import Attempt, AttemptWriter, Store, StoreFault, StoreUnavailable
+
+ATTEMPT = Attempt(
+    delivery_id="msg_0",
+    attempt=1,
+    workflow_id="welcome/7",
+    run_id="run-1",
+    scenario="welcome",
+    version=1,
+    step="whatsapp",
+    channel="webhook",
+    destination="hooks.example.com",
+    contact_id="7",
+    started_at=datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+    milliseconds=12,
+    outcome="delivered",
+    response="contact@example.com",
+)
+
+
+def attempts(count: int) -> list[Attempt]:
+    return [replace(ATTEMPT, delivery_id=f"msg_{number}") for number in range(count)]
+
+
+Fails = Callable[[Sequence[Attempt]], Exception | None]
+
+
+class Recorder:
+    """A store that remembers its batches, and fails as it is told."""
+
+    def __init__(self, fails: Fails | None = None) -> None:
+        self.batches: list[list[Attempt]] = []
+        self.tries = 0
+        self.fails = fails
+
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        self.tries += 1
+        error = self.fails(attempts) if self.fails else None
+        if error is not None:
+            raise error
+        self.batches.append(list(attempts))
+
+    @property
+    def written(self) -> list[Attempt]:
+        return [attempt for batch in self.batches for attempt in batch]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("it did not come")
+
+
+class Quick(AttemptWriter):
+    every = 0.01
+    retry = 0.005
+    retry_at_most = 0.02
+
+
+async def test_attempts_are_written_together_after_a_moment() -> None:
+    store = Recorder()
+    writer = Quick(store)
+    for attempt in attempts(3):
+        writer.put(attempt)
+    assert store.batches == []
+    await until(lambda: store.batches)
+    assert store.batches == [attempts(3)]
+    writer.put(ATTEMPT)
+    await until(lambda: len(store.batches) == 2)
+    await writer.close()
+    assert store.batches == [attempts(3), [ATTEMPT]]
+
+
+async def test_a_full_batch_does_not_wait_for_the_moment() -> None:
+    class Patient(AttemptWriter):
+        every = 60.0
+        batch = 4
+
+    store = Recorder()
+    writer = Patient(store)
+    for attempt in attempts(9):
+        writer.put(attempt)
+    await until(lambda: len(store.batches) == 2)
+    await writer.close()
+    assert [len(batch) for batch in store.batches] == [4, 4, 1]
+    assert store.written == attempts(9)
+
+
+async def test_closing_writes_what_waits() -> None:
+    store = Recorder()
+    async with AttemptWriter(store) as writer:
+        for attempt in attempts(250):
+            writer.put(attempt)
+    assert store.written == attempts(250)
+
+
+async def test_closing_a_writer_that_got_nothing_is_no_error() -> None:
+    await AttemptWriter(Recorder()).close()
+
+
+async def test_a_store_that_fails_is_tried_again_until_all_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    store = Recorder()
+
+    def fails(_: Sequence[Attempt]) -> Exception | None:
+        return StoreUnavailable("The store is away.") if store.tries < 4 else None
+
+    store.fails = fails
+    writer = Quick(store)
+    for attempt in attempts(3):
+        writer.put(attempt)
+    await until(lambda: store.batches)
+    await writer.close()
+    assert store.batches == [attempts(3)]
+    assert caplog.messages == ["3 delivery attempts wait to be written down: The store is away."] * 3
+
+
+async def test_attempts_that_come_while_the_store_is_away_are_written_in_their_order() -> None:
+    store = Recorder(lambda batch: StoreUnavailable("The store is away."))
+    writer = Quick(store)
+    first, *others = attempts(5)
+    writer.put(first)
+    await until(lambda: store.tries)
+    for attempt in others:
+        writer.put(attempt)
+    store.fails = None
+    await writer.close()
+    assert store.written == attempts(5)
+
+
+@pytest.mark.parametrize("error", [StoreFault("Refused."), ValueError("no zone")])
+async def test_an_attempt_that_cannot_be_written_keeps_no_other(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Recorder(lambda batch: error if any(one.delivery_id == "msg_1" for one in batch) else None)
+    async with Quick(store) as writer:
+        for attempt in attempts(3):
+            writer.put(attempt)
+    assert [attempt.delivery_id for attempt in store.written] == ["msg_0", "msg_2"]
+    assert caplog.messages == ["Attempt 1 of msg_1 was not written down."]
+
+
+async def test_what_does_not_fit_is_dropped_counted_and_never_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Small(Quick):
+        room = 2
+
+    store = Recorder()
+    writer = Small(store)
+    for attempt in attempts(5):
+        writer.put(attempt)
+    await until(lambda: store.batches)
+    writer.put(ATTEMPT)
+    await writer.close()
+    assert store.batches == [attempts(2), [ATTEMPT]]
+    assert caplog.messages == [
+        "The store is behind: 2 delivery attempts wait, further ones are dropped.",
+        "3 delivery attempts were dropped while the store was behind.",
+    ]
+
+
+async def test_closing_gives_up_in_time_and_says_how_many_are_lost(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    store = Recorder(lambda batch: StoreUnavailable("The store is away."))
+    writer = Quick(store)
+    for attempt in attempts(3):
+        writer.put(attempt)
+    async with asyncio.timeout(5):
+        await writer.close(within=0.05)
+    assert caplog.messages == ["3 delivery attempts could not be written down before the end."]
+
+
+async def test_the_log_shows_ids_only(caplog: pytest.LogCaptureFixture) -> None:
+    store = Recorder(lambda batch: StoreFault("Refused."))
+    async with Quick(store) as writer:
+        writer.put(ATTEMPT)
+    assert "msg_0" in caplog.text
+    assert "example.com" not in caplog.text
+
+
+async def test_attempts_reach_a_real_store(store: Store) -> None:
+    async with AttemptWriter(store) as writer:
+        for attempt in attempts(120):
+            writer.put(attempt)
+    assert len(await store.deliveries("welcome/7")) == 120
