@@ -1,0 +1,63 @@
+"""Who sends and who receives: mailboxes that are fit for a header and for SMTP."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from email_validator import EmailNotValidError, validate_email
+
+_NAMED: Final = re.compile(r"\s*\"?(?P<name>[^<>\"]*?)\"?\s*<(?P<address>[^<>\s]+)>\s*")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
+
+
+class BadAddress(ValueError):
+    """Not an e-mail address. The message does not quote it."""
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """An e-mail address, with a name where it has one.
+
+    Attributes:
+        address: Its domain in ASCII (IDNA); the part before the ``@`` as its owner writes it.
+        name: What readers see in its place.
+    """
+
+    address: str
+    name: str = ""
+
+    @property
+    def domain(self) -> str:
+        """What comes after the ``@``."""
+        return self.address.rpartition("@")[2]
+
+
+def parse_address(text: str) -> Mailbox:
+    """Reads a contact's address. Blanks around it are no mistake; everything else is (RFC 5321 §4.1.2, RFC 6531).
+
+    Raises:
+        BadAddress: It is none.
+    """
+    try:
+        valid = validate_email(text.strip(), check_deliverability=False)
+    except EmailNotValidError:
+        raise BadAddress("the e-mail address is malformed") from None
+    # With an ASCII form, any server takes it; without, the local part needs SMTPUTF8.
+    return Mailbox(valid.ascii_email or f"{valid.local_part}@{valid.ascii_domain}")
+
+
+def parse_sender(text: str) -> Mailbox:
+    """Reads a sender, ``Name <address>`` or an address alone.
+
+    Raises:
+        BadAddress: It is neither, or its address is not ASCII: too many servers refuse such a sender.
+    """
+    if _CONTROL.search(text):
+        raise BadAddress("the sender holds control characters")
+    named = _NAMED.fullmatch(text)
+    mailbox = parse_address(named["address"] if named else text)
+    if not mailbox.address.isascii():
+        raise BadAddress("the sender's address must be in ASCII")
+    return Mailbox(mailbox.address, named["name"].strip() if named else "")

@@ -1,0 +1,142 @@
+"""From rendered texts to the bytes that are sent: the same bytes for the same delivery, whenever it is tried.
+
+RFC 5322 and MIME (RFC 2045, 2046, 2047), by the standard library's `email` package. What that package would take from
+the clock, the host or chance (date, message id, boundary) is derived from the delivery here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage, MIMEPart
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime
+from typing import Final, cast
+
+import css_inline
+
+from activities.email.address import Mailbox
+from activities.email.header import Field, mailbox, unstructured
+from activities.email.text import plain
+
+_BASE64_FROM: Final = 6
+_INLINER: Final = css_inline.CSSInliner(
+    load_remote_stylesheets=False,
+    # Media queries and hover states cannot be inlined, and readers that know them read the style element.
+    keep_style_tags=True,
+    keep_link_tags=True,
+)
+
+
+class StylesheetError(ValueError):
+    """The HTML's styles cannot be inlined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """A message with what SMTP needs to know of it.
+
+    Attributes:
+        sender: Address of the return path.
+        recipient: Address it goes to.
+        message: The message, its lines ended by CRLF.
+        utf8: Whether it needs a server that knows SMTPUTF8 (RFC 6531): the recipient's address is not ASCII.
+    """
+
+    sender: str
+    recipient: str
+    message: bytes
+    utf8: bool = False
+
+
+def compose(
+    *,
+    delivery_id: str,
+    sender: Mailbox,
+    recipient: Mailbox,
+    date: datetime,
+    subject: str,
+    html: str | None,
+    text: str | None,
+) -> Envelope:
+    """Makes a message of its parts.
+
+    Args:
+        delivery_id: With the sender's domain it is the Message-ID.
+        sender: The From header.
+        recipient: The To header: the address alone.
+        date: The Date header, with an offset.
+        subject: One line; what would begin another one becomes a blank.
+        html: The HTML part, or None.
+        text: The text part; None derives it from the HTML.
+
+    Returns:
+        The same bytes for the same arguments.
+
+    Raises:
+        StylesheetError: The HTML's styles cannot be inlined.
+    """
+    utf8 = not recipient.address.isascii()
+    message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
+    for field in (
+        mailbox("From", sender),
+        mailbox("To", recipient),
+        unstructured("Subject", _encodable(subject)),
+        Field("Date", format_datetime(date)),
+        Field("Message-ID", f"<{delivery_id}@{sender.domain}>"),
+        Field("MIME-Version", "1.0"),
+    ):
+        message[field.name] = field
+    if html is None:
+        _fill(message, text or "", "plain")
+    else:
+        message.make_alternative()
+        # Readers show the last part that they can: the plainest comes first (RFC 2046 §5.1.4).
+        for content, subtype in ((plain(html) if text is None else text, "plain"), (inlined(html), "html")):
+            part = MIMEPart(policy=message.policy)
+            _fill(part, content, subtype)
+            # An EmailMessage in its place would repeat the MIME-Version.
+            message.attach(cast("EmailMessage", part))
+        message.set_boundary(_boundary(delivery_id))
+    return Envelope(sender=sender.address, recipient=recipient.address, message=_bytes(message), utf8=utf8)
+
+
+def inlined(html: str) -> str:
+    """The HTML with the rules of its style elements at the elements they apply to, for readers that know no others.
+
+    Nothing is fetched; HTML without a style element stays as it is.
+
+    Raises:
+        StylesheetError: It cannot be done.
+    """
+    if "<style" not in html.lower():
+        return html
+    try:
+        return _INLINER.inline(html)
+    except css_inline.InlineError:
+        raise StylesheetError("the styles of the HTML cannot be inlined") from None
+
+
+def _fill(part: MIMEPart, content: str, subtype: str) -> None:
+    content = _encodable(content)
+    # Never as is: encoded lines are short enough for every server, and cannot hold the boundary.
+    foreign = sum(1 for character in content if character > "\x7f")
+    encoding = "base64" if foreign * _BASE64_FROM > len(content) else "quoted-printable"
+    part.set_content(content, subtype=subtype, charset="utf-8", cte=encoding)
+
+
+def _boundary(delivery_id: str) -> str:
+    # "=_" is written by neither encoding of the parts (RFC 2045 §6.7).
+    return f"=_{hashlib.sha256(delivery_id.encode()).hexdigest()[:32]}"
+
+
+def _encodable(text: str) -> str:
+    """The text with half surrogate pairs, which JSON may hold and UTF-8 may not, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _bytes(message: EmailMessage) -> bytes:
+    data = message.as_bytes()
+    # SMTP wants CRLF, and the end of the data is told by one.
+    return data if data.endswith(b"\r\n") else data + b"\r\n"

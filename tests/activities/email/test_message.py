@@ -1,0 +1,248 @@
+"""The bytes of a message."""
+
+import email
+import random
+import re
+from datetime import datetime
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.policy import default
+from email.utils import parseaddr
+from typing import Any
+
+import pytest
+
+from activities.email.address import BadAddress, Mailbox, parse_address, parse_sender
+from activities.email.message import Envelope, StylesheetError, compose, inlined
+
+FIELDS: dict[str, Any] = {
+    "delivery_id": "msg_1",
+    "sender": Mailbox("news@shop.example", "Shop"),
+    "recipient": Mailbox("zoe@example.com"),
+    "date": datetime.fromisoformat("2026-03-02T12:00:00+01:00"),
+    "subject": "Thank you",
+    "html": "<p>Thank <b>you</b></p>",
+    "text": None,
+}
+
+
+def made(**changes: Any) -> Envelope:
+    return compose(**(FIELDS | changes))
+
+
+def read(**changes: Any) -> EmailMessage:
+    message = email.message_from_bytes(made(**changes).message, policy=default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def content(part: Any) -> str:
+    return part.get_content().replace("\r\n", "\n")
+
+
+def decoded(value: str) -> str:
+    return str(make_header(decode_header(value)))
+
+
+def header_lines(message: bytes) -> list[bytes]:
+    return message.partition(b"\r\n\r\n")[0].split(b"\r\n")
+
+
+def test_a_message_says_what_was_rendered():
+    message = read()
+    assert message["From"] == "Shop <news@shop.example>"
+    assert message["To"] == "zoe@example.com"
+    assert message["Subject"] == "Thank you"
+    assert message["Date"] == "Mon, 02 Mar 2026 12:00:00 +0100"
+    assert message["Message-ID"] == "<msg_1@shop.example>"
+    assert message.get_content_type() == "multipart/alternative"
+    assert [(part.get_content_type(), content(part)) for part in message.iter_parts()] == [
+        ("text/plain", "Thank you\n"),
+        ("text/html", "<p>Thank <b>you</b></p>\n"),
+    ]
+
+
+def test_a_text_alone_is_no_multipart():
+    message = read(html=None, text="Thank you\n")
+    assert (message.get_content_type(), content(message)) == ("text/plain", "Thank you\n")
+
+
+def test_the_authors_text_is_kept_beside_the_html():
+    assert content(read(text="Short").get_body(("plain",))) == "Short\n"
+
+
+def test_every_attempt_sends_the_same_bytes():
+    assert made() == made()
+    boundary = read().get_boundary()
+    assert boundary != read(delivery_id="msg_2").get_boundary()
+
+
+def test_the_boundary_cannot_be_written_by_a_part():
+    boundary = read().get_boundary()
+    texts = [content(part) for part in read(text=f"--{boundary}--\n", html=f"--{boundary}\r\n<p>").iter_parts()]
+    assert texts == [f"--{boundary}--\n", f"--{boundary}\n<p>\n"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "From the shop\n.\n..two\n",
+        "été " * 400,
+        "日本語のメール\n",
+        "x" * 5000,
+        "=3D = \t\n trailing \n",
+        "nul \x00 and \x1b\n",
+    ],
+)
+def test_any_text_arrives_as_it_is_in_short_lines_of_ascii(text: str):
+    message = made(html=None, text=text).message
+    assert all(len(line) <= 78 for line in message.split(b"\r\n"))
+    assert message.isascii()
+    assert b"\n" not in message.replace(b"\r\n", b"")
+    assert content(read(html=None, text=text)).rstrip("\n") == text.rstrip("\n")
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_message():
+    message = read(subject="a\ud800", html=None, text="b\udc00")
+    assert (message["Subject"], content(message)) == ("a?", "b?\n")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\n\t", "\r\n ", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\x00"])
+def test_no_data_can_add_a_header(end: str):
+    hostile = f"Hello{end}Bcc: victim@example.com{end}{end}<p>Body"
+    message = read(subject=hostile, sender=Mailbox("news@shop.example", hostile))
+    assert sorted(message.keys()) == sorted(
+        ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"]
+    )
+    assert " ".join(message["Subject"].split()) == "Hello Bcc: victim@example.com <p>Body"
+    assert [box.addr_spec for box in message["From"].addresses] == ["news@shop.example"]
+
+
+def test_subjects_and_names_of_any_kind_are_read_as_they_were_written():
+    pieces = [
+        "a",
+        "word",
+        "é",
+        " ",
+        "  ",
+        "=?",
+        "?=",
+        "=?utf-8?q?x?=",
+        "日",
+        "🎁",
+        ",",
+        '"',
+        "\\",
+        "(",
+        "<",
+        ">",
+        "x" * 90,
+    ]
+    chance = random.Random(1)
+    for _ in range(300):
+        text = "".join(chance.choice(pieces) for _ in range(chance.randint(1, 40))).strip()
+        envelope = made(subject=text, sender=Mailbox("news@shop.example", text[:80].strip()))
+        assert all(len(line) <= 120 and line.isascii() for line in header_lines(envelope.message))
+        fields = email.message_from_bytes(envelope.message)
+        name, address = parseaddr(fields["From"])
+        assert (decoded(fields["Subject"]), decoded(name), address) == (text, text[:80].strip(), "news@shop.example")
+
+
+@pytest.mark.parametrize(
+    ("subject", "line"),
+    [
+        ("Thank you", b"Subject: Thank you"),
+        ("Merci Zoé", b"Subject: =?utf-8?q?Merci_Zo=C3=A9?="),
+        ("ありがとう", b"Subject: =?utf-8?b?44GC44KK44GM44Go44GG?="),
+        ("", b"Subject: "),
+    ],
+)
+def test_a_subject_is_encoded_only_where_it_must_be(subject: str, line: bytes):
+    assert line in header_lines(made(subject=subject).message)
+
+
+def test_an_address_that_is_not_ascii_needs_a_server_that_knows_it():
+    assert not made().utf8
+    envelope = made(recipient=parse_address("zoé@exämple.com"))
+    assert envelope.utf8
+    assert "To: zoé@xn--exmple-cua.com".encode() in header_lines(envelope.message)
+
+
+class TestStyles:
+    """CSS at the elements, for readers that know no other."""
+
+    def test_are_inlined_and_kept(self):
+        html = inlined("<html><head><style>p{color:red} @media print{p{color:blue}}</style></head><p>x</p></html>")
+        assert '<p style="color: red;">' in html
+        assert "@media print" in html
+
+    def test_are_never_fetched(self, tmp_path: Any):
+        (tmp_path / "a.css").write_text("p{color:red}")
+        for href in (f"file://{tmp_path}/a.css", f"{tmp_path}/a.css", "http://127.0.0.1:9/a.css"):
+            assert "color: red" not in inlined(
+                f'<link rel="stylesheet" href="{href}"><style>b{{top:0}}</style><p>x</p>'
+            )
+
+    def test_are_left_alone_where_there_are_none(self):
+        assert inlined("<p>x") == "<p>x"
+
+    def test_that_are_malformed_cost_only_themselves(self):
+        assert "color: red" in inlined("<style>p{color:red} b{{{ </style><p>x</p>")
+
+    def test_that_cannot_be_inlined_are_a_mistake_with_a_name(self, monkeypatch: pytest.MonkeyPatch):
+        import css_inline
+
+        class Failing:
+            def inline(self, html: str) -> str:
+                raise css_inline.InlineError("secret")
+
+        monkeypatch.setattr("activities.email.message._INLINER", Failing())
+        with pytest.raises(StylesheetError, match=r"^the styles of the HTML cannot be inlined$"):
+            inlined("<style></style>")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("zoe@example.com", "zoe@example.com"),
+        (" zoe@example.com\n", "zoe@example.com"),
+        ("zoe+shop@münchen.de", "zoe+shop@xn--mnchen-3ya.de"),
+        ("zoé@münchen.de", "zoé@xn--mnchen-3ya.de"),
+    ],
+)
+def test_an_address_is_read(text: str, address: str):
+    assert parse_address(text).address == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "zoe", "zoe@", "@example.com", "zoe@localhost", "a@b.c, d@e.f", "zoe@exa\r\nmple.com", "a b@example.com",
+     "Zoe <zoe@example.com>", "zoe@example.com>\r\nRCPT TO:<x@y.z", "zoe@example.com " * 2],
+)  # fmt: skip
+def test_a_malformed_address_is_refused_without_being_quoted(text: str):
+    with pytest.raises(BadAddress, match=r"^the e-mail address is malformed$"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        ("news@shop.example", Mailbox("news@shop.example")),
+        ("<news@shop.example>", Mailbox("news@shop.example")),
+        ("Shop <news@shop.example>", Mailbox("news@shop.example", "Shop")),
+        ('"Shop, Paris" <news@shop.example>', Mailbox("news@shop.example", "Shop, Paris")),
+        ("  Société Générale  <news@shop.example> ", Mailbox("news@shop.example", "Société Générale")),
+    ],
+)
+def test_a_sender_is_read(text: str, box: Mailbox):
+    assert parse_sender(text) == box
+
+
+@pytest.mark.parametrize("text", ["Shop", "Shop <x>", "Shop\r\nBcc: a@b.c <news@shop.example>", "zoé@shop.example"])
+def test_a_malformed_sender_is_refused(text: str):
+    with pytest.raises(BadAddress):
+        parse_sender(text)
+
+
+def test_a_line_of_the_message_is_never_bare():
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", made(text="a\rb\nc\r\nd\n\re").message)

@@ -1,0 +1,45 @@
+"""The plain text that is made of an HTML e-mail."""
+
+import pytest
+
+from activities.email.text import plain
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("", ""),
+        ("  \n ", ""),
+        ("Hello", "Hello\n"),
+        ("<p>One</p><p>Two</p>", "One\n\nTwo\n"),
+        ("<p>One\n  and   a half</p>\n\n<p>Two</p>", "One and a half\n\nTwo\n"),
+        ("<div>One</div><div>Two</div>", "One\nTwo\n"),
+        ("One<br>Two<br/><br>Three", "One\nTwo\n\nThree\n"),
+        ("<h1>Merci&nbsp;Zoé</h1>&eacute;t&#233;", "Merci\xa0Zoé\n\nété\n"),
+        ("<ul><li>1 × Cap</li><li>2 × <b>Mug</b></li></ul>", "- 1 × Cap\n- 2 × Mug\n"),
+        ('<a href="https://shop.example/o/1?a=1&amp;b=2">your order</a>.',
+         "your order (https://shop.example/o/1?a=1&b=2).\n"),
+        ('<a href="https://shop.example">https://shop.example</a>', "https://shop.example\n"),
+        ('<a href="mailto:help@shop.example">help@shop.example</a>', "help@shop.example\n"),
+        ('<a href="tel:+331">call us</a>', "call us (+331)\n"),
+        ('<a href="#top">top</a> <a name="x">here</a> <a href="javascript:x()">no</a>', "top here no\n"),
+        ('<a href="https://shop.example"><img src="x.png" alt="Shop"></a>', "Shop (https://shop.example)\n"),
+        ('<a href="https://shop.example"><img src="x.png"></a>', "https://shop.example\n"),
+        ('<a href="https://shop.example"><p>One</p><p>Two</p></a>', "One\n\nTwo\n\n(https://shop.example)\n"),
+        ("<table><tr><td>Cap</td><td>10 €</td></tr><tr><td>Mug</td><td>5 €</td></tr></table>", "Cap 10 €\nMug 5 €\n"),
+        ("<html><head><title>T</title><style>p{}</style></head><body><p>Seen</p><script>x</script></body></html>",
+         "Seen\n"),
+        ("<head><title>T</title><body>Seen", "Seen\n"),
+        ("<!-- not seen --><!--[if mso]><p>Outlook</p><![endif]-->Seen", "Seen\n"),
+        ("</a></p></ul>Seen<a>", "Seen\n"),
+        ("caf\u200b\u00ade", "cafe\n"),
+        ("1 < 2 & 3 &lt; 4", "1 < 2 & 3 < 4\n"),
+    ],
+)  # fmt: skip
+def test_html_reads_as_text(html: str, text: str):
+    assert plain(html) == text
+
+
+def test_a_large_mail_takes_no_time():
+    text = plain("<div>" * 2000 + "<p>Hello <a href='https://shop.example'>there</a></p>" * 2000)
+    assert text.count("there (https://shop.example)") == 2000
