@@ -1,4 +1,4 @@
-"""Compiles a scenario into the plan that journeys run: names every step, links it to its successors, lists its fields."""
+"""From a scenario to the plan that journeys run: every step named, linked to its successors, its fields listed."""
 
 from __future__ import annotations
 

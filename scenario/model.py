@@ -7,9 +7,9 @@ plain data that is validated here; `scenario.check` words what is wrong; `scenar
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -24,6 +24,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from scenario.duration import format_duration, parse_duration
 from scenario.errors import DurationError
@@ -64,16 +65,19 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 OnFailure = Literal["hold", "continue", "exit"]
 OnUnknown = Literal["retry", "hold", "continue"]
 
-_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-_EVENT = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
+NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+EVENT: Final = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
+STEP_ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
 def _duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"{value:g} is not a duration: add its unit, such as {value:g}h or {value:g}d")  # noqa: TRY004 pydantic's way
     if not isinstance(value, str):
-        raise ValueError(f"'{value}' is not a duration: write 90s, 15m, 2h, 3d or 2w")  # noqa: TRY004 pydantic's way
+        raise ValueError("this is not a duration: write 90s, 15m, 2h, 3d or 2w")  # noqa: TRY004
     try:
         return parse_duration(value)
     except DurationError as error:
@@ -85,6 +89,12 @@ def _span(value: object) -> timedelta:
     if length < timedelta(0):
         raise ValueError("a duration here cannot be negative")
     return length
+
+
+def _attempt(value: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= value <= timedelta(minutes=5):
+        raise ValueError("'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them")
+    return value
 
 
 def _clock(value: str) -> str:
@@ -129,9 +139,9 @@ Clock = Annotated[str, AfterValidator(_clock), WithJsonSchema({"type": "string",
 """A local time of day, ``HH:MM``."""
 Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Paris"]})]
 """An IANA time zone."""
-Name = Annotated[str, Field(pattern=_NAME, max_length=100, description="lower-case words joined by '-'")]
-StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$", max_length=100)]
-EventName = Annotated[str, Field(pattern=_EVENT, max_length=200, examples=["order.delivered"])]
+Name = Annotated[str, Field(pattern=NAME, max_length=100, description="lower-case words joined by '-'")]
+StepId = Annotated[str, Field(pattern=STEP_ID, max_length=100)]
+EventName = Annotated[str, Field(pattern=EVENT, max_length=200, examples=["order.delivered"])]
 Template = Annotated[str, Field(description="text with Liquid")]
 Condition = Annotated[str, Field(min_length=1, description="a Liquid condition, such as order.total_price > 20")]
 
@@ -148,14 +158,50 @@ class File(Model):
     file: Annotated[str, Field(min_length=1, description="path relative to the scenario file")]
 
 
+def _text_form(value: object) -> str | None:
+    match value:
+        case str():
+            return "<text>"
+        case File() | Mapping():
+            return "<file>"
+        case _:
+            return None
+
+
+def _body_form(value: object) -> str | None:
+    match value:
+        case str():
+            return "<text>"
+        case File():
+            return "<file>"
+        case Mapping():
+            return "<file>" if set(cast("Mapping[object, object]", value)) == {"file"} else "<mapping>"
+        case list():
+            return "<list>"
+        case _:
+            return None
+
+
+Text = Annotated[Annotated[Template, Tag("<text>")] | Annotated[File, Tag("<file>")], Discriminator(_text_form)]
+"""A text, here or in a file of its own."""
+Body = Annotated[
+    Annotated[Template, Tag("<text>")]
+    | Annotated[File, Tag("<file>")]
+    | Annotated[dict[str, Any], Tag("<mapping>")]
+    | Annotated[list[Any], Tag("<list>")],
+    Discriminator(_body_form),
+]
+"""A webhook's body: JSON with Liquid as text, here or in a file, or a structure with Liquid in its leaves."""
+
+
 class Retry(Model):
     """How a delivery is tried again, in Temporal's own words."""
 
     initial_interval: Duration = timedelta(seconds=5)
-    backoff_coefficient: Annotated[float, Field(ge=1, le=100)] = 3.0
+    backoff_coefficient: Annotated[float, Field(strict=True, ge=1, le=100)] = 3.0
     maximum_interval: Duration = timedelta(hours=6)
     deadline: Duration = Field(default=timedelta(days=3), description="time over all attempts")
-    maximum_attempts: Annotated[int, Field(ge=0, description="0: as many as the deadline allows")] = 0
+    maximum_attempts: Annotated[int, Field(strict=True, ge=0, description="0: as many as the deadline allows")] = 0
 
     @model_validator(mode="after")
     def _whole(self) -> Retry:
@@ -171,12 +217,32 @@ class Retry(Model):
 class _Step(Model):
     id: StepId | None = Field(default=None, description="stable id of the step, unique in the scenario")
 
+    @classmethod
+    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
+        """What is wrong with a step that has these keys and no others, whatever their values.
+
+        Args:
+            given: The step's keys as an author writes them.
+
+        Returns:
+            The key to point at and the sentence, or None.
+        """
+        del given
+        return None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        fields = type(self).model_fields.items()
+        if found := self.complaint({field.alias or name for name, field in fields if is_given(getattr(self, name))}):
+            raise PydanticCustomError("complaint", "{sentence}", {"sentence": found[1]})
+        return self
+
 
 class _Delivery(_Step):
     retry: Retry = Retry()
-    timeout: Annotated[
-        Duration, Field(ge=timedelta(seconds=1), le=timedelta(minutes=5), description="of one attempt")
-    ] = timedelta(seconds=15)
+    timeout: Annotated[Duration, AfterValidator(_attempt), Field(description="of one attempt, 1s to 5m")] = timedelta(
+        seconds=15
+    )
     on_failure: OnFailure = "hold"
 
 
@@ -185,22 +251,23 @@ class Email(_Delivery):
 
     email: Name
     subject: Template
-    html: Template | File | None = None
-    text: Template | File | None = None
+    html: Text | None = None
+    text: Text | None = None
     on_unknown: OnUnknown = "retry"
 
-    @model_validator(mode="after")
-    def _has_a_body(self) -> Email:
-        if self.html is None and self.text is None:
-            raise ValueError("an e-mail needs 'html', 'text' or both")
-        return self
+    @classmethod
+    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
+        """See `_Step.complaint`."""
+        if given.isdisjoint(("html", "text")):
+            return "email", "an e-mail needs 'html', 'text' or both"
+        return None
 
 
 class Sms(_Delivery):
     """Sends a text message to the contact's mobile phone."""
 
     sms: Name
-    text: Template | File
+    text: Text
     on_unknown: OnUnknown = "hold"
 
 
@@ -211,7 +278,7 @@ class Webhook(_Delivery):
     url: Template
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
     headers: dict[str, Template] = Field(default_factory=dict)
-    body: Template | File | dict[str, Any] | list[Any] | None = None
+    body: Body | None = None
     on_unknown: OnUnknown = "retry"
 
 
@@ -262,11 +329,12 @@ class WaitFor(_Step):
     then: list[Step] = Field(default_factory=list["Step"])
     otherwise: list[Step] = Field(default_factory=list["Step"], alias="else")
 
-    @model_validator(mode="after")
-    def _else_needs_for(self) -> WaitFor:
-        if self.otherwise and self.timeout is None:
-            raise ValueError("'else' is never reached without 'for'")
-        return self
+    @classmethod
+    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
+        """See `_Step.complaint`."""
+        if "else" in given and "for" not in given:
+            return "else", "'else' is never reached without 'for'"
+        return None
 
 
 class If(_Step):
@@ -276,11 +344,12 @@ class If(_Step):
     then: list[Step] = Field(default_factory=list["Step"])
     otherwise: list[Step] = Field(default_factory=list["Step"], alias="else")
 
-    @model_validator(mode="after")
-    def _leads_somewhere(self) -> If:
-        if not self.then and not self.otherwise:
-            raise ValueError("an 'if' needs 'then', 'else' or both")
-        return self
+    @classmethod
+    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
+        """See `_Step.complaint`."""
+        if given.isdisjoint(("then", "else")):
+            return "if", "an 'if' needs 'then', 'else' or both"
+        return None
 
 
 class Exit(_Step):
@@ -299,6 +368,13 @@ KINDS: Final[Mapping[str, type[_Step]]] = {
     "exit": Exit,
 }
 """Step kinds by the key that names them."""
+NAMED: Final = frozenset(("email", "sms", "webhook"))
+"""Kinds whose key gives the step's name."""
+
+
+def is_given(value: object) -> bool:
+    """Whether a key with this value says anything: nothing and an empty list do not."""
+    return value is not None and value != []
 
 
 def kind_of(step: object) -> str | None:
@@ -324,7 +400,9 @@ Step = Annotated[
 """One step. Tags stand in angle brackets so that an error's location never confuses a tag with a key."""
 
 
-def _again(value: str) -> str:
+def _again(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError('write never, when_finished, always or "after 30d"')  # noqa: TRY004 pydantic's way
     if value in ("never", "when_finished", "always"):
         return value
     word, _, rest = value.partition(" ")
@@ -341,7 +419,7 @@ class EntryRules(Model):
     key: Template | None = Field(default=None, description="one journey per contact and key")
     again: Annotated[
         str,
-        AfterValidator(_again),
+        BeforeValidator(_again),
         WithJsonSchema(
             {
                 "anyOf": [

@@ -1,0 +1,49 @@
+"""Everything wrong with a scenario, before it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scenario import model
+from scenario.files import inline
+from scenario.findings import Finding
+from scenario.report import Report
+from scenario.rules import check_rules
+from scenario.source import Source
+from scenario.structure import shape
+from scenario.templates import check_templates
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of checking a scenario file.
+
+    Attributes:
+        findings: All that is wrong with it, in the order of the file.
+        scenario: The scenario, its files inlined; None where a finding is an error.
+    """
+
+    findings: tuple[Finding, ...]
+    scenario: model.Scenario | None
+
+
+def check(text: str | bytes, *, read: Callable[[str], str] | None = None, file: str = "scenario.yaml") -> Checked:
+    """Checks a scenario file: every mistake in it, at its line and column.
+
+    Args:
+        text: The file's content.
+        read: Gives the text of a file that the scenario refers to, by its path relative to the scenario file; raises
+            OSError or UnicodeDecodeError where there is none. Paths that leave the folder never get here. Without it,
+            a reference is a mistake.
+        file: How findings name the file.
+    """
+    source = Source(text, file)
+    report = Report(source)
+    if source.data is None:
+        return Checked(report.findings, None)
+    data = inline(source.data, read, report)
+    data, scenario = shape(source, data, report)
+    check_rules(data, report)
+    check_templates(data, report)
+    return Checked(report.findings, None if report.has_errors else scenario)
