@@ -9,6 +9,8 @@ writer at a time anyway; others read beside it, which WAL mode allows.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import ParamSpec
 
 from sqlalchemy import URL, Connection, Executable, RowMapping, create_engine, event
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from runtime.store.database import Database, Parameters, T, readable
@@ -127,11 +129,27 @@ class SQLite(Database):
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    # WAL lets readers and the writer work side by side; NORMAL then loses nothing when a process is killed, and only
-    # the last moments when the whole machine is. Asked before it is set, since setting it takes a lock.
-    cursor.execute("PRAGMA journal_mode")
-    if cursor.fetchone() != ("wal",):
-        cursor.execute("PRAGMA journal_mode = WAL")
+    _use_wal(cursor)
+    # With WAL, NORMAL loses nothing when a process is killed, and only the last moments when the whole machine is.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _use_wal(cursor: DBAPICursor) -> None:
+    """Let readers and the writer work side by side. The file remembers it, so that only its first user sets it."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        cursor.execute("PRAGMA journal_mode")
+        if cursor.fetchone() != ("delete",):  # "wal", or "memory" where there is no file
+            return
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            # Two that set it at once would wait for each other: SQLite refuses one without waiting for its time-out.
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.005)
+        else:
+            cursor.fetchone()
+            return  # also where the file system cannot do it: then readers and the writer take turns

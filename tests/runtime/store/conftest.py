@@ -24,7 +24,6 @@ import pytest
 
 from runtime.store import Store
 
-
 INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
 
 
