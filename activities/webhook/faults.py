@@ -66,7 +66,8 @@ def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptEr
             abrupt = isinstance(reason, _ABRUPT)
             return _unreachable(flight, "connect_reset" if abrupt else "tls_failed", reason.reason or "")
         case aiohttp.ClientConnectorError(os_error=reason):
-            number = reason.errno or 0
+            # asyncio gives no number where the peer hangs up in mid-handshake.
+            number = reason.errno or (errno.ECONNRESET if isinstance(reason, ConnectionError) else 0)
             return _unreachable(flight, _CONNECT.get(number, "connect_failed"), errno.errorcode.get(number, ""))
         case aiohttp.InvalidURL():
             return _refused(flight, "refused_url", "the client library cannot read it")

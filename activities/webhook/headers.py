@@ -36,8 +36,7 @@ RESERVED: Final = FRAMING | {
 """Headers that nobody but us may set: framing, tracing, delivery identity, and what proxies believe of a client."""
 
 RESERVED_PREFIXES: Final = (
-    "cf-", "proxy-", "sec-", "webhook-", "x-amz-", "x-amzn-", "x-azure-", "x-envoy-", "x-fd-", "x-gfe-", "x-goog-",
-    "x-google-",
+    "cf-", "proxy-", "sec-", "webhook-", "x-amz-", "x-amzn-", "x-azure-", "x-envoy-", "x-fd-", "x-gfe", "x-goog",
 )  # fmt: skip
 
 

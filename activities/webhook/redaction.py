@@ -14,7 +14,7 @@ from urllib.parse import quote
 MASK: Final = "[…]"
 """What stands in a masked place."""
 
-_EMAIL: Final = re.compile(r"[\w.!#$&'*+/=?^`{|}~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_EMAIL: Final = re.compile(r"[\w.!#$'*+^~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 # Nine to fifteen digits (E.164), seven where a plus says that it is a number; not inside a word or a UUID, no ISO date.
 _SEPARATOR: Final = r"[\s().\-/]{0,2}"
 _PHONE: Final = re.compile(

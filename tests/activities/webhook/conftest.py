@@ -1,0 +1,35 @@
+"""What the tests of the sending share: a transport, and an access that reaches receivers on this machine."""
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from activities.webhook.access import Access
+from activities.webhook.transport import Request, Transport
+from tests.activities.webhook.faults import Receiver
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    async with Transport(connect_timeout=0.5) as made:
+        yield made
+
+
+@pytest.fixture
+def post() -> Callable[..., Request]:
+    """A request to a local receiver: in plain HTTP, with private access to its port, half a second for all."""
+
+    def make(there: Receiver, path: str = "/hook", /, **changes: Any) -> Request:
+        request = Request(
+            method="POST",
+            url=there.url(path),
+            headers={"content-type": "application/json"},
+            body=b'{"a": 1}',
+            timeout=0.5,
+            access=Access(allow_private=True, allow_http=True, ports=(there.port,)),
+        )
+        return dataclasses.replace(request, **changes)
+
+    return make

@@ -1,0 +1,262 @@
+"""A receiver that misbehaves on purpose, in plain asyncio on a port that the system gives.
+
+    async with receiver(answer(503), answer(200)) as there:
+        ...                                    # send to there.url("/hook", "http")
+        assert [call.method for call in there.calls] == ["POST", "POST"]
+
+Each request gets the next behaviour of the script; the last one goes on for ever. A behaviour is a list of pieces of
+raw bytes, a pause between them, and how it ends, so that any fault of HTTP can be written down as what is on the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import socket
+import ssl
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class End(Enum):
+    """What becomes of the connection after the last piece."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    RESET = "reset"
+    HANG = "hang"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a request is answered with."""
+
+    pieces: tuple[bytes, ...] = ()
+    pause: float = 0.0
+    end: End = End.KEEP
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that arrived completely."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    connection: int
+    http_version: str
+
+    def header(self, name: str) -> str | None:
+        """The only value of a header, or None. Two of a kind are an error."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(values) <= 1, f"{name} was sent {len(values)} times"
+        return values[0] if values else None
+
+
+@dataclass
+class Receiver:
+    """What the fault receiver saw."""
+
+    host: str
+    port: int
+    connections: int = 0
+    """Accepted so far."""
+    open: int = 0
+    """Open now."""
+    calls: list[Call] = field(default_factory=list[Call])
+    server_names: list[str | None] = field(default_factory=list[str | None])
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first request has arrived."""
+    cut_off: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the client went away before it was sent everything."""
+
+    def url(self, path: str = "/", scheme: str = "http", host: str | None = None) -> str:
+        return f"{scheme}://{host or self.host}:{self.port}{path}"
+
+
+def raw(*pieces: bytes, pause: float = 0.0, end: End = End.KEEP, delay: float = 0.0) -> Behaviour:
+    """Exactly these bytes; `delay` seconds before the first, `pause` seconds between them."""
+    return Behaviour(pieces, pause, end, delay)
+
+
+def head(status: int = 200, *lines: str, length: int | None = None, version: str = "1.1") -> bytes:
+    """A status line and headers."""
+    sized = [] if length is None else [f"Content-Length: {length}"]
+    return "\r\n".join([f"HTTP/{version} {status} Status", *lines, *sized, "", ""]).encode()
+
+
+def answer(status: int = 200, body: bytes = b"ok", *lines: str, end: End = End.KEEP, delay: float = 0.0) -> Behaviour:
+    """A well-behaved answer."""
+    return raw(head(status, *lines, length=len(body)) + body, end=end, delay=delay)
+
+
+def silence() -> Behaviour:
+    """Takes the request and never says a word."""
+    return raw(end=End.HANG)
+
+
+def drip_headers() -> Behaviour:
+    """A header every 20 ms, for ever as far as a test can tell."""
+    return raw(b"HTTP/1.1 200 OK\r\n", *(b"x-drip: drop\r\n" for _ in range(500)), pause=0.02, end=End.HANG)
+
+
+def drip_body(status: int = 200) -> Behaviour:
+    """A byte of the body every 20 ms."""
+    return raw(head(status, length=500), *(b"." for _ in range(500)), pause=0.02)
+
+
+def reset_before_headers() -> Behaviour:
+    """Takes the request and resets the connection."""
+    return raw(end=End.RESET)
+
+
+def reset_in_body(status: int = 200) -> Behaviour:
+    """Breaks off in the middle of the body."""
+    return raw(head(status, length=100), b"begin", pause=0.02, end=End.RESET)
+
+
+def close_unanswered() -> Behaviour:
+    """Takes the request and closes politely, as a server does that restarts or whose keep-alive just ended."""
+    return raw(end=End.CLOSE)
+
+
+def wrong_length(status: int = 200) -> Behaviour:
+    """Promises 100 bytes, sends 5."""
+    return raw(head(status, length=100) + b"begin", end=End.CLOSE)
+
+
+def bad_chunk() -> Behaviour:
+    """A chunked body whose second chunk has no size."""
+    return raw(head(200, "Transfer-Encoding: chunked") + b"5\r\nbegin\r\n", b"nonsense\r\n", pause=0.02, end=End.CLOSE)
+
+
+def bomb() -> Behaviour:
+    """20 MB of zeros in 20 KB of gzip."""
+    packed = gzip.compress(bytes(20 * 1024 * 1024))
+    return raw(head(200, "Content-Encoding: gzip", length=len(packed)) + packed)
+
+
+def flood(status: int = 200, megabytes: int = 32) -> Behaviour:
+    """A body that nobody wants to read to its end."""
+    return raw(head(status, length=megabytes * 1024 * 1024), *(bytes(1024 * 1024) for _ in range(megabytes)))
+
+
+def huge_header(kilobytes: int = 300) -> Behaviour:
+    """One header line of that many kilobytes."""
+    return raw(head(200, "x-huge: " + "h" * 1024 * kilobytes, length=0), end=End.CLOSE)
+
+
+def early_hints() -> Behaviour:
+    """Two interim responses, then the final one."""
+    return raw(
+        b"HTTP/1.1 100 Continue\r\n\r\n", head(103, "link: </a>; rel=preload"), head(200, length=2) + b"ok", pause=0.01
+    )
+
+
+def switching() -> Behaviour:
+    """A final 101, though nobody asked to switch protocols."""
+    return raw(head(101, "upgrade: x", "connection: upgrade"), end=End.CLOSE)
+
+
+def malformed() -> Behaviour:
+    """Something that is no HTTP."""
+    return raw(b"SSH-2.0-OpenSSH_9.6\r\n", end=End.CLOSE)
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    handler: Handler, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncGenerator[Receiver]:
+    """Serves each connection by the handler; all of them are gone when the block ends."""
+    there = Receiver(host, port)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there.connections += 1
+        there.open += 1
+        try:
+            await handler(reader, writer)
+        except ConnectionError:
+            there.cut_off.set()
+        finally:
+            there.open -= 1
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if tls is not None:
+        tls.sni_callback = lambda _socket, name, _context: there.server_names.append(name)
+    server = await asyncio.start_server(accept, host, port, ssl=tls)
+    there.port = server.sockets[0].getsockname()[1]
+    try:
+        yield there
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def receiver(
+    *script: Behaviour, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncGenerator[Receiver]:
+    """Starts a receiver that answers by the script; with none, it answers 200."""
+    steps = iter(script)
+    last = script[-1] if script else answer()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = there.connections
+        while (call := await _read(reader, number)) is not None:
+            there.calls.append(call)
+            there.called.set()
+            if not await _play(next(steps, last), reader, writer):
+                break
+
+    async with serving(converse, tls=tls, host=host, port=port) as there:
+        yield there
+
+
+async def _read(reader: asyncio.StreamReader, connection: int) -> Call | None:
+    try:
+        start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+    except asyncio.IncompleteReadError:
+        return None
+    method, target, version = start.split(" ")
+    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+    return Call(method, target, headers, await reader.readexactly(length), connection, version)
+
+
+async def _play(behaviour: Behaviour, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Does what the behaviour says; whether the connection is kept for another request."""
+    await asyncio.sleep(behaviour.delay)
+    for number, piece in enumerate(behaviour.pieces):
+        if number:
+            await asyncio.sleep(behaviour.pause)
+        writer.write(piece)
+        await writer.drain()
+    match behaviour.end:
+        case End.HANG:
+            await reader.read()  # until the client gives up
+        case End.RESET:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        case End.KEEP | End.CLOSE:
+            pass
+    return behaviour.end is End.KEEP

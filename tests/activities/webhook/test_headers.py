@@ -1,0 +1,80 @@
+import pytest
+
+from activities.webhook.errors import RefusedError
+from activities.webhook.headers import FRAMING, MAX_HEADERS, MAX_VALUE, authored, reserved, sendable
+from activities.webhook.outcome import Outcome, of_error
+from tests.activities.webhook.casefiles import table
+
+
+def refusal(headers: dict[str, str]) -> str:
+    with pytest.raises(RefusedError) as caught:
+        authored(headers)
+    assert of_error(caught.value.word).outcome is Outcome.PERMANENT
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", table("response_cases.json", "headers", "deny_names"))
+def test_every_listed_name_is_ours(name: str):
+    assert reserved(name)
+    assert name in refusal({name.title(): "x"}).lower()
+
+
+@pytest.mark.parametrize("prefix", table("response_cases.json", "headers", "deny_prefixes"))
+def test_every_listed_prefix_is_ours(prefix: str):
+    refusal({f"{prefix}anything": "x"})
+    refusal({f"{prefix}Anything".upper(): "x"})
+
+
+@pytest.mark.parametrize("name", table("response_cases.json", "headers", "reject_names"))
+def test_no_listed_bad_name_is_sent(name: str):
+    refusal({name: "x"})
+
+
+@pytest.mark.parametrize("value", table("response_cases.json", "headers", "reject_values"))
+def test_no_listed_bad_value_is_sent(value: str):
+    refusal({"x-ok": value})
+
+
+def test_a_refused_value_is_not_quoted():
+    assert "hunter2" not in refusal({"authorization": "hunter2\n"})
+
+
+@pytest.mark.parametrize("name", table("response_cases.json", "headers", "accept_names"))
+def test_every_listed_good_name_is_sent(name: str):
+    assert authored({name: "x"}) == {name.lower(): "x"}
+
+
+@pytest.mark.parametrize("value", table("response_cases.json", "headers", "accept_values"))
+def test_every_listed_good_value_is_sent(value: str):
+    assert authored({"x-ok": value}) == {"x-ok": value}
+
+
+@pytest.mark.parametrize("value", ["", "a", "a b", "a\tb", "~" * MAX_VALUE, "!#$%&'*+.^_`|~"])
+def test_values_at_the_edge_of_what_is_allowed(value: str):
+    assert sendable({"x-ok": value}) == {"x-ok": value}
+
+
+@pytest.mark.parametrize("value", [" ", "\t", "a\t", "~" * (MAX_VALUE + 1), "a\x00", "a\x1b[31m", "a\u0085b", "a\n"])
+def test_values_just_past_the_edge(value: str):
+    with pytest.raises(RefusedError):
+        sendable({"x-ok": value})
+
+
+def test_a_name_twice_in_two_cases_is_refused():
+    assert "twice" in refusal({"X-A": "1", "x-a": "2"})
+
+
+def test_a_flood_of_headers_is_refused():
+    with pytest.raises(RefusedError):
+        sendable({f"x-{number}": "v" for number in range(MAX_HEADERS + 1)})
+
+
+@pytest.mark.parametrize("name", sorted(FRAMING))
+def test_not_even_we_set_what_frames_a_message(name: str):
+    with pytest.raises(RefusedError):
+        sendable({name: "1"})
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-signature", "idempotency-key", "traceparent", "content-type"])
+def test_our_own_headers_go_out(name: str):
+    assert sendable({name: "x"}) == {name: "x"}

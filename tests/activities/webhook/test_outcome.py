@@ -1,0 +1,109 @@
+from typing import Any
+
+import pytest
+
+from activities.webhook.errors import SENTENCES
+from activities.webhook.outcome import Outcome, Verdict, of_error, of_status
+from tests.activities.webhook.casefiles import table
+
+_DECISIONS = {
+    "success": Outcome.DELIVERED,
+    "retry": Outcome.RETRY,
+    "retry_short_budget": Outcome.RETRY_SHORT,
+    "permanent": Outcome.PERMANENT,
+    "permanent_unless_retry_after": Outcome.PERMANENT,
+    "fail_not_followed": Outcome.PERMANENT,
+    "disable_endpoint": Outcome.PERMANENT,
+    "interim_or_protocol_error": Outcome.RETRY,
+}
+
+_ERRORS = {
+    "retry": (Outcome.RETRY, False),
+    "retry_long": (Outcome.RETRY, False),
+    "retry_short_budget": (Outcome.RETRY_SHORT, False),
+    "retry_maybe_duplicate": (Outcome.RETRY, True),
+    "retry_same_webhook_id": (Outcome.RETRY, True),
+    "permanent_ssrf": (Outcome.REFUSED, False),
+    "permanent_before_send": (Outcome.PERMANENT, False),
+}
+
+# The case file names what happened; ours names what could be told from it.
+_WORDS = {
+    "dns_blocked_address": "refused_address",
+    "total_deadline_slow_drip_headers": "read_timeout",
+    "malformed_status_line": "malformed_response",
+    "response_header_over_100KiB": "response_header_too_large",
+}
+
+
+@pytest.mark.parametrize("case", table("response_cases.json", "statuses"))
+def test_every_status_has_the_expected_outcome(case: dict[str, Any]):
+    assert of_status(case["status"]).outcome is _DECISIONS[case["decision"]]
+
+
+@pytest.mark.parametrize("case", table("response_cases.json", "errors"))
+def test_every_failure_has_the_expected_outcome(case: dict[str, Any]):
+    if case["decision"].startswith("success"):
+        # There was a status: the failure is the body's, and of_status alone decides. See test_transport.
+        assert case["error"].endswith("after_2xx")
+        return
+    verdict = of_error(_WORDS.get(str(case["error"]), str(case["error"])))
+    assert (verdict.outcome, verdict.unknown) == _ERRORS[case["decision"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "reason"),
+    [
+        (200, Outcome.DELIVERED, "http_200"),
+        (299, Outcome.DELIVERED, "http_299"),
+        (300, Outcome.PERMANENT, "redirect_not_followed"),
+        (308, Outcome.PERMANENT, "redirect_not_followed"),
+        (400, Outcome.PERMANENT, "http_400"),
+        (404, Outcome.RETRY_SHORT, "http_404"),
+        (409, Outcome.RETRY, "http_409"),
+        (410, Outcome.PERMANENT, "gone"),
+        (429, Outcome.RETRY, "http_429"),
+        (499, Outcome.PERMANENT, "http_499"),
+        (500, Outcome.RETRY, "http_500"),
+        (501, Outcome.PERMANENT, "http_501"),
+        (599, Outcome.RETRY, "http_599"),
+        (999, Outcome.RETRY, "http_999"),
+        (101, Outcome.RETRY, "http_101"),
+    ],
+)
+def test_the_borders_of_each_class_of_statuses(status: int, outcome: Outcome, reason: str):
+    assert of_status(status) == Verdict(outcome, reason)
+
+
+def test_a_retry_after_makes_413_temporary_and_nothing_else():
+    changed = [status for status in range(100, 600) if of_status(status, retry_after=True) != of_status(status)]
+    assert changed == [413]
+    assert of_status(413, retry_after=True).outcome is Outcome.RETRY
+
+
+def test_every_word_that_can_be_raised_has_an_outcome():
+    verdicts = {word: of_error(word) for word in SENTENCES}
+    assert all(verdict.reason == word for word, verdict in verdicts.items())
+
+
+def test_only_what_may_have_arrived_is_unknown():
+    assert {word for word in SENTENCES if of_error(word).unknown} == {
+        "reset_before_response",
+        "disconnect_without_response",
+        "read_timeout",
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "final"),
+    [(Outcome.RETRY, False), (Outcome.RETRY_SHORT, False)]
+    + [(outcome, True) for outcome in (Outcome.PERMANENT, Outcome.REFUSED)],
+)
+def test_a_final_verdict_is_one_that_no_further_attempt_can_change(outcome: Outcome, final: bool):
+    verdict = Verdict(outcome, "x")
+    assert (verdict.final, verdict.delivered) == (final, False)
+
+
+def test_an_unknown_word_is_a_mistake_and_no_silent_retry():
+    with pytest.raises(KeyError):
+        of_error("no_such_word")

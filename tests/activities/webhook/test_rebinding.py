@@ -1,0 +1,220 @@
+"""Names that lie: through a DNS server of our own, and with every connection that is dialled on record."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from activities.webhook.access import Access
+from activities.webhook.dial import LookupFailedError, SystemLookup
+from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
+from activities.webhook.outcome import Outcome, of_error
+from activities.webhook.transport import Request, Transport
+from tests.activities.webhook.casefiles import table
+from tests.activities.webhook.faults import receiver
+from tests.activities.webhook.liar import LyingServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LyingServer]:
+    with LyingServer() as made:
+        yield made
+
+
+@pytest.fixture
+def dns(server: LyingServer) -> LyingServer:
+    server.forget()
+    return server
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every address that anything connects to; nobody is let through, so that no test talks to the world."""
+    seen: list[str] = []
+
+    async def connect(_loop: Any, _socket: socket.socket, address: tuple[str, int]) -> None:
+        seen.append(address[0])
+        raise ConnectionRefusedError(111, "recorded")
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", connect)
+    return seen
+
+
+@asynccontextmanager
+async def lying(dns: LyingServer) -> AsyncGenerator[Transport]:
+    async with Transport(lookup=dns.lookup, dns_ttl=0) as transport:
+        yield transport
+
+
+async def failure(transport: Transport, url: str, access: Access | None = None) -> AttemptError:
+    with pytest.raises(AttemptError) as caught:
+        await transport.send(Request("POST", url, body=b"{}", timeout=2, access=access or Access()))
+    return caught.value
+
+
+@pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="dns"))
+async def test_every_listed_answer(case: dict[str, Any], dns: LyingServer, dialled: list[str]):
+    listed = case["answers"]
+    dns.script[case["host"]] = [None if listed == "NXDOMAIN" else listed]
+    async with lying(dns) as transport:
+        error = await failure(transport, f"https://{case['host']}/")
+    if case["expect"] == "allow":
+        assert dialled == case["answers"]
+        return
+    assert dialled == []
+    if case["expect"] == "deny":
+        assert error.word == "refused_address"
+        assert of_error(error.word).outcome is Outcome.REFUSED
+    else:
+        assert isinstance(error, UnreachableError)
+        assert of_error(error.word).outcome is Outcome.RETRY
+
+
+@pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="dns_sequence"))
+async def test_every_listed_sequence_of_answers(case: dict[str, Any], dns: LyingServer, dialled: list[str]):
+    dns.script[case["host"]] = [list(answer) for answer in case["answers"]]
+    url = f"https://{case['host']}/"
+    async with lying(dns) as transport:
+        first = await failure(transport, url)
+        assert dns.asked == [case["host"]]  # one resolution an attempt: what was judged is what is dialled
+        match case["expect"]:
+            case "deny":
+                assert (first.word, dialled) == ("refused_address", [])
+            case "connects_only_to_first_validated":
+                assert dialled == case["answers"][0]
+            case "deny_on_second_attempt":
+                second = await failure(transport, url)
+                assert (second.word, dialled) == ("refused_address", case["answers"][0])
+            case other:
+                pytest.fail(f"unknown expectation {other}")
+
+
+@pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="url"))
+async def test_the_sender_dials_for_no_url_that_the_list_denies(case: dict[str, Any], dialled: list[str]):
+    async def lookup(_host: str) -> list[str]:
+        return ["93.184.216.34"]  # so that only the URL itself can be at fault
+
+    async with Transport(lookup=lookup) as transport:
+        error = await failure(transport, case["input"])
+    if case["expect"] == "allow":
+        assert (error.word, len(dialled)) == ("connect_refused", 1)
+    else:
+        assert isinstance(error, RefusedError)
+        assert dialled == []
+
+
+@pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="ip"))
+async def test_the_sender_dials_no_address_that_the_list_denies(case: dict[str, Any], dialled: list[str]):
+    async def lookup(_host: str) -> list[str]:
+        return [case["input"]]
+
+    async with Transport(lookup=lookup) as transport:
+        error = await failure(transport, "https://any.example/")
+    expected = ("connect_refused", 1) if case["expect"] == "allow" else ("refused_address", 0)
+    assert (error.word, len(dialled)) == expected
+
+
+@pytest.mark.parametrize("order", [("93.184.216.34", "10.0.0.1"), ("10.0.0.1", "93.184.216.34")])
+async def test_one_denied_address_spoils_the_whole_answer(order: tuple[str, ...], dialled: list[str]):
+    async def lookup(_host: str) -> Sequence[str]:
+        return order
+
+    async with Transport(lookup=lookup) as transport:
+        error = await failure(transport, "https://mixed.example/")
+    assert (error.word, error.sent, dialled) == ("refused_address", False, [])
+
+
+async def test_all_addresses_of_a_good_answer_are_tried(dialled: list[str]):
+    async def lookup(_host: str) -> list[str]:
+        return ["93.184.216.34", "93.184.216.35"]
+
+    async with Transport(lookup=lookup) as transport:
+        await failure(transport, "https://two.example/")
+    assert set(dialled) == {"93.184.216.34", "93.184.216.35"}
+
+
+async def test_many_deliveries_at_once_ask_once(dns: LyingServer, dialled: list[str]):
+    dns.script["busy.test"] = [["93.184.216.34"]]
+    async with Transport(lookup=dns.lookup) as transport:
+        await asyncio.gather(*(failure(transport, "https://busy.test/") for _ in range(20)))
+    assert dns.asked == ["busy.test"]
+    assert len(dialled) == 20
+
+
+async def test_a_name_that_turns_inwards_between_two_attempts_reaches_nothing(dns: LyingServer):
+    """The whole way with real sockets: the first address is allowed, the second is not and listens all the same."""
+    async with receiver(host="127.0.0.2") as allowed, receiver(host="127.0.0.1", port=allowed.port) as inside:
+        dns.script["rebind.test"] = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"]]
+        access = Access(allow_cidr=(ip_network("127.0.0.2/32"),), allow_http=True, ports=(allowed.port,))
+        url = f"http://rebind.test:{allowed.port}/"
+        async with Transport(lookup=dns.lookup, dns_ttl=0, keep_alive=0.01) as transport:
+            response = await transport.send(Request("POST", url, timeout=2, access=access))
+            await asyncio.sleep(0.05)
+            words = [(await failure(transport, url, access)).word for _ in range(2)]
+    assert (response.status, words) == (200, ["refused_address", "refused_address"])
+    assert (allowed.connections, inside.connections) == (1, 0)
+
+
+async def test_our_own_addresses_are_not_called_even_if_they_are_public(
+    dialled: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    async def lookup(_host: str) -> list[str]:
+        return ["93.184.216.34"]
+
+    monkeypatch.setattr("activities.webhook.dial._binds", "93.184.216.34".__eq__)
+    async with Transport(lookup=lookup) as transport:
+        error = await failure(transport, "https://us.example/")
+    assert (error.word, dialled) == ("refused_address", [])
+
+
+# -- The system's resolver --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "word"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "x"), "dns_nxdomain"),
+        (socket.gaierror(socket.EAI_NODATA, "x"), "dns_nxdomain"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "dns_timeout"),
+        (socket.gaierror(socket.EAI_FAIL, "x"), "dns_failed"),
+        (UnicodeError("label too long"), "dns_nxdomain"),
+    ],
+)
+async def test_what_the_system_s_resolver_says_becomes_a_word(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, word: str
+):
+    def getaddrinfo(*_args: Any, **_kwargs: Any) -> Any:
+        raise raised
+
+    monkeypatch.setattr("activities.webhook.dial.socket.getaddrinfo", getaddrinfo)
+    async with Transport() as transport:
+        error = await failure(transport, "https://any.example/")
+    assert (error.word, error.sent) == (word, False)
+    assert of_error(error.word).outcome is Outcome.RETRY
+
+
+async def test_a_silent_name_server_costs_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch):
+    released = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def getaddrinfo(*_args: Any, **_kwargs: Any) -> Any:
+        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(2)
+        return []
+
+    monkeypatch.setattr("activities.webhook.dial.socket.getaddrinfo", getaddrinfo)
+    lookup = SystemLookup(timeout=0.1)
+    with pytest.raises(LookupFailedError) as caught:
+        await lookup("slow.example")
+    assert caught.value.word == "dns_timeout"
+    released.set()
+    lookup.close()
+
+
+async def test_the_system_s_resolver_finds_this_machine():
+    lookup = SystemLookup()
+    assert set(await lookup("localhost")) <= {"127.0.0.1", "::1"}
+    lookup.close()

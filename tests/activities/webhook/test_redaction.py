@@ -1,0 +1,82 @@
+import time
+
+import pytest
+
+from activities.webhook.redaction import MASK, readable, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no such user ann.b+news@shop.example.com.", f"no such user {MASK}."),
+        ("q=ann%40example.com&x=1", f"q={MASK}&x=1"),
+        ("<zoë@exämple.fr>", f"<{MASK}>"),
+        ("call +33 6 12 34 56 78 now", f"call {MASK} now"),
+        ("+33612345678", MASK),
+        ("%2B33612345678", MASK),
+        ('{"phone": "0612345678"}', f'{{"phone": "{MASK}"}}'),
+        ("06.12.34.56.78", MASK),
+        ("(555) 123-4567", MASK),
+        ("tel:+1-202-555-0143", f"tel:{MASK}"),
+        ('"to":["33612345678","33698765432"]', f'"to":["{MASK}","{MASK}"]'),
+        ("+1234567", MASK),
+    ],
+)
+def test_addresses_and_numbers_are_masked(text: str, shown: str):
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "order 12345678 not found",
+        "at 2026-01-01T10:00:00Z",
+        "at 2026-01-01 10:00:00",
+        "request 550e8400-e29b-41d4-a716-446655440000",
+        "error 503 after 15000 ms",
+        "version 1.2.3, commit 4fc0cfb1",
+        "@nobody and a@b",
+        "10.0.0.1:8080",
+    ],
+)
+def test_what_an_operator_needs_stays(text: str):
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        'Bearer s3/cr&t"x',
+        "token=s3%2Fcr%26t%22x",
+        r'{"auth": "s3/cr&t\"x"}',
+        r'{"auth": "s3\/cr&t\"x"}',
+    ],
+)
+def test_a_secret_is_masked_however_it_is_echoed(echo: str):
+    shown = redact(echo, ['s3/cr&t"x'])
+    assert MASK in shown
+    assert "s3" not in shown
+
+
+def test_a_secret_inside_another_leaves_nothing_of_either():
+    assert redact("x tokentoken-long y", ["token", "tokentoken-long", ""]) == f"x {MASK} y"
+
+
+def test_masking_comes_before_cutting():
+    body = b"x" * 2044 + b"hunter2-hunter2"
+    shown = readable(body, ["hunter2-hunter2"])
+    assert len(shown) <= 2048
+    assert "hunt" not in shown
+    assert "ann" not in readable(b"." * 2046 + b" ann@example.com")
+
+
+def test_a_terminal_obeys_nothing_that_a_receiver_sent():
+    assert readable(b"a\x1b[2Jb\x00\r\n\tc\x9b\xff" + "\u202egnp".encode()) == "a[2Jb\n\tc\ufffd\ufffdgnp"
+
+
+def test_a_long_run_of_the_same_character_costs_little():
+    began = time.perf_counter()
+    for run in ("1", "a", "a.", "+", "1 ", "(", "a@", "%40"):
+        redact(run * 12_000)
+    assert time.perf_counter() - began < 2

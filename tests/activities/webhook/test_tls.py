@@ -1,0 +1,264 @@
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import ssl
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable, Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from activities.webhook.access import Access, Tls
+from activities.webhook.errors import AttemptError, UnreachableError
+from activities.webhook.outcome import Outcome, of_error
+from activities.webhook.transport import Request, Transport
+from tests.activities.webhook.faults import Receiver, receiver, serving, silence
+
+NAME = "pub.test"
+
+
+class Authority:
+    """A certificate authority of our own, as files."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.ca = trustme.CA()
+        self.file = str(folder / "ca.pem")
+        self.ca.cert_pem.write_to_path(self.file)
+
+    def server(self, *names: str, not_after: datetime | None = None, clients: bool = False) -> ssl.SSLContext:
+        """For these names; `clients`: only for those who have a certificate of ours."""
+        issued = self.ca.issue_cert(*(names or (NAME,)), not_after=not_after)
+        file = str(self.folder / "server.pem")
+        issued.private_key_and_cert_chain_pem.write_to_path(file)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        if clients:
+            context.load_verify_locations(self.file)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def client(self, name: str) -> str:
+        file = str(self.folder / f"{name}.pem")
+        self.ca.issue_cert(f"{name}@client.example").private_key_and_cert_chain_pem.write_to_path(file)
+        return file
+
+    def renew(self, file: str) -> None:
+        Path(self.client("renewed")).replace(file)
+
+
+def expired(authority: Authority) -> ssl.SSLContext:
+    return authority.server(not_after=datetime.now(UTC) - timedelta(days=1))
+
+
+def another_name(authority: Authority) -> ssl.SSLContext:
+    return authority.server("other.test")
+
+
+def too_wide(authority: Authority) -> ssl.SSLContext:
+    return authority.server("*.pub.test")
+
+
+def unknown_authority(authority: Authority) -> ssl.SSLContext:
+    return Authority(authority.folder / "else").server()
+
+
+def signed_by_itself(authority: Authority) -> ssl.SSLContext:
+    other, file = trustme.CA(), str(authority.folder / "self.pem")
+    other.cert_pem.write_to_path(file)
+    other.private_key_pem.write_to_path(file, append=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+@contextlib.contextmanager
+def stern(tls: ssl.SSLContext) -> Generator[Receiver]:
+    """Accepts one connection and only shakes hands. Unlike asyncio's server it says why it would not: an alert."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(2)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(2)
+                with tls.wrap_socket(connection, server_side=True) as wrapped:
+                    wrapped.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Receiver("127.0.0.1", listener.getsockname()[1])
+        thread.join()
+
+
+async def here(_host: str) -> list[str]:
+    return ["127.0.0.1"]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    async with Transport(connect_timeout=0.5, lookup=here) as made:
+        yield made
+
+
+def https(there: Receiver, tls: Tls, host: str = NAME) -> Request:
+    access = Access(allow_private=True, ports=(there.port,))
+    return Request("POST", there.url("/hook", "https", host), body=b"{}", timeout=1, access=access, tls=tls)
+
+
+async def failure(transport: Transport, request: Request) -> AttemptError:
+    with pytest.raises(AttemptError) as caught:
+        await transport.send(request)
+    return caught.value
+
+
+async def test_the_name_stays_the_name_though_a_number_is_dialled(transport: Transport, authority: Authority):
+    async with receiver(tls=authority.server()) as there:
+        responses = [await transport.send(https(there, Tls(ca_file=authority.file))) for _ in range(2)]
+    assert [(response.status, response.reused) for response in responses] == [(200, False), (200, True)]
+    assert there.server_names == [NAME]
+    assert there.calls[0].header("host") == f"{NAME}:{there.port}"
+
+
+async def test_a_literal_address_is_verified_as_an_address(transport: Transport, authority: Authority):
+    async with receiver(tls=authority.server("127.0.0.1")) as there:
+        assert (await transport.send(https(there, Tls(ca_file=authority.file), "127.0.0.1"))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("server", "detail"),
+    [
+        (expired, "certificate has expired"),
+        (another_name, "Hostname mismatch"),
+        (too_wide, "Hostname mismatch"),
+        (unknown_authority, "unable to get local issuer certificate"),
+        (signed_by_itself, "self-signed certificate"),
+    ],
+)
+async def test_a_certificate_that_does_not_verify(
+    transport: Transport, authority: Authority, server: Callable[[Authority], ssl.SSLContext], detail: str
+):
+    async with receiver(tls=server(authority)) as there:
+        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
+    assert isinstance(error, UnreachableError)
+    assert (error.word, error.sent, error.detail) == ("tls_verify_failed", False, detail)
+    assert NAME not in str(error)
+    assert there.calls == []
+    assert of_error(error.word).outcome is Outcome.RETRY_SHORT
+
+
+async def test_an_authority_of_our_own_is_trusted_only_where_it_is_named(transport: Transport, authority: Authority):
+    async with receiver(tls=authority.server()) as there:
+        assert (await transport.send(https(there, Tls(ca_file=authority.file)))).status == 200
+        assert (await failure(transport, https(there, Tls()))).word == "tls_verify_failed"
+    assert len(there.calls) == 1
+
+
+async def test_the_environment_does_not_choose_whom_we_trust(
+    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    async with receiver(tls=authority.server()) as there:
+        assert (await failure(transport, https(there, Tls()))).word == "tls_verify_failed"
+
+
+async def test_tls_1_1_is_too_old(transport: Transport, authority: Authority):
+    server = authority.server()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        server.minimum_version = ssl.TLSVersion.TLSv1
+        server.maximum_version = ssl.TLSVersion.TLSv1_1
+    server.set_ciphers("ALL:@SECLEVEL=0")
+    with stern(server) as there:
+        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
+    assert (error.word, error.detail, error.sent) == ("tls_failed", "TLSV1_ALERT_PROTOCOL_VERSION", False)
+    assert of_error(error.word).outcome is Outcome.RETRY_SHORT
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_missing_client_certificate(transport: Transport, authority: Authority, version: ssl.TLSVersion):
+    server = authority.server(clients=True)
+    server.maximum_version = version
+    with stern(server) as there:
+        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
+    if version is ssl.TLSVersion.TLSv1_2:
+        assert (error.word, error.sent) == ("tls_failed", False)
+    else:
+        # TLS 1.3 lets us send before it tells us that it will not listen; its alert may be overtaken by a reset.
+        assert error.word in {"tls_rejected", "reset_before_response"}
+        assert error.sent is None
+
+
+async def test_a_port_that_hangs_up_in_mid_handshake(transport: Transport, authority: Authority):
+    async def hang_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+
+    async with serving(hang_up) as there:
+        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
+    assert (error.word, error.sent) == ("connect_reset", False)
+    assert of_error(error.word).outcome is Outcome.RETRY
+
+
+async def test_a_port_that_speaks_no_tls(transport: Transport, authority: Authority):
+    async def answer_in_plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+
+    async with serving(answer_in_plain) as there:
+        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
+    assert (error.word, error.sent) == ("tls_failed", False)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 5.0], ids=["the whole time is up", "the time to connect is up"])
+async def test_a_handshake_that_never_ends(authority: Authority, seconds: float):
+    async with Transport(connect_timeout=0.3, lookup=here) as transport, receiver(silence()) as there:
+        request = https(there, Tls(ca_file=authority.file))
+        error = await failure(transport, dataclasses.replace(request, timeout=seconds))
+    assert (error.word, error.sent) == ("tls_handshake_timeout", False)
+
+
+async def test_a_client_certificate_is_shown_where_it_is_set(transport: Transport, authority: Authority):
+    async with receiver(tls=authority.server(clients=True)) as there:
+        ours = Tls(ca_file=authority.file, cert_file=authority.client("us"))
+        assert (await transport.send(https(there, ours))).status == 200
+        await failure(transport, https(there, Tls(ca_file=authority.file)))
+    assert len(there.calls) == 1
+
+
+async def test_a_renewed_client_certificate_is_used_without_a_restart(transport: Transport, authority: Authority):
+    file = Authority(authority.folder / "else").client("stranger")
+    ours = Tls(ca_file=authority.file, cert_file=file)
+    async with receiver(tls=authority.server(clients=True)) as there:
+        await failure(transport, https(there, ours))
+        authority.renew(file)
+        assert (await transport.send(https(there, ours))).status == 200
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        Tls(ca_file="/nowhere/ca.pem"),
+        Tls(cert_file="/nowhere/us.pem"),
+        Tls(ca_file=__file__),
+        Tls(cert_file=__file__),
+        Tls(ca_file="/"),
+    ],
+    ids=["no authority", "no certificate", "an authority that is none", "a certificate that is none", "a folder"],
+)
+async def test_files_that_cannot_be_used_are_said_to_be(transport: Transport, tls: Tls):
+    error = await failure(transport, https(Receiver("127.0.0.1", 9), tls))
+    assert (error.word, error.sent) == ("tls_files_unusable", False)
+    assert "nowhere" not in str(error)
+    assert of_error(error.word).outcome is Outcome.RETRY_SHORT

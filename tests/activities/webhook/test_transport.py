@@ -1,0 +1,382 @@
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from activities.webhook.access import Access
+from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
+from activities.webhook.outcome import Outcome, of_error, of_status
+from activities.webhook.transport import MAX_BODY, MAX_EXCERPT, Request, Transport
+from tests.activities.webhook import faults
+from tests.activities.webhook.faults import Behaviour, Receiver, answer, head, raw, receiver
+
+Post = Callable[..., Request]
+
+
+async def failure(transport: Transport, request: Request) -> AttemptError:
+    with pytest.raises(AttemptError) as caught:
+        await transport.send(request)
+    return caught.value
+
+
+# -- What is sent -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_arrives_byte_for_byte(transport: Transport, post: Post):
+    body = '{"name": "Zoë 🎁"}'.encode()
+    async with receiver() as there:
+        request = post(there, "/a%7Eb/%2F?x=%41&y=1+2%20é", body=body, headers={"Content-Type": "application/json"})
+        response = await transport.send(request)
+    (call,) = there.calls
+    assert (call.method, call.target, call.body) == ("POST", "/a%7Eb/%2F?x=%41&y=1+2%20%C3%A9", body)
+    assert sorted(call.headers) == [
+        ("accept", "*/*"),
+        ("accept-encoding", "identity"),
+        ("content-length", str(len(body))),
+        ("content-type", "application/json"),
+        ("host", f"127.0.0.1:{there.port}"),
+        ("user-agent", "scenario-runner"),
+    ]
+    assert (response.status, response.body, response.body_error, response.truncated) == (200, b"ok", None, False)
+    assert response.complete
+
+
+async def test_an_empty_body_has_a_length_too(transport: Transport, post: Post):
+    async with receiver() as there:
+        await transport.send(post(there, body=b""))
+    assert there.calls[0].header("content-length") == "0"
+
+
+async def test_headers_about_framing_never_leave(transport: Transport, post: Post):
+    async with receiver() as there:
+        for name in ("Host", "Transfer-Encoding", "Content-Length", "Connection"):
+            error = await failure(transport, post(there, headers={name: "x"}))
+            assert (error.word, error.sent) == ("request_header_illegal", False)
+    assert there.connections == 0
+
+
+async def test_only_a_few_response_headers_are_kept(transport: Transport, post: Post):
+    lines = ("Content-Type: text/plain", "Retry-After: 7", "X-Request-Id: " + "r" * 3000, "Set-Cookie: a=b", "X-Any: 1")
+    async with receiver(answer(503, b"no", *lines)) as there:
+        response = await transport.send(post(there))
+    assert response.headers == {
+        "content-type": "text/plain",
+        "content-length": "2",
+        "retry-after": "7",
+        "x-request-id": "r" * 1024,
+    }
+
+
+# -- Connections ------------------------------------------------------------------------------------------------------
+
+
+async def test_connections_are_kept_and_used_again(transport: Transport, post: Post):
+    async with receiver() as there:
+        reused = [(await transport.send(post(there))).reused for _ in range(5)]
+    assert (there.connections, reused) == (1, [False, True, True, True, True])
+
+
+async def test_as_many_connections_as_requests_at_once_and_no_more(transport: Transport, post: Post):
+    async with receiver(answer(delay=0.05)) as there:
+        for _ in range(3):
+            await asyncio.gather(*(transport.send(post(there)) for _ in range(20)))
+    assert (len(there.calls), there.connections) == (60, 20)
+
+
+async def test_a_connection_does_not_outlive_its_permission(transport: Transport, post: Post):
+    async with receiver() as there:
+        lax = post(there)
+        await transport.send(lax)
+        strict = dataclasses.replace(lax, access=dataclasses.replace(lax.access, allow_private=False))
+        named = dataclasses.replace(strict, url=there.url("/", host="localhost"))
+        assert (await failure(transport, strict)).word == "refused_address"
+        assert isinstance(await failure(transport, named), RefusedError)
+    assert (there.connections, len(there.calls)) == (1, 1)
+
+
+async def test_a_connection_closed_while_idle_is_not_used_again(transport: Transport, post: Post):
+    async with receiver(answer(end=faults.End.CLOSE), answer()) as there:
+        await transport.send(post(there))
+        await asyncio.sleep(0.02)
+        response = await transport.send(post(there))
+    assert (response.status, response.reused, there.connections) == (200, False, 2)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET", "DELETE"])
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        (faults.close_unanswered(), "disconnect_without_response"),
+        (faults.reset_before_headers(), "reset_before_response"),
+    ],
+)
+async def test_a_request_lost_in_the_keep_alive_race_is_never_sent_again_by_the_client(
+    transport: Transport, post: Post, method: str, fault: Behaviour, word: str
+):
+    async with receiver(answer(), fault, answer()) as there:
+        await transport.send(post(there))
+        error = await failure(transport, post(there, method=method))
+        assert (error.word, error.sent, error.reused) == (word, None, True)
+        assert [call.method for call in there.calls] == ["POST", method]
+        assert of_error(error.word).unknown
+        await transport.send(post(there))
+
+
+async def test_http_1_0_is_understood_and_its_connection_not_kept(transport: Transport, post: Post):
+    async with receiver(raw(head(200, version="1.0") + b"old", end=faults.End.CLOSE)) as there:
+        responses = [await transport.send(post(there)) for _ in range(2)]
+    assert [response.body for response in responses] == [b"old", b"old"]
+    assert there.connections == 2
+
+
+async def test_the_bound_on_connections_is_waited_for_within_the_attempt_s_time(post: Post):
+    async with Transport(max_connections=1) as transport, receiver(faults.silence()) as there:
+        first = asyncio.create_task(failure(transport, post(there, timeout=0.4)))
+        await asyncio.sleep(0.05)
+        second = await failure(transport, post(there, timeout=0.1))
+        assert (second.word, second.sent) == ("pool_timeout", False)
+        assert (await first).word == "read_timeout"
+    assert len(there.calls) == 1
+
+
+async def test_cancelling_an_attempt_closes_its_connection(transport: Transport, post: Post):
+    async with receiver(faults.silence(), answer()) as there:
+        task = asyncio.create_task(transport.send(post(there)))
+        await asyncio.wait_for(there.called.wait(), 2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        response = await transport.send(post(there))
+    assert (response.reused, there.connections) == (False, 2)
+
+
+# -- Redirects, cookies, the environment ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "location", ["", "/same", "//other.example/", "http://169.254.169.254/", "https://[", "\u00ff"]
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_is_not_followed(
+    transport: Transport, post: Post, status: int, location: str
+):
+    async with receiver() as trap, receiver(answer(status, b"", f"Location: {location or trap.url()}")) as there:
+        response = await transport.send(post(there))
+    assert (response.status, len(there.calls), trap.connections) == (status, 1, 0)
+    assert of_status(status).outcome is Outcome.PERMANENT
+
+
+async def test_cookies_are_not_kept(transport: Transport, post: Post):
+    async with receiver(answer(200, b"", "Set-Cookie: session=1; Path=/")) as there:
+        for _ in range(2):
+            await transport.send(post(there))
+    assert there.calls[1].header("cookie") is None
+
+
+async def test_the_environment_has_no_say(post: Post, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    netrc.chmod(0o600)
+    async with receiver() as proxy, receiver() as there:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url())
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("NETRC", str(netrc))
+        async with Transport() as transport:
+            await transport.send(post(there))
+    assert proxy.connections == 0
+    assert there.calls[0].header("authorization") is None
+
+
+# -- Before there is a response ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "word", "sent"),
+    [
+        (faults.silence(), "read_timeout", None),
+        (faults.drip_headers(), "read_timeout", None),
+        (faults.reset_before_headers(), "reset_before_response", None),
+        (faults.close_unanswered(), "disconnect_without_response", None),
+        (raw(b"HTTP/1.1 200 OK\r\nx: ", end=faults.End.CLOSE), "disconnect_without_response", None),
+        (raw(b"HTTP/1.1 200 OK\r\nx: ", pause=0.02, end=faults.End.RESET), "reset_before_response", None),
+        (faults.malformed(), "malformed_response", True),
+        (raw(b"HTTP/1.1 banana\r\n\r\n", end=faults.End.CLOSE), "malformed_response", True),
+        (raw(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", end=faults.End.CLOSE), "malformed_response", True),
+        (faults.huge_header(), "response_header_too_large", True),
+        (raw(head(200, *(f"x-{n}: v" for n in range(5000)), length=0)), "malformed_response", True),
+    ],
+)
+async def test_no_response(transport: Transport, post: Post, fault: Behaviour, word: str, sent: bool | None):
+    async with receiver(fault) as there:
+        error = await failure(transport, post(there, timeout=0.3))
+    assert isinstance(error, UnansweredError)
+    assert (error.word, error.sent) == (word, sent)
+    assert len(there.calls) == 1
+    assert of_error(error.word).outcome is Outcome.RETRY
+
+
+async def test_nothing_listens(transport: Transport, post: Post):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        error = await failure(transport, post(Receiver("127.0.0.1", unused.getsockname()[1])))
+    assert isinstance(error, UnreachableError)
+    assert (error.word, error.sent) == ("connect_refused", False)
+
+
+async def test_a_port_that_swallows_connections(post: Post):
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):  # fills the queue of a listener that never accepts
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(full.getsockname())
+        there = Receiver(*full.getsockname())
+        async with Transport(connect_timeout=0.2) as transport:
+            by_connecting = await failure(transport, post(there, timeout=5))
+            by_total = await failure(transport, post(there, timeout=0.1))
+    assert {by_connecting.word, by_total.word} == {"connect_timeout"}
+    assert 150 <= by_connecting.milliseconds < 2000
+    assert by_total.sent is False
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3])
+async def test_a_drip_does_not_stretch_the_attempt(transport: Transport, post: Post, seconds: float):
+    async with receiver(faults.drip_headers()) as there:
+        began = time.perf_counter()
+        error = await failure(transport, post(there, timeout=seconds))
+        took = time.perf_counter() - began
+    assert seconds * 0.9 <= took < seconds + 0.5
+    assert error.milliseconds == pytest.approx(took * 1000, abs=100)
+
+
+async def test_no_failure_quotes_the_url_in_itself_or_in_what_caused_it(transport: Transport, post: Post):
+    async with receiver(faults.malformed(), faults.close_unanswered(), faults.silence()) as there:
+        for _ in range(3):
+            error = await failure(transport, post(there, "/hunter2?token=hunter2", timeout=0.1))
+            chain: list[BaseException] = []
+            link: BaseException | None = error
+            while link is not None:
+                chain.append(link)
+                link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+            assert not any("hunter2" in f"{one} {one!r} {one.args}" for one in chain)
+            assert not any("127.0.0.1" in str(one) for one in chain)
+
+
+# -- Once there is a status -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 503])
+@pytest.mark.parametrize(
+    ("fault", "error", "begin"),
+    [
+        (faults.drip_body, "body_timeout", b"."),
+        (faults.reset_in_body, "body_broken", b"begin"),
+        (faults.wrong_length, "body_broken", b"begin"),
+    ],
+)
+async def test_a_broken_body_does_not_undo_a_status(
+    transport: Transport, post: Post, fault: Callable[[int], Behaviour], error: str, begin: bytes, status: int
+):
+    async with receiver(fault(status)) as there:
+        response = await transport.send(post(there, timeout=0.3))
+    assert (response.status, response.body_error, response.complete) == (status, error, False)
+    assert response.body.startswith(begin)
+
+
+async def test_a_chunk_that_makes_no_sense_does_not_either(transport: Transport, post: Post):
+    async with receiver(faults.bad_chunk()) as there:
+        response = await transport.send(post(there, timeout=0.2))
+    assert (response.status, response.body) == (200, b"begin")
+    assert response.body_error in {"body_broken", "body_timeout"}
+
+
+async def test_more_than_anybody_reads_is_cut_and_the_connection_closed(transport: Transport, post: Post):
+    async with receiver(faults.flood(), answer()) as there:
+        response = await transport.send(post(there))
+        assert (response.status, len(response.body), response.truncated) == (200, MAX_BODY, True)
+        assert (response.body_error, response.complete) == (None, False)
+        assert len(response.excerpt) == MAX_EXCERPT
+        await asyncio.wait_for(there.cut_off.wait(), 2)
+        assert not (await transport.send(post(there))).reused
+
+
+@pytest.mark.parametrize(("size", "truncated"), [(MAX_BODY, False), (MAX_BODY + 1, True)])
+async def test_the_cap_to_the_byte(transport: Transport, post: Post, size: int, truncated: bool):
+    async with receiver(answer(200, b"x" * size)) as there:
+        response = await transport.send(post(there))
+    assert (len(response.body), response.truncated) == (MAX_BODY, truncated)
+
+
+async def test_a_bomb_is_not_unpacked(transport: Transport, post: Post):
+    async with receiver(faults.bomb()) as there:
+        response = await transport.send(post(there))
+    assert response.body.startswith(b"\x1f\x8b")
+    assert (response.truncated, response.complete) == (False, False)
+    assert response.headers["content-encoding"] == "gzip"
+
+
+async def test_interim_responses_are_skipped(transport: Transport, post: Post):
+    async with receiver(faults.early_hints()) as there:
+        response = await transport.send(post(there))
+    assert (response.status, response.body) == (200, b"ok")
+
+
+async def test_a_final_101_is_a_protocol_error(transport: Transport, post: Post):
+    async with receiver(faults.switching(), answer()) as there:
+        response = await transport.send(post(there, timeout=0.2))
+        assert of_status(response.status).outcome is Outcome.RETRY
+        assert not (await transport.send(post(there))).reused
+
+
+async def test_a_204_has_no_body(transport: Transport, post: Post):
+    async with receiver(raw(head(204))) as there:
+        responses = [await transport.send(post(there)) for _ in range(2)]
+    assert [(response.status, response.body, response.complete) for response in responses] == [(204, b"", True)] * 2
+    assert there.connections == 1
+
+
+async def test_an_answer_before_the_body_was_read_counts(transport: Transport, post: Post):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head(413, "Retry-After: 60", length=0))
+        await writer.drain()
+        await reader.read()
+
+    async with faults.serving(refuse) as there:
+        response = await transport.send(post(there, body=bytes(1024 * 1024), timeout=2))
+    assert (response.status, response.headers["retry-after"]) == (413, "60")
+
+
+# -- Life --------------------------------------------------------------------------------------------------------------
+
+
+async def test_closing_closes_the_kept_connections(post: Post):
+    async with receiver() as there:
+        async with Transport() as transport:
+            await transport.send(post(there))
+        with pytest.raises(RuntimeError):
+            await transport.send(post(there))
+
+
+async def test_settings_that_come_and_go_do_not_pile_up(post: Post):
+    async with Transport() as transport, receiver() as there:
+        for number in range(80):
+            request = post(there)
+            await transport.send(
+                dataclasses.replace(request, access=dataclasses.replace(request.access, ports=(there.port, number + 1)))
+            )
+        await asyncio.sleep(0.02)
+        assert (there.connections, there.open) == (80, 64)
+
+
+def test_the_default_access_is_https_to_the_public():
+    assert Request("POST", "https://a.example").access == Access(False, (), False, (443,))
