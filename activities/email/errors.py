@@ -1,0 +1,72 @@
+"""Why an e-mail was not taken, as one small tree of exceptions.
+
+    MailError
+    ├── UnreachableError  no conversation came about, or it ended before the message left: it was certainly not sent
+    ├── RefusedError      the server answered and said no, for now (4xx) or for good (5xx): it was certainly not sent
+    └── UnansweredError   the message left, and no answer came: it may have been delivered
+
+Messages name the server's host at most: never an address, a user, a password or the server's own words, which often
+repeat the recipient's address. Those are in `RefusedError.reply`, to be redacted before anybody reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SENTENCES: Final[dict[str, str]] = {
+    "dns_failed": "The mail server's name {host} could not be resolved: check SCENARIO_SMTP",
+    "connect_refused": "The mail server {host} refused the connection: nothing listens on that port",
+    "connect_timeout": "The mail server {host} did not accept the connection in time",
+    "connect_failed": "The connection to the mail server {host} failed",
+    "greeting_refused": "The mail server {host} does not serve us",
+    "tls_failed": "The TLS handshake with the mail server {host} failed: check its certificate, or its port",
+    "starttls_missing": "The mail server {host} offers no encryption, so nothing was sent: if that is meant, "
+    "add ?tls=off to SCENARIO_SMTP",
+    "login_refused": "The mail server {host} refused the login: check user and password in SCENARIO_SMTP",
+    "login_missing": "The mail server {host} offers no login that we know: check the port in SCENARIO_SMTP",
+    "disconnected": "The mail server {host} closed the connection before the message left",
+    "timeout": "The mail server {host} was too slow, and the message did not leave",
+    "pool_timeout": "No connection to the mail server {host} came free in time: too many messages at once",
+    "protocol_error": "The mail server {host} answered something that is not SMTP",
+    "no_smtputf8": "The mail server {host} takes no address with letters beyond ASCII before the @",
+    "no_answer": "The message left and the mail server {host} did not answer in time: it may have been delivered",
+    "drop_after_data": "The message left and the mail server {host} closed the connection without an answer: "
+    "it may have been delivered",
+}
+"""What each word means, for the person who reads it in Temporal's UI."""
+
+
+class MailError(Exception):
+    """One try to hand an e-mail to the server that failed.
+
+    Attributes:
+        word: Class of the failure; a key of `SENTENCES`, or ``""`` where the server's code says it.
+        status: The server's reply code, or None.
+        reply: The server's words, as they came.
+    """
+
+    def __init__(self, word: str, host: str, *, status: int | None = None, reply: str = "") -> None:
+        self.word = word
+        self.status = status
+        self.reply = reply
+        super().__init__(SENTENCES[word].format(host=host) if word else f"{host} answered {status}")
+
+
+class UnreachableError(MailError):
+    """The message did not leave."""
+
+
+class RefusedError(MailError):
+    """The server said no to this message.
+
+    Attributes:
+        permanent: It would say so again: RFC 5321 §4.2.1, 5yz.
+    """
+
+    @property
+    def permanent(self) -> bool:  # noqa: D102
+        return self.status is None or self.status >= 500
+
+
+class UnansweredError(MailError):
+    """The message left, and nobody knows what became of it."""

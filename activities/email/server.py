@@ -1,0 +1,79 @@
+"""Which mail server, and how it is spoken to: the setting SCENARIO_SMTP."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from runtime.errors import SettingsError
+
+_FORM = "SCENARIO_SMTP must look like smtp://user:password@host:587 or smtps://user:password@host:465"
+
+
+class Encryption(Enum):
+    """How the conversation is protected."""
+
+    IMPLICIT = auto()
+    """TLS from the first byte (RFC 8314)."""
+    STARTTLS = auto()
+    """Begun by STARTTLS (RFC 3207), or nothing is sent; on this machine itself, where the server offers it."""
+    NONE = auto()
+    """None: ``?tls=off``."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A mail server.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        encryption: How the conversation is protected.
+        user: Name to log in with, or None.
+        password: Password to log in with; not shown.
+    """
+
+    host: str
+    port: int
+    encryption: Encryption = Encryption.STARTTLS
+    user: str | None = None
+    password: str = field(default="", repr=False)
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine, so that no network could listen."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_server(url: str) -> Server:
+    """Reads a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``; ``?tls=off`` for no encryption.
+
+    Raises:
+        SettingsError: It is no such URL. The message does not quote it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        options = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise SettingsError(_FORM) from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
+        raise SettingsError(_FORM)
+    if options not in ({}, {"tls": ["off"]}) or (options and parts.scheme == "smtps"):
+        raise SettingsError("SCENARIO_SMTP may end in ?tls=off after smtp://, and in nothing else")
+    plain = Encryption.NONE if options else Encryption.STARTTLS
+    encryption = Encryption.IMPLICIT if parts.scheme == "smtps" else plain
+    return Server(
+        host=parts.hostname,
+        port=port or (465 if encryption is Encryption.IMPLICIT else 587),
+        encryption=encryption,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password or ""),
+    )

@@ -1,0 +1,221 @@
+"""One conversation with a mail server, kept open from message to message (RFC 5321)."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPConnectTimeoutError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+    SMTPTimeoutError,
+)
+
+from activities.email.errors import RefusedError, UnansweredError, UnreachableError
+from activities.email.message import Envelope
+from activities.email.server import Encryption, Server
+
+_CONNECT_SECONDS: Final = 10.0
+_QUIT_SECONDS: Final = 2.0
+_GO_AHEAD: Final = 354
+_DOT: Final = re.compile(rb"^\.", re.MULTILINE)
+
+
+class Session:
+    """A conversation. Not for two messages at once.
+
+    Attributes:
+        left: The current message's text has left.
+    """
+
+    def __init__(self, server: Server, tls: ssl.SSLContext) -> None:
+        self._server = server
+        self.left = False
+        self._unfinished = False
+        self._client = SMTP(
+            hostname=server.host,
+            port=server.port,
+            use_tls=server.encryption is Encryption.IMPLICIT,
+            start_tls=False,  # begun in `open`, which knows when to do without
+            tls_context=tls,
+            local_hostname="localhost",  # until there is a connection to take an address from
+            timeout=_CONNECT_SECONDS,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is open, as far as can be told without asking the server."""
+        return self._client.is_connected
+
+    async def open(self) -> None:
+        """Connects, begins TLS and logs in.
+
+        Raises:
+            UnreachableError: It did not come about.
+        """
+        server, client = self._server, self._client
+        with _opening(server.host):
+            await client.connect()
+            client.local_hostname = self._own_name()
+            await self._greet()
+            if server.encryption is Encryption.STARTTLS:
+                if client.supports_extension("starttls"):
+                    await client.starttls()
+                    await self._greet()
+                elif not server.local:
+                    raise UnreachableError("starttls_missing", server.host)
+            if server.user is not None:
+                await self._login(server.user, server.password)
+        client.timeout = None  # from now on, the caller's
+
+    async def send(self, envelope: Envelope, leaving: Callable[[], None]) -> int:
+        """Hands one message over.
+
+        Args:
+            envelope: The message.
+            leaving: Called once, just before the message may leave.
+
+        Returns:
+            The server's reply code.
+
+        Raises:
+            UnreachableError: The conversation ended before the message left.
+            RefusedError: The server does not take it.
+            UnansweredError: It left, and no answer came.
+        """
+        client, host = self._client, self._server.host
+        self.left = False
+        options: list[str] = []
+        with self._talking():
+            if self._unfinished:
+                await self._forget()
+            self._unfinished = True
+            if client.supports_extension("size"):
+                options.append(f"SIZE={len(envelope.message)}")
+            if envelope.utf8:
+                if not client.supports_extension("smtputf8"):
+                    raise RefusedError("no_smtputf8", host)
+                options += ["BODY=8BITMIME", "SMTPUTF8"]
+            encoding = "utf-8" if envelope.utf8 else "ascii"
+            await client.mail(envelope.sender, options=options, encoding=encoding)
+            await client.rcpt(envelope.recipient, encoding=encoding)
+            leaving()
+            reply = await client.execute_command(b"DATA")
+            if reply.code != _GO_AHEAD:
+                raise SMTPResponseException(reply.code, reply.message)
+            # By hand from here: the library's own `data` does not tell on which side of the text it failed.
+            protocol = client.protocol
+            if protocol is None:
+                raise UnreachableError("disconnected", host)
+            self.left = True
+            # RFC 5321 §4.5.2: a line that begins with a dot gets another one, a dot alone is the end.
+            protocol.write(_DOT.sub(b"..", envelope.message) + b".\r\n")
+            reply = await protocol.read_response()
+            if not 200 <= reply.code < 300:
+                raise SMTPResponseException(reply.code, reply.message)
+        self._unfinished = False
+        return reply.code
+
+    def abort(self) -> None:
+        """Closes the connection at once."""
+        self._client.close()
+
+    async def close(self) -> None:
+        """Takes leave of the server, and closes."""
+        with suppress(SMTPException, OSError):
+            await self._client.quit(timeout=_QUIT_SECONDS)
+        self._client.close()
+
+    async def _greet(self) -> None:
+        try:
+            await self._client.ehlo()
+        except SMTPHeloError:
+            await self._client.helo()
+
+    async def _forget(self) -> None:
+        """Ends what a refused message left behind."""
+        try:
+            await self._client.rset()
+        except SMTPResponseException:
+            # No word about the message that is to be sent now: it needs another connection.
+            raise UnreachableError("disconnected", self._server.host) from None
+
+    async def _login(self, user: str, password: str) -> None:
+        try:
+            await self._client.login(user, password)
+        except SMTPAuthenticationError as error:
+            raise UnreachableError("login_refused", self._server.host, status=error.code) from None
+        except (SMTPTimeoutError, SMTPServerDisconnected, SMTPResponseException):
+            raise
+        except SMTPException:
+            raise UnreachableError("login_missing", self._server.host) from None
+
+    def _own_name(self) -> str:
+        """What we call ourselves: a full name, or the connection's address (RFC 5321 §4.1.3). No look-up in DNS."""
+        name = socket.gethostname()
+        if "." in name and re.fullmatch(r"[A-Za-z0-9.-]+", name):
+            return name
+        address = str(self._client.get_transport_info("sockname")[0]).partition("%")[0]
+        return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+    @contextmanager
+    def _talking(self) -> Generator[None]:
+        """Turns the library's errors into ours, by whether the message has left."""
+        host = self._server.host
+        try:
+            yield
+        except SMTPResponseException as error:
+            if error.code > 0:
+                # Also after the text: the server said that it does not take it.
+                raise RefusedError("", host, status=error.code, reply=error.message) from None
+            raise self._lost("protocol_error", "no_answer") from None
+        except SMTPTimeoutError:
+            raise self._lost("timeout", "no_answer") from None
+        except (SMTPServerDisconnected, OSError):
+            raise self._lost("disconnected", "drop_after_data") from None
+
+    def _lost(self, before: str, after: str) -> UnreachableError | UnansweredError:
+        host = self._server.host
+        return UnansweredError(after, host) if self.left else UnreachableError(before, host)
+
+
+@contextmanager
+def _opening(host: str) -> Generator[None]:
+    """Turns the library's errors before any message into ours."""
+    try:
+        yield
+    except SMTPResponseException as error:
+        word = "greeting_refused" if error.code > 0 else "protocol_error"
+        raise UnreachableError(word, host, status=error.code if error.code > 0 else None, reply=error.message) from None
+    except SMTPConnectTimeoutError:
+        raise UnreachableError("connect_timeout", host) from None
+    except SMTPConnectError as error:
+        raise UnreachableError(_connect_word(error.__cause__), host) from None
+    except SMTPTimeoutError:
+        raise UnreachableError("timeout", host) from None
+    except ssl.SSLError:
+        raise UnreachableError("tls_failed", host) from None
+    except (SMTPServerDisconnected, OSError):
+        raise UnreachableError("disconnected", host) from None
+
+
+def _connect_word(cause: BaseException | None) -> str:
+    if isinstance(cause, ssl.SSLError):
+        return "tls_failed"
+    if isinstance(cause, socket.gaierror):
+        return "dns_failed"
+    # Where a name has several addresses, asyncio only tells it in the text.
+    if isinstance(cause, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(cause):
+        return "connect_refused"
+    return "connect_failed"

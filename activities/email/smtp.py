@@ -1,0 +1,171 @@
+"""Hands e-mails to a mail server over connections that are kept open.
+
+Connecting, TLS and logging in take several round trips, sending takes four: a worker keeps a few connections. A server
+may close one at any time while it is idle; a message that finds its connection closed before it left is given to a
+fresh one, within the same attempt. Everything else is Temporal's to try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from typing import Final, Self
+
+from activities.email.address import BadAddress, Mailbox, parse_sender
+from activities.email.errors import MailError, RefusedError, UnansweredError, UnreachableError
+from activities.email.message import Envelope
+from activities.email.server import Server, parse_server
+from activities.email.session import Session
+from runtime.errors import SettingsError
+
+_CLOSING: Final = 421
+"""RFC 5321 §3.8: the server closes the connection."""
+
+
+class Mailer:
+    """One mail server and the connections to it.
+
+        async with Mailer(server, sender) as mailer:
+            status = await mailer.send(envelope, within=15)
+
+    Attributes:
+        server: The mail server.
+        sender: From whom the e-mails are.
+        idle: Seconds after which an unused connection is not trusted any more.
+    """
+
+    idle = 60.0
+
+    def __init__(
+        self, server: Server, sender: Mailbox, *, connections: int = 4, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Prepares; connections are made when they are needed.
+
+        Args:
+            server: The mail server.
+            sender: From whom the e-mails are.
+            connections: How many messages may be under way at once; others wait within their own time-out.
+            tls: What to trust; by default what this machine does.
+        """
+        self.server = server
+        self.sender = sender
+        self._tls = tls or ssl.create_default_context()
+        self._turns = asyncio.Semaphore(connections)
+        self._idle: list[tuple[Session, float]] = []
+
+    async def send(self, envelope: Envelope, *, within: float, leaving: Callable[[], None] = lambda: None) -> int:
+        """Hands one message over.
+
+        Args:
+            envelope: The message.
+            within: Seconds for everything: the wait for a connection, connecting, the server's answer.
+            leaving: Called just before the message may leave.
+
+        Returns:
+            The server's reply code.
+
+        Raises:
+            UnreachableError: The message did not leave.
+            RefusedError: The server does not take it.
+            UnansweredError: It left, and no answer came.
+        """
+        current: list[Session] = []
+        try:
+            async with asyncio.timeout(within), self._turns:
+                return await self._send(envelope, leaving, current)
+        except TimeoutError:
+            if not current:
+                raise UnreachableError("pool_timeout", self.server.host) from None
+            if current[-1].left:
+                raise UnansweredError("no_answer", self.server.host) from None
+            raise UnreachableError("timeout", self.server.host) from None
+
+    async def close(self) -> None:
+        """Closes the connections. None may be in use."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(session.close() for session, _ in idle))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _send(self, envelope: Envelope, leaving: Callable[[], None], current: list[Session]) -> int:
+        session = self._take()
+        if session is not None:
+            current.append(session)
+            try:
+                return await self._through(session, envelope, leaving)
+            except (UnreachableError, RefusedError) as error:
+                if session.left or not _stale(error):
+                    raise
+                # The others have been idle for longer.
+                self._abandon()
+        session = Session(self.server, self._tls)
+        current.append(session)
+        try:
+            await session.open()
+        except BaseException:
+            session.abort()
+            raise
+        return await self._through(session, envelope, leaving)
+
+    async def _through(self, session: Session, envelope: Envelope, leaving: Callable[[], None]) -> int:
+        reusable = False
+        try:
+            status = await session.send(envelope, leaving)
+            reusable = True
+        except RefusedError as error:
+            # The server refused a message, not us.
+            reusable = error.status != _CLOSING
+            raise
+        finally:
+            # Whatever else ended it, a cancellation too, left the conversation in mid-sentence.
+            if reusable and session.alive:
+                self._idle.append((session, time.monotonic()))
+            else:
+                session.abort()
+        return status
+
+    def _take(self) -> Session | None:
+        """The connection that was used last, if it may still be open."""
+        while self._idle:
+            session, since = self._idle.pop()
+            if time.monotonic() - since > self.idle:
+                session.abort()
+                self._abandon()
+            elif session.alive:
+                return session
+        return None
+
+    def _abandon(self) -> None:
+        idle, self._idle = self._idle, []
+        for session, _ in idle:
+            session.abort()
+
+
+def _stale(error: MailError) -> bool:
+    return isinstance(error, UnreachableError) or error.status == _CLOSING
+
+
+def mailer_from(url: str | None, sender: str | None) -> Mailer | None:
+    """The mailer that the settings ask for; None where one of them is missing.
+
+    Args:
+        url: SCENARIO_SMTP, see `activities.email.server.parse_server`.
+        sender: SCENARIO_MAIL_FROM, ``Name <address>``.
+
+    Raises:
+        SettingsError: One of them cannot be used.
+    """
+    if not url or not sender:
+        return None
+    try:
+        return Mailer(parse_server(url), parse_sender(sender))
+    except BadAddress as error:
+        raise SettingsError(
+            f"SCENARIO_MAIL_FROM must be one sender such as Name <address@example.com>: {error}"
+        ) from None

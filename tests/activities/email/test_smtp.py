@@ -1,0 +1,284 @@
+"""Handing messages to a mail server."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from activities.email.errors import MailError, RefusedError, UnansweredError, UnreachableError
+from activities.email.message import Envelope
+from activities.email.server import Encryption, Server, parse_server
+from activities.email.smtp import Mailer, mailer_from
+from runtime.errors import SettingsError
+
+LETTER = Envelope(
+    sender="news@shop.example", recipient="zoe@example.com", message=b"Subject: Hi\r\n\r\n.dot\r\n..two\r\n.\r\nend\r\n"
+)
+
+
+async def failing(mailer: Mailer, *, envelope: Envelope = LETTER, within: float = 5) -> MailError:
+    with pytest.raises(MailError) as caught:
+        await mailer.send(envelope, within=within)
+    return caught.value
+
+
+async def test_a_message_arrives_byte_by_byte(mail_server: Any, mailer: Any):
+    received = await mail_server()
+    left: list[int] = []
+    status = await (await mailer(received)).send(LETTER, within=5, leaving=lambda: left.append(len(received.mails)))
+    assert (status, left) == (250, [0])
+    [mail] = received.mails
+    assert (mail.mail_from, mail.rcpt_tos, mail.content) == ("news@shop.example", ["zoe@example.com"], LETTER.message)
+
+
+async def test_connections_are_kept_open(mail_server: Any, mailer: Any):
+    received = await mail_server()
+    post = await mailer(received)
+    for _ in range(3):
+        await post.send(LETTER, within=5)
+    assert (len(received.mails), received.connections) == (3, 1)
+
+
+async def test_messages_at_once_go_over_as_many_connections_as_there_may_be(mail_server: Any, mailer: Any):
+    received = await mail_server()
+    post = await mailer(received, connections=2)
+    await asyncio.gather(*(post.send(LETTER, within=5) for _ in range(8)))
+    assert (len(received.mails), received.connections) == (8, 2)
+
+
+async def test_an_address_that_is_not_ascii_goes_to_a_server_that_takes_it(mail_server: Any, mailer: Any):
+    letter = replace(LETTER, recipient="zoé@example.com", utf8=True)
+    received = await mail_server(enable_SMTPUTF8=True)
+    await (await mailer(received)).send(letter, within=5)
+    assert received.mails[0].rcpt_tos == ["zoé@example.com"]
+    error = await failing(await mailer(await mail_server()), envelope=letter)
+    assert isinstance(error, RefusedError)
+    assert (error.word, error.permanent) == ("no_smtputf8", True)
+
+
+class TestEncryption:
+    """Nothing leaves in the clear unless somebody asked for it."""
+
+    async def test_from_the_first_byte(self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext):
+        received = await mail_server(tls=certified("127.0.0.1"))
+        assert await (await mailer(received, tls=trusting)).send(LETTER, within=5) == 250
+
+    async def test_by_starttls(self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext):
+        received = await mail_server(tls_context=certified("127.0.0.1"), require_starttls=True)
+        assert await (await mailer(received, tls=trusting)).send(LETTER, within=5) == 250
+
+    @pytest.mark.parametrize("how", ["tls", "tls_context"])
+    async def test_needs_a_certificate_for_that_server(
+        self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext, how: str
+    ):
+        received = await mail_server(**{how: certified("other.example")})
+        error = await failing(await mailer(received, tls=trusting))
+        assert isinstance(error, UnreachableError)
+        assert (error.word, received.mails) == ("tls_failed", [])
+
+    async def test_needs_a_certificate_that_is_trusted(self, mail_server: Any, mailer: Any, certified: Any):
+        received = await mail_server(tls_context=certified("127.0.0.1"))
+        assert (await failing(await mailer(received))).word == "tls_failed"
+
+    async def test_is_not_asked_of_this_machine_itself(self, mail_server: Any, mailer: Any):
+        assert await (await mailer(await mail_server())).send(LETTER, within=5) == 250
+
+    async def test_is_asked_of_any_other(self, mail_server: Any, mailer: Any, monkeypatch: pytest.MonkeyPatch):
+        received: Any = await mail_server()
+        monkeypatch.setattr(Server, "local", False)
+        assert (await failing(await mailer(received))).word == "starttls_missing"
+        assert received.mails == []
+        off = replace(received.server, encryption=Encryption.NONE)
+        assert await (await mailer(off)).send(LETTER, within=5) == 250
+
+
+class TestLogin:
+    """With the user and the password of the setting."""
+
+    async def test_works(self, mail_server: Any, mailer: Any, login: Any, certified: Any, trusting: ssl.SSLContext):
+        received = await mail_server(authenticator=login, auth_required=True, tls_context=certified("127.0.0.1"))
+        server = replace(received.server, user="shop", password="p@ss:word")
+        assert await (await mailer(server, tls=trusting)).send(LETTER, within=5) == 250
+
+    async def test_that_is_refused_sends_nothing(
+        self, mail_server: Any, mailer: Any, login: Any, certified: Any, trusting: ssl.SSLContext
+    ):
+        received = await mail_server(authenticator=login, tls_context=certified("127.0.0.1"))
+        error = await failing(await mailer(replace(received.server, user="shop", password="wrong"), tls=trusting))
+        assert isinstance(error, UnreachableError)
+        assert (error.word, error.status, received.mails) == ("login_refused", 535, [])
+
+    async def test_that_is_not_offered_sends_nothing(self, mail_server: Any, mailer: Any, login: Any):
+        received = await mail_server(authenticator=login)
+        error = await failing(await mailer(replace(received.server, user="shop", password="p@ss:word")))
+        assert isinstance(error, UnreachableError)
+        assert (error.word, error.status, received.mails) == ("login_missing", None, [])
+
+
+class TestRefusals:
+    """By their code: 4xx for now, 5xx for good."""
+
+    @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "TEXT"])
+    @pytest.mark.parametrize(("code", "permanent"), [(421, False), (451, False), (550, True), (552, True)])
+    async def test_at_any_command(self, faulty_server: Any, mailer: Any, command: str, code: int, permanent: bool):
+        faulty = await faulty_server(**{command: f"{code} <zoe@example.com> no"})
+        error = await failing(await mailer(faulty))
+        assert isinstance(error, RefusedError)
+        assert (error.status, error.permanent, error.reply) == (code, permanent, "<zoe@example.com> no")
+        assert str(error) == f"127.0.0.1 answered {code}"
+
+    async def test_do_not_cost_the_connection(self, mail_server: Any, mailer: Any):
+        received = await mail_server()
+        post = await mailer(received)
+        for command in ("RCPT", "DATA"):
+            received.reply = {command: "550 no"}
+            await failing(post)
+        received.reply = {}
+        assert await post.send(LETTER, within=5) == 250
+        assert received.connections == 1
+
+
+class TestAConversationThatBreaks:
+    """Before the message left it was certainly not sent; after it nobody knows."""
+
+    @pytest.mark.parametrize(
+        ("acts", "word"),
+        [
+            ({"CONNECT": "drop"}, "connect_failed"),
+            ({"CONNECT": "554 no service"}, "greeting_refused"),
+            ({"CONNECT": "hello"}, "protocol_error"),
+            ({"EHLO": "drop"}, "disconnected"),
+            ({"MAIL": "drop"}, "disconnected"),
+            ({"RCPT": "drop"}, "disconnected"),
+            ({"RCPT": "what?"}, "protocol_error"),
+            ({"DATA": "drop"}, "disconnected"),
+        ],
+    )
+    async def test_before_the_message_left(self, faulty_server: Any, mailer: Any, acts: dict[str, str], word: str):
+        faulty = await faulty_server(**acts)
+        error = await failing(await mailer(faulty))
+        assert isinstance(error, UnreachableError)
+        assert (error.word, faulty.texts) == (word, [])
+
+    @pytest.mark.parametrize("command", ["CONNECT", "EHLO", "MAIL", "DATA"])
+    async def test_by_silence_before_the_message_left(self, faulty_server: Any, mailer: Any, command: str):
+        error = await failing(await mailer(await faulty_server(**{command: "hang"})), within=0.2)
+        assert isinstance(error, UnreachableError)
+        assert error.word == "timeout"
+
+    @pytest.mark.parametrize(("act", "word"), [("drop", "drop_after_data"), ("hang", "no_answer"), ("?", "no_answer")])
+    async def test_after_the_message_left(self, faulty_server: Any, mailer: Any, act: str, word: str):
+        faulty = await faulty_server(TEXT=act)
+        error = await failing(await mailer(faulty), within=0.3)
+        assert isinstance(error, UnansweredError)
+        assert (error.word, len(faulty.texts), len(faulty.seen)) == (word, 1, 1)
+
+    async def test_where_nothing_listens(self, mailer: Any, unused_tcp_port: int):
+        error = await failing(await mailer(Server("127.0.0.1", unused_tcp_port)))
+        assert (type(error), error.word) == (UnreachableError, "connect_refused")
+
+    async def test_when_all_connections_are_taken(self, faulty_server: Any, mailer: Any):
+        post = await mailer(await faulty_server(MAIL="hang"), connections=1)
+        first = asyncio.create_task(failing(post, within=0.4))
+        await asyncio.sleep(0)
+        assert (await failing(post, within=0.1)).word == "pool_timeout"
+        assert (await first).word == "timeout"
+
+
+class TestAConnectionThatTheServerClosedMeanwhile:
+    """It is found out when it is used next, and costs the message nothing."""
+
+    @pytest.mark.parametrize("act", ["drop", "421 good night"])
+    async def test_is_replaced_within_the_attempt(self, faulty_server: Any, mailer: Any, act: str):
+        faulty = await faulty_server(MAIL=["", act])
+        post = await mailer(faulty)
+        assert [await post.send(LETTER, within=5) for _ in range(2)] == [250, 250]
+        assert [conversation[-1] for conversation in faulty.seen] == ["MAIL", "TEXT"]
+
+    async def test_is_replaced_once_and_no_more(self, faulty_server: Any, mailer: Any):
+        faulty = await faulty_server(MAIL=["", "drop", "drop"])
+        post = await mailer(faulty)
+        await post.send(LETTER, within=5)
+        assert (await failing(post)).word == "disconnected"
+        assert len(faulty.seen) == 2
+
+    async def test_is_not_replaced_once_the_message_left(self, faulty_server: Any, mailer: Any):
+        faulty = await faulty_server(TEXT=["", "drop"])
+        post = await mailer(faulty)
+        await post.send(LETTER, within=5)
+        assert isinstance(await failing(post), UnansweredError)
+        assert (len(faulty.texts), len(faulty.seen)) == (2, 1)
+
+    async def test_is_not_even_tried_after_a_while(self, mail_server: Any, mailer: Any):
+        received = await mail_server()
+        post = await mailer(received)
+        post.idle = -1
+        for _ in range(2):
+            await post.send(LETTER, within=5)
+        assert received.connections == 2
+
+
+async def test_a_message_that_is_cut_short_leaves_no_half_conversation_behind(faulty_server: Any, mailer: Any):
+    faulty = await faulty_server(RCPT=["hang", ""])
+    post = await mailer(faulty)
+    task = asyncio.create_task(post.send(LETTER, within=5))
+    await faulty.hanging.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await post.send(LETTER, within=5) == 250
+    assert len(faulty.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://mail.shop.example", Server("mail.shop.example", 587)),
+        ("smtp://mail.shop.example:25/", Server("mail.shop.example", 25)),
+        ("smtps://mail.shop.example", Server("mail.shop.example", 465, Encryption.IMPLICIT)),
+        ("smtp://127.0.0.1:1025?tls=off", Server("127.0.0.1", 1025, Encryption.NONE)),
+        ("smtp://a%40b.c:p%3Ass%2F@mail.shop.example:587",
+         Server("mail.shop.example", 587, user="a@b.c", password="p:ss/")),
+        ("smtp://[::1]:1025", Server("::1", 1025)),
+    ],
+)  # fmt: skip
+def test_a_server_is_read_from_its_url(url: str, server: Server):
+    assert parse_server(url) == server
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "mail.shop.example", "http://secret@mail", "smtp://", "smtp://h:0x", "smtp://h/path", "smtp://h?tls=on",
+     "smtps://h?tls=off", "smtp://h?secret", "smtp://[secret"],
+)  # fmt: skip
+def test_a_url_that_is_none_is_refused_without_being_quoted(url: str):
+    with pytest.raises(SettingsError, match="SCENARIO_SMTP") as caught:
+        parse_server(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_password_is_not_shown():
+    assert "secret" not in repr(parse_server("smtp://user:secret@mail.shop.example"))
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("10.0.0.1", False),
+     ("mail.shop.example", False), ("localhost.shop.example", False)],
+)  # fmt: skip
+def test_only_this_machine_is_local(host: str, local: bool):
+    assert Server(host, 25).local == local
+
+
+def test_a_mailer_needs_both_settings():
+    made: Callable[..., Mailer | None] = mailer_from
+    assert made(None, "news@shop.example") is None
+    assert made("smtp://mail.shop.example", None) is None
+    mailer = made("smtp://mail.shop.example", "Shop <news@shop.example>")
+    assert mailer is not None
+    assert (mailer.server.host, mailer.sender.name) == ("mail.shop.example", "Shop")
+    with pytest.raises(SettingsError, match="SCENARIO_MAIL_FROM"):
+        made("smtp://mail.shop.example", "Shop")
