@@ -23,7 +23,7 @@ class Admission:
         scenario: The scenario's name.
         version: The version it would follow.
         contact_id: Whose journey.
-        key: What makes it another journey of the same contact, e.g. an order's number; None for one per contact.
+        key: What makes it another journey of the same contact, e.g. an order's number; None or "" for one a contact.
         workflow_id: The journey.
         run_id: Its first execution run id, which resets and continue-as-new leave alone.
         again: The scenario's rule.

@@ -15,6 +15,11 @@ from sqlalchemy.types import TypeDecorator
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+def storable(text: str) -> str:
+    """The text as it will be read back: what no database can keep becomes U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text) if _UNSTORABLE.search(text) else text
+
+
 class Words(TypeDecorator[str]):
     """Text of any length and origin. What no database can keep becomes U+FFFD."""
 
@@ -23,7 +28,7 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Make a text storable."""
-        return value if value is None or not _UNSTORABLE.search(value) else _UNSTORABLE.sub("\ufffd", value)
+        return None if value is None else storable(value)
 
 
 class Instant(TypeDecorator[datetime]):

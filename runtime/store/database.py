@@ -30,6 +30,7 @@ _PASSING = (
     ("failed to resolve", "its host is unknown"),
     ("could not translate host name", "its host is unknown"),
     ("timeout", "it did not answer in time"),
+    ("invalid sslmode", "its URL has an sslmode that PostgreSQL does not know"),
     ("too many clients", "it has no connection left"),
     ("connection slots", "it has no connection left"),
     ("closed the connection", "it closed the connection"),
@@ -43,6 +44,7 @@ _PASSING = (
     ("no space left", "its disk is full"),
 )
 _LASTING = (
+    ("invalid connection option", "its URL has an option that PostgreSQL does not know"),
     ("is not a database", "its file is not an SQLite database"),
     ("malformed", "its file is damaged and must be restored from a backup"),
     ("permission denied", "its user lacks a right"),

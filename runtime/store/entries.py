@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from runtime.store.admission import Admission, Admitted, Allowed, AlreadyIn, Entry, decide
+from runtime.store.columns import storable
 from runtime.store.database import Database, Inserting
 from runtime.store.schema import entries
 
@@ -68,6 +69,7 @@ class Entries:
         # Nearly all are the first: one statement lets those in.
         if await self._database.write(_add_first(self._database.insert), row):
             return Admitted(asking.version, 1, asking.now)
+        asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
             earlier = await self._database.read(
                 _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}

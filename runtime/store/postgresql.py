@@ -12,10 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from runtime.store.database import Database, Parameters, T, readable
 
 POOL_SIZE = 10
-"""Connections that one process keeps open, and as many again for a while under load."""
+"""Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
 
-CONNECT_SECONDS = 10
-"""How long a connection may take, unless the URL has its own ``connect_timeout``."""
+WAIT_SECONDS = 30
+"""How long to wait for a free connection."""
+
+CONNECTING = {
+    # Not for ever where packets get lost: neither for a new connection, nor on one that a firewall has forgotten.
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""libpq's parameters (seconds; the last one milliseconds), unless the URL's query has its own."""
 
 _MIGRATING = 0x5363656E6172696F  # the advisory lock's number: "Scenario" in ASCII
 
@@ -34,9 +44,10 @@ class PostgreSQL(Database):
         self.name = f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}/{url.database or ''}"
         self._engine = create_async_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS},
+            connect_args={name: value for name, value in CONNECTING.items() if name not in url.query},
             pool_size=POOL_SIZE,
-            max_overflow=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=WAIT_SECONDS,
             pool_use_lifo=True,
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,

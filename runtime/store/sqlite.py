@@ -2,7 +2,7 @@
 
 SQLAlchemy's asyncio extension reaches SQLite through a thread that is asked four times for one statement (cursor,
 execute, fetch, close), each time with a wake-up of the event loop. Here a thread runs the whole statement, which
-makes an admission more than twice as cheap (see ``docs/operating.md``). One thread writes, since SQLite has one
+makes an admission more than twice as cheap. One thread writes, since SQLite has one
 writer at a time anyway; others read beside it, which WAL mode allows.
 """
 
@@ -97,13 +97,17 @@ class SQLite(Database):
 
     async def close(self) -> None:
         """See ``Database.close``."""
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._engine.dispose)
-        self._writer.shutdown(wait=False)
-        self._reader.shutdown(wait=False)
+        await asyncio.to_thread(self._close)
 
     async def _in(self, thread: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         # A cancelled caller leaves; the statement, already on its way, is finished by its thread.
         return await asyncio.get_running_loop().run_in_executor(thread, lambda: function(*args, **kwargs))
+
+    def _close(self) -> None:
+        # What callers left behind when they were cancelled is finished first: its connections could not be closed.
+        self._reader.shutdown()
+        self._writer.shutdown()
+        self._engine.dispose()
 
     def _execute(self, statement: Executable, parameters: Parameters | None) -> Sequence[RowMapping]:
         with readable(self.name), self._engine.connect() as connection:
