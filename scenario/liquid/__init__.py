@@ -1,0 +1,80 @@
+"""Templates: Liquid whose results cannot be wrong in the place where they go.
+
+Each kind of result has its own function, which escapes values as that place needs: JSON that always parses, URLs whose
+host no data can change, headers that stay on their line, HTML that shows data as text. Rendering is a pure function of
+template, data and the ``now`` in the data: there is no clock, no randomness, no file, no network, and every template
+ends within bounded steps, time and room.
+
+Importing this package costs nothing: python-liquid is loaded by the first use of a function. Workflow code uses none of
+it; conditions and templates are evaluated by activities.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scenario.liquid.access import Open, select
+    from scenario.liquid.body import render_form, render_json
+    from scenario.liquid.header import check_header_name, check_header_value, render_header
+    from scenario.liquid.parsing import (
+        parse_condition,
+        parse_form,
+        parse_header,
+        parse_html,
+        parse_json,
+        parse_path,
+        parse_text,
+        parse_url,
+        parse_value,
+    )
+    from scenario.liquid.reading import Kind, fields
+    from scenario.liquid.text import evaluate_condition, evaluate_value, render_html, render_line, render_text
+    from scenario.liquid.url import render_path, render_url
+
+__all__ = [
+    "Kind",
+    "Open",
+    "check_header_name",
+    "check_header_value",
+    "evaluate_condition",
+    "evaluate_value",
+    "fields",
+    "parse_condition",
+    "parse_form",
+    "parse_header",
+    "parse_html",
+    "parse_json",
+    "parse_path",
+    "parse_text",
+    "parse_url",
+    "parse_value",
+    "render_form",
+    "render_header",
+    "render_html",
+    "render_json",
+    "render_line",
+    "render_path",
+    "render_text",
+    "render_url",
+    "select",
+]
+
+_HOMES = {
+    "access": ("Open", "select"),
+    "body": ("render_form", "render_json"),
+    "reading": ("Kind", "fields"),
+    "header": ("check_header_name", "check_header_value", "render_header"),
+    "parsing": tuple(name for name in __all__ if name.startswith("parse_")),
+    "text": ("evaluate_condition", "evaluate_value", "render_html", "render_line", "render_text"),
+    "url": ("render_path", "render_url"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a function where it is asked for (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

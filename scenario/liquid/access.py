@@ -1,0 +1,98 @@
+"""How a template reads data: what a missing key means.
+
+Three rules, the same in every sink:
+
+* A field of nil is nil: ``order.store.name`` of an order without a store is nothing, not a mistake.
+* Some mappings are *open*: which keys they have depends on the retailer or on another system, so that a missing key is
+  nil, too. These are everything under a key (or a variable) named ``custom``, ``properties`` or ``responses``, and
+  every ``Open`` mapping.
+* Any other missing key is nothing in texts and e-mails, and a mistake in webhooks, where data carries every declared
+  field (as nil, if need be), so that only a misspelling is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+OPEN_NAMES: Final = frozenset({"custom", "properties", "responses"})
+"""Keys and variables under which every mapping is open."""
+
+
+class Open(dict[str, Any]):
+    """A mapping whose missing keys are nil, at every depth.
+
+    Names alone make a mapping open (``OPEN_NAMES``), which survives a trip through JSON; this type is for data that
+    is open under another name and is handed to the engine directly.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+    def __getitem__(self, key: str) -> Any:
+        return opened(super().__getitem__(key))
+
+    def items(self) -> Any:
+        """The pairs, values opened as by a look-up."""
+        return [(key, opened(value)) for key, value in super().items()]
+
+
+class _OpenList(list[Any]):
+    """A list under an open name: its mappings are open."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        return opened(super().__getitem__(index))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (opened(item) for item in super().__iter__())
+
+
+def opened(value: Any) -> Any:
+    """The same value, open if it is a mapping or a list."""
+    if isinstance(value, Open | _OpenList):
+        return cast("Any", value)
+    if isinstance(value, dict):
+        return Open(cast("dict[str, Any]", value))
+    if isinstance(value, list):
+        return _OpenList(cast("list[Any]", value))
+    return value
+
+
+def select(data: Mapping[str, Any], paths: frozenset[tuple[str, ...]]) -> dict[str, Any]:
+    """The part of the data that some paths name.
+
+    What a step needs to render its templates, and nothing else: histories stay small and personal data does not
+    spread. Rendering with the selection gives the same bytes as rendering with all data.
+
+    Args:
+        data: The variables of a template, as plain mappings.
+        paths: What ``fields`` found: each a variable and the keys below it.
+
+    Returns:
+        New mappings down to each path's end; the values there are shared with ``data``. Paths that lead nowhere are
+        left out, and a path that meets nil keeps the nil.
+    """
+    chosen: dict[str, Any] = {}
+    # Shorter paths first: where the whole of an order is wanted, its fields are there already.
+    for path in sorted(paths, key=len):
+        _copy(data, chosen, path)
+    return chosen
+
+
+def _copy(source: Mapping[str, Any], target: dict[str, Any], path: tuple[str, ...]) -> None:
+    for position, key in enumerate(path):
+        if key not in source:
+            return
+        value = source[key]
+        if position == len(path) - 1 or not isinstance(value, Mapping):
+            target[key] = value
+            return
+        if key not in target:
+            target[key] = Open() if isinstance(value, Open) else {}
+        elif target[key] is value:
+            return
+        source, target = cast("Mapping[str, Any]", value), target[key]

@@ -1,0 +1,64 @@
+"""Bodies of webhooks: JSON, written as text or as a structure, and forms."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, cast
+
+from scenario.errors import TemplateError
+from scenario.liquid import jsontext, structured
+from scenario.liquid.bounds import MAX_BODY
+from scenario.liquid.engine import json_engine
+from scenario.liquid.faults import mistake
+from scenario.liquid.text import render
+
+
+def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
+    """A JSON body.
+
+    Args:
+        body: JSON text with Liquid in it, or a structure with Liquid in its leaves (see ``structured``).
+        data: The variables; one that is missing is a mistake.
+
+    Returns:
+        Valid JSON in UTF-8: compact from a structure, laid out as written from a text.
+
+    Raises:
+        TemplateError: The body is malformed, a variable is missing, or what a text renders to is no JSON.
+        LimitExceeded: The body is larger than ``MAX_BODY``, or takes too many steps.
+        Aborted: The template says that nothing is to be sent.
+    """
+    if not isinstance(body, str):
+        return structured.render_structured(body, data)
+    sink = jsontext.JsonSink()
+    render(json_engine, body, data, sink)
+    return jsontext.finished(sink, body)
+
+
+def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
+    """A form, as HTML's forms are sent (``application/x-www-form-urlencoded``).
+
+    Args:
+        body: Field names and values, with Liquid in both. A list repeats its field; nothing is an empty value.
+        data: The variables; one that is missing is a mistake.
+
+    Raises:
+        TemplateError: The body is malformed, a variable is missing, or a value is a mapping.
+        LimitExceeded: The body is larger than ``MAX_BODY``.
+        Aborted: The template says that nothing is to be sent.
+    """
+    rendered: Any = json.loads(structured.compiled(body).text(data))
+    if not isinstance(rendered, dict):
+        raise TemplateError("a form is a mapping of field names to values")
+    pairs: list[tuple[str, str]] = []
+    for name, value in cast("dict[str, Any]", rendered).items():
+        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+            if isinstance(item, dict | list):
+                raise mistake("a form's value is a text, a number or a list of these", "", None, at=name)
+            pairs.append((name, item if isinstance(item, str) else "" if item is None else json.dumps(item)))
+    form = urllib.parse.urlencode(pairs, errors="replace").encode()
+    if len(form) > MAX_BODY:
+        raise mistake(f"the body is larger than {MAX_BODY // 1024} KB", "", None, limit=True)
+    return form

@@ -1,0 +1,128 @@
+"""What a template may cost: steps, time, room, nesting and size.
+
+python-liquid limits loops nest by nest and output as a whole. That leaves open what a template does in sequence
+(500 loops of 99,000), what one filter makes of its input (``s | replace: 'a', s``) and how long it takes. Here one
+``Budget`` is shared by everything that a rendering does, so that every hostile template ends in an error within
+half a second and a few megabytes.
+"""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Final
+
+from liquid.exceptions import ResourceLimitError
+from liquid.token import Token
+
+MAX_SOURCE: Final = 64 * 1024
+"""Characters of one template's text. E-mail clients cut a message off at about 100 KB of HTML."""
+
+MAX_OUTPUT: Final = 1_000_000
+"""Characters that one rendering may write, captures included."""
+
+MAX_BODY: Final = 256 * 1024
+"""Bytes of a webhook's body, as sent."""
+
+MAX_STEPS: Final = 100_000
+"""Nodes rendered and filters applied in one rendering: an e-mail with 50 products takes about 2,000."""
+
+MAX_SECONDS: Final = 0.4
+"""Processor seconds of one rendering. Not wall-clock time: a busy machine must not change what is sent."""
+
+MAX_TEXT: Final = 256 * 1024
+"""Characters of a text that a filter makes."""
+
+MAX_ITEMS: Final = 10_000
+"""Items of a list that a filter makes."""
+
+MAX_NUMBER: Final = 10**40
+"""Where whole numbers end: larger ones are nobody's price, and take time to multiply."""
+
+MAX_LOCALS: Final = 1_000_000
+"""Characters and list items that ``assign`` and ``capture`` may hold at one time."""
+
+MAX_FILTERS: Final = 30
+"""Filters in one expression."""
+
+MAX_BRACKETS: Final = 50
+"""Opening brackets and parentheses in one expression: python-liquid's expression lexer is quadratic in them."""
+
+MAX_OPERATORS: Final = 100
+"""``and`` and ``or`` in one expression: each is a level of recursion."""
+
+MAX_DEPTH: Final = 64
+"""Levels of mappings and lists in a value that is written as JSON."""
+
+_LOOK_EVERY: Final = 64
+
+
+class BoundReached(ResourceLimitError):
+    """A bound of this module was reached. Its message is fit for people; it becomes ``LimitExceeded``."""
+
+    def __init__(self, message: str, token: Token | None = None) -> None:
+        super().__init__(message, token=token)
+
+
+class Budget:
+    """The steps and the time that are left to one rendering.
+
+    Attributes:
+        steps: Steps left. Read and written by the hottest code directly; ``look`` is to be called when it falls
+            below ``next_look``.
+        next_look: The number of steps left at which the clock is to be read again.
+    """
+
+    __slots__ = ("_deadline", "next_look", "steps")
+
+    def __init__(self) -> None:
+        self.steps = MAX_STEPS
+        self.next_look = MAX_STEPS - _LOOK_EVERY
+        self._deadline = time.thread_time() + MAX_SECONDS
+
+    def spend(self, steps: int) -> None:
+        """Take some steps.
+
+        Raises:
+            BoundReached: There are not that many left, or the time is over.
+        """
+        self.steps -= steps
+        if self.steps < self.next_look:
+            self.look()
+
+    def look(self) -> None:
+        """Compare what is left with the bounds.
+
+        Raises:
+            BoundReached: The steps or the seconds are used up.
+        """
+        if self.steps < 0:
+            raise BoundReached(f"the template takes more than {MAX_STEPS:,} steps: loop over less")
+        if time.thread_time() > self._deadline:
+            raise BoundReached(f"the template takes longer than {MAX_SECONDS} seconds: loop over less")
+        self.next_look = self.steps - _LOOK_EVERY
+
+
+def check_made(name: str, made: object) -> None:
+    """Refuse what a filter made if it is too large.
+
+    Args:
+        name: The filter's name, for the message.
+        made: Its result.
+
+    Raises:
+        BoundReached: The result is a longer text or list, or a larger number, than a template may handle.
+    """
+    if isinstance(made, str):
+        if len(made) > MAX_TEXT:
+            raise BoundReached(f"'{name}' makes a text of more than {MAX_TEXT:,} characters")
+    elif isinstance(made, bool):
+        return
+    elif isinstance(made, int):
+        if not -MAX_NUMBER < made < MAX_NUMBER:
+            raise BoundReached(f"'{name}' works with numbers of up to 40 digits")
+    elif isinstance(made, Decimal):
+        if made.is_finite() and made and made.adjusted() > 40:
+            raise BoundReached(f"'{name}' works with numbers of up to 40 digits")
+    elif isinstance(made, list | tuple) and len(made) > MAX_ITEMS:  # pyright: ignore[reportUnknownArgumentType]
+        raise BoundReached(f"'{name}' makes a list of more than {MAX_ITEMS:,} items")

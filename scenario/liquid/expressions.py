@@ -1,0 +1,240 @@
+"""The parts of an expression that python-liquid gets wrong for us, corrected.
+
+``weave`` puts these in the place of python-liquid's after parsing. Where a class adds no attribute, an expression is
+turned into it in place, so that everything that refers to the expression sees the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final, cast
+
+from liquid import RenderContext
+from liquid.builtin.expressions import LoopExpression, Nil, Path
+from liquid.builtin.expressions.logical import (
+    ContainsExpression,
+    EqExpression,
+    GeExpression,
+    GtExpression,
+    LeExpression,
+    LtExpression,
+    NeExpression,
+    is_truthy,
+)
+from liquid.builtin.expressions.primitive import Blank, Empty
+from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
+from liquid.exceptions import LiquidTypeError
+from liquid.token import Token
+from liquid.undefined import Undefined
+
+from scenario.liquid.access import OPEN_NAMES
+from scenario.liquid.context import Context
+from scenario.liquid.missing import StrictMissing
+from scenario.liquid.values import describe, to_text
+
+_SPECIAL: Final = OPEN_NAMES | {"size", "first", "last"}
+
+
+def is_plain(path: Path) -> bool:
+    """Whether each segment is a key that means itself, so that ``PlainPath`` may follow it."""
+    return all(isinstance(segment, str) and segment not in _SPECIAL for segment in path.path)
+
+
+class PlainPath(Path):
+    """A path of nothing but keys, followed without asking each value what it is."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """The value at the path's end."""
+        found: Any = None
+        try:
+            root, *keys = cast("list[str]", self.path)
+            found = context.scope[root]
+            for key in keys:
+                found = cast("dict[str, Any]", found)[key] if type(found) is dict else context.get_item(found, key)
+        except (KeyError, TypeError, IndexError):
+            return cast("Context", context).missing(self.path, self.token)
+        return found
+
+
+def same(left: object, right: object) -> bool:
+    """Whether two values are equal, as ``==`` and ``when`` see it.
+
+    Nil, false, blanks and empty lists equal ``blank``; ``0`` is not ``false``; a ``Decimal`` of 19.90 equals the
+    double 19.9.
+    """
+    if isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
+        keyword, value = (left, right) if isinstance(left, Blank | Empty) else (right, left)
+        return _is_blank(value) if isinstance(keyword, Blank) else _is_empty(value)
+    left, right = _plain(left), _plain(right)
+    if isinstance(left, bool) or isinstance(right, bool):
+        return isinstance(left, bool) and isinstance(right, bool) and left == right
+    if isinstance(left, Decimal) and isinstance(right, float):
+        return left == Decimal(repr(right))
+    if isinstance(right, Decimal) and isinstance(left, float):
+        return right == Decimal(repr(left))
+    return left == right
+
+
+def _is_blank(value: object) -> bool:
+    if value is None or value is False or isinstance(value, Undefined | Nil | Blank):
+        return True
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return isinstance(value, list | dict) and not value
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, Empty) or (isinstance(value, list | dict | str) and not value)
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, Undefined | Nil) else value
+
+
+def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bool:
+    """Whether one value is less than another.
+
+    Raises:
+        LiquidTypeError: A text and a number have no order.
+    """
+    left, right = _plain(left), _plain(right)
+    if isinstance(left, str) and isinstance(right, str):
+        return left <= right if or_equal else left < right
+    if isinstance(left, int | float | Decimal) and isinstance(right, int | float | Decimal):
+        if isinstance(left, Decimal) != isinstance(right, Decimal):
+            left, right = _exact(left), _exact(right)
+        return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue]
+    if left is None or right is None or isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
+        return False
+    raise LiquidTypeError(
+        f"{describe(left)} and {describe(right)} cannot be compared: make both a number with the 'number' filter",
+        token=token,
+    )
+
+
+def _exact(number: float | Decimal) -> Decimal:
+    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
+
+
+class Equal(EqExpression):
+    """``==``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether both sides are the same."""
+        return same(self.left.evaluate(context), self.right.evaluate(context))
+
+
+class NotEqual(NeExpression):
+    """``!=`` and ``<>``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the sides differ."""
+        return not same(self.left.evaluate(context), self.right.evaluate(context))
+
+
+class Less(LtExpression):
+    """``<``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the left side is less."""
+        return precedes(self.left.evaluate(context), self.right.evaluate(context), self.token, or_equal=False)
+
+
+class Greater(GtExpression):
+    """``>``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the right side is less."""
+        return precedes(self.right.evaluate(context), self.left.evaluate(context), self.token, or_equal=False)
+
+
+class LessOrEqual(LeExpression):
+    """``<=``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the left side is less or equal."""
+        return precedes(self.left.evaluate(context), self.right.evaluate(context), self.token, or_equal=True)
+
+
+class GreaterOrEqual(GeExpression):
+    """``>=``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the right side is less or equal."""
+        return precedes(self.right.evaluate(context), self.left.evaluate(context), self.token, or_equal=True)
+
+
+class Contains(ContainsExpression):
+    """``contains``: a part of a text, an item of a list, a key of an object."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the left side holds the right one.
+
+        Raises:
+            LiquidTypeError: The left side holds nothing at all, as a number.
+        """
+        left, right = self.left.evaluate(context), self.right.evaluate(context)
+        if not is_truthy(left) or not is_truthy(right):
+            return False
+        if isinstance(left, str):
+            return to_text(right) in left
+        if isinstance(left, Collection):
+            return right in left
+        raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
+
+
+class Any_(AnyExpression):  # noqa: N801 - "Any" is taken
+    """The values of a ``when``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> list[bool]:
+        """Which of them equal the case's value."""
+        left = self.left.evaluate(context)
+        return [same(left, right.evaluate(context)) for right in self.expressions]
+
+
+class Loop(LoopExpression):
+    """What ``for`` and ``tablerow`` loop over, where ``limit: 0`` means nothing instead of everything."""
+
+    __slots__ = ()
+
+    def _to_iter(self, obj: object, context: RenderContext) -> tuple[Iterator[Any], int]:
+        if isinstance(obj, StrictMissing):
+            obj.refuse()
+        return super()._to_iter(obj, context)
+
+    def _slice(
+        self,
+        it: Iterator[object],
+        length: int,
+        context: RenderContext,
+        *,
+        limit: int | None,
+        offset: int | str | None,
+    ) -> tuple[Iterator[object], int]:
+        key = f"{self.identifier}-{self.iterable}"
+        start = context.stopindex(key) if offset == "continue" else int(offset or 0)
+        first = min(max(start, 0), length)
+        end = length if limit is None else min(max(start + limit, first), length)
+        context.stopindex(key=key, index=end)
+        items = islice(it, first, end)
+        return (reversed(list(items)) if self.reversed else items), end - first

@@ -1,0 +1,159 @@
+"""Dates: read from what data holds, shifted to a zone, written for a language. Never from the machine's clock.
+
+``'now'`` and ``'today'`` mean the variables of these names, which are the step's scheduled time, so that every attempt
+of a delivery sends the same bytes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime
+from dateutil import parser as dateutil
+from liquid import RenderContext
+from liquid.filter import with_context
+from liquid.undefined import is_undefined
+
+from scenario.liquid.bounds import BoundReached
+from scenario.liquid.call import Unfit
+from scenario.liquid.filters.money import locale
+from scenario.liquid.filters.strftime import strftime
+from scenario.liquid.values import describe, to_text
+
+_LONGEST_DATE: Final = 64
+_LONGEST_FORMAT: Final = 256
+_LAST_SECOND: Final = 10**11
+_STYLES: Final = ("short", "medium", "long", "full")
+_CLOCK_WORDS: Final = ("now", "today")
+
+
+class _Reader(dateutil.parserinfo):
+    """Two-digit years mean the same today and in ten years (POSIX: 69 to 99 are in the 1900s)."""
+
+    def convertyear(self, year: int, century_specified: bool = False) -> int:
+        if year >= 100 or century_specified:
+            return year
+        return year + (1900 if year >= 69 else 2000)
+
+
+# What a text leaves out is taken from here, not from today.
+_START: Final = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - dates without a zone stay without
+_dateutil: Final = dateutil.parser(_Reader())
+
+
+def _zone_of_text(name: str | None, seconds: int | None) -> dt.tzinfo | None:
+    """The zone that a date's text names. Only offsets and UTC: abbreviations would depend on the machine's zone."""
+    if seconds is not None:
+        return dt.timezone(dt.timedelta(seconds=seconds))
+    return dt.UTC if name in ("UTC", "GMT", "Z") else None
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> dt.datetime | None:
+    """The date that a text holds, or None: ISO 8601, seconds since 1970, or as people write dates in English."""
+    text = text.strip()
+    if len(text) > _LONGEST_DATE:
+        return None
+    if text.isascii() and text.isdigit():
+        return _from_seconds(int(text)) if len(text) != len("20240131") else _iso(text) or _from_seconds(int(text))
+    return _iso(text) or _loose(text)
+
+
+def _iso(text: str) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _loose(text: str) -> dt.datetime | None:
+    try:
+        return _dateutil.parse(text, default=_START, tzinfos=_zone_of_text)
+    except (ValueError, OverflowError, AttributeError, TypeError):
+        # dateutil raises the last two for odd texts that it half understands.
+        return None
+
+
+def _from_seconds(seconds: int) -> dt.datetime | None:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC) if abs(seconds) < _LAST_SECOND else None
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError) as error:  # ZoneInfoNotFoundError is a LookupError
+        raise Unfit("'date' takes a time zone such as 'Europe/Paris'") from error
+
+
+def _clock(context: RenderContext, word: str) -> object:
+    """What the data says the time is: the step's scheduled time."""
+    for name in (word, "now"):
+        found = context.resolve(name, default=None)
+        if found is not None and not is_undefined(found):
+            return found
+    raise Unfit(f"'{word}' has no value here")
+
+
+@with_context
+def date(
+    value: object, format_: object, zone: object = None, language: object = None, *, context: RenderContext
+) -> str:
+    """A date as text.
+
+    Args:
+        value: The date: a date, ISO 8601 text, seconds since 1970, ``'now'``.
+        format_: Directives such as ``%d/%m/%Y``, or a style: ``short``, ``medium``, ``long``, ``full``, with ``time``
+            after it for the time as well (``long time``).
+        zone: The zone to show it in, such as ``Europe/Paris``. Dates without a zone count as UTC then. By default
+            the date's own.
+        language: Whose names and order to use, such as ``fr`` or ``contact.language``. English by default.
+        context: The variables.
+
+    Returns:
+        The text; an empty one where there is no date; and a text that holds no date as it is, as in Shopify's Liquid.
+
+    Raises:
+        Unfit: The value cannot be a date, or there is no such zone.
+    """
+    if value is None or is_undefined(value) or value == "":
+        return ""
+    if is_undefined(format_) or format_ is None:
+        return to_text(value)
+    if isinstance(value, str) and value in _CLOCK_WORDS:
+        value = _clock(context, value)
+    at = _moment(value)
+    if at is None:
+        return to_text(value)
+    if zone is not None and not is_undefined(zone) and zone != "":
+        at = (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(_zone(to_text(zone)))
+    pattern = to_text(format_)
+    if len(pattern) > _LONGEST_FORMAT:
+        raise BoundReached(f"'date' takes a format of up to {_LONGEST_FORMAT} characters")
+    names = None if language is None or is_undefined(language) else locale(to_text(language))
+    style, _, with_time = pattern.partition(" ")
+    if style in _STYLES and with_time in ("", "time"):
+        write = format_datetime if with_time else format_date
+        return write(at, style, locale=names or locale("en"))
+    return strftime(at, pattern, names)
+
+
+def _moment(value: object) -> dt.datetime | None:
+    if isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, dt.date):
+        return dt.datetime.combine(value, dt.time())
+    if isinstance(value, str):
+        return parse(value)
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return _from_seconds(value)
+    raise Unfit(f"'date' cannot make a date of {describe(value)}")
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {"date": date}

@@ -1,0 +1,116 @@
+"""Encodings and digests: JSON, URLs, base64, hashes and signatures."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import urllib.parse
+from collections.abc import Callable
+from typing import Any, Final
+
+from liquid.filter import string_filter
+
+from scenario.liquid.call import Unfit
+from scenario.liquid.values import InString, PercentEncoded, RawJson, clean, to_json, to_text
+
+
+def to_json_text(value: object) -> RawJson:
+    """The value as JSON. In a JSON body it is not encoded twice."""
+    return RawJson(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+
+def json_escape(value: object) -> InString:
+    """The value's text, escaped for the inside of a JSON string."""
+    return InString(json.dumps(to_text(value), ensure_ascii=False)[1:-1])
+
+
+@string_filter
+def url_encode(text: str) -> PercentEncoded:
+    """The text as a value in a URL's query, blanks as ``+``."""
+    return PercentEncoded(urllib.parse.quote_plus(clean(text)))
+
+
+@string_filter
+def url_param_escape(text: str) -> PercentEncoded:
+    """The text as any part of a URL, everything but letters, digits and ``-._~`` percent-encoded."""
+    return PercentEncoded(urllib.parse.quote(clean(text), safe=""))
+
+
+@string_filter
+def url_escape(text: str) -> PercentEncoded:
+    """A whole URL with what no URL may hold percent-encoded; its own ``/?#&=`` are kept."""
+    return PercentEncoded(urllib.parse.quote(clean(text), safe="/:?#[]@!$&'()*+,;=%"))
+
+
+def _bytes(value: object) -> bytes:
+    return clean(to_text(value)).encode()
+
+
+def base64_encode(value: object) -> str:
+    """The text's UTF-8 bytes in base64."""
+    return base64.b64encode(_bytes(value)).decode()
+
+
+def base64_url_safe_encode(value: object) -> str:
+    """The text's UTF-8 bytes in URL-safe base64."""
+    return base64.urlsafe_b64encode(_bytes(value)).decode()
+
+
+def base64_decode(value: object) -> str:
+    """The text that base64 holds.
+
+    Raises:
+        Unfit: It is no base64, or holds no UTF-8 text.
+    """
+    return _decoded("base64_decode", base64.b64decode, value)
+
+
+def base64_url_safe_decode(value: object) -> str:
+    """The text that URL-safe base64 holds. Raises as ``base64_decode`` does."""
+    return _decoded("base64_url_safe_decode", base64.urlsafe_b64decode, value)
+
+
+def _decoded(name: str, decode: Callable[[bytes], bytes], value: object) -> str:
+    try:
+        return decode(_bytes(value)).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise Unfit(f"'{name}' needs base64 of a UTF-8 text") from error
+
+
+def _digest(algorithm: str) -> Callable[[object], str]:
+    def digest(value: object) -> str:
+        # MD5 and SHA-1 are asked for as identifiers by other systems, not for security.
+        return hashlib.new(algorithm, _bytes(value), usedforsecurity=False).hexdigest()
+
+    return digest
+
+
+def _signature(algorithm: str) -> Callable[[object, object], str]:
+    def signature(value: object, key: object) -> str:
+        secret = _bytes(key)
+        if not secret:
+            raise Unfit(f"'hmac_{algorithm}' needs a key that is not empty")
+        return hmac.new(secret, _bytes(value), algorithm).hexdigest()
+
+    return signature
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "base64_decode": base64_decode,
+    "base64_encode": base64_encode,
+    "base64_url_safe_decode": base64_url_safe_decode,
+    "base64_url_safe_encode": base64_url_safe_encode,
+    "hmac_sha1": _signature("sha1"),
+    "hmac_sha256": _signature("sha256"),
+    "json": to_json_text,
+    "json_escape": json_escape,
+    "md5": _digest("md5"),
+    "sha1": _digest("sha1"),
+    "sha256": _digest("sha256"),
+    "url_encode": url_encode,
+    "url_escape": url_escape,
+    "url_param_escape": url_param_escape,
+}

@@ -1,0 +1,136 @@
+"""Lists: items printed as everywhere, duplicates found in one pass, results bounded before they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, cast
+
+from liquid.filter import sequence_filter
+from liquid.undefined import is_undefined
+from markupsafe import Markup
+
+from scenario.liquid.bounds import MAX_TEXT, BoundReached
+from scenario.liquid.call import Unfit
+from scenario.liquid.values import to_text
+
+
+@sequence_filter
+def join(items: Iterable[object], separator: object = " ") -> str:
+    """The items' texts with something between them.
+
+    Raises:
+        BoundReached: That would be too long a text.
+    """
+    between = to_text(separator)
+    texts = [item if isinstance(item, str) else to_text(item) for item in items]
+    if sum(map(len, texts)) + len(between) * len(texts) > MAX_TEXT:
+        raise BoundReached(f"'join' makes a text of more than {MAX_TEXT:,} characters")
+    return between.join(texts)
+
+
+@sequence_filter
+def join_html(items: Iterable[object], separator: object = " ") -> str:
+    """As ``join``, in HTML: the author's separator is HTML, the items are not."""
+    texts = [item if isinstance(item, str) else to_text(item) for item in items]
+    between = Markup(" ") if separator == " " else separator if isinstance(separator, str) else to_text(separator)
+    if sum(map(len, texts)) + len(between) * len(texts) > MAX_TEXT:
+        raise BoundReached(f"'join' makes a text of more than {MAX_TEXT:,} characters")
+    return between.join(texts)
+
+
+@sequence_filter
+def unique(items: Sequence[Any], key: object = None) -> list[Any]:
+    """The items without repetitions, or without those whose field repeats."""
+    seen: set[Hashable] = set()
+    kept: list[Any] = []
+    for item in items:
+        value = item if key is None else _field(item, key)
+        mark = _mark(value)
+        if mark not in seen:
+            seen.add(mark)
+            kept.append(item)
+    return kept
+
+
+def _field(item: Any, key: object) -> Any:
+    if isinstance(item, Mapping):
+        return cast("Mapping[Any, Any]", item).get(key)
+    raise Unfit("'uniq' needs a list of objects to look into their fields")
+
+
+def _mark(value: object) -> Hashable:
+    """Equal values give equal marks, whether or not they can be hashed."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value).items()
+        return (Mapping, frozenset((key, _mark(item)) for key, item in pairs))
+    if isinstance(value, list | tuple):
+        return (list, tuple(_mark(item) for item in cast("Sequence[Any]", value)))
+    if is_undefined(value):
+        return None
+    return (bool, value) if isinstance(value, bool) else cast("Hashable", value)
+
+
+@sequence_filter
+def map_field(items: Iterable[Any], key: object) -> list[Any]:
+    """One field of each object."""
+    made: list[Any] = []
+    for item in items:
+        if isinstance(item, Mapping):
+            made.append(cast("Mapping[Any, Any]", item).get(to_text(key)))
+        elif item is None or is_undefined(item):
+            made.append(None)
+        else:
+            raise Unfit("'map' needs a list of objects")
+    return made
+
+
+@sequence_filter
+def sort(items: Iterable[Any], key: object = None) -> list[Any]:
+    """The items in order, or in the order of one field. Nothing comes last.
+
+    Raises:
+        Unfit: Texts and numbers are mixed.
+    """
+    return _sorted("sort", items, key, lambda value: value)
+
+
+@sequence_filter
+def sort_natural(items: Iterable[Any], key: object = None) -> list[Any]:
+    """As ``sort``, for texts, upper and lower case alike."""
+    return _sorted("sort_natural", items, key, lambda value: to_text(value).lower())
+
+
+def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], Any]) -> list[Any]:
+    by_field = key is not None and not is_undefined(key) and key != ""
+
+    def place(item: Any) -> tuple[bool, Any]:
+        if by_field:
+            if not isinstance(item, Mapping):
+                raise Unfit(f"'{name}' needs a list of objects to sort by a field")
+            item = cast("Mapping[Any, Any]", item).get(to_text(key))
+        nothing = item is None or is_undefined(item)
+        return nothing, 0 if nothing else rank(item)
+
+    placed = [(place(item), item) for item in items]
+    values = [value for (nothing, value), _ in placed if not nothing]
+    numbers = sum(isinstance(value, int | float | Decimal) for value in values)
+    if numbers not in (0, len(values)):
+        raise Unfit(f"'{name}' cannot mix numbers and texts")
+    return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
+
+
+def property_(value: object, key: object) -> object:
+    """The field of an object whose name is in a variable; nothing where there is none."""
+    return cast("Mapping[Any, Any]", value).get(key) if isinstance(value, Mapping) else None
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "join": join,
+    "map": map_field,
+    "property": property_,
+    "sort": sort,
+    "sort_natural": sort_natural,
+    "uniq": unique,
+}
+HTML_FILTERS: Final[dict[str, Callable[..., Any]]] = {"join": join_html}

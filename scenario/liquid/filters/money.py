@@ -1,0 +1,62 @@
+"""Amounts of money, as a country writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from babel import Locale, UnknownLocaleError
+from babel.numbers import format_currency, is_currency
+from liquid.undefined import is_undefined
+
+from scenario.liquid.call import Unfit
+from scenario.liquid.filters.numbers import number
+from scenario.liquid.values import to_text
+
+
+@lru_cache(maxsize=256)
+def locale(name: str) -> Locale:
+    """A locale by its name, as contacts' data has it: ``fr``, ``fr_FR``, ``fr-fr``.
+
+    Falls back to the language alone and to English: what a contact's record holds must not stop a message.
+    """
+    wanted = name.strip().replace("-", "_")
+    for candidate in (wanted, wanted.partition("_")[0].lower()):
+        try:
+            return Locale.parse(candidate)
+        except (ValueError, UnknownLocaleError, TypeError):
+            continue
+    return Locale("en")
+
+
+def money(value: object, currency: object, language: object = "en") -> str:
+    """An amount with its currency: ``12,50 €``.
+
+    Args:
+        value: The amount, a number or a text that is one.
+        currency: Its ISO 4217 code, such as ``EUR``.
+        language: The locale to write it in, such as ``fr`` or ``contact.language``.
+
+    Returns:
+        The text, or an empty one where there is no amount.
+
+    Raises:
+        Unfit: The amount is no number, or the currency is none.
+    """
+    if value is None or is_undefined(value) or value == "":
+        return ""
+    code = to_text(currency).strip().upper()
+    if not is_currency(code):
+        raise Unfit("'money' needs a currency of three letters, such as 'EUR'")
+    amount = number(value)
+    if not isinstance(amount, int | float | Decimal):
+        return ""
+    exact = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
+    if not exact.is_finite() or abs(exact.adjusted()) > 40:
+        raise Unfit("'money' works with numbers of up to 40 digits")
+    return format_currency(exact, code, locale=locale(to_text(language)))
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {"money": money}

@@ -1,0 +1,245 @@
+"""Arithmetic, exact: Decimals stay Decimals, halves round up, and money never loses a cent to a double."""
+
+from __future__ import annotations
+
+import decimal
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from typing import Any, Final, cast
+
+from liquid.filter import sequence_filter
+from liquid.undefined import is_undefined
+
+from scenario.liquid.call import Unfit
+from scenario.liquid.values import describe, to_text
+
+Number = int | float | Decimal
+
+_ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
+_NUMERAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
+_GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
+_COMMA: Final = re.compile(r"[+-]?\d+,(?:\d{1,2}|\d{4,})")
+_LONGEST_NUMERAL: Final = 60
+_MOST_DIGITS: Final = 12
+
+
+def numeral(text: str) -> int | Decimal | None:
+    """The number that a text spells, or None.
+
+    Takes what data holds: ``12``, ``-3.50``, ``1e3``, and the French ``1 234,50``. A comma before exactly three digits
+    could mean either, so that it means nothing.
+    """
+    text = text.strip()
+    if len(text) > _LONGEST_NUMERAL:
+        return None
+    if _GROUPED.fullmatch(text):
+        text = re.sub(r"[ \u00a0\u202f]", "", text).replace(",", ".")
+    elif _COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    if not _NUMERAL.fullmatch(text):
+        return None
+    if text.lstrip("+-").isdigit():
+        return int(text)
+    return Decimal(text)
+
+
+def _operand(value: object) -> Number:
+    """The number that a value counts as in arithmetic: 0 where it is none, as in Shopify's Liquid."""
+    if isinstance(value, bool):
+        return 0
+    if isinstance(value, int | float | Decimal):
+        return value
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMERAL and _NUMERAL.fullmatch(value.strip()):
+        text = value.strip()
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    return 0
+
+
+def _exact(number: Number) -> Decimal:
+    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
+
+
+def _calculate(
+    left: object,
+    right: object,
+    whole: Callable[[int, int], int],
+    exact: Callable[[Decimal, Decimal], Decimal],
+) -> Number:
+    """Whole numbers stay whole; a Decimal on either side makes a Decimal; else a double, calculated exactly."""
+    first, second = _operand(left), _operand(right)
+    if isinstance(first, int) and isinstance(second, int):
+        return whole(first, second)
+    made = exact(_exact(first), _exact(second))
+    return made if isinstance(first, Decimal) or isinstance(second, Decimal) else float(made)
+
+
+def plus(value: object, other: object) -> Number:
+    """The sum."""
+    return _calculate(value, other, lambda a, b: a + b, _ARITHMETIC.add)
+
+
+def minus(value: object, other: object) -> Number:
+    """The difference."""
+    return _calculate(value, other, lambda a, b: a - b, _ARITHMETIC.subtract)
+
+
+def times(value: object, other: object) -> Number:
+    """The product."""
+    return _calculate(value, other, lambda a, b: a * b, _ARITHMETIC.multiply)
+
+
+def divided_by(value: object, other: object) -> Number:
+    """The quotient; of two whole numbers a whole number, rounded down.
+
+    Raises:
+        Unfit: The divisor is zero.
+    """
+    if not _operand(other):
+        raise Unfit("'divided_by' cannot divide by zero")
+    first, second = _operand(value), _operand(other)
+    if isinstance(first, float) and isinstance(second, float | int):
+        return first / second
+    if isinstance(second, float) and isinstance(first, int):
+        return first / second
+    return _calculate(value, other, lambda a, b: a // b, _ARITHMETIC.divide)
+
+
+def modulo(value: object, other: object) -> Number:
+    """What is left after a division.
+
+    Raises:
+        Unfit: The divisor is zero.
+    """
+    if not _operand(other):
+        raise Unfit("'modulo' cannot divide by zero")
+    return _calculate(value, other, lambda a, b: a % b, _remainder)
+
+
+def _remainder(value: Decimal, other: Decimal) -> Decimal:
+    rounded_down = _ARITHMETIC.divide(value, other).to_integral_value(ROUND_FLOOR)
+    return _ARITHMETIC.subtract(value, _ARITHMETIC.multiply(other, rounded_down))
+
+
+def at_least(value: object, least: object) -> Number:
+    """The value, or the least that it may be."""
+    first, second = _operand(value), _operand(least)
+    return second if _exact(first) < _exact(second) else first
+
+
+def at_most(value: object, most: object) -> Number:
+    """The value, or the most that it may be."""
+    first, second = _operand(value), _operand(most)
+    return second if _exact(first) > _exact(second) else first
+
+
+def absolute(value: object) -> Number:
+    """The value without its sign."""
+    return abs(_operand(value))
+
+
+def ceil(value: object) -> int:
+    """The next whole number up."""
+    return int(_finite("ceil", value).to_integral_value(ROUND_CEILING))
+
+
+def floor(value: object) -> int:
+    """The next whole number down."""
+    return int(_finite("floor", value).to_integral_value(ROUND_FLOOR))
+
+
+def round_half_up(value: object, digits: object = 0) -> Number:
+    """The value with so many digits after the point; halves go away from zero: 2.5 to 3, 2.675 to 2.68.
+
+    python-liquid rounds halves to even (2.5 to 2) and in binary (2.675 to 2.67).
+    """
+    places = int(wanted) if math.isfinite(wanted := _operand(digits)) else 0
+    if places < 0:
+        return 0
+    number = _operand(value)
+    if places > _MOST_DIGITS or isinstance(number, int):
+        return number
+    made = _finite("round", number).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _ARITHMETIC)
+    if not places:
+        return int(made)
+    return made if isinstance(number, Decimal) else float(made)
+
+
+def _finite(name: str, value: object) -> Decimal:
+    number = _exact(_operand(value))
+    if not number.is_finite() or number.adjusted() > 40:
+        raise Unfit(f"'{name}' works with numbers of up to 40 digits")
+    return number
+
+
+@sequence_filter
+def total(items: Iterable[object], key: object = None) -> Number:
+    """The sum of a list's numbers, or of one field of its objects. What is no number counts as 0.
+
+    Raises:
+        Unfit: A field is asked for, and the list holds something else than objects.
+    """
+    made: Number = 0
+    for item in items:
+        value = item
+        if key is not None and not is_undefined(key):
+            if not isinstance(item, Mapping):
+                raise Unfit("'sum' needs a list of objects to add up one of their fields")
+            value = cast("Mapping[Any, Any]", item).get(to_text(key))
+        made = plus(made, value)
+    return made
+
+
+def number(value: object) -> Number | None:
+    """The number that a text spells, so that it is written to JSON without quotes and can be compared.
+
+    Nothing and blank text stay nothing.
+
+    Raises:
+        Unfit: The value is no number.
+    """
+    if value is None or is_undefined(value):
+        return None
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        if (found := numeral(value)) is not None:
+            return found
+        raise Unfit("'number' needs a text that is a number, such as '12.50'")
+    raise Unfit(f"'number' cannot make a number of {describe(value)}")
+
+
+def number_with_delimiter(value: object, delimiter: object = ",", separator: object = ".") -> str:
+    """The number with its digits in groups of three."""
+    if value is None or is_undefined(value) or value == "":
+        return ""
+    text = to_text(number(value))
+    sign, text = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole, point, fraction = text.partition(".")
+    if not whole.isdigit():
+        return sign + text
+    grouped = f"{int(whole):,}".replace(",", to_text(delimiter))
+    return f"{sign}{grouped}{to_text(separator) if point else ''}{fraction}"
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "abs": absolute,
+    "at_least": at_least,
+    "at_most": at_most,
+    "ceil": ceil,
+    "divided_by": divided_by,
+    "floor": floor,
+    "minus": minus,
+    "modulo": modulo,
+    "number": number,
+    "number_with_delimiter": number_with_delimiter,
+    "plus": plus,
+    "round": round_half_up,
+    "sum": total,
+    "times": times,
+}
+
+__all__ = ["FILTERS", "Number", "numeral"]

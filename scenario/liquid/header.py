@@ -1,0 +1,139 @@
+"""A request's header fields: names that are ours or a proxy's are refused, values cannot break out of their line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from liquid.exceptions import LiquidTypeError
+from liquid.token import Token
+
+from scenario.errors import TemplateError
+from scenario.liquid.engine import strict_engine
+from scenario.liquid.faults import mistake
+from scenario.liquid.sinks import Sink
+from scenario.liquid.text import render
+from scenario.liquid.values import to_text
+
+MAX_VALUE: Final = 4096
+"""Characters of one value. Receivers refuse requests whose headers pass 8 KB in all."""
+
+DENIED_NAMES: Final = frozenset(
+    {
+        # Whom the request is for, and where it ends: RFC 9110 §7.2, §8.6; RFC 9112 §6.1.
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "content-encoding",
+        "accept-encoding",
+        "trailer",
+        "te",
+        "expect",
+        # Of one connection, not of the request: RFC 9110 §7.6.1.
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "proxy-authenticate",
+        "upgrade",
+        "http2-settings",
+        # Set by whoever passes a request on.
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-real-ip",
+        # Set for every delivery: Standard Webhooks, W3C Trace Context.
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "traceparent",
+        "tracestate",
+        "baggage",
+    }
+)
+"""Names that a scenario may not set, in lower case."""
+
+DENIED_PREFIXES: Final = (
+    "webhook-",
+    "proxy-",
+    "sec-",
+    "x-amz-",
+    "x-amzn-",
+    "x-goog-",
+    "x-google",
+    "x-gfe",
+    "x-azure-",
+    "x-fd-",
+    "x-envoy-",
+    "cf-",
+)
+"""What the names of clouds' and proxies' own fields start with: a receiver behind them may trust these."""
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VISIBLE: Final = re.compile(r"[\t\x20-\x7e]*")
+
+
+def check_header_name(name: str) -> None:
+    """Refuse a name that is malformed (RFC 9110 §5.6.2) or not a scenario's to set.
+
+    Raises:
+        TemplateError: The name is refused.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise TemplateError("a header's name is made of letters, digits and '-'")
+    lowered = name.lower()
+    if lowered in DENIED_NAMES or lowered.startswith(DENIED_PREFIXES):
+        raise TemplateError(f"the header '{name}' cannot be set by a scenario: remove it")
+
+
+def check_header_value(value: str) -> None:
+    """Refuse a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5).
+
+    Raises:
+        TemplateError: The value is refused.
+    """
+    if problem := _problem(value):
+        raise TemplateError(problem)
+
+
+def _problem(value: str) -> str | None:
+    if not _VISIBLE.fullmatch(value):
+        return "a header's value holds a line break, a control character or a character that is not ASCII"
+    if value != value.strip(" \t"):
+        return "a header's value starts or ends with a blank: is one of its parts empty?"
+    if len(value) > MAX_VALUE:
+        return f"a header's value is longer than {MAX_VALUE} characters"
+    return None
+
+
+class _HeaderSink(Sink):
+    """A header's value: each output is checked where it is written, so that a mistake has a position."""
+
+    __slots__ = ()
+
+    def value(self, value: object, token: Token) -> int:
+        text = to_text(value)
+        if not _VISIBLE.fullmatch(text):
+            reason = "this value has a line break, a control character or a character that is not ASCII"
+            raise LiquidTypeError(f"{reason}, which no header can hold", token=token)
+        return self.put(text)
+
+
+def render_header(source: str, data: Mapping[str, Any]) -> str:
+    """A header's value: visible ASCII, without blanks at its ends.
+
+    Args:
+        source: The template.
+        data: The variables; one that is missing is a mistake.
+
+    Raises:
+        TemplateError: The template is malformed, a variable is missing, or the value cannot be a header's.
+        Aborted: The template says that nothing is to be sent.
+    """
+    sink = _HeaderSink()
+    render(strict_engine, source, data, sink)
+    value = sink.getvalue()
+    if problem := _problem(value):
+        raise mistake(problem, source, 0)
+    return value

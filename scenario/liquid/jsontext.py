@@ -1,0 +1,238 @@
+"""A JSON body written as text: each output escapes itself by where it stands.
+
+``"Dear {{ name }}"`` is inside a JSON string: the value's text is escaped. ``{"quantity": {{ quantity }}}`` is outside:
+the value is written as a JSON literal of its own type. The sink knows at run time which it is, so that branches, loops
+and captures need no analysis: whatever path was taken, the sink has seen every character of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from liquid.builtin.content import Literal
+from liquid.exceptions import LiquidTypeError
+from liquid.token import Token
+
+from scenario.liquid.bounds import MAX_BODY
+from scenario.liquid.faults import mistake
+from scenario.liquid.nodes import Content
+from scenario.liquid.sinks import Sink
+from scenario.liquid.values import InString, NoJson, RawJson, clean, to_json, to_text
+
+if TYPE_CHECKING:
+    from scenario.errors import TemplateError
+
+OUTSIDE, INSIDE, ESCAPED = 0, 1, 2
+"""Where in JSON a character stands: outside of any string, inside one, right after a backslash in one."""
+
+_DELIMITER: Final = re.compile(r'["\\]')
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_COMMAS: Final = re.compile(
+    r"""
+    (?P<string>"(?:[^"\\]|\\.)*")            # strings are stepped over
+    | (?P<opening>[\[{])(?:\s*,)+            # [ ,     commas after an opening
+    | ,(?:\s*,)*(?=\s*(?:[\]}]|\Z))          # , ]     commas before a closing
+    | (?P<first>,)(?:\s*,)+                  # , ,     commas in a row
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def scan(text: str, state: int) -> int:
+    """Follow JSON's string delimiters through a text.
+
+    Args:
+        text: Characters of a JSON document.
+        state: Where the first of them stands: ``OUTSIDE``, ``INSIDE`` or ``ESCAPED``.
+
+    Returns:
+        Where the character after the last would stand.
+    """
+    at = 0
+    if state == ESCAPED and text:
+        at, state = 1, INSIDE
+    while found := _DELIMITER.search(text, at):
+        at = found.end()
+        if found[0] == '"':
+            state = INSIDE if state == OUTSIDE else OUTSIDE
+        elif state == INSIDE:
+            if at == len(text):
+                return ESCAPED
+            at += 1
+    return state
+
+
+class JsonContent(Content):
+    """Literal text of a JSON body, scanned once when it is parsed.
+
+    Attributes:
+        after: The state after the text for each state before it.
+    """
+
+    __slots__ = ("after",)
+
+    def __init__(self, token: Token, text: str) -> None:
+        super().__init__(token, text)
+        self.after = (scan(text, OUTSIDE), scan(text, INSIDE), scan(text, ESCAPED))
+
+
+class JsonContentTag(Literal):
+    """Parses literal text of a JSON body."""
+
+    node_class = JsonContent
+
+
+class JsonSink(Sink):
+    """A JSON document in the making.
+
+    Attributes:
+        state: Where the next character stands.
+        marks: For each piece written, where it starts in the document and which part of the template wrote it, so that
+            a mistake in the document leads back to the template.
+    """
+
+    __slots__ = ("marks", "state")
+
+    def __init__(self, carried: int = 0) -> None:
+        super().__init__(carried)
+        self.state = OUTSIDE
+        self.marks: list[tuple[int, Token]] = []
+
+    def literal(self, node: Content) -> int:
+        """Take the template's own JSON."""
+        if isinstance(node, JsonContent):
+            self.state = node.after[self.state]
+        else:
+            self.state = scan(node.text, self.state)
+        self.marks.append((self.size, node.token))
+        return self.put(node.text)
+
+    def value(self, value: object, token: Token) -> int:
+        """Take an output's value: as text inside a string, as a literal outside.
+
+        Raises:
+            LiquidTypeError: The output follows a backslash, or JSON has no form for the value.
+        """
+        self.marks.append((self.size, token))
+        return self._data(value, token)
+
+    def write(self, text: str, /) -> int:
+        """Take what a tag writes by itself. It is data, too."""
+        return self._data(text, None)
+
+    def _data(self, value: object, token: Token | None) -> int:
+        try:
+            if self.state == OUTSIDE:
+                if isinstance(value, RawJson):
+                    return self.put(value)
+                return self.put(_encode(value if type(value) is str else to_json(value)))
+            if self.state == ESCAPED:
+                raise LiquidTypeError("an output stands right after a backslash", token=token)
+            if isinstance(value, InString):
+                return self.put(value)
+            return self.put(_encode(value if type(value) is str else str(to_text(value)))[1:-1])
+        except NoJson as error:
+            raise LiquidTypeError(str(error), token=token) from error
+
+
+def mend_commas(text: str) -> str:
+    """Blank out the commas that no JSON has: after an opening bracket, before a closing one, in a row.
+
+    That is what loops leave whose last item was filtered out. Commas become blanks, so that every other character
+    keeps its place.
+    """
+
+    def mended(found: re.Match[str]) -> str:
+        if found["string"]:
+            return found[0]
+        kept = found["opening"] or found["first"] or ""
+        return kept + found[0][len(kept) :].replace(",", " ")
+
+    return _COMMAS.sub(mended, text)
+
+
+def finished(sink: JsonSink, source: str) -> bytes:
+    """The document that a template wrote.
+
+    Args:
+        sink: What it wrote to.
+        source: The template's text, for error positions.
+
+    Returns:
+        Valid JSON in UTF-8, written as the template wrote it, with its stray commas blanked out.
+
+    Raises:
+        TemplateError: It is no JSON; with the line and column of the template that went wrong.
+        LimitExceeded: It is larger than ``MAX_BODY``.
+    """
+    text = sink.getvalue()
+    try:
+        _check(text)
+    except ValueError:
+        text = mend_commas(text)
+        try:
+            _check(text)
+        except ValueError as error:
+            raise _no_json(error, sink, source) from error
+    return encoded(text, source)
+
+
+def encoded(text: str, source: str) -> bytes:
+    """A document's bytes.
+
+    Raises:
+        LimitExceeded: There are more than ``MAX_BODY``.
+    """
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:
+        # Lone surrogates can only be in strings: what they become is valid there.
+        body = clean(text).encode()
+    if len(body) > MAX_BODY:
+        raise mistake(f"the body is larger than {MAX_BODY // 1024} KB", source, None, limit=True)
+    return body
+
+
+def _check(text: str) -> None:
+    json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_REASONS: Final = {
+    "Invalid control character at": "a line break or control character is inside a text: write \\n",
+    "Expecting value": "a value is missing",
+    "Expecting ',' delimiter": "a comma is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Expecting property name enclosed in double quotes": "a key in double quotes is missing",
+    "Extra data": "there is something after the end",
+    "Unterminated string starting at": "a text is not closed: a quote is missing",
+    "Invalid \\escape": "a backslash is followed by something that it cannot escape",
+    "Invalid \\uXXXX escape": "'\\u' is not followed by four hexadecimal digits",
+}
+
+
+def _no_json(error: ValueError, sink: JsonSink, source: str) -> TemplateError:
+    if not isinstance(error, json.JSONDecodeError):
+        return mistake("the body is no JSON: NaN and Infinity do not exist there", source, None)
+    reason: Any = _REASONS.get(error.msg, error.msg)
+    return mistake(f"the body is no JSON: {reason}", source, _origin(sink, error.pos))
+
+
+def _origin(sink: JsonSink, place: int) -> int | None:
+    """Which index of the template wrote a character of the document."""
+    mark: tuple[int, Token] | None = None
+    for candidate in sink.marks:
+        if candidate[0] > place:
+            break
+        mark = candidate
+    if mark is None:
+        return None
+    start, token = mark
+    if token.kind != "content":
+        return token.start_index
+    return token.start_index + min(place - start, len(token.value))

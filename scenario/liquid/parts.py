@@ -1,0 +1,252 @@
+"""The parts of a structured body, compiled: each writes its own JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from liquid.ast import Node
+from liquid.builtin.expressions import BooleanExpression, LoopExpression
+from liquid.builtin.output import OutputNode
+from liquid.builtin.tags.for_tag import ForLoop
+from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, LiquidTypeError
+
+from scenario.liquid.context import Context
+from scenario.liquid.engine import Template
+from scenario.liquid.sinks import Sink
+from scenario.liquid.values import NoJson, RawJson, to_json
+
+encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""A plain value as compact JSON."""
+
+
+class Written:
+    """A part of a body, compiled.
+
+    Attributes:
+        path: Where it is in the body, such as ``lines.$each.name``.
+    """
+
+    path: str
+
+    def chosen(self, context: Context) -> Written | None:
+        """What is to be written in its place, or None for nothing."""
+        return self
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write it as JSON."""
+        raise AssertionError("each kind of part writes itself")
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Written):
+    """A part without Liquid."""
+
+    path: str
+    text: str
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write the text that was encoded while compiling."""
+        sink.put(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf(Written):
+    """A text with Liquid in it."""
+
+    path: str
+    template: Template
+    source: str
+    output: OutputNode | None
+
+    def value(self, context: Context) -> object:
+        """Its value: of a single output the output's, else the rendered text."""
+        if self.output is None:
+            return self.text(context)
+        try:
+            return self.output.expression.evaluate(context)
+        except LiquidError as error:
+            raise _placed(error, self.path, self.output) from None
+
+    def text(self, context: Context) -> str:
+        """The rendered text."""
+        sink = Sink()
+        for node in self.template.nodes:
+            try:
+                node.render(context, sink)
+            except LiquidError as error:
+                raise _placed(error, self.path, node) from None
+            except LiquidInterrupt as interrupt:
+                error = LiquidSyntaxError(f"unexpected '{interrupt}'", token=node.token)
+                raise _placed(error, self.path) from interrupt
+        return sink.getvalue()
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write the value."""
+        value = self.value(context)
+        try:
+            if type(value) is str:
+                sink.put(encode(value))
+            else:
+                sink.put(value if isinstance(value, RawJson) else encode(to_json(value)))
+        except NoJson as error:
+            raise _placed(LiquidTypeError(str(error), token=self.template.nodes[0].token), self.path) from error
+        except LiquidError as error:
+            raise _placed(error, self.path, self.template.nodes[0]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Written):
+    """A list."""
+
+    path: str
+    items: tuple[Written, ...]
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write the items that are not left out."""
+        before = "["
+        for item in self.items:
+            if (part := item.chosen(context)) is not None:
+                sink.put(before)
+                part.write(context, sink)
+                before = ","
+        sink.put("[]" if before == "[" else "]")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One key of a mapping, encoded with its colon, or rendered each time; and its value."""
+
+    key: str | Leaf
+    value: Written
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped(Written):
+    """A mapping."""
+
+    path: str
+    pairs: tuple[Pair, ...]
+    has_rendered_keys: bool
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write the pairs that are not left out."""
+        context.budget.spend(len(self.pairs))
+        seen: set[str] | None = set() if self.has_rendered_keys else None
+        before = "{"
+        for pair in self.pairs:
+            part = pair.value.chosen(context)
+            if part is None:
+                continue
+            key = pair.key if isinstance(pair.key, str) else f"{encode(pair.key.text(context))}:"
+            if seen is not None:
+                self._refuse_twice(key, seen, pair)
+            sink.put(before + key)
+            part.write(context, sink)
+            before = ","
+        sink.put("{}" if before == "{" else "}")
+
+    def _refuse_twice(self, key: str, seen: set[str], pair: Pair) -> None:
+        # A key made of data must not replace one that the author wrote.
+        if key in seen:
+            token = pair.key.template.nodes[0].token if isinstance(pair.key, Leaf) else None
+            raise _placed(LiquidTypeError("two keys of the same mapping are equal", token=token), pair.value.path)
+        seen.add(key)
+
+
+@dataclass(frozen=True, slots=True)
+class For(Written):
+    """``$for``."""
+
+    path: str
+    source: str
+    loop: LoopExpression
+    each: Written
+    otherwise: Written | None
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write a list with what ``$each`` gives for each item."""
+        try:
+            items, length = self.loop.evaluate(context)
+        except LiquidError as error:
+            raise _placed(error, f"{self.path}.$for") from None
+        if not length and self.otherwise is not None:
+            part = self.otherwise.chosen(context)
+            sink.put("null") if part is None else part.write(context, sink)
+            return
+        name = self.loop.identifier
+        state = ForLoop(f"{name}-{self.loop.iterable}", items, length, context.parentloop())
+        variables: dict[str, object] = {"forloop": state, name: None}
+        before = "["
+        with context.loop(variables, state):
+            for item in state:
+                context.budget.spend(1)
+                variables[name] = item
+                if (part := self.each.chosen(context)) is not None:
+                    sink.put(before)
+                    part.write(context, sink)
+                    before = ","
+        sink.put("[]" if before == "[" else "]")
+
+
+@dataclass(frozen=True, slots=True)
+class If(Written):
+    """``$if``."""
+
+    path: str
+    source: str
+    condition: BooleanExpression
+    then: Written
+    otherwise: Written | None
+
+    def chosen(self, context: Context) -> Written | None:
+        """The part that the condition picks."""
+        try:
+            holds = self.condition.evaluate(context)
+        except LiquidError as error:
+            raise _placed(error, f"{self.path}.$if") from None
+        part = self.then if holds else self.otherwise
+        return part.chosen(context) if part is not None else None
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write the part that the condition picks, nothing being null."""
+        part = self.chosen(context)
+        sink.put("null") if part is None else part.write(context, sink)
+
+
+@dataclass(frozen=True, slots=True)
+class Let(Written):
+    """``$let``."""
+
+    path: str
+    names: tuple[tuple[str, Written], ...]
+    inside: Written
+
+    def write(self, context: Context, sink: Sink) -> None:
+        """Write ``$in`` with the names in place."""
+        variables: dict[str, object] = {}
+        with context.extend(variables):
+            for name, part in self.names:
+                variables[name] = self._value(part, context)
+            part = self.inside.chosen(context)
+            sink.put("null") if part is None else part.write(context, sink)
+
+    @staticmethod
+    def _value(part: Written, context: Context) -> object:
+        if isinstance(part, Leaf):
+            return part.value(context)
+        text = Sink()
+        chosen = part.chosen(context)
+        if chosen is None:
+            return None
+        chosen.write(context, text)
+        return json.loads(text.getvalue())
+
+
+def _placed(error: LiquidError, path: str, node: Node | None = None) -> LiquidError:
+    """The error, with the part of the body that it is about and a position there, unless it has them."""
+    error.template_name = error.template_name or path
+    if error.token is None and node is not None:
+        error.token = node.token
+    return error
