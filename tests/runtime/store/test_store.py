@@ -1,3 +1,4 @@
+import asyncio
 import socket
 import sqlite3
 from pathlib import Path
@@ -154,3 +155,14 @@ async def test_a_statement_that_is_refused_shows_neither_itself_nor_its_values(s
     assert SECRET not in str(caught.value)
     assert "INSERT" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+async def test_callers_that_are_cancelled_leave_a_store_that_works(store: Store) -> None:
+    for turn in range(40):
+        task = asyncio.create_task(store.publish("welcome", {"n": turn}, {}, f"digest-{turn}"))
+        for _ in range(turn % 8):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    numbers = [await store.publish("welcome", {"n": turn}, {}, f"digest-{turn}") for turn in range(40)]
+    assert sorted(numbers) == list(range(1, 41))

@@ -1,0 +1,85 @@
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from runtime.store import Admission, Store
+from runtime.store.store import connect
+
+NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+ASKING = Admission("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
+
+Statement = tuple[str, Any]
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        yield store
+
+
+@pytest.fixture
+def statements(file: Store) -> Iterator[list[Statement]]:
+    """What is sent to the database, as it is sent."""
+    sent: list[Statement] = []
+
+    def note(_connection: Connection, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
+        sent.append((sql, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
+    (lambda store: store.newest("welcome"), "(scenario=?)"),
+    (lambda store: store.version("welcome", 1), "(scenario=? AND version=?)"),
+    (lambda store: store.publish("welcome", {}, {}, "digest"), "(scenario=? AND digest=?)"),
+    (lambda store: store.admit(ASKING), "(workflow_id=? AND run_id=?)"),
+    (lambda store: store.admit(ASKING), "(contact_id=? AND scenario=? AND key=?"),
+    (lambda store: store.depart("welcome/7/A1", "run-1", "finished", None, NOW), "(workflow_id=? AND run_id=?)"),
+    (lambda store: store.running("7"), "(contact_id=?)"),
+    (lambda store: store.running("7", "welcome"), "(contact_id=? AND scenario=?)"),
+    (lambda store: store.knows("7"), "(contact_id=?)"),
+    (lambda store: store.entry("welcome/7/A1"), "(workflow_id=?)"),
+    (lambda store: store.entries(contact_id="7"), "(contact_id=?)"),
+    (lambda store: store.entries(since=NOW), "(admitted_at>?)"),
+    (lambda store: store.deliveries("welcome/7/A1"), "(workflow_id=?)"),
+    (lambda store: store.deliveries(delivery_id="msg_1"), "(delivery_id=?)"),
+    (lambda store: store.deliveries(destination="mail", since=NOW), "(destination=? AND started_at>?)"),
+    (lambda store: store.deliveries(contact_id="7", channel="sms", since=NOW), "(contact_id=? AND started_at>?)"),
+    (lambda store: store.deliveries(since=NOW), "(started_at>?)"),
+]
+
+
+@pytest.mark.parametrize(("ask", "index"), QUESTIONS)
+async def test_a_question_is_answered_from_an_index(
+    ask: Callable[[Store], Awaitable[object]], index: str, file: Store, statements: list[Statement], tmp_path: Path
+) -> None:
+    await file.admit(ASKING)  # so that the next admission takes the long way
+    statements.clear()
+    await ask(file)
+    sent = list(statements)
+
+    def plans(connection: Connection) -> list[str]:
+        return [
+            row.detail
+            for sql, parameters in sent
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        ]
+
+    database = connect(f"sqlite:///{tmp_path}/store.db")
+    found = await database.inspect(plans)
+    await database.close()
+    assert [step for step in found if step.startswith("SCAN") and step != "SCAN CONSTANT ROW"] == []
+    assert any(index in step for step in found), found
+
+
+async def test_a_first_entry_and_its_end_cost_one_statement_each(file: Store, statements: list[Statement]) -> None:
+    await file.admit(ASKING)
+    assert len(statements) == 1
+    await file.depart("welcome/7/A1", "run-1", "finished", None, NOW)
+    assert len(statements) == 2
