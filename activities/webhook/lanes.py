@@ -173,7 +173,8 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     if not _same_place(request.url, flight) or not _same_place(exact, flight):
         failure = RefusedError("refused_url", detail="two readers of it see two hosts")
     else:
-        # The library would rewrite what is equivalent ("%7E" to "~"); some receivers sign or compare the URL.
+        # So far the request knew only the origin. `encoded`, because the library would rewrite what is equivalent
+        # ("%7E" to "~"), and some receivers sign or compare the URL.
         request.url = exact
         try:
             return await handler(request)

@@ -9,7 +9,7 @@ and `activities.webhook.dial` judges the address itself.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import quote
@@ -48,7 +48,7 @@ class Target:
         port: TCP port.
     """
 
-    url: str
+    url: str = field(repr=False)
     scheme: str
     host: str
     port: int

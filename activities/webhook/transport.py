@@ -35,7 +35,7 @@ _BROKEN: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, HttpP
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one attempt sends.
+    """What one attempt sends. Its ``repr`` shows no secret and no payload.
 
     Attributes:
         method: ``POST``, ``PUT``, …
@@ -48,9 +48,9 @@ class Request:
     """
 
     method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: bytes = b""
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    body: bytes = field(default=b"", repr=False)
     timeout: float = 15.0
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
@@ -72,7 +72,7 @@ class Response:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
     milliseconds: int
     truncated: bool = False
     body_error: str | None = None
@@ -152,9 +152,10 @@ class Transport:
         """
         target = parse(request.url, request.access)
         headers = _DEFAULTS | sendable(request.headers) | {"accept-encoding": "identity"}
+        # The client logs URLs and puts them into its exceptions: it gets the origin, and the lane puts in the rest.
         outgoing = httpx.Request(
             request.method,
-            target.url,
+            target.origin,
             headers=headers,
             content=request.body,
             extensions={"access": request.access, "tls": request.tls},

@@ -13,13 +13,13 @@ from tests.activities.webhook.faults import Receiver
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
-    async with Transport(connect_timeout=0.5) as made:
+    async with Transport(connect_timeout=2) as made:
         yield made
 
 
 @pytest.fixture
 def post() -> Callable[..., Request]:
-    """A request to a local receiver: in plain HTTP, with private access to its port, half a second for all."""
+    """A request to a local receiver: in plain HTTP, with private access to its port, two seconds for all."""
 
     def make(there: Receiver, path: str = "/hook", /, **changes: Any) -> Request:
         request = Request(
@@ -27,7 +27,7 @@ def post() -> Callable[..., Request]:
             url=there.url(path),
             headers={"content-type": "application/json"},
             body=b'{"a": 1}',
-            timeout=0.5,
+            timeout=2.0,
             access=Access(allow_private=True, allow_http=True, ports=(there.port,)),
         )
         return dataclasses.replace(request, **changes)

@@ -8,9 +8,10 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from aiohttp.abc import ResolveResult
 
 from activities.webhook.access import Access
-from activities.webhook.dial import LookupFailedError, SystemLookup
+from activities.webhook.dial import GuardedResolver, LookupFailedError, SystemLookup
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
 from activities.webhook.outcome import Outcome, of_error
 from activities.webhook.transport import Request, Transport
@@ -125,6 +126,22 @@ async def test_one_denied_address_spoils_the_whole_answer(order: tuple[str, ...]
 
     async with Transport(lookup=lookup) as transport:
         error = await failure(transport, "https://mixed.example/")
+    assert (error.word, error.sent, dialled) == ("refused_address", False, [])
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.1"], ["10.0.0.1", "fd00::1"], ["::ffff:127.0.0.1"]])
+async def test_the_dial_judges_too_whatever_the_resolver_let_through(
+    addresses: list[str], dialled: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    async def resolve(_self: GuardedResolver, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=family, proto=6, flags=0)
+            for address in addresses
+        ]
+
+    monkeypatch.setattr(GuardedResolver, "resolve", resolve)
+    async with Transport() as transport:
+        error = await failure(transport, "https://any.example/")
     assert (error.word, error.sent, dialled) == ("refused_address", False, [])
 
 

@@ -107,13 +107,13 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
-    async with Transport(connect_timeout=0.5, lookup=here) as made:
+    async with Transport(connect_timeout=2, lookup=here) as made:
         yield made
 
 
 def https(there: Receiver, tls: Tls, host: str = NAME) -> Request:
     access = Access(allow_private=True, ports=(there.port,))
-    return Request("POST", there.url("/hook", "https", host), body=b"{}", timeout=1, access=access, tls=tls)
+    return Request("POST", there.url("/hook", "https", host), body=b"{}", timeout=3, access=access, tls=tls)
 
 
 async def failure(transport: Transport, request: Request) -> AttemptError:

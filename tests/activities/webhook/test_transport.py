@@ -1,19 +1,16 @@
 import asyncio
-import contextlib
 import dataclasses
-import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from activities.webhook.access import Access
-from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
+from activities.webhook.errors import AttemptError, RefusedError
 from activities.webhook.outcome import Outcome, of_error, of_status
-from activities.webhook.transport import MAX_BODY, MAX_EXCERPT, Request, Transport
+from activities.webhook.transport import Request, Response, Transport
 from tests.activities.webhook import faults
-from tests.activities.webhook.faults import Behaviour, Receiver, answer, head, raw, receiver
+from tests.activities.webhook.faults import Behaviour, answer, head, raw, receiver
 
 Post = Callable[..., Request]
 
@@ -194,168 +191,6 @@ async def test_the_environment_has_no_say(post: Post, monkeypatch: pytest.Monkey
     assert there.calls[0].header("authorization") is None
 
 
-# -- Before there is a response ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fault", "word", "sent"),
-    [
-        (faults.silence(), "read_timeout", None),
-        (faults.drip_headers(), "read_timeout", None),
-        (faults.reset_before_headers(), "reset_before_response", None),
-        (faults.close_unanswered(), "disconnect_without_response", None),
-        (raw(b"HTTP/1.1 200 OK\r\nx: ", end=faults.End.CLOSE), "disconnect_without_response", None),
-        (raw(b"HTTP/1.1 200 OK\r\nx: ", pause=0.02, end=faults.End.RESET), "reset_before_response", None),
-        (faults.malformed(), "malformed_response", True),
-        (raw(b"HTTP/1.1 banana\r\n\r\n", end=faults.End.CLOSE), "malformed_response", True),
-        (raw(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", end=faults.End.CLOSE), "malformed_response", True),
-        (faults.huge_header(), "response_header_too_large", True),
-        (raw(head(200, *(f"x-{n}: v" for n in range(5000)), length=0)), "malformed_response", True),
-    ],
-)
-async def test_no_response(transport: Transport, post: Post, fault: Behaviour, word: str, sent: bool | None):
-    async with receiver(fault) as there:
-        error = await failure(transport, post(there, timeout=0.3))
-    assert isinstance(error, UnansweredError)
-    assert (error.word, error.sent) == (word, sent)
-    assert len(there.calls) == 1
-    assert of_error(error.word).outcome is Outcome.RETRY
-
-
-async def test_nothing_listens(transport: Transport, post: Post):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        error = await failure(transport, post(Receiver("127.0.0.1", unused.getsockname()[1])))
-    assert isinstance(error, UnreachableError)
-    assert (error.word, error.sent) == ("connect_refused", False)
-
-
-async def test_a_port_that_swallows_connections(post: Post):
-    with socket.socket() as full, contextlib.ExitStack() as waiting:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for _ in range(3):  # fills the queue of a listener that never accepts
-            client = waiting.enter_context(socket.socket())
-            client.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                client.connect(full.getsockname())
-        there = Receiver(*full.getsockname())
-        async with Transport(connect_timeout=0.2) as transport:
-            by_connecting = await failure(transport, post(there, timeout=5))
-            by_total = await failure(transport, post(there, timeout=0.1))
-    assert {by_connecting.word, by_total.word} == {"connect_timeout"}
-    assert 150 <= by_connecting.milliseconds < 2000
-    assert by_total.sent is False
-
-
-@pytest.mark.parametrize("seconds", [0.1, 0.3])
-async def test_a_drip_does_not_stretch_the_attempt(transport: Transport, post: Post, seconds: float):
-    async with receiver(faults.drip_headers()) as there:
-        began = time.perf_counter()
-        error = await failure(transport, post(there, timeout=seconds))
-        took = time.perf_counter() - began
-    assert seconds * 0.9 <= took < seconds + 0.5
-    assert error.milliseconds == pytest.approx(took * 1000, abs=100)
-
-
-async def test_no_failure_quotes_the_url_in_itself_or_in_what_caused_it(transport: Transport, post: Post):
-    async with receiver(faults.malformed(), faults.close_unanswered(), faults.silence()) as there:
-        for _ in range(3):
-            error = await failure(transport, post(there, "/hunter2?token=hunter2", timeout=0.1))
-            chain: list[BaseException] = []
-            link: BaseException | None = error
-            while link is not None:
-                chain.append(link)
-                link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-            assert not any("hunter2" in f"{one} {one!r} {one.args}" for one in chain)
-            assert not any("127.0.0.1" in str(one) for one in chain)
-
-
-# -- Once there is a status -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [200, 503])
-@pytest.mark.parametrize(
-    ("fault", "error", "begin"),
-    [
-        (faults.drip_body, "body_timeout", b"."),
-        (faults.reset_in_body, "body_broken", b"begin"),
-        (faults.wrong_length, "body_broken", b"begin"),
-    ],
-)
-async def test_a_broken_body_does_not_undo_a_status(
-    transport: Transport, post: Post, fault: Callable[[int], Behaviour], error: str, begin: bytes, status: int
-):
-    async with receiver(fault(status)) as there:
-        response = await transport.send(post(there, timeout=0.3))
-    assert (response.status, response.body_error, response.complete) == (status, error, False)
-    assert response.body.startswith(begin)
-
-
-async def test_a_chunk_that_makes_no_sense_does_not_either(transport: Transport, post: Post):
-    async with receiver(faults.bad_chunk()) as there:
-        response = await transport.send(post(there, timeout=0.2))
-    assert (response.status, response.body) == (200, b"begin")
-    assert response.body_error in {"body_broken", "body_timeout"}
-
-
-async def test_more_than_anybody_reads_is_cut_and_the_connection_closed(transport: Transport, post: Post):
-    async with receiver(faults.flood(), answer()) as there:
-        response = await transport.send(post(there))
-        assert (response.status, len(response.body), response.truncated) == (200, MAX_BODY, True)
-        assert (response.body_error, response.complete) == (None, False)
-        assert len(response.excerpt) == MAX_EXCERPT
-        await asyncio.wait_for(there.cut_off.wait(), 2)
-        assert not (await transport.send(post(there))).reused
-
-
-@pytest.mark.parametrize(("size", "truncated"), [(MAX_BODY, False), (MAX_BODY + 1, True)])
-async def test_the_cap_to_the_byte(transport: Transport, post: Post, size: int, truncated: bool):
-    async with receiver(answer(200, b"x" * size)) as there:
-        response = await transport.send(post(there))
-    assert (len(response.body), response.truncated) == (MAX_BODY, truncated)
-
-
-async def test_a_bomb_is_not_unpacked(transport: Transport, post: Post):
-    async with receiver(faults.bomb()) as there:
-        response = await transport.send(post(there))
-    assert response.body.startswith(b"\x1f\x8b")
-    assert (response.truncated, response.complete) == (False, False)
-    assert response.headers["content-encoding"] == "gzip"
-
-
-async def test_interim_responses_are_skipped(transport: Transport, post: Post):
-    async with receiver(faults.early_hints()) as there:
-        response = await transport.send(post(there))
-    assert (response.status, response.body) == (200, b"ok")
-
-
-async def test_a_final_101_is_a_protocol_error(transport: Transport, post: Post):
-    async with receiver(faults.switching(), answer()) as there:
-        response = await transport.send(post(there, timeout=0.2))
-        assert of_status(response.status).outcome is Outcome.RETRY
-        assert not (await transport.send(post(there))).reused
-
-
-async def test_a_204_has_no_body(transport: Transport, post: Post):
-    async with receiver(raw(head(204))) as there:
-        responses = [await transport.send(post(there)) for _ in range(2)]
-    assert [(response.status, response.body, response.complete) for response in responses] == [(204, b"", True)] * 2
-    assert there.connections == 1
-
-
-async def test_an_answer_before_the_body_was_read_counts(transport: Transport, post: Post):
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(head(413, "Retry-After: 60", length=0))
-        await writer.drain()
-        await reader.read()
-
-    async with faults.serving(refuse) as there:
-        response = await transport.send(post(there, body=bytes(1024 * 1024), timeout=2))
-    assert (response.status, response.headers["retry-after"]) == (413, "60")
-
-
 # -- Life --------------------------------------------------------------------------------------------------------------
 
 
@@ -374,8 +209,17 @@ async def test_settings_that_come_and_go_do_not_pile_up(post: Post):
             await transport.send(
                 dataclasses.replace(request, access=dataclasses.replace(request.access, ports=(there.port, number + 1)))
             )
-        await asyncio.sleep(0.02)
+        for _ in range(100):
+            if there.open == 64:
+                break
+            await asyncio.sleep(0.02)
         assert (there.connections, there.open) == (80, 64)
+
+
+def test_a_request_and_a_response_show_no_secret_and_no_payload():
+    request = Request("POST", "https://a.example/hunter2", {"authorization": "hunter2"}, b"hunter2")
+    response = Response(200, {}, b"hunter2", 12)
+    assert "hunter2" not in f"{request!r} {response!r}"
 
 
 def test_the_default_access_is_https_to_the_public():
