@@ -1,227 +1,40 @@
-"""An entry: one contact and the trigger's data, as a customer platform sends them, in one clean shape for templates.
-
-The models accept what a platform's API returns unchanged (see `scenario.values`), keep fields that they do not know,
-and fill those that they know and did not get with None, so that in a webhook only a misspelling is an error.
-"""
+"""An entry: one contact and the trigger's data, asking to come in, and what templates see of them."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scenario.errors import EntryError
 from scenario.model import TRIGGERS
-from scenario.values import ZONE, Custom, Flag, Id, Moment, Number, Text
+from scenario.objects import ALIASES, DATA, Cart, Contact, Happening, Order, Reward, Shape
+from scenario.values import ZONE, Id, as_id
+
+__all__ = (
+    "ALIASES",
+    "DATA",
+    "Cart",
+    "Contact",
+    "Entry",
+    "Happening",
+    "Order",
+    "Reward",
+    "Shape",
+    "clean",
+    "is_entry",
+    "journey_id",
+    "parse_entry",
+    "patch_contact",
+)
 
 _LONGEST_ID: Final = 300
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class Shape(BaseModel):
-    """Base of the platform's objects: unknown fields are kept, as they came."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
-
-
-class WithCustom(Shape):
-    """An object that has custom fields: by name, under `custom`."""
-
-    custom: Custom = Field(
-        default_factory=dict, validation_alias=AliasChoices("custom_fields", "custom"), validate_default=True
-    )
-
-
-class MailingList(Shape):
-    """A list that a contact is on."""
-
-    id: Id = None
-    name: Text = None
-
-
-class LoyaltyCard(Shape):
-    """A contact's card of a loyalty program."""
-
-    card_code: Id = None
-    id_program: Id = None
-
-
-class Consent(Shape):
-    """What a contact allows on one channel."""
-
-    channel: Text = None
-    scope: Text = None
-    enabled: Flag = None
-    source: Text = None
-    date: Moment = None
-
-
-class Recommendation(Shape):
-    """A product recommended to a contact."""
-
-    external_id: Id = None
-    name: Text = None
-    price: Number = None
-    url: Text = None
-    image_url: Text = None
-
-
-class Contact(WithCustom):
-    """A contact: system fields, custom fields, lists, cards, recommendations."""
-
-    id: Id = None
-    firstname: Text = None
-    lastname: Text = None
-    email: Text = None
-    cellphone: Text = None
-    language: Text = None
-    timezone: Text = None
-    creation_date: Moment = None
-    date_added: Moment = None
-    double_optin: Any = None
-    lists: list[MailingList] = Field(default_factory=list[MailingList])
-    loyalty: list[LoyaltyCard] = Field(default_factory=list[LoyaltyCard])
-    tracking_consent: list[Consent] = Field(default_factory=list[Consent])
-    recommendations: list[Recommendation] = Field(default_factory=list[Recommendation])
-
-
-class Product(WithCustom):
-    """A line of an order or a cart. A cart's line says `product_id` where an order's says `external_id`: both work."""
-
-    external_id: Id = None
-    product_id: Id = None
-    sku: Id = None
-    name: Text = None
-    description: Text = None
-    brand: Text = None
-    category: Text = None
-    unit_price: Number = None
-    quantity: Number = None
-    discount_amount: Number = None
-    tax_amount: Number = None
-    total_line_amount: Number = None
-    currency: Text = None
-    url: Text = None
-    image_url: Text = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_id(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        row = cast("Mapping[str, Any]", data)
-        name = row.get("external_id") or row.get("product_id")
-        return {**row, "external_id": name, "product_id": row.get("product_id") or name}
-
-
-class Store(Shape):
-    """The shop that an order was placed in."""
-
-    external_id: Id = None
-    name: Text = None
-    online: Flag = None
-    store_type: Text = None
-    manager: Text = None
-
-
-class Order(WithCustom):
-    """An order or a till receipt."""
-
-    external_id: Id = None
-    contact_id: Id = None
-    card_code: Id = None
-    store_external_id: Id = None
-    created_at: Moment = None
-    ordered_at: Moment = None
-    currency: Text = None
-    shipping_amount: Number = None
-    discount_amount: Number = None
-    tax_amount: Number = None
-    total_price: Number = None
-    sales_person: Text = None
-    products: list[Product] = Field(default_factory=list[Product])
-    loyalty: LoyaltyCard = LoyaltyCard()
-    store: Store = Store()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _absent_parts(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        row = cast("Mapping[str, Any]", data)
-        return {key: value for key, value in row.items() if value is not None or key not in ("loyalty", "store")}
-
-
-class Cart(WithCustom):
-    """An abandoned cart."""
-
-    external_id: Id = None
-    contact_id: Id = None
-    card_code: Id = None
-    store_external_id: Id = None
-    ordered_at: Moment = None
-    completed: Flag = None
-    currency: Text = None
-    shipping_amount: Number = None
-    discount_amount: Number = None
-    tax_amount: Number = None
-    total_price: Number = None
-    products: list[Product] = Field(default_factory=list[Product])
-
-
-class RewardDefinition(Shape):
-    """What a reward is."""
-
-    external_id: Id = None
-    name: Text = None
-    monetary: Flag = None
-    monetary_type: Text = None
-    monetary_value: Number = None
-    nqp_value: Number = None
-    image_url: Text = None
-
-
-class Reward(Shape):
-    """A reward assigned to a contact."""
-
-    external_id: Id = None
-    loyalty_status_id: Id = None
-    card_code: Id = None
-    individual_id: Id = None
-    program_name: Text = None
-    earned_date: Moment = None
-    burned_date: Moment = None
-    expiration_date: Moment = None
-    status: Text = None
-    interaction_type: Text = None
-    interaction_details: Text = None
-    reason_msg: Text = None
-    reason_rule_id: Id = None
-    reward_definition: RewardDefinition = RewardDefinition()
-
-
-class Happening(Shape):
-    """An event that lets a contact in."""
-
-    name: Text = None
-    time: Moment = None
-    properties: dict[str, Any] = Field(default_factory=dict)
-
-
-DATA: Final[Mapping[str, tuple[str, type[Shape]]]] = {
-    "order": ("order", Order),
-    "ticket": ("ticket", Order),
-    "abandoned_cart": ("cart", Cart),
-    "reward": ("reward", Reward),
-    "event": ("event", Happening),
-}
-"""What a trigger brings beside the contact: the name templates use, and its model."""
-
-ALIASES: Final[Mapping[str, str]] = {"order": "ticket", "ticket": "order"}
-"""A trigger's data under a second name."""
+"""Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""
+_DEEPEST: Final = 60
 
 
 class Entry(BaseModel):
@@ -255,10 +68,10 @@ class Entry(BaseModel):
     @property
     def contact_id(self) -> str:
         """The contact's id, as text."""
-        return str(self.contact["id"]).strip()
+        return as_id(self.contact["id"]) or ""
 
 
-_SCENARIO = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:@[1-9]\d{0,8})?", re.ASCII)
+_SCENARIO: Final = re.compile(r"(?=[^@]{1,100}(?:@|\Z))[a-z0-9]+(?:-[a-z0-9]+)*(?:@[1-9]\d{0,8})?", re.ASCII)
 
 
 def parse_entry(data: object) -> Entry:
@@ -281,8 +94,8 @@ def parse_entry(data: object) -> Entry:
     except ValidationError as error:
         raise EntryError(_sentence("contact", error)) from None
     for what, value in (("'contact.id'", identifier), ("'key'", entry.key)):
-        if value is not None and len(value) > _LONGEST_ID:
-            raise EntryError(f"{what} is longer than {_LONGEST_ID} characters")
+        if value is not None and len(value.encode()) > _LONGEST_ID:
+            raise EntryError(f"{what} is longer than {_LONGEST_ID} bytes")
     if identifier is None:
         raise EntryError("the contact has no id: give 'contact.id'")
     return entry
@@ -294,8 +107,11 @@ def is_entry(data: object) -> bool:
 
 
 def journey_id(entry: Entry, key: str | None) -> str:
-    """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``."""
-    return "/".join(filter(None, (entry.name, entry.contact_id, key)))
+    """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
+
+    A ``/`` in a contact's id is written ``%2F``: it must not pass for the one before a key.
+    """
+    return "/".join(filter(None, (entry.name, entry.contact_id.replace("/", "%2F"), key)))
 
 
 def clean(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:
@@ -337,23 +153,53 @@ def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: Zo
 
 def _clean(shape: type[Shape], data: object, where: str, zone: ZoneInfo) -> dict[str, Any]:
     try:
-        return shape.model_validate(data, context={ZONE: zone}).model_dump()
+        return shape.model_validate(_sound(data, where), context={ZONE: zone}).model_dump()
     except ValidationError as error:
         raise EntryError(_sentence(where, error)) from None
+
+
+def _sound(data: Any, where: str, depth: int = 0) -> Any:
+    """Data that JSON in UTF-8 can hold: half a character (a lone surrogate) becomes U+FFFD, NaN and infinity None.
+
+    JSON that comes in may spell all of these, and what is not checked here would fail when it is written again.
+    """
+    if depth > _DEEPEST:
+        raise EntryError(f"{where} is nested more than {_DEEPEST} levels deep")
+    match data:
+        case str():
+            return data if data.isascii() else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case float():
+            return data if math.isfinite(data) else None
+        case Mapping():
+            members = cast("Mapping[Any, Any]", data).items()
+            return {_sound(str(key), where): _sound(value, where, depth + 1) for key, value in members}
+        case list():
+            return [_sound(item, where, depth + 1) for item in cast("list[Any]", data)]
+        case _:
+            return data
+
+
+_WORDS: Final[Mapping[str, str]] = {
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
 
 
 def _sentence(where: str, error: ValidationError) -> str:
     """The first thing wrong, by its place and without its value."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "<")))
+    place = ".".join(str(part) for part in first["loc"])
+    subject = f"'{place}' of {where}" if place else where
     match first["type"]:
         case "extra_forbidden":
-            known = ", ".join(Entry.model_fields)
-            return f"{where} has no field '{place}': it has {known}"
+            return f"{where} has a field that it should not have: it has {', '.join(Entry.model_fields)}"
         case "missing":
             return f"{where} needs '{place}'"
-        case "model_type" | "dict_type":
-            return f"'{place}' of {where} must be an object" if place else f"{where} must be an object"
+        case known if known in _WORDS:
+            return f"{subject} {_WORDS[known]}"
         case _:
             message = first["msg"].removeprefix("Value error, ")
-            return f"'{place}' of {where}: {message[:1].lower()}{message[1:]}" if place else f"{where}: {message}"
+            return f"{subject}: {message[:1].lower()}{message[1:]}"

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Final
 
-from scenario.errors import TemplateError
 from scenario.findings import Finding, Mark, Severity, tidy
 from scenario.places import Lines
 from scenario.source import Path, Source
-
-_UNKNOWN: Final = "template"
 
 
 class Report:
@@ -44,9 +40,9 @@ class Report:
         file, mark = self._place(path, key, offset)
         self._findings.append(Finding(file, mark.line, mark.column, severity, code, message))
 
-    def template(self, path: Path, error: TemplateError, code: str = _UNKNOWN) -> None:
-        """Adds what is wrong with the template at `path`."""
-        self.add(path, code, error.reason, offset=error.offset)
+    def line(self, path: Path) -> int:
+        """The line on which something begins, for messages that point at it."""
+        return self._source.at(path).line
 
     def inlined(self, path: Path, reference: str, text: str) -> None:
         """Notes that the value at `path` is the text of another file, so that places in it are named as that file's."""

@@ -7,6 +7,7 @@ as RFC 5545 §3.3.5 says: a skipped time is taken with the offset from before th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -17,7 +18,11 @@ from scenario.errors import EntryError
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
-_NO_DATE: Final = ("", "null", "0000-00-00", "0000-00-00 00:00:00", "0000-00-00T00:00:00")
+# A day from the ends of the calendar: every zone can show these.
+_FIRST: Final = datetime(1, 1, 3, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 29, tzinfo=UTC)
+_NO_DATE: Final = re.compile(r"|null|0|0000-00-00.*|0001-01-01(?:[T ]00:00.*)?", re.DOTALL)
+"""How platforms write "no date": MySQL's zero date and .NET's least one among them."""
 
 
 @lru_cache(maxsize=1024)
@@ -68,8 +73,9 @@ def parse_moment(text: str, zone: ZoneInfo) -> datetime | None:
     """Reads a date or a date and time as platforms write them.
 
     Args:
-        text: ISO 8601, with ``T`` or a blank, with or without offset; a date alone is its midnight; ``""`` and
-            ``0000-00-00 …`` are "no date"; digits alone are seconds since 1970.
+        text: ISO 8601, with ``T`` or a blank, with or without offset; a date alone is its midnight; ``""``, ``0``,
+            ``0000-00-00 …`` and ``0001-01-01`` are "no date"; nine to eleven digits are seconds since 1970, twelve or
+            thirteen milliseconds.
         zone: Of a text that carries none.
 
     Returns:
@@ -79,10 +85,10 @@ def parse_moment(text: str, zone: ZoneInfo) -> datetime | None:
         EntryError: The text is no date.
     """
     text = text.strip()
-    if text in _NO_DATE:
+    if _NO_DATE.fullmatch(text):
         return None
-    if text.isascii() and text.isdigit() and 9 <= len(text) <= 11:
-        return datetime.fromtimestamp(int(text), UTC)
+    if text.isascii() and text.isdigit() and 9 <= len(text) <= 13:
+        return datetime.fromtimestamp(int(text) / (1000 if len(text) > 11 else 1), UTC)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -90,7 +96,10 @@ def parse_moment(text: str, zone: ZoneInfo) -> datetime | None:
     if moment.tzinfo is not None:
         return moment
     # By way of UTC, so that a local time that does not exist becomes one that does.
-    return moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+    try:
+        return moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+    except OverflowError:  # 9999-12-31 23:59 in America: "never" to many a platform
+        return moment.replace(tzinfo=UTC)
 
 
 def shift(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
@@ -99,13 +108,16 @@ def shift(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
     Three days before Monday 09:00 is Friday 09:00, also where a change of the clock lies between.
 
     Returns:
-        An instant in UTC.
+        An instant in UTC; near the ends of the calendar (the years 1 and 9999) these.
     """
     days, rest = divmod(abs(offset), _DAY)
     sign = -1 if offset < timedelta(0) else 1
-    local = moment.astimezone(zone)
-    moved = at_local(local.date() + sign * days * _DAY, local.time(), zone) if days else moment.astimezone(UTC)
-    return moved + sign * rest
+    try:
+        local = moment.astimezone(zone)
+        moved = at_local(local.date() + sign * days * _DAY, local.time(), zone) if days else moment.astimezone(UTC)
+        return max(_FIRST, min(moved + sign * rest, _LAST))
+    except OverflowError:
+        return _FIRST if moment.year < _LAST.year // 2 else _LAST
 
 
 def spell(moment: datetime, zone: ZoneInfo) -> str:

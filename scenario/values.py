@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Annotated, Any, Final, cast
 from zoneinfo import ZoneInfo
 
@@ -29,18 +28,20 @@ _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,18}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def as_id(value: object) -> str | None:
     """An id as text; a number's digits, None where there is none."""
     if value is None or value == "":
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a language whose only numbers are floats wrote 3028687.0
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("an id must be text or a whole number")  # noqa: TRY004 pydantic's way
     text = str(value).strip()
     if _CONTROL.search(text):
-        raise ValueError("an id cannot hold control characters")
+        raise ValueError("an id cannot hold control characters or halves of characters")
     return text or None
 
 
@@ -131,7 +132,7 @@ def _typed(value: Any, data_type: str, zone: ZoneInfo) -> Any:
                 return as_flag(value)
             case "date" if isinstance(value, str):
                 moment = parse_moment(value, zone)
-                return None if moment is None else date.fromisoformat(value.strip()[:10]).isoformat()
+                return None if moment is None else moment.date().isoformat()
             case "datetime" | "timestamp" if isinstance(value, str):
                 moment = parse_moment(value, zone)
                 return None if moment is None else moment.isoformat()
