@@ -40,9 +40,11 @@ _PASSING = (
     ("database is locked", "another process has been writing to it for too long"),
     ("unable to open database file", "its file cannot be opened or made"),
     ("readonly database", "its file is read-only"),
+    ("read-only transaction", "it takes no writes, as a standby does"),
     ("disk is full", "its disk is full"),
     ("no space left", "its disk is full"),
 )
+_READ_ONLY = "25006"  # PostgreSQL's code while another server takes over; psycopg has it among the lasting ones
 _LASTING = (
     ("invalid connection option", "its URL has an option that PostgreSQL does not know"),
     ("is not a database", "its file is not an SQLite database"),
@@ -138,8 +140,10 @@ def translated(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFau
     code = getattr(driver, "sqlstate", None) or getattr(driver, "sqlite_errorname", None)
     sign = " ".join(filter(None, (type(driver or error).__name__, code)))
     said = str(driver or "").lower()
-    passing = isinstance(error, OperationalError | InterfaceError | PoolTimeout) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
+    passing = (
+        isinstance(error, OperationalError | InterfaceError | PoolTimeout)
+        or (isinstance(error, DBAPIError) and error.connection_invalidated)
+        or code == _READ_ONLY
     )
     if passing and (cause := _meaning(said, _PASSING) or (None if _meaning(said, _LASTING) else sign)):
         return StoreUnavailable(

@@ -166,3 +166,14 @@ async def test_callers_that_are_cancelled_leave_a_store_that_works(store: Store)
         await asyncio.wait([task])
     numbers = [await store.publish("welcome", {"n": turn}, {}, f"digest-{turn}") for turn in range(40)]
     assert sorted(numbers) == list(range(1, 41))
+
+
+async def test_a_server_that_takes_no_writes_for_now_is_unavailable(postgresql_url: str) -> None:
+    async with Store.open(postgresql_url) as store:
+        await store.publish("welcome", {}, {}, "digest")
+    async with Store.open(
+        postgresql_url.replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
+    ) as store:
+        assert await store.newest("welcome") == 1
+        with pytest.raises(StoreUnavailable, match="it takes no writes, as a standby does"):
+            await store.publish("welcome", {"n": 2}, {}, "digest-2")
