@@ -1,0 +1,210 @@
+"""Writes down every version: `requirements.lock` and the constraints of `[tool.uv]` in `pyproject.toml`.
+
+    python deploy/pins.py                   after a dependency was added, removed or bounded in pyproject.toml
+    python deploy/pins.py --upgrade         everything to its newest version
+    python deploy/pins.py --upgrade NAME…   these to their newest versions
+    python deploy/pins.py --check           tells whether both files say what is resolved; exit status 1 where not
+
+Why two files. uv's own lock file names the index it was made from, so it is not committed; the constraints make
+`uv run` resolve to the same versions without it. `requirements.lock` holds the same versions with hashes, for the image
+and for everybody who does not use uv. Neither names an index, so that mirrors work unchanged.
+
+One resolution serves Python 3.11 to 3.13 on every platform. A constraint carries an environment marker only where two
+versions of one package are needed; elsewhere it would say nothing.
+
+Needs `uv` in PATH and an index; nothing else but Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PYPROJECT: Final = "pyproject.toml"
+LOCK: Final = "requirements.lock"
+CONSTRAINTS: Final = "constraint-dependencies"
+BUILD_CONSTRAINTS: Final = "build-constraint-dependencies"
+
+PRODUCTION: Final = "# Production: what the image installs."
+BUILD: Final = "# Build: what makes the wheel, with all that it needs."
+DEVELOPMENT: Final = "# Development: the groups local and dev."
+"""The lines that part the lock. `deploy/Dockerfile` cuts at them."""
+
+_HEADER = "# Every version, with hashes. Written by deploy/pins.py: change pyproject.toml instead, then run it.\n"
+_EXPORT = (
+    "uv export -q --frozen --format requirements.txt --no-emit-project --no-header --no-annotate --no-default-groups"
+)
+_HEAD = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))?(?: \\)?$")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One version of one package.
+
+    Attributes:
+        name: Normalised (PEP 503).
+        version: Exact.
+        marker: Where it is needed (PEP 508); empty for everywhere.
+        text: Its lines in the lock, hashes included, each ended by a newline.
+    """
+
+    name: str
+    version: str
+    marker: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Pins:
+    """What one resolution gave.
+
+    Attributes:
+        production: What a worker needs.
+        build: What builds the wheel and the editable install.
+        everything: Both of them, and the other groups.
+    """
+
+    production: Sequence[Pin]
+    build: Sequence[Pin]
+    everything: Sequence[Pin]
+
+    def lock(self) -> str:
+        """The text of `requirements.lock`: no package is in two sections, so that pip takes the whole too.
+
+        Lines come from the export of everything: its markers are the widest, and so good for each section.
+        """
+        production = {pin.name for pin in self.production}
+        build = {pin.name for pin in self.build} - production
+        rest = {pin.name for pin in self.everything} - production - build
+        sections = ((PRODUCTION, production), (BUILD, build), (DEVELOPMENT, rest))
+        return _HEADER + "".join(
+            f"\n{title}\n" + "".join(pin.text for pin in self.everything if pin.name in names)
+            for title, names in sections
+        )
+
+    def constraints(self) -> list[str]:
+        """Every version, as uv constrains a resolution with them."""
+        return _constraints(self.everything)
+
+    def build_constraints(self) -> list[str]:
+        """The versions of what builds the project."""
+        return _constraints(self.build)
+
+
+def parse(text: str) -> list[Pin]:
+    """The pins of an export, or of a lock.
+
+    Raises:
+        ValueError: A line is neither a pin, nor one of its hashes, nor a comment.
+    """
+    pins: list[Pin] = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith("    --hash=") and pins:
+            last = pins.pop()
+            pins.append(Pin(last.name, last.version, last.marker, last.text + line))
+        elif match := _HEAD.match(line.rstrip("\n")):
+            pins.append(Pin(match["name"], match["version"], match["marker"] or "", line))
+        elif line.strip() and not line.startswith("#"):
+            raise ValueError(f"not a pinned requirement: {line.strip()}")
+    return pins
+
+
+def resolve(pyproject: str, dropped: Callable[[str], bool]) -> Pins:
+    """Resolves a project anew, in a folder of its own: a lock file that lies about has no say.
+
+    Args:
+        pyproject: The text of its `pyproject.toml`.
+        dropped: Whether the constraint on this package is not to hold.
+
+    Raises:
+        subprocess.CalledProcessError: uv could not; it has said why.
+    """
+    for key in (CONSTRAINTS, BUILD_CONSTRAINTS):
+        kept = [line for line in listed(pyproject, key) if not dropped(line.partition("==")[0])]
+        pyproject = written(pyproject, key, kept)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / PYPROJECT).write_text(pyproject, encoding="utf-8")
+        _uv("uv lock -q", folder)
+        return Pins(
+            production=parse(_uv(_EXPORT, folder)),
+            build=parse(_uv(f"{_EXPORT} --only-group build", folder)),
+            everything=parse(_uv(f"{_EXPORT} --all-groups", folder)),
+        )
+
+
+def listed(pyproject: str, key: str) -> list[str]:
+    """The entries of a list of `[tool.uv]`."""
+    return re.findall(r'^    "(.*)",$', _array(key, pyproject)[0], re.MULTILINE)
+
+
+def written(pyproject: str, key: str, entries: Iterable[str]) -> str:
+    """The text with another list in place of the one there."""
+    array = "".join(f'    "{entry}",\n' for entry in entries)
+    return pyproject.replace(_array(key, pyproject)[0], f"{key} = [\n{array}]\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Writes requirements.lock and the constraints of pyproject.toml.")
+    parser.add_argument("--upgrade", nargs="*", metavar="NAME", help="take the newest version of these, or of all")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 where the files say something else")
+    given = parser.parse_args(arguments)
+    before = {name: _read(name) for name in (PYPROJECT, LOCK)}
+    newest = {re.sub(r"[-_.]+", "-", name).lower() for name in given.upgrade or ()}
+    everything = given.upgrade == []
+    try:
+        pins = resolve(before[PYPROJECT], lambda name: everything or name in newest)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    pyproject = written(before[PYPROJECT], CONSTRAINTS, pins.constraints())
+    after = {PYPROJECT: written(pyproject, BUILD_CONSTRAINTS, pins.build_constraints()), LOCK: pins.lock()}
+    changed = [name for name in after if after[name] != before[name]]
+    if given.check:
+        for name in changed:
+            sys.stderr.write(f"{name} does not hold what is resolved: run python deploy/pins.py\n")
+        return 1 if changed else 0
+    for name in changed:
+        (ROOT / name).write_text(after[name], encoding="utf-8")
+    sys.stdout.write(f"{len(pins.everything)} packages; {', '.join(changed) or 'nothing'} changed\n")
+    return 0
+
+
+def _constraints(pins: Sequence[Pin]) -> list[str]:
+    versions: defaultdict[str, set[str]] = defaultdict(set)
+    for pin in pins:
+        versions[pin.name].add(pin.version)
+    return [
+        f"{pin.name}=={pin.version}" + (f" ; {pin.marker}" if pin.marker and len(versions[pin.name]) > 1 else "")
+        for pin in pins
+    ]
+
+
+def _array(key: str, pyproject: str) -> re.Match[str]:
+    match = re.search(rf"^{key} = \[\n(?:    .*\n)*\]\n", pyproject, re.MULTILINE)
+    if match is None:
+        raise ValueError(f"pyproject.toml has no list {key} in [tool.uv]: add an empty one, over two lines")
+    return match
+
+
+def _read(name: str) -> str:
+    path = ROOT / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _uv(command: str, folder: str) -> str:
+    return subprocess.run(  # noqa: S603 - the words are ours
+        command.split(), cwd=folder, check=True, stdout=subprocess.PIPE, encoding="utf-8"
+    ).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
