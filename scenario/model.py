@@ -6,45 +6,26 @@ plain data that is validated here; `scenario.check` words what is wrong; `scenar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Set
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, Self, cast
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Final, Literal, Self, cast, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainSerializer,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from scenario.duration import format_duration, parse_duration
-from scenario.errors import DurationError
-
-TRIGGERS: Final = (
-    "order",
-    "ticket",
-    "abandoned_cart",
-    "reward",
-    "contact_created",
-    "contact_updated",
-    "subscription",
-    "unsubscription",
-    "tier_change",
-    "loyalty_subscription",
-    "birthday",
-    "segment",
-    "event",
+from scenario.terms import (
+    Condition,
+    Duration,
+    EventName,
+    Name,
+    Offset,
+    StepId,
+    Template,
+    Timeout,
+    Zone,
+    read_clock,
+    read_span,
 )
-"""What may let a contact into a scenario."""
 
 Trigger = Literal[
     "order",
@@ -61,89 +42,11 @@ Trigger = Literal[
     "segment",
     "event",
 ]
+TRIGGERS: Final[tuple[str, ...]] = get_args(Trigger)
+"""What may let a contact into a scenario."""
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 OnFailure = Literal["hold", "continue", "exit"]
 OnUnknown = Literal["retry", "hold", "continue"]
-
-NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-EVENT: Final = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
-STEP_ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$"
-_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
-
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"{value:g} is not a duration: add its unit, such as {value:g}h or {value:g}d")  # noqa: TRY004 pydantic's way
-    if not isinstance(value, str):
-        raise ValueError("this is not a duration: write 90s, 15m, 2h, 3d or 2w")  # noqa: TRY004
-    try:
-        return parse_duration(value)
-    except DurationError as error:
-        raise ValueError(str(error)) from error
-
-
-def _span(value: object) -> timedelta:
-    length = _duration(value)
-    if length < timedelta(0):
-        raise ValueError("a duration here cannot be negative")
-    return length
-
-
-def _attempt(value: timedelta) -> timedelta:
-    if not timedelta(seconds=1) <= value <= timedelta(minutes=5):
-        raise ValueError("'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them")
-    return value
-
-
-def _clock(value: str) -> str:
-    # YAML 1.1 reads an unquoted 10:00 as the number 600, which `scenario.source` keeps as text.
-    if not _CLOCK.fullmatch(value):
-        raise ValueError(f"'{value[:40]}' is not a time of day: write hours and minutes, such as \"09:30\"")
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (
-        ValueError,
-        OSError,
-        KeyError,
-    ) as error:  # an unknown name is a KeyError, an odd one either of the others
-        raise ValueError(f"'{value[:40]}' is not a time zone: write a name such as Europe/Paris") from error
-    return value
-
-
-_DURATION_SCHEMA = {
-    "type": "string",
-    "description": "90s, 15m, 2h, 3d, 2w or ISO 8601",
-    "examples": ["90s", "15m", "2h", "3d", "2w", "P3DT12H"],
-}
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_span),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
-]
-"""A length of time, not negative."""
-Offset = Annotated[
-    timedelta,
-    BeforeValidator(_duration),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
-]
-"""A length of time before (``-3d``) or after (``3d``) a date."""
-Clock = Annotated[str, AfterValidator(_clock), WithJsonSchema({"type": "string", "examples": ["10:00"]})]
-"""A local time of day, ``HH:MM``."""
-Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Paris"]})]
-"""An IANA time zone."""
-Name = Annotated[str, Field(pattern=NAME, max_length=100, description="lower-case words joined by '-'")]
-StepId = Annotated[str, Field(pattern=STEP_ID, max_length=100)]
-EventName = Annotated[str, Field(pattern=EVENT, max_length=200, examples=["order.delivered"])]
-Template = Annotated[str, Field(description="text with Liquid")]
-Condition = Annotated[str, Field(min_length=1, description="a Liquid condition, such as order.total_price > 20")]
 
 
 class Model(BaseModel):
@@ -240,9 +143,7 @@ class _Step(Model):
 
 class _Delivery(_Step):
     retry: Retry = Retry()
-    timeout: Annotated[Duration, AfterValidator(_attempt), Field(description="of one attempt, 1s to 5m")] = timedelta(
-        seconds=15
-    )
+    timeout: Timeout = Field(default=timedelta(seconds=15), description="of one attempt, 1s to 5m")
     on_failure: OnFailure = "hold"
 
 
@@ -295,7 +196,7 @@ class Until(Model):
             if self.on is not None:
                 raise ValueError("'on' goes with a time of day, not with a date")
         else:
-            _clock(self.until)
+            read_clock(self.until)
             if self.offset:
                 raise ValueError("'offset' goes with a date, not with a time of day")
         return self
@@ -408,7 +309,7 @@ def _again(value: object) -> str:
     word, _, rest = value.partition(" ")
     if word != "after":
         raise ValueError(f"'{value[:40]}' is none of never, when_finished, always or \"after 30d\"")
-    if _span(rest) <= timedelta(0):
+    if read_span(rest) <= timedelta(0):
         raise ValueError("'after' needs a duration longer than nothing")
     return value
 

@@ -8,14 +8,14 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import ErrorDetails
 
-from scenario import model
+from scenario import terms
 from scenario.findings import listed, near
 
 _QUOTE: Final = 40
 _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
-    model.NAME: ("name", "lower-case words joined by '-'"),
-    model.EVENT: ("event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
-    model.STEP_ID: ("id", "letters and digits, in parts joined by '-', '_' or '.'"),
+    terms.NAME: ("name", "lower-case words joined by '-'"),
+    terms.EVENT: ("event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
+    terms.STEP_ID: ("id", "letters and digits, in parts joined by '-', '_' or '.'"),
 }
 _LITERAL: Final = re.compile(r"'([^']*)'")
 
@@ -99,7 +99,7 @@ def _kind(value: object) -> str:
 
 
 def _such_as(pattern: str, value: object) -> str:
-    if pattern != model.NAME:
+    if pattern != terms.NAME:
         return ""
     slug = "-".join(re.findall(r"[a-z0-9]+", str(value).lower()))
     return f", such as {slug}" if slug and len(slug) <= _QUOTE else ""
