@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 from aiosmtplib import (
@@ -30,6 +31,19 @@ _CONNECT_SECONDS: Final = 10.0
 _QUIT_SECONDS: Final = 2.0
 _GO_AHEAD: Final = 354
 _DOT: Final = re.compile(rb"^\.", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The server has taken the message.
+
+    Attributes:
+        status: Its reply code.
+        words: What it says; often its own id of the message.
+    """
+
+    status: int
+    words: str
 
 
 class Session:
@@ -79,15 +93,12 @@ class Session:
                 await self._login(server.user, server.password)
         client.timeout = None  # from now on, the caller's
 
-    async def send(self, envelope: Envelope, leaving: Callable[[], None]) -> int:
+    async def send(self, envelope: Envelope, leaving: Callable[[], None]) -> Reply:
         """Hands one message over.
 
         Args:
             envelope: The message.
             leaving: Called once, just before the message may leave.
-
-        Returns:
-            The server's reply code.
 
         Raises:
             UnreachableError: The conversation ended before the message left.
@@ -125,7 +136,7 @@ class Session:
             if not 200 <= reply.code < 300:
                 raise SMTPResponseException(reply.code, reply.message)
         self._unfinished = False
-        return reply.code
+        return Reply(reply.code, reply.message)
 
     def abort(self) -> None:
         """Closes the connection at once."""

@@ -17,7 +17,7 @@ from activities.email.address import BadAddress, Mailbox, parse_sender
 from activities.email.errors import MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
 from activities.email.server import Server, parse_server
-from activities.email.session import Session
+from activities.email.session import Reply, Session
 from runtime.errors import SettingsError
 
 _CLOSING: Final = 421
@@ -28,7 +28,7 @@ class Mailer:
     """One mail server and the connections to it.
 
         async with Mailer(server, sender) as mailer:
-            status = await mailer.send(envelope, within=15)
+            reply = await mailer.send(envelope, within=15)
 
     Attributes:
         server: The mail server.
@@ -55,16 +55,13 @@ class Mailer:
         self._turns = asyncio.Semaphore(connections)
         self._idle: list[tuple[Session, float]] = []
 
-    async def send(self, envelope: Envelope, *, within: float, leaving: Callable[[], None] = lambda: None) -> int:
+    async def send(self, envelope: Envelope, *, within: float, leaving: Callable[[], None] = lambda: None) -> Reply:
         """Hands one message over.
 
         Args:
             envelope: The message.
             within: Seconds for everything: the wait for a connection, connecting, the server's answer.
             leaving: Called just before the message may leave.
-
-        Returns:
-            The server's reply code.
 
         Raises:
             UnreachableError: The message did not leave.
@@ -93,7 +90,7 @@ class Mailer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _send(self, envelope: Envelope, leaving: Callable[[], None], current: list[Session]) -> int:
+    async def _send(self, envelope: Envelope, leaving: Callable[[], None], current: list[Session]) -> Reply:
         session = self._take()
         if session is not None:
             current.append(session)
@@ -113,10 +110,10 @@ class Mailer:
             raise
         return await self._through(session, envelope, leaving)
 
-    async def _through(self, session: Session, envelope: Envelope, leaving: Callable[[], None]) -> int:
+    async def _through(self, session: Session, envelope: Envelope, leaving: Callable[[], None]) -> Reply:
         reusable = False
         try:
-            status = await session.send(envelope, leaving)
+            reply = await session.send(envelope, leaving)
             reusable = True
         except RefusedError as error:
             # The server refused a message, not us.
@@ -128,7 +125,7 @@ class Mailer:
                 self._idle.append((session, time.monotonic()))
             else:
                 session.abort()
-        return status
+        return reply
 
     def _take(self) -> Session | None:
         """The connection that was used last, if it may still be open."""

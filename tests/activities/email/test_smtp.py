@@ -11,6 +11,7 @@ import pytest
 from activities.email.errors import MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
 from activities.email.server import Encryption, Server, parse_server
+from activities.email.session import Reply
 from activities.email.smtp import Mailer, mailer_from
 from runtime.errors import SettingsError
 
@@ -28,8 +29,8 @@ async def failing(mailer: Mailer, *, envelope: Envelope = LETTER, within: float 
 async def test_a_message_arrives_byte_by_byte(mail_server: Any, mailer: Any):
     received = await mail_server()
     left: list[int] = []
-    status = await (await mailer(received)).send(LETTER, within=5, leaving=lambda: left.append(len(received.mails)))
-    assert (status, left) == (250, [0])
+    reply = await (await mailer(received)).send(LETTER, within=5, leaving=lambda: left.append(len(received.mails)))
+    assert (reply, left) == (Reply(250, "OK"), [0])
     [mail] = received.mails
     assert (mail.mail_from, mail.rcpt_tos, mail.content) == ("news@shop.example", ["zoe@example.com"], LETTER.message)
 
@@ -64,11 +65,11 @@ class TestEncryption:
 
     async def test_from_the_first_byte(self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext):
         received = await mail_server(tls=certified("127.0.0.1"))
-        assert await (await mailer(received, tls=trusting)).send(LETTER, within=5) == 250
+        assert await (await mailer(received, tls=trusting)).send(LETTER, within=5) == Reply(250, "OK")
 
     async def test_by_starttls(self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext):
         received = await mail_server(tls_context=certified("127.0.0.1"), require_starttls=True)
-        assert await (await mailer(received, tls=trusting)).send(LETTER, within=5) == 250
+        assert await (await mailer(received, tls=trusting)).send(LETTER, within=5) == Reply(250, "OK")
 
     @pytest.mark.parametrize("how", ["tls", "tls_context"])
     async def test_needs_a_certificate_for_that_server(
@@ -84,7 +85,7 @@ class TestEncryption:
         assert (await failing(await mailer(received))).word == "tls_failed"
 
     async def test_is_not_asked_of_this_machine_itself(self, mail_server: Any, mailer: Any):
-        assert await (await mailer(await mail_server())).send(LETTER, within=5) == 250
+        assert await (await mailer(await mail_server())).send(LETTER, within=5) == Reply(250, "OK")
 
     async def test_is_asked_of_any_other(self, mail_server: Any, mailer: Any, monkeypatch: pytest.MonkeyPatch):
         received: Any = await mail_server()
@@ -92,7 +93,7 @@ class TestEncryption:
         assert (await failing(await mailer(received))).word == "starttls_missing"
         assert received.mails == []
         off = replace(received.server, encryption=Encryption.NONE)
-        assert await (await mailer(off)).send(LETTER, within=5) == 250
+        assert await (await mailer(off)).send(LETTER, within=5) == Reply(250, "OK")
 
 
 class TestLogin:
@@ -101,7 +102,7 @@ class TestLogin:
     async def test_works(self, mail_server: Any, mailer: Any, login: Any, certified: Any, trusting: ssl.SSLContext):
         received = await mail_server(authenticator=login, auth_required=True, tls_context=certified("127.0.0.1"))
         server = replace(received.server, user="shop", password="p@ss:word")
-        assert await (await mailer(server, tls=trusting)).send(LETTER, within=5) == 250
+        assert await (await mailer(server, tls=trusting)).send(LETTER, within=5) == Reply(250, "OK")
 
     async def test_that_is_refused_sends_nothing(
         self, mail_server: Any, mailer: Any, login: Any, certified: Any, trusting: ssl.SSLContext
@@ -137,7 +138,7 @@ class TestRefusals:
             received.reply = {command: "550 no"}
             await failing(post)
         received.reply = {}
-        assert await post.send(LETTER, within=5) == 250
+        assert await post.send(LETTER, within=5) == Reply(250, "OK")
         assert received.connections == 1
 
 
@@ -195,7 +196,7 @@ class TestAConnectionThatTheServerClosedMeanwhile:
     async def test_is_replaced_within_the_attempt(self, faulty_server: Any, mailer: Any, act: str):
         faulty = await faulty_server(MAIL=["", act])
         post = await mailer(faulty)
-        assert [await post.send(LETTER, within=5) for _ in range(2)] == [250, 250]
+        assert [await post.send(LETTER, within=5) for _ in range(2)] == [Reply(250, "fine")] * 2
         assert [conversation[-1] for conversation in faulty.seen] == ["MAIL", "TEXT"]
 
     async def test_is_replaced_once_and_no_more(self, faulty_server: Any, mailer: Any):
@@ -229,7 +230,7 @@ async def test_a_message_that_is_cut_short_leaves_no_half_conversation_behind(fa
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await post.send(LETTER, within=5) == 250
+    assert await post.send(LETTER, within=5) == Reply(250, "fine")
     assert len(faulty.seen) == 2
 
 

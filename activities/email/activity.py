@@ -1,0 +1,135 @@
+"""The activity that sends an e-mail step: render, compose, hand over once. Temporal does the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.content import Content, UnknownVersion
+from activities.email.address import BadAddress, Mailbox, parse_address
+from activities.email.errors import MailError, RefusedError, UnansweredError
+from activities.email.message import Envelope, StylesheetError, compose
+from activities.email.smtp import Mailer
+from activities.failures import Kind
+from activities.log import Log, OpenAttempt, attempt_of
+from activities.signatures import SEND_EMAIL, Delivery, Sent
+from activities.webhook.redaction import readable
+from scenario import liquid
+from scenario.errors import Aborted, TemplateError
+from scenario.model import Email, File
+
+
+class Emails:
+    """Sends e-mails.
+
+    Args:
+        content: Published scenarios, with the steps' templates.
+        mailer: The mail server; None where SCENARIO_SMTP or SCENARIO_MAIL_FROM is not set.
+        log: Where attempts are recorded.
+    """
+
+    def __init__(self, content: Content, mailer: Mailer | None, log: Log) -> None:
+        self._content = content
+        self._mailer = mailer
+        self._log = log
+
+    @activity.defn(name=SEND_EMAIL.name)
+    async def send_email(self, delivery: Delivery) -> Sent:
+        """Sends one e-mail, once.
+
+        Raises:
+            ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
+        """
+        mailer = self._mailer
+        host = mailer.server.host if mailer else "email"
+        with attempt_of(delivery, channel="email", destination=host, log=self._log) as attempt:
+            written = _address(delivery)
+            if not written:
+                return attempt.skipped("the contact has no e-mail address")
+            if mailer is None:
+                raise attempt.failure(
+                    Kind.UNCONFIGURED,
+                    "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM",
+                    error="unconfigured",
+                )
+            try:
+                recipient = parse_address(written)
+                step = await self._step(delivery)
+                # A large mail takes longer to render than a worker that serves many may stand still.
+                envelope = await asyncio.to_thread(_render, step, delivery, mailer.sender, recipient)
+            except Aborted as aborted:
+                return attempt.skipped(aborted.reason)
+            except BadAddress:
+                raise attempt.failure(
+                    Kind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
+                ) from None
+            except UnknownVersion as error:
+                raise attempt.failure(Kind.PERMANENT, str(error), error="unknown_version") from None
+            except (TemplateError, StylesheetError) as error:
+                raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
+            try:
+                reply = await mailer.send(envelope, within=delivery.timeout, leaving=attempt.sending)
+            except MailError as error:
+                raise _failure(attempt, error, written, recipient) from None
+            return attempt.delivered(reply.status, _readable(reply.words, written, recipient))
+
+    async def _step(self, delivery: Delivery) -> Email:
+        step = await self._content.step(delivery.name, delivery.version, delivery.step)
+        if not isinstance(step, Email):
+            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no e-mail")
+        return step
+
+
+def _address(delivery: Delivery) -> str:
+    contact: Any = delivery.data.get("contact") or {}
+    return str(contact.get("email") or "").strip()
+
+
+def _render(step: Email, delivery: Delivery, sender: Mailbox, recipient: Mailbox) -> Envelope:
+    """The message: a function of the published step and the delivery, and of nothing else."""
+    data = delivery.data | {"now": delivery.now, "today": delivery.now[:10]}
+    html, text = _source(step.html), _source(step.text)
+    return compose(
+        delivery_id=delivery.id,
+        sender=sender,
+        recipient=recipient,
+        date=datetime.fromisoformat(delivery.now),
+        subject=_rendered("subject", liquid.render_line, step.subject, data),
+        html=None if html is None else _rendered("html", liquid.render_html, html, data),
+        text=None if text is None else _rendered("text", liquid.render_text, text, data),
+    )
+
+
+def _rendered(part: str, render: Any, source: str, data: dict[str, Any]) -> str:
+    try:
+        return render(source, data)
+    except TemplateError as error:
+        raise TemplateError(f"the e-mail's {part}: {error}") from None
+
+
+def _source(template: str | File | None) -> str | None:
+    if isinstance(template, File):
+        # Publishing puts the file's content in its place.
+        raise TemplateError("a file of the e-mail was not published with it: publish the scenario again")
+    return template
+
+
+def _failure(attempt: OpenAttempt, error: MailError, written: str, recipient: Mailbox) -> ApplicationError:
+    permanent = isinstance(error, RefusedError) and error.permanent
+    return attempt.failure(
+        Kind.PERMANENT if permanent else Kind.RETRY,
+        str(error),
+        status=error.status,
+        error=error.word or None,
+        unknown=isinstance(error, UnansweredError),
+        excerpt=_readable(error.reply, written, recipient),
+    )
+
+
+def _readable(words: str, written: str, recipient: Mailbox) -> str:
+    """The server's words without the recipient's address, which servers like to repeat."""
+    return readable(words.encode(errors="replace"), (written, recipient.address))

@@ -1,0 +1,109 @@
+"""The activity that sends an SMS step: render, hand over once. Temporal does the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.content import Content, UnknownVersion
+from activities.failures import Kind
+from activities.log import Log, OpenAttempt, attempt_of
+from activities.signatures import SEND_SMS, Delivery, Sent
+from activities.sms.errors import ProviderError, RefusedError
+from activities.sms.number import BadNumber, international
+from activities.sms.provider import Provider, Text
+from scenario import liquid
+from scenario.errors import Aborted, TemplateError
+from scenario.model import Sms
+
+
+class Texts:
+    """Sends text messages.
+
+    Args:
+        content: Published scenarios, with the steps' templates.
+        provider: Who sends them; None where SCENARIO_SMS is not set.
+        log: Where attempts are recorded.
+    """
+
+    def __init__(self, content: Content, provider: Provider | None, log: Log) -> None:
+        self._content = content
+        self._provider = provider
+        self._log = log
+
+    @activity.defn(name=SEND_SMS.name)
+    async def send_sms(self, delivery: Delivery) -> Sent:
+        """Sends one text message, once.
+
+        Raises:
+            ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
+        """
+        provider = self._provider
+        name = provider.name if provider else "sms"
+        with attempt_of(delivery, channel="sms", destination=name, log=self._log) as attempt:
+            written = _number(delivery)
+            if not written:
+                return attempt.skipped("the contact has no mobile number")
+            if provider is None:
+                raise attempt.failure(
+                    Kind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS", error="unconfigured"
+                )
+            try:
+                number = international(written)
+                step = await self._step(delivery)
+                body = await asyncio.to_thread(_render, step, delivery)
+            except Aborted as aborted:
+                return attempt.skipped(aborted.reason)
+            except BadNumber as error:
+                raise attempt.failure(Kind.PERMANENT, str(error), error="bad_number") from None
+            except UnknownVersion as error:
+                raise attempt.failure(Kind.PERMANENT, str(error), error="unknown_version") from None
+            except TemplateError as error:
+                raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
+            # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
+            attempt.sending()
+            try:
+                receipt = await provider.send(Text(id=delivery.id, to=number, body=body, within=delivery.timeout))
+            except ProviderError as error:
+                raise _failure(attempt, error) from None
+            return attempt.delivered(receipt.status, receipt.reference)
+
+    async def _step(self, delivery: Delivery) -> Sms:
+        step = await self._content.step(delivery.name, delivery.version, delivery.step)
+        if not isinstance(step, Sms):
+            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no SMS")
+        return step
+
+
+def _number(delivery: Delivery) -> str:
+    contact: Any = delivery.data.get("contact") or {}
+    return str(contact.get("cellphone") or "").strip()
+
+
+def _render(step: Sms, delivery: Delivery) -> str:
+    """The text: a function of the published step and the delivery, and of nothing else."""
+    if not isinstance(step.text, str):
+        # Publishing puts the file's content in its place.
+        raise TemplateError("the file of the SMS was not published with it: publish the scenario again")
+    data = delivery.data | {"now": delivery.now, "today": delivery.now[:10]}
+    try:
+        body = liquid.render_text(step.text, data).strip()
+    except TemplateError as error:
+        raise TemplateError(f"the SMS's text: {error}") from None
+    if not body:
+        raise TemplateError("the SMS's text: nothing is left of it for this contact; {% abort %} skips a message")
+    return body
+
+
+def _failure(attempt: OpenAttempt, error: ProviderError) -> ApplicationError:
+    return attempt.failure(
+        Kind.PERMANENT if isinstance(error, RefusedError) else Kind.RETRY,
+        str(error),
+        status=error.status,
+        error=error.error,
+        unknown=error.sent is not False,
+        excerpt=error.excerpt,
+    )

@@ -1,0 +1,59 @@
+"""Text messages into the local inbox: one JSON file each, beside the e-mails. For a machine where nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from activities.sms.errors import BusyError
+from activities.sms.provider import Receipt, Text
+
+
+class Local:
+    """The local inbox.
+
+    Args:
+        inbox: Its folder; made when the first message comes.
+    """
+
+    name = "local"
+
+    def __init__(self, inbox: Path) -> None:
+        self._inbox = inbox
+
+    async def send(self, message: Text) -> Receipt:
+        """Writes a message: ``{"id", "to", "text", "at"}``. Whoever reads the folder sees it whole or not at all.
+
+        Raises:
+            BusyError: The file cannot be written.
+        """
+        try:
+            name = await asyncio.to_thread(self._write, message)
+        except OSError as error:
+            raise BusyError(
+                f"The local inbox cannot be written ({error.strerror}): look at its folder", error="inbox_failed"
+            ) from None
+        return Receipt(reference=name)
+
+    async def close(self) -> None:
+        """Does nothing."""
+
+    def _write(self, message: Text) -> str:
+        now = datetime.now(UTC)
+        # The time first, so that names are in the order of sending; an attempt that is repeated gets its own file.
+        name = f"{now:%Y%m%dT%H%M%S.%fZ}-{message.id}.json"
+        content = {"id": message.id, "to": message.to, "text": message.body, "at": now.isoformat()}
+        self._inbox.mkdir(parents=True, exist_ok=True)
+        handle, path = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self._inbox)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file, ensure_ascii=False, indent=2)
+            Path(path).replace(self._inbox / name)
+        except BaseException:
+            Path(path).unlink(missing_ok=True)
+            raise
+        return name

@@ -1,0 +1,127 @@
+"""Twilio's REST API: ``POST /2010-04-01/Accounts/{sid}/Messages.json`` (twilio.com/docs/messaging/api).
+
+It knows no idempotency key: whoever asks twice pays twice. So what left without an answer is told apart from what did
+not leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+import httpx
+
+from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
+from activities.sms.provider import Receipt, Text
+from activities.webhook.redaction import readable
+
+_ORIGIN: Final = "https://api.twilio.com"
+_CONNECT_SECONDS: Final = 5.0
+_SERVICE: Final = "MG"
+"""How the id of a messaging service begins, which may stand where a sender's number does."""
+_OURS: Final = frozenset({401, 404})
+"""Account or token are wrong: nothing about this message, and somebody may be mending it."""
+_LATER: Final = frozenset({408, 425, 429})
+_GATEWAY_TIMEOUT: Final = 504
+
+# httpx's errors that come before the request's first byte.
+_NOT_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+class Twilio:
+    """One account of Twilio's.
+
+    Args:
+        sid: The account's id.
+        token: Its secret.
+        sender: Number, alphanumeric sender or id of a messaging service.
+        origin: Scheme and host of the API.
+    """
+
+    name = "twilio"
+
+    def __init__(self, sid: str, token: str, sender: str, *, origin: str = _ORIGIN) -> None:
+        self._url = f"{origin}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json"
+        self._from = {"MessagingServiceSid" if sender.startswith(_SERVICE) else "From": sender}
+        self._client = httpx.AsyncClient(auth=(sid, token), timeout=None)  # noqa: S113 `send` has one for everything
+
+    async def send(self, message: Text) -> Receipt:
+        """Asks for one message, once.
+
+        Raises:
+            BusyError: It was not sent: no connection, 408, 425, 429, 5xx; or 401, 404, for want of the right account.
+            RefusedError: Twilio refuses the message.
+            UnansweredError: The request left, and no answer came; or a gateway (504) says so of its own request.
+        """
+        left = False
+
+        async def trace(event: str, _info: Any) -> None:
+            nonlocal left
+            left = left or event.endswith("send_request_headers.started")
+
+        form = {"To": message.to, "Body": message.body, **self._from}
+        try:
+            async with asyncio.timeout(message.within):
+                response = await self._client.post(
+                    self._url,
+                    data=form,
+                    extensions={"trace": trace},
+                    timeout=httpx.Timeout(None, connect=min(_CONNECT_SECONDS, message.within)),
+                )
+        except _NOT_LEFT as error:
+            raise BusyError("Twilio cannot be reached", error=_word(error)) from None
+        except (TimeoutError, httpx.TransportError) as error:
+            if not left:
+                raise BusyError("Twilio cannot be reached", error=_word(error)) from None
+            raise UnansweredError(
+                "The request left and Twilio did not answer: the message may have been sent", error=_word(error)
+            ) from None
+        if response.is_success:
+            return Receipt(response.status_code, str(_content(response).get("sid", "")))
+        raise _failure(response)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+
+def _failure(response: httpx.Response) -> ProviderError:
+    status = response.status_code
+    code = _content(response).get("code")
+    known = isinstance(code, int)
+    reason = f"Twilio answered {status}" + (f" with its error {code}" if known else "")
+    details: dict[str, Any] = {
+        "status": status,
+        "error": f"twilio_{code}" if known else None,
+        "excerpt": readable(response.content),
+    }
+    if status == _GATEWAY_TIMEOUT:
+        return UnansweredError(f"{reason}: the message may have been sent", **details)
+    if status in _OURS:
+        return BusyError(f"{reason}: check account and token in SCENARIO_SMS", **details)
+    if status in _LATER or response.is_server_error:
+        return BusyError(reason, **details)
+    return RefusedError(reason, **details)
+
+
+def _content(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object; an empty one where it holds none. An answer counts by its status."""
+    try:
+        content: Any = response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+
+
+def _word(error: Exception) -> str:
+    match error:
+        case httpx.ConnectTimeout():
+            return "connect_timeout"
+        case httpx.ConnectError() | httpx.ProxyError():
+            return "connect_failed"
+        case TimeoutError() | httpx.TimeoutException():
+            return "timeout"
+        case _:
+            return "no_answer"
