@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from scenario.duration import format_duration, parse_duration
 from scenario.errors import DurationError
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+OnFailure = Literal["hold", "continue", "exit"]
+OnUnknown = Literal["retry", "hold", "continue"]
 
 NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 EVENT: Final = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
