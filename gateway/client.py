@@ -1,0 +1,214 @@
+"""The Python client: publish scenarios, let contacts in, report events, look at journeys, act on them.
+
+An engine in another language needs none of this: it starts the workflow `Journey` through Temporal, as
+`examples/engine.py` shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway import listing, looking
+from gateway.entering import Door, Entered
+from gateway.errors import NotAccepted
+from gateway.listing import Listed
+from gateway.looking import JourneyView
+from gateway.publishing import Publication, publish
+from runtime.connection import connect
+from runtime.settings import Settings
+from runtime.store import Entry as StoredEntry
+from runtime.store import Store
+
+__all__ = ["Entered", "JourneyView", "Listed", "ScenarioClient"]
+
+ANSWER: Final = 10.0
+"""Seconds that a worker may take to answer an operator."""
+
+
+class ScenarioClient:
+    """Scenario Runner, for Python programs.
+
+    Args:
+        temporal: A client of the Temporal namespace that the workers poll.
+        store: The workers' store.
+        zone: IANA zone of the platform's zone-less dates.
+
+    Example::
+
+        async with ScenarioClient.open() as client:
+            entered = await client.enter({"scenario": "post-purchase", "contact": {…}, "trigger": {…}})
+            print(await entered.result())
+    """
+
+    def __init__(self, temporal: Client, store: Store, zone: str = "UTC") -> None:
+        self.temporal, self.store = temporal, store
+        self._door = Door(temporal, store, zone)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings | None = None, *, patience: float = 5.0, migrate: bool = True
+    ) -> AsyncGenerator[ScenarioClient]:
+        """Connects to Temporal and the store as TEMPORAL_* and SCENARIO_* say.
+
+        Args:
+            settings: Instead of the environment's.
+            patience: Seconds to wait for a server that does not answer.
+            migrate: Make or upgrade the store's tables where need be; otherwise only check that they are current.
+
+        Raises:
+            SetupError: A setting is wrong, or there is no server.
+            StoreError: The store cannot be opened.
+        """
+        settings = settings or Settings()
+        temporal = await connect(role="scenario", patience=patience)
+        async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
+            yield cls(temporal, store, settings.platform_timezone)
+
+    async def publish(self, path: Path, by: str = "") -> Publication:
+        """Checks a scenario file and stores it; the same content again is the same version.
+
+        Raises:
+            CheckFailed: It has mistakes; nothing is stored.
+            BadInput: It cannot be read.
+        """
+        return await publish(path, self.store, by)
+
+    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> Entered:
+        """Lets a contact in.
+
+        Args:
+            entry: As the contract describes it: scenario, contact, trigger, and optionally a key.
+            settle: Seconds to wait for the admission; the journey goes on by itself if that takes longer.
+
+        Raises:
+            NotEntered: The contact may not come in; the text says why.
+            JourneyFailed: It came in and failed at once.
+        """
+        return await self._door.enter(entry, settle)
+
+    async def event(
+        self, contact: str, name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None
+    ) -> int | None:
+        """Tells every journey of a contact that something happened.
+
+        Args:
+            contact: The contact's id.
+            name: Such as ``order.delivered``.
+            properties: What conditions see as ``event.…``.
+            identifier: The engine's id of the event: told twice, it counts once.
+
+        Returns:
+            How many journeys were told; None where nobody knows the contact.
+        """
+        running = await self.store.running(contact)
+        if not running and not await self.store.knows(contact):
+            return None
+        message: dict[str, Any] = {"name": name, "properties": dict(properties or {})}
+        if identifier is not None:
+            message["id"] = identifier
+        told = await asyncio.gather(*(self._signal(entry, "event", message) for entry in running))
+        return sum(told)
+
+    async def contact_changed(self, contact: str, patch: Mapping[str, Any]) -> int:
+        """Tells every journey of a contact which of its fields changed. Returns how many were told."""
+        running = await self.store.running(contact)
+        return sum(await asyncio.gather(*(self._signal(entry, "contact_changed", dict(patch)) for entry in running)))
+
+    async def _signal(self, entry: StoredEntry, signal: str, argument: dict[str, Any]) -> bool:
+        # Not pinned to a run: the journey may have continued as new since.
+        handle = self.temporal.get_workflow_handle(entry.workflow_id, first_execution_run_id=entry.run_id)
+        try:
+            await handle.signal(signal, argument)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            # It ended without a departure: it was terminated, say.
+            await self.store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", datetime.now(UTC))
+            return False
+        return True
+
+    async def show(self, journey: str, run_id: str | None = None) -> JourneyView:
+        """A journey, step by step.
+
+        Args:
+            journey: The workflow id.
+            run_id: One of its runs; by default the running one, else the one that was let in last.
+
+        Raises:
+            UnknownJourney: Neither Temporal nor the store knows it.
+        """
+        return await looking.view(self.temporal, self.store, journey, run_id)
+
+    async def journeys(
+        self, *, held: bool = False, scenario: str | None = None, contact: str | None = None, limit: int = 50
+    ) -> list[Listed]:
+        """Journeys that were let in, the newest first.
+
+        Args:
+            held: Only those that wait for an operator, with why. Temporal's search answers this, some moments behind.
+            scenario: Only those of this scenario.
+            contact: Only this contact's.
+            limit: So many at most.
+        """
+        look = listing.held if held else listing.newest
+        return await look(self.temporal, self.store, scenario=scenario, contact=contact, limit=limit)
+
+    async def retry_step(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
+        """Tries a held step again, under the same delivery id. Returns the journey's progress."""
+        return await self._update(journey, "retry_step", operator, reason)
+
+    async def skip_step(self, journey: str, *, operator: str, reason: str, step: str | None = None) -> dict[str, Any]:
+        """Gives up the step at which a journey stands; with `step`, only if it is that one."""
+        return await self._update(journey, "skip_step", operator, reason, {"step": step} if step else {})
+
+    async def leave(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
+        """Ends a journey."""
+        return await self._update(journey, "leave", operator, reason)
+
+    async def pause(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
+        """Lets a journey start no further step."""
+        return await self._update(journey, "pause", operator, reason)
+
+    async def resume(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
+        """Lets a paused journey go on."""
+        return await self._update(journey, "resume", operator, reason)
+
+    async def _update(
+        self, journey: str, name: str, operator: str, reason: str, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Gives an operator's order.
+
+        Raises:
+            NotAccepted: The journey refused it, is over, or no worker answered.
+            UnknownJourney: There is none.
+        """
+        handle = self.temporal.get_workflow_handle(journey)
+        # The SDK's own annotation is incomplete here.
+        execute = cast("Callable[..., Awaitable[dict[str, Any]]]", handle.execute_update)
+        order = {"operator": operator, "reason": reason, **(more or {})}
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await execute(name, order, result_type=dict)
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            why = cause.message if isinstance(cause, ApplicationError) else "it was refused"
+            raise NotAccepted(f"{journey}: {why}") from None
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            raise NotAccepted(
+                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs, and try again"
+            ) from None
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        seen = await self.show(journey)  # says so where there is none
+        raise NotAccepted(f"{journey}: the journey is over ({(seen.result or {}).get('outcome', seen.status)})")

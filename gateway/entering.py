@@ -1,0 +1,194 @@
+"""Letting a contact in: which journey an entry starts, how it is started, and whether it was admitted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, WorkflowAlreadyStartedError
+
+from activities.admission import Refused, entry_data, key_of
+from activities.content import Content, Opened, UnknownVersion
+from activities.signatures import JOURNEYS
+from gateway.errors import JourneyFailed, NotEntered
+from runtime.attributes import CONTACT_ID, SCENARIO_NAME
+from runtime.store import Store
+from scenario.entry import Entry, journey_id, parse_entry
+from scenario.errors import EntryError
+
+MAX_ENTRY: Final = 1024 * 1024
+"""Bytes that an entry may have as JSON. Temporal refuses an argument of 2 MB, in words that help nobody."""
+
+_SUMMARY: Final = 200
+_FIRST_LOOK: Final = 0.02  # seconds until the first look whether the contact was admitted; then longer and longer
+_LAST_LOOK: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A journey that was started, or found running.
+
+    Attributes:
+        id: The workflow id.
+        run_id: Its first execution's.
+        already: Whether it was under way before.
+        handle: Temporal's handle of it.
+        admitted: Whether it is known to be in. False where no worker has looked at it yet: it may still be refused.
+    """
+
+    id: str
+    run_id: str
+    already: bool
+    handle: WorkflowHandle[Any, dict[str, Any]] = field(repr=False, compare=False)
+    admitted: bool = True
+
+    async def result(self) -> dict[str, Any]:
+        """Waits for the journey's end and returns its result, as the contract describes it.
+
+        Raises:
+            JourneyFailed: It failed, or was terminated.
+        """
+        try:
+            return await self.handle.result()
+        except WorkflowFailureError as error:
+            raise JourneyFailed(f"the journey {self.id} {why_failed(error.cause)}") from None
+
+
+class Door:
+    """Where contacts come in.
+
+    Args:
+        temporal: A client of the Temporal namespace that the workers poll.
+        store: The workers' store.
+        zone: IANA zone of the platform's zone-less dates.
+    """
+
+    def __init__(self, temporal: Client, store: Store, zone: str) -> None:
+        self._temporal, self._store, self._zone = temporal, store, zone
+        self._content = Content(store)
+
+    async def enter(self, entry: Mapping[str, Any], settle: float) -> Entered:
+        """See `gateway.client.ScenarioClient.enter`."""
+        try:
+            argument = plain(entry)
+            parsed = parse_entry(argument)
+            opened = await self._open(parsed)
+            identifier, summary = self._identify(parsed, opened)
+        except (EntryError, Refused) as error:
+            raise NotEntered(str(error)) from None
+        try:
+            handle = await self._temporal.start_workflow(
+                "Journey",
+                argument,
+                id=identifier,
+                task_queue=JOURNEYS,
+                result_type=dict,
+                # Whether somebody may come in *again* is the admission's to say: Temporal forgets closed workflows.
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                static_summary=summary,
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(SCENARIO_NAME, parsed.name),
+                        SearchAttributePair(CONTACT_ID, parsed.contact_id),
+                    ]
+                ),
+            )
+        except WorkflowAlreadyStartedError as error:
+            if opened.scenario.entry.again != "always":
+                raise NotEntered(f"the contact is in {opened.name} already, as {identifier}") from None
+            handle = self._temporal.get_workflow_handle(identifier, run_id=error.run_id, result_type=dict)
+            return Entered(identifier, error.run_id or "", already=True, handle=handle)
+        entered = Entered(identifier, handle.first_execution_run_id or "", already=False, handle=handle)
+        return entered if await self._settle(entered, settle) else replace(entered, admitted=False)
+
+    async def _open(self, entry: Entry) -> Opened:
+        """The version that the entry asks for.
+
+        Raises:
+            EntryError: There is none; the text says which there are.
+        """
+        try:
+            return await self._content.open(entry.name, entry.version)
+        except UnknownVersion:
+            pass
+        newest = {item.scenario: item.version for item in await self._store.scenarios()}
+        if (version := newest.get(entry.name)) is not None:
+            raise EntryError(f"{entry.name} has no version {entry.version}: the newest is {version}")
+        close = get_close_matches(entry.name, newest, 1)
+        hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
+        raise EntryError(f"there is no scenario '{entry.name}': {hint}")
+
+    def _identify(self, entry: Entry, opened: Opened) -> tuple[str, str]:
+        """The journey's workflow id, and its summary for Temporal's UI: ids only."""
+        kind = entry.trigger["type"]
+        if kind != opened.scenario.trigger:  # the key's template would fail first, and say less
+            raise EntryError(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
+        key = key_of(entry, opened, entry_data(entry, opened, self._zone, datetime.now(UTC)))
+        parts = [f"{opened.name}@{opened.version}", f"contact {entry.contact_id}", f"{kind} {key}" if key else kind]
+        return journey_id(entry, key), " · ".join(parts)[:_SUMMARY]
+
+    async def _settle(self, entered: Entered, seconds: float) -> bool:
+        """Waits until the journey is admitted; False where nobody has said so in time.
+
+        Raises:
+            NotEntered: It was refused.
+            JourneyFailed: It failed.
+        """
+        over = asyncio.create_task(entered.result())
+        look = _FIRST_LOOK
+        try:
+            async with asyncio.timeout(seconds):
+                while await self._store.entry(entered.id, entered.run_id) is None:
+                    await asyncio.wait([over], timeout=look)
+                    if over.done():
+                        break
+                    look = min(look * 1.5, _LAST_LOOK)
+        except TimeoutError:
+            return False
+        finally:
+            if not over.done():
+                over.cancel()
+                await asyncio.wait([over])
+        if over.cancelled():
+            return True
+        result = over.result()
+        if result.get("outcome") == "refused":
+            raise NotEntered(str(result.get("reason")))
+        return True
+
+
+def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry as the plain JSON that travels to the workflow.
+
+    Raises:
+        EntryError: It holds what JSON cannot, or is too long.
+    """
+    try:
+        content = json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise EntryError("a text of the entry holds half a character (a lone surrogate): send whole ones") from None
+    except (TypeError, ValueError, RecursionError):
+        raise EntryError("the entry holds something that JSON does not have, such as NaN: send plain JSON") from None
+    if len(content) > MAX_ENTRY:
+        raise EntryError(f"the entry has {len(content)} bytes, and may have {MAX_ENTRY}: leave out what no step names")
+    return dict(entry)
+
+
+def why_failed(cause: BaseException | None) -> str:
+    """How a workflow without a result ended, to complete "the journey …"."""
+    match cause:
+        case ApplicationError():
+            return f"failed: {cause.message}"
+        case TerminatedError():
+            return "was terminated"
+        case CancelledError():
+            return "was cancelled"
+        case _:
+            return "failed: see it in Temporal's UI"

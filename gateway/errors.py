@@ -1,0 +1,57 @@
+"""What the ways in refuse, as one small tree. Each message is one sentence that says what to do.
+
+Refusal
+├── BadInput        a file or an argument that cannot be read
+├── CheckFailed     a scenario file with mistakes
+├── NotEntered      a contact that may not come in
+├── NotAccepted     an operator's order that makes no sense
+├── UnknownJourney  a journey that nobody knows
+├── UnknownContact  a contact that nobody knows
+└── JourneyFailed   a journey that ended without a result
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scenario.findings import Finding
+
+
+class Refusal(Exception):
+    """Something that was asked for and is not done."""
+
+
+class BadInput(Refusal):
+    """A file or an argument cannot be read, or is not what is wanted there."""
+
+
+class CheckFailed(Refusal):
+    """A scenario file has mistakes.
+
+    Attributes:
+        findings: All of them.
+    """
+
+    def __init__(self, file: str, findings: Sequence[Finding]) -> None:
+        self.findings = findings
+        super().__init__(f"{file} has mistakes: nothing was published")
+
+
+class NotEntered(Refusal):
+    """A contact may not come in."""
+
+
+class NotAccepted(Refusal):
+    """An operator's order was refused."""
+
+
+class UnknownJourney(Refusal):
+    """There is no such journey."""
+
+
+class UnknownContact(Refusal):
+    """No journey was ever this contact's."""
+
+
+class JourneyFailed(Refusal):
+    """A journey failed, or was terminated, and has no result."""

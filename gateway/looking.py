@@ -1,0 +1,212 @@
+"""Looking at journeys: what Temporal, the journey itself and the store each know of them, in one view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowHistoryEventFilterType
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.entering import why_failed
+from gateway.errors import UnknownJourney
+from runtime.store import Attempt, Store
+from runtime.store import Entry as StoredEntry
+from scenario.plan import Plan, load_plan
+
+QUERY: Final = timedelta(seconds=3)
+"""How long a journey's answer is waited for: where no worker runs, none comes."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A delivery under way, as Temporal sees it.
+
+    Attributes:
+        step: The step's id.
+        state: ``scheduled`` (it waits for its turn or for the next attempt), ``started``, ``paused``, …
+        attempt: Counted from 1.
+        next_try_at: When the next attempt is due; None where one is running.
+        last_failure: Why the attempt before failed.
+    """
+
+    step: str
+    state: str
+    attempt: int
+    next_try_at: datetime | None = None
+    last_failure: str | None = None
+
+
+@dataclass(frozen=True)
+class JourneyView:
+    """A journey as it can be seen from outside.
+
+    Attributes:
+        id: The workflow id.
+        run_id: The run that is shown.
+        status: Temporal's word: ``running``, ``completed``, ``failed``, …; ``forgotten`` where its retention is over.
+        progress: The answer to the query `progress`; None where no worker answers.
+        entry: What the store remembers of its admission; None where it was refused.
+        attempts: The attempts of its deliveries that are on record, oldest first.
+        result: What a completed journey returned.
+        failure: Why it has no result, where it ended without one.
+        plan: The version that it follows; None where it was refused.
+        pending: Deliveries under way.
+    """
+
+    id: str
+    run_id: str
+    status: str
+    progress: dict[str, Any] | None
+    entry: StoredEntry | None
+    attempts: Sequence[Attempt]
+    result: dict[str, Any] | None = None
+    failure: str | None = None
+    plan: Plan | None = None
+    pending: Sequence[Pending] = ()
+
+
+async def view(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneyView:
+    """See `gateway.client.ScenarioClient.show`.
+
+    Without a run it is the newest that shows something: the running one, else the one that was let in last. A later
+    run that was refused says nothing about the journey that a person asks for.
+    """
+    entry = await store.entry(journey, run_id)
+    described = await _describe(temporal, journey, run_id)
+    if described is not None and entry is not None and run_id is None:
+        info = described.workflow_execution_info
+        if info.first_run_id != entry.run_id:
+            if _status(described) in ("running", "paused"):
+                entry = None  # this run has not been let in yet
+            else:
+                described = await _describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
+    if described is None:
+        if entry is None:
+            raise UnknownJourney(await _nobody(store, journey))
+        attempts = await store.deliveries(journey, entry.run_id)
+        return JourneyView(journey, entry.run_id, "forgotten", None, entry, attempts, plan=await _plan(store, entry))
+    return await _look(temporal, store, described, entry)
+
+
+async def _look(
+    temporal: Client, store: Store, described: DescribeWorkflowExecutionResponse, entry: StoredEntry | None
+) -> JourneyView:
+    execution = described.workflow_execution_info.execution
+    status = _status(described)
+    handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
+    result, failure = await _end(handle) if status not in ("running", "paused") else (None, None)
+    # A refused run knows nothing, and a paused workflow answers nobody.
+    asked = status != "paused" and (result is None or result.get("outcome") != "refused")
+    return JourneyView(
+        id=execution.workflow_id,
+        run_id=execution.run_id,
+        status=status,
+        progress=await progress_of(handle) if asked else None,
+        entry=entry,
+        attempts=await store.deliveries(execution.workflow_id, entry.run_id) if entry else (),
+        result=result,
+        failure=failure,
+        plan=await _plan(store, entry),
+        pending=tuple(_pending(activity) for activity in described.pending_activities),
+    )
+
+
+async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None:
+    """The journey's own account, or None where no worker answers in time."""
+    try:
+        async with asyncio.timeout(QUERY.total_seconds() + 1):
+            return await handle.query("progress", result_type=dict, rpc_timeout=QUERY)
+    except RPCError as error:
+        if error.status is RPCStatusCode.UNAVAILABLE:
+            raise
+        return None
+    except TimeoutError:
+        return None
+
+
+async def _describe(temporal: Client, journey: str, run_id: str | None) -> DescribeWorkflowExecutionResponse | None:
+    # Not the handle's own describe(): it cannot read a workflow that was paused on the server.
+    execution = WorkflowExecution(workflow_id=journey, run_id=run_id or "")
+    try:
+        return await temporal.workflow_service.describe_workflow_execution(
+            DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution), retry=True
+        )
+    except RPCError as error:
+        # An id or a run id of a shape that the server does not take is nobody's either.
+        if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+            raise
+        return None
+
+
+def _status(described: DescribeWorkflowExecutionResponse) -> str:
+    try:
+        name = WorkflowExecutionStatus.Name(described.workflow_execution_info.status)
+    except ValueError:  # a word of a newer server
+        return "unknown"
+    return name.removeprefix("WORKFLOW_EXECUTION_STATUS_").lower()
+
+
+async def _last_run(temporal: Client, journey: str, run_id: str) -> str:
+    """The run in which a journey ended that has continued as new since its first run."""
+    while True:
+        handle = temporal.get_workflow_handle(journey, run_id=run_id)
+        following = ""
+        try:
+            async for event in handle.fetch_history_events(
+                event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+            ):
+                following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        if not following:
+            return run_id
+        run_id = following
+
+
+async def _end(handle: WorkflowHandle[Any, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    """The result of a closed run, or why it has none."""
+    try:
+        result: Any = await handle.result(follow_runs=False)
+    except WorkflowFailureError as error:
+        return None, why_failed(error.cause)
+    return (cast("dict[str, Any]", result) if isinstance(result, dict) else {}), None
+
+
+async def _plan(store: Store, entry: StoredEntry | None) -> Plan | None:
+    published = await store.version(entry.scenario, entry.version) if entry else None
+    return load_plan(published.plan) if published else None
+
+
+async def _nobody(store: Store, journey: str) -> str:
+    if await store.knows(journey):
+        return f"there is no journey '{journey}', but a contact of this id: see 'scenario list --contact {journey}'"
+    return f"there is no journey '{journey}': 'scenario list' shows those there are"
+
+
+def _pending(activity: PendingActivityInfo) -> Pending:
+    name = PendingActivityState.Name(activity.state)
+    due = None
+    if activity.HasField("next_attempt_schedule_time"):
+        due = instant(activity.next_attempt_schedule_time)
+    return Pending(
+        step=activity.activity_id,
+        state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
+        attempt=activity.attempt,
+        next_try_at=due,
+        last_failure=activity.last_failure.message or None,
+    )
+
+
+def instant(stamp: Timestamp) -> datetime:
+    """A moment of Temporal's, aware and in UTC."""
+    return stamp.ToDatetime(tzinfo=UTC)

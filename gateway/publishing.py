@@ -1,0 +1,84 @@
+"""From a scenario file to a stored version: read, check, compile, publish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateway.errors import BadInput, CheckFailed
+from scenario import model
+from scenario.check import Checked, check
+from scenario.compile import compile_plan
+from scenario.document import digest, document
+from scenario.findings import Finding
+from scenario.plan import dump_plan
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A published version.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: Its number; an earlier one where the content is not new.
+        warnings: What the check found that does not stand in the way.
+    """
+
+    scenario: str
+    version: int
+    warnings: tuple[Finding, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.scenario}@{self.version}"
+
+
+class Shelf(Protocol):
+    """Where versions are stored."""
+
+    async def publish(
+        self, scenario: str, document: dict[str, object], plan: dict[str, object], digest: str, by: str = ""
+    ) -> int:
+        """Stores a version and returns its number."""
+        ...
+
+
+def check_file(path: Path) -> Checked:
+    """Checks a scenario file together with the texts that it refers to.
+
+    Raises:
+        BadInput: The file itself cannot be read.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {(error.strerror or 'it is no file').lower()}") from None
+    folder = path.parent
+
+    def read(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8")
+
+    return check(text, read=read, file=str(path))
+
+
+async def publish(path: Path, shelf: Shelf, by: str = "") -> Publication:
+    """Checks a scenario file and stores it.
+
+    Raises:
+        CheckFailed: It has mistakes; nothing is stored.
+        BadInput: It cannot be read.
+    """
+    checked = check_file(path)
+    if checked.scenario is None:
+        raise CheckFailed(str(path), checked.findings)
+    return await publish_checked(checked.scenario, shelf, by, checked.findings)
+
+
+async def publish_checked(
+    scenario: model.Scenario, shelf: Shelf, by: str = "", warnings: tuple[Finding, ...] = ()
+) -> Publication:
+    """Stores a scenario that a check has found good; the same content again is the same version."""
+    content = document(scenario)
+    plan = dump_plan(compile_plan(scenario))
+    version = await shelf.publish(scenario.scenario, content, plan, digest(content), by)
+    return Publication(scenario.scenario, version, warnings)
