@@ -97,7 +97,7 @@ class Faulty:
         if act in ("drop", "hang"):
             return False
         known = {"CONNECT": "220 hello", "DATA": "354 go on"}
-        writer.write((act or known.get(word, "250 fine")).encode() + b"\r\n")
+        writer.write((act or known.get(word, "250 fine")).encode(errors="surrogateescape") + b"\r\n")
         await writer.drain()
         return True
 

@@ -1,0 +1,268 @@
+"""E-mail steps, from the published templates to the bytes at a real mail server."""
+
+import email
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.content import Content
+from activities.email.activity import Emails
+from activities.email.server import Server
+from activities.failures import Failure, Kind, failure_of
+from activities.signatures import SEND_EMAIL, Delivery, Sent
+from runtime.store import Attempt
+
+DELIVERY = Delivery(
+    id="msg_1",
+    scenario="post-purchase@3",
+    step="thank-you",
+    contact="3028687",
+    now="2026-03-02T09:30:00+01:00",
+    data={
+        "contact": {"email": "zoe.obrien@example.com", "firstname": "Zoé"},
+        "order": {"external_id": "CGX0094", "products": [{"name": "Mug <blue>"}]},
+    },
+)
+STEP: dict[str, Any] = {
+    "email": "thank-you",
+    "subject": "Thank you {{ contact.firstname }}!",
+    "html": "<style>p{color:red}</style><p>Order {{ order.external_id }} of {{ today }}:"
+    "{% for p in order.products %} {{ p.name }}{% endfor %}</p>",
+}
+
+
+@dataclass
+class Version:
+    document: Mapping[str, Any]
+    scenario: str = "post-purchase"
+    version: int = 3
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass
+class Versions:
+    steps: list[dict[str, Any]]
+
+    async def version(self, scenario: str, version: int | None) -> Version | None:
+        if (scenario, version) != ("post-purchase", 3):
+            return None
+        return Version({"scenario": scenario, "trigger": "order", "steps": self.steps})
+
+
+class Rows(list[Attempt]):
+    def put(self, attempt: Attempt) -> None:
+        self.append(attempt)
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def environment() -> ActivityEnvironment:
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, started_time=datetime(2026, 3, 2, 8, 30, tzinfo=UTC))
+    return environment
+
+
+@pytest.fixture
+def send(environment: ActivityEnvironment, rows: Rows) -> Any:
+    async def run(mailer: Any, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
+        steps = [{name: value for name, value in (STEP | step).items() if value is not None}]
+        emails = Emails(Content(Versions(steps)), mailer, rows)
+        return await environment.run(emails.send_email, delivery)
+
+    return run
+
+
+@pytest.fixture
+def refuse(send: Any) -> Any:
+    async def run(*args: Any, **step: Any) -> tuple[Failure, ApplicationError]:
+        with pytest.raises(ApplicationError) as caught:
+            await send(*args, **step)
+        failure = failure_of(caught.value)
+        assert failure is not None
+        return failure, caught.value
+
+    return run
+
+
+def read(message: bytes) -> EmailMessage:
+    parsed = email.message_from_bytes(message, policy=default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def contact(**changes: Any) -> Delivery:
+    return replace(DELIVERY, data=DELIVERY.data | {"contact": DELIVERY.data["contact"] | changes})
+
+
+def test_the_activity_has_the_name_that_journeys_call():
+    assert Emails.send_email.__temporal_activity_definition.name == SEND_EMAIL.name  # type: ignore[attr-defined]
+
+
+async def test_a_step_arrives_rendered(send: Any, mail_server: Any, mailer: Any, rows: Rows):
+    received = await mail_server()
+    sent = await send(await mailer(received))
+    assert sent == Sent(status=250)
+    [mail] = received.mails
+    assert (mail.mail_from, mail.rcpt_tos) == ("news@shop.example", ["zoe.obrien@example.com"])
+    message = read(mail.content)
+    assert {name: str(message[name]) for name in ("From", "To", "Subject", "Date", "Message-ID")} == {
+        "From": "Shop <news@shop.example>",
+        "To": "zoe.obrien@example.com",
+        "Subject": "Thank you Zoé!",
+        "Date": "Mon, 02 Mar 2026 09:30:00 +0100",
+        "Message-ID": "<msg_1@shop.example>",
+    }
+    text, html = [part.get_content().strip() for part in message.iter_parts()]
+    assert text == "Order CGX0094 of 2026-03-02: Mug <blue>"
+    assert '<p style="color: red;">Order CGX0094 of 2026-03-02: Mug &lt;blue&gt;</p>' in html
+    assert [(row.channel, row.destination, row.outcome, row.status, row.response) for row in rows] == [
+        ("email", "127.0.0.1", "delivered", 250, "OK")
+    ]
+
+
+async def test_every_attempt_sends_the_same_bytes(
+    send: Any, refuse: Any, mail_server: Any, mailer: Any, environment: ActivityEnvironment
+):
+    received = await mail_server()
+    post = await mailer(received)
+    received.reply = {"DATA": "451 later"}
+    await refuse(post)
+    received.reply = {}
+    environment.info = replace(
+        environment.info, attempt=2, started_time=environment.info.started_time + timedelta(hours=7)
+    )
+    assert (await send(post)).attempt == 2
+    first, second = received.texts
+    assert first == second
+
+
+@pytest.mark.parametrize("name", ["Zoé\r\nBcc: victim@example.com", "Zoé\n\n<p>x", "Zoé\u2028Bcc: a@b.c", "Z" * 400])
+async def test_no_data_can_add_a_header(send: Any, mail_server: Any, mailer: Any, name: str):
+    received = await mail_server()
+    await send(await mailer(received), contact(firstname=name))
+    [mail] = received.mails
+    assert mail.rcpt_tos == ["zoe.obrien@example.com"]
+    message = read(mail.content)
+    assert sorted(message.keys()) == ["Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"]
+    assert str(message["Subject"]).startswith("Thank you Z")
+
+
+async def test_a_text_alone_is_sent_as_it_is_rendered(send: Any, mail_server: Any, mailer: Any):
+    received = await mail_server()
+    await send(await mailer(received), html=None, text="Merci {{ contact.firstname }} & à bientôt\n")
+    message = read(received.texts[0])
+    assert (message.get_content_type(), message.get_content().strip()) == ("text/plain", "Merci Zoé & à bientôt")
+
+
+@pytest.mark.parametrize("address", [None, "", "   "])
+async def test_a_contact_without_an_address_is_skipped(send: Any, mailer: Any, rows: Rows, address: str | None):
+    for post in (None, await mailer(Server("127.0.0.1", 1))):
+        sent = await send(post, contact(email=address))
+        assert sent == Sent(outcome="skipped", reason="the contact has no e-mail address")
+    assert [row.outcome for row in rows] == ["skipped", "skipped"]
+
+
+async def test_a_template_may_decide_to_send_nothing(send: Any, mail_server: Any, mailer: Any):
+    received = await mail_server()
+    sent = await send(await mailer(received), html="{% abort 'out of stock' %}")
+    assert (sent.outcome, sent.reason, received.mails) == ("skipped", "out of stock", [])
+
+
+@pytest.mark.parametrize(
+    ("delivery", "step", "kind", "error", "reason"),
+    [
+        (contact(email="zoe@"), {}, Kind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
+        (contact(email="a@b.c, d@e.f"), {}, Kind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
+        (DELIVERY, {"subject": "{{ 'x' | nonsense }}"}, Kind.TEMPLATE, "template_failed", "the e-mail's subject: "),
+        (DELIVERY, {"html": "{% if %}"}, Kind.TEMPLATE, "template_failed", "the e-mail's html: "),
+        (DELIVERY, {"html": {"file": "a.html"}}, Kind.TEMPLATE, "template_failed", "a file of the e-mail was not"),
+        (
+            replace(DELIVERY, scenario="post-purchase@4"),
+            {},
+            Kind.PERMANENT,
+            "unknown_version",
+            "post-purchase@4 is not",
+        ),
+        (replace(DELIVERY, step="nope"), {}, Kind.PERMANENT, "unknown_version", "post-purchase@3 has no step 'nope'"),
+    ],
+)
+async def test_what_cannot_be_sent_is_held_with_its_reason(
+    refuse: Any, mail_server: Any, mailer: Any, rows: Rows,
+    delivery: Delivery, step: dict[str, Any], kind: Kind, error: str, reason: str,
+):  # fmt: skip
+    received = await mail_server()
+    failure, raised = await refuse(await mailer(received), delivery, **step)
+    assert (failure.kind, failure.error, raised.non_retryable) == (kind, error, True)
+    assert failure.reason.startswith(reason)
+    assert received.mails == []
+    assert [(row.outcome, row.error) for row in rows] == [("failed", error)]
+
+
+async def test_a_step_of_another_kind_is_not_sent(refuse: Any, mail_server: Any, mailer: Any):
+    failure, _ = await refuse(await mailer(await mail_server()), email=None, sms="thank-you", subject=None, html=None,
+                              text="Hi")  # fmt: skip
+    assert failure.reason == "the step 'thank-you' of post-purchase@3 is no e-mail"
+
+
+async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):
+    failure, raised = await refuse(None)
+    assert failure.kind is Kind.UNCONFIGURED
+    assert failure.reason == "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
+    assert raised.non_retryable
+    assert rows[0].destination == "email"
+
+
+@pytest.mark.parametrize(
+    ("acts", "on_unknown", "kind", "status", "error", "unknown"),
+    [
+        ({"RCPT": "450 busy"}, "hold", Kind.RETRY, 450, None, False),
+        ({"RCPT": "550 nobody"}, "retry", Kind.PERMANENT, 550, None, False),
+        ({"MAIL": "drop"}, "hold", Kind.RETRY, None, "disconnected", False),
+        ({"TEXT": "drop"}, "retry", Kind.RETRY, None, "drop_after_data", True),
+        ({"TEXT": "drop"}, "hold", Kind.UNKNOWN, None, "drop_after_data", True),
+        ({"TEXT": "drop"}, "continue", Kind.UNKNOWN, None, "drop_after_data", True),
+        ({"TEXT": "hang"}, "hold", Kind.UNKNOWN, None, "no_answer", True),
+    ],
+)
+async def test_a_mail_servers_answer_decides(
+    refuse: Any, faulty_server: Any, mailer: Any, rows: Rows,
+    acts: dict[str, str], on_unknown: Any, kind: Kind, status: int | None, error: str | None, unknown: bool,
+):  # fmt: skip
+    post = await mailer(await faulty_server(**acts))
+    failure, raised = await refuse(post, replace(DELIVERY, timeout=0.5, on_unknown=on_unknown))
+    assert (failure.kind, failure.status, failure.error, failure.unknown) == (kind, status, error, unknown)
+    assert raised.non_retryable == (kind is not Kind.RETRY)
+    word = "unknown" if unknown else {Kind.RETRY: "retry", Kind.PERMANENT: "failed"}[kind]
+    assert [row.outcome for row in rows] == [word]
+
+
+async def test_nothing_that_is_kept_names_the_contact(refuse: Any, faulty_server: Any, mailer: Any, rows: Rows):
+    post = await mailer(await faulty_server(RCPT="550 <zoe.obrien@example.com>: unknown \udce9 +33612345678"))
+    failure, raised = await refuse(post)
+    kept = f"{failure} {raised} {raised.details} {rows}"
+    assert "zoe" not in kept.lower()
+    assert "33612345678" not in kept
+    assert "unknown" in failure.excerpt
+
+
+async def test_the_mark_is_set_when_the_message_leaves_and_not_before(
+    send: Any, refuse: Any, faulty_server: Any, mailer: Any, environment: ActivityEnvironment
+):
+    marks: list[Any] = []
+    environment.on_heartbeat = lambda *details: marks.append(details)
+    careful = replace(DELIVERY, on_unknown="hold")
+    await refuse(await mailer(await faulty_server(RCPT="450 busy")), careful)
+    assert marks == []
+    await send(await mailer(await faulty_server()), careful)
+    assert marks == [("sending",)]
