@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scenario import model
-from scenario.files import inline
+from scenario.files import inline_files
 from scenario.findings import Finding
 from scenario.report import Report
 from scenario.rules import check_rules
 from scenario.source import Source
-from scenario.structure import shape
+from scenario.structure import check_structure
 from scenario.templates import check_templates
 
 
@@ -42,8 +42,10 @@ def check(text: str | bytes, *, read: Callable[[str], str] | None = None, file: 
     report = Report(source)
     if source.data is None:
         return Checked(report.findings, None)
-    data = inline(source.data, read, report)
-    data, scenario = shape(source, data, report)
+    data = check_structure(source, report)
+    data = inline_files(data, read, report)
     check_rules(data, report)
     check_templates(data, report)
-    return Checked(report.findings, None if report.has_errors else scenario)
+    if report.has_errors:
+        return Checked(report.findings, None)
+    return Checked(report.findings, model.Scenario.model_validate(data, by_alias=True, by_name=False))

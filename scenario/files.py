@@ -15,7 +15,7 @@ MAX_TEXT: Final = 512 * 1024
 """Longest text that is read, in characters."""
 
 
-def inline(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
+def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
     """Reads the files that a scenario refers to.
 
     Args:
@@ -24,7 +24,7 @@ def inline(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
         report: Takes what is wrong with the references.
 
     Returns:
-        The data with texts for references; where a file cannot be read, with an empty text.
+        The data with texts in the place of references, but for those that cannot be read.
     """
     texts: dict[Path, str] = {}
     for step in outline(data):
@@ -32,7 +32,10 @@ def inline(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
             reference = step.keys.get(key)
             path = (*step.path, key)
             if isinstance(reference, Mapping) and (name := _name(cast("Mapping[str, Any]", reference))) is not None:
-                texts[path] = _read(name, path, read, report)
+                text = _read(name, (*path, "file"), read, report)
+                if text is not None:
+                    report.inlined(path, name, text)
+                    texts[path] = text
     return _replaced(data, (), texts) if texts else data
 
 
@@ -42,26 +45,27 @@ def _name(reference: Mapping[str, Any]) -> str | None:
     return name if set(reference) == {"file"} and isinstance(name, str) and name else None
 
 
-def _read(name: str, path: Path, read: Callable[[str], str] | None, report: Report) -> str:
-    place = (*path, "file")
+def _read(name: str, place: Path, read: Callable[[str], str] | None, report: Report) -> str | None:
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
         report.add(place, "file", f"'{name}' leaves the scenario's folder: keep the file beneath it")
-        return ""
+        return None
     if read is None:
         report.add(place, "file", f"'{name}' cannot be read here: put the text itself in the scenario")
-        return ""
+        return None
     try:
         text = read(name)
     except UnicodeDecodeError:
         report.add(place, "file", f"'{name}' is not UTF-8: save it as UTF-8")
-        return ""
+        return None
     except OSError as error:
         report.add(place, "file", f"'{name}' cannot be read: {(error.strerror or 'no such file').lower()}")
-        return ""
+        return None
     if len(text) > MAX_TEXT:
         report.add(place, "file", f"'{name}' is longer than {MAX_TEXT // 1024} KB")
-        return ""
-    report.inlined(path, name, text)
+        return None
+    if not text.strip():
+        report.add(place, "file", f"'{name}' is empty")
+        return None
     return text
 
 

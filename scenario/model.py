@@ -30,7 +30,18 @@ from scenario.steps import (
     is_given,
     kind_of,
 )
-from scenario.terms import Condition, EventName, Name, OnFailure, OnUnknown, Template, Weekday, Zone, read_span
+from scenario.terms import (
+    DURATION,
+    Condition,
+    EventName,
+    Name,
+    OnFailure,
+    OnUnknown,
+    Template,
+    Weekday,
+    Zone,
+    read_span,
+)
 
 __all__ = (
     "KINDS",
@@ -91,39 +102,47 @@ def _again(value: object) -> str:
     return value
 
 
+Again = Annotated[
+    str,
+    BeforeValidator(_again),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["never", "when_finished", "always"]},
+                {"type": "string", "pattern": f"^after {DURATION}$", "examples": ["after 30d"]},
+            ]
+        }
+    ),
+]
+"""When the same contact (and key) may come in once more."""
+
+
 class EntryRules(Model):
     """Who may come in, and how often."""
 
-    key: Template | None = Field(default=None, description="one journey per contact and key")
-    again: Annotated[
-        str,
-        BeforeValidator(_again),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"enum": ["never", "when_finished", "always"]},
-                    {"type": "string", "pattern": "^after ", "examples": ["after 30d"]},
-                ]
-            }
-        ),
-    ] = "when_finished"
-    condition: Condition | None = Field(default=None, alias="if")
+    key: Template | None = Field(
+        default=None, description="One journey per contact and key; without it, one per contact."
+    )
+    again: Again = Field(default="when_finished", description="Whether a contact may come in once more, and when.")
+    condition: Condition | None = Field(default=None, alias="if", description="Who may come in.")
 
 
 class ExitRule(Model):
     """An event that makes the contact leave at once, whatever the journey is doing."""
 
     event: EventName
-    condition: Condition | None = Field(default=None, alias="if")
+    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
 
 
 class Scenario(Model):
     """A scenario as its author wrote it."""
 
     scenario: Name
-    description: str = ""
-    trigger: Trigger
-    entry: EntryRules = EntryRules()
-    exit: list[ExitRule] = Field(default_factory=list[ExitRule])
-    timezone: Zone = "UTC"
-    steps: Annotated[list[Step], Field(min_length=1)]
+    description: str = Field(default="", description="What it is for, in a sentence.")
+    trigger: Trigger = Field(description="The kind of happening that lets a contact in.")
+    entry: EntryRules = Field(default=EntryRules(), description="Who may come in, and how often.")
+    exit: list[ExitRule] = Field(
+        default_factory=list[ExitRule], description="Events at which a contact leaves at once."
+    )
+    timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
+    steps: list[Step] = Field(min_length=1, description="What happens, in this order.")

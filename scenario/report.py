@@ -16,6 +16,7 @@ class Report:
         self._source = source
         self._findings = list(source.findings)
         self._texts: dict[Path, tuple[str, Lines]] = {}
+        self._told: set[Path] = set()
 
     def add(
         self,
@@ -37,8 +38,13 @@ class Report:
             offset: Index of a character in the text at `path`, to point at that.
             severity: Whether it forbids publishing.
         """
+        self._told.add(path)
         file, mark = self._place(path, key, offset)
         self._findings.append(Finding(file, mark.line, mark.column, severity, code, message))
+
+    def knows(self, path: Path) -> bool:
+        """Whether there is a finding about the value at `path` already."""
+        return path in self._told
 
     def line(self, path: Path) -> int:
         """The line on which something begins, for messages that point at it."""

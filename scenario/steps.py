@@ -37,7 +37,7 @@ class Model(BaseModel):
 class File(Model):
     """A text kept beside the scenario; its content takes the reference's place when the scenario is published."""
 
-    file: Annotated[str, Field(min_length=1, description="path relative to the scenario file")]
+    file: str = Field(min_length=1, description="Path relative to the scenario file, in its folder or below.")
 
 
 def _text_form(value: object) -> str | None:
@@ -79,25 +79,33 @@ Body = Annotated[
 class Retry(Model):
     """How a delivery is tried again, in Temporal's own words."""
 
-    initial_interval: Duration = timedelta(seconds=5)
-    backoff_coefficient: Annotated[float, Field(strict=True, ge=1, le=100)] = 3.0
-    maximum_interval: Duration = timedelta(hours=6)
-    deadline: Duration = Field(default=timedelta(days=3), description="time over all attempts")
-    maximum_attempts: Annotated[int, Field(strict=True, ge=0, description="0: as many as the deadline allows")] = 0
+    initial_interval: Duration = Field(default=timedelta(seconds=5), description="Time before the second attempt.")
+    backoff_coefficient: float = Field(
+        default=3.0,
+        strict=True,
+        ge=1,
+        le=100,
+        description="How many times longer each interval is than the one before.",
+    )
+    maximum_interval: Duration = Field(default=timedelta(hours=6), description="No interval is longer than this.")
+    deadline: Duration = Field(default=timedelta(days=3), description="Time over all attempts.")
+    maximum_attempts: int = Field(
+        default=0, strict=True, ge=0, description="How many attempts at most; 0: as many as the deadline allows."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Retry:
         if not self.initial_interval:
-            raise ValueError("initial_interval must be longer than nothing")
+            raise ValueError("'initial_interval' must be longer than nothing")
         if not self.deadline:
-            raise ValueError("deadline must be longer than nothing")
+            raise ValueError("'deadline' must be longer than nothing")
         if self.maximum_interval < self.initial_interval:
-            raise ValueError("maximum_interval is shorter than initial_interval")
+            raise ValueError("'maximum_interval' (6h unless given) is shorter than 'initial_interval'")
         return self
 
 
 class _Step(Model):
-    id: StepId | None = Field(default=None, description="stable id of the step, unique in the scenario")
+    id: StepId | None = Field(default=None, description="The step's name over all versions, unique in the scenario.")
 
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
@@ -121,19 +129,25 @@ class _Step(Model):
 
 
 class _Delivery(_Step):
-    retry: Retry = Retry()
-    timeout: Timeout = Field(default=timedelta(seconds=15), description="of one attempt, 1s to 5m")
-    on_failure: OnFailure = "hold"
+    retry: Retry = Field(default=Retry(), description="How it is tried again.")
+    timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
+    on_failure: OnFailure = Field(
+        default="hold",
+        description="When it has failed for good: hold the journey for an operator, go on, or leave.",
+    )
+
+
+_ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
 
 
 class Email(_Delivery):
     """Sends an e-mail to the contact."""
 
     email: Name
-    subject: Template
-    html: Text | None = None
-    text: Text | None = None
-    on_unknown: OnUnknown = "retry"
+    subject: Template = Field(description="One line of text with Liquid.")
+    html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")
+    text: Text | None = Field(default=None, description="Plain text with Liquid; without it, made from the HTML.")
+    on_unknown: OnUnknown = Field(default="retry", description=_ON_UNKNOWN)
 
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
@@ -147,27 +161,31 @@ class Sms(_Delivery):
     """Sends a text message to the contact's mobile phone."""
 
     sms: Name
-    text: Text
-    on_unknown: OnUnknown = "hold"
+    text: Text = Field(description="Plain text with Liquid.")
+    on_unknown: OnUnknown = Field(default="hold", description=_ON_UNKNOWN)
 
 
 class Webhook(_Delivery):
     """Sends an HTTP request to another system."""
 
     webhook: Name
-    url: Template
+    url: Template = Field(description="URL with Liquid behind its host; scheme, host and port are plain text.")
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
-    headers: dict[str, Template] = Field(default_factory=dict)
-    body: Body | None = None
-    on_unknown: OnUnknown = "retry"
+    headers: dict[str, Template] = Field(default_factory=dict, description="Header fields, their values with Liquid.")
+    body: Body | None = Field(
+        default=None, description="JSON with Liquid: as text, or as keys and values with Liquid in its texts."
+    )
+    on_unknown: OnUnknown = Field(default="retry", description=_ON_UNKNOWN)
 
 
 class Until(Model):
     """A moment to wait for: a local time of day, or a date that the contact or the trigger carries."""
 
-    until: str = Field(description='"10:00", or a date such as "{{ reward.expiration_date }}"')
-    on: Annotated[list[Weekday], Field(min_length=1)] | None = None
-    offset: Offset = timedelta(0)
+    until: str = Field(description='The contact\'s local time, "10:00", or a date, "{{ reward.expiration_date }}".')
+    on: Annotated[list[Weekday], Field(min_length=1)] | None = Field(
+        default=None, description="Days of the week on which that time counts; without it, every day."
+    )
+    offset: Offset = Field(default=timedelta(0), description="Time before (-3d) or after (3d) the date.")
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Until:
@@ -196,18 +214,20 @@ class Wait(_Step):
     wait: Annotated[
         Annotated[Duration, Tag("<duration>")] | Annotated[Until, Tag("<until>")], Discriminator(_wait_kind)
     ]
-    on_failure: OnFailure = Field(default="hold", description="what to do where the date is missing")
+    on_failure: OnFailure = Field(default="hold", description="Where the date is missing: hold, go on, or leave.")
 
 
 class WaitFor(_Step):
     """Waits for an event of this contact; without 'for', until it comes."""
 
     wait_for: EventName
-    condition: Condition | None = Field(default=None, alias="if")
-    timeout: Duration | None = Field(default=None, alias="for")
-    since: Literal["entry", "now"] = Field(default="entry", description="'now' ignores events that came earlier")
-    then: list[Step] = Field(default_factory=list["Step"])
-    otherwise: list[Step] = Field(default_factory=list["Step"], alias="else")
+    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
+    timeout: Duration | None = Field(default=None, alias="for", description="How long at most; without it, for ever.")
+    since: Literal["entry", "now"] = Field(default="entry", description="now: events that came earlier do not count.")
+    then: list[Step] = Field(default_factory=list["Step"], description="Steps to take when the event has come.")
+    otherwise: list[Step] = Field(
+        default_factory=list["Step"], alias="else", description="Steps to take when the time is over."
+    )
 
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
@@ -221,8 +241,10 @@ class If(_Step):
     """Goes one way or the other."""
 
     condition: Condition = Field(alias="if")
-    then: list[Step] = Field(default_factory=list["Step"])
-    otherwise: list[Step] = Field(default_factory=list["Step"], alias="else")
+    then: list[Step] = Field(default_factory=list["Step"], description="Steps to take where the condition is true.")
+    otherwise: list[Step] = Field(
+        default_factory=list["Step"], alias="else", description="Steps to take where it is not."
+    )
 
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
@@ -235,7 +257,7 @@ class If(_Step):
 class Exit(_Step):
     """Ends the journey here."""
 
-    exit: Annotated[str, Field(min_length=1, max_length=200, description="the reason that the result names")]
+    exit: str = Field(min_length=1, max_length=200, description="The reason that the journey's result names.")
 
 
 KINDS: Final[Mapping[str, type[_Step]]] = {

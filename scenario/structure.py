@@ -17,7 +17,7 @@ from scenario.findings import listed, near
 from scenario.outline import outline
 from scenario.report import Report
 from scenario.source import Path, Source
-from scenario.wording import worded
+from scenario.wording import empty, worded
 
 NOT_YET: Final = frozenset(("split", "update", "quiet_hours", "to", "path", "save"))
 """Words of the language that this version does not have."""
@@ -87,22 +87,19 @@ class _Guess(NamedTuple):
     message: str
 
 
-def shape(source: Source, data: Any, report: Report) -> tuple[Any, model.Scenario | None]:
-    """Checks the structure of a scenario and reports what is wrong with it.
+def check_structure(source: Source, report: Report) -> Any:
+    """Reports what is wrong with a scenario's keys and values.
 
     Args:
-        source: Where `data` was read.
-        data: Its data, with the texts of other files in the place of their references.
+        source: The scenario.
         report: Takes the findings.
 
     Returns:
-        The data with misspelt keys put right, and the scenario where all is well with its structure.
+        The scenario's data with misspelt keys put right.
     """
+    data = source.data
     while True:
-        try:
-            return data, model.Scenario.model_validate(data, by_alias=True, by_name=False)
-        except ValidationError as error:
-            faults = [_fault(detail) for detail in error.errors(include_url=False)]
+        faults = _faults(data)
         # Each round takes at least one unknown key away, so the rounds come to an end.
         guesses = _guesses(faults, data)
         if not guesses:
@@ -117,7 +114,16 @@ def shape(source: Source, data: Any, report: Report) -> tuple[Any, model.Scenari
         given = {key for key, value in step.keys.items() if model.is_given(value)}
         if step.kind and (found := model.KINDS[step.kind].complaint(given | {step.kind})):
             report.add((*step.path, found[0]), "incomplete", found[1], key=True)
-    return data, None
+    _empty(data, (), report)
+    return data
+
+
+def _faults(data: Any) -> list[_Fault]:
+    try:
+        model.Scenario.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        return [_fault(detail) for detail in error.errors(include_url=False)]
+    return []
 
 
 def _fault(detail: ErrorDetails) -> _Fault:
@@ -166,6 +172,21 @@ def _guess_key(fault: _Fault, faults: Sequence[_Fault], data: Any) -> _Guess | N
         missing = [str(other.path[-1]) for other in siblings if other.detail["type"] == "missing"]
         word = missing[0] if len(unknown) == len(missing) == 1 else None
     return _Guess(word, "unknown-key", f"unknown key '{key}': did you mean '{word}'?") if word else None
+
+
+def _empty(data: Any, path: Path, report: Report) -> None:
+    """A key without a value is a value that was forgotten, also where the model would do without."""
+    if path and path[-1] == "body":
+        return  # a body may hold null
+    if isinstance(data, Mapping):
+        for key, value in cast("Mapping[str, Any]", data).items():
+            if value is not None:
+                _empty(value, (*path, key), report)
+            elif not report.knows((*path, key)):
+                report.add((*path, key), *empty(f"'{key}'"), key=True)
+    elif isinstance(data, list):
+        for index, item in enumerate(cast("list[Any]", data)):
+            _empty(item, (*path, index), report)
 
 
 def _is_step(fault: _Fault) -> bool:

@@ -65,16 +65,22 @@ def _zone(value: str) -> str:
     return value
 
 
-_DURATION_SCHEMA = {
+DURATION: Final = (
+    r"((\d+(\.\d{1,3})?[smhdw] *)+"
+    r"|P(?=\d|T\d)(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,3})?S)?)?)"
+)
+"""A duration as a pattern for editors; `scenario.duration` is what reads it."""
+_SPAN_SCHEMA: Final = {
     "type": "string",
-    "description": "90s, 15m, 2h, 3d, 2w or ISO 8601",
-    "examples": ["90s", "15m", "2h", "3d", "2w", "P3DT12H"],
+    "pattern": f"^\\+?{DURATION}$",
+    "examples": ["90s", "15m", "2h", "3d", "2w", "1h30m", "P3DT12H"],
 }
+_OFFSET_SCHEMA: Final = {"type": "string", "pattern": f"^[-+]?{DURATION}$", "examples": ["-3d", "12h"]}
 Duration = Annotated[
     timedelta,
     BeforeValidator(read_span),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
+    WithJsonSchema(_SPAN_SCHEMA),
 ]
 """A length of time, not negative."""
 Timeout = Annotated[Duration, AfterValidator(_attempt)]
@@ -83,13 +89,14 @@ Offset = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
+    WithJsonSchema(_OFFSET_SCHEMA),
 ]
 """A length of time before (``-3d``) or after (``3d``) a date."""
 Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Paris"]})]
 """An IANA time zone."""
-Name = Annotated[str, Field(pattern=NAME, max_length=100, description="lower-case words joined by '-'")]
+Name = Annotated[str, Field(pattern=NAME, max_length=100, description="Lower-case words joined by '-'.")]
 StepId = Annotated[str, Field(pattern=STEP_ID, max_length=100)]
 EventName = Annotated[str, Field(pattern=EVENT, max_length=200, examples=["order.delivered"])]
-Template = Annotated[str, Field(description="text with Liquid")]
-Condition = Annotated[str, Field(min_length=1, description="a Liquid condition, such as order.total_price > 20")]
+Template = Annotated[str, Field(min_length=1)]
+"""Text with Liquid."""
+Condition = Annotated[str, Field(min_length=1, description="A Liquid condition, such as order.total_price > 20.")]

@@ -27,6 +27,11 @@ class Fault(NamedTuple):
     message: str
 
 
+def empty(name: str) -> Fault:
+    """A key without a value."""
+    return Fault("empty", f"{name} is empty: give it a value, or take it out")
+
+
 def worded(detail: ErrorDetails, name: str) -> Fault:
     """Words an error about the value of a key.
 
@@ -37,7 +42,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
     value: Any = detail["input"]
     context: Mapping[str, Any] = detail.get("ctx", {})
     if value is None:
-        return Fault("empty", f"{name} is empty: give it a value, or take it out")
+        return empty(name)
     match detail["type"]:
         case "string_type":
             if isinstance(value, bool | int | float):
@@ -47,7 +52,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             what, form = _PATTERNS[context["pattern"]]
             return Fault("value", f"{_quoted(value)} is no {what}: write {form}{_such_as(context['pattern'], value)}")
         case "string_too_short":
-            return Fault("empty", f"{name} is empty: give it a value, or take it out")
+            return empty(name)
         case "string_too_long":
             return Fault("value", f"{name} is longer than {context['max_length']} characters")
         case "too_short":
