@@ -40,8 +40,8 @@ _POLL = 0.1  # seconds between two looks
 
 def command(namespace: str, names: Sequence[str] = tuple(key.name for key in ALL)) -> str:
     """The command that registers the attributes, for a person who may."""
-    listed = "".join(f" --name {name}" for name in names)
-    return f"temporal operator search-attribute create --namespace {namespace}{listed} --type Keyword"
+    listed = "".join(f" --name {name} --type Keyword" for name in names)
+    return f"temporal operator search-attribute create --namespace {namespace}{listed}"
 
 
 async def ensure(client: Client, *, patience: float = 30.0) -> None:

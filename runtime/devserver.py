@@ -24,6 +24,7 @@ from temporalio.service import RPCError
 
 from runtime import attributes, leash
 from runtime.errors import LocalError, NotInstalled
+from runtime.folder import make_folder
 from runtime.ports import HOST, check_port, free_port
 
 RETENTION: Final = timedelta(days=365)
@@ -43,6 +44,7 @@ DYNAMIC_CONFIG: Final[dict[str, Any]] = {
 
 _GRACE = 5.0  # seconds between asking the server to end and killing it
 _POLL = 0.05
+_TRY = 2.0  # seconds that the server may take to answer
 _TRIES = 3  # where a port that was free a moment ago is taken
 
 
@@ -102,6 +104,7 @@ class DevServer:
                 try:
                     await self._ready(self._process)
                 except _Ended as ended:
+                    await self._stop()
                     # A port that was free a moment ago may be taken: try again, and be told if it was asked for.
                     if next(tries) == _TRIES or not self._lost_port():
                         raise LocalError(
@@ -124,7 +127,8 @@ class DevServer:
 
         A server whose process was killed a moment ago is given the time to end.
         """
-        file = _open(self._state)
+        make_folder(self._state)
+        file = (self._state / "temporal.lock").open("ab")
         end = asyncio.get_running_loop().time() + _GRACE + 1
         while True:
             try:
@@ -193,9 +197,10 @@ class DevServer:
                     if status is not None:
                         raise _Ended(status)
                     try:
-                        client = await Client.connect(self.address)
-                        await client.workflow_service.update_namespace(request)
-                    except (RuntimeError, RPCError):  # not listening yet; no namespace yet
+                        async with asyncio.timeout(_TRY):
+                            client = await Client.connect(self.address)
+                            await client.workflow_service.update_namespace(request)
+                    except (TimeoutError, RuntimeError, RPCError):  # not listening yet; no namespace yet
                         await asyncio.sleep(_POLL)
                     else:
                         return
@@ -251,11 +256,3 @@ def _choose(wanted: tuple[int, int]) -> tuple[int, int]:
     check_port(port, "the local Temporal server")
     check_port(ui_port, "Temporal's UI")
     return port or free_port(), ui_port or free_port()
-
-
-def _open(state: Path) -> IO[bytes]:
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        return (state / "temporal.lock").open("ab")
-    except OSError:
-        raise LocalError(f"the folder {state} cannot be written to: look at its rights, or choose another") from None

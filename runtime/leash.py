@@ -6,6 +6,7 @@ seconds. A process of its own, and no signal that the kernel sends at a parent's
 only. Nothing but the standard library is imported, so that it starts in milliseconds.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, end)
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):
+            pass
         child.terminate()
         try:
             child.wait(float(grace))
@@ -35,8 +37,11 @@ def main(arguments: list[str]) -> int:
             child.kill()
 
     threading.Thread(target=watch, daemon=True).start()
-    return child.wait()
+    status = child.wait()
+    # A command that a signal ended is told as shells tell it.
+    return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # Not sys.exit: the thread is still reading.
+    os._exit(main(sys.argv[1:]))

@@ -1,0 +1,159 @@
+"""How a journey's trace is known again, by every process that comes to run a part of it.
+
+A span's id is random, and the process that made it may be gone when the next step is due. So the ids that others hang
+below are derived from the run's ids, which Temporal keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import PayloadConverter
+
+Carrier = dict[str, str]
+"""What a propagator writes: ``traceparent``, and ``tracestate`` where there is one."""
+
+PROPAGATOR: Final = TraceContextTextMapPropagator()
+"""Of W3C Trace Context alone. Baggage may hold what is nobody's business, and is never passed on."""
+
+
+class JourneyIds(IdGenerator):
+    """Random ids, except within `fixed`. The tracer provider of a process that runs journeys is made with one."""
+
+    def __init__(self) -> None:
+        self._random = RandomIdGenerator()
+        self._fixed: ContextVar[tuple[int, int] | None] = ContextVar("fixed", default=None)
+
+    @contextmanager
+    def fixed(self, trace_id: int, span_id: int) -> Generator[None]:
+        """The ids of the one span that is started within."""
+        token = self._fixed.set((trace_id, span_id))
+        try:
+            yield
+        finally:
+            self._fixed.reset(token)
+
+    def generate_trace_id(self) -> int:
+        """128 bits."""
+        fixed = self._fixed.get()
+        return fixed[0] if fixed else self._random.generate_trace_id()
+
+    def generate_span_id(self) -> int:
+        """64 bits."""
+        fixed = self._fixed.get()
+        return fixed[1] if fixed else self._random.generate_span_id()
+
+    def is_trace_id_random(self) -> bool:
+        """Bits of a hash are as good for sampling as random ones."""
+        return True
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a workflow, by what stays the same when it is replayed or reset.
+
+    Attributes:
+        workflow_type: Names its span.
+        first: Run id of the journey's first execution.
+        original: Run id that its history began with.
+        parent: What the one who started it passed on; empty where nothing was.
+    """
+
+    workflow_type: str
+    first: str
+    original: str
+    parent: Carrier
+
+    @property
+    def name(self) -> str:
+        """Its span's name."""
+        return f"RunWorkflow:{self.workflow_type}"
+
+    def above(self, sampler: Sampler) -> Context:
+        """The context to start its span in; empty for the first span of a trace."""
+        context = extract(self.parent)
+        if self.first == self.original or _here(context).is_valid:
+            return context
+        # Continued as new, and nobody passed a trace on: below the first run's span, which began it.
+        first = Run(self.workflow_type, self.first, self.first, {})
+        return first.below(sampler)
+
+    def below(self, sampler: Sampler) -> Context:
+        """The context to start everything else of it in, whether its span is made by this process or not.
+
+        Args:
+            sampler: The provider's, asked what it says or would say of the run's span. One that decides by the trace's
+                id and the parent, as all usual ones do, says the same in every process.
+        """
+        above = self.above(sampler)
+        trace_id, span_id = self.ids(above)
+        parent = _here(above)
+        decision = sampler.should_sample(above, trace_id, self.name, SpanKind.SERVER).decision
+        flags = parent.trace_flags if parent.is_valid else TraceFlags.RANDOM_TRACE_ID
+        flags = flags | TraceFlags.SAMPLED if decision.is_sampled() else flags & ~TraceFlags.SAMPLED
+        span = SpanContext(trace_id, span_id, True, TraceFlags(flags), parent.trace_state)
+        return trace.set_span_in_context(NonRecordingSpan(span), Context())
+
+    def ids(self, above: Context) -> tuple[int, int]:
+        """Its span's trace id and span id, given the context that it is started in."""
+        parent = _here(above)
+        return parent.trace_id if parent.is_valid else _hash("trace", self.first, 16), _hash("run", self.original, 8)
+
+
+class HeaderConverter(PayloadConverter):
+    """Reads the trace header of whoever sent it, in any language. What is no trace is an empty one.
+
+    An exception here would fail a workflow task over and over, for a header that somebody else wrote.
+    """
+
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        """As the SDK does for everybody."""
+        return PayloadConverter.default.to_payloads(values)
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """A `Carrier` for each."""
+        return [_carrier(payload) for payload in payloads]
+
+
+def extract(carrier: Carrier) -> Context:
+    """What the carrier says, and nothing of what is current."""
+    return PROPAGATOR.extract(carrier, Context())
+
+
+def inject(context: Context) -> Carrier:
+    """The carrier of a context; empty where it has no span."""
+    carrier: Carrier = {}
+    PROPAGATOR.inject(carrier, context)
+    return carrier
+
+
+def _carrier(payload: Payload) -> Carrier:
+    try:
+        [value] = PayloadConverter.default.from_payloads([payload])
+    except (KeyError, ValueError, RuntimeError):  # an unknown encoding, no JSON
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    items = cast("dict[Any, Any]", value).items()
+    return {key: text for key, text in items if isinstance(key, str) and isinstance(text, str)}
+
+
+def _here(context: Context) -> SpanContext:
+    return trace.get_current_span(context).get_span_context()
+
+
+def _hash(purpose: str, run_id: str, size: int) -> int:
+    """As many bytes as an id has. Never zero in practice, which would be no id."""
+    return int.from_bytes(hashlib.sha256(f"scenario {purpose} {run_id}".encode()).digest()[:size])

@@ -1,0 +1,142 @@
+"""Structured logs: one line a record, JSON where a program reads it and text where a person does.
+
+A line holds ids, never a contact's data. So the texts of exceptions are left out, unless they are of this project's
+own trees, whose messages promise to quote none; the type and the place in the code are always there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO, cast
+
+from opentelemetry import trace
+from temporalio import activity, workflow
+from temporalio.exceptions import ApplicationError
+
+from runtime.errors import SetupError
+from runtime.store.errors import StoreError
+from scenario.errors import ScenarioError
+
+OURS: Final = (ScenarioError, SetupError, StoreError, ApplicationError)
+"""Exceptions whose messages are written in this project, for people, without data."""
+
+FRAMES: Final = 12
+"""Of an exception's traceback, the innermost are kept."""
+
+# What temporalio's loggers carry, under the names that its UI and command line use.
+_CONTEXT: Final = {
+    "workflow_id": "workflow_id",
+    "workflow_run_id": "run_id",
+    "run_id": "run_id",
+    "workflow_type": "workflow_type",
+    "activity_id": "activity_id",
+    "activity_type": "activity_type",
+    "attempt": "attempt",
+    "task_queue": "task_queue",
+    "update_id": "update_id",
+    "update_name": "update_name",
+}
+_TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
+_USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+# Loggers that write addresses, URLs or peers at a level where others write news.
+_QUIET: Final = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "mail.log": logging.CRITICAL}
+
+
+def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: bool | None = None) -> None:
+    """Sends every logger's records to one stream. To be called once, by a process's main function.
+
+    Args:
+        level: Of the root logger.
+        stream: Standard error by default.
+        text: Whether people read it; by default, whether the stream is a terminal.
+    """
+    target = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(Text() if (target.isatty() if text is None else text) else Json())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(max(level, least))
+    # Their context comes as fields, so it is not also written into the message.
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
+
+
+class Json(logging.Formatter):
+    """A record as one JSON object: ``time`` (UTC), ``level``, ``logger``, ``message``, then ids and numbers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": message(record),
+            **fields(record),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+class Text(logging.Formatter):
+    """A record as a line for people: the local time, the level, the message, then ids and numbers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        found = fields(record)
+        if "stack" in found:
+            found["stack"] = found["stack"][-1]
+        named = " ".join(f"{name}={value}" for name, value in found.items())
+        time = _time(record).astimezone().strftime("%H:%M:%S")
+        return f"{time} {record.levelname:<7} {message(record)}{'  ' if named else ''}{named}"
+
+
+def message(record: logging.LogRecord) -> str:
+    """The message, on one line."""
+    lines = record.getMessage().splitlines()
+    if record.name == "asyncio":
+        # The lines after the first quote the task and, with it, its exception's text.
+        lines = lines[:1]
+    return " ".join(line.strip() for line in lines)
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Everything beside the message: the workflow's and the activity's ids, the trace, what `extra` gave, the error."""
+    found: dict[str, Any] = {}
+    for name, value in record.__dict__.items():
+        if name in _USUAL:
+            continue
+        if name in _TEMPORAL:
+            # `temporal_log` comes from the native part of the SDK; of its fields only ids are passed on, since others
+            # quote failures.
+            context = cast("Mapping[str, Any]", value.fields if name == "temporal_log" else value)
+            found |= {known: context[key] for key, known in _CONTEXT.items() if context.get(key) is not None}
+        elif isinstance(value, str | int | float | bool):
+            found[name] = value
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        found |= {"trace_id": trace.format_trace_id(span.trace_id), "span_id": trace.format_span_id(span.span_id)}
+    if record.exc_info and record.exc_info[1] is not None:
+        found |= _error(record.exc_info[1])
+    return found
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    chain: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(chain) < FRAMES:
+        name = type(seen).__name__
+        own = seen.message if isinstance(seen, ApplicationError) else str(seen)
+        chain.append(f"{name}: {' '.join(own.split())}" if isinstance(seen, OURS) else name)
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    stack = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"error": " < ".join(chain), "stack": stack[-FRAMES:]}
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)

@@ -1,0 +1,37 @@
+"""One local server for all tests of this folder."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+
+from runtime import attributes
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from runtime.errors import NotInstalled
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
+    """Temporal's dev server, from its start to its end."""
+    try:
+        async with DevServer(tmp_path_factory.mktemp("state")) as running:
+            yield running
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+async def client(server: DevServer) -> Client:
+    """A client of it, without tracing."""
+    found = await connect(server.address, interceptors=[])
+    await attributes.ensure(found)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that is not there yet."""
+    return tmp_path / "new" / "folder"

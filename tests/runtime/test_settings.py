@@ -1,0 +1,108 @@
+"""Settings come from the environment when they are asked for, and complain without showing what is secret."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import SettingsError
+from runtime.settings import Settings
+
+PASSWORD = "hunter2hunter2"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch):
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SCENARIO_{name.upper()}", raising=False)
+
+
+def test_nothing_has_to_be_set():
+    settings = Settings()
+    assert settings.store.get_secret_value() == "sqlite+aiosqlite:///.scenario/store.db"
+    assert settings.platform_timezone == "Europe/Paris"
+    assert (settings.smtp, settings.mail_from, settings.sms, settings.secrets_dir, settings.destinations) == (None,) * 5
+
+
+def test_the_environment_is_read_at_every_construction(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCENARIO_PLATFORM_TIMEZONE", "Asia/Tokyo")
+    assert Settings().platform_timezone == "Asia/Tokyo"
+    monkeypatch.setenv("SCENARIO_PLATFORM_TIMEZONE", "Europe/Rome")
+    assert Settings().platform_timezone == "Europe/Rome"
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCENARIO_SMTP", "")
+    monkeypatch.setenv("SCENARIO_PLATFORM_TIMEZONE", "")
+    assert (Settings().smtp, Settings().platform_timezone) == (None, "Europe/Paris")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STORE", "postgresql://user:secret@db/name"),
+        ("SMTP", "smtp://user:password@mail.example.com:587"),
+        ("SMTP", "smtps://mail.example.com:465"),
+        ("SMTP", "smtp://127.0.0.1:2525"),
+        ("MAIL_FROM", "shop@example.com"),
+        ("MAIL_FROM", "The Shop <shop@example.com>"),
+        ("MAIL_FROM", '"Shop, The" <shop@example.com>'),
+        ("SMS", "local:"),
+        ("SMS", "twilio://AC1:token@?from=+33600000000"),
+        ("SMS", "twilio://AC1:token@?from=%2B33600000000"),
+        ("SMS", "twilio://AC1:token@?from=SHOP"),
+        ("SECRETS_DIR", "{folder}"),
+        ("DESTINATIONS", "{file}"),
+        ("PLATFORM_TIMEZONE", "UTC"),
+    ],
+)
+def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "destinations.yaml"
+    file.touch()
+    monkeypatch.setenv(f"SCENARIO_{name}", value.format(folder=tmp_path, file=file))
+    assert getattr(Settings(), name.lower()) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("STORE", f"no url {PASSWORD}", "must be an SQLAlchemy URL"),
+        ("SMTP", f"http://user:{PASSWORD}@host", "must look like smtp://"),
+        ("SMTP", f"smtp://user:{PASSWORD}@", "must look like smtp://"),
+        ("SMTP", f"smtp://user:{PASSWORD}@host:99999", "must look like smtp://"),
+        ("SMTP", f"smtp://user:{PASSWORD}@[::1", "must look like smtp://"),
+        ("MAIL_FROM", f"{PASSWORD}", "must be one sender"),
+        ("MAIL_FROM", f"a@example.com, {PASSWORD}@example.com", "must be one sender"),
+        ("MAIL_FROM", f"Shop\r\nBcc: {PASSWORD}@example.com <a@example.com>", "must be one sender"),
+        ("SMS", f"twilio://AC1:{PASSWORD}@", "must look like twilio://"),
+        ("SMS", f"twilio://:{PASSWORD}@?from=+33600000000", "must look like twilio://"),
+        ("SMS", f"twilio://AC1:{PASSWORD}@?from=+336&from=+337", "must look like twilio://"),
+        ("SMS", f"nexmo://{PASSWORD}", "must look like twilio://"),
+        ("SECRETS_DIR", f"/nowhere/{PASSWORD}", "must name a folder that exists"),
+        ("DESTINATIONS", f"/nowhere/{PASSWORD}", "must name a file that exists"),
+        ("PLATFORM_TIMEZONE", f"Mars/{PASSWORD}", "must be a time zone's IANA name"),
+        ("PLATFORM_TIMEZONE", f"../{PASSWORD}", "must be a time zone's IANA name"),
+        ("PLATFORM_TIMEZONE", "Europe", "must be a time zone's IANA name"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name_and_not_shown(
+    name: str, value: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(f"SCENARIO_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        Settings()
+    assert str(caught.value).startswith(f"SCENARIO_{name} {wanted}")
+    assert PASSWORD not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCENARIO_SMTP", "nonsense")
+    monkeypatch.setenv("SCENARIO_SMS", "nonsense")
+    with pytest.raises(SettingsError, match=r"SCENARIO_SMTP must .*; SCENARIO_SMS must "):
+        Settings()
+
+
+def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCENARIO_SMTP", f"smtp://user:{PASSWORD}@host:587")
+    monkeypatch.setenv("SCENARIO_STORE", f"postgresql://user:{PASSWORD}@host/name")
+    monkeypatch.setenv("SCENARIO_SMS", f"twilio://sid:{PASSWORD}@?from=+33600000000")
+    assert PASSWORD not in f"{Settings()!r} {Settings()} {Settings().model_dump()}"
