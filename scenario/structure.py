@@ -29,6 +29,7 @@ _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "entry": model.EntryRules,
     "retry": model.Retry,
 }
+_STEPS: Final = frozenset(model.KINDS.values())
 _TAGS: Final = frozenset((*_FORMS, "<text>", "<mapping>", "<list>", "<duration>")) - {"entry", "retry"}
 _SINGLE: Final = (model.Until, model.File, model.ExitRule)
 """Forms in which a wrong key must have been meant as the one that is missing."""
@@ -152,11 +153,15 @@ def _guesses(faults: Sequence[_Fault], data: Any) -> dict[Path, _Guess]:
         elif _is_step(fault) and (word := _leading(fault.detail["input"])):
             path = (*path, word)
             if meant := near(word, model.KINDS):
-                guess = _Guess(meant, "unknown-step", f"unknown step '{word}': did you mean '{meant}'?")
+                guess = _misspelt_kind(word, meant)
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)
             guesses[path] = guess
     return guesses
+
+
+def _misspelt_kind(word: str, kind: str) -> _Guess:
+    return _Guess(kind, "unknown-step", f"unknown step '{word}': did you mean '{kind}'?")
 
 
 def _guess_key(fault: _Fault, faults: Sequence[_Fault], data: Any) -> _Guess | None:
@@ -164,6 +169,8 @@ def _guess_key(fault: _Fault, faults: Sequence[_Fault], data: Any) -> _Guess | N
     if key in NOT_YET or key in model.KINDS:
         return None
     present = _value(data, place)
+    if key == _leading(present) and fault.form in _STEPS and (kind := near(key, model.KINDS)) and kind not in present:
+        return _misspelt_kind(key, kind)
     known = [name for name in _keys(fault.form) if name not in present]
     word = near(key, known) or (_WORDS[key] if _WORDS.get(key) in known else None)
     if word is None and fault.form in _SINGLE:

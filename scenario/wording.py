@@ -59,7 +59,8 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             return Fault("empty", f"{name} is empty: it needs at least one entry")
         case "literal_error":
             words = _LITERAL.findall(context["expected"])
-            guess = near(str(value), words)
+            start = str(value).lower()[:3]
+            guess = start if start in words else near(str(value), words)
             hint = f": did you mean '{guess}'?" if guess else f": write {listed(words)}"
             return Fault("value", f"{_quoted(value)} cannot stand in {name}{hint}")
         case "list_type":
