@@ -68,7 +68,9 @@ class Twilio:
                     self._url,
                     data=form,
                     extensions={"trace": trace},
-                    timeout=httpx.Timeout(None, connect=min(_CONNECT_SECONDS, message.within)),
+                    # TCP and TLS each have this time. They end by themselves well before the whole does, since a TLS
+                    # handshake that is cancelled leaves its socket to the garbage collector (httpcore 1.0).
+                    timeout=httpx.Timeout(None, connect=min(_CONNECT_SECONDS, message.within / 3)),
                 )
         except _NOT_LEFT as error:
             raise BusyError("Twilio cannot be reached", error=_word(error)) from None

@@ -1,0 +1,209 @@
+"""SMS steps, from the published template to the provider."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from temporalio.activity import ActivityCancellationDetails
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.content import Content
+from activities.failures import Failure, Kind, failure_of
+from activities.signatures import SEND_SMS, Delivery, Sent
+from activities.sms.activity import Texts
+from activities.sms.provider import Provider
+from activities.sms.twilio import Twilio
+from runtime.store import Attempt
+
+DELIVERY = Delivery(
+    id="msg_1",
+    scenario="post-purchase@3",
+    step="thanks",
+    contact="3028687",
+    now="2026-03-02T09:30:00+01:00",
+    data={"contact": {"cellphone": "00 33 6 12 34 56 78", "firstname": "Zoé"}},
+    on_unknown="hold",
+)
+STEP: dict[str, Any] = {"sms": "thanks", "text": " Merci {{ contact.firstname }} & à bientôt, le {{ today }}\n"}
+
+
+@dataclass
+class Version:
+    document: Mapping[str, Any]
+    scenario: str = "post-purchase"
+    version: int = 3
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass
+class Versions:
+    steps: list[dict[str, Any]]
+
+    async def version(self, scenario: str, version: int | None) -> Version | None:
+        if (scenario, version) != ("post-purchase", 3):
+            return None
+        return Version({"scenario": scenario, "trigger": "order", "steps": self.steps})
+
+
+class Rows(list[Attempt]):
+    def put(self, attempt: Attempt) -> None:
+        self.append(attempt)
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def environment() -> ActivityEnvironment:
+    return ActivityEnvironment()
+
+
+@pytest.fixture
+def send(environment: ActivityEnvironment, rows: Rows) -> Any:
+    async def run(provider: Provider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
+        steps = [{name: value for name, value in (STEP | step).items() if value is not None}]
+        return await environment.run(Texts(Content(Versions(steps)), provider, rows).send_sms, delivery)
+
+    return run
+
+
+@pytest.fixture
+def refuse(send: Any) -> Any:
+    async def run(*args: Any, **step: Any) -> tuple[Failure, ApplicationError]:
+        with pytest.raises(ApplicationError) as caught:
+            await send(*args, **step)
+        failure = failure_of(caught.value)
+        assert failure is not None
+        return failure, caught.value
+
+    return run
+
+
+def contact(**changes: Any) -> Delivery:
+    return replace(DELIVERY, data={"contact": DELIVERY.data["contact"] | changes})
+
+
+def test_the_activity_has_the_name_that_journeys_call():
+    assert Texts.send_sms.__temporal_activity_definition.name == SEND_SMS.name  # type: ignore[attr-defined]
+
+
+async def test_a_step_is_sent_rendered(send: Any, api: Any, twilio: Twilio, rows: Rows):
+    assert await send(twilio) == Sent(status=201)
+    assert api.requests[0].form["To"] == "+33612345678"
+    assert api.requests[0].form["Body"] == "Merci Zoé & à bientôt, le 2026-03-02"
+    assert [(row.channel, row.destination, row.outcome, row.status, row.response) for row in rows] == [
+        ("sms", "twilio", "delivered", 201, "SM1")
+    ]
+
+
+@pytest.mark.parametrize("number", [None, "", "  "])
+async def test_a_contact_without_a_number_is_skipped(send: Any, api: Any, twilio: Twilio, number: str | None):
+    for provider in (None, twilio):
+        sent = await send(provider, contact(cellphone=number))
+        assert sent == Sent(outcome="skipped", reason="the contact has no mobile number")
+    assert api.requests == []
+
+
+async def test_a_template_may_decide_to_send_nothing(send: Any, api: Any, twilio: Twilio):
+    sent = await send(twilio, text="{% abort 'out of stock' %}")
+    assert (sent.outcome, sent.reason, api.requests) == ("skipped", "out of stock", [])
+
+
+@pytest.mark.parametrize(
+    ("delivery", "step", "kind", "error", "reason"),
+    [
+        (contact(cellphone="0612345678"), {}, Kind.PERMANENT, "bad_number",
+         "the contact's number is not international"),
+        (contact(cellphone="+33612"), {}, Kind.PERMANENT, "bad_number", "the contact's number is malformed"),
+        (DELIVERY, {"text": "{{ 'x' | nonsense }}"}, Kind.TEMPLATE, "template_failed", "the SMS's text: "),
+        (DELIVERY, {"text": " {{ contact.lastname }} "}, Kind.TEMPLATE, "template_failed", "the SMS's text: nothing"),
+        (DELIVERY, {"text": {"file": "a.txt"}}, Kind.TEMPLATE, "template_failed", "the file of the SMS was not"),
+        (replace(DELIVERY, scenario="other@3"), {}, Kind.PERMANENT, "unknown_version", "other@3 is not published"),
+        (DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, Kind.PERMANENT, "unknown_version",
+         "the step 'thanks' of post-purchase@3 is no SMS"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_sent_is_held_with_its_reason(
+    refuse: Any, api: Any, twilio: Twilio, rows: Rows,
+    delivery: Delivery, step: dict[str, Any], kind: Kind, error: str, reason: str,
+):  # fmt: skip
+    failure, raised = await refuse(twilio, delivery, **step)
+    assert (failure.kind, failure.error, raised.non_retryable) == (kind, error, True)
+    assert failure.reason.startswith(reason)
+    assert api.requests == []
+    assert [(row.outcome, row.error) for row in rows] == [("failed", error)]
+
+
+async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):
+    failure, raised = await refuse(None)
+    assert (failure.kind, failure.reason) == (Kind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS")
+    assert raised.non_retryable
+    assert rows[0].destination == "sms"
+
+
+@pytest.mark.parametrize(
+    ("answer", "on_unknown", "kind", "unknown"),
+    [
+        ((429, {"code": 20429}), "hold", Kind.RETRY, False),
+        ((400, {"code": 21211}), "retry", Kind.PERMANENT, False),
+        ("drop", "hold", Kind.UNKNOWN, True),
+        ("drop", "continue", Kind.UNKNOWN, True),
+        ("drop", "retry", Kind.RETRY, True),
+        ("hang", "hold", Kind.UNKNOWN, True),
+    ],
+)
+async def test_the_providers_answer_decides(
+    refuse: Any, api: Any, twilio: Twilio, rows: Rows, answer: Any, on_unknown: Any, kind: Kind, unknown: bool
+):
+    api.answer = answer
+    failure, raised = await refuse(twilio, replace(DELIVERY, timeout=0.3, on_unknown=on_unknown))
+    assert (failure.kind, failure.unknown, failure.destination) == (kind, unknown, "twilio")
+    assert raised.non_retryable == (kind is not Kind.RETRY)
+    word = "unknown" if unknown else {Kind.RETRY: "retry", Kind.PERMANENT: "failed"}[kind]
+    assert [row.outcome for row in rows] == [word]
+
+
+class TestAWorkerThatEndsWhileSending:
+    """The message may be on its way, and costs money: nobody but an operator sends it again."""
+
+    async def test_by_being_stopped(
+        self, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment, rows: Rows
+    ):
+        api.answer = "hang"
+        refused = asyncio.create_task(refuse(twilio))
+        await api.arrived.wait()
+        environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
+        failure, _ = await refused
+        assert (failure.kind, failure.error, rows[0].outcome) == (Kind.UNKNOWN, "worker_stopped", "unknown")
+
+    async def test_by_being_killed(
+        self, send: Any, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment
+    ):
+        marks: list[Any] = []
+        environment.on_heartbeat = lambda *details: marks.append(details)
+        await send(twilio)
+        assert marks == [("sending",)]
+        # What Temporal hands to the next attempt, had the worker been killed then.
+        environment.info = replace(environment.info, attempt=2, heartbeat_details=["sending"])
+        failure, _ = await refuse(twilio)
+        assert (failure.kind, failure.error, len(api.requests)) == (Kind.UNKNOWN, "worker_lost", 1)
+
+    async def test_after_an_attempt_that_failed_for_certain(
+        self, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment
+    ):
+        marks: list[Any] = []
+        environment.on_heartbeat = lambda *details: marks.append(details)
+        api.answer = (503, {})
+        await refuse(twilio)
+        assert marks == [("sending",), ("settled",)]
+
+
+async def test_nothing_that_is_kept_names_the_contact(refuse: Any, api: Any, twilio: Twilio, rows: Rows):
+    api.answer = (400, {"code": 21211, "message": "The 'To' number +33612345678 is not valid"})
+    failure, raised = await refuse(twilio)
+    assert "612345678" not in f"{failure} {raised} {raised.details} {rows}"

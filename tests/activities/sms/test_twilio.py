@@ -1,0 +1,124 @@
+"""Twilio's API, against a stand-in."""
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+
+from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
+from activities.sms.provider import Receipt, Text
+from activities.sms.twilio import Twilio
+
+MESSAGE = Text(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=5)
+
+
+async def failing(twilio: Twilio, within: float = 5) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        await twilio.send(Text(id="msg_1", to=MESSAGE.to, body="Hi", within=within))
+    return caught.value
+
+
+async def test_a_message_is_asked_for_as_the_api_wants_it(api: Any, twilio: Twilio):
+    assert await twilio.send(MESSAGE) == Receipt(201, "SM1")
+    [request] = api.requests
+    assert request.line == "POST /2010-04-01/Accounts/AC1/Messages.json HTTP/1.1"
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert base64.b64decode(request.headers["authorization"].removeprefix("Basic ")) == b"AC1:to/ken:1"
+    assert request.form == {"To": "+33612345678", "From": "+33700000000", "Body": MESSAGE.body}
+
+
+async def test_a_messaging_service_stands_in_the_senders_place(api: Any):
+    twilio = Twilio("AC1", "token", "MG" + "0" * 32, origin=api.origin)
+    await twilio.send(MESSAGE)
+    await twilio.close()
+    assert {"MessagingServiceSid", "From"} & api.requests[0].form.keys() == {"MessagingServiceSid"}
+
+
+@pytest.mark.parametrize("answer", [(200, []), b"HTTP/1.1 201 Made\r\ncontent-length: 3\r\n\r\n{{{"])
+async def test_a_message_that_was_taken_is_taken_whatever_the_answer_holds(api: Any, twilio: Twilio, answer: Any):
+    api.answer = answer
+    assert (await twilio.send(MESSAGE)).reference == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind", "error"),
+    [
+        (400, {"code": 21211, "message": "Invalid 'To' number"}, RefusedError, "twilio_21211"),
+        (400, {"code": 21610, "message": "unsubscribed"}, RefusedError, "twilio_21610"),
+        (400, {}, RefusedError, None),
+        (403, {"code": 20003}, RefusedError, "twilio_20003"),
+        (307, {}, RefusedError, None),
+        (401, {"code": 20003}, BusyError, "twilio_20003"),
+        (404, {"code": 20404}, BusyError, "twilio_20404"),
+        (408, {}, BusyError, None),
+        (429, {"code": 20429}, BusyError, "twilio_20429"),
+        (500, {}, BusyError, None),
+        (503, {"code": "x"}, BusyError, None),
+        (504, {}, UnansweredError, None),
+    ],
+)
+async def test_an_answer_decides(
+    api: Any, twilio: Twilio, status: int, content: dict[str, Any], kind: type[ProviderError], error: str | None
+):
+    api.answer = (status, content)
+    failure = await failing(twilio)
+    assert (type(failure), failure.status, failure.error) == (kind, status, error)
+    assert str(failure).startswith(f"Twilio answered {status}")
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ("drop", "no_answer"),
+        ("hang", "timeout"),
+        (b"HTTP/1.1 201 Made\r\ncontent-le", "timeout"),
+        (b"?\r\n\r\n", "no_answer"),
+    ],
+)
+async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
+    api: Any, twilio: Twilio, answer: Any, error: str
+):
+    api.answer = answer
+    failure = await failing(twilio, within=0.3)
+    assert (type(failure), failure.sent, failure.error) == (UnansweredError, None, error)
+    assert len(api.requests) == 1
+
+
+async def test_a_request_that_did_not_leave_was_not_sent(unused_tcp_port: int):
+    twilio = Twilio("AC1", "token", "+33700000000", origin=f"http://127.0.0.1:{unused_tcp_port}")
+    failure = await failing(twilio)
+    await twilio.close()
+    assert (type(failure), failure.sent, failure.error) == (BusyError, False, "connect_failed")
+
+
+async def test_a_connection_that_is_never_finished_was_not_sent():
+    hung_up = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        hung_up.set()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        twilio = Twilio("AC1", "token", "+33700000000", origin=f"https://127.0.0.1:{port}")
+        failure = await failing(twilio, within=0.3)
+        await hung_up.wait()
+        await twilio.close()
+    assert (type(failure), failure.sent, failure.error) == (BusyError, False, "connect_timeout")
+
+
+async def test_nothing_that_is_kept_names_the_contact_or_the_token(api: Any, twilio: Twilio):
+    api.answer = (400, {"code": 21211, "message": "The 'To' number +33612345678 is not valid for zoe@example.com"})
+    failure = await failing(twilio)
+    kept = f"{failure} {failure.excerpt} {twilio!r}"
+    assert not any(secret in kept for secret in ("33612345678", "zoe@", "to/ken"))
+    assert "is not valid" in failure.excerpt
+
+
+async def test_connections_are_kept_open(api: Any, twilio: Twilio):
+    for _ in range(2):
+        await twilio.send(MESSAGE)
+    assert len(api.requests) == 2
