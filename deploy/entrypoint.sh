@@ -1,0 +1,18 @@
+#!/bin/sh
+# Puts what the file named by NAME_FILE holds into the variable NAME, for the settings that may hold a password, then
+# becomes the command. So a secret is a file, as orchestrators hand it over, and shows up in no description of the
+# container.
+set -eu
+
+for name in SCENARIO_STORE SCENARIO_SMTP SCENARIO_SMS TEMPORAL_API_KEY PGPASSWORD; do
+    eval "file=\${${name}_FILE:-}"
+    [ -n "$file" ] || continue
+    if ! [ -r "$file" ]; then
+        echo "entrypoint: the file that ${name}_FILE names cannot be read: mount it, readable for user $(id -u)" >&2
+        exit 1
+    fi
+    value=$(cat "$file")
+    export "$name=$value"
+    unset "${name}_FILE"
+done
+exec "$@"
