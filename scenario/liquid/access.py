@@ -28,6 +28,10 @@ class Open(dict[str, Any]):
 
     __slots__ = ()
 
+    def copy(self) -> dict[str, Any]:
+        """A plain mapping of the same content."""
+        return dict(super().items())
+
     def __missing__(self, key: str) -> None:
         return None
 
@@ -43,6 +47,10 @@ class _OpenList(list[Any]):
     """A list under an open name: its mappings are open."""
 
     __slots__ = ()
+
+    def copy(self) -> list[Any]:
+        """A plain list of the same content."""
+        return list(super().__iter__())
 
     def __getitem__(self, index: Any) -> Any:
         return opened(super().__getitem__(index))
@@ -60,6 +68,11 @@ def opened(value: Any) -> Any:
     if isinstance(value, list):
         return _OpenList(cast("list[Any]", value))
     return value
+
+
+def closed(value: Any) -> Any:
+    """The same value as the plain mapping or list that it was before it was opened."""
+    return cast("Any", value).copy() if isinstance(value, Open | _OpenList) else value
 
 
 def select(data: Mapping[str, Any], paths: frozenset[tuple[str, ...]]) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from liquid import RenderContext
 from liquid.builtin.expressions import Filter, KeywordArgument
 from liquid.exceptions import FilterArgumentError, LiquidError, ResourceLimitError, UndefinedError, UnknownFilterError
 from liquid.expression import Expression
 from liquid.token import Token
 
-from scenario.liquid.bounds import BoundReached, check_made
+from scenario.liquid.bounds import BoundReached, check_made, check_range, cost
 from scenario.liquid.missing import StrictMissing
 from scenario.liquid.values import NoJson, describe
 
@@ -58,15 +57,15 @@ class Call(Filter):
         self.takes_missing = parsed.name == "default"
         self.takes_context = bool(getattr(function, "with_context", False))
 
-    def evaluate(self, left: object, context: RenderContext) -> object:
+    def evaluate(self, left: object, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Apply the filter.
 
         Raises:
             LiquidError: The filter cannot work with these values, or its result is too large. With a position, and
                 without quoting a value.
         """
-        budget = cast("Context", context).budget
-        budget.steps -= 1
+        budget = context.budget
+        budget.steps -= 1 + cost(left)
         if budget.steps < budget.next_look:
             budget.look()
         arguments = [argument.evaluate(context) for argument in self.positional]
@@ -81,8 +80,11 @@ class Call(Filter):
                     argument.refuse()
             if type(left) is int:
                 check_made(self.name, left)
+            elif type(left) is range:
+                check_range(left)
             made = self.function(left, *arguments, **named)
             check_made(self.name, made)
+            budget.steps -= cost(made)
         except (Unfit, ResourceLimitError, UndefinedError) as error:
             error.token = error.token or self.token
             raise

@@ -15,9 +15,9 @@ from scenario.liquid.context import Context
 from scenario.liquid.engine import Template, strict_engine
 from scenario.liquid.faults import mistake, translated
 from scenario.liquid.lexer import expression_stream
-from scenario.liquid.parts import Constant, For, If, Leaf, Let, Listed, Mapped, Pair, Written, encode
+from scenario.liquid.parts import Constant, For, If, Leaf, Let, Listed, Mapped, Pair, Written
 from scenario.liquid.sinks import Sink
-from scenario.liquid.values import NoJson, to_json
+from scenario.liquid.values import NoJson, json_text
 from scenario.liquid.weave import weave_expression
 
 _FORMS: Final = {
@@ -53,12 +53,12 @@ class Compiler:
             made = tuple(self.part(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(items))
             return _folded(Listed(path, made), made)
         try:
-            return Constant(path, encode(to_json(body)))
+            return Constant(path, json_text(body))
         except NoJson as error:
             raise mistake(str(error), "", None, at=path) from error
 
     def _text(self, text: str, path: str) -> Written:
-        return self._leaf(text, path) if "{{" in text or "{%" in text else Constant(path, encode(text))
+        return self._leaf(text, path) if "{{" in text or "{%" in text else Constant(path, json_text(text))
 
     def _leaf(self, text: str, path: str) -> Leaf:
         try:
@@ -94,7 +94,7 @@ class Compiler:
             raise mistake(reason, "", None, at=_below(path, key))
         inner = _below(path, key)
         part = self._text(key, inner)
-        return Pair(part if isinstance(part, Leaf) else f"{encode(key)}:", self.part(value, inner, depth + 1))
+        return Pair(part if isinstance(part, Leaf) else f"{json_text(key)}:", self.part(value, inner, depth + 1))
 
     def _form(self, form: str, body: Mapping[str, object], path: str, depth: int) -> Written:
         def inner(key: str) -> Written:
@@ -146,7 +146,7 @@ def _folded(part: Written, inner: tuple[Written, ...]) -> Written:
     if not all(isinstance(item, Constant) for item in inner):
         return part
     sink = Sink()
-    part.write(Context(nobody(), globals={}), sink)
+    part.write(Context(nobody(), globals={}), sink, "")
     return Constant(part.path, sink.getvalue())
 
 

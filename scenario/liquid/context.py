@@ -13,7 +13,7 @@ from liquid.utils import ReadOnlyChainMap
 
 from scenario.liquid.access import OPEN_NAMES, Open, opened
 from scenario.liquid.bounds import MAX_LOCALS, BoundReached, Budget
-from scenario.liquid.sinks import Sink
+from scenario.liquid.sinks import HtmlSink, Sink
 
 
 class Scope(ReadOnlyChainMap):
@@ -58,16 +58,21 @@ class Context(RenderContext):
         self._room += self._weights.get(key, 0) - weight
         if self._room < 0:
             raise BoundReached(f"the template's variables hold more than {MAX_LOCALS:,} characters")
-        self._weights[key] = weight
-        self.locals[key] = val
+        name = str(key)  # python-liquid's names compare themselves in Python
+        self._weights[name] = weight
+        self.locals[name] = val
 
     def get_size_of_locals(self) -> int:
         """Nothing: ``assign`` does its own counting."""
         return 0
 
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
-        """A sink for a part of the output that a tag keeps to itself, such as ``capture``."""
-        return Sink(buf.size if isinstance(buf, Sink) else 0)
+        """A sink for a part of the output that a tag keeps to itself, such as ``capture``.
+
+        In HTML what is captured is markup from then on, so that values are escaped on their way in.
+        """
+        carried = buf.size if isinstance(buf, Sink) else 0
+        return cast("StringIO", HtmlSink(carried) if self.autoescape else Sink(carried))
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
         """Resolve a path by the rules of ``access``.

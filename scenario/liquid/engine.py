@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO, cast
 
 from liquid import BoundTemplate, DictLoader, Environment, Mode, RenderContext
 from liquid.ast import Node
@@ -19,7 +19,7 @@ from scenario.liquid.context import Context
 from scenario.liquid.jsontext import JsonContentTag
 from scenario.liquid.lexer import template_stream
 from scenario.liquid.missing import Missing, StrictMissing
-from scenario.liquid.nodes import AbortTag, ContentTag, EchoValueTag, FixedIncludeTag, LinesTag, ValueTag
+from scenario.liquid.nodes import AbortTag, ContentTag, EchoValueTag, FixedIncludeTag, LinesTag, StrictCaseTag, ValueTag
 from scenario.liquid.sinks import Sink
 from scenario.liquid.weave import weave
 
@@ -44,9 +44,10 @@ class Template(BoundTemplate):
             Aborted: The template says that nothing is to be sent.
         """
         context = self.context_class(self, globals=data)
+        buffer = cast("TextIO", sink)
         for node in self.nodes:
             try:
-                node.render(context, sink)
+                node.render(context, buffer)
             except LiquidError as error:
                 self.env.error(error, token=node.token)
             except LiquidInterrupt as interrupt:
@@ -89,7 +90,7 @@ class Engine(Environment):
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         """Register python-liquid's tags, less those that have no place, and our filters."""
         super().setup_tags_and_filters(extra=False)
-        for tag in (ContentTag, ValueTag, EchoValueTag, LinesTag, AbortTag, FixedIncludeTag):
+        for tag in (ContentTag, ValueTag, EchoValueTag, LinesTag, AbortTag, FixedIncludeTag, StrictCaseTag):
             self.add_tag(tag)
         if self._json:
             self.add_tag(JsonContentTag)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from liquid import RenderContext
 from liquid.builtin.expressions import LoopExpression, Nil, Path
@@ -47,17 +47,17 @@ class PlainPath(Path):
 
     __slots__ = ()
 
-    def evaluate(self, context: RenderContext) -> object:
+    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The value at the path's end."""
-        found: Any = None
+        path: list[Any] = self.path
         try:
-            root, *keys = cast("list[str]", self.path)
-            found = context.scope[root]
-            for key in keys:
-                found = cast("dict[str, Any]", found)[key] if type(found) is dict else context.get_item(found, key)
+            found: Any = context.scope[path[0]]
+            for key in path[1:]:
+                # A cast here would cost more than the look-up.
+                found = found[key] if type(found) is dict else context.get_item(found, key)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         except (KeyError, TypeError, IndexError):
-            return cast("Context", context).missing(self.path, self.token)
-        return found
+            return context.missing(path, self.token)
+        return found  # pyright: ignore[reportUnknownVariableType]
 
 
 def same(left: object, right: object) -> bool:
@@ -236,5 +236,6 @@ class Loop(LoopExpression):
         first = min(max(start, 0), length)
         end = length if limit is None else min(max(start + limit, first), length)
         context.stopindex(key=key, index=end)
+        context.raise_for_loop_limit(end - first)
         items = islice(it, first, end)
         return (reversed(list(items)) if self.reversed else items), end - first

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from liquid.builtin.content import Literal
@@ -19,7 +20,7 @@ from scenario.liquid.bounds import MAX_BODY
 from scenario.liquid.faults import mistake
 from scenario.liquid.nodes import Content
 from scenario.liquid.sinks import Sink
-from scenario.liquid.values import InString, NoJson, RawJson, clean, to_json, to_text
+from scenario.liquid.values import InString, NoJson, clean, json_text, to_text
 
 if TYPE_CHECKING:
     from scenario.errors import TemplateError
@@ -28,7 +29,6 @@ OUTSIDE, INSIDE, ESCAPED = 0, 1, 2
 """Where in JSON a character stands: outside of any string, inside one, right after a backslash in one."""
 
 _DELIMITER: Final = re.compile(r'["\\]')
-_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _COMMAS: Final = re.compile(
     r"""
     (?P<string>"(?:[^"\\]|\\.)*")            # strings are stepped over
@@ -100,12 +100,9 @@ class JsonSink(Sink):
         self.state = OUTSIDE
         self.marks: list[tuple[int, Token]] = []
 
-    def literal(self, node: Content) -> int:
+    def literal(self, node: JsonContent) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take the template's own JSON."""
-        if isinstance(node, JsonContent):
-            self.state = node.after[self.state]
-        else:
-            self.state = scan(node.text, self.state)
+        self.state = node.after[self.state]
         self.marks.append((self.size, node.token))
         return self.put(node.text)
 
@@ -125,14 +122,12 @@ class JsonSink(Sink):
     def _data(self, value: object, token: Token | None) -> int:
         try:
             if self.state == OUTSIDE:
-                if isinstance(value, RawJson):
-                    return self.put(value)
-                return self.put(_encode(value if type(value) is str else to_json(value)))
+                return self.put(json_text(value))
             if self.state == ESCAPED:
                 raise LiquidTypeError("an output stands right after a backslash", token=token)
             if isinstance(value, InString):
                 return self.put(value)
-            return self.put(_encode(value if type(value) is str else str(to_text(value)))[1:-1])
+            return self.put(encode_basestring(value if type(value) is str else to_text(value))[1:-1])
         except NoJson as error:
             raise LiquidTypeError(str(error), token=token) from error
 
@@ -223,7 +218,7 @@ def _no_json(error: ValueError, sink: JsonSink, source: str) -> TemplateError:
     return mistake(f"the body is no JSON: {reason}", source, _origin(sink, error.pos))
 
 
-def _origin(sink: JsonSink, place: int) -> int | None:
+def _origin(sink: JsonSink, place: int) -> int:
     """Which index of the template wrote a character of the document."""
     mark: tuple[int, Token] | None = None
     for candidate in sink.marks:
@@ -231,7 +226,7 @@ def _origin(sink: JsonSink, place: int) -> int | None:
             break
         mark = candidate
     if mark is None:
-        return None
+        return 0
     start, token = mark
     if token.kind != "content":
         return token.start_index

@@ -188,7 +188,13 @@ class _Lexer:
         source = self.source
         named = _TAG_NAME.match(source, start)
         if named is None:
-            yield from self._unclosed(start, "missing tag name or closing delimiter")
+            # In a comment, too, braces belong together: what looks like a tag ends at the next closing brace.
+            close = self._find("%}", start) if self.comment_depth else -1
+            if close == -1:
+                yield from self._unclosed(start, "missing tag name or closing delimiter")
+                return
+            self.comment.append(source[start : close + 2])
+            self.at = close + 2
             return
         name = named.group(1)
         if name in _VERBATIM:

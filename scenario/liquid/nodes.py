@@ -9,10 +9,12 @@ from liquid.ast import BlockNode, Node
 from liquid.builtin.content import ContentNode, Literal
 from liquid.builtin.expressions import FilteredExpression, StringLiteral
 from liquid.builtin.output import Output, OutputNode
+from liquid.builtin.tags.case_tag import CaseTag
 from liquid.builtin.tags.echo_tag import EchoTag
 from liquid.builtin.tags.include_tag import IncludeNode, IncludeTag
 from liquid.builtin.tags.liquid_tag import LiquidTag
 from liquid.exceptions import LiquidSyntaxError
+from liquid.expression import Expression
 from liquid.parser import get_parser
 from liquid.stream import TokenStream
 from liquid.tag import Tag
@@ -29,9 +31,10 @@ class Content(ContentNode):
 
     __slots__ = ()
 
-    def render_to_output(self, _: RenderContext, buffer: TextIO) -> int:
+    # Every buffer is a sink of ours; a cast at run time would cost a tenth of a rendering.
+    def render_to_output(self, _: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Hand the text to the sink as what it is: not data."""
-        return cast("Sink", buffer).literal(self)
+        return buffer.literal(self)
 
 
 class ContentTag(Literal):
@@ -45,9 +48,9 @@ class Value(OutputNode):
 
     __slots__ = ()
 
-    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
+    def render_to_output(self, context: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Hand the value to the sink, which knows how to write it where it stands."""
-        return cast("Sink", buffer).value(self.expression.evaluate(context), self.token)
+        return buffer.value(self.expression.evaluate(context), self.token)
 
 
 class ValueTag(Output):
@@ -73,13 +76,13 @@ class Block(BlockNode):
 
     __slots__ = ()
 
-    def render(self, context: RenderContext, buffer: TextIO) -> int:
+    def render(self, context: Context, buffer: TextIO) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Render the nodes.
 
         Raises:
             BoundReached: The budget is used up.
         """
-        budget = cast("Context", context).budget
+        budget = context.budget
         budget.steps -= len(self.nodes) + 1
         if budget.steps < budget.next_look:
             budget.look()
@@ -88,7 +91,7 @@ class Block(BlockNode):
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         """Render the nodes, into nothing where they are nothing but blanks and tags."""
         if self.blank and context.env.suppress_blank_control_flow_blocks:
-            nowhere = Nowhere()
+            nowhere = cast("TextIO", Nowhere())
             for node in self.nodes:
                 node.render(context, nowhere)
             return 0
@@ -110,6 +113,16 @@ class LinesTag(LiquidTag):
         lines = stream.current
         inner = liquid_tag_stream(lines, stream.block_depth)
         return self.node_class(token, lines, block=get_parser(self.env).parse_block(inner, end=()))
+
+
+class StrictCaseTag(CaseTag):
+    """Parses ``{% case %}``, and refuses what python-liquid drops in silence: all after ``when 'a' and``."""
+
+    def _parse_when_expression(self, stream: TokenStream) -> list[Expression]:
+        values = super()._parse_when_expression(stream)
+        if stream.current.kind != TOKEN_EOF:
+            raise LiquidSyntaxError("the values of 'when' are separated by 'or' or ','", token=stream.current)
+        return values
 
 
 class Abort(Node):

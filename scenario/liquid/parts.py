@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import TextIO, cast
 
 from liquid.ast import Node
 from liquid.builtin.expressions import BooleanExpression, LoopExpression
@@ -15,10 +15,7 @@ from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, L
 from scenario.liquid.context import Context
 from scenario.liquid.engine import Template
 from scenario.liquid.sinks import Sink
-from scenario.liquid.values import NoJson, RawJson, to_json
-
-encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-"""A plain value as compact JSON."""
+from scenario.liquid.values import NoJson, json_text
 
 
 class Written:
@@ -34,8 +31,14 @@ class Written:
         """What is to be written in its place, or None for nothing."""
         return self
 
-    def write(self, context: Context, sink: Sink) -> None:
-        """Write it as JSON."""
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
+        """Write it as JSON.
+
+        Args:
+            context: The variables.
+            sink: Where to.
+            lead: What to write right before it: a comma, a key.
+        """
         raise AssertionError("each kind of part writes itself")
 
 
@@ -46,9 +49,9 @@ class Constant(Written):
     path: str
     text: str
 
-    def write(self, context: Context, sink: Sink) -> None:
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the text that was encoded while compiling."""
-        sink.put(self.text)
+        sink.put(lead + self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,10 @@ class Leaf(Written):
     def text(self, context: Context) -> str:
         """The rendered text."""
         sink = Sink()
+        buffer = cast("TextIO", sink)
         for node in self.template.nodes:
             try:
-                node.render(context, sink)
+                node.render(context, buffer)
             except LiquidError as error:
                 raise _placed(error, self.path, node) from None
             except LiquidInterrupt as interrupt:
@@ -82,14 +86,11 @@ class Leaf(Written):
                 raise _placed(error, self.path) from interrupt
         return sink.getvalue()
 
-    def write(self, context: Context, sink: Sink) -> None:
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the value."""
         value = self.value(context)
         try:
-            if type(value) is str:
-                sink.put(encode(value))
-            else:
-                sink.put(value if isinstance(value, RawJson) else encode(to_json(value)))
+            sink.put(lead + json_text(value))
         except NoJson as error:
             raise _placed(LiquidTypeError(str(error), token=self.template.nodes[0].token), self.path) from error
         except LiquidError as error:
@@ -103,15 +104,14 @@ class Listed(Written):
     path: str
     items: tuple[Written, ...]
 
-    def write(self, context: Context, sink: Sink) -> None:
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the items that are not left out."""
-        before = "["
+        before = f"{lead}["
         for item in self.items:
             if (part := item.chosen(context)) is not None:
-                sink.put(before)
-                part.write(context, sink)
+                part.write(context, sink, before)
                 before = ","
-        sink.put("[]" if before == "[" else "]")
+        sink.put("]" if before == "," else f"{before}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +130,21 @@ class Mapped(Written):
     pairs: tuple[Pair, ...]
     has_rendered_keys: bool
 
-    def write(self, context: Context, sink: Sink) -> None:
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the pairs that are not left out."""
         context.budget.spend(len(self.pairs))
         seen: set[str] | None = set() if self.has_rendered_keys else None
-        before = "{"
+        before = f"{lead}{{"
         for pair in self.pairs:
             part = pair.value.chosen(context)
             if part is None:
                 continue
-            key = pair.key if isinstance(pair.key, str) else f"{encode(pair.key.text(context))}:"
+            key = pair.key if isinstance(pair.key, str) else f"{json_text(pair.key.text(context))}:"
             if seen is not None:
                 self._refuse_twice(key, seen, pair)
-            sink.put(before + key)
-            part.write(context, sink)
+            part.write(context, sink, before + key)
             before = ","
-        sink.put("{}" if before == "{" else "}")
+        sink.put("}" if before == "," else f"{before}}}")
 
     def _refuse_twice(self, key: str, seen: set[str], pair: Pair) -> None:
         # A key made of data must not replace one that the author wrote.
@@ -165,7 +164,7 @@ class For(Written):
     each: Written
     otherwise: Written | None
 
-    def write(self, context: Context, sink: Sink) -> None:
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write a list with what ``$each`` gives for each item."""
         try:
             items, length = self.loop.evaluate(context)
@@ -173,21 +172,20 @@ class For(Written):
             raise _placed(error, f"{self.path}.$for") from None
         if not length and self.otherwise is not None:
             part = self.otherwise.chosen(context)
-            sink.put("null") if part is None else part.write(context, sink)
+            sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
             return
         name = self.loop.identifier
         state = ForLoop(f"{name}-{self.loop.iterable}", items, length, context.parentloop())
         variables: dict[str, object] = {"forloop": state, name: None}
-        before = "["
+        before = f"{lead}["
         with context.loop(variables, state):
             for item in state:
                 context.budget.spend(1)
                 variables[name] = item
                 if (part := self.each.chosen(context)) is not None:
-                    sink.put(before)
-                    part.write(context, sink)
+                    part.write(context, sink, before)
                     before = ","
-        sink.put("[]" if before == "[" else "]")
+        sink.put("]" if before == "," else f"{before}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +207,10 @@ class If(Written):
         part = self.then if holds else self.otherwise
         return part.chosen(context) if part is not None else None
 
-    def write(self, context: Context, sink: Sink) -> None:
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the part that the condition picks, nothing being null."""
         part = self.chosen(context)
-        sink.put("null") if part is None else part.write(context, sink)
+        sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +221,14 @@ class Let(Written):
     names: tuple[tuple[str, Written], ...]
     inside: Written
 
-    def write(self, context: Context, sink: Sink) -> None:
+    def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write ``$in`` with the names in place."""
         variables: dict[str, object] = {}
         with context.extend(variables):
             for name, part in self.names:
                 variables[name] = self._value(part, context)
             part = self.inside.chosen(context)
-            sink.put("null") if part is None else part.write(context, sink)
+            sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
 
     @staticmethod
     def _value(part: Written, context: Context) -> object:
@@ -240,7 +238,7 @@ class Let(Written):
         chosen = part.chosen(context)
         if chosen is None:
             return None
-        chosen.write(context, text)
+        chosen.write(context, text, "")
         return json.loads(text.getvalue())
 
 

@@ -7,7 +7,6 @@ analysis. ``write`` counts as data unless a sink says otherwise.
 
 from __future__ import annotations
 
-from io import StringIO
 from typing import TYPE_CHECKING
 
 from liquid.token import Token
@@ -20,31 +19,42 @@ if TYPE_CHECKING:
     from scenario.liquid.nodes import Content
 
 
-class Sink(StringIO):
+class Sink:
     """A plain text, limited to ``MAX_OUTPUT`` characters.
 
-    Unlike python-liquid's limited buffer it leaves CR and CRLF alone and takes lone surrogates.
+    python-liquid asks of its buffers nothing but ``write`` and ``getvalue``. Unlike its own limited buffer this one
+    leaves CR and CRLF alone and takes lone surrogates.
 
     Attributes:
         size: Characters written so far, by this sink and those that it carries on from.
     """
 
-    __slots__ = ("size",)
+    __slots__ = ("_append", "_parts", "size")
 
     def __init__(self, carried: int = 0) -> None:
-        super().__init__()
         self.size = carried
+        self._parts: list[str] = []
+        self._append = self._parts.append
+
+    def getvalue(self) -> str:
+        """All that was written."""
+        return "".join(self._parts)
 
     def put(self, text: str) -> int:
         """Append text as it is.
 
+        Returns:
+            Its number of characters.
+
         Raises:
             BoundReached: That is more than ``MAX_OUTPUT`` characters.
         """
-        self.size += len(text)
+        length = len(text)
+        self.size += length
         if self.size > MAX_OUTPUT:
             raise BoundReached(f"the template writes more than {MAX_OUTPUT:,} characters")
-        return StringIO.write(self, text)
+        self._append(text)
+        return length
 
     def write(self, text: str, /) -> int:
         """Take what a tag writes by itself, as ``cycle`` and ``increment`` do."""

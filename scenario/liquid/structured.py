@@ -56,7 +56,7 @@ class Body:
         context = Context(self._holder, globals=data)
         try:
             part = self.root.chosen(context)
-            sink.put("null") if part is None else part.write(context, sink)
+            sink.put("null") if part is None else part.write(context, sink, "")
         except LiquidError as error:
             source = error.token.source if error.token is not None else ""
             raise translated(error, source, at=str(error.template_name or "")) from error

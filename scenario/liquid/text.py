@@ -13,6 +13,7 @@ from liquid.exceptions import LiquidError
 from liquid.token import TOKEN_EXPRESSION, Token
 from liquid.undefined import Undefined
 
+from scenario.liquid.access import closed
 from scenario.liquid.bounds import MAX_SOURCE
 from scenario.liquid.cache import Cache
 from scenario.liquid.context import Context
@@ -177,4 +178,4 @@ def evaluate_value(source: str, data: Mapping[str, Any]) -> Any:
         raise mistake(str(error), source, 0) from error
     if found is None or isinstance(found, Undefined | Nil):
         return None
-    return "" if isinstance(found, Blank | Empty) else found
+    return "" if isinstance(found, Blank | Empty) else closed(found)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any, Final, cast
 
 from liquid.builtin.expressions import Nil
@@ -20,9 +21,10 @@ from liquid.builtin.tags.for_tag import ForLoop
 from liquid.builtin.tags.tablerow_tag import TableRow
 from liquid.undefined import Undefined
 
-from scenario.liquid.bounds import MAX_DEPTH, BoundReached
+from scenario.liquid.bounds import MAX_DEPTH, BoundReached, check_range
 from scenario.liquid.missing import StrictMissing
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LONGEST: Final = 10**300
 _EXACT: Final = 2**53
@@ -91,8 +93,30 @@ def to_text(value: object, depth: int = 0) -> str:
     if isinstance(value, range):
         return f"{value.start}..{value.stop - 1}"
     if isinstance(value, Mapping) and not isinstance(value, Undefined | ForLoop | TableRow):
-        return json.dumps(to_json(cast("Mapping[Any, Any]", value)), ensure_ascii=False, separators=(",", ":"))
+        return _encode(to_json(cast("Mapping[Any, Any]", value)))
     return str(value)
+
+
+def json_text(value: object) -> str:
+    """The value as compact JSON text; text that is JSON already (``RawJson``) as it is.
+
+    Raises:
+        NoJson, BoundReached, UndefinedError: As ``to_json``.
+    """
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(cast("str", value))
+    if value is None:
+        return "null"
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is float and math.isfinite(cast("float", value)):
+        return float.__repr__(cast("float", value))
+    if kind is int and -_EXACT < cast("int", value) < _EXACT:
+        return int.__repr__(cast("int", value))
+    if kind is RawJson:
+        return cast("str", value)
+    return _encode(to_json(value))
 
 
 def to_json(value: object, depth: int = 0) -> Any:
@@ -140,7 +164,10 @@ def to_json(value: object, depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
         return {to_text(key): to_json(item, depth + 1) for key, item in pairs}
-    if isinstance(value, list | tuple | range):
+    if isinstance(value, range):
+        check_range(value)
+        return list(value)
+    if isinstance(value, list | tuple):
         return [to_json(item, depth + 1) for item in cast("Sequence[Any]", value)]
     raise NoJson(f"JSON cannot hold a value of type {type(value).__name__}")
 

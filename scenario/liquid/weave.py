@@ -22,12 +22,13 @@ from liquid.builtin.expressions.logical import (
     NeExpression,
 )
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
+from liquid.exceptions import LiquidSyntaxError
 from liquid.expression import Expression
 
 from scenario.liquid import expressions
 from scenario.liquid.bounds import MAX_FILTERS, BoundReached
 from scenario.liquid.call import bind
-from scenario.liquid.nodes import Block
+from scenario.liquid.nodes import Block, Value
 
 if TYPE_CHECKING:
     from liquid import Environment, RenderContext
@@ -68,6 +69,8 @@ def weave(nodes: Iterable[Node], environment: Environment) -> None:
             node.__class__ = Block
         for expression in node.expressions():
             weave_expression(expression, environment, seen)
+        if isinstance(node, Value) and type(node.expression) is FilteredExpression and not node.expression.filters:
+            node.expression = node.expression.left
         pending.extend(node.children(_NO_CONTEXT, include_partials=False))
 
 
@@ -83,10 +86,16 @@ def weave_expression(expression: Expression, environment: Environment, seen: set
         seen.add(id(part))
         kind = type(part)
         if kind is Path:
+            if isinstance(cast("Path", part).path[0], Path):
+                # Nobody could tell which data such a template reads.
+                raise LiquidSyntaxError("the name of a variable cannot be in a variable", token=part.token)
             if expressions.is_plain(cast("Path", part)):
                 part.__class__ = expressions.PlainPath
         elif kind in _REPLACED:
             part.__class__ = _REPLACED[kind]
+            if isinstance(part, LoopExpression):
+                # python-liquid's names compare themselves in Python, at every look-up of any variable in the loop.
+                part.identifier = str(part.identifier)
         elif isinstance(part, FilteredExpression):
             part.filters = _bound(part.filters, environment)
         elif isinstance(part, TernaryFilteredExpression):

@@ -6,13 +6,15 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, cast
 
+from liquid.exceptions import FilterItemTypeError
 from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 from markupsafe import Markup
 
 from scenario.liquid.bounds import MAX_TEXT, BoundReached
 from scenario.liquid.call import Unfit
-from scenario.liquid.values import to_text
+from scenario.liquid.expressions import same
+from scenario.liquid.values import describe, to_text
 
 
 @sequence_filter
@@ -120,17 +122,73 @@ def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], 
     return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
+def _matches(item: Any, field: object, wanted: object) -> bool:
+    """Whether an item's field is the wanted value; without one, whether the field is anything but nil and false."""
+    if isinstance(item, Mapping):
+        found = cast("Mapping[Any, Any]", item).get(field)
+    elif isinstance(item, str):
+        # As in Shopify's Liquid: a text "has" what it contains.
+        found = field if to_text(field) in item else None
+    elif isinstance(item, list | tuple) or is_undefined(item):
+        found = None
+    elif isinstance(item, int) and isinstance(field, int):
+        found = item == field
+    elif item is None:
+        # As in Shopify's Liquid: then the filter gives nothing.
+        raise FilterItemTypeError("a list of objects holds nothing in the place of one", token=None)
+    else:
+        raise Unfit(f"a list of objects holds {describe(item)} in the place of one")
+    if wanted is None or is_undefined(wanted):
+        return found is not None and found is not False
+    return same(found, wanted)
+
+
+@sequence_filter
+def where(items: Iterable[Any], field: object, wanted: object = None) -> list[Any]:
+    """The objects whose field is the wanted value, or is there at all."""
+    return [item for item in items if _matches(item, field, wanted)]
+
+
+@sequence_filter
+def reject(items: Iterable[Any], field: object, wanted: object = None) -> list[Any]:
+    """The objects that ``where`` leaves out."""
+    return [item for item in items if not _matches(item, field, wanted)]
+
+
+@sequence_filter
+def find(items: Iterable[Any], field: object, wanted: object = None) -> Any:
+    """The first object that ``where`` gives, or nothing."""
+    return next((item for item in items if _matches(item, field, wanted)), None)
+
+
+@sequence_filter
+def find_index(items: Iterable[Any], field: object, wanted: object = None) -> int | None:
+    """The place of the first object that ``where`` gives, from 0, or nothing."""
+    return next((place for place, item in enumerate(items) if _matches(item, field, wanted)), None)
+
+
+@sequence_filter
+def has(items: Iterable[Any], field: object, wanted: object = None) -> bool:
+    """Whether ``where`` gives any object."""
+    return any(_matches(item, field, wanted) for item in items)
+
+
 def property_(value: object, key: object) -> object:
     """The field of an object whose name is in a variable; nothing where there is none."""
     return cast("Mapping[Any, Any]", value).get(key) if isinstance(value, Mapping) else None
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "find": find,
+    "find_index": find_index,
+    "has": has,
     "join": join,
     "map": map_field,
     "property": property_,
+    "reject": reject,
     "sort": sort,
     "sort_natural": sort_natural,
     "uniq": unique,
+    "where": where,
 }
 HTML_FILTERS: Final[dict[str, Callable[..., Any]]] = {"join": join_html}
