@@ -1,0 +1,216 @@
+"""The worker process: settings, telemetry, client, one worker a task queue; drains on SIGTERM, flushes, ends.
+
+    python worker.py [--queues journeys,webhooks] [--health-port 8081]
+
+Configured by TEMPORAL_*, SCENARIO_* and OTEL_* variables: see `docs/operating.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.admission import Admissions
+from activities.content import Content
+from activities.decision import decide
+from activities.email.activity import Emails
+from activities.email.smtp import Mailer
+from activities.signatures import JOURNEYS, QUEUES
+from activities.sms.activity import Texts
+from activities.sms.provider import Provider, provider_from
+from activities.webhook.activity import Webhooks
+from activities.webhook.route import Routes
+from activities.webhook.transport import Transport
+from runtime import attributes, telemetry
+from runtime.connection import connect
+from runtime.errors import SetupError
+from runtime.exit import leave
+from runtime.health import Health
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from runtime.store import AttemptWriter, Store, StoreError
+from workflows.fallback import UnknownWorkflow
+from workflows.journey import Journey
+from workflows.sandbox import sandbox
+
+logger = logging.getLogger("worker")
+
+DRAIN: Final = timedelta(seconds=20)
+"""What attempts under way may take when the worker stops: an attempt's time-out and some; less than the platform's."""
+_CONCURRENT: Final = 200
+_POLLERS: Final = 10
+
+
+@dataclass(frozen=True)
+class Services:
+    """What activities need, open for as long as the worker runs.
+
+    Attributes:
+        store: Versions, journeys, attempts.
+        writer: Writes attempts in the background.
+        content: Published versions, kept by version.
+        transport: Sends webhooks.
+        mailer: Sends e-mail, or None where it is not configured.
+        provider: Sends SMS, or None where none is configured.
+        secrets: What webhooks may name.
+        zone: The platform's time zone.
+        routes: Where webhooks lead; None for where their URLs say.
+    """
+
+    store: Store
+    writer: AttemptWriter
+    content: Content
+    transport: Transport
+    mailer: Mailer | None
+    provider: Provider | None
+    secrets: Secrets
+    zone: str
+    routes: Routes | None = None
+
+
+@asynccontextmanager
+async def services(
+    settings: Settings, *, store: Store | None = None, inbox: Path | None = None, routes: Routes | None = None
+) -> AsyncIterator[Services]:
+    """Opens what activities need, and closes it.
+
+    Args:
+        settings: Of the process.
+        store: One that is open already; it stays open.
+        inbox: Where the SMS provider ``local:`` puts messages.
+        routes: Where webhooks lead.
+
+    Raises:
+        SettingsError: A channel's setting is wrong.
+        StoreError: The store cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        if store is None:
+            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
+        writer = await stack.enter_async_context(AttemptWriter(store))
+        transport = await stack.enter_async_context(Transport())
+        mailer = None
+        if settings.smtp is not None and settings.mail_from is not None:
+            mailer = Mailer(settings.smtp.get_secret_value(), settings.mail_from)
+            await stack.enter_async_context(mailer)
+        provider = None
+        if settings.sms is not None:
+            provider = provider_from(settings.sms.get_secret_value(), inbox or Path(".scenario/inbox"))
+            await stack.enter_async_context(provider)
+        yield Services(
+            store=store,
+            writer=writer,
+            content=Content(store),
+            transport=transport,
+            mailer=mailer,
+            provider=provider,
+            secrets=Secrets(settings),
+            zone=settings.platform_timezone,
+            routes=routes,
+        )
+
+
+def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -> list[Worker]:
+    """One worker for each task queue.
+
+    A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
+    """
+    admissions = Admissions(given.content, given.store, given.zone)
+    webhooks = Webhooks(given.content, given.transport, given.secrets.all, given.writer, given.routes)
+    emails = Emails(given.content, given.mailer, given.writer)
+    texts = Texts(given.content, given.provider, given.writer)
+    channels: dict[str, Callable[..., Any]] = {
+        "webhooks": webhooks.send_webhook,
+        "email": emails.send_email,
+        "sms": texts.send_sms,
+    }
+    made: list[Worker] = []
+    for queue in queues:
+        if queue == JOURNEYS:
+            made.append(
+                Worker(
+                    client,
+                    task_queue=queue,
+                    workflows=[Journey, UnknownWorkflow],
+                    activities=[admissions.admit, admissions.depart, decide],
+                    no_remote_activities=True,
+                    workflow_runner=sandbox(),
+                    max_concurrent_workflow_task_polls=_POLLERS,
+                    nonsticky_to_sticky_poll_ratio=0.5,
+                    graceful_shutdown_timeout=DRAIN,
+                )
+            )
+        else:
+            made.append(
+                Worker(
+                    client,
+                    task_queue=queue,
+                    activities=[channels[queue]],
+                    max_concurrent_activities=_CONCURRENT,
+                    max_concurrent_activity_task_polls=_POLLERS,
+                    graceful_shutdown_timeout=DRAIN,
+                )
+            )
+    return made
+
+
+async def serve(settings: Settings, queues: Collection[str], health_port: int | None) -> None:
+    """Runs the worker until the process is asked to stop.
+
+    Raises:
+        SetupError: A setting is wrong, or there is no server.
+        StoreError: The store cannot be opened.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    health = Health(ready=lambda: False)
+    async with AsyncExitStack() as stack:
+        if health_port is not None:
+            await stack.enter_async_context(health.listen(health_port))
+        client = await connect(role="worker", patience=60.0)
+        await attributes.ensure(client)
+        opened = await stack.enter_async_context(services(settings))
+        for worker in workers(client, opened, queues):
+            await stack.enter_async_context(worker)
+        health.ready = lambda: not stop.is_set()
+        logger.info("ready, polling %s", ", ".join(queues))
+        await stop.wait()
+        logger.info("stopping: attempts under way have %d s", DRAIN.total_seconds())
+    logger.info("stopped")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of the worker."""
+    parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
+    parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
+    parser.add_argument("--health-port", type=int, help="serve /healthz and /readyz on this port")
+    given = parser.parse_args(arguments)
+    queues = [queue.strip() for queue in given.queues.split(",") if queue.strip()]
+    unknown = sorted(set(queues) - set(QUEUES))
+    if unknown or not queues:
+        parser.error(f"--queues: there is no queue {', '.join(unknown) or 'at all'}; there are {', '.join(QUEUES)}")
+    telemetry.start("scenario-worker")
+    try:
+        asyncio.run(serve(Settings(), queues, given.health_port))
+    except (SetupError, StoreError) as error:
+        sys.stderr.write(f"worker: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -63,9 +63,9 @@ class Admissions:
         if kind != opened.scenario.trigger:
             raise Refused(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
         now = datetime.fromisoformat(admission.now)
-        data = _data(entry, self._zone, now, opened)
+        data = entry_data(entry, opened, self._zone, now)
         _check(opened, data)
-        key = _key(entry, opened, data)
+        key = key_of(entry, opened, data)
         expected = journey_id(entry, key)
         if admission.workflow_id != expected:
             what = "/<key>" if key else ""
@@ -102,7 +102,12 @@ class Admissions:
         raise Refused(f"there is no scenario '{entry.name}': {hint}")
 
 
-def _data(entry: Entry, zone: str, now: datetime, opened: Opened) -> dict[str, Any]:
+def entry_data(entry: Entry, opened: Opened, zone: str, now: datetime) -> dict[str, Any]:
+    """What the entry rules' templates and conditions see.
+
+    Raises:
+        EntryError: The contact or the trigger's data is malformed.
+    """
     data = clean(entry, ZoneInfo(zone))
     local = now.astimezone(ZoneInfo(opened.scenario.timezone)).isoformat(timespec="seconds")
     journey = {"id": None, "scenario": opened.name, "version": opened.version, "entered_at": now.isoformat()}
@@ -121,8 +126,12 @@ def _check(opened: Opened, data: dict[str, Any]) -> None:
         raise Refused(f"the entry rule of {opened.name} does not hold: {condition}")
 
 
-def _key(entry: Entry, opened: Opened, data: dict[str, Any]) -> str | None:
-    """The key of the journey: the engine's own, else what the scenario's rule gives."""
+def key_of(entry: Entry, opened: Opened, data: dict[str, Any]) -> str | None:
+    """The key of the journey: the engine's own, else what the scenario's rule gives.
+
+    Raises:
+        Refused: The rule gives none.
+    """
     if entry.key is not None or opened.scenario.entry.key is None:
         return entry.key
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from scenario.check import load
+from scenario.document import load
 
 from scenario import model
 from scenario.compile import walk

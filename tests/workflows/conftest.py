@@ -1,0 +1,198 @@
+"""A stage for journeys: the time-skipping server, real admission on a real store, and channels that tests direct."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.admission import Admissions
+from activities.content import Content
+from activities.decision import decide
+from activities.failures import Failure, Kind
+from activities.signatures import JOURNEYS, SEND_EMAIL, SEND_SMS, SEND_WEBHOOK, Delivery, Sent
+from runtime.attributes import ALL
+from runtime.store import Store
+from scenario.check import check
+from scenario.compile import compile_plan
+from scenario.document import digest, document
+from scenario.entry import parse_entry
+from scenario.plan import dump_plan
+from tests.servers import time_skipping_server
+from workflows.sandbox import sandbox
+from workflows.fallback import UnknownWorkflow
+from workflows.journey import Journey
+
+Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
+
+
+@dataclass
+class Attempt:
+    """What a channel was asked to send, and when by the server's clock."""
+
+    channel: str
+    delivery: Delivery
+    number: int
+    at: datetime
+
+
+@dataclass
+class Channels:
+    """The channels' activities: they note what comes, and do what the test says."""
+
+    environment: WorkflowEnvironment
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    scripts: dict[str, Script] = field(default_factory=dict[str, Script])
+
+    async def _send(self, channel: str, delivery: Delivery) -> Sent:
+        info = activity.info()
+        at = (await self.environment.get_current_time()).astimezone(UTC)
+        self.attempts.append(Attempt(channel, delivery, info.attempt, at))
+        script = self.scripts.get(delivery.step)
+        if script is None:
+            return Sent(status=200, attempt=info.attempt)
+        sent = script(delivery, info.attempt)
+        return sent if isinstance(sent, Sent) else await sent
+
+    @activity.defn(name=SEND_EMAIL.name)
+    async def send_email(self, delivery: Delivery) -> Sent:
+        return await self._send("email", delivery)
+
+    @activity.defn(name=SEND_SMS.name)
+    async def send_sms(self, delivery: Delivery) -> Sent:
+        return await self._send("sms", delivery)
+
+    @activity.defn(name=SEND_WEBHOOK.name)
+    async def send_webhook(self, delivery: Delivery) -> Sent:
+        return await self._send("webhook", delivery)
+
+    def of(self, step: str) -> list[Attempt]:
+        """The attempts of a step."""
+        return [attempt for attempt in self.attempts if attempt.delivery.step == step]
+
+
+def failing(kind: Kind, *, times: int = 10_000, status: int | None = 503, reason: str = "it answered 503") -> Script:
+    """A script that fails some times, then delivers."""
+
+    def script(delivery: Delivery, attempt: int) -> Sent:
+        if attempt <= times:
+            raise Failure(
+                kind=kind, reason=reason, destination="hooks.example.com", attempt=attempt, status=status
+            ).as_error()
+        return Sent(status=200, attempt=attempt)
+
+    return script
+
+
+@dataclass
+class Stage:
+    """Everything a journey needs, and the means to look at it."""
+
+    environment: WorkflowEnvironment
+    store: Store
+    channels: Channels
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def client(self) -> Client:
+        return self.environment.client
+
+    async def publish(self, text: str) -> str:
+        """Publishes a scenario given as YAML; gives ``name@version``."""
+        checked = check(text, file="test.yaml")
+        assert checked.scenario is not None, "\n".join(map(str, checked.findings))
+        content = document(checked.scenario)
+        plan = dump_plan(compile_plan(checked.scenario))
+        version = await self.store.publish(checked.scenario.scenario, content, plan, digest(content))
+        return f"{checked.scenario.scenario}@{version}"
+
+    async def start(
+        self,
+        scenario: str,
+        trigger: dict[str, Any] | None = None,
+        *,
+        contact: dict[str, Any] | None = None,
+        identifier: str | None = None,
+        **more: Any,
+    ) -> WorkflowHandle[Any, dict[str, Any]]:
+        """Starts a journey as an engine would: plain JSON and a workflow id."""
+        who = {"id": next(self.numbers), "email": "zoe@example.com", "cellphone": "+33612345678", **(contact or {})}
+        entry = {"scenario": scenario, "contact": who, "trigger": trigger or {"type": "segment"}, **more}
+        if identifier is None:
+            key = f"/{more['key']}" if "key" in more else ""
+            identifier = f"{parse_entry(entry).name}/{who['id']}{key}"
+        return await self.client.start_workflow(
+            "Journey", entry, id=identifier, task_queue=JOURNEYS, result_type=dict
+        )
+
+    async def run(self, scenario: str, trigger: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        """Starts a journey and gives its result."""
+        handle = await self.start(scenario, trigger, **more)
+        return await handle.result()
+
+    async def until(self, handle: WorkflowHandle[Any, Any], state: str) -> dict[str, Any]:
+        """Waits (in real time) until a journey is in a state; gives its progress."""
+        async with asyncio.timeout(10):
+            while True:
+                progress: dict[str, Any] = await handle.query("progress")
+                if progress["state"] == state:
+                    return progress
+                await asyncio.sleep(0.02)
+
+    async def now(self) -> datetime:
+        """The server's clock."""
+        return (await self.environment.get_current_time()).astimezone(UTC)
+
+
+@pytest.fixture
+async def environment() -> AsyncIterator[WorkflowEnvironment]:
+    """Temporal's time-skipping test server, one a test: a stuck journey would stop the clock for all others."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(time_skipping_server()), data_converter=pydantic_data_converter
+    ) as started:
+        await started.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace=started.client.namespace,
+                search_attributes={key.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for key in ALL},
+            )
+        )
+        yield started
+
+
+@pytest.fixture
+async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Stage]:
+    """Workers for all queues, on that server."""
+    channels = Channels(environment)
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        admissions = Admissions(Content(store), store, "Europe/Paris")
+        client = environment.client
+        journeys = Worker(
+            client,
+            task_queue=JOURNEYS,
+            workflows=[Journey, UnknownWorkflow],
+            activities=[admissions.admit, admissions.depart, decide],
+            workflow_runner=sandbox(),
+        )
+        senders = [
+            Worker(client, task_queue=call.queue or "", activities=[method])
+            for call, method in (
+                (SEND_EMAIL, channels.send_email),
+                (SEND_SMS, channels.send_sms),
+                (SEND_WEBHOOK, channels.send_webhook),
+            )
+        ]
+        async with journeys, senders[0], senders[1], senders[2]:
+            yield Stage(environment, store, channels)

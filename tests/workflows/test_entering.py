@@ -1,0 +1,131 @@
+"""Who comes in, who does not, and how it is said."""
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
+from tests.workflows.conftest import Stage
+
+GATE = """
+scenario: gate
+trigger: order
+entry:
+  key: "{{ order.external_id }}"
+  again: AGAIN
+  if: order.total_price > 20
+steps:
+  - exit: in
+"""
+
+
+def order(number: str = "A1", price: object = 30) -> dict[str, Any]:
+    return {"type": "order", "order": {"external_id": number, "total_price": price}}
+
+
+async def enter(stage: Stage, number: str = "A1", **more: Any) -> dict[str, Any]:
+    contact = {"id": 7}
+    identifier = more.pop("identifier", f"gate/7/{number}")
+    return await stage.run("gate", more.pop("trigger", order(number)), contact=contact, identifier=identifier, **more)
+
+
+@pytest.mark.parametrize(
+    ("again", "second"),
+    [
+        ("always", "in"),
+        ("when_finished", "in"),
+        ("never", "the contact was in gate before, and may come in only once"),
+    ],
+)
+async def test_coming_in_again(stage: Stage, again: str, second: str) -> None:
+    await stage.publish(GATE.replace("AGAIN", again))
+    assert (await enter(stage))["reason"] == "in"
+    assert (await enter(stage))["reason"] == second
+    assert (await enter(stage, "B2"))["reason"] == "in", "another key is another journey"
+
+
+async def test_coming_in_again_after_some_time(stage: Stage) -> None:
+    await stage.publish(GATE.replace("AGAIN", '"after 30d"'))
+    assert (await enter(stage))["outcome"] == "exited"
+    refused = await enter(stage)
+    assert refused["outcome"] == "refused"
+    assert refused["reason"].startswith("the contact was in gate before, and may come in again from ")
+    await stage.environment.sleep(30 * 86_400)
+    assert (await enter(stage))["outcome"] == "exited"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"trigger": order(price=20)}, "the entry rule of gate does not hold: order.total_price > 20"),
+        ({"trigger": {"type": "segment"}}, "gate is entered by 'order', not by 'segment'"),
+        ({"trigger": {"type": "order"}}, "a trigger 'order' needs its data under 'trigger.order'"),
+        ({"trigger": {"type": "order", "order": {"external_id": "A1", "total_price": "cheap"}}},
+         "'total_price' of trigger.order: must be a number, with a point before its decimals"),
+        ({"identifier": "gate/7"}, "the workflow id must be gate/<contact id>/<key>, as the scenario's entry rules say"),
+    ],
+)  # fmt: skip
+async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
+    stage: Stage, change: dict[str, Any], reason: str
+) -> None:
+    await stage.publish(GATE.replace("AGAIN", "always"))
+    assert await enter(stage, **change) == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"scenario": "gat", "contact": {"id": 1}, "trigger": order()}, "there is no scenario 'gat': did you mean 'gate'?"),
+        ({"scenario": "nothing", "contact": {"id": 1}, "trigger": order()},
+         "there is no scenario 'nothing': publish it with 'scenario publish'"),
+        ({"scenario": "gate@9", "contact": {"id": 1}, "trigger": order()}, "gate has no version 9: the newest is 1"),
+        ({"scenario": "gate", "contact": {}, "trigger": order()}, "the contact has no id: give 'contact.id'"),
+        ({"scenario": "gate", "trigger": order()}, "the entry needs 'contact'"),
+        ({"scenario": "Gate!", "contact": {"id": 1}, "trigger": order()},
+         "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
+        ({"scenario": "gate", "contact": {"id": 1}, "trigger": order(), "kye": 1},
+         "the entry has no field 'kye': it has scenario, contact, trigger, key"),
+    ],
+)  # fmt: skip
+async def test_a_malformed_entry_is_refused_in_one_sentence(stage: Stage, entry: dict[str, Any], reason: str) -> None:
+    await stage.publish(GATE.replace("AGAIN", "always"))
+    handle = await stage.client.start_workflow("Journey", entry, id="x", task_queue="journeys", result_type=dict)
+    assert await handle.result() == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
+
+
+@pytest.mark.parametrize("arguments", [[], [None], [3], ["gate"], [[]], [{}], [{"scenario": 3}], [b"\x00"], [1, 2, 3]])
+async def test_an_argument_that_is_no_entry_fails_the_workflow_readably(stage: Stage, arguments: list[Any]) -> None:
+    handle = await stage.client.start_workflow("Journey", args=arguments, id="x", task_queue="journeys")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    cause = caught.value.cause
+    assert isinstance(cause, ApplicationError)
+    assert cause.type == "NotAnEntry"
+    assert cause.message == "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'"
+
+
+async def test_a_workflow_type_that_does_not_exist_fails_readably(stage: Stage) -> None:
+    handle = await stage.client.start_workflow("Jorney", {}, id="x", task_queue="journeys")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.message == "There is no workflow type 'Jorney' here: start 'Journey'"
+
+
+async def test_a_pinned_version_is_followed_although_a_newer_one_is_published(stage: Stage) -> None:
+    await stage.publish(GATE.replace("AGAIN", "always"))
+    await stage.publish(GATE.replace("AGAIN", "always").replace("exit: in", "exit: newer"))
+    entry = {"scenario": "gate@1", "contact": {"id": 7}, "trigger": order()}
+    handle = await stage.client.start_workflow("Journey", entry, id="gate/7/A1", task_queue="journeys", result_type=dict)
+    assert (await handle.result())["reason"] == "in"
+    assert (await enter(stage))["reason"] == "newer"
+
+
+async def test_the_store_remembers_who_came_in_and_how_it_ended(stage: Stage) -> None:
+    await stage.publish(GATE.replace("AGAIN", "always"))
+    await enter(stage)
+    entry = await stage.store.entry("gate/7/A1")
+    assert entry is not None
+    assert (entry.contact_id, entry.key, entry.version, entry.outcome, entry.reason) == ("7", "A1", 1, "exited", "in")
+    assert await stage.store.running("7") == []

@@ -1,0 +1,149 @@
+"""Events: waited for, come early, repeated, unwanted; and those that end the journey at once."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from activities.failures import Kind
+from tests.workflows.conftest import Stage, failing
+
+WAITS = """
+scenario: waits
+trigger: order
+steps:
+  - wait: 1d
+  - wait_for: order.delivered
+    if: event.order_id == order.external_id
+    for: 7d
+    since: SINCE
+    then:
+      - sms: delivered
+        text: "{{ event.carrier }}"
+    else:
+      - sms: late
+        text: late
+"""
+ORDER = {"type": "order", "order": {"external_id": "CGX0094"}}
+
+
+def delivered(order: str, **more: Any) -> dict[str, Any]:
+    return {"name": "order.delivered", "properties": {"order_id": order, "carrier": "Colissimo"}, **more}
+
+
+def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(step["id"], step["outcome"]) for step in result["steps"]]
+
+
+async def test_without_the_event_the_wait_ends_after_its_time(stage: Stage) -> None:
+    await stage.publish(WAITS.replace("SINCE", "entry"))
+    result = await stage.run("waits", ORDER)
+    assert outcomes(result) == [("wait-1", "waited"), ("wait_for-2", "timeout"), ("late", "delivered")]
+
+
+async def test_an_event_that_came_earlier_in_the_journey_counts(stage: Stage) -> None:
+    await stage.publish(WAITS.replace("SINCE", "entry"))
+    handle = await stage.start("waits", ORDER)
+    await handle.signal("event", delivered("CGX0094"))
+    result = await handle.result()
+    assert outcomes(result) == [("wait-1", "waited"), ("wait_for-2", "event"), ("delivered", "delivered")]
+    assert stage.channels.of("delivered")[0].delivery.data["event"]["carrier"] == "Colissimo"
+
+
+async def test_since_now_ignores_what_came_earlier(stage: Stage) -> None:
+    await stage.publish(WAITS.replace("SINCE", "now"))
+    handle = await stage.start("waits", ORDER)
+    await handle.signal("event", delivered("CGX0094"))
+    assert outcomes(await handle.result())[1:] == [("wait_for-2", "timeout"), ("late", "delivered")]
+
+
+async def test_an_event_whose_condition_does_not_hold_is_not_the_one(stage: Stage) -> None:
+    await stage.publish(WAITS.replace("SINCE", "entry"))
+    handle = await stage.start("waits", ORDER)
+    await handle.signal("event", delivered("another order"))
+    assert outcomes(await handle.result())[1] == ("wait_for-2", "timeout")
+
+
+async def test_events_that_no_step_names_are_not_kept_and_a_repeated_id_counts_once(stage: Stage) -> None:
+    await stage.publish(WAITS.replace("SINCE", "entry").replace("wait: 1d", "wait_for: go"))
+    handle = await stage.start("waits", ORDER)
+    await handle.signal("event", {"name": "page.viewed", "properties": {}})
+    for _ in range(3):
+        await handle.signal("event", delivered("x", id="e-1"))
+    await handle.signal("event", delivered("x", id="e-2"))
+    progress = await handle.query("progress")
+    assert [event["name"] for event in progress["events"]] == ["order.delivered", "order.delivered"]
+    await handle.terminate()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [None, 3, "order.delivered", [], {}, {"name": 7}, {"name": "order.delivered", "properties": "x"}],
+)
+async def test_a_message_that_is_no_event_harms_nothing(stage: Stage, message: Any) -> None:
+    await stage.publish(WAITS.replace("SINCE", "entry"))
+    handle = await stage.start("waits", ORDER)
+    await handle.signal("event", message)
+    await handle.signal("event", args=[])
+    await handle.signal("event", args=[message, 1, 2])
+    await handle.signal("contact_changed", message)
+    await handle.signal("no_such_signal", message)
+    assert outcomes(await handle.result())[1] == ("wait_for-2", "timeout")
+
+
+LEAVES = """
+scenario: leaves
+trigger: order
+exit:
+  - event: order.returned
+    if: event.order_id == order.external_id
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+    retry: {initial_interval: 5h, backoff_coefficient: 1, maximum_interval: 6h, deadline: 3d}
+  - wait_for: never
+"""
+
+
+async def test_an_exit_event_ends_a_journey_whose_webhook_is_backing_off_for_hours(stage: Stage) -> None:
+    await stage.publish(LEAVES)
+    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    handle = await stage.start("leaves", ORDER)
+    async with asyncio.timeout(10):
+        while not stage.channels.of("hook"):
+            await asyncio.sleep(0.02)
+    began = asyncio.get_running_loop().time()
+    await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "CGX0094"}})
+    result = await handle.result()
+    took = asyncio.get_running_loop().time() - began
+    assert (result["outcome"], result["reason"]) == ("exited", "event order.returned")
+    assert outcomes(result) == [("hook", "left")]
+    assert len(stage.channels.of("hook")) == 1, "it did not wait for the next attempt"
+    assert took < 5
+
+
+async def test_an_exit_event_of_something_else_ends_nothing(stage: Stage) -> None:
+    await stage.publish(LEAVES)
+    handle = await stage.start("leaves", ORDER)
+    await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "another"}})
+    progress = await stage.until(handle, "waiting")
+    assert progress["waiting"] == {"for": "event never", "until": None}
+    await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "CGX0094"}})
+    assert outcomes(await handle.result()) == [("hook", "delivered"), ("wait_for-2", "left")]
+
+
+async def test_nothing_is_sent_once_the_contact_has_left(stage: Stage) -> None:
+    await stage.publish(LEAVES)
+    handle = await stage.client.start_workflow(
+        "Journey",
+        {"scenario": "leaves", "contact": {"id": 5}, "trigger": ORDER},
+        id="leaves/5",
+        task_queue="journeys",
+        result_type=dict,
+        start_signal="event",
+        start_signal_args=[{"name": "order.returned", "properties": {"order_id": "CGX0094"}}],
+    )
+    result = await handle.result()
+    assert outcomes(result) == [("hook", "left")]
+    assert stage.channels.attempts == []

@@ -1,0 +1,152 @@
+"""What operators may do, when, and what comes of it."""
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.failures import Kind
+from activities.signatures import Sent
+from tests.workflows.conftest import Stage, failing
+
+HOLDS = """
+scenario: holds
+trigger: segment
+exit:
+  - event: order.placed
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+  - sms: after
+    text: hi
+"""
+ORDER = {"operator": "ann", "reason": "incident 42"}
+
+
+async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
+    await stage.publish(HOLDS)
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, status=422, reason="hooks.example.com answered 422")
+    handle = await stage.start("holds")
+    await stage.until(handle, "held")
+    return handle
+
+
+async def refusal(handle: WorkflowHandle[Any, Any], update: str, order: Any = None) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await handle.execute_update(update, ORDER if order is None else order)
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause.message
+
+
+async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
+    handle = await held(stage)
+    progress = await handle.query("progress")
+    assert progress["at"] == "hook"
+    assert progress["waiting"] | {"at": ""} == {
+        "for": "an operator",
+        "step": "hook",
+        "kind": "DeliveryPermanent",
+        "reason": "hooks.example.com answered 422",
+        "destination": "hooks.example.com",
+        "status": 422,
+        "attempts": 1,
+        "at": "",
+    }
+    description = await handle.describe()
+    found = {pair.key.name: pair.value for pair in description.typed_search_attributes}
+    assert found == {
+        "ScenarioName": "holds",
+        "ContactId": handle.id.partition("/")[2],
+        "ScenarioVersion": "holds@1",
+        "StepId": "hook",
+        "JourneyState": "held",
+    }
+    await handle.terminate()
+
+
+async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(stage: Stage) -> None:
+    handle = await held(stage)
+    await handle.execute_update("retry_step", ORDER)
+    await stage.until(handle, "held")
+    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=202, attempt=attempt)
+    await handle.execute_update("retry_step", ORDER)
+    result = await handle.result()
+    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("hook", "delivered"), ("after", "delivered")]
+    attempts = stage.channels.of("hook")
+    assert len(attempts) == 3
+    assert len({(attempt.delivery.id, attempt.delivery.now) for attempt in attempts}) == 1
+
+
+async def test_skip_step_gives_the_step_up_and_names_who_did(stage: Stage) -> None:
+    handle = await held(stage)
+    await handle.execute_update("skip_step", ORDER)
+    result = await handle.result()
+    assert result["steps"][0]["outcome"] == "skipped"
+    assert result["steps"][0]["reason"] == "skipped by ann: incident 42"
+    assert result["outcome"] == "finished"
+
+
+async def test_leave_ends_a_held_journey(stage: Stage) -> None:
+    handle = await held(stage)
+    await handle.execute_update("leave", ORDER)
+    result = await handle.result()
+    assert (result["outcome"], result["reason"]) == ("exited", "left by ann: incident 42")
+
+
+async def test_an_exit_event_ends_a_held_journey(stage: Stage) -> None:
+    handle = await held(stage)
+    await handle.signal("event", {"name": "order.placed"})
+    assert (await handle.result())["reason"] == "event order.placed"
+
+
+async def test_a_paused_journey_starts_no_step_until_it_is_resumed(stage: Stage) -> None:
+    handle = await held(stage)
+    await handle.execute_update("pause", ORDER)
+    await handle.execute_update("skip_step", ORDER)
+    await stage.until(handle, "paused")
+    assert stage.channels.of("after") == []
+    progress = await handle.execute_update("resume", {"operator": "bob", "reason": "mended"})
+    assert [(done["name"], done["operator"]) for done in progress["operations"]] == [
+        ("pause", "ann"),
+        ("skip_step", "ann"),
+        ("resume", "bob"),
+    ]
+    assert (await handle.result())["outcome"] == "finished"
+    assert len(stage.channels.of("after")) == 1
+
+
+async def test_a_wait_can_be_skipped(stage: Stage) -> None:
+    await stage.publish(HOLDS.replace("scenario: holds", "scenario: holds").replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
+    handle = await stage.start("holds")
+    await stage.until(handle, "waiting")
+    await handle.execute_update("skip_step", {**ORDER, "step": "wait_for-1"})
+    result = await handle.result()
+    assert [step["outcome"] for step in result["steps"]] == ["skipped", "delivered", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("update", "order", "sentence"),
+    [
+        ("retry_step", {"reason": "x"}, "'operator' is missing: say who does this and why, each in at most 500 characters"),
+        ("skip_step", {"operator": "ann", "reason": " "}, "'reason' is missing: say who does this and why, each in at most 500 characters"),
+        ("leave", 3, "'operator' is missing: say who does this and why, each in at most 500 characters"),
+        ("resume", None, "the journey is not paused"),
+        ("skip_step", {**ORDER, "step": "after"}, "the journey is not at the step that was to be skipped, but at 'hook'"),
+    ],
+)  # fmt: skip
+async def test_an_order_that_makes_no_sense_is_refused(stage: Stage, update: str, order: Any, sentence: str) -> None:
+    handle = await held(stage)
+    assert await refusal(handle, update, order) == sentence
+    await handle.terminate()
+
+
+async def test_a_journey_that_is_not_held_has_nothing_to_retry(stage: Stage) -> None:
+    await stage.publish(HOLDS.replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
+    handle = await stage.start("holds")
+    await stage.until(handle, "waiting")
+    assert await refusal(handle, "retry_step") == "nothing to retry: the journey is not held"
+    await handle.execute_update("pause", ORDER)
+    assert await refusal(handle, "pause") == "the journey is paused already"
+    await handle.terminate()

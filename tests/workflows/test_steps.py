@@ -1,0 +1,165 @@
+"""What each kind of step does, and what the journey says of it."""
+
+import pytest
+
+from activities.failures import Kind
+from activities.signatures import Sent
+from tests.workflows.conftest import Stage, failing
+
+FOUR = """
+scenario: four
+trigger: order
+steps:
+  - email: hello
+    subject: Hi
+    text: "{{ contact.firstname }} {{ order.external_id }}"
+  - wait: 2d
+  - webhook: hook
+    url: https://hooks.example.com/a/{{ contact.id }}
+    body: {order: "{{ order.external_id }}"}
+  - sms: bye
+    text: "{{ contact.custom.nick }}"
+"""
+ORDER = {"type": "order", "order": {"external_id": "CGX0094", "total_price": "66.25", "products": []}}
+
+
+async def test_a_journey_performs_its_steps_in_order_and_reports_them(stage: Stage) -> None:
+    await stage.publish(FOUR)
+    result = await stage.run("four", ORDER, contact={"id": 7, "firstname": "Zoé"})
+    outcomes = [(step["id"], step["kind"], step["outcome"]) for step in result.pop("steps")]
+    assert result == {"outcome": "finished", "reason": "", "version": "four@1"}
+    assert outcomes == [
+        ("hello", "email", "delivered"),
+        ("wait-2", "wait", "waited"),
+        ("hook", "webhook", "delivered"),
+        ("bye", "sms", "delivered"),
+    ]
+    assert [attempt.channel for attempt in stage.channels.attempts] == ["email", "webhook", "sms"]
+
+
+async def test_a_step_is_handed_only_the_fields_that_its_templates_name(stage: Stage) -> None:
+    await stage.publish(FOUR)
+    contact = {"id": 7, "firstname": "Zoé", "lastname": "O'Brien", "custom_fields": [{"name": "nick", "value": "Z"}]}
+    await stage.run("four", ORDER, contact=contact)
+    handed = {attempt.delivery.step: attempt.delivery.data for attempt in stage.channels.attempts}
+    assert handed["hook"] == {"contact": {"id": "7"}, "order": {"external_id": "CGX0094"}}
+    assert handed["bye"] == {
+        "contact": {"cellphone": "+33612345678", "language": None, "custom": {"nick": "Z"}},
+    }
+
+
+async def test_a_wait_ends_two_days_to_the_second_after_it_began(stage: Stage) -> None:
+    await stage.publish(FOUR)
+    await stage.run("four", ORDER)
+    hello, hook = stage.channels.of("hello")[0], stage.channels.of("hook")[0]
+    assert round((hook.at - hello.at).total_seconds()) == 2 * 86_400
+
+
+BRANCHES = """
+scenario: branches
+trigger: order
+steps:
+  - if: order.total_price > 50
+    then:
+      - sms: big
+        text: big
+    else:
+      - sms: small
+        text: small
+  - exit: done
+"""
+
+
+@pytest.mark.parametrize(("price", "branch", "step"), [("66.25", "then", "big"), (50, "else", "small")])
+async def test_a_condition_leads_one_way_or_the_other(stage: Stage, price: object, branch: str, step: str) -> None:
+    await stage.publish(BRANCHES)
+    result = await stage.run("branches", {"type": "order", "order": {"external_id": "1", "total_price": price}})
+    assert [(done["id"], done["outcome"]) for done in result["steps"]] == [
+        ("if-1", branch),
+        (step, "delivered"),
+        ("exit-2", "exited"),
+    ]
+    assert (result["outcome"], result["reason"]) == ("exited", "done")
+
+
+ONE = """
+scenario: one
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {a: 1}
+    retry: {initial_interval: 10s, backoff_coefficient: 2, maximum_interval: 1h, deadline: 1d}
+    on_failure: POLICY
+  - exit: end
+"""
+
+
+async def test_a_delivery_is_tried_again_at_growing_intervals_under_one_id(stage: Stage) -> None:
+    await stage.publish(ONE.replace("POLICY", "hold"))
+    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=4)
+    result = await stage.run("one")
+    attempts = stage.channels.of("hook")
+    assert result["steps"][0] | {"at": ""} == {
+        "id": "hook", "kind": "webhook", "outcome": "delivered", "at": "", "status": 200, "attempts": 5,
+    }  # fmt: skip
+    assert len({attempt.delivery.id for attempt in attempts}) == 1
+    gaps = [(b.at - a.at).total_seconds() for a, b in zip(attempts, attempts[1:], strict=False)]
+    first = gaps[0]
+    assert 8 <= first <= 12.5  # ten seconds, moved by at most 20 %
+    assert [round(gap / first) for gap in gaps] == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "reason", "steps"),
+    [
+        ("continue", "exited", "end", [("hook", "failed"), ("exit-2", "exited")]),
+        ("exit", "exited", "step hook failed", [("hook", "failed")]),
+    ],
+)
+async def test_a_failure_for_good_follows_on_failure(
+    stage: Stage, policy: str, outcome: str, reason: str, steps: list[tuple[str, str]]
+) -> None:
+    await stage.publish(ONE.replace("POLICY", policy))
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, status=422, reason="it answered 422")
+    result = await stage.run("one")
+    assert (result["outcome"], result["reason"]) == (outcome, reason)
+    assert [(step["id"], step["outcome"]) for step in result["steps"]] == steps
+    assert result["steps"][0]["status"] == 422
+    assert result["steps"][0]["reason"] == "it answered 422"
+
+
+async def test_retries_end_with_the_deadline(stage: Stage) -> None:
+    await stage.publish(ONE.replace("POLICY", "exit"))
+    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    result = await stage.run("one")
+    attempts = stage.channels.of("hook")
+    assert result["reason"] == "step hook failed"
+    assert (attempts[-1].at - attempts[0].at).total_seconds() <= 86_400
+    assert len(attempts) > 25  # an hour apart at the end
+    assert result["steps"][0]["status"] == 503
+
+
+UNKNOWN = """
+scenario: unknown
+trigger: segment
+steps:
+  - sms: text
+    text: hi
+    on_unknown: continue
+"""
+
+
+async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Stage) -> None:
+    await stage.publish(UNKNOWN)
+    stage.channels.scripts["text"] = failing(Kind.UNKNOWN, status=None, reason="no answer came")
+    result = await stage.run("unknown")
+    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("text", "unknown")]
+
+
+async def test_a_skipped_delivery_says_why(stage: Stage) -> None:
+    await stage.publish(UNKNOWN)
+    stage.channels.scripts["text"] = lambda delivery, attempt: Sent(outcome="skipped", reason="no number")
+    result = await stage.run("unknown")
+    assert result["steps"][0]["outcome"] == "skipped"
+    assert result["steps"][0]["reason"] == "no number"
