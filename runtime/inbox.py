@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -115,7 +116,9 @@ def keep(folder: Path, data: bytes, at: datetime | None = None) -> Path:
     """Writes one message to its file, and returns the path."""
     time = (at or datetime.now(UTC)).astimezone(UTC).strftime(_STAMP)
     name = _UNSAFE.sub("-", str(BytesHeaderParser(policy=policy.compat32).parsebytes(data).get("message-id", "")))
-    path = folder / f"{time}-{name.strip('-.')[:120] or 'message'}.eml"
+    stem = f"{time}-{name.strip('-.')[:120] or 'message'}"
+    again = ("" if number == 1 else f"-{number}" for number in itertools.count(1))
+    path = next(path for path in (folder / f"{stem}{suffix}.eml" for suffix in again) if not path.exists())
     partial = path.with_suffix(".partial")
     partial.write_bytes(data)
     partial.replace(path)

@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Sampler
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from runtime.errors import SettingsError
@@ -102,14 +103,20 @@ def wanted(environ: Mapping[str, str]) -> bool:
     return True
 
 
-def provider_of(processor: SpanProcessor) -> TracerProvider:
-    """A provider whose spans go to the processor, with the ids and the resource that journeys need."""
+def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> TracerProvider:
+    """A provider whose spans go to the processor, with the ids and the resource that journeys need.
+
+    Args:
+        processor: Takes the spans.
+        sampler: Decides which; by default what OTEL_TRACES_SAMPLER says, and else all that their parent does not
+            leave out.
+    """
     resource = Resource.create()
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
     if SERVICE_VERSION not in resource.attributes:
         resource = resource.merge(Resource({SERVICE_VERSION: importlib.metadata.version("scenario-runner")}))
-    provider = TracerProvider(resource=resource, id_generator=JourneyIds(), shutdown_on_exit=False)
+    provider = TracerProvider(sampler, resource, id_generator=JourneyIds(), shutdown_on_exit=False)
     provider.add_span_processor(processor)
     return provider
 

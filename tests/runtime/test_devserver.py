@@ -52,7 +52,7 @@ async def test_it_answers_shows_its_ui_and_keeps_journeys_for_a_year(server: Dev
     found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
     assert found.config.workflow_execution_retention_ttl.ToTimedelta() == devserver.RETENTION
     async with aiohttp.ClientSession() as session, session.get(f"{server.ui_url}/api/v1/settings") as page:
-        assert (await page.json())["DefaultNamespace"] == "default"
+        assert (await page.json())["DisableNewsFetch"] is True
 
 
 async def test_it_listens_on_loopback_only(server: DevServer):

@@ -1,0 +1,138 @@
+"""Traces are sent where OpenTelemetry's variables say, and a collector that is down keeps nobody from ending."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from runtime.errors import SettingsError
+from runtime.receiver import Receiver
+from runtime.telemetry import Telemetry, provider_of, wanted
+
+ROOT = Path(__file__).parents[2]
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "answer"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False),
+        (ENDPOINT, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318/v1/metrics"}, False),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "console, otlp"}, True),
+        (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True),
+    ],
+)
+def test_the_environment_says_whether_to_trace(environ: dict[str, str], answer: bool):
+    assert wanted(environ) is answer
+
+
+def test_another_protocol_is_refused():
+    with pytest.raises(SettingsError) as caught:
+        Telemetry.start(ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    assert str(caught.value) == (
+        "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, the one protocol that traces are sent by"
+    )
+
+
+def test_without_an_endpoint_there_is_no_provider():
+    telemetry = Telemetry.start({})
+    assert telemetry.provider is None
+    assert telemetry.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "scenario-runner"),
+        ({"OTEL_SERVICE_NAME": "journeys"}, "journeys"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=named,team=crm"}, "named"),
+    ],
+)
+def test_the_service_has_a_name(environ: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch):
+    for variable in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    resource = provider_of(SimpleSpanProcessor(InMemorySpanExporter())).resource
+    assert resource.attributes["service.name"] == name
+    assert resource.attributes["service.version"]
+
+
+class Stuck(SpanExporter):
+    """A collector that takes its time."""
+
+    def export(self, spans: object) -> SpanExportResult:
+        time.sleep(1)
+        return SpanExportResult.FAILURE
+
+
+def test_a_collector_that_does_not_answer_keeps_nobody_from_ending(caplog: pytest.LogCaptureFixture):
+    provider = provider_of(BatchSpanProcessor(Stuck()))
+    provider.get_tracer("test").start_span("lost").end()
+    started = time.monotonic()
+    assert not Telemetry(provider).shutdown(patience=0.1)
+    assert time.monotonic() - started < 0.9
+    assert "the collector did not take them in time" in caplog.text
+
+
+def test_what_is_left_is_sent_at_the_end():
+    exporter = InMemorySpanExporter()
+    provider = provider_of(BatchSpanProcessor(exporter))
+    provider.get_tracer("test").start_span("last").end()
+    assert Telemetry(provider).shutdown()
+    finished: tuple[ReadableSpan, ...] = exporter.get_finished_spans()
+    assert [span.name for span in finished] == ["last"]
+
+
+async def test_a_process_sends_its_traces_by_otlp_and_leaves():
+    code = (
+        "import sys\n"
+        "from opentelemetry import trace\n"
+        "from runtime.exit import leave\n"
+        "from runtime.telemetry import Telemetry\n"
+        "telemetry = Telemetry.start()\n"
+        "trace.get_tracer('test').start_span('journey').end()\n"
+        "print('said', end='')\n"
+        "leave(3, telemetry)\n"
+    )
+    async with Receiver() as collector:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "PATH": ""}
+        process = await subprocess_of(code, environ)
+    assert process == (3, "said", "")
+    [request] = collector.requests("/v1/traces")
+    sent = ExportTraceServiceRequest.FromString(request.body)
+    [resource] = sent.resource_spans
+    named = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
+    assert named["service.name"] == "scenario-runner"
+    assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["journey"]
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+async def test_a_process_leaves_with_its_status_although_nobody_reads_it(closed: str):
+    code = f"import sys\nfrom runtime.exit import leave\nsys.{closed}.write('x')\nsys.{closed}.close()\nleave(4)\n"
+    status, _, _ = await subprocess_of(code, {})
+    assert status == 4
+
+
+async def subprocess_of(code: str, environ: dict[str, str]) -> tuple[int, str, str]:
+    """Runs it, and gives its status, output and errors."""
+
+    def run() -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=20
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return await asyncio.to_thread(run)
