@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from scenario.context import event_root
 from scenario.errors import EntryError
 from scenario.model import TRIGGERS
 from scenario.objects import ALIASES, DATA, Cart, Contact, Happening, Order, Reward, Shape
@@ -132,6 +133,9 @@ def clean(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:
         if not isinstance(given, Mapping):
             raise EntryError(f"a trigger '{kind}' needs its data under 'trigger.{root}'")
         context[root] = _clean(shape, cast("Mapping[str, Any]", given), f"trigger.{root}", zone)
+        if kind == "event":
+            event = context[root]
+            context[root] = {**event, **event_root(event["name"], event["time"], event["properties"])}
         if kind in ALIASES:
             context[ALIASES[kind]] = context[root]
     return context

@@ -61,7 +61,7 @@ def _tidied(part: Any) -> Any:
         if key != "title" and not (key == "default" and (value is None or isinstance(value, dict)))
     }
     if "default" in kept and "pattern" in kept:  # pydantic writes the default of a duration as ISO 8601
-        kept["default"] = format_duration(parse_duration(kept["default"]))
+        kept["default"] = format_duration(parse_duration(str(kept["default"])))
     choices = [choice for choice in kept.get("anyOf", ()) if choice != {"type": "null"}]
     if "anyOf" in kept and len(choices) == 1:
         del kept["anyOf"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from scenario import liquid
+from scenario import liquid, model
 from scenario.errors import TemplateError
+from scenario.names import unknown_names
 from scenario.outline import Written, outline
 from scenario.report import Report
 from scenario.source import Path
+from scenario.variables import roots
 
 
 class Template(NamedTuple):
@@ -17,19 +19,18 @@ class Template(NamedTuple):
 
     Attributes:
         path: Where.
-        kind: What its output becomes: ``text``, ``line``, ``html``, ``json``, ``url``, ``header``, ``condition`` or
-            ``value``.
+        kind: What its output becomes.
         source: The text, or the structure of a structured body.
         step: The kind of the step that it belongs to; None outside of steps.
     """
 
     path: Path
-    kind: str
+    kind: liquid.Kind
     source: Any
     step: str | None = None
 
 
-_KINDS: Final[Mapping[str, Mapping[str, str]]] = {
+_KINDS: Final[Mapping[str, Mapping[str, liquid.Kind]]] = {
     "email": {"subject": "line", "html": "html", "text": "text"},
     "sms": {"text": "text"},
     "webhook": {"url": "url", "body": "json"},
@@ -59,7 +60,7 @@ def templates(data: Any) -> Iterator[Template]:
 
 
 def _texts(
-    keys: Mapping[str, Any], kinds: Mapping[str, str], path: Path, step: str | None = None
+    keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path, step: str | None = None
 ) -> Iterator[Template]:
     for key, kind in kinds.items():
         if isinstance(source := keys.get(key), str) and source:
@@ -82,12 +83,66 @@ def _of_step(step: Written) -> Iterator[Template]:
 
 
 def check_templates(data: Any, report: Report) -> None:
-    """Reports every template that cannot be parsed."""
+    """Reports every template that cannot be parsed, and every name in one that means nothing there.
+
+    Args:
+        data: The scenario as it was written, with its misspelt keys put right and the texts of other files in place.
+        report: Takes the findings.
+    """
+    trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
+    waits = [step.path for step in outline(data) if step.kind == "wait_for"]
     for template in templates(data):
         try:
             _parse(template)
         except TemplateError as error:
-            report.add(template.path, "template", error.reason, offset=error.offset)
+            inside, reason = _within(template.source, error.reason)
+            report.add((*template.path, *inside), "template", reason, offset=error.offset)
+            continue
+        known = roots(
+            trigger if trigger in model.TRIGGERS else None,
+            event=_has_event(template, waits),
+            secrets=template.step == "webhook",
+        )
+        for name in unknown_names(template.source, template.kind, known):
+            place = (*template.path, *name.path)
+            report.add(place, "variable", name.message, offset=name.offset, severity=name.severity)
+
+
+def _has_event(template: Template, waits: Sequence[Path]) -> bool:
+    """Whether an event may have come by the time a template is rendered, or is what its condition is about."""
+    if template.kind == "condition" and (template.step == "wait_for" or template.path[0] == "exit"):
+        return True
+    return any(_follows(template.path, wait) for wait in waits)
+
+
+def _follows(path: Path, wait: Path) -> bool:
+    """Whether a step comes behind a wait for an event, or is taken when it came."""
+    *around, index = wait
+    if path[: len(wait) + 1] == (*wait, "then"):
+        return True
+    later = path[len(around)] if path[: len(around)] == tuple(around) else None
+    return isinstance(later, int) and isinstance(index, int) and later > index
+
+
+def _within(source: Any, reason: str) -> tuple[Path, str]:
+    """Where in a structured body a mistake is, which the reason begins with, and the reason without it."""
+    if isinstance(source, str):
+        return (), reason
+    found = [(spelled, path) for spelled, path in _spelled(source, "", ()) if reason.startswith(f"{spelled}: ")]
+    spelled, path = max(found, key=lambda pair: len(pair[0]), default=("", ()))
+    return path, reason.removeprefix(f"{spelled}: ") if spelled else reason
+
+
+def _spelled(source: Any, spelled: str, path: Path) -> Iterator[tuple[str, Path]]:
+    """The places in a body, as `scenario.liquid` spells them: ``lines[0].name``."""
+    if spelled:
+        yield spelled, path
+    if isinstance(source, Mapping):
+        for key, value in cast("Mapping[str, Any]", source).items():
+            yield from _spelled(value, f"{spelled}.{key}" if spelled else key, (*path, key))
+    elif isinstance(source, list):
+        for index, value in enumerate(cast("list[Any]", source)):
+            yield from _spelled(value, f"{spelled}[{index}]", (*path, index))
 
 
 def _parse(template: Template) -> None:
@@ -102,5 +157,7 @@ def _parse(template: Template) -> None:
             liquid.parse_header(template.source)
         case "condition":
             liquid.parse_condition(template.source)
+        case "value":
+            liquid.parse_value(template.source)
         case _:
             liquid.parse_text(template.source)

@@ -1,0 +1,156 @@
+"""What a template may name, by trigger and place: derived from the very models that entries are read with.
+
+There is no second list of fields: a field added to `scenario.objects` is known to templates, to the check before
+publishing and to the documentation at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
+
+from scenario import values
+from scenario.model import TRIGGERS
+from scenario.objects import ALIASES, DATA, Contact, Happening, Shape
+
+Scalar = Literal["text", "number", "flag", "date"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A single value.
+
+    Attributes:
+        kind: What it is; a date is ISO 8601 text.
+    """
+
+    kind: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """Values by name.
+
+    Attributes:
+        fields: The ones that are always there, with or without a value.
+        open: Whether any other name may be there too.
+    """
+
+    fields: Mapping[str, Tree] = field(default_factory=dict[str, "Tree"])
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list to loop over."""
+
+    item: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """A value of a kind that nobody knows."""
+
+
+Tree = Value | Object | ListOf | Anything
+"""The shape of what a name stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The variables of one template.
+
+    Attributes:
+        known: Those that it may name.
+        elsewhere: Where else a variable is there, by its name, as the end of a sentence.
+    """
+
+    known: Mapping[str, Tree]
+    elsewhere: Mapping[str, str]
+
+
+_TEXT: Final = Value("text")
+_DATE: Final = Value("date")
+_ANYWHERE: Final[Mapping[str, Tree]] = {
+    "journey": Object({"id": _TEXT, "scenario": _TEXT, "version": Value("number"), "entered_at": _DATE}),
+    "now": _DATE,
+    "today": _DATE,
+    "responses": Object(open=True),
+}
+_SECRETS: Final = Object(open=True)
+_KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
+    values.as_id: _TEXT,
+    values.as_text: _TEXT,
+    values.as_number: Value("number"),
+    values.as_flag: Value("flag"),
+    values.as_moment: _DATE,
+    values.as_custom: Object(open=True),
+}
+
+
+def roots(trigger: str | None, *, event: bool = False, secrets: bool = False) -> Roots:
+    """What a template may name.
+
+    Args:
+        trigger: The scenario's, or None where it is not known: then the data of all triggers are.
+        event: Whether an event has come by then, or is being looked at.
+        secrets: Whether it belongs to a webhook.
+    """
+    known: dict[str, Tree] = {"contact": tree_of(Contact), **_ANYWHERE}
+    elsewhere: dict[str, str] = {}
+    for kind in TRIGGERS:
+        for name in _data_of(kind):
+            if trigger in (kind, None):
+                known[name] = tree_of(DATA[kind][1])
+    for name in {name for kind in TRIGGERS for name in _data_of(kind)} - set(known):
+        kinds = [kind for kind in TRIGGERS if name in _data_of(kind)]
+        elsewhere[name] = f"with the trigger {' or '.join(kinds)}"
+    if event or "event" in known:
+        # An event's properties are there under their own names too.
+        known["event"] = Object(tree_of(Happening).fields, open=True)
+        elsewhere.pop("event", None)
+    else:
+        elsewhere["event"] = "with the trigger event, and behind a 'wait_for'"
+    if secrets:
+        known["secrets"] = _SECRETS
+    else:
+        elsewhere["secrets"] = "in a webhook's url, headers and body"
+    return Roots(known, elsewhere)
+
+
+def _data_of(trigger: str) -> tuple[str, ...]:
+    if trigger not in DATA:
+        return ()
+    return tuple(filter(None, (DATA[trigger][0], ALIASES.get(trigger))))
+
+
+@cache
+def tree_of(shape: type[Shape]) -> Object:
+    """The tree of one of the platform's objects."""
+    return Object({name: _field(info) for name, info in shape.model_fields.items()})
+
+
+def _field(info: FieldInfo) -> Tree:
+    for mark in info.metadata:
+        if isinstance(mark, BeforeValidator) and (tree := _KINDS.get(mark.func)) is not None:
+            return tree
+    return _annotated(info.annotation)
+
+
+def _annotated(annotation: Any) -> Tree:
+    arguments = [part for part in get_args(annotation) if part is not type(None)]
+    if isinstance(annotation, type) and issubclass(annotation, Shape):
+        return tree_of(annotation)
+    if get_origin(annotation) is list:
+        return ListOf(_annotated(arguments[0]))
+    if get_origin(annotation) is dict:
+        return Object(open=True)
+    if get_origin(annotation) in (Union, UnionType) and len(arguments) == 1:
+        return _annotated(arguments[0])
+    return Anything()
