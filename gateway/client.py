@@ -7,11 +7,11 @@ An engine in another language needs none of this: it starts the workflow `Journe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import ApplicationError
@@ -55,15 +55,12 @@ class ScenarioClient:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, settings: Settings | None = None, *, patience: float = 5.0, migrate: bool = True
-    ) -> AsyncGenerator[ScenarioClient]:
+    async def open(cls, settings: Settings | None = None, *, patience: float = 5.0) -> AsyncGenerator[ScenarioClient]:
         """Connects to Temporal and the store as TEMPORAL_* and SCENARIO_* say.
 
         Args:
             settings: Instead of the environment's.
             patience: Seconds to wait for a server that does not answer.
-            migrate: Make or upgrade the store's tables where need be; otherwise only check that they are current.
 
         Raises:
             SetupError: A setting is wrong, or there is no server.
@@ -71,7 +68,7 @@ class ScenarioClient:
         """
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
-        async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
+        async with Store.open(settings.store.get_secret_value()) as store:
             yield cls(temporal, store, settings.platform_timezone)
 
     async def publish(self, path: Path, by: str = "") -> Publication:
@@ -193,12 +190,12 @@ class ScenarioClient:
             UnknownJourney: There is none.
         """
         handle = self.temporal.get_workflow_handle(journey)
-        # The SDK's own annotation is incomplete here.
-        execute = cast("Callable[..., Awaitable[dict[str, Any]]]", handle.execute_update)
         order = {"operator": operator, "reason": reason, **(more or {})}
         try:
             async with asyncio.timeout(ANSWER):
-                return await execute(name, order, result_type=dict)
+                return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
+                    name, order, result_type=dict
+                )
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             why = cause.message if isinstance(cause, ApplicationError) else "it was refused"

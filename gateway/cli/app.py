@@ -1,0 +1,59 @@
+"""All commands in one place: their names, their groups in the help, their order."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from gateway.cli import authoring, entering, local, looking, operating
+from gateway.cli.screen import say
+
+app: Final = typer.Typer(
+    name="scenario",
+    help="Run marketing scenarios as durable journeys: waits, e-mails, SMS and webhooks.",
+    epilog="Connects as TEMPORAL_* and temporal.toml say, by default to localhost:7233; SCENARIO_* set the rest.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_GROUPS: Final = {
+    "Try it": {"demo": local.demo, "dev": local.dev},
+    "Write": {"check": authoring.check, "schema": authoring.schema, "publish": authoring.publish},
+    "Run": {"enter": entering.enter, "event": entering.event},
+    "Look": {"show": looking.show, "list": looking.listing, "deliveries": looking.deliveries},
+    "Operate": {
+        "retry": operating.retry,
+        "skip": operating.skip,
+        "leave": operating.leave,
+        "pause": operating.pause,
+        "resume": operating.resume,
+    },
+}
+
+COMMANDS: Final = tuple(name for group in _GROUPS.values() for name in group)
+"""Every command's name, in the order of the help."""
+
+for _group, _commands in _GROUPS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, rich_help_panel=_group)(_function)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"scenario {version('scenario-runner')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Run marketing scenarios as durable journeys: waits, e-mails, SMS and webhooks."""
+    del version  # its callback has done everything

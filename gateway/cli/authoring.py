@@ -1,0 +1,117 @@
+"""Commands for those who write scenarios: check, schema, publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.options import Format, FormatOption, login
+from gateway.cli.screen import dump, note, say
+
+if TYPE_CHECKING:
+    from scenario.findings import Finding
+    from scenario.model import Scenario
+
+FilesArgument = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML", show_default=False)
+]
+
+
+def check(files: FilesArgument, form: FormatOption = Format.TEXT) -> None:
+    """Say everything that is wrong with scenario files, at its line and column.
+
+    As text one finding a line, file:line:column: severity code: message; as JSON a list of objects with the same names.
+    The exit status is 1 where there is an error; a warning does not stand in the way.
+    """
+    from gateway.errors import BadInput
+    from gateway.publishing import check_file
+
+    findings: list[Finding] = []
+    unread: list[BadInput] = []
+    for path in files:
+        try:
+            findings += check_file(path).findings
+        except BadInput as error:
+            unread.append(error)
+    if form is Format.JSON:
+        dump([finding.as_json() for finding in findings])
+    else:
+        _list(findings)
+    for error in unread:
+        note(f"scenario: {error}")
+    note(_summary(findings, len(files) - len(unread)))
+    if unread or _errors(findings):
+        raise typer.Exit(1)
+
+
+def schema() -> None:
+    """Print the JSON Schema of the scenario file, for editors."""
+    from scenario.schema import schema as make
+
+    dump(make())
+
+
+def publish(files: FilesArgument) -> None:
+    """Check scenario files and store them; prints name@version.
+
+    Where one of them has an error, none is stored. Content that was published before keeps its version.
+    """
+    from gateway.publishing import check_file
+
+    scenarios: dict[Path, Scenario] = {}
+    findings: list[Finding] = []
+    for path in files:
+        checked = check_file(path)
+        findings += checked.findings
+        if checked.scenario is not None:
+            scenarios[path] = checked.scenario
+    _list(findings, err=True)
+    if _errors(findings):
+        note(f"scenario: nothing was published: {_summary(findings, len(files))}")
+        raise typer.Exit(1)
+    _refuse_twins(scenarios)
+    asyncio.run(_publish(list(scenarios.values())))
+
+
+async def _publish(scenarios: Sequence[Scenario]) -> None:
+    from gateway.cli import session
+    from gateway.publishing import publish_checked
+
+    async with session.stored(migrate=True) as store:
+        for scenario in scenarios:
+            say(str(await publish_checked(scenario, store, login())))
+
+
+def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
+    """Two files of one name would become two versions, and which is the newest would be chance."""
+    from gateway.errors import BadInput
+
+    first: dict[str, Path] = {}
+    for path, scenario in scenarios.items():
+        if (other := first.setdefault(scenario.scenario, path)) != path:
+            raise BadInput(f"{other} and {path} both are the scenario '{scenario.scenario}': publish one of them")
+
+
+def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
+    for finding in findings:
+        (note if err else say)(str(finding))
+
+
+def _errors(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity == "error" for finding in findings)
+
+
+def _summary(findings: Sequence[Finding], files: int) -> str:
+    """``2 errors and 1 warning in 3 files``."""
+    counts = Counter(finding.severity for finding in findings)
+    found = [_count(counts[severity], severity) for severity in ("error", "warning") if counts[severity]]
+    return f"{' and '.join(found) or 'nothing wrong'} in {_count(files, 'file')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,129 @@
+"""One journey as a person enjoys it: a header that says why it waits, its steps, its deliveries with their attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.text import Text
+
+from gateway.cli.screen import local, styled, table, text
+
+_MARKS: Final = {"done": "✓", "now": "▶", "to come": "·"}
+_UNDONE: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
+_EXCERPT: Final = 300
+
+
+def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
+    """Prints a journey.
+
+    Args:
+        console: Where.
+        report: From `gateway.report.journey`.
+        zone: IANA zone of the times: the scenario's.
+    """
+    clock = ZoneInfo(zone)
+    console.print(_header(report, clock))
+    if report["waiting"]:
+        console.print(*_waiting(report["id"], report["waiting"], clock), sep="\n")
+    if not report["answered"] and report["status"] == "running":
+        console.print(text("no worker answers: what follows is what is on record", "yellow"))
+    if report["steps"]:
+        console.print()
+        console.print(_steps(report, clock))
+    if report["deliveries"] or report["pending"]:
+        console.print()
+        console.print(_deliveries(report["deliveries"], report["pending"], clock))
+    for operation in report["operations"]:
+        said = f"{local(operation['at'], clock)}  {operation['name']} by {operation['operator']}: {operation['reason']}"
+        console.print(text(said, "dim"))
+    console.print(text(f"times of {zone}", "dim"))
+
+
+def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
+    title = text(report["id"], "bold")
+    facts = [report["scenario"], report["contact"] and f"contact {report['contact']}"]
+    facts += [report["key"] and f"key {report['key']}"]
+    facts += [report["entered_at"] and f"entered {local(report['entered_at'], clock)}"]
+    facts += [report["ended_at"] and f"ended {local(report['ended_at'], clock)}"]
+    title.append("\n").append_text(text(" · ".join(fact for fact in facts if fact)))
+    title.append("\n").append_text(styled(report["state"]))
+    if report["at"]:
+        title.append_text(text(f" at {report['at']}"))
+    if report["since"]:
+        title.append_text(text(f" since {local(report['since'], clock)}"))
+    if report["reason"]:
+        title.append_text(text(f": {report['reason']}"))
+    return title
+
+
+def _waiting(journey: str, waiting: Mapping[str, Any], clock: ZoneInfo) -> Sequence[Text]:
+    if waiting["for"] != "an operator":
+        until = f" until {local(waiting['until'], clock)}" if waiting.get("until") else ""
+        return [text(f"waits for {waiting['for']}{until}")]
+    facts = [waiting.get("destination"), waiting.get("status") and f"status {waiting['status']}"]
+    facts += [waiting.get("attempts") and f"{waiting['attempts']} attempts"]
+    facts += [waiting.get("at") and f"held since {local(waiting['at'], clock)}"]
+    said = [text(" · ".join(str(fact) for fact in facts if fact))]
+    if excerpt := waiting.get("excerpt"):
+        said.append(text(f"it answered: {' '.join(str(excerpt).split())[:_EXCERPT]}", "dim"))
+    said.append(text(f"decide with: scenario retry|skip|leave {journey} --reason …"))
+    return said
+
+
+def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
+    rows = table("", "step", "what", "outcome", "when", "")
+    for step in report["steps"]:
+        outcome = step["outcome"] or ""
+        style = "dim" if step["state"] == "to come" else "bold" if step["state"] == "now" else ""
+        mark = _UNDONE.get(outcome, _MARKS[step["state"]])
+        remarks = [step["status"], _times(step["attempts"]), step["reason"]]
+        # The present step's reason stands in the header.
+        remark = " · ".join(str(part) for part in remarks if part) if step["state"] == "done" else ""
+        when = local(step["at"] or (report["since"] if step["state"] == "now" else None), clock)
+        rows.add_row(
+            styled(outcome, mark) if outcome else text(mark, style),
+            text(step["id"], style),
+            text(step["what"], style),
+            styled(outcome or step["state"]),
+            text(when),
+            text(remark, "dim"),
+        )
+    return rows
+
+
+def _times(attempts: int | None) -> str:
+    return f"{attempts} attempts" if attempts and attempts > 1 else ""
+
+
+def _deliveries(attempts: Sequence[Mapping[str, Any]], pending: Sequence[Mapping[str, Any]], clock: ZoneInfo) -> Any:
+    columns = ("delivery", "step", "to", "try", "when", "outcome", "status", "ms", "error", "next try")
+    rows = table(*columns, right=("try", "status", "ms"))
+    shown = ""
+    waiting = {item["step"]: item for item in pending}
+    for index, attempt in enumerate(attempts):
+        first = attempt["delivery_id"] != shown
+        shown = attempt["delivery_id"]
+        latest = not any(later["step"] == attempt["step"] for later in attempts[index + 1 :])
+        # What Temporal has scheduled is what will happen: an operator may have changed it since.
+        due = waiting.get(attempt["step"], {}).get("next_try_at") if latest else None
+        rows.add_row(
+            text(attempt["delivery_id"][:12] if first else "", "dim"),
+            text(attempt["step"] if first else ""),
+            text(f"{attempt['channel']} → {attempt['destination']}" if first else ""),
+            text(attempt["attempt"]),
+            text(local(attempt["started_at"], clock)),
+            styled(attempt["outcome"]),
+            text(attempt["status"]),
+            text(attempt["milliseconds"]),
+            text(attempt["error"]),
+            text(local(due or attempt["next_try_at"], clock) if latest else ""),
+        )
+    for item in pending:
+        if not any(attempt["step"] == item["step"] for attempt in attempts):
+            state, due = item["state"], local(item["next_try_at"], clock)
+            cells = ("", item["step"], "", item["attempt"], "", state, "", "", item["last_failure"], due)
+            rows.add_row(*(text(cell) for cell in cells))
+    return rows

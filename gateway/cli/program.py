@@ -1,0 +1,135 @@
+"""The command line as a process: from arguments to an exit status, every error as one sentence."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Final, NoReturn, TextIO
+
+import typer
+
+from gateway.cli.screen import note, plain
+
+PROGRAM: Final = "scenario"
+
+FAILED: Final = 1
+"""What was asked for was not done, and the sentence on standard error says why."""
+MISUSED: Final = 2
+"""The arguments make no sense."""
+BUG: Final = 70
+"""Something that nobody expected; EX_SOFTWARE of ``sysexits.h``."""
+INTERRUPTED: Final = 130
+"""Ctrl-C: 128 + SIGINT, as shells have it."""
+UNHEARD: Final = 141
+"""The reader of the output is gone (``scenario list | head -1``): 128 + SIGPIPE, as shells have it."""
+
+DEBUG: Final = "SCENARIO_DEBUG"
+"""Set to anything, it shows the traceback of every error."""
+
+
+def main() -> NoReturn:
+    """The entry point of the installed command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what cannot show a letter still shows the rest
+    status = run(sys.argv[1:])
+    if "temporalio" in sys.modules:
+        from runtime.exit import leave
+
+        leave(status)
+    sys.exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit status. Whatever was wrong has been said on standard error.
+    """
+    try:
+        status = _invoke(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget(sys.stdout)
+        return UNHEARD
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except typer.Exit as ending:
+        return ending.exit_code
+    except Exception as error:
+        return _explain(error, arguments)
+    return status
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    from gateway.cli.app import app
+
+    command = typer.main.get_command(app)
+    # Not the command's own main(): it answers some errors itself, in its own way and with its own statuses.
+    try:
+        with command.make_context(PROGRAM, list(arguments) or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as ending:
+        return ending.exit_code
+    return 0
+
+
+def _explain(error: Exception, arguments: Sequence[str]) -> int:
+    """Says what is wrong, and gives the exit status."""
+    if os.environ.get(DEBUG):
+        note("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, typer.TyperException):
+        note(f"{PROGRAM}: {_usage(error.format_message(), arguments)}")
+        return MISUSED
+    if isinstance(error, _expected()):
+        note(f"{PROGRAM}: {sentence(str(error))}")
+        return FAILED
+    # Its own text is for programmers, and may quote a contact's data.
+    note(
+        f"{PROGRAM}: something went wrong that should not ({type(error).__name__}): "
+        f"run with {DEBUG}=1 for the traceback, and report it"
+    )
+    return BUG
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """The trees of errors whose messages are written for people. Only what is loaded can have been raised."""
+    trees = (
+        ("gateway.errors", "Refusal"),
+        ("runtime.errors", "SetupError"),
+        ("runtime.store.errors", "StoreError"),
+        ("scenario.errors", "ScenarioError"),
+    )
+    return tuple(getattr(sys.modules[module], name) for module, name in trees if module in sys.modules)
+
+
+def sentence(text: str) -> str:
+    """A message as it stands after ``scenario: ``: one line, in lower case, without a full stop."""
+    text = plain(" ".join(text.split())).removesuffix(".")
+    return re.sub(r"\A(?:The|A|An|No|There)\b", lambda word: word[0].lower(), text)
+
+
+def _usage(text: str, arguments: Sequence[str]) -> str:
+    from gateway.cli.app import COMMANDS
+
+    said = sentence(text).replace(". Did you mean", ": did you mean")
+    said = said[:1].lower() + said[1:]
+    if said.endswith("?"):
+        return said
+    named = next((argument for argument in arguments if argument in COMMANDS), "")
+    return f"{said}: see '{' '.join(filter(None, (PROGRAM, named, '--help')))}'"
+
+
+def _forget(stream: TextIO) -> None:
+    """Makes the interpreter's last flush of a stream go nowhere, as Python's documentation of SIGPIPE advises."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):  # no real file: nothing will be flushed
+        return

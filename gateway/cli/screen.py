@@ -1,0 +1,115 @@
+"""What a person sees: text without surprises, JSON for programs, tables, local times."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+# Escape sequences in a contact's key or a receiver's answer must not reach the terminal.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_WIDE: Final = 160  # columns where nobody's terminal sets a limit
+
+STYLES: Final = {
+    "held": "bold red",
+    "failed": "bold red",
+    "terminated": "red",
+    "unknown": "red",
+    "lost": "red",
+    "refused": "yellow",
+    "retry": "yellow",
+    "paused": "yellow",
+    "waiting": "cyan",
+    "running": "bold green",
+    "entering": "cyan",
+    "delivered": "green",
+    "finished": "green",
+    "exited": "blue",
+    "skipped": "dim",
+    "to come": "dim",
+}
+"""How a state or an outcome is coloured."""
+
+
+def plain(text: str) -> str:
+    """A text that cannot move the cursor or do anything else to a terminal."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def say(text: str) -> None:
+    """Writes a line to standard output."""
+    typer.echo(plain(text))
+
+
+def note(text: str) -> None:
+    """Writes a line for people to standard error."""
+    typer.echo(plain(text), err=True)
+
+
+def dump(value: Any, *, indent: int | None = 2) -> None:
+    """Writes JSON to standard output. Characters are written as they are where the output can hold them."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    typer.echo(json.dumps(value, ensure_ascii=not unicode, indent=indent))
+
+
+def console(*, err: bool = False) -> Console:
+    """A console on standard output, or error; NO_COLOR and the like are obeyed."""
+    from rich.console import Console
+
+    made = Console(stderr=err, highlight=False, emoji=False, markup=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _WIDE
+    return made
+
+
+def styled(word: str, shown: str | None = None) -> Text:
+    """A state or an outcome in its colour."""
+    from rich.text import Text
+
+    return Text(plain(shown or word), STYLES.get(word, ""))
+
+
+def text(value: object, style: str = "") -> Text:
+    """Anything as a table's cell; nothing as an empty one."""
+    from rich.text import Text
+
+    return Text("" if value is None else plain(str(value)), style)
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table in the house's style."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def local(moment: datetime | str | None, zone: tzinfo | None = None) -> str:
+    """A moment in a zone, by default this machine's: ``2026-03-31 10:00:00``; nothing as an empty text."""
+    if moment is None or moment == "":
+        return ""
+    parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return parsed.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def zone_name(moment: datetime | None = None) -> str:
+    """What this machine's time zone is called."""
+    return (moment or datetime.now().astimezone()).astimezone().tzname() or "local"
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A moment for programs: ISO 8601 in UTC."""
+    return None if moment is None else moment.astimezone(UTC).isoformat()

@@ -1,0 +1,132 @@
+"""The connection of a command to Temporal and the store, and what goes wrong with it in words."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import BadInput
+
+if TYPE_CHECKING:
+    from temporalio.service import RPCError
+
+    from gateway.client import ScenarioClient
+    from runtime.errors import SetupError
+    from runtime.store import Store
+
+PATIENCE: Final = 3.0
+"""Seconds that a server may take to answer: a person waits."""
+
+
+@asynccontextmanager
+async def connected() -> AsyncGenerator[ScenarioClient]:
+    """A client of the configured Temporal and store. The store is never made or migrated here.
+
+    Raises:
+        SetupError: A setting is wrong, there is no server, or it went away.
+        StoreError: The store cannot be opened.
+        BadInput: There is no store.
+    """
+    from temporalio.service import RPCError
+
+    from gateway.client import ScenarioClient
+    from runtime.connection import connect
+    from runtime.settings import Settings
+    from runtime.telemetry import Telemetry
+
+    quieten()
+    settings = Settings()
+    telemetry = Telemetry.start()
+    try:
+        temporal = await connect(role="scenario", patience=PATIENCE)
+        async with stored(migrate=False) as store:
+            try:
+                yield ScenarioClient(temporal, store, settings.platform_timezone)
+            except RPCError as error:
+                raise worded(error, temporal.namespace) from error
+    finally:
+        telemetry.shutdown()
+
+
+@asynccontextmanager
+async def stored(*, migrate: bool) -> AsyncGenerator[Store]:
+    """The configured store alone.
+
+    Args:
+        migrate: Make it, or bring it up to date.
+
+    Raises:
+        SettingsError: A setting is wrong.
+        StoreError: It cannot be opened.
+        BadInput: There is none, and none is to be made.
+    """
+    from runtime.settings import Settings
+    from runtime.store import Store
+
+    url = Settings().store.get_secret_value()
+    if not migrate:
+        require(url)
+    async with Store.open(url, migrate=migrate) as store:
+        yield store
+
+
+def require(url: str) -> None:
+    """Makes sure that a store in a file is there: SQLite would make an empty one wherever one looks.
+
+    Raises:
+        BadInput: It is not.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        return  # opening it says what is wrong
+    file = address.database
+    if address.get_backend_name() == "sqlite" and file and file != ":memory:" and not Path(file).exists():
+        raise BadInput(
+            f"there is no store at {file}: publish a scenario first, go to the folder where 'scenario dev' runs, "
+            "or set SCENARIO_STORE"
+        )
+
+
+def quieten() -> None:
+    """Keeps log lines off a person's terminal: what they have to know is said once, by the command."""
+    if os.environ.get("SCENARIO_DEBUG"):
+        from runtime import logs
+
+        logs.configure(level=logging.INFO)
+    else:
+        logging.getLogger().addHandler(logging.NullHandler())
+
+
+def worded(error: RPCError, namespace: str) -> SetupError:
+    """An error of Temporal's as one of ours. Its own text is not passed on: it may quote what was sent."""
+    from temporalio.service import RPCStatusCode
+
+    from runtime import attributes
+    from runtime.errors import AttributesMissing, ConnectionFailed
+
+    match error.status:
+        case RPCStatusCode.UNAVAILABLE | RPCStatusCode.DEADLINE_EXCEEDED | RPCStatusCode.CANCELLED:
+            return ConnectionFailed("the Temporal server went away: see that it runs, and try again")
+        case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
+            return ConnectionFailed(
+                "the Temporal server does not let you do this: look at TEMPORAL_API_KEY or the client certificate"
+            )
+        case RPCStatusCode.RESOURCE_EXHAUSTED:
+            return ConnectionFailed("the Temporal server has too much to do: try again in a moment")
+        case RPCStatusCode.INVALID_ARGUMENT if "search attribute" in error.message.lower():
+            return AttributesMissing(
+                f"namespace {namespace} lacks the search attributes of journeys: start a worker, or register them with "
+                f"`{attributes.command(namespace)}`"
+            )
+        case _:
+            return ConnectionFailed(
+                f"the Temporal server refused the call ({error.status.name}): run with SCENARIO_DEBUG=1 for more"
+            )

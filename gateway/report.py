@@ -1,0 +1,152 @@
+"""Journeys as JSON for programs, and for the tables that people see.
+
+**Keys are stable: some may be added, none is changed.**
+
+`journey` gives, for ``scenario show --format json``:
+
+| key | meaning |
+|---|---|
+| `id`, `run_id` | the workflow's, the run's |
+| `scenario`, `contact`, `key` | ``post-purchase@3``, the contact's id, what tells it from others of the contact |
+| `status` | Temporal's word: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention |
+| `state` | ``entering``, ``running``, ``waiting``, ``held``, ``paused``, ``leaving``; over: ``finished``, ``exited``, |
+|  | ``refused``, ``lost``; or Temporal's word where the journey has none |
+| `reason` | why it is held, paused, refused, left or failed |
+| `entered_at`, `ended_at` | when |
+| `at`, `since` | the step at which it stands, since when |
+| `waiting` | ``{"for", "until", …}``; held: ``{"for": "an operator", "step", "kind", "reason", "at", "destination",`` |
+|  | ``"status", "attempts", "excerpt"}``, as far as known |
+| `answered` | whether a worker answered; false: what follows is what the store and the result say |
+| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at"}``; `state` is ``done``, |
+|  | ``now`` or ``to come`` (may come: a fork ahead is not decided) |
+| `pending` | deliveries under way: ``{"step", "state", "attempt", "next_try_at", "last_failure"}`` |
+| `deliveries` | see `attempt`, oldest first |
+| `events` | kept events: ``{"name", "at"}`` |
+| `operations` | what operators did: ``{"name", "operator", "reason", "at", "step"}`` |
+
+Times are ISO 8601 in UTC; what is not known is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.listing import Listed
+from gateway.looking import JourneyView
+from runtime.store import Attempt
+from scenario.plan import If, Plan, Send, Step, Wait, WaitFor
+from workflows.view import describe
+
+_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at")
+
+
+def journey(view: JourneyView) -> dict[str, Any]:
+    """One journey, step by step; its keys are described above."""
+    progress: Mapping[str, Any] = view.progress or {}
+    result: Mapping[str, Any] = view.result or {}
+    waiting: Mapping[str, Any] = progress.get("waiting") or {}
+    entry = view.entry
+    over = view.status not in ("running", "paused")
+    return {
+        "id": view.id,
+        "run_id": view.run_id,
+        "scenario": f"{entry.scenario}@{entry.version}" if entry else progress.get("scenario") or None,
+        "contact": entry.contact_id if entry else None,
+        "key": entry.key if entry else None,
+        "status": view.status,
+        "state": _state(view),
+        "reason": _reason(view, waiting),
+        "entered_at": iso(entry.admitted_at if entry else progress.get("entered_at")),
+        "ended_at": iso(entry.ended_at) if entry else None,
+        "at": None if over else progress.get("at"),
+        "since": None if over else iso(progress.get("since")),
+        "waiting": None if over or not waiting else dict(waiting),
+        "answered": view.progress is not None,
+        "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
+        "pending": [{**asdict(pending), "next_try_at": iso(pending.next_try_at)} for pending in view.pending],
+        "deliveries": [attempt(item) for item in view.attempts],
+        "events": list(progress.get("events") or ()),
+        "operations": list(progress.get("operations") or ()),
+    }
+
+
+def attempt(item: Attempt) -> dict[str, Any]:
+    """One attempt of a delivery: the fields of `runtime.store.Attempt`, for ``scenario deliveries --format json``."""
+    return {**asdict(item), "started_at": iso(item.started_at), "next_try_at": iso(item.next_try_at)}
+
+
+def listed(item: Listed) -> dict[str, Any]:
+    """One journey of a list: the fields of `gateway.listing.Listed`, for ``scenario list --format json``."""
+    return {**asdict(item), "entered_at": iso(item.entered_at), "ended_at": iso(item.ended_at)}
+
+
+def _state(view: JourneyView) -> str:
+    if view.status in ("running", "paused"):
+        state = (view.progress or {}).get("state")
+        return str(state) if view.status == "running" and state else view.status
+    if view.result is not None:
+        return str(view.result.get("outcome") or view.status)
+    if view.status == "forgotten" and view.entry is not None:
+        return view.entry.outcome or "lost"
+    return view.status
+
+
+def _reason(view: JourneyView, waiting: Mapping[str, Any]) -> str | None:
+    entry = view.entry
+    said = (view.result or {}).get("reason") or view.failure or waiting.get("reason")
+    return said or (entry.reason if entry else None) or None
+
+
+def _steps(view: JourneyView, done: Any) -> Iterator[dict[str, Any]]:
+    steps: Mapping[str, Step] = view.plan.steps if view.plan else {}
+    for record in done:
+        what = describe(steps[record["id"]]) if record.get("id") in steps else record.get("kind")
+        yield _row({**record, "at": iso(record.get("at")), "what": what, "state": "done"})
+    at = (view.progress or {}).get("at")
+    if view.plan is None or at not in steps or view.status not in ("running", "paused"):
+        return
+    waiting: Mapping[str, Any] = (view.progress or {}).get("waiting") or {}
+    now = {"id": at, "kind": steps[at].kind, "what": describe(steps[at]), "state": "now"}
+    yield _row({**now, "outcome": _state(view), "reason": waiting.get("reason"), "status": waiting.get("status")})
+    passed = {record.get("id") for record in done} | {at}
+    for name in ahead(view.plan, at):
+        if name not in passed:
+            yield _row({"id": name, "kind": steps[name].kind, "what": describe(steps[name]), "state": "to come"})
+
+
+def _row(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: known.get(key) for key in _STEP}
+
+
+def ahead(plan: Plan, start: str) -> list[str]:
+    """The steps that may still come after one, in the plan's order."""
+    reached: set[str] = set()
+    open_ends = [*_successors(plan.steps[start])]
+    while open_ends:
+        name = open_ends.pop()
+        if name not in reached:
+            reached.add(name)
+            open_ends += _successors(plan.steps[name])
+    return [name for name in plan.steps if name in reached]
+
+
+def _successors(step: Step) -> Iterator[str]:
+    match step:
+        case Send() | Wait():
+            following = (step.next,)
+        case WaitFor() | If():
+            following = (step.then, step.otherwise)
+        case _:
+            following = ()
+    return (name for name in following if name is not None)
+
+
+def iso(moment: datetime | str | None) -> str | None:
+    """A moment for programs: ISO 8601 in UTC."""
+    if not moment:
+        return None
+    parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return parsed.astimezone(UTC).isoformat()
