@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,33 @@ KEY = "api-key-value"
 def environ(**variables: str) -> dict[str, str]:
     """Nothing of this machine's own configuration."""
     return {"TEMPORAL_CONFIG_FILE": "/nowhere/temporal.toml", **variables}
+
+
+@asynccontextmanager
+async def passing(port: int, address: str) -> AsyncGenerator[None]:
+    """Listens on the port, and passes every connection on to the address."""
+    host, _, there = address.partition(":")
+    tasks: list[asyncio.Task[None]] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+        finally:
+            writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(host, int(there))
+        tasks.extend(asyncio.create_task(pump(*ends)) for ends in ((reader, far_writer), (far_reader, writer)))
+
+    listening = await asyncio.start_server(accept, HOST, port)
+    try:
+        yield
+    finally:
+        listening.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_it_is_configured_by_temporals_own_variables(server: DevServer):
@@ -55,12 +84,12 @@ async def test_without_a_server_it_says_so_once_and_gives_up(caplog: pytest.LogC
     assert [record.getMessage() for record in caplog.records] == [f"{sentence}; trying for another 0 s"]
 
 
-async def test_it_waits_for_a_server_that_starts_later(tmp_path: Path):
+async def test_it_waits_for_a_server_that_starts_later(server: DevServer):
     port = free_port()
     connecting = asyncio.create_task(connect(f"{HOST}:{port}"))
     await asyncio.sleep(0.1)
     assert not connecting.done()
-    async with DevServer(tmp_path, port=port):
+    async with passing(port, server.address):
         assert (await connecting).namespace == "default"
 
 

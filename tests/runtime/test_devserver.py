@@ -68,19 +68,6 @@ async def test_its_database_writes_ahead(server: DevServer):
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes under /proc")
-async def test_it_ends_and_starts_again_on_the_same_state(tmp_path: Path):
-    ports = (free_port(), free_port())
-    for _ in range(2):
-        async with DevServer(tmp_path, port=ports[0], ui_port=ports[1]) as server:
-            assert (server.address, server.ui_url) == (f"{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}")
-            assert server.running
-            processes = [pid for pid in family(os.getpid()) if str(tmp_path) in command_of(pid)]
-            assert len(processes) == 2
-        assert not server.running
-        assert not any(alive(pid) for pid in processes)
-
-
 @pytest.mark.parametrize(("port", "ui_port", "purpose"), [(1, 0, "the local Temporal server"), (0, 1, "Temporal's UI")])
 async def test_a_port_in_use_is_named(tmp_path: Path, port: int, ui_port: int, purpose: str):
     with socket.create_server((HOST, 0)) as other:
@@ -147,7 +134,7 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes under /proc")
-async def test_it_ends_when_its_process_is_killed(tmp_path: Path):
+async def test_it_ends_with_its_process_and_the_next_one_starts_on_its_state(tmp_path: Path):
     code = (
         "import asyncio, pathlib, sys\n"
         "from runtime.devserver import DevServer\n"
@@ -167,9 +154,17 @@ async def test_it_ends_when_its_process_is_killed(tmp_path: Path):
     process.send_signal(signal.SIGKILL)
     await process.wait()
     await asyncio.to_thread(wait_until_gone, processes)
-    # Its folder is free again.
-    async with DevServer(tmp_path) as server:
+
+    ports = (free_port(), free_port())
+    async with DevServer(tmp_path, port=ports[0], ui_port=ports[1]) as server:
+        assert (server.address, server.ui_url) == (f"{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}")
         assert server.running
+        processes = [pid for pid in family(os.getpid()) if str(tmp_path) in command_of(pid)]
+        assert len(processes) == 2
+    assert not server.running
+    assert not any(alive(pid) for pid in processes)
+    for port in ports:
+        check_port(port, "the tests")
 
 
 def test_a_program_that_is_nowhere_is_told_how_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

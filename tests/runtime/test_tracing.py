@@ -83,14 +83,8 @@ def provider(spans: InMemorySpanExporter) -> TracerProvider:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver() as running:
-        yield running
-
-
-@pytest.fixture
-async def unwell() -> AsyncIterator[Receiver]:
-    """A receiver that fails once. The server lets a second pass before the second attempt."""
-    async with Receiver(fail={"/": [503]}) as running:
+    """It fails the first request below ``/unwell``. The server lets a second pass before the next attempt."""
+    async with Receiver(fail={"/unwell": [503]}) as running:
         yield running
 
 
@@ -142,34 +136,73 @@ def traces(finished: Sequence[ReadableSpan]) -> set[int]:
     return {here(span).trace_id for span in finished}
 
 
-ADMITTED = ["StartActivity:admit", "  RunActivity:admit", "step whatsapp"]
-ATTEMPT = ["  RunActivity:send_webhook", "    POST"]
-DELIVERED = [*ATTEMPT, "    SignalWorkflow:event", "HandleSignal:event", "step thanks", "  RunActivity:send_email"]
+RUN = [
+    "StartActivity:admit",
+    "  RunActivity:admit",
+    "step whatsapp",
+    "  RunActivity:send_webhook",
+    "    POST",
+    "    SignalWorkflow:event",
+    "HandleSignal:event",
+    "step thanks",
+    "  RunActivity:send_email",
+]
+"""What a run without failures adds."""
 
 
 def indented(lines: Sequence[str], depth: int) -> list[str]:
     return ["  " * depth + line for line in lines]
 
 
-@pytest.mark.parametrize("cached", [100, 0], ids=["kept in memory", "replayed for every task"])
 async def test_the_whole_tree_of_a_journey(
-    server: DevServer, unwell: Receiver, provider: TracerProvider, spans: InMemorySpanExporter, cached: int
+    server: DevServer, receiver: Receiver, provider: TracerProvider, spans: InMemorySpanExporter
 ):
     client = await connect(server.address, interceptors=[JourneyTracing(provider)])
-    async with a_worker(client, provider, max_cached_workflows=cached) as queue:
-        handle = await a_journey(client, queue, unwell.url)
-    expected = [
+    async with a_worker(client, provider) as queue:
+        handle = await a_journey(client, queue, f"{receiver.url}/unwell")
+    finished = spans.get_finished_spans()
+    assert tree(finished) == [
         "StartWorkflow:Journey",
         "  RunWorkflow:Journey",
-        *indented([*ADMITTED, *ATTEMPT, *DELIVERED, "CompleteWorkflow:Journey"], 2),
+        "    StartActivity:admit",
+        "      RunActivity:admit",
+        "    step whatsapp",
+        "      RunActivity:send_webhook",
+        "        POST",
+        "      RunActivity:send_webhook",
+        "        POST",
+        "        SignalWorkflow:event",
+        "    HandleSignal:event",
+        "    step thanks",
+        "      RunActivity:send_email",
+        "    CompleteWorkflow:Journey",
     ]
-    finished = spans.get_finished_spans()
-    assert tree(finished) == expected
     assert len(traces(finished)) == 1
 
+    failed, delivered = [span for span in finished if span.name == "RunActivity:send_webhook"]
+    assert (failed.status.status_code, failed.status.description) == (StatusCode.ERROR, "the receiver answered 503")
+    assert (failed.attributes or {})["error.type"] == "DeliveryRetry"
+    assert delivered.status.status_code is StatusCode.UNSET
+
+    # Replaying it makes no span once more.
     history = await handle.fetch_history()
     await Replayer(workflows=[Small], interceptors=[JourneyTracing(provider)]).replay_workflow(history)
     assert len(spans.get_finished_spans()) == len(finished)
+
+
+async def test_where_every_task_is_a_replay_the_tree_is_the_same_and_runs_are_siblings(
+    server: DevServer, receiver: Receiver, provider: TracerProvider, spans: InMemorySpanExporter
+):
+    client = await connect(server.address, interceptors=[JourneyTracing(provider)])
+    async with a_worker(client, provider, max_cached_workflows=0) as queue:
+        await a_journey(client, queue, receiver.url, again=1)
+    assert tree(spans.get_finished_spans()) == [
+        "StartWorkflow:Journey",
+        "  RunWorkflow:Journey",
+        *indented(RUN, 2),
+        "  RunWorkflow:Journey",
+        *indented([*RUN, "CompleteWorkflow:Journey"], 2),
+    ]
 
 
 async def test_a_journey_that_was_started_without_a_trace_has_one_over_all_its_runs(
@@ -182,23 +215,13 @@ async def test_a_journey_that_was_started_without_a_trace_has_one_over_all_its_r
     finished = spans.get_finished_spans()
     assert tree(finished) == [
         "RunWorkflow:Journey",
-        *indented([*ADMITTED, *DELIVERED], 1),
+        *indented(RUN, 1),
         "  RunWorkflow:Journey",
-        *indented([*ADMITTED, *DELIVERED, "CompleteWorkflow:Journey"], 2),
+        *indented([*RUN, "CompleteWorkflow:Journey"], 2),
     ]
     first_run_id = str(handle.first_execution_run_id)
     derived = hashlib.sha256(f"scenario trace {first_run_id}".encode()).digest()[:16]
     assert traces(finished) == {int.from_bytes(derived)}
-
-
-async def test_a_later_run_is_a_sibling_of_the_first(
-    server: DevServer, receiver: Receiver, provider: TracerProvider, spans: InMemorySpanExporter
-):
-    client = await connect(server.address, interceptors=[JourneyTracing(provider)])
-    async with a_worker(client, provider) as queue:
-        await a_journey(client, queue, receiver.url, again=1)
-    runs = [line for line in tree(spans.get_finished_spans()) if "Workflow:Journey" in line]
-    assert runs == ["StartWorkflow:Journey", *["  RunWorkflow:Journey"] * 2, "    CompleteWorkflow:Journey"]
 
 
 async def test_every_delivery_of_the_project_is_named_by_its_step():
@@ -226,18 +249,6 @@ async def test_spans_carry_ids(
         "scenario.attempt": 1,
         **delivery,
     }
-
-
-async def test_an_attempt_that_failed_is_marked(
-    server: DevServer, unwell: Receiver, provider: TracerProvider, spans: InMemorySpanExporter
-):
-    client = await connect(server.address, interceptors=[JourneyTracing(provider)])
-    async with a_worker(client, provider) as queue:
-        await a_journey(client, queue, unwell.url)
-    first, second = [span for span in spans.get_finished_spans() if span.name == "RunActivity:send_webhook"]
-    assert (first.status.status_code, first.status.description) == (StatusCode.ERROR, "the receiver answered 503")
-    assert (first.attributes or {})["error.type"] == "DeliveryRetry"
-    assert second.status.status_code is StatusCode.UNSET
 
 
 async def test_an_event_is_linked_to_whoever_told_of_it(
