@@ -17,8 +17,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Worker
 
@@ -26,14 +27,14 @@ from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
-from activities.email.smtp import Mailer
+from activities.email.smtp import Mailer, mailer_from
 from activities.signatures import JOURNEYS, QUEUES
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, provider_from
 from activities.webhook.activity import Webhooks
 from activities.webhook.route import Routes
 from activities.webhook.transport import Transport
-from runtime import attributes, telemetry
+from runtime import attributes
 from runtime.connection import connect
 from runtime.errors import SetupError
 from runtime.exit import leave
@@ -41,6 +42,7 @@ from runtime.health import Health
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store, StoreError
+from runtime.telemetry import Telemetry
 from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -101,14 +103,10 @@ async def services(
             store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
         writer = await stack.enter_async_context(AttemptWriter(store))
         transport = await stack.enter_async_context(Transport())
-        mailer = None
-        if settings.smtp is not None and settings.mail_from is not None:
-            mailer = Mailer(settings.smtp.get_secret_value(), settings.mail_from)
+        if mailer := mailer_from(_secret(settings.smtp), settings.mail_from):
             await stack.enter_async_context(mailer)
-        provider = None
-        if settings.sms is not None:
-            provider = provider_from(settings.sms.get_secret_value(), inbox or Path(".scenario/inbox"))
-            await stack.enter_async_context(provider)
+        if provider := provider_from(_secret(settings.sms), inbox or Path(".scenario/inbox")):
+            stack.push_async_callback(provider.close)
         yield Services(
             store=store,
             writer=writer,
@@ -166,6 +164,21 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     return made
 
 
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+@asynccontextmanager
+async def running(made: Sequence[Worker]) -> AsyncIterator[None]:
+    """Runs workers, and at the end stops them all at once: together they have `DRAIN`, not each."""
+    tasks = [asyncio.create_task(worker.run()) for worker in made]
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(worker.shutdown() for worker in made))
+        await asyncio.gather(*tasks)
+
+
 async def serve(settings: Settings, queues: Collection[str], health_port: int | None) -> None:
     """Runs the worker until the process is asked to stop.
 
@@ -174,27 +187,31 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
         StoreError: The store cannot be opened.
     """
     stop = asyncio.Event()
+    ready = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    health = Health(ready=lambda: False)
+
+    async def is_ready() -> bool:
+        return ready.is_set() and not stop.is_set()
+
     async with AsyncExitStack() as stack:
         if health_port is not None:
-            await stack.enter_async_context(health.listen(health_port))
+            await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
         client = await connect(role="worker", patience=60.0)
         await attributes.ensure(client)
         opened = await stack.enter_async_context(services(settings))
-        for worker in workers(client, opened, queues):
-            await stack.enter_async_context(worker)
-        health.ready = lambda: not stop.is_set()
+        made = workers(client, opened, queues)
+        await stack.enter_async_context(running(made))
+        ready.set()
         logger.info("ready, polling %s", ", ".join(queues))
         await stop.wait()
         logger.info("stopping: attempts under way have %d s", DRAIN.total_seconds())
     logger.info("stopped")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of the worker."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The command line of the worker. Ends the process."""
     parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
     parser.add_argument("--health-port", type=int, help="serve /healthz and /readyz on this port")
@@ -203,14 +220,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = sorted(set(queues) - set(QUEUES))
     if unknown or not queues:
         parser.error(f"--queues: there is no queue {', '.join(unknown) or 'at all'}; there are {', '.join(QUEUES)}")
-    telemetry.start("scenario-worker")
+    telemetry = Telemetry.start()
+    status = 0
     try:
         asyncio.run(serve(Settings(), queues, given.health_port))
     except (SetupError, StoreError) as error:
         sys.stderr.write(f"worker: {error}\n")
-        return 1
-    return 0
+        status = 1
+    leave(status, telemetry)
 
 
 if __name__ == "__main__":
-    leave(main())
+    main()

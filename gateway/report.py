@@ -84,6 +84,8 @@ def listed(item: Listed) -> dict[str, Any]:
 
 
 def _state(view: JourneyView) -> str:
+    if view.status == "running" and view.entry is None and view.progress is None:
+        return "entering"
     if view.status in ("running", "paused"):
         state = (view.progress or {}).get("state")
         return str(state) if view.status == "running" and state else view.status

@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from scenario.findings import Finding, Mark
 from scenario.places import Lines, written
-from scenario.syntax import MAX_DEPTH, MAX_NODES, SyntaxFault, compose, too_large
+from scenario.syntax import BARE, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, too_large
 
 Path = tuple[str | int, ...]
 _PLAIN_TAGS: Final = frozenset(
@@ -116,6 +116,9 @@ class Source:
             self._report(self._begin(node), "tag", f"the tag '{node.tag}' means nothing here: leave it out")
         around = (*around, id(node))
         if isinstance(node, MappingNode):
+            if self._is_bare(node):
+                self._report(self._begin(node), "quotes", BARE)
+                return self._text[node.start_mark.index : node.end_mark.index]
             return {
                 name: self._build(value, key_node, (*path, name), around)
                 for name, key_node, value in self._members(node)
@@ -125,13 +128,17 @@ class Source:
             return [self._build(item, None, (*path, index), around) for index, item in enumerate(items)]
         return self._scalar(node)
 
+    def _is_bare(self, node: MappingNode) -> bool:
+        """Whether a mapping is an output that wants quotes: ``{{ contact.firstname }}``."""
+        return self._text.startswith("{{", node.start_mark.index) and any(
+            isinstance(key, MappingNode) for key, _ in cast("list[tuple[Node, Node]]", node.value)
+        )
+
     def _members(self, node: MappingNode) -> Iterator[tuple[str, Node, Node]]:
         first: dict[str, Node] = {}
         for key, value in cast("list[tuple[Node, Node]]", node.value):
             if not isinstance(key, ScalarNode):
-                self._report(
-                    self._begin(key), "key", "a key must be text; text that begins with '{{' needs quotes around it"
-                )
+                self._report(self._begin(key), "key", "a key must be text")
                 continue
             name = str(key.value).translate(self._hidden)
             if name in first:

@@ -124,62 +124,80 @@ def compose(text: str) -> tuple[Node | None, Mapping[int, str]]:
         raise _worded(error, text) from None
 
 
-_QUOTED: Final = re.compile(r"""(?:^|:|-)\s+\{[{%]""")
-_TAB: Final = re.compile(r"[ ]*\t")
-_AHEAD: Final = {
-    "@": "a value cannot begin with '@': put it in quotes",
-    "`": "a value cannot begin with '`': put it in quotes",
-    "%": "a value cannot begin with '%': put it in quotes",
-}
+_BARE: Final = re.compile(r"(?:^|:|-)\s+\{[{%]")
+_GLUED: Final = re.compile(r"\s*(?:- )?[\w-]+(:)\S")
+_LONE: Final = re.compile(r"\s*(?:- )?[\w-]+()\s*")
 
 
 def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
     """PyYAML's error in words that say what to do, at the place where the author has to do it."""
     problem, context = error.problem or "", error.context or ""
-    mark, start = error.problem_mark or error.context_mark, error.context_mark or error.problem_mark
-    here = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
+    found, start = error.problem_mark or error.context_mark, error.context_mark or error.problem_mark
+    here = Mark(found.line + 1, found.column + 1) if found else Mark(1, 1)
     begun = Mark(start.line + 1, start.column + 1) if start else here
     lines = text.split("\n")
-    line = lines[here.line - 1] if here.line <= len(lines) else ""
-    opened = lines[begun.line - 1] if begun.line <= len(lines) else ""
-    for place, row in ((here, line), (begun, opened)):
-        if found := _QUOTED.search(row):
-            return SyntaxFault(
-                "text that begins with '{{' or '{%' needs quotes around it", Mark(place.line, found.end() - 1)
-            )
-    if _TAB.match(line):
+    line, before = _line(lines, here), _line(lines, begun)
+    for place, row in ((here, line), (begun, before)):
+        if bare := _BARE.search(row):
+            return SyntaxFault(BARE, Mark(place.line, bare.end() - 1))
+    if re.match(r" *\t", line):
         return SyntaxFault("indent with blanks, not with a tab", Mark(here.line, line.index("\t") + 1))
-    if "found character" in problem and "cannot start" in problem:
-        character = line[here.column - 1 : here.column]
-        return SyntaxFault(_AHEAD.get(character, f"'{character}' cannot stand here: put the text in quotes"), here)
-    if "quoted scalar" in context and "end of stream" in problem:
-        return SyntaxFault("the quote that opens here is never closed", begun)
-    if "quoted scalar" in context and "document separator" in problem:
-        return SyntaxFault("the quote that opens here is not closed before '---'", begun)
-    if "double-quoted scalar" in context:
-        return SyntaxFault(
-            "a backslash between double quotes must be doubled, or put the text between single quotes", here
-        )
-    if "flow sequence" in context:
-        return SyntaxFault("the '[' that opens here is not closed, or a ',' is missing in it", begun)
-    if "flow mapping" in context:
-        return SyntaxFault("the '{' that opens here is not closed, or a ',' is missing in it", begun)
     if "mapping values are not allowed" in problem:
-        return SyntaxFault("a ':' cannot stand here: put text that has ': ' in it in quotes, or mend the indent", here)
+        return _misplaced_colon(lines, here)
+    for word, message, place in (
+        ("quoted scalar", "", begun),
+        ("flow sequence", "the '[' that opens here is not closed, or a ',' is missing in it", begun),
+        ("flow mapping", "the '{' that opens here is not closed, or a ',' is missing in it", begun),
+        ("block scalar", "after '|' or '>' the text begins on the next line", here),
+        ("single document", "a file holds one scenario: put what follows '---' in a file of its own", here),
+        ("an alias", "a value that begins with '*' repeats another one: put text in quotes", begun),
+        ("an anchor", "a value that begins with '&' is marked to be repeated: put text in quotes", begun),
+        ("duplicate anchor", "this '&' marks a second value by the same name: choose another", here),
+    ):
+        if word in context:
+            return SyntaxFault(message or _quote(problem, context), here if "escape" in problem else place)
+    if "cannot start" in problem:
+        character = line[here.column - 1 : here.column]
+        return SyntaxFault(f"a value cannot begin with '{character}': put it in quotes", here)
     if "could not find expected ':'" in problem:
         return SyntaxFault("a key needs a ':' and a blank after it; a long text needs quotes or '|' before it", begun)
     if "sequence entries are not allowed" in problem:
         return SyntaxFault("a list cannot begin here: put its '-' on a line of its own", here)
-    if "block mapping" in context or "block collection" in context or "block sequence" in context:
+    if "undefined alias" in problem:
+        return SyntaxFault("nothing above is marked with '&' for this '*' to repeat: put text in quotes", here)
+    if "block" in context:
+        if line[: here.column - 1].rstrip().endswith(("'", '"')):
+            message = (
+                "the quotes end before this: between single quotes write '' for ', between double ones \\\" for \""
+            )
+            return SyntaxFault(message, here)
         return SyntaxFault("this line does not fit what is above it: mend its indent, its '-' or its quotes", here)
-    if "block scalar" in context:
-        return SyntaxFault("after '|' or '>' the text begins on the next line", here)
-    if "anchor" in problem or "alias" in problem or "anchor" in context or "alias" in context:
-        return SyntaxFault(f"{_plain(problem)}: '&name' marks a value, '*name' repeats it further down", here)
-    if "single document" in context:
-        return SyntaxFault("a file holds one scenario: put what follows '---' in a file of its own", here)
-    return SyntaxFault(f"this is no YAML: {_plain(problem)}", here)
+    return SyntaxFault(f"this is no YAML: {problem.partition(';')[0]}", here)
 
 
-def _plain(problem: str) -> str:
-    return problem.partition(";")[0].replace("\n", " ").strip()
+BARE: Final = "text that begins with '{{' or '{%' needs quotes around it"
+"""YAML takes the braces of Liquid for its own."""
+
+
+def _line(lines: list[str], mark: Mark) -> str:
+    return lines[mark.line - 1] if mark.line <= len(lines) else ""
+
+
+def _quote(problem: str, context: str) -> str:
+    if "end of stream" in problem or "document separator" in problem:
+        return "the quote that opens here is never closed"
+    return "a backslash between double quotes must be doubled, or put the text between single quotes"
+
+
+def _misplaced_colon(lines: list[str], here: Mark) -> SyntaxFault:
+    """A ':' where no key can be: often the line above is a key that lacks its own, or the blank behind it."""
+    for number in range(here.line - 1, 0, -1):
+        above = lines[number - 1]
+        if not above.strip() or above.lstrip().startswith("#"):
+            continue
+        if glued := _GLUED.match(above):
+            return SyntaxFault("a blank is missing after this ':'", Mark(number, glued.start(1) + 1))
+        if lone := _LONE.fullmatch(above):
+            return SyntaxFault("a ':' is missing after this key", Mark(number, lone.start(1) + 1))
+        break
+    return SyntaxFault("a ':' cannot stand here: put text that has ': ' in it in quotes, or mend the indent", here)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -30,6 +29,9 @@ with workflow.unsafe.imports_passed_through():
     from scenario.errors import EntryError, ScenarioError
     from scenario.plan import Plan, Step, load_plan
     from scenario.timing import zone_of
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _LOCAL = timedelta(seconds=10)
 """What one try of a local activity may take; it is tried until it succeeds."""
@@ -55,7 +57,7 @@ class Journey(Operations, Intake):
         self.changes = 0
         self._attributes = view.Attributes()
         self._data: dict[str, Any] = {}
-        self._zone: ZoneInfo = ZoneInfo("UTC")
+        self._zone: ZoneInfo = zone_of()
         self._leaving: Leave | None = None
 
     @workflow.run
@@ -122,7 +124,7 @@ class Journey(Operations, Intake):
         self.entry = parse_entry(data)
         self.plan = load_plan(self.state.plan)
         self.version = f"{self.entry.name}@{self.state.version}"
-        self._data = clean(self.entry, ZoneInfo(self.state.zone))
+        self._data = clean(self.entry, zone_of(self.state.zone))
         self._data["journey"] = {
             "id": workflow.info().workflow_id,
             "scenario": self.entry.name,
@@ -380,7 +382,7 @@ class Journey(Operations, Intake):
 
     def _refresh(self, patch: dict[str, Any]) -> bool:
         try:
-            contact = patch_contact(self._data["contact"], patch, ZoneInfo(self.state.zone)) if patch else None
+            contact = patch_contact(self._data["contact"], patch, zone_of(self.state.zone)) if patch else None
         except EntryError as error:
             workflow.logger.warning("contact_changed ignored: %s", error)
             return False

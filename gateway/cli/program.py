@@ -59,6 +59,8 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _forget(sys.stdout)
         return UNHEARD
+    except SystemExit:  # rich has met a broken pipe, and has dealt with the stream
+        return UNHEARD
     except KeyboardInterrupt:
         return INTERRUPTED
     except typer.Exit as ending:
@@ -122,7 +124,7 @@ def _usage(text: str, arguments: Sequence[str]) -> str:
     said = sentence(text).replace(". Did you mean", ": did you mean")
     said = said[:1].lower() + said[1:]
     if said.endswith("?"):
-        return said
+        return said.replace("', '", "' or '")
     named = next((argument for argument in arguments if argument in COMMANDS), "")
     return f"{said}: see '{' '.join(filter(None, (PROGRAM, named, '--help')))}'"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runtime.errors import SetupError
     from runtime.store import Store
 
-PATIENCE: Final = 3.0
+PATIENCE: Final = 2.0
 """Seconds that a server may take to answer: a person waits."""
 
 

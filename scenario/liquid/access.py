@@ -4,8 +4,8 @@ Three rules, the same in every sink:
 
 * A field of nil is nil: ``order.store.name`` of an order without a store is nothing, not a mistake.
 * Some mappings are *open*: which keys they have depends on the retailer or on another system, so that a missing key is
-  nil, too. These are everything under a key (or a variable) named ``custom``, ``properties`` or ``responses``, and
-  every ``Open`` mapping.
+  nil, too. These are everything under a key (or a variable) named ``custom``, ``event``, ``properties`` or
+  ``responses``, and every ``Open`` mapping.
 * Any other missing key is nothing in texts and e-mails, and a mistake in webhooks, where data carries every declared
   field (as nil, if need be), so that only a misspelling is missing.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
-OPEN_NAMES: Final = frozenset({"custom", "properties", "responses"})
+OPEN_NAMES: Final = frozenset({"custom", "event", "properties", "responses"})
 """Keys and variables under which every mapping is open."""
 
 

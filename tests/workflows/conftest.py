@@ -134,9 +134,7 @@ class Stage:
         if identifier is None:
             key = f"/{more['key']}" if "key" in more else ""
             identifier = f"{parse_entry(entry).name}/{who['id']}{key}"
-        return await self.client.start_workflow(
-            "Journey", entry, id=identifier, task_queue=JOURNEYS, result_type=dict
-        )
+        return await self.client.start_workflow("Journey", entry, id=identifier, task_queue=JOURNEYS, result_type=dict)
 
     async def run(self, scenario: str, trigger: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         """Starts a journey and gives its result."""

@@ -85,7 +85,7 @@ async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
         ({"scenario": "Gate!", "contact": {"id": 1}, "trigger": order()},
          "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
         ({"scenario": "gate", "contact": {"id": 1}, "trigger": order(), "kye": 1},
-         "the entry has no field 'kye': it has scenario, contact, trigger, key"),
+         "the entry has a field that it should not have: it has scenario, contact, trigger, key"),
     ],
 )  # fmt: skip
 async def test_a_malformed_entry_is_refused_in_one_sentence(stage: Stage, entry: dict[str, Any], reason: str) -> None:
@@ -117,7 +117,9 @@ async def test_a_pinned_version_is_followed_although_a_newer_one_is_published(st
     await stage.publish(GATE.replace("AGAIN", "always"))
     await stage.publish(GATE.replace("AGAIN", "always").replace("exit: in", "exit: newer"))
     entry = {"scenario": "gate@1", "contact": {"id": 7}, "trigger": order()}
-    handle = await stage.client.start_workflow("Journey", entry, id="gate/7/A1", task_queue="journeys", result_type=dict)
+    handle = await stage.client.start_workflow(
+        "Journey", entry, id="gate/7/A1", task_queue="journeys", result_type=dict
+    )
     assert (await handle.result())["reason"] == "in"
     assert (await enter(stage))["reason"] == "newer"
 

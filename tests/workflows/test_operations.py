@@ -73,7 +73,10 @@ async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(sta
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=202, attempt=attempt)
     await handle.execute_update("retry_step", ORDER)
     result = await handle.result()
-    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("hook", "delivered"), ("after", "delivered")]
+    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
+        ("hook", "delivered"),
+        ("after", "delivered"),
+    ]
     attempts = stage.channels.of("hook")
     assert len(attempts) == 3
     assert len({(attempt.delivery.id, attempt.delivery.now) for attempt in attempts}) == 1
@@ -118,7 +121,11 @@ async def test_a_paused_journey_starts_no_step_until_it_is_resumed(stage: Stage)
 
 
 async def test_a_wait_can_be_skipped(stage: Stage) -> None:
-    await stage.publish(HOLDS.replace("scenario: holds", "scenario: holds").replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
+    await stage.publish(
+        HOLDS.replace("scenario: holds", "scenario: holds").replace(
+            "  - webhook: hook", "  - wait_for: go\n  - webhook: hook"
+        )
+    )
     handle = await stage.start("holds")
     await stage.until(handle, "waiting")
     await handle.execute_update("skip_step", {**ORDER, "step": "wait_for-1"})
