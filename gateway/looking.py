@@ -14,10 +14,12 @@ from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatu
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowHistoryEventFilterType
+from temporalio.converter import decode_typed_search_attributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.entering import why_failed
 from gateway.errors import UnknownJourney
+from runtime.attributes import JOURNEY_STATE, STEP_ID
 from runtime.store import Attempt, Store
 from runtime.store import Entry as StoredEntry
 from scenario.plan import Plan, load_plan
@@ -60,6 +62,8 @@ class JourneyView:
         failure: Why it has no result, where it ended without one.
         plan: The version that it follows; None where it was refused.
         pending: Deliveries under way.
+        state: What its search attributes say that it is doing, for where no worker answers; some steps behind.
+        step: Where they say that it stands.
     """
 
     id: str
@@ -72,6 +76,8 @@ class JourneyView:
     failure: str | None = None
     plan: Plan | None = None
     pending: Sequence[Pending] = ()
+    state: str | None = None
+    step: str | None = None
 
 
 async def view(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneyView:
@@ -104,6 +110,7 @@ async def _look(
     status = _status(described)
     handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
     result, failure = await _end(handle) if status not in ("running", "paused") else (None, None)
+    known = decode_typed_search_attributes(described.workflow_execution_info.search_attributes)
     # A refused run knows nothing, and a paused workflow answers nobody.
     asked = status != "paused" and (result is None or result.get("outcome") != "refused")
     return JourneyView(
@@ -117,6 +124,8 @@ async def _look(
         failure=failure,
         plan=await _plan(store, entry),
         pending=tuple(_pending(activity) for activity in described.pending_activities),
+        state=known.get(JOURNEY_STATE),
+        step=known.get(STEP_ID) or None,
     )
 
 

@@ -61,7 +61,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "reason": _reason(view, waiting),
         "entered_at": iso(entry.admitted_at if entry else progress.get("entered_at")),
         "ended_at": iso(entry.ended_at) if entry else None,
-        "at": None if over else progress.get("at"),
+        "at": None if over else _place(view),
         "since": None if over else iso(progress.get("since")),
         "waiting": None if over or not waiting else dict(waiting),
         "answered": view.progress is not None,
@@ -86,14 +86,20 @@ def listed(item: Listed) -> dict[str, Any]:
 def _state(view: JourneyView) -> str:
     if view.status == "running" and view.entry is None and view.progress is None:
         return "entering"
-    if view.status in ("running", "paused"):
-        state = (view.progress or {}).get("state")
-        return str(state) if view.status == "running" and state else view.status
+    if view.status == "running":
+        return str((view.progress or {}).get("state") or view.state or view.status)
+    if view.status == "paused":  # the whole workflow, on the server: it does nothing at all
+        return view.status
     if view.result is not None:
         return str(view.result.get("outcome") or view.status)
     if view.status == "forgotten" and view.entry is not None:
         return view.entry.outcome or "lost"
     return view.status
+
+
+def _place(view: JourneyView) -> str | None:
+    """The step at which it stands, as far as is known."""
+    return view.progress.get("at") if view.progress is not None else view.step
 
 
 def _reason(view: JourneyView, waiting: Mapping[str, Any]) -> str | None:
@@ -107,8 +113,8 @@ def _steps(view: JourneyView, done: Any) -> Iterator[dict[str, Any]]:
     for record in done:
         what = describe(steps[record["id"]]) if record.get("id") in steps else record.get("kind")
         yield _row({**record, "at": iso(record.get("at")), "what": what, "state": "done"})
-    at = (view.progress or {}).get("at")
-    if view.plan is None or at not in steps or view.status not in ("running", "paused"):
+    at = _place(view)
+    if at is None or view.plan is None or at not in steps or view.status not in ("running", "paused"):
         return
     waiting: Mapping[str, Any] = (view.progress or {}).get("waiting") or {}
     now = {"id": at, "kind": steps[at].kind, "what": describe(steps[at]), "state": "now"}

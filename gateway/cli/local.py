@@ -53,9 +53,7 @@ def _installed() -> Generator[None]:
             raise
         from runtime.errors import NotInstalled
 
-        raise NotInstalled(
-            "the local inbox is not installed: add it with `pip install aiosmtpd`"
-        ) from None
+        raise NotInstalled("the local inbox is not installed: add it with `pip install aiosmtpd`") from None
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:

@@ -48,12 +48,16 @@ def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
     facts += [report["key"] and f"key {report['key']}"]
     facts += [report["entered_at"] and f"entered {local(report['entered_at'], clock)}"]
     facts += [report["ended_at"] and f"ended {local(report['ended_at'], clock)}"]
-    title.append("\n").append_text(text(" · ".join(fact for fact in facts if fact)))
+    if any(facts):
+        title.append("\n").append_text(text(" · ".join(fact for fact in facts if fact)))
     title.append("\n").append_text(styled(report["state"]))
     if report["at"]:
         title.append_text(text(f" at {report['at']}"))
-    if report["since"]:
-        title.append_text(text(f" since {local(report['since'], clock)}"))
+    # Since it is held, which may be long after the step began.
+    waiting: Mapping[str, Any] = report["waiting"] or {}
+    since = waiting.get("at") or report["since"]
+    if since:
+        title.append_text(text(f" since {local(since, clock)}"))
     if report["reason"]:
         title.append_text(text(f": {report['reason']}"))
     return title
@@ -64,9 +68,8 @@ def _waiting(journey: str, waiting: Mapping[str, Any], clock: ZoneInfo) -> Seque
         until = f" until {local(waiting['until'], clock)}" if waiting.get("until") else ""
         return [text(f"waits for {waiting['for']}{until}")]
     facts = [waiting.get("destination"), waiting.get("status") and f"status {waiting['status']}"]
-    facts += [waiting.get("attempts") and f"{waiting['attempts']} attempts"]
-    facts += [waiting.get("at") and f"held since {local(waiting['at'], clock)}"]
-    said = [text(" · ".join(str(fact) for fact in facts if fact))]
+    facts += [_times(waiting.get("attempts"))]
+    said = [text(" · ".join(str(fact) for fact in facts if fact))] if any(facts) else []
     if excerpt := waiting.get("excerpt"):
         said.append(text(f"it answered: {' '.join(str(excerpt).split())[:_EXCERPT]}", "dim"))
     said.append(text(f"decide with: scenario retry|skip|leave {journey} --reason …"))

@@ -127,7 +127,7 @@ def _split(file: IO[bytes]) -> Iterator[Line]:
     while content := file.readline(_LONGEST):
         number += 1
         if content.strip():
-            yield Line(number, content)
+            yield Line(number, content.rstrip(b"\r\n"))
         while len(content) == _LONGEST and not content.endswith(b"\n"):  # the rest of a line without an end
             content = file.readline(_LONGEST)
 
