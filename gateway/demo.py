@@ -1,0 +1,171 @@
+"""`scenario demo`: the examples from entry to end on a local server, and proof that every message arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from temporalio.api.common.v1 import TimeSkippingConfig, WorkflowExecution
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
+from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.cli.screen import local as local_time
+from gateway.client import Entered
+from gateway.local import Local, local
+from gateway.proof import Arrival, arrivals
+from runtime.errors import LocalError
+from scenario.timing import zone_of
+
+EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
+SECRETS: Final = {
+    "WAX_TOKEN": "demo-wax-token",
+    "CLIENTELING_KEY": "demo-clienteling-key",
+    "PUSH_KEY": "demo-push-key",
+    "WALLET_TOKEN": "demo-wallet-token",
+}
+FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}
+"""The WhatsApp provider has a bad moment, so that retries are seen."""
+_STATE: Final = Path(".scenario/demo")
+_PATIENCE: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One entry's journey, over.
+
+    Attributes:
+        entry: What came in.
+        journey: The journey.
+        result: What it returned.
+        arrivals: Its deliveries, and whether each arrived as it was sent.
+    """
+
+    entry: dict[str, Any]
+    journey: Entered
+    result: dict[str, Any]
+    arrivals: list[Arrival]
+
+    @property
+    def sound(self) -> bool:
+        """Whether it did what it should."""
+        return self.result["outcome"] in ("finished", "exited") and all(arrival.sound for arrival in self.arrivals)
+
+
+async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state: Path = _STATE) -> int:
+    """Runs the examples.
+
+    Args:
+        stay: Keep the servers up afterwards, until Ctrl-C.
+        console: Where to show what happened.
+        examples: Folder of the scenarios, with their entries under ``entries``.
+        state: Folder for databases, inbox and what the receiver got; emptied first.
+
+    Returns:
+        The exit status: 0, or 1 where a journey did not do what it should.
+    """
+    if not (examples / "entries").is_dir():
+        raise LocalError(f"the examples are not at {examples}: run the demo from a copy of the source tree")
+    await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
+    say = partial(console.print, markup=True, highlight=False)
+    say("Starting Temporal, an inbox, a receiver and a worker on this machine …")
+    async with local(state, fail=FAILING, secrets=SECRETS) as place:
+        for path in await asyncio.to_thread(_files, examples, "*.yaml"):
+            say(f"  published {await place.client.publish(path)}")
+        say("Contacts come in; waits of days are skipped …\n")
+        runs = await _run(place, await asyncio.to_thread(_files, examples / "entries", "*.json"))
+        for run in runs:
+            _show(say, run)
+        status = _conclude(say, place, runs, stay=stay)
+        if stay:
+            await asyncio.Event().wait()
+    return status
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
+async def _run(place: Local, files: list[Path]) -> list[Run]:
+    entries: list[dict[str, Any]] = [json.loads(await asyncio.to_thread(path.read_text, "utf-8")) for path in files]
+    journeys = [await place.client.enter(entry) for entry in entries]
+    # The parcel arrives: told before time is skipped, and kept until the journey gets to wait for it.
+    for entry in entries:
+        if order := entry["trigger"].get("order"):
+            await place.client.event(
+                str(entry["contact"]["id"]),
+                "order.delivered",
+                {"order_id": order["external_id"], "carrier": "Colissimo"},
+            )
+    await asyncio.gather(*(_skip_time(place.client.temporal, journey) for journey in journeys))
+    async with asyncio.timeout(_PATIENCE):
+        results = await asyncio.gather(*(journey.result() for journey in journeys))
+    return [
+        Run(entry, journey, result, await arrivals(place, entry, journey, result))
+        for entry, journey, result in zip(entries, journeys, results, strict=True)
+    ]
+
+
+async def _skip_time(temporal: Client, journey: Entered) -> None:
+    """Lets the server skip the journey's waits: see `frontend.WorkflowTimeSkippingEnabled` in `runtime.devserver`."""
+    options = WorkflowExecutionOptions(time_skipping_config=TimeSkippingConfig(enabled=True))
+    request = UpdateWorkflowExecutionOptionsRequest(
+        namespace=temporal.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=journey.id),
+        workflow_execution_options=options,
+        update_mask=FieldMask(paths=["time_skipping_config"]),
+    )
+    try:
+        await temporal.workflow_service.update_workflow_execution_options(request)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:  # a journey without a wait is over already
+            raise
+
+
+def _show(say: Callable[..., None], run: Run) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_edge=False, header_style="dim")
+    for column in ("when", "step", "outcome", "to", "what"):
+        table.add_column(column, overflow="fold" if column == "what" else "ellipsis", no_wrap=column != "what")
+    table.add_column("tries", justify="right")
+    proven = {arrival.step: arrival for arrival in run.arrivals}
+    zone = zone_of(run.entry["contact"].get("timezone"), "Europe/Paris")
+    for step in run.result["steps"]:
+        arrival = proven.get(step["id"])
+        good = arrival.sound if arrival else step["outcome"] not in ("failed", "unknown")
+        mark = "[green]✓[/]" if good else "[red]✗[/]"
+        table.add_row(
+            local_time(step["at"], zone),
+            step["id"],
+            f"{mark} {step['outcome']}",
+            escape(arrival.to) if arrival else "",
+            escape(arrival.what if arrival.sound else arrival.problem) if arrival else "",
+            str(step.get("attempts", "")),
+        )
+    say(f"[bold]{escape(run.journey.id)}[/]  [dim]{run.result['version']}[/]")
+    say(table)
+    say()
+
+
+def _conclude(say: Callable[..., None], place: Local, runs: list[Run], *, stay: bool) -> int:
+    messages = [arrival for run in runs for arrival in run.arrivals]
+    arrived = sum(arrival.sound for arrival in messages)
+    sound = all(run.sound for run in runs)
+    color = "green" if sound else "red"
+    say(f"[{color}]{len(runs)} journeys, {arrived} of {len(messages)} messages arrived as they were sent.[/]")
+    say(f"Inbox: {place.inbox.folder} · webhooks: {place.inbox.folder.with_name('received')}")
+    if stay:
+        say(f"Temporal's UI: {place.server.ui_url} (Ctrl-C ends it)")
+    else:
+        say(f"Temporal's UI was at {place.server.ui_url}: 'scenario demo --stay' keeps it up.")
+    return 0 if sound else 1

@@ -1,0 +1,37 @@
+"""`scenario dev`: the local servers and a worker, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from gateway.local import local
+
+
+async def dev(*, state: Path, port: int, ui_port: int, console: Console) -> int:
+    """Runs until it is interrupted.
+
+    Args:
+        state: Folder that keeps everything from one start to the next.
+        port: Of Temporal.
+        ui_port: Of Temporal's UI.
+        console: Where to tell what runs where.
+
+    Returns:
+        The exit status.
+    """
+    say = partial(console.print, markup=True, highlight=False)
+    async with local(state, port=port, ui_port=ui_port) as place:
+        say(f"[bold]Temporal[/]   {place.server.address}")
+        say(f"[bold]UI[/]         {place.server.ui_url}")
+        say(f"[bold]Inbox[/]      {place.inbox.folder}  (e-mails as .eml, SMS as .json)")
+        say(f"[bold]Webhooks[/]   {state / 'received'}  (every one of them, wherever it was to go)")
+        say("Now, in another terminal:")
+        say("  scenario publish examples/post-purchase.yaml")
+        say("  scenario enter examples/entries/post-purchase.json")
+        say("Ctrl-C ends all of it; what it did is kept.")
+        await asyncio.Event().wait()
+    return 0
