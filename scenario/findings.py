@@ -45,9 +45,9 @@ class Finding:
         return asdict(self)
 
 
-def tidy(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings in the order of the file, each once."""
-    return tuple(sorted(set(findings)))
+def tidy(findings: Iterable[Finding], file: str) -> tuple[Finding, ...]:
+    """Findings in the order of the text, each once; those about `file` before those about the files it refers to."""
+    return tuple(sorted(set(findings), key=lambda finding: (finding.file != file, finding)))
 
 
 def near(word: str, known: Collection[str]) -> str | None:

@@ -58,7 +58,7 @@ class Report:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """All findings so far, in the order of the file, each once."""
-        return tidy(self._findings)
+        return tidy(self._findings, self._source.file)
 
     @property
     def has_errors(self) -> bool:

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Set
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from scenario.terms import (
     Condition,
     Duration,
     EventName,
+    Interval,
     Name,
     Offset,
     OnFailure,
@@ -79,7 +80,7 @@ Body = Annotated[
 class Retry(Model):
     """How a delivery is tried again, in Temporal's own words."""
 
-    initial_interval: Duration = Field(default=timedelta(seconds=5), description="Time before the second attempt.")
+    initial_interval: Interval = Field(default=timedelta(seconds=5), description="Time before the second attempt.")
     backoff_coefficient: float = Field(
         default=3.0,
         strict=True,
@@ -88,17 +89,13 @@ class Retry(Model):
         description="How many times longer each interval is than the one before.",
     )
     maximum_interval: Duration = Field(default=timedelta(hours=6), description="No interval is longer than this.")
-    deadline: Duration = Field(default=timedelta(days=3), description="Time over all attempts.")
+    deadline: Interval = Field(default=timedelta(days=3), description="Time over all attempts.")
     maximum_attempts: int = Field(
         default=0, strict=True, ge=0, description="How many attempts at most; 0: as many as the deadline allows."
     )
 
     @model_validator(mode="after")
     def _whole(self) -> Retry:
-        if not self.initial_interval:
-            raise ValueError("'initial_interval' must be longer than nothing")
-        if not self.deadline:
-            raise ValueError("'deadline' must be longer than nothing")
         if self.maximum_interval < self.initial_interval:
             raise ValueError("'maximum_interval' (6h unless given) is shorter than 'initial_interval'")
         return self
@@ -178,10 +175,20 @@ class Webhook(_Delivery):
     on_unknown: OnUnknown = Field(default="retry", description=_ON_UNKNOWN)
 
 
+def _moment(value: str) -> str:
+    return value if _is_template(value) else read_clock(value)
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
 class Until(Model):
     """A moment to wait for: a local time of day, or a date that the contact or the trigger carries."""
 
-    until: str = Field(description='The contact\'s local time, "10:00", or a date, "{{ reward.expiration_date }}".')
+    until: Annotated[str, AfterValidator(_moment)] = Field(
+        description='The contact\'s local time, "10:00", or a date, "{{ reward.expiration_date }}".'
+    )
     on: Annotated[list[Weekday], Field(min_length=1)] | None = Field(
         default=None, description="Days of the week on which that time counts; without it, every day."
     )
@@ -189,19 +196,16 @@ class Until(Model):
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Until:
-        if self.is_date:
-            if self.on is not None:
-                raise ValueError("'on' goes with a time of day, not with a date")
-        else:
-            read_clock(self.until)
-            if self.offset:
-                raise ValueError("'offset' goes with a date, not with a time of day")
+        if self.is_date and self.on is not None:
+            raise ValueError("'on' goes with a time of day, not with a date")
+        if not self.is_date and self.offset:
+            raise ValueError("'offset' goes with a date, not with a time of day")
         return self
 
     @property
     def is_date(self) -> bool:
         """Whether `until` is a template that gives a date, rather than a time of day."""
-        return "{{" in self.until or "{%" in self.until
+        return _is_template(self.until)
 
 
 def _wait_kind(value: object) -> str:

@@ -19,8 +19,13 @@ from scenario.report import Report
 from scenario.source import Path, Source
 from scenario.wording import empty, worded
 
-NOT_YET: Final = frozenset(("split", "update", "quiet_hours", "to", "path", "save"))
-"""Words of the language that this version does not have."""
+NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
+    "quiet_hours": model.Scenario,
+    **dict.fromkeys(("to", "path", "save"), model.Webhook),
+}
+"""Keys of the language that this version does not have, by what will have them."""
+KINDS_NOT_YET: Final = frozenset(("split", "update"))
+"""Step kinds that this version does not have."""
 
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     **{f"<{kind}>": form for kind, form in model.KINDS.items()},
@@ -31,7 +36,7 @@ _FORMS: Final[Mapping[str, type[BaseModel]]] = {
 }
 _STEPS: Final = frozenset(model.KINDS.values())
 _TAGS: Final = frozenset((*_FORMS, "<text>", "<mapping>", "<list>", "<duration>")) - {"entry", "retry"}
-_SINGLE: Final = (model.Until, model.File, model.ExitRule)
+_SINGLE: Final = (model.File, model.ExitRule)
 """Forms in which a wrong key must have been meant as the one that is missing."""
 _SYNONYMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("mail", "newsletter"), "email"),
@@ -109,9 +114,13 @@ def check_structure(source: Source, report: Report) -> Any:
             report.add(path, guess.code, guess.message, key=True)
             source.moved(path, (*path[:-1], guess.word))
         data = _renamed(data, (), {path: guess.word for path, guess in guesses.items()})
+    swallowed = _swallowed(faults)
     for fault in faults:
-        _tell(fault, data, report)
+        if fault.path not in swallowed:
+            _tell(fault, data, report)
     for step in outline(data):
+        if any(path[:-1] == step.path for path in swallowed):
+            continue  # its own keys may stand behind the other step's
         given = {key for key, value in step.keys.items() if model.is_given(value)}
         if step.kind and (found := model.KINDS[step.kind].complaint(given | {step.kind})):
             report.add((*step.path, found[0]), "incomplete", found[1], key=True)
@@ -164,9 +173,31 @@ def _misspelt_kind(word: str, kind: str) -> _Guess:
     return _Guess(kind, "unknown-step", f"unknown step '{word}': did you mean '{kind}'?")
 
 
+def _swallowed(faults: Sequence[_Fault]) -> set[Path]:
+    """Faults that another one explains, by their paths.
+
+    The keys of a step whose own '-' is missing seem to be keys of the step above; its kind is the one to point at. And
+    where a 'wait' has some unknown key, it is that which ought to be 'until'.
+    """
+    unknown = [fault for fault in faults if fault.detail["type"] == "extra_forbidden"]
+    kinds = {
+        fault.path[:-1]: str(fault.path[-1])
+        for fault in unknown
+        if fault.form in _STEPS and fault.path[-1] in model.KINDS
+    }
+    waits = {(*fault.path[:-1], "until") for fault in unknown if fault.form is model.Until}
+    return waits | {
+        fault.path
+        for fault in unknown
+        if (kind := kinds.get(fault.path[:-1]))
+        and kind != fault.path[-1]
+        and fault.path[-1] in _keys(model.KINDS[kind])
+    }
+
+
 def _guess_key(fault: _Fault, faults: Sequence[_Fault], data: Any) -> _Guess | None:
     key, place = str(fault.path[-1]), fault.path[:-1]
-    if key in NOT_YET or key in model.KINDS:
+    if NOT_YET.get(key) is fault.form or key in model.KINDS or fault.path in _swallowed(faults):
         return None
     present = _value(data, place)
     if key == _leading(present) and fault.form in _STEPS and (kind := near(key, model.KINDS)) and kind not in present:
@@ -233,7 +264,7 @@ def _tell(fault: _Fault, data: Any, report: Report) -> None:
     match fault.detail["type"]:
         case "complaint":
             return  # found again without pydantic, which keeps quiet about it while any value is wrong
-        case "extra_forbidden" if key in NOT_YET:
+        case "extra_forbidden" if NOT_YET.get(key) is fault.form:
             report.add(fault.path, "not-yet", f"this version does not have '{key}' yet", key=True)
         case "extra_forbidden" if key in model.KINDS:
             message = f"{what} cannot have '{key}': begin a step of its own, '- {key}: …'"
@@ -242,8 +273,8 @@ def _tell(fault: _Fault, data: Any, report: Report) -> None:
             message = f"unknown key '{key}': {what} has {listed(_keys(fault.form), 'and')}"
             report.add(fault.path, "unknown-key", message, key=True)
         case "missing":
-            if key == "url" and not NOT_YET.isdisjoint(_value(data, fault.path[:-1])):
-                return  # 'to' and 'path' stand in its place
+            if key == "url" and "to" in _value(data, fault.path[:-1]):
+                return  # it stands in the place of a URL
             report.add(fault.path[:-1], "missing", f"{what} needs '{key}'", key=True)
         case "union_tag_not_found" if _is_step(fault):
             _tell_step(fault, report)
@@ -260,7 +291,7 @@ def _tell_step(fault: _Fault, report: Report) -> None:
         first = step.split()[0].rstrip(":") if isinstance(step, str) and step.split() else ""
         hint = f": write '{first}:' and a blank" if first in model.KINDS else f": begin it with its kind, {kinds}"
         report.add(fault.path, "unknown-step", f"this is no step{hint}")
-    elif word in NOT_YET:
+    elif word in KINDS_NOT_YET:
         report.add((*fault.path, word), "not-yet", f"this version does not have '{word}' yet", key=True)
     else:
         guess = _SYNONYMS.get(word.lower())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -44,6 +45,12 @@ def read_span(value: object) -> timedelta:
     return length
 
 
+def _positive(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("a duration here must be longer than nothing")
+    return value
+
+
 def _attempt(value: timedelta) -> timedelta:
     if not timedelta(seconds=1) <= value <= timedelta(minutes=5):
         raise ValueError("'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them")
@@ -61,7 +68,9 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ValueError, OSError, KeyError) as error:  # an unknown name is a KeyError, an odd one either of the others
-        raise ValueError(f"'{value[:40]}' is not a time zone: write a name such as Europe/Paris") from error
+        close = get_close_matches(value, available_timezones(), 1, 0.8)
+        hint = f"did you mean '{close[0]}'?" if close else "write a name such as Europe/Paris"
+        raise ValueError(f"'{value[:40]}' is not a time zone: {hint}") from error
     return value
 
 
@@ -83,6 +92,8 @@ Duration = Annotated[
     WithJsonSchema(_SPAN_SCHEMA),
 ]
 """A length of time, not negative."""
+Interval = Annotated[Duration, AfterValidator(_positive)]
+"""A length of time, longer than nothing."""
 Timeout = Annotated[Duration, AfterValidator(_attempt)]
 """How long one attempt may take."""
 Offset = Annotated[

@@ -76,9 +76,9 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
         case "float_type" | "float_parsing" | "finite_number":
             return Fault("type", f"{name} must be a number")
         case "greater_than_equal":
-            return Fault("value", f"{name} must be {context['ge']} or more")
+            return Fault("value", f"{name} must be {context['ge']:g} or more")
         case "less_than_equal":
-            return Fault("value", f"{name} must be {context['le']} or less")
+            return Fault("value", f"{name} must be {context['le']:g} or less")
         case "value_error":
             return Fault("value", str(context["error"]))
         case _:

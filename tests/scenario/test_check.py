@@ -1,0 +1,329 @@
+# ruff: noqa: E501 - reports are asserted as they are printed
+"""`check` reports every mistake of a file at its line and column, each once, in one sentence."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from scenario.check import check
+
+PAGE = """\
+scenario: Post Purchase
+descripton: Thank the buyer
+trigger: ordr
+timezone: Europe/Pariss
+quiet_hours: {from: "21:00", to: "08:00"}
+entry:
+  key: one-for-all
+  again: sometimes
+  if: "{{ order.total_price > 20 }}"
+exit:
+  - event: order returned
+  - event: order.cancelled
+    when: event.order_id == order.external_id
+steps:
+  - emial: thank-you
+    subjct: "Thank you {{ contact.firstnam }}!"
+    html: |
+      <p>Dear {{ contact.lastname | titelcase }},</p>
+      {% if contact.custom.vip %}
+        <p>Your gift awaits.</p>
+  - wait: 2
+  - wait: {until: 10:70, on: [monday, tue]}
+  - wait 3d
+  - wait: {until: "{{ reward.expiration_date }}", on: [mon]}
+  - wait_for: order.delivered
+    timeout: 7d
+    else:
+      - exit:
+  - if: contact.cellphone != blank
+    webhook: whatsapp
+    url: https://{{ contact.custom.host }}/wax
+  - webhook: whatsapp
+    url: "{{ contact.custom.host }}/wax"
+    method: GET
+    headers: {Host: example.com, X-Name: "{{ contact.firstname }"}
+    body: |
+      {"order": "{{ order.external_id }}",
+       "lines": [{% for p in order.products %}{"name": "{{ p.name }}"}{% endfor %}],
+       "phone": "{{ contact.celphone }}"}
+    retry: {initial_interval: 5 seconds, maximum_attempts: many, deadline: 0s}
+    timeout: 10m
+    save: {as: whatsapp}
+  - split: {a: 50, b: 50}
+  - sms: whatsapp
+    text: {file: ../sms.txt}
+  - exit: done
+  - email: too-late
+    subject: 12
+"""
+
+REPORT = """\
+mails/page.yaml:1:11: error value: 'Post Purchase' is no name: write lower-case words joined by '-', such as post-purchase
+mails/page.yaml:2:1: error unknown-key: unknown key 'descripton': did you mean 'description'?
+mails/page.yaml:3:10: error value: 'ordr' cannot stand in 'trigger': did you mean 'order'?
+mails/page.yaml:4:11: error value: 'Europe/Pariss' is not a time zone: did you mean 'Europe/Paris'?
+mails/page.yaml:5:1: error not-yet: this version does not have 'quiet_hours' yet
+mails/page.yaml:7:8: warning constant-key: this key is the same for every entry: write an output such as {{ order.external_id }}
+mails/page.yaml:8:10: error value: 'sometimes' is none of never, when_finished, always or "after 30d"
+mails/page.yaml:9:8: error template: a condition is written without braces: order.total_price > 20
+mails/page.yaml:11:12: error value: 'order returned' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered
+mails/page.yaml:13:5: error unknown-key: unknown key 'when': did you mean 'if'?
+mails/page.yaml:15:5: error unknown-step: unknown step 'emial': did you mean 'email'?
+mails/page.yaml:16:5: error unknown-key: unknown key 'subjct': did you mean 'subject'?
+mails/page.yaml:16:35: error variable: 'contact' has no 'firstnam': did you mean 'firstname'?
+mails/page.yaml:21:1: error template: 'if' is not closed: add '{% endif %}'
+mails/page.yaml:21:11: error value: 2 is not a duration: add its unit, such as 2h or 2d
+mails/page.yaml:22:19: error value: '10:70' is not a time of day: write hours and minutes, such as "09:30"
+mails/page.yaml:22:31: error value: 'monday' cannot stand in an entry of 'on': did you mean 'mon'?
+mails/page.yaml:23:5: error unknown-step: this is no step: write 'wait:' and a blank
+mails/page.yaml:24:11: error value: 'on' goes with a time of day, not with a date
+mails/page.yaml:26:5: error unknown-key: unknown key 'timeout': did you mean 'for'?
+mails/page.yaml:28:9: error empty: 'exit' is empty: give it a value, or take it out
+mails/page.yaml:30:5: error unknown-key: an 'if' step cannot have 'webhook': begin a step of its own, '- webhook: …'
+mails/page.yaml:33:11: error template: a URL starts with its scheme and host as plain text, as in https://hooks.example.com/
+mails/page.yaml:34:13: error value: 'GET' cannot stand in 'method': write POST, PUT, PATCH or DELETE
+mails/page.yaml:35:15: error header: the header 'Host' cannot be set by a scenario: remove it
+mails/page.yaml:35:43: error template: '{{' is not closed: add '}}'
+mails/page.yaml:39:29: error variable: 'contact' has no 'celphone': did you mean 'cellphone'?
+mails/page.yaml:40:31: error value: '5 seconds' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H
+mails/page.yaml:40:60: error type: 'maximum_attempts' must be a whole number
+mails/page.yaml:40:76: error value: a duration here must be longer than nothing
+mails/page.yaml:41:14: error value: 'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them
+mails/page.yaml:42:5: error not-yet: this version does not have 'save' yet
+mails/page.yaml:43:5: error not-yet: this version does not have 'split' yet
+mails/page.yaml:44:10: error duplicate-name: 'whatsapp' is the name of the step on line 32: choose another
+mails/page.yaml:45:18: error file: '../sms.txt' leaves the scenario's folder: keep the file beneath it
+mails/page.yaml:47:5: error incomplete: an e-mail needs 'html', 'text' or both
+mails/page.yaml:47:5: warning unreachable: this step is never reached: it stands behind an exit
+mails/page.yaml:48:14: error type: 'subject' must be text: put '12' in quotes
+"""
+
+
+def lines_of(text: str, read: Callable[[str], str] | None = None) -> list[str]:
+    return [str(finding).removeprefix("scenario.yaml:") for finding in check(text, read=read).findings]
+
+
+def test_a_page_of_mistakes_is_reported_whole():
+    report = "".join(f"{finding}\n" for finding in check(PAGE, file="mails/page.yaml").findings)
+
+    assert report == REPORT
+
+
+HEAD = "scenario: welcome\ntrigger: order\nsteps:\n"
+
+# A step, and the one finding that it is worth. Line 4 is its first.
+ONE_MISTAKE = (
+    ("- wait: 2d\n  wiat: 3d", "5:3: error unknown-key: unknown key 'wiat': a 'wait' step has id, wait and on_failure"),
+    ("- Wait: 2d", "4:3: error unknown-step: unknown step 'Wait': did you mean 'wait'?"),
+    ("- delay: 2d", "4:3: error unknown-step: unknown step 'delay': did you mean 'wait'?"),
+    ("- id: a\n  e-mail: b\n  subject: s\n  text: t", "5:3: error unknown-step: unknown step 'e-mail': did you mean 'email'?"),
+    ("- dance: tango", "4:3: error unknown-step: unknown step 'dance': a step begins with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- id: lonely", "4:3: error unknown-step: this is no step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- 12", "4:3: error unknown-step: this is no step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- exit", "4:3: error unknown-step: this is no step: write 'exit:' and a blank"),
+    ("- update: {contact: {tier: gold}}", "4:3: error not-yet: this version does not have 'update' yet"),
+    ("- webhook: a\n  to: crm\n  path: /x", ("5:3: error not-yet: this version does not have 'to' yet", "6:3: error not-yet: this version does not have 'path' yet")),
+    ("- wait: {untill: 10:00}", "4:10: error unknown-key: unknown key 'untill': did you mean 'until'?"),
+    ("- wait: {days: 2d}", "4:10: error unknown-key: unknown key 'days': a 'wait' with keys has until, on and offset"),
+    ("- wait: [2d]", "4:9: error value: this is not a duration: write 90s, 15m, 2h, 3d or 2w"),
+    ("- wait: -2d", "4:9: error value: a duration here cannot be negative"),
+    ("- wait: 11y", "4:9: error value: '11y' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
+    ("- wait: 600w", "4:9: error value: '600w' is longer than ten years"),
+    ("- wait: {until: 10:00, offset: 1h}", "4:9: error value: 'offset' goes with a date, not with a time of day"),
+    ("- wait: {until: 10:00, on: []}", "4:28: error empty: 'on' is empty: it needs at least one entry"),
+    ("- wait: {until: 10:00, on: mon}", "4:28: error type: 'on' must be a list: write [mon]"),
+    ("- exit: true", "4:9: error type: 'exit' must be text: put 'true' in quotes"),
+    ("- exit: {reason: x}", "4:9: error type: 'exit' must be text, not a set of keys"),
+    ("- sms: A\n  text: t", "4:8: error value: 'A' is no name: write lower-case words joined by '-', such as a"),
+    ("- sms: a\n  text: [t]", "5:9: error type: 'text' must be text, or {file: …}, not a list"),
+    ("- sms: a\n  text:", "5:3: error empty: 'text' is empty: give it a value, or take it out"),
+    ("- sms: a\n  text: ''", "5:9: error empty: 'text' is empty: give it a value, or take it out"),
+    ("- sms: a\n  text: t\n  id:", "6:3: error empty: 'id' is empty: give it a value, or take it out"),
+    ("- sms: a\n  message: t", "5:3: error unknown-key: unknown key 'message': did you mean 'text'?"),
+    ("- sms: a\n  text: {path: x}", "5:10: error unknown-key: unknown key 'path': did you mean 'file'?"),
+    ("- sms: a\n  text: {{ contact.firstname }}", "5:9: error quotes: text that begins with '{{' or '{%' needs quotes around it"),
+    ("- email: a\n  text: t", "4:3: error missing: an 'email' step needs 'subject'"),
+    ("- email: a\n  subject: s", "4:3: error incomplete: an e-mail needs 'html', 'text' or both"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: 3", "6:10: error type: 'retry' must be keys with values, not a number"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {deadline: 5s}", "6:21: error deadline: the deadline cuts the first attempt short: it is shorter than 'timeout'"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {backoff_coefficient: 0.5}", "6:32: error value: 'backoff_coefficient' must be 1 or more"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_attempts: 1.5}", "6:29: error type: 'maximum_attempts' must be a whole number"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_interval: 1s}", "6:10: error value: 'maximum_interval' (6h unless given) is shorter than 'initial_interval'"),
+    ("- webhook: a\n  url: ftp://x.example/", "5:8: error template: a URL starts with http:// or https:// and a host, as plain text, followed by '/'"),
+    ("- webhook: a\n  url: https://x.example:99999/", "5:8: error url: the URL's host or port is malformed"),
+    ("- webhook: a\n  url: http://x.example/", "5:8: warning plain-http: everybody on the way can read what is sent by http: write https if the receiver has it"),
+    ("- webhook: a\n  url: https://x.example/\n  headers: {A: 1}", "6:16: error type: 'A' must be text: put '1' in quotes"),
+    ("- webhook: a\n  url: https://x.example/\n  headers: {x-a: b, X-A: c}", "6:21: error header: 'X-A' and 'x-a' are the same header: keep one"),
+    ("- webhook: a\n  url: https://x.example/\n  headers: {webhook-id: b}", "6:13: error header: the header 'webhook-id' cannot be set by a scenario: remove it"),
+    ("- webhook: a\n  url: https://x.example/\n  body: 12", "6:9: error type: 'body' must be JSON as text or as keys with values, or {file: …}, not a number"),
+    ("- webhook: a\n  url: https://x.example/\n  data: {a: null}", "6:3: error unknown-key: unknown key 'data': did you mean 'body'?"),
+    ("- webhook: a\n  url: https://x.example/\n  body:\n    lines:\n      - name: '{{ order.external_id | }}'", "8:38: error template: expected word, but the expression ends here"),
+    ("- webhook: a\n  url: https://x.example/\n  body: {a: {b: '{{ contact.emial }}'}}", "6:29: error variable: 'contact' has no 'emial': did you mean 'email'?"),
+    ("- wait_for: a b", "4:13: error value: 'a b' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
+    ("- wait_for: a\n  else: [{exit: late}]", "5:3: error incomplete: 'else' is never reached without 'for'"),
+    ("- wait_for: a\n  since: yesterday", "5:10: error value: 'yesterday' cannot stand in 'since': write entry or now"),
+    ("- wait_for: a\n  if:", "5:3: error empty: 'if' is empty: give it a value, or take it out"),
+    ("- if: contact.custom.vip\n  then: {exit: x}", "5:9: error type: 'then' must be a list: begin each of its entries with '- '"),
+    ("- if: contact.custom.vip", "4:3: error incomplete: an 'if' needs 'then', 'else' or both"),
+    ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error template: a value is missing here"),
+    ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error variable: there is no 'cart' here: it is there with the trigger abandoned_cart"),
+    ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': begin a step of its own, '- sms: …'"),
+    ("- exit: a\n- exit: b\n- exit: c", "5:3: warning unreachable: this step is never reached: it stands behind an exit"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "report"), ONE_MISTAKE, ids=[step for step, _ in ONE_MISTAKE])
+def test_one_mistake_is_one_finding(step: str, report: str | tuple[str, ...]):
+    assert lines_of(HEAD + step + "\n", lambda _: "text") == ([report] if isinstance(report, str) else list(report))
+
+
+WHOLE = (
+    ("just text", "1:1: error type: a scenario file must be keys with values, not a text"),
+    ("- wait: 2d", "1:1: error type: a scenario file must be keys with values, not a list"),
+    ("trigger: order\nsteps: [{wait: 2d}]", "1:1: error missing: a scenario needs 'scenario'"),
+    ("scenario: a\ntrigger: order\nsteps: []", "3:8: error empty: 'steps' is empty: it needs at least one entry"),
+    ("scenario: a\ntrigger: order\nsteps:", "3:1: error empty: 'steps' is empty: give it a value, or take it out"),
+    ("scenario: a\ntrigger: order\nsteps: {wait: 2d}", "3:8: error type: 'steps' must be a list: begin each of its entries with '- '"),
+    ("scenario: 12\ntrigger: order\nsteps: [{wait: 2d}]", "1:11: error type: 'scenario' must be text: put '12' in quotes"),
+    ("scenario: a\ntrigger: order\nentry:\nsteps: [{wait: 2d}]", "3:1: error empty: 'entry' is empty: give it a value, or take it out"),
+    ("scenario: a\ntrigger: order\nentry: {agian: never}\nsteps: [{wait: 2d}]", "3:9: error unknown-key: unknown key 'agian': did you mean 'again'?"),
+    ("scenario: a\ntrigger: order\nentry: {again: after}\nsteps: [{wait: 2d}]", "3:16: error value: '' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
+    ("scenario: a\ntrigger: order\nentry: {again: after 0d}\nsteps: [{wait: 2d}]", "3:16: error value: 'after' needs a duration longer than nothing"),
+    ("scenario: a\ntrigger: order\nexit: {event: x}\nsteps: [{wait: 2d}]", "3:7: error type: 'exit' must be a list: begin each of its entries with '- '"),
+    ("scenario: a\ntrigger: order\nexit: [{event: x}, {event: x, if: event.a}]\nsteps: [{wait: 2d}]", "3:20: warning redundant: the exit rule on line 3 already leaves at this event"),
+    ("scenario: a\ntrigger: order\nexit: [{event: x}]\nsteps: [{wait_for: x}]", "4:20: warning never: this event is never waited for to its end: the exit rule on line 3 leaves at it"),
+    ("scenario: a\ntrigger: order\nsteps: [{wait_for: x, then: [{wait_for: x}]}]", "3:41: warning at-once: the event that line 3 waited for meets this wait at once: add 'since: now' for another"),
+    ("scenario: a\ntrigger: order\nsteps: [{wait: 1d}, {id: wait-1, wait: 2d}]", "3:26: error duplicate-name: 'wait-1' is what an unnamed step is called by its place: choose another name"),
+    ("scenario: a\nscenario: b\ntrigger: order\nsteps: [{wait: 2d}]", "2:1: error duplicate-key: 'scenario' stands here twice: first on line 1"),
+    ("scenario: a\ntrigger: order\nstpes: [{emial: x, subjct: s, text: t}]", ("3:1: error unknown-key: unknown key 'stpes': did you mean 'steps'?", "3:10: error unknown-step: unknown step 'emial': did you mean 'email'?", "3:20: error unknown-key: unknown key 'subjct': did you mean 'subject'?")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "report"), WHOLE, ids=[text for text, _ in WHOLE])
+def test_a_mistake_around_the_steps_is_one_finding_too(text: str, report: str | tuple[str, ...]):
+    assert lines_of(text) == ([report] if isinstance(report, str) else list(report))
+
+
+RIGHT = """scenario: post-purchase
+description: Thank the buyer, then follow up on WhatsApp
+trigger: order
+entry:
+  key: "{{ order.external_id }}"
+  again: after 30d
+  if: order.total_price > 20 and contact.email != blank
+exit:
+  - event: order.returned
+    if: event.order_id == order.external_id
+timezone: Europe/Paris
+steps:
+  - email: thank-you
+    subject: "Thank you {{ contact.firstname | default: 'dear customer' }}!"
+    html: {file: mails/thank-you.html}
+  - wait: 2d
+  - wait: {until: 10:00, on: [mon, tue, wed, thu, fri]}
+  - wait_for: order.delivered
+    if: event.order_id == order.external_id
+    for: 7d
+    then:
+      - wait_for: order.reviewed
+        since: now
+        for: 7d
+        then: [{exit: reviewed}]
+    else:
+      - sms: sorry
+        text: "Où est la commande {{ order.external_id }} ? {{ today }}"
+  - id: reachable
+    if: contact.cellphone != blank
+    then:
+      - webhook: whatsapp
+        url: https://hooks.example.com/wax/{{ contact.id }}?event={{ event.name }}
+        headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}"}
+        body: |
+          {"phone": "{{ contact.cellphone }}", "store": "{{ order.store.name }}",
+           "lines": [{% for p in ticket.products %}{"name": "{{ p.name }}"}{% unless forloop.last %},{% endunless %}{% endfor %}],
+           "gift": "{{ contact.custom.gift }}", "first": "{{ order.products.first.name }}", "count": {{ order.products.size }}}
+        retry: {initial_interval: 5s, backoff_coefficient: 3, maximum_interval: 6h, deadline: 3d, maximum_attempts: 0}
+        timeout: 15s
+        on_failure: hold
+    else:
+      - exit: unreachable
+  - exit: done
+"""
+
+
+def test_a_file_without_mistakes_has_no_findings_and_is_a_scenario_with_its_texts():
+    checked = check(RIGHT, read={"mails/thank-you.html": "<p>{{ contact.lastname }}</p>"}.__getitem__)
+
+    assert checked.findings == ()
+    assert checked.scenario is not None
+    assert checked.scenario.steps[0].model_dump()["html"] == "<p>{{ contact.lastname }}</p>"
+
+
+def test_a_warning_does_not_keep_a_scenario_back():
+    checked = check(HEAD + "- exit: a\n- exit: b\n")
+
+    assert [finding.severity for finding in checked.findings] == ["warning"]
+    assert checked.scenario is not None
+
+
+def test_findings_are_json_for_programs():
+    (finding,) = check("scenario: a\ntrigger: order\nsteps: []", file="a.yaml").findings
+
+    assert json.loads(json.dumps(finding.as_json())) == {
+        "file": "a.yaml",
+        "line": 3,
+        "column": 8,
+        "severity": "error",
+        "code": "empty",
+        "message": "'steps' is empty: it needs at least one entry",
+    }
+
+
+def test_a_mistake_in_another_file_is_reported_in_that_file():
+    text = HEAD + "- email: a\n  subject: s\n  html: {file: mails/a.html}\n"
+
+    findings = check(text, read=lambda _: "<p>\n  {{ contact.emial }}", file="scenarios/a.yaml").findings
+
+    assert [str(finding) for finding in findings] == [
+        "scenarios/mails/a.html:2:14: error variable: 'contact' has no 'emial': did you mean 'email'?"
+    ]
+
+
+def unreadable(_: str) -> str:
+    raise FileNotFoundError(2, "No such file or directory")
+
+
+def undecodable(_: str) -> str:
+    return b"\xe9".decode()
+
+
+FILES: tuple[tuple[str, Callable[[str], str] | None, str], ...] = (
+    ("/etc/passwd", str, "'/etc/passwd' leaves the scenario's folder: keep the file beneath it"),
+    ("a/../../b.html", str, "'a/../../b.html' leaves the scenario's folder: keep the file beneath it"),
+    ("C:/b.html", str, "'C:/b.html' leaves the scenario's folder: keep the file beneath it"),
+    ("..\\b.html", str, "'..\\b.html' leaves the scenario's folder: keep the file beneath it"),
+    ("gone.html", unreadable, "'gone.html' cannot be read: no such file or directory"),
+    ("latin.html", undecodable, "'latin.html' is not UTF-8: save it as UTF-8"),
+    ("empty.html", lambda _: "\n", "'empty.html' is empty"),
+    ("huge.html", lambda _: "x" * 600_000, "'huge.html' is longer than 512 KB"),
+    ("a.html", None, "'a.html' cannot be read here: put the text itself in the scenario"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "read", "message"), FILES, ids=[name for name, _, _ in FILES])
+def test_a_reference_that_leads_nowhere_is_one_finding(name: str, read: Callable[[str], str] | None, message: str):
+    text = HEAD + f"- email: a\n  subject: s\n  html: {{file: '{name}'}}\n"
+
+    assert lines_of(text, read) == [f"6:16: error file: {message}"]
+
+
+def test_a_reference_behind_a_misspelt_key_is_read_too():
+    text = HEAD + "- email: a\n  subject: s\n  htlm: {fiel: a.html}\n"
+
+    assert lines_of(text, lambda _: "{{ contact.emial }}") == [
+        "6:3: error unknown-key: unknown key 'htlm': did you mean 'html'?",
+        "6:10: error unknown-key: unknown key 'fiel': did you mean 'file'?",
+        "a.html:1:12: error variable: 'contact' has no 'emial': did you mean 'email'?",
+    ]
