@@ -12,7 +12,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -85,7 +85,7 @@ class Services:
 @asynccontextmanager
 async def services(
     settings: Settings, *, store: Store | None = None, inbox: Path | None = None, routes: Routes | None = None
-) -> AsyncIterator[Services]:
+) -> AsyncGenerator[Services]:
     """Opens what activities need, and closes it.
 
     Args:
@@ -169,7 +169,7 @@ def _secret(value: SecretStr | None) -> str | None:
 
 
 @asynccontextmanager
-async def running(made: Sequence[Worker]) -> AsyncIterator[None]:
+async def running(made: Sequence[Worker]) -> AsyncGenerator[None]:
     """Runs workers, and at the end stops them all at once: together they have `DRAIN`, not each."""
     tasks = [asyncio.create_task(worker.run()) for worker in made]
     try:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from scenario.document import load
-
 from scenario import model
 from scenario.compile import walk
+from scenario.document import load
 
 _KEPT: Final = 256
 

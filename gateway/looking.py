@@ -98,7 +98,7 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
     if described is None:
         if entry is None:
             raise UnknownJourney(await _nobody(store, journey))
-        attempts = await store.deliveries(journey, entry.run_id)
+        attempts = await _attempts(store, entry)
         return JourneyView(journey, entry.run_id, "forgotten", None, entry, attempts, plan=await _plan(store, entry))
     return await _look(temporal, store, described, entry)
 
@@ -119,7 +119,7 @@ async def _look(
         status=status,
         progress=await progress_of(handle) if asked else None,
         entry=entry,
-        attempts=await store.deliveries(execution.workflow_id, entry.run_id) if entry else (),
+        attempts=await _attempts(store, entry) if entry else (),
         result=result,
         failure=failure,
         plan=await _plan(store, entry),
@@ -127,6 +127,12 @@ async def _look(
         state=known.get(JOURNEY_STATE),
         step=known.get(STEP_ID) or None,
     )
+
+
+async def _attempts(store: Store, entry: StoredEntry) -> list[Attempt]:
+    """A journey's attempts: by time, because an attempt knows its own run, not the first of those that continue it."""
+    attempts = await store.deliveries(entry.workflow_id, since=entry.admitted_at)
+    return [attempt for attempt in attempts if entry.ended_at is None or attempt.started_at <= entry.ended_at]
 
 
 async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None:

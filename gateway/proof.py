@@ -86,7 +86,7 @@ async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result
 
 def _data(place: Local, opened: Opened, entry: dict[str, Any]) -> dict[str, Any]:
     data = entry_data(parse_entry(entry), opened, place.services.zone, datetime.now(UTC))
-    order = data.get("order") or {}
+    order: dict[str, Any] = data.get("order") or {}
     event = event_root("order.delivered", None, {"order_id": order.get("external_id"), "carrier": "Colissimo"})
     return {**data, "event": data.get("event", event), "secrets": place.services.secrets.all()}
 

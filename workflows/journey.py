@@ -143,12 +143,12 @@ class Journey(Operations, Intake):
             match course:
                 case Next():
                     self._go(course.step)
+                    if course.step is not None and self.must_continue:
+                        await self._continue_as_new(data)
                 case Leave():
                     return "exited", course.reason
                 case Again():
                     await self._continue_as_new(data)
-            if self.must_continue and self.state.at is not None:
-                await self._continue_as_new(data)
         self.show()
         return "finished", ""
 
@@ -196,7 +196,7 @@ class Journey(Operations, Intake):
     def _go(self, step: str | None) -> None:
         state = self.state
         state.at, state.since, state.until, state.awaiting, state.held = step, None, None, None, None
-        if any(record.id == step for record in state.steps):
+        if step is not None and any(record.id == step for record in state.steps):
             state.visits[step] = state.visits.get(step, 0) + 1
 
     async def _continue_as_new(self, data: dict[str, Any]) -> None:

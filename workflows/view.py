@@ -70,6 +70,13 @@ def details(state: State, plan: Plan, title: str) -> str:
     return "\n".join(lines)
 
 
+# Its own signature leaves the type of an update's value open.
+upsert_search_attributes = cast(
+    "Callable[[list[SearchAttributeUpdate[Any]]], None]",
+    workflow.upsert_search_attributes,  # pyright: ignore[reportUnknownMemberType]
+)
+
+
 class Attributes:
     """The journey's search attributes; each change of them costs the server a write, so only changes are sent."""
 
@@ -97,8 +104,7 @@ class Attributes:
                 changes.append(key.value_set(value))
             self._known[key.name] = value
         if changes:
-            upsert = cast("Callable[[list[SearchAttributeUpdate[Any]]], None]", workflow.upsert_search_attributes)
-            upsert(changes)
+            upsert_search_attributes(changes)
 
 
 def _length(seconds: float) -> str:

@@ -66,7 +66,8 @@ def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
 def _waiting(journey: str, waiting: Mapping[str, Any], clock: ZoneInfo) -> Sequence[Text]:
     if waiting["for"] != "an operator":
         until = f" until {local(waiting['until'], clock)}" if waiting.get("until") else ""
-        return [text(f"waits for {waiting['for']}{until}")]
+        what = "waits" if waiting["for"] == "time" else f"waits for {waiting['for']}"
+        return [text(f"{what}{until}")]
     facts = [waiting.get("destination"), waiting.get("status") and f"status {waiting['status']}"]
     facts += [_times(waiting.get("attempts"))]
     said = [text(" · ".join(str(fact) for fact in facts if fact))] if any(facts) else []

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio import activity
@@ -32,9 +32,9 @@ from scenario.document import digest, document
 from scenario.entry import parse_entry
 from scenario.plan import dump_plan
 from tests.servers import time_skipping_server
-from workflows.sandbox import sandbox
 from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
+from workflows.sandbox import sandbox
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
 
@@ -141,13 +141,22 @@ class Stage:
         handle = await self.start(scenario, trigger, **more)
         return await handle.result()
 
+    async def order(self, handle: WorkflowHandle[Any, Any], update: str, order: Any) -> dict[str, Any]:
+        """Gives a journey an operator's order; gives the journey's answer."""
+        execute = cast("Callable[..., Awaitable[dict[str, Any]]]", handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
+        return await execute(update, order)
+
     async def until(self, handle: WorkflowHandle[Any, Any], state: str) -> dict[str, Any]:
         """Waits (in real time) until a journey is in a state; gives its progress."""
         async with asyncio.timeout(10):
-            while True:
-                progress: dict[str, Any] = await handle.query("progress")
-                if progress["state"] == state:
-                    return progress
+            while (progress := await handle.query("progress"))["state"] != state:
+                await asyncio.sleep(0.02)
+        return progress
+
+    async def attempted(self, step: str) -> None:
+        """Waits (in real time) until a step has been attempted."""
+        async with asyncio.timeout(10):
+            while not self.channels.of(step):
                 await asyncio.sleep(0.02)
 
     async def now(self) -> datetime:

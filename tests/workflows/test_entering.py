@@ -63,7 +63,8 @@ async def test_coming_in_again_after_some_time(stage: Stage) -> None:
         ({"trigger": {"type": "order"}}, "a trigger 'order' needs its data under 'trigger.order'"),
         ({"trigger": {"type": "order", "order": {"external_id": "A1", "total_price": "cheap"}}},
          "'total_price' of trigger.order: must be a number, with a point before its decimals"),
-        ({"identifier": "gate/7"}, "the workflow id must be gate/<contact id>/<key>, as the scenario's entry rules say"),
+        ({"identifier": "gate/7"},
+         "the workflow id must be gate/<contact id>/<key>, as the scenario's entry rules say"),
     ],
 )  # fmt: skip
 async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
@@ -76,7 +77,8 @@ async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        ({"scenario": "gat", "contact": {"id": 1}, "trigger": order()}, "there is no scenario 'gat': did you mean 'gate'?"),
+        ({"scenario": "gat", "contact": {"id": 1}, "trigger": order()},
+         "there is no scenario 'gat': did you mean 'gate'?"),
         ({"scenario": "nothing", "contact": {"id": 1}, "trigger": order()},
          "there is no scenario 'nothing': publish it with 'scenario publish'"),
         ({"scenario": "gate@9", "contact": {"id": 1}, "trigger": order()}, "gate has no version 9: the newest is 1"),

@@ -110,9 +110,7 @@ async def test_an_exit_event_ends_a_journey_whose_webhook_is_backing_off_for_hou
     await stage.publish(LEAVES)
     stage.channels.scripts["hook"] = failing(Kind.RETRY)
     handle = await stage.start("leaves", ORDER)
-    async with asyncio.timeout(10):
-        while not stage.channels.of("hook"):
-            await asyncio.sleep(0.02)
+    await stage.attempted("hook")
     began = asyncio.get_running_loop().time()
     await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "CGX0094"}})
     result = await handle.result()

@@ -22,6 +22,7 @@ steps:
   - sms: after
     text: hi
 """
+MISSING = "'{}' is missing: say who does this and why, each in at most 500 characters"
 ORDER = {"operator": "ann", "reason": "incident 42"}
 
 
@@ -33,9 +34,9 @@ async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
     return handle
 
 
-async def refusal(handle: WorkflowHandle[Any, Any], update: str, order: Any = None) -> str:
+async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], update: str, order: Any = None) -> str:
     with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await handle.execute_update(update, ORDER if order is None else order)
+        await stage.order(handle, update, ORDER if order is None else order)
     assert isinstance(caught.value.cause, ApplicationError)
     return caught.value.cause.message
 
@@ -55,7 +56,7 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
         "at": "",
     }
     description = await handle.describe()
-    found = {pair.key.name: pair.value for pair in description.typed_search_attributes}
+    found = {key: values[0] for key, values in description.search_attributes.items()}
     assert found == {
         "ScenarioName": "holds",
         "ContactId": handle.id.partition("/")[2],
@@ -68,10 +69,10 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
 
 async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(stage: Stage) -> None:
     handle = await held(stage)
-    await handle.execute_update("retry_step", ORDER)
+    await stage.order(handle, "retry_step", ORDER)
     await stage.until(handle, "held")
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=202, attempt=attempt)
-    await handle.execute_update("retry_step", ORDER)
+    await stage.order(handle, "retry_step", ORDER)
     result = await handle.result()
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
         ("hook", "delivered"),
@@ -84,7 +85,7 @@ async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(sta
 
 async def test_skip_step_gives_the_step_up_and_names_who_did(stage: Stage) -> None:
     handle = await held(stage)
-    await handle.execute_update("skip_step", ORDER)
+    await stage.order(handle, "skip_step", ORDER)
     result = await handle.result()
     assert result["steps"][0]["outcome"] == "skipped"
     assert result["steps"][0]["reason"] == "skipped by ann: incident 42"
@@ -93,7 +94,7 @@ async def test_skip_step_gives_the_step_up_and_names_who_did(stage: Stage) -> No
 
 async def test_leave_ends_a_held_journey(stage: Stage) -> None:
     handle = await held(stage)
-    await handle.execute_update("leave", ORDER)
+    await stage.order(handle, "leave", ORDER)
     result = await handle.result()
     assert (result["outcome"], result["reason"]) == ("exited", "left by ann: incident 42")
 
@@ -106,11 +107,11 @@ async def test_an_exit_event_ends_a_held_journey(stage: Stage) -> None:
 
 async def test_a_paused_journey_starts_no_step_until_it_is_resumed(stage: Stage) -> None:
     handle = await held(stage)
-    await handle.execute_update("pause", ORDER)
-    await handle.execute_update("skip_step", ORDER)
+    await stage.order(handle, "pause", ORDER)
+    await stage.order(handle, "skip_step", ORDER)
     await stage.until(handle, "paused")
     assert stage.channels.of("after") == []
-    progress = await handle.execute_update("resume", {"operator": "bob", "reason": "mended"})
+    progress = await stage.order(handle, "resume", {"operator": "bob", "reason": "mended"})
     assert [(done["name"], done["operator"]) for done in progress["operations"]] == [
         ("pause", "ann"),
         ("skip_step", "ann"),
@@ -121,14 +122,10 @@ async def test_a_paused_journey_starts_no_step_until_it_is_resumed(stage: Stage)
 
 
 async def test_a_wait_can_be_skipped(stage: Stage) -> None:
-    await stage.publish(
-        HOLDS.replace("scenario: holds", "scenario: holds").replace(
-            "  - webhook: hook", "  - wait_for: go\n  - webhook: hook"
-        )
-    )
+    await stage.publish(HOLDS.replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
     handle = await stage.start("holds")
     await stage.until(handle, "waiting")
-    await handle.execute_update("skip_step", {**ORDER, "step": "wait_for-1"})
+    await stage.order(handle, "skip_step", {**ORDER, "step": "wait_for-1"})
     result = await handle.result()
     assert [step["outcome"] for step in result["steps"]] == ["skipped", "delivered", "delivered"]
 
@@ -136,16 +133,20 @@ async def test_a_wait_can_be_skipped(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("update", "order", "sentence"),
     [
-        ("retry_step", {"reason": "x"}, "'operator' is missing: say who does this and why, each in at most 500 characters"),
-        ("skip_step", {"operator": "ann", "reason": " "}, "'reason' is missing: say who does this and why, each in at most 500 characters"),
-        ("leave", 3, "'operator' is missing: say who does this and why, each in at most 500 characters"),
+        ("retry_step", {"reason": "x"}, MISSING.format("operator")),
+        ("skip_step", {"operator": "ann", "reason": " "}, MISSING.format("reason")),
+        ("leave", 3, MISSING.format("operator")),
         ("resume", None, "the journey is not paused"),
-        ("skip_step", {**ORDER, "step": "after"}, "the journey is not at the step that was to be skipped, but at 'hook'"),
+        (
+            "skip_step",
+            {**ORDER, "step": "after"},
+            "the journey is not at the step that was to be skipped, but at 'hook'",
+        ),
     ],
 )  # fmt: skip
 async def test_an_order_that_makes_no_sense_is_refused(stage: Stage, update: str, order: Any, sentence: str) -> None:
     handle = await held(stage)
-    assert await refusal(handle, update, order) == sentence
+    assert await refusal(stage, handle, update, order) == sentence
     await handle.terminate()
 
 
@@ -153,7 +154,7 @@ async def test_a_journey_that_is_not_held_has_nothing_to_retry(stage: Stage) -> 
     await stage.publish(HOLDS.replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
     handle = await stage.start("holds")
     await stage.until(handle, "waiting")
-    assert await refusal(handle, "retry_step") == "nothing to retry: the journey is not held"
-    await handle.execute_update("pause", ORDER)
-    assert await refusal(handle, "pause") == "the journey is paused already"
+    assert await refusal(stage, handle, "retry_step") == "nothing to retry: the journey is not held"
+    await stage.order(handle, "pause", ORDER)
+    assert await refusal(stage, handle, "pause") == "the journey is paused already"
     await handle.terminate()

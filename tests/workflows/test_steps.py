@@ -1,5 +1,8 @@
 """What each kind of step does, and what the journey says of it."""
 
+import itertools
+from typing import Any
+
 import pytest
 
 from activities.failures import Kind
@@ -20,7 +23,7 @@ steps:
   - sms: bye
     text: "{{ contact.custom.nick }}"
 """
-ORDER = {"type": "order", "order": {"external_id": "CGX0094", "total_price": "66.25", "products": []}}
+ORDER: dict[str, Any] = {"type": "order", "order": {"external_id": "CGX0094", "total_price": "66.25", "products": []}}
 
 
 async def test_a_journey_performs_its_steps_in_order_and_reports_them(stage: Stage) -> None:
@@ -104,7 +107,7 @@ async def test_a_delivery_is_tried_again_at_growing_intervals_under_one_id(stage
         "id": "hook", "kind": "webhook", "outcome": "delivered", "at": "", "status": 200, "attempts": 5,
     }  # fmt: skip
     assert len({attempt.delivery.id for attempt in attempts}) == 1
-    gaps = [(b.at - a.at).total_seconds() for a, b in zip(attempts, attempts[1:], strict=False)]
+    gaps = [(b.at - a.at).total_seconds() for a, b in itertools.pairwise(attempts)]
     first = gaps[0]
     assert 8 <= first <= 12.5  # ten seconds, moved by at most 20 %
     assert [round(gap / first) for gap in gaps] == [1, 2, 4, 8]

@@ -43,7 +43,7 @@ async def sent_at(stage: Stage, wait: str, start: str, zone: str | None, reward:
         # A repeated time is taken the first time round, a skipped one by the offset from before the change.
         ('{until: "02:30"}', None, "2027-10-31 01:00", "Sun 2027-10-31 02:30 Europe/Paris"),
         ('{until: "02:30"}', None, "2027-03-28 01:00", "Sun 2027-03-28 03:30 Europe/Paris"),
-        ('{until: "10:00", on: [mon, tue, wed, thu, fri]}', None, "2027-01-01 10:01", "Mon 2027-01-04 10:00 Europe/Paris"),
+        ('{until: "10:00", on: [mon, tue, wed, thu]}', None, "2027-01-01 10:01", "Mon 2027-01-04 10:00 Europe/Paris"),
     ],
 )  # fmt: skip
 async def test_a_wait_until_a_local_time(stage: Stage, wait: str, zone: str | None, start: str, sent: str) -> None:
@@ -82,7 +82,7 @@ async def test_a_missing_date_holds_the_journey(stage: Stage) -> None:
     progress = await stage.until(handle, "held")
     assert progress["state"] == "held"
     assert progress["waiting"]["reason"] == "the date to wait for is missing"
-    await handle.execute_update("skip_step", {"operator": "ann", "reason": "no date"})
+    await stage.order(handle, "skip_step", {"operator": "ann", "reason": "no date"})
     result = await handle.result()
     assert [step["outcome"] for step in result["steps"]] == ["skipped", "delivered"]
 
