@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, cast
 
+from scenario.findings import clip
 from scenario.outline import outline
 from scenario.report import Report
 from scenario.source import Path
@@ -46,25 +47,26 @@ def _name(reference: Mapping[str, Any]) -> str | None:
 
 
 def _read(name: str, place: Path, read: Callable[[str], str] | None, report: Report) -> str | None:
+    shown = clip(name, 100)
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-        report.add(place, "file", f"'{name}' leaves the scenario's folder: keep the file beneath it")
+        report.add(place, "file", f"'{shown}' leaves the scenario's folder: keep the file beneath it")
         return None
     if read is None:
-        report.add(place, "file", f"'{name}' cannot be read here: put the text itself in the scenario")
+        report.add(place, "file", f"'{shown}' cannot be read here: put the text itself in the scenario")
         return None
     try:
         text = read(name)
     except UnicodeDecodeError:
-        report.add(place, "file", f"'{name}' is not UTF-8: save it as UTF-8")
+        report.add(place, "file", f"'{shown}' is not UTF-8: save it as UTF-8")
         return None
     except OSError as error:
-        report.add(place, "file", f"'{name}' cannot be read: {(error.strerror or 'no such file').lower()}")
+        report.add(place, "file", f"'{shown}' cannot be read: {(error.strerror or 'no such file').lower()}")
         return None
     if len(text) > MAX_TEXT:
-        report.add(place, "file", f"'{name}' is longer than {MAX_TEXT // 1024} KB")
+        report.add(place, "file", f"'{shown}' is longer than {MAX_TEXT // 1024} KB")
         return None
     if not text.strip():
-        report.add(place, "file", f"'{name}' is empty")
+        report.add(place, "file", f"'{shown}' is empty")
         return None
     return text
 

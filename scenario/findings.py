@@ -50,6 +50,11 @@ def tidy(findings: Iterable[Finding], file: str) -> tuple[Finding, ...]:
     return tuple(sorted(set(findings), key=lambda finding: (finding.file != file, finding)))
 
 
+def clip(text: str, length: int = 40) -> str:
+    """An author's words for a message, not too many of them."""
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
 def near(word: str, known: Collection[str]) -> str | None:
     """The known word that was probably meant, or None."""
     matches = get_close_matches(word.lower().replace("-", "_"), known, 1, 0.7)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid
-from scenario.findings import Severity, listed, near
+from scenario.findings import Severity, clip, listed, near
 from scenario.source import Path
 from scenario.variables import Anything, ListOf, Object, Roots, Tree, Value
 
@@ -63,7 +63,7 @@ def _wrong(names: tuple[str, ...], roots: Roots) -> tuple[int, Severity, str] | 
             return 1, "error", f"there is no '{root}' here: it is there {roots.elsewhere[root]}"
         guess = near(root, roots.known)
         hint = f"did you mean '{guess}'?" if guess else f"there are {listed(sorted(roots.known), 'and')}"
-        return 1, "error", f"there is no '{root}': {hint}"
+        return 1, "error", f"there is no '{clip(root)}': {hint}"
     tree: Tree = roots.known[root]
     for depth, name in enumerate(names[1:], 1):
         above = ".".join(names[:depth])
@@ -81,14 +81,17 @@ def _wrong(names: tuple[str, ...], roots: Roots) -> tuple[int, Severity, str] | 
             case Value():
                 if name in _VIRTUAL:
                     return None
-                return depth + 1, "error", f"'{above}' is a {tree.kind}: it has no '{name}'"
+                return depth + 1, "error", f"'{above}' is a {tree.kind}: it has no '{clip(name)}'"
     return None
 
 
 def _no_field(above: str, name: str, tree: Object) -> tuple[Severity, str]:
     if guess := near(name, tree.fields):
-        return "error", f"'{above}' has no '{name}': did you mean '{guess}'?"
-    return "warning", f"'{above}' has '{name}' only where the engine sends it: it is no field that is always there"
+        return "error", f"'{above}' has no '{clip(name)}': did you mean '{guess}'?"
+    return (
+        "warning",
+        f"'{above}' has '{clip(name)}' only where the engine sends it: it is no field that is always there",
+    )
 
 
 def _places(source: Any, names: tuple[str, ...], path: Path) -> Iterator[tuple[Path, int]]:

@@ -10,10 +10,13 @@ from urllib.parse import urlsplit
 from scenario import liquid, model
 from scenario.duration import parse_duration
 from scenario.errors import DurationError, TemplateError
+from scenario.findings import clip
 from scenario.outline import Written, outline
 from scenario.report import Report
 from scenario.source import Path
 
+_BACK: Final = 100
+"""How many waits before one are compared with it: in the longest scenario too, the check takes no time to speak of."""
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -50,7 +53,9 @@ def _names(steps: Sequence[Written], report: Report) -> None:
             name, place = step.keys[key], (*step.path, key)
             if first.setdefault(name, step.path) != step.path:
                 line = report.line(first[name])
-                report.add(place, "duplicate-name", f"'{name}' is the name of the step on line {line}: choose another")
+                report.add(
+                    place, "duplicate-name", f"'{clip(name)}' is the name of the step on line {line}: choose another"
+                )
             elif name in made:
                 message = f"'{name}' is what an unnamed step is called by its place: choose another name"
                 report.add(place, "duplicate-name", message)
@@ -157,7 +162,7 @@ def _headers(step: Written, report: Report) -> None:
             report.add(place, "header", error.reason, key=True)
         other = seen.setdefault(name.lower(), name)
         if other != name:
-            report.add(place, "header", f"'{name}' and '{other}' are the same header: keep one", key=True)
+            report.add(place, "header", f"'{clip(name)}' and '{clip(other)}' are the same header: keep one", key=True)
 
 
 def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:
@@ -193,7 +198,7 @@ def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path
             continue
         if step.keys.get("since") == "now":
             continue
-        for earlier in waits[:number]:
+        for earlier in waits[max(0, number - _BACK) : number]:
             if (earlier.keys["wait_for"], earlier.keys.get("if")) == (event, condition) and _leads(earlier, step.path):
                 line = report.line(earlier.path)
                 message = f"the event that line {line} waited for meets this wait at once: add 'since: now' for another"

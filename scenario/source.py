@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from scenario.findings import Finding, Mark
+from scenario.findings import Finding, Mark, clip
 from scenario.places import Lines, written
 from scenario.syntax import BARE, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, too_large
 
@@ -49,6 +49,7 @@ class Source:
         self.data: Any = None
         self.findings: list[Finding] = []
         self._places: dict[Path, _Place] = {}
+        self._written: dict[int, list[int]] = {}
         self._hidden: Mapping[int, str] = {}
         self._text = ""
         try:
@@ -85,14 +86,20 @@ class Source:
         node = self._nearest(path).value if self._places else None
         if not isinstance(node, ScalarNode):
             return self.at(path)
-        indices = written(self._text, node)
+        if (indices := self._written.get(id(node))) is None:
+            indices = self._written[id(node)] = written(self._text, node)
         return self._lines.mark(indices[max(0, min(offset, len(indices) - 1))])
 
-    def moved(self, path: Path, target: Path) -> None:
-        """Makes the places at and below `path` known under another path too: that of the key that was meant."""
+    def rename(self, words: Mapping[Path, str]) -> None:
+        """Makes the places of some keys and of all below them known by other keys too: those that were meant.
+
+        Args:
+            words: The other keys, by the paths of these.
+        """
         for known, place in list(self._places.items()):
-            if known[: len(path)] == path:
-                self._places.setdefault((*target, *known[len(path) :]), place)
+            target = tuple(words.get(known[: length + 1], part) for length, part in enumerate(known))
+            if target != known:
+                self._places.setdefault(target, place)
 
     def _nearest(self, path: Path) -> _Place:
         while path not in self._places and path:
@@ -113,7 +120,7 @@ class Source:
             raise SyntaxFault("this value holds itself, by an alias", self._begin(node), "alias")
         self._places[path] = _Place(key, node)
         if node.tag not in _PLAIN_TAGS:
-            self._report(self._begin(node), "tag", f"the tag '{node.tag}' means nothing here: leave it out")
+            self._report(self._begin(node), "tag", f"the tag '{clip(node.tag)}' means nothing here: leave it out")
         around = (*around, id(node))
         if isinstance(node, MappingNode):
             if self._is_bare(node):
@@ -143,7 +150,9 @@ class Source:
             name = str(key.value).translate(self._hidden)
             if name in first:
                 line = self._begin(first[name]).line
-                self._report(self._begin(key), "duplicate-key", f"'{name}' stands here twice: first on line {line}")
+                self._report(
+                    self._begin(key), "duplicate-key", f"'{clip(name)}' stands here twice: first on line {line}"
+                )
                 continue
             first[name] = key
             yield name, key, value
@@ -161,7 +170,7 @@ class Source:
             case "float":
                 value = self._number(node, text)
                 if isinstance(value, float) and not math.isfinite(value):
-                    self._report(self._begin(node), "number", f"'{text[:40]}' is not a number that JSON can hold")
+                    self._report(self._begin(node), "number", f"'{clip(text)}' is not a number that JSON can hold")
                     value = 0
             case _:
                 value = self._joined(node, text)
@@ -173,7 +182,7 @@ class Source:
                 return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
             return float(text.replace(".inf", "inf").replace(".nan", "nan"))
         except ValueError:  # only where a tag says that some text is a number
-            self._report(self._begin(node), "number", f"'{text[:40]}' is no number")
+            self._report(self._begin(node), "number", f"'{clip(text)}' is no number")
             return 0
 
     def _joined(self, node: Node, text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid, model
@@ -90,7 +90,8 @@ def check_templates(data: Any, report: Report) -> None:
         report: Takes the findings.
     """
     trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
-    waits = [step.path for step in outline(data) if step.kind == "wait_for"]
+    waits = frozenset(step.path for step in outline(data) if step.kind == "wait_for")
+    first = {path[:-1]: path[-1] for path in sorted(waits, reverse=True)}
     for template in templates(data):
         try:
             _parse(template)
@@ -100,7 +101,7 @@ def check_templates(data: Any, report: Report) -> None:
             continue
         known = roots(
             trigger if trigger in model.TRIGGERS else None,
-            event=_has_event(template, waits),
+            event=_has_event(template, waits, first),
             secrets=template.step == "webhook",
         )
         for name in unknown_names(template.source, template.kind, known):
@@ -108,20 +109,25 @@ def check_templates(data: Any, report: Report) -> None:
             report.add(place, "variable", name.message, offset=name.offset, severity=name.severity)
 
 
-def _has_event(template: Template, waits: Sequence[Path]) -> bool:
-    """Whether an event may have come by the time a template is rendered, or is what its condition is about."""
-    if template.kind == "condition" and (template.step == "wait_for" or template.path[0] == "exit"):
-        return True
-    return any(_follows(template.path, wait) for wait in waits)
+def _has_event(template: Template, waits: Set[Path], first: Mapping[Path, str | int]) -> bool:
+    """Whether an event may have come by the time a template is rendered, or is what its condition is about.
 
-
-def _follows(path: Path, wait: Path) -> bool:
-    """Whether a step comes behind a wait for an event, or is taken when it came."""
-    *around, index = wait
-    if path[: len(wait) + 1] == (*wait, "then"):
+    Args:
+        template: The template.
+        waits: Where the waits for events stand.
+        first: The number of the first of them in each list of steps that has one.
+    """
+    path = template.path
+    if template.kind == "condition" and (template.step == "wait_for" or path[0] == "exit"):
         return True
-    later = path[len(around)] if path[: len(around)] == tuple(around) else None
-    return isinstance(later, int) and isinstance(index, int) and later > index
+    for depth in range(len(path)):
+        around, part = path[:depth], path[depth]
+        if part == "then" and around in waits:
+            return True
+        before = first.get(around)
+        if isinstance(part, int) and isinstance(before, int) and part > before:
+            return True
+    return False
 
 
 def _within(source: Any, reason: str) -> tuple[Path, str]:

@@ -9,9 +9,8 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import ErrorDetails
 
 from scenario import terms
-from scenario.findings import listed, near
+from scenario.findings import clip, listed, near
 
-_QUOTE: Final = 40
 _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
     terms.NAME: ("name", "lower-case words joined by '-'"),
     terms.EVENT: ("event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
@@ -87,7 +86,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
 
 def _quoted(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"'{text}'" if len(text) <= _QUOTE else f"'{text[:_QUOTE]}…'"
+    return f"'{clip(text)}'"
 
 
 def _kind(value: object) -> str:
@@ -108,4 +107,4 @@ def _such_as(pattern: str, value: object) -> str:
     if pattern != terms.NAME:
         return ""
     slug = "-".join(re.findall(r"[a-z0-9]+", str(value).lower()))
-    return f", such as {slug}" if slug and len(slug) <= _QUOTE else ""
+    return f", such as {slug}" if slug and len(slug) <= 40 else ""
