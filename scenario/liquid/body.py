@@ -13,6 +13,7 @@ from scenario.liquid.bounds import MAX_BODY
 from scenario.liquid.engine import json_engine
 from scenario.liquid.faults import mistake
 from scenario.liquid.text import render
+from scenario.liquid.values import clean
 
 
 def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
@@ -49,7 +50,7 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
         LimitExceeded: The body is larger than ``MAX_BODY``.
         Aborted: The template says that nothing is to be sent.
     """
-    rendered: Any = json.loads(structured.compiled(body).text(data))
+    rendered: Any = json.loads(clean(structured.compiled(body).text(data)))
     if not isinstance(rendered, dict):
         raise TemplateError("a form is a mapping of field names to values")
     pairs: list[tuple[str, str]] = []
@@ -58,7 +59,7 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
             if isinstance(item, dict | list):
                 raise mistake("a form's value is a text, a number or a list of these", "", None, at=name)
             pairs.append((name, item if isinstance(item, str) else "" if item is None else json.dumps(item)))
-    form = urllib.parse.urlencode(pairs, errors="replace").encode()
+    form = urllib.parse.urlencode(pairs).encode()
     if len(form) > MAX_BODY:
         raise mistake(f"the body is larger than {MAX_BODY // 1024} KB", "", None, limit=True)
     return form

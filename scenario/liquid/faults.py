@@ -22,20 +22,61 @@ _REWORDED: Final = (
     (re.compile(r"missing tag name or closing delimiter"), "'{%' is not closed, or no tag's name follows it"),
     (re.compile(r"expected tag end(\w+), found .*"), r"'\1' is not closed: add '{% end\1 %}'"),
     (re.compile(r"(\w+) tag was never closed"), r"'\1' is not closed: add '{% end\1 %}'"),
+    (re.compile(r"unexpected tag '(raw|doc)'"), r"'\1' is not closed: add '{% end\1 %}'"),
     (re.compile(r"unexpected tag 'end(\w+)'"), r"'end\1' closes nothing: there is no open '\1'"),
     (re.compile(r"unexpected tag '(else|elsif|when)'"), r"'\1' is outside of its block"),
     (re.compile(r"unexpected tag '?([^']*)'?"), r"there is no tag '\1'"),
-    (re.compile(r"expected a primitive expression, found end of expression"), "a value is missing here"),
+    (re.compile(r"expected content, found expression"), "this tag takes nothing after its name"),
     (re.compile(r"missing or unexpected path segment"), "a value is missing here"),
     (re.compile(r"missing expression"), "this tag needs an expression"),
-    (re.compile(r"expected (.+), found end of expression"), r"expected \1, but the expression ends here"),
-    (re.compile(r"expected end of expression, found (.+)"), r"unexpected \1: the expression should have ended before"),
     (re.compile(r"unexpected '(break|continue)'"), r"'\1' is outside of a loop"),
-    (re.compile(r"unknown filter '(.*)'"), r"there is no filter '\1'"),
+    (re.compile(r"unexpected (\"'\"|'\"')"), r"the quote \1 is not closed"),
     (re.compile(r"disallowed not operator in logical expression"), "Liquid has no 'not': use 'unless' or '!='"),
     (re.compile(r"disallowed parentheses in logical expression"), "Liquid has no parentheses in conditions: nest 'if'"),
     (re.compile(r"disallowed ternary expression"), "Liquid has no 'if' inside an output: use the 'if' tag"),
 )
+_EXPECTED: Final = re.compile(r"expected (?P<wanted>.+), found (?P<found>.+)")
+_UNEXPECTED: Final = re.compile(r"unexpected token (?P<found>.+)")
+_END: Final = "end of expression"
+
+_WORDS: Final = {
+    "a comma separated list of arguments": "arguments with commas between them",
+    "a primitive expression": "a value",
+    "an argument name": "the name of an argument",
+    "an identifier": "a name",
+    "assign": "'='",
+    "blank": "'blank'",
+    "colon": "':'",
+    "comma": "','",
+    "dot": "'.'",
+    "dpipe": "'||'",
+    "empty": "'empty'",
+    "eq": "'=='",
+    "expression": "an expression",
+    "float": "a number",
+    "ge": "'>='",
+    "gt": "'>'",
+    "identindex": "an index in brackets",
+    "identstring": "a key in brackets",
+    "integer": "a number",
+    "lbracket": "'['",
+    "le": "'<='",
+    "lparen": "'('",
+    "lt": "'<'",
+    "ltgt": "'<>'",
+    "ne": "'!='",
+    "nil": "'nil'",
+    "null": "'null'",
+    "output": "an output",
+    "pipe": "'|'",
+    "range": "'..'",
+    "rangeexpression": "a range",
+    "rbracket": "']'",
+    "rparen": "')'",
+    "string": "a text in quotes",
+    "word": "a name",
+}
+"""What python-liquid calls the parts of an expression, and what people call them."""
 
 _LIMITS: Final[dict[type[LiquidError], str]] = {
     BlockNestingError: "blocks are nested more than 30 levels deep",
@@ -77,9 +118,22 @@ def mistake(reason: str, source: str, offset: int | None, *, limit: bool = False
 def reworded(message: str) -> str:
     """python-liquid's message in a template author's words."""
     for pattern, words in _REWORDED:
-        if found := pattern.fullmatch(message):
-            return found.expand(words)
+        if known := pattern.fullmatch(message):
+            return known.expand(words)
+    if stray := _UNEXPECTED.fullmatch(message):
+        return f"{_word(stray['found'])} is too much here"
+    if pair := _EXPECTED.fullmatch(message):
+        if pair["wanted"] == _END:
+            return f"{_word(pair['found'])} is too much here"
+        if pair["found"] == _END:
+            return f"{_word(pair['wanted'])} is missing here"
+        return f"expected {_word(pair['wanted'])}, not {_word(pair['found'])}"
     return message
+
+
+def _word(kind: str) -> str:
+    quoted = kind if kind.startswith(("'", "(", "[", '"')) else f"'{kind}'"
+    return _WORDS.get(kind, quoted if " " not in kind else kind)
 
 
 def translated(error: LiquidError, source: str, *, at: str = "") -> TemplateError:

@@ -1,0 +1,103 @@
+"""Templates of the kind that people write: each renders, needs no more data than it names, and means what it says."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scenario import liquid
+from scenario.errors import Aborted
+from tests.scenario.liquid.samples import Page, pages, variables
+
+PAGES = {page.name: page for page in pages()}
+
+
+def render(kind: str, source: Any, data: dict[str, Any]) -> Any:
+    """A template's result, by what it is for."""
+    match kind:
+        case "html":
+            return liquid.render_html(source, data)
+        case "line":
+            return liquid.render_line(source, data)
+        case "json":
+            return liquid.render_json(source, data)
+        case "form":
+            return liquid.render_form(source, data)
+        case "url":
+            return liquid.render_url(source, data)
+        case "path":
+            return liquid.render_path(source, data)
+        case "header":
+            return liquid.render_header(source, data)
+        case "condition":
+            return liquid.evaluate_condition(source, data)
+        case "value":
+            return liquid.evaluate_value(source, data)
+        case _:
+            return liquid.render_text(source, data)
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_a_page_renders_to_what_its_place_needs(page: Page) -> None:
+    result = render(page.kind, page.source, variables())
+    if page.kind == "json":
+        assert json.loads(result)
+    elif page.kind == "condition":
+        assert isinstance(result, bool)
+    else:
+        assert result
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_a_page_needs_no_more_data_than_it_names(page: Page) -> None:
+    data = variables()
+    chosen = liquid.select(data, liquid.fields(page.source, kind=page.kind))
+    assert render(page.kind, page.source, chosen) == render(page.kind, page.source, data)
+
+
+EXPECTED = {
+    "order.filtered.json.liquid": {
+        "order": "CGX0094",
+        "channel": "store",
+        "store": "Champs-Élysées",
+        "perfumes": [{"sku": "11", "price": 10.25}],
+        "brands": ["L'Oréal Paris"],
+    },
+    "order.capture.json.liquid": {
+        "summary": 'Vernis "Rouge 0", Vernis "Rouge 1", Vernis "Rouge 2"',
+        "count": 3,
+        "first": 'Vernis "Rouge 0"',
+        "sum": 61.5,
+    },
+    "order.case.json.liquid": {"tier": None, "raw": "{{ kept }}", "note": "-", "price": "some"},
+    "order.liquid_tag.json.liquid": {"total": 61.5, "id": "CGX0094", "at": "2026-07-16T10:00:00+02:00"},
+    "order.let.json.yaml": {"count": 3, "first": 'Vernis "Rouge 0"', "text": "3 articles"},
+    "event.visit.json.liquid": {
+        "event": "store.visited",
+        "at": "2026-07-16T10:00:00+02:00",
+        "shop": "Lyon",
+        "items": ["a", ""],
+        "direct": "Lyon",
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_body_is_what_its_receiver_expects(name: str) -> None:
+    assert json.loads(render("json", PAGES[name].source, variables())) == EXPECTED[name]
+
+
+def test_a_text_reads_as_written() -> None:
+    assert render("text", PAGES["reward.mail.text.liquid"].source, variables()) == (
+        "The 4th is free\n"
+        "À utiliser avant le jeudi 24 décembre 2026.\n"
+        "Valeur : 15,00\xa0€\n"
+        "Carte 1674075318835, Cercle."
+    )
+
+
+def test_a_contact_without_a_number_is_skipped_with_the_reason() -> None:
+    data = variables()
+    data["contact"]["cellphone"] = ""
+    with pytest.raises(Aborted, match="^no phone number$"):
+        liquid.render_json(PAGES["birthday.skip.json.liquid"].source, data)

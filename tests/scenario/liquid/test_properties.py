@@ -1,0 +1,331 @@
+"""What holds whatever the data: results parse, mean what was meant, and nothing can be added to them.
+
+``LIQUID_EXAMPLES`` sets the number of examples; with it they are random, without it always the same.
+"""
+
+import datetime as dt
+import html
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenario import liquid
+from scenario.errors import ScenarioError, TemplateError
+from tests.scenario.liquid.samples import EXAMPLES
+
+settings_ = settings(
+    max_examples=EXAMPLES, deadline=None, derandomize="LIQUID_EXAMPLES" not in os.environ, database=None
+)
+
+# All of Unicode, lone surrogates too, and what hurts in JSON, HTML and URLs more often than chance would have it.
+characters = st.characters(codec=None, exclude_categories=())
+texts = st.one_of(
+    st.text(characters, max_size=12),
+    st.text(st.sampled_from(list("\"\\/{}[],:'<>&%\n\r\t\x00\x7f\u2028 .?#@é\ud800\udc00")), max_size=12),
+    st.sampled_from(['x", "admin": true, "y": "', "{{ contact.email }}", "{% abort %}", "..", "null", "\\u0022", "\\"]),
+)
+numbers = st.one_of(
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=2),
+)
+dates = st.one_of(st.dates(), st.datetimes(timezones=st.just(dt.UTC)))
+scalars = st.one_of(st.none(), st.booleans(), numbers, dates, texts)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+items = st.lists(st.fixed_dictionaries({"v": values, "keep": st.booleans(), "t": texts}), max_size=4)
+contacts = st.fixed_dictionaries(
+    {"a": values, "b": values, "s": texts, "t": texts, "yes": st.booleans(), "items": items}
+)
+
+
+def plain(text: str) -> str:
+    """A text as JSON in UTF-8 can hold it."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def as_json(value: Any) -> Any:
+    """What a value outside of quotes means."""
+    match value:
+        case str():
+            return plain(value)
+        case Decimal():
+            whole = value == int(value) and abs(value) < 2**53
+            return int(value) if whole else float(value) if Decimal(repr(float(value))) == value else str(value)
+        case dt.date():
+            return value.isoformat()
+        case dict():
+            return {plain(key): as_json(item) for key, item in value.items()}
+        case list():
+            return [as_json(item) for item in value]
+        case _:
+            return value
+
+
+def as_text(value: Any) -> str:
+    """What a value inside of quotes means."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case Decimal():
+            return format(value, "f")
+        case dt.date():
+            return value.isoformat()
+        case list():
+            return "".join(map(as_text, value))
+        case dict():
+            return json.dumps(as_json(value), ensure_ascii=False, separators=(",", ":"))
+        case _:
+            return str(value)
+
+
+FIXED = """\
+{"name": "{{ s }}", "a": {{ a }}, "both": "{{ s }}-{{ t }}", "inside": "{{ a }}",
+ {% if yes %}"yes": true,{% endif %} "{{ s | downcase | append: '!' }}": 1,
+ "items": [{% for i in items %}{% if i.keep %}{"v": {{ i.v }}, "t": "<{{ i.t }}>"},{% endif %}{% endfor %}],
+ "list": {{ items | map: 't' | json }}, "end": {{ b }}}
+"""
+
+
+@given(contacts)
+@settings_
+def test_a_json_text_means_what_it_says(data: dict[str, Any]) -> None:
+    expected: dict[str, Any] = {
+        "name": plain(data["s"]),
+        "a": as_json(data["a"]),
+        "both": plain(f"{data['s']}-{data['t']}"),
+        "inside": plain(as_text(data["a"])),
+        **({"yes": True} if data["yes"] else {}),
+        plain(data["s"].lower() + "!"): 1,
+        "items": [{"v": as_json(i["v"]), "t": plain(f"<{i['t']}>")} for i in data["items"] if i["keep"]],
+        "list": [plain(i["t"]) for i in data["items"]],
+        "end": as_json(data["b"]),
+    }
+    assert json.loads(liquid.render_json(FIXED, data)) == expected
+
+
+class Made(NamedTuple):
+    """A part of a generated template and what it means.
+
+    Attributes:
+        text: As JSON text with Liquid.
+        structure: As a structured body; a part of a list may be left out.
+        means: Its value, by the variables in scope.
+    """
+
+    text: str
+    structure: Any
+    means: Callable[[dict[str, Any]], Any]
+
+
+OMITTED = object()
+NAMES = st.sampled_from(["a", "b", "s", "t", "yes"])
+
+
+def reached(name: str, scope: dict[str, Any]) -> Any:
+    root, _, key = name.partition(".")
+    return scope[root][key] if key else scope[root]
+
+
+@st.composite
+def parts(draw: st.DrawFn, depth: int = 0, loops: tuple[str, ...] = ()) -> Made:
+    """A random part of a body, down to three levels."""
+    leaves = ["constant", "output", "string"]
+    kind = draw(st.sampled_from(leaves if depth > 2 else [*leaves, "object", "list", "loop", "loop", "if"]))
+    name = draw(st.one_of(NAMES, *(st.sampled_from([f"{loop}.v", f"{loop}.t"]) for loop in loops)))
+    inner = parts(depth + 1, loops)
+    match kind:
+        case "constant":
+            value = draw(st.sampled_from([None, True, 3, "x", 'é"\\ ]}, {', []]))
+            return Made(json.dumps(value), value, lambda _: value)
+        case "output":
+            return Made(f"{{{{ {name} }}}}", f"{{{{ {name} }}}}", lambda scope: as_json(reached(name, scope)))
+        case "string":
+            before = draw(st.sampled_from(["", "a ", 'q"', "\\", "["]))
+            other = draw(NAMES)
+            return Made(
+                f'"{json.dumps(before)[1:-1]}{{{{ {name} }}}}{{{{ {other} }}}}."',
+                f"{before}{{{{ {name} }}}}{{{{ {other} }}}}.",
+                lambda scope: plain(before + as_text(reached(name, scope)) + as_text(scope[other]) + "."),
+            )
+        case "object":
+            made = [draw(inner) for _ in range(draw(st.integers(0, 3)))]
+            pairs = ",".join(f'"k{index}": {part.text}' for index, part in enumerate(made))
+            return Made(
+                f"{{{pairs}}}",
+                {f"k{index}": part.structure for index, part in enumerate(made)},
+                lambda scope: {f"k{index}": part.means(scope) for index, part in enumerate(made)},
+            )
+        case "list":
+            made = [draw(inner) for _ in range(draw(st.integers(0, 3)))]
+            return Made(
+                f"[{' , '.join(part.text for part in made)}]",
+                [part.structure for part in made],
+                lambda scope: [part.means(scope) for part in made],
+            )
+        case "if":
+            then, otherwise = draw(inner), draw(inner)
+            return Made(
+                f"{{% if {name} %}}{then.text}{{% else %}}{otherwise.text}{{% endif %}}",
+                {"$if": name, "$then": then.structure, "$else": otherwise.structure},
+                lambda scope: (
+                    then
+                    if reached(name, scope) not in (None, False)
+                    or reached(name, scope) == 0
+                    and reached(name, scope) is not False
+                    else otherwise
+                ).means(scope),
+            )
+        case _:
+            return draw(loop_parts(depth, loops))
+
+
+@st.composite
+def loop_parts(draw: st.DrawFn, depth: int, loops: tuple[str, ...]) -> Made:
+    """A list made by a loop, its commas in one of the ways that people write them."""
+    variable = f"i{depth}"
+    each = draw(parts(depth + 1, (*loops, variable)))
+    style = draw(st.sampled_from(["unless last", "always", "unless first", "filtered"]))
+    body = {
+        "unless last": f"{each.text}{{% unless forloop.last %}},{{% endunless %}}",
+        "always": f"{each.text} , ",
+        "unless first": f"{{% unless forloop.first %}},{{% endunless %}}{each.text}",
+        "filtered": f"{{% if {variable}.keep %}}{each.text}{{% unless forloop.last %}},{{% endunless %}}{{% endif %}}",
+    }[style]
+    item: Any = {"$if": f"{variable}.keep", "$then": each.structure} if style == "filtered" else each.structure
+
+    def means(scope: dict[str, Any]) -> list[Any]:
+        kept = [one for one in scope["items"] if one["keep"] or style != "filtered"]
+        return [each.means({**scope, variable: one}) for one in kept]
+
+    loop = f"{variable} in items"
+    return Made(f"[{{% for {loop} %}}{body}{{% endfor %}}]", {"$for": loop, "$each": item}, means)
+
+
+@given(parts(), contacts)
+@settings_
+def test_any_json_text_means_what_it_says(made: Made, data: dict[str, Any]) -> None:
+    assert json.loads(liquid.render_json(made.text, data)) == made.means(data)
+
+
+@given(st.dictionaries(st.sampled_from(["x", "y", "z"]), parts(), max_size=3), contacts)
+@settings_
+def test_any_structure_means_what_it_says(made: dict[str, Made], data: dict[str, Any]) -> None:
+    body = {key: part.structure for key, part in made.items()}
+    assert json.loads(liquid.render_json(body, data)) == {key: part.means(data) for key, part in made.items()}
+
+
+@given(parts(), contacts)
+@settings_
+def test_any_body_needs_only_the_data_that_it_names(made: Made, data: dict[str, Any]) -> None:
+    for source in (made.text, {"x": made.structure}):
+        chosen = liquid.select(data, liquid.fields(source, kind="json"))
+        assert liquid.render_json(source, chosen) == liquid.render_json(source, data)
+
+
+URL = "https://hooks.example.com:8443/v1/{{ s }}/x-{{ t }}?q={{ a }}&r={{ t }}#{{ s }}"
+
+
+@given(contacts)
+@settings_
+def test_data_cannot_leave_its_place_in_a_url(data: dict[str, Any]) -> None:
+    try:
+        url = liquid.render_url(URL, data)
+    except TemplateError as error:
+        assert data["s"] in ("", ".", "..")  # noqa: PT017 - the one reason to refuse
+        assert error.offset == URL.index("{{ s }}")  # noqa: PT017
+        return
+    parsed = urllib.parse.urlsplit(url)
+    assert (parsed.scheme, parsed.netloc) == ("https", "hooks.example.com:8443")
+    assert [urllib.parse.unquote(part) for part in parsed.path.split("/")] == [
+        "",
+        "v1",
+        plain(data["s"]),
+        plain(f"x-{data['t']}"),
+    ]
+    expected = [("q", plain(as_text(data["a"]))), ("r", plain(data["t"]))]
+    assert urllib.parse.parse_qsl(parsed.query, keep_blank_values=True) == expected
+    assert re.fullmatch(r"[!-~]+", url)
+
+
+@given(contacts)
+@settings_
+def test_a_header_is_one_line_of_ascii_or_refused(data: dict[str, Any]) -> None:
+    try:
+        value = liquid.render_header("v={{ s }}", data)
+    except TemplateError:
+        assert not re.fullmatch(r"[\t -~]*", data["s"]) or data["s"] != data["s"].rstrip()
+    else:
+        assert value == f"v={data['s']}"
+
+
+@given(contacts)
+@settings_
+def test_a_subject_is_one_line(data: dict[str, Any]) -> None:
+    line = liquid.render_line("Hi {{ s }}\n{{ a }}", data)
+    assert len(line.splitlines()) <= 1
+    assert line.isprintable() or not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", line)
+
+
+@given(contacts)
+@settings_
+def test_html_shows_data_as_text(data: dict[str, Any]) -> None:
+    page = liquid.render_html(
+        "<p>{{ s }}</p>{% capture c %}{{ t }}{% endcapture %}<i title='{{ t }}'>{{ c }}</i>", data
+    )
+    found = re.fullmatch(r"<p>([^<>]*)</p><i title='([^<>']*)'>([^<>]*)</i>", page, re.DOTALL)
+    assert found
+    # NUL and CR are not what HTML's entities are about.
+    assert all("&" not in re.sub(r"&(amp|lt|gt|#34|#39);", "", part) for part in found.groups())
+    assert [
+        part.replace("&#34;", '"').replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        for part in found.groups()
+    ] == [data["s"], data["t"], data["t"]]
+    assert html.unescape("&#34;") == '"'
+
+
+@given(contacts)
+@settings_
+def test_a_form_can_be_read_back(data: dict[str, Any]) -> None:
+    form = liquid.render_form({"s": "{{ s }}", "t": ["{{ t }}", "x {{ s }}"]}, data)
+    assert urllib.parse.parse_qsl(form.decode(), keep_blank_values=True) == [
+        ("s", plain(data["s"])),
+        ("t", plain(data["t"])),
+        ("t", plain(f"x {data['s']}")),
+    ]
+
+
+FILTERS = st.sampled_from(
+    "abs append base64_decode base64_encode capitalize ceil compact concat date default divided_by downcase escape "
+    "find first floor has hmac_sha256 join json json_escape last map md5 minus modulo money number "
+    "number_with_delimiter phone_e164 plus property reject remove replace reverse round sha256 size slice sort "
+    "sort_natural split squish string strip_html sum times titlecase truncate truncatewords uniq upcase url_decode "
+    "url_encode where".split()
+)
+
+
+@given(FILTERS, st.lists(st.sampled_from(["a", "b", "s", "items", "2", "'x'", "nil"]), max_size=2), contacts)
+@settings(settings_, max_examples=EXAMPLES * 3)
+def test_a_filter_gives_a_result_or_an_error_of_ours(name: str, arguments: list[str], data: dict[str, Any]) -> None:
+    given_ = f": {', '.join(arguments)}" if arguments else ""
+    source = f"{{{{ a | {name}{given_} }}}}"
+    for render in (liquid.render_text, liquid.render_html, liquid.render_line):
+        try:
+            render(source, data)
+        except ScenarioError as error:
+            assert isinstance(error, TemplateError)  # noqa: PT017
+            assert error.offset is not None  # noqa: PT017
+            for secret in (data["a"], data["s"]):
+                assert not isinstance(secret, str) or len(secret) < 9 or secret not in str(error)  # noqa: PT017
