@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -26,6 +27,8 @@ INTERRUPTED: Final = 130
 """Ctrl-C: 128 + SIGINT, as shells have it."""
 UNHEARD: Final = 141
 """The reader of the output is gone (``scenario list | head -1``): 128 + SIGPIPE, as shells have it."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 DEBUG: Final = "SCENARIO_DEBUG"
 """Set to anything, it shows the traceback of every error."""
@@ -63,9 +66,12 @@ def run(arguments: Sequence[str]) -> int:
         return UNHEARD
     except KeyboardInterrupt:
         return INTERRUPTED
-    except typer.Exit as ending:
-        return ending.exit_code
     except Exception as error:
+        # Here every error becomes a sentence and a status.
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            _forget(sys.stdout)
+            note(f"{PROGRAM}: the output cannot be written: {os.strerror(error.errno).lower()}")
+            return FAILED
         return _explain(error, arguments)
     return status
 
