@@ -1,0 +1,287 @@
+"""Records the histories that `test_replay` replays, from journeys on a local server. Run by hand:
+
+    python -m tests.replay.record [NAME…]
+
+A recorded history stands for journeys that are under way somewhere: it is never made anew, so a file that is there
+is left alone. A change that cannot replay one needs `workflow.patched`; a new step kind needs a history of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, cast
+
+from temporalio.client import WorkflowContinuedAsNewError, WorkflowFailureError, WorkflowHandle
+
+from activities.signatures import JOURNEYS
+from gateway.local import Local, local
+from runtime.devserver import DYNAMIC_CONFIG
+
+FOLDER: Final = Path(__file__).with_name("histories")
+SUGGEST: Final = 100
+"""Events after which the server suggests to continue as new, instead of its thousands."""
+BAD: Final = {"/hooks.example.com/busy": [503], "/hooks.example.com/down": [503] * 9, "/hooks.example.com/no": [422]}
+WHO: Final = {"operator": "ann", "reason": "incident 42"}
+ORDER: Final = {"type": "order", "order": {"external_id": "CGX0094", "total_price": 30, "currency": "EUR"}}
+DELIVERED: Final = {"name": "order.delivered", "properties": {"order_id": "CGX0094"}}
+
+HEAD = "scenario: {name}\ntrigger: {trigger}\ntimezone: Europe/Paris\n{more}steps:\n"
+BUSY = '{webhook: hook, url: "https://hooks.example.com/busy", body: {}, retry: {initial_interval: 1s}}'
+DOWN = '{webhook: hook, url: "https://hooks.example.com/down", body: {}, retry: {initial_interval: 5h}}'
+NO = '{webhook: hook, url: "https://hooks.example.com/no", body: {}, on_failure: ON}'
+MAIL = '{email: mail, subject: "Hi {{ contact.firstname }}", text: "Hi"}'
+SMS = "{sms: text, text: hi}"
+WAIT_FOR = "{wait_for: order.delivered, if: event.order_id == order.external_id, for: LONG, then: [THEN], else: [ELSE]}"
+
+Handle = WorkflowHandle[Any, dict[str, Any]]
+
+
+class Recorder:
+    """Starts journeys and writes their histories."""
+
+    def __init__(self, place: Local, wanted: list[str]) -> None:
+        self.place = place
+        self._wanted = wanted
+        self._number = 0
+
+    def lacks(self, name: str) -> bool:
+        """Whether this history is wanted and not there."""
+        return (not self._wanted or name in self._wanted) and not _path(name).exists()
+
+    async def start(self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "") -> Handle:
+        """Publishes a scenario of these steps and lets a contact in."""
+        trigger = trigger or {"type": "segment"}
+        head = HEAD.format(name=name, trigger=trigger["type"], more=more)
+        path = self.place.inbox.folder.with_name(f"{name}.yaml")
+        path.write_text(head + "".join(f"  - {step}\n" for step in steps), "utf-8")
+        await self.place.client.publish(path)
+        self._number += 1
+        contact = {"id": self._number, "firstname": "Zoé", "email": "zoe@example.com", "cellphone": "+33612345678"}
+        entered = await self.place.client.enter({"scenario": name, "contact": contact, "trigger": trigger})
+        return entered.handle
+
+    async def raw(self, workflow: str, argument: Any) -> Handle:
+        """Starts what the client would not."""
+        self._number += 1
+        return await self.place.client.temporal.start_workflow(
+            workflow, argument, id=f"raw/{self._number}", task_queue=JOURNEYS, result_type=dict
+        )
+
+    async def until(self, handle: Handle, ready: Callable[[dict[str, Any]], bool]) -> None:
+        """Waits for a journey's progress to be so."""
+        async with asyncio.timeout(20):
+            while not ready(await handle.query("progress")):
+                await asyncio.sleep(0.1)
+
+    async def reached(self, handle: Handle, state: str) -> None:
+        """Waits for a journey to be in a state."""
+        await self.until(handle, lambda progress: progress["state"] == state)
+
+    async def called(self, path: str) -> None:
+        """Waits for the receiver to be called."""
+        async with asyncio.timeout(20):
+            while not self.place.receiver.requests(path):
+                await asyncio.sleep(0.1)
+
+    async def order(self, handle: Handle, name: str, **more: str) -> None:
+        """Gives an operator's order."""
+        await handle.execute_update(name, {**WHO, **more})  # pyright: ignore[reportUnknownMemberType] of the SDK
+
+    async def save(self, name: str, handle: Handle, *, over: bool = True) -> None:
+        """Writes the history, once the journey is over."""
+        if over:
+            # Some are to fail, and some have gone on in another run.
+            with contextlib.suppress(WorkflowFailureError, WorkflowContinuedAsNewError):
+                await handle.result(follow_runs=False)
+        history = json.loads((await handle.fetch_history()).to_json())
+        text = json.dumps(_anonymous(history), ensure_ascii=False, indent=1)
+        await asyncio.to_thread(_path(name).write_text, text + "\n", "utf-8")
+
+
+async def linear(recorder: Recorder) -> None:
+    """Every kind of message and of wait, one attempt failing."""
+    date = (datetime.now(UTC) + timedelta(days=3, seconds=5)).isoformat()
+    steps = [MAIL, "{wait: 1s}", BUSY, '{wait: {until: "{{ reward.expiration_date }}", offset: -3d}}', SMS]
+    reward = {"type": "reward", "reward": {"external_id": "R1", "expiration_date": date}}
+    await recorder.save("linear", await recorder.start("linear", steps, reward))
+
+
+async def clock(recorder: Recorder) -> None:
+    """A wait for a local time, worked out anew when the contact's zone changes, and skipped."""
+    handle = await recorder.start("clock", ['{wait: {until: "10:00", on: [tue]}}', SMS])
+    await recorder.reached(handle, "waiting")
+    await handle.signal("contact_changed", {"timezone": "Asia/Tokyo", "firstname": "Zoë"})
+    await recorder.order(handle, "skip_step", step="wait-1")
+    await recorder.save("clock", handle)
+
+
+async def event(recorder: Recorder) -> None:
+    """Waits for events: one that came early, one that comes at last, others between."""
+    first = WAIT_FOR.replace("LONG", "7d").replace("THEN", SMS).replace("ELSE", "{exit: no}")
+    handle = await recorder.start("event", ["{wait: 1s}", first, "{wait_for: page.viewed}", MAIL], ORDER)
+    await handle.signal("event", {"name": "order.delivered", "properties": {"order_id": "another"}})
+    await handle.signal("event", {**DELIVERED, "id": "e-1"})
+    await handle.signal("event", {**DELIVERED, "id": "e-1"})
+    await recorder.until(handle, lambda progress: progress["at"] == "wait_for-3")
+    await handle.signal("event", {"name": "unknown"})
+    await handle.signal("event", {"name": "page.viewed"})
+    await recorder.save("event", handle)
+
+
+async def late(recorder: Recorder) -> None:
+    """A wait for an event that does not come."""
+    step = WAIT_FOR.replace("LONG", "1s").replace("THEN", "{exit: no}").replace("ELSE", SMS)
+    await recorder.save("late", await recorder.start("late", [step], ORDER))
+
+
+async def forks(recorder: Recorder) -> None:
+    """Conditions one way and the other, and an exit."""
+    yes = "{if: contact.cellphone != blank, then: [" + SMS + "], else: [" + MAIL + "]}"
+    no = '{if: contact.firstname == "Ann", then: [{exit: no}], else: [{exit: done}]}'
+    await recorder.save("forks", await recorder.start("forks", [yes, no]))
+
+
+async def left(recorder: Recorder) -> None:
+    """An exit rule while a webhook is backing off for hours."""
+    more = "exit: [{event: order.returned, if: event.order_id == order.external_id}]\n"
+    handle = await recorder.start("left", [DOWN, MAIL], ORDER, more)
+    await recorder.called("/hooks.example.com/down")
+    await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "another"}})
+    await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "CGX0094"}})
+    await recorder.save("left", handle)
+
+
+async def held(recorder: Recorder) -> None:
+    """A step that fails for good, is tried again and goes on."""
+    handle = await recorder.start("held", [NO.replace("ON", "hold"), SMS])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.save("held", handle)
+
+
+async def dropped(recorder: Recorder) -> None:
+    """A step whose failure does not matter, and one whose failure ends the journey."""
+    second = NO.replace("ON", "exit").replace("webhook: hook", "webhook: hook2")
+    await recorder.save("dropped", await recorder.start("dropped", [NO.replace("ON", "continue"), second, SMS]))
+
+
+async def paused(recorder: Recorder) -> None:
+    """An operator's pause, an order that is refused, and its end; then the operator ends the journey."""
+    handle = await recorder.start("paused", ["{wait: 1s}", SMS, "{wait: 30d}"])
+    await recorder.order(handle, "pause")
+    await asyncio.sleep(1.5)
+    await recorder.order(handle, "resume")
+    await recorder.until(handle, lambda progress: progress["at"] == "wait-3" and progress["state"] == "waiting")
+    await recorder.order(handle, "leave")
+    await recorder.save("paused", handle)
+
+
+async def continued(recorder: Recorder) -> None:
+    """Continue-as-new in the middle of a wait, with events, a step done and a patch of the contact carried along."""
+    first = WAIT_FOR.replace("LONG", "30d").replace("THEN", SMS).replace("ELSE", "{exit: no}")
+    handle = await recorder.start("continued", [MAIL, "{wait_for: go}", first], ORDER)
+    await handle.signal("event", {**DELIVERED, "id": "e-1"})
+    await handle.signal("contact_changed", {"firstname": "Zoë", "custom": {"vip": True}})
+    temporal = recorder.place.client.temporal
+    latest = temporal.get_workflow_handle(handle.id)
+    async with asyncio.timeout(30):
+        while (await latest.describe()).run_id == handle.first_execution_run_id:
+            await latest.signal("event", {"name": "page.viewed"})
+    await latest.signal("event", {"name": "go"})
+    await recorder.save("continued-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
+    await recorder.save("continued-2", latest)
+
+
+async def refused(recorder: Recorder) -> None:
+    """An entry that may not come in."""
+    entry = {"scenario": "unheard-of", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+    await recorder.save("refused", await recorder.raw("Journey", entry))
+
+
+async def no_entry(recorder: Recorder) -> None:
+    """An argument that is no entry."""
+    await recorder.save("no-entry", await recorder.raw("Journey", "hello"))
+
+
+async def unknown(recorder: Recorder) -> None:
+    """A workflow type that does not exist."""
+    await recorder.save("unknown", await recorder.raw("Letter", {"a": 1}))
+
+
+async def cancelled(recorder: Recorder) -> None:
+    """A journey that Temporal's own cancel ended."""
+    handle = await recorder.start("cancelled", ["{wait: 30d}", SMS])
+    await recorder.reached(handle, "waiting")
+    await handle.cancel()
+    await recorder.save("cancelled", handle)
+
+
+async def under_way(recorder: Recorder) -> None:
+    """Journeys that are not over: in a wait, and held."""
+    for name, step, state in (("waiting", "{wait: 30d}", "waiting"), ("holding", NO.replace("ON", "hold"), "held")):
+        handle = await recorder.start(name, [MAIL, step, SMS])
+        await recorder.reached(handle, state)
+        await recorder.save(name, handle, over=False)
+        await handle.terminate()
+
+
+RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
+    "linear": linear,
+    "clock": clock,
+    "event": event,
+    "late": late,
+    "forks": forks,
+    "left": left,
+    "held": held,
+    "dropped": dropped,
+    "paused": paused,
+    "continued-1": continued,
+    "refused": refused,
+    "no-entry": no_entry,
+    "unknown": unknown,
+    "cancelled": cancelled,
+    "waiting": under_way,
+}
+"""By the name of the (first) history that each writes."""
+
+
+def _path(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+def _anonymous(value: Any) -> Any:
+    """The history without stack traces and without the machine's name, which is in identities and sticky queues."""
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {name: _anonymous(item) for name, item in items if name != "stackTrace"}
+    if isinstance(value, list):
+        return [_anonymous(item) for item in cast("list[Any]", value)]
+    return value.replace(socket.gethostname(), "recorder") if isinstance(value, str) else value
+
+
+async def record(wanted: list[str]) -> None:
+    """Records what is wanted (everything by default) and not there."""
+    if unheard := set(wanted) - RECORDINGS.keys():
+        raise SystemExit(f"there is no recording {', '.join(sorted(unheard))}: there are {', '.join(RECORDINGS)}")
+    DYNAMIC_CONFIG["limit.historyCount.suggestContinueAsNew"] = SUGGEST
+    with tempfile.TemporaryDirectory() as folder:
+        async with local(Path(folder), fail=BAD) as place:
+            recorder = Recorder(place, wanted)
+            for name, make in RECORDINGS.items():
+                if recorder.lacks(name):
+                    await make(recorder)
+                    sys.stdout.write(f"{name}\n")
+                else:
+                    sys.stdout.write(f"{name}: left alone\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(record(sys.argv[1:]))

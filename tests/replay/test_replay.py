@@ -1,0 +1,101 @@
+"""Journeys that are under way go on after a change of the code: every recorded history is replayed."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from temporalio import workflow
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
+from temporalio.workflow import NondeterminismError
+
+from scenario.errors import ScenarioError
+from scenario.plan import Step
+from tests.replay.record import FOLDER, RECORDINGS
+from workflows.fallback import UnknownWorkflow
+from workflows.journey import Journey
+from workflows.sandbox import sandbox
+
+HISTORIES = sorted(FOLDER.glob("*.json"))
+
+
+def read(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
+
+
+def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
+    return Replayer(
+        workflows=[journey, UnknownWorkflow],
+        workflow_runner=runner or sandbox(),
+        data_converter=pydantic_data_converter,
+    )
+
+
+def kinds_of(history: WorkflowHistory) -> set[str]:
+    """The kinds of the steps that a journey did."""
+    last = history.events[-1]
+    if last.event_type is not EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+        return set()
+    result: dict[str, Any] = json.loads(last.workflow_execution_completed_event_attributes.result.payloads[0].data)
+    return {step["kind"] for step in result["steps"]}
+
+
+def kinds_of_plans() -> set[str]:
+    """The kinds that there are."""
+    union: Sequence[Any] = get_args(get_args(Step)[0])
+    return {kind for row in union for kind in get_args(get_type_hints(row)["kind"])}
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_a_recorded_history_replays(path: Path) -> None:
+    await replayer().replay_workflow(read(path))
+
+
+def test_every_recording_and_every_step_kind_has_a_history() -> None:
+    assert {path.stem for path in HISTORIES} >= RECORDINGS.keys()
+    assert {kind for path in HISTORIES for kind in kinds_of(read(path))} == kinds_of_plans()
+
+
+def test_every_way_in_which_a_journey_is_reached_is_recorded() -> None:
+    found = {event.event_type for path in HISTORIES for event in read(path).events}
+    assert found >= {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED,
+        EventType.EVENT_TYPE_TIMER_FIRED,
+        EventType.EVENT_TYPE_TIMER_CANCELED,
+        EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+    }
+
+
+@workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
+class Hasty(Journey):
+    """A journey after a careless change: it waits a moment before it does anything else."""
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+        await workflow.sleep(1)
+        return await super().run(argument)
+
+
+@pytest.mark.parametrize("name", ["linear", "left", "continued-2", "waiting"])
+async def test_a_change_of_the_commands_is_caught(name: str) -> None:
+    with pytest.raises(NondeterminismError):
+        await replayer(Hasty, UnsandboxedWorkflowRunner()).replay_workflow(read(FOLDER / f"{name}.json"))
+
+
+@pytest.mark.parametrize(("was", "becomes"), [("send_email", "send_sms"), ("mail", "letter")])
+async def test_a_step_that_schedules_another_activity_is_caught(was: str, becomes: str) -> None:
+    text = (FOLDER / "linear.json").read_text("utf-8")
+    changed = text.replace(f'"name": "{was}"', f'"name": "{becomes}"')
+    changed = changed.replace(f'"activityId": "{was}"', f'"activityId": "{becomes}"')
+    assert changed != text
+    with pytest.raises(NondeterminismError):
+        await replayer().replay_workflow(WorkflowHistory.from_json("recorded/changed", changed))
