@@ -34,7 +34,7 @@ from activities.sms.provider import Provider, provider_from
 from activities.webhook.activity import Webhooks
 from activities.webhook.route import Routes
 from activities.webhook.transport import Transport
-from runtime import attributes
+from runtime import attributes, logs
 from runtime.connection import connect
 from runtime.errors import SetupError
 from runtime.exit import leave
@@ -42,7 +42,7 @@ from runtime.health import Health
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store, StoreError
-from runtime.telemetry import Telemetry
+from runtime.telemetry import Telemetry, temporal_runtime
 from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -189,8 +189,15 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
     stop = asyncio.Event()
     ready = asyncio.Event()
     loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def ask_to_stop() -> None:
+        stop.set()
+        if task is not None and not ready.is_set():  # it may still wait for a server
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, ask_to_stop)
 
     async def is_ready() -> bool:
         return ready.is_set() and not stop.is_set()
@@ -198,7 +205,7 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
     async with AsyncExitStack() as stack:
         if health_port is not None:
             await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
-        client = await connect(role="worker", patience=60.0)
+        client = await connect(role="worker", patience=60.0, runtime=temporal_runtime())
         await attributes.ensure(client)
         opened = await stack.enter_async_context(services(settings))
         made = workers(client, opened, queues)
@@ -220,13 +227,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     unknown = sorted(set(queues) - set(QUEUES))
     if unknown or not queues:
         parser.error(f"--queues: there is no queue {', '.join(unknown) or 'at all'}; there are {', '.join(QUEUES)}")
-    telemetry = Telemetry.start()
+    logs.configure()
+    telemetry = None
     status = 0
     try:
+        telemetry = Telemetry.start()
         asyncio.run(serve(Settings(), queues, given.health_port))
     except (SetupError, StoreError) as error:
         sys.stderr.write(f"worker: {error}\n")
         status = 1
+    except asyncio.CancelledError:
+        logger.info("stopped before it was ready")
     leave(status, telemetry)
 
 

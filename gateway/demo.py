@@ -15,6 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from temporalio.api.common.v1 import TimeSkippingConfig, WorkflowExecution
 from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
@@ -38,6 +39,7 @@ SECRETS: Final = {
 FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}
 """The WhatsApp provider has a bad moment, so that retries are seen."""
 _STATE: Final = Path(".scenario/demo")
+HEADINGS: Final = ("when", "step", "outcome", "tries", "to", "what")
 _PATIENCE: Final = 120.0
 
 
@@ -134,24 +136,30 @@ async def _skip_time(temporal: Client, journey: Entered) -> None:
 
 
 def _show(say: Callable[..., None], run: Run) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), show_edge=False, header_style="dim")
-    for column in ("when", "step", "outcome", "to", "what"):
-        table.add_column(column, overflow="fold" if column == "what" else "ellipsis", no_wrap=column != "what")
-    table.add_column("tries", justify="right")
     proven = {arrival.step: arrival for arrival in run.arrivals}
     zone = zone_of(run.entry["contact"].get("timezone"), "Europe/Paris")
+    rows: list[tuple[str, ...]] = []
     for step in run.result["steps"]:
         arrival = proven.get(step["id"])
         good = arrival.sound if arrival else step["outcome"] not in ("failed", "unknown")
-        mark = "[green]✓[/]" if good else "[red]✗[/]"
-        table.add_row(
-            local_time(step["at"], zone),
-            step["id"],
-            f"{mark} {step['outcome']}",
-            escape(arrival.to) if arrival else "",
-            escape(arrival.what if arrival.sound else arrival.problem) if arrival else "",
-            str(step.get("attempts", "")),
+        rows.append(
+            (
+                local_time(step["at"], zone),
+                step["id"],
+                f"{'✓' if good else '✗'} {step['outcome']}",
+                str(step.get("attempts", "")),
+                arrival.to if arrival else "",
+                (arrival.what if arrival.sound else arrival.problem) if arrival else "",
+            )
         )
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    for index, heading in enumerate(HEADINGS):
+        # What was sent is cut short where the terminal is narrow; everything else is shown whole.
+        whole = max(len(heading), *(len(row[index]) for row in rows)) if heading != "what" else None
+        table.add_column(heading, min_width=whole, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        style = "red" if row[2].startswith("✗") else "green"
+        table.add_row(*(Text(cell, style if index == 2 else "") for index, cell in enumerate(row)))
     say(f"[bold]{escape(run.journey.id)}[/]  [dim]{run.result['version']}[/]")
     say(table)
     say()

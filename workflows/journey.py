@@ -354,7 +354,7 @@ class Journey(Operations, Intake):
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
     def progress(self) -> dict[str, Any]:
-        """Where the journey is; see `docs/operating.md` for the fields."""
+        """Where the journey is; see `docs/architecture.md` for the fields."""
         return self.report()
 
     @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
