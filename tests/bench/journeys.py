@@ -1,0 +1,403 @@
+"""What a journey costs, against a bare workflow with the same entry that sends the same.
+
+Run by hand, from the project's folder: ``python -m tests.bench.journeys``. Journeys and bare workflows take turns on
+one dev server and one worker process, in one run: so their ratios hold on a busy machine, and the processor time too,
+while the rates are of this machine at that moment. ``--parked 20000`` fills the worker for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from pydantic import SecretStr
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from activities.signatures import JOURNEYS
+from activities.webhook.route import Diverted
+from gateway.publishing import publish
+from runtime import attributes
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from runtime.exit import leave
+from runtime.inbox import Inbox
+from runtime.receiver import Receiver
+from runtime.settings import Settings
+from runtime.store import Store
+from tests.bench.bare import APART, QUEUE, BareOne, BareSix, Posts
+from worker import running, services, workers
+
+CONCURRENT: Final = 40
+ROUNDS: Final = 5
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+_WEBHOOK = """\
+  - webhook: {name}
+    url: https://hooks.example.com/bench
+    body: |
+      {{"phone_number": "{{{{ contact.cellphone }}}}", "first_name": "{{{{ contact.firstname }}}}",
+       "order": "{{{{ order.external_id }}}}",
+       "lines": [{{% for p in order.products %}}{{"name": "{{{{ p.name }}}}", "quantity": {{{{ p.quantity }}}}}}
+         {{% unless forloop.last %}},{{% endunless %}}{{% endfor %}}]}}
+"""
+_EMAIL = """\
+  - email: {name}
+    subject: "Thank you {{{{ contact.firstname }}}}"
+    text: "Your order {{{{ order.external_id }}}} is on its way."
+"""
+_HEAD = """\
+scenario: {name}
+trigger: order
+entry: {{key: "{{{{ order.external_id }}}}", again: always}}
+steps:
+"""
+
+
+def scenario(name: str, *steps: str) -> str:
+    """A scenario file."""
+    return _HEAD.format(name=name) + "".join(steps)
+
+
+SCENARIOS: Final = {
+    "one": scenario("one", _WEBHOOK.format(name="whatsapp")),
+    "six": scenario(
+        "six",
+        _EMAIL.format(name="thank-you"),
+        _WEBHOOK.format(name="whatsapp"),
+        "  - wait: 1s\n",
+        _EMAIL.format(name="follow-up"),
+        "  - wait: 1s\n",
+        _WEBHOOK.format(name="push"),
+    ),
+    "parked": scenario("parked", "  - wait: 30d\n", _WEBHOOK.format(name="whatsapp")),
+}
+
+
+def entry(name: str, number: int) -> dict[str, Any]:
+    """An entry of a few hundred bytes: the smaller it is, the worse do our additions look."""
+    return {
+        "scenario": name,
+        "contact": {
+            "id": str(100_000 + number),
+            "firstname": "Zoé",
+            "lastname": "O'Brien",
+            "email": "zoe.obrien@example.com",
+            "cellphone": "+33612345678",
+            "language": "fr",
+        },
+        "trigger": {
+            "type": "order",
+            "order": {
+                "external_id": f"CGX{number:06}",
+                "currency": "EUR",
+                "total_price": 66.25,
+                "products": [
+                    {"external_id": "10", "name": "Color Riche 12", "unit_price": 10.25, "quantity": 2},
+                    {"external_id": "11", "name": "Mascara", "unit_price": 45.75, "quantity": 1},
+                ],
+            },
+        },
+    }
+
+
+@dataclass
+class Tally:
+    """What one kind of workflow took, over all its turns."""
+
+    name: str
+    done: int = 0
+    seconds: float = 0.0
+    server: float = 0.0
+    worker: float = 0.0
+    handles: list[WorkflowHandle[Any, Any]] = field(default_factory=list[WorkflowHandle[Any, Any]])
+
+    @property
+    def rate(self) -> float:
+        """Workflows a second."""
+        return self.done / self.seconds
+
+    def per(self, seconds: float) -> float:
+        """Milliseconds a workflow."""
+        return 1000 * seconds / self.done
+
+
+Start = Callable[[Client, int], Awaitable[WorkflowHandle[Any, Any]]]
+
+
+def journey(name: str) -> Start:
+    """Starts a journey as an engine does that knows Temporal alone."""
+
+    async def start(client: Client, number: int) -> WorkflowHandle[Any, Any]:
+        given = entry(name, number)
+        identifier = f"{name}/{given['contact']['id']}/{given['trigger']['order']['external_id']}"
+        return await client.start_workflow("Journey", given, id=identifier, task_queue=JOURNEYS, result_type=dict)
+
+    return start
+
+
+def bare(kind: str, queue: str) -> Start:
+    """Starts a bare workflow with the same entry."""
+
+    async def start(client: Client, number: int) -> WorkflowHandle[Any, Any]:
+        return await client.start_workflow(
+            kind, entry("one", number), id=f"{kind}/{queue}/{number}", task_queue=queue, result_type=dict
+        )
+
+    return start
+
+
+# ---- processes
+
+
+def cpu(pid: int) -> float:
+    """Processor seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss(pid: int) -> float:
+    """Megabytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def server_pid(state: Path) -> int:
+    """The dev server's process: the one that is no leash and has the database in its command line."""
+    wanted = str(state / "temporal.db").encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if wanted in command and command[0].endswith(b"temporal"):
+            return int(folder.name)
+    raise SystemExit("the server's process is not found")
+
+
+async def work(address: str, state: Path, receiver: str, smtp: str) -> None:
+    """The worker process: our workers as they are, and the bare ones."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    settings = Settings(
+        store=SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}"),
+        smtp=SecretStr(smtp),
+        mail_from="Bench <bench@example.com>",
+    )
+    async with AsyncExitStack() as stack:
+        client = await connect(address, role="bench")
+        opened = await stack.enter_async_context(services(settings, routes=Diverted(receiver)))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=receiver))
+        ours = workers(client, opened)
+        theirs = [
+            Worker(
+                client,
+                task_queue=queue,
+                workflows=[BareOne, BareSix],
+                activities=[Posts(http).post] if queue == QUEUE else [],
+                # As ours: what is compared is not how often a worker polls.
+                max_concurrent_workflow_task_polls=10,
+                max_concurrent_activity_task_polls=10,
+                nonsticky_to_sticky_poll_ratio=0.5,
+            )
+            for queue in (QUEUE, APART)
+        ]
+        await stack.enter_async_context(running([*ours, *theirs]))
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Everything that runs."""
+
+    client: Client
+    server: int
+    worker: int
+
+
+@asynccontextmanager
+async def place() -> AsyncGenerator[Place]:
+    """Starts server, receiver, inbox and worker, and ends them."""
+    async with AsyncExitStack() as stack:
+        state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = await stack.enter_async_context(DevServer(state))
+        receiver = await stack.enter_async_context(Receiver())
+        inbox = await stack.enter_async_context(Inbox(state / "inbox"))
+        client = await connect(server.address, role="bench")
+        await attributes.ensure(client)
+        async with Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}") as store:
+            for name, text in SCENARIOS.items():
+                path = state / f"{name}.yaml"
+                path.write_text(text)
+                await publish(path, store)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.bench.journeys", "--work"),
+            *(server.address, str(state), receiver.url, inbox.url),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            if process.stdout is None or await process.stdout.readline() != b"ready\n":
+                raise SystemExit("the worker did not start")
+            yield Place(client, server_pid(state), process.pid)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+
+
+# ---- measurements
+
+
+async def turn(at: Place, tally: Tally, start: Start, numbers: range) -> None:
+    """Runs workflows to their ends, so many at once."""
+    slots = asyncio.Semaphore(CONCURRENT)
+
+    async def one(number: int) -> None:
+        async with slots:
+            handle = await start(at.client, number)
+            result: dict[str, Any] = await handle.result()
+            if result["outcome"] != "finished":
+                raise SystemExit(f"{tally.name}: {json.dumps(result)}")
+            tally.handles.append(handle)
+
+    server, worker, began = cpu(at.server), cpu(at.worker), time.perf_counter()
+    await asyncio.gather(*(one(number) for number in numbers))
+    tally.seconds += time.perf_counter() - began
+    tally.server += cpu(at.server) - server
+    tally.worker += cpu(at.worker) - worker
+    tally.done += len(numbers)
+
+
+async def history(tally: Tally) -> tuple[int, int]:
+    """Events and bytes of the last workflow's history, as the server counts them."""
+    info = (await tally.handles[-1].describe()).raw_description.workflow_execution_info
+    return info.history_length, info.history_size_bytes
+
+
+async def race(at: Place, runners: dict[str, Start], count: int, rounds: int) -> list[Tally]:
+    """Lets several kinds of workflow take turns, in another order each round."""
+    tallies = {name: Tally(name) for name in runners}
+    each = max(1, count // rounds)
+    warm = {name: Tally(name) for name in runners}
+    for name, start in runners.items():
+        await turn(at, warm[name], start, range(900_000, 900_000 + min(20, each)))
+    for number in range(rounds):
+        names = list(runners)
+        for name in (*names[number % len(names) :], *names[: number % len(names)]):
+            await turn(at, tallies[name], runners[name], range(number * each, (number + 1) * each))
+    return list(tallies.values())
+
+
+async def table(title: str, tallies: list[Tally]) -> None:
+    """Prints what came out; ratios are of the first row to each of the others."""
+    say(f"\n{title}")
+    say(f"{'':24}{'per s':>8}{'server ms':>11}{'worker ms':>11}{'events':>8}{'bytes':>8}")
+    rows: list[tuple[float, ...]] = []
+    for tally in tallies:
+        events, size = await history(tally)
+        row = (tally.rate, tally.per(tally.server), tally.per(tally.worker), events, size)
+        rows.append(row)
+        say(f"{tally.name:24}{row[0]:8.1f}{row[1]:11.1f}{row[2]:11.1f}{events:8}{size:8}")
+    for tally, row in zip(tallies[1:], rows[1:], strict=True):
+        ratios = [ours / theirs if theirs else float("nan") for ours, theirs in zip(rows[0], row, strict=True)]
+        say(
+            f"{'  journey : ' + tally.name:24}{ratios[0]:8.2f}{ratios[1]:11.2f}{ratios[2]:11.2f}"
+            f"{ratios[3]:8.2f}{ratios[4]:8.2f}"
+        )
+
+
+async def events(tally: Tally) -> None:
+    """Prints what each event of the last workflow's history weighs."""
+    say(f"\nhistory of {tally.name}")
+    async for event in tally.handles[-1].fetch_history_events():
+        what = event.WhichOneof("attributes") or ""
+        say(f"{event.event_id:5} {what.removesuffix('_event_attributes'):44}{event.ByteSize():6}")
+
+
+async def park(at: Place, count: int) -> None:
+    """Parks journeys in a wait of 30 days, and looks at the processes on the way."""
+    say(f"\n{'parked':>8}{'worker MB':>11}{'server MB':>11}{'seconds':>9}")
+    slots = asyncio.Semaphore(CONCURRENT)
+    start = journey("parked")
+
+    async def one(number: int) -> None:
+        async with slots:
+            await start(at.client, number)
+
+    began = time.perf_counter()
+    done = 0
+    while True:
+        say(f"{done:8}{rss(at.worker):11.0f}{rss(at.server):11.0f}{time.perf_counter() - began:9.0f}")
+        if done >= count:
+            return
+        more = min(max(500, count // 8), count - done)
+        await asyncio.gather(*(one(number) for number in range(done, done + more)))
+        done += more
+        await parked(at.client, done)
+
+
+async def parked(client: Client, count: int) -> None:
+    """Waits until so many journeys stand in their wait."""
+    query = "ScenarioName='parked' AND JourneyState='waiting' AND ExecutionStatus='Running'"
+    while (await client.count_workflows(query)).count < count:
+        await asyncio.sleep(0.2)
+
+
+def say(text: str) -> None:
+    """Prints a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def measure(options: argparse.Namespace) -> None:
+    """Everything that was asked for."""
+    say(f"entry: {len(json.dumps(entry('one', 1), separators=(',', ':'), ensure_ascii=False).encode())} bytes")
+    async with place() as at:
+        if options.count:
+            one = {"journey": journey("one"), "bare, two queues": bare("BareOne", APART)}
+            one["bare, eager"] = bare("BareOne", QUEUE)
+            await table("entry → one webhook → end", await race(at, one, options.count, ROUNDS))
+        if options.six:
+            six = {"journey": journey("six"), "bare, two queues": bare("BareSix", APART)}
+            tallies = await race(at, six, options.six, 1)
+            await table("2 e-mails, 2 waits of 1 s, 2 webhooks", tallies)
+            if options.events:
+                for tally in tallies:
+                    await events(tally)
+    if options.parked:
+        async with place() as at:
+            await park(at, options.parked)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="What a journey costs, against a bare workflow.")
+    parser.add_argument("--count", type=int, default=300, help="workflows of each kind with one webhook; 0 for none")
+    parser.add_argument("--six", type=int, default=20, help="workflows of each kind with six steps; 0 for none")
+    parser.add_argument("--events", action="store_true", help="show what each event of a six-step history weighs")
+    parser.add_argument("--parked", type=int, default=2000, help="journeys to park; 0 for none")
+    parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        address, state, receiver, smtp = options.work
+        asyncio.run(work(address, Path(state), receiver, smtp))
+    else:
+        asyncio.run(measure(options))
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()
