@@ -127,7 +127,7 @@ def sentence(text: str) -> str:
 def _usage(text: str, arguments: Sequence[str]) -> str:
     from gateway.cli.app import COMMANDS
 
-    said = sentence(text).replace(". Did you mean", ": did you mean")
+    said = sentence(text).replace(". Did you mean", ": did you mean").replace(": Value error, ", ": ")
     said = said[:1].lower() + said[1:]
     if said.endswith("?"):
         return said.replace("', '", "' or '")

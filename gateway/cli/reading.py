@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,18 +103,24 @@ async def lines(file: IO[bytes], name: str) -> AsyncIterator[Line]:
     queue: asyncio.Queue[Line | OSError | None] = asyncio.Queue(_AHEAD)
 
     def put(item: Line | OSError | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
+        putting = queue.put(item)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except RuntimeError:
+            putting.close()
+            raise
 
     def read() -> None:
         try:
-            for line in _split(file):
-                put(line)
-        except OSError as error:
-            put(error)
-        except RuntimeError:  # the loop is closed: nobody listens any more
-            return
-        else:
-            put(None)
+            try:
+                for line in _split(file):
+                    put(line)
+            except OSError as error:
+                put(error)
+            else:
+                put(None)
+        except (RuntimeError, CancelledError, ValueError):
+            return  # the loop is over, or the file closed: nobody listens any more
 
     threading.Thread(target=read, name="entries", daemon=True).start()
     while (item := await queue.get()) is not None:

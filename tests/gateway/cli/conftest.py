@@ -1,0 +1,118 @@
+"""The command line run in this process, with a stand-in for Temporal and the store where no server is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import program, session
+from gateway.errors import UnknownJourney
+from gateway.listing import Listed
+from gateway.looking import JourneyView
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did: its exit status, and what it wrote to standard output and error."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in an empty folder, with nothing configured."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("SCENARIO_STORE", "SCENARIO_DEBUG", "TEMPORAL_ADDRESS", "OTEL_EXPORTER_OTLP_ENDPOINT", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: object) -> Ran:
+        status = program.run([str(argument) for argument in arguments])
+        written = capsys.readouterr()
+        return Ran(status, written.out, written.err)
+
+    return run
+
+
+@dataclass
+class EnteredJourney:
+    """A journey as the stand-in lets it in."""
+
+    id: str
+    already: bool = False
+    admitted: bool = True
+    outcome: dict[str, Any] | Exception = field(default_factory=lambda: {"outcome": "finished"})
+
+    async def result(self) -> dict[str, Any]:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@dataclass
+class Client:
+    """Stands in for `ScenarioClient`: notes what it is asked, answers what the test says."""
+
+    asked: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    door: Callable[[Mapping[str, Any]], EnteredJourney] = lambda entry: EnteredJourney(f"a/{entry['contact']['id']}")
+    told: int | None = 1
+    views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
+    found: list[Listed] = field(default_factory=list[Listed])
+    answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
+
+    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> EnteredJourney:
+        self.asked.append(("enter", entry["contact"]["id"], settle))
+        return self.door(entry)
+
+    async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> int | None:
+        self.asked.append(("event", contact, name, properties, identifier))
+        return self.told
+
+    async def show(self, journey: str) -> JourneyView:
+        if journey not in self.views:
+            raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
+        return self.views[journey]
+
+    async def journeys(self, **wanted: Any) -> list[Listed]:
+        self.asked.append(("journeys", wanted))
+        return self.found
+
+    def __getattr__(self, name: str) -> Any:
+        """Operators' orders."""
+
+        async def order(journey: str, **given: Any) -> dict[str, Any]:
+            self.asked.append((name, journey, given))
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+        if name not in ("retry_step", "skip_step", "leave", "pause", "resume"):
+            raise AttributeError(name)
+        return order
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Client:
+    """What commands are connected to."""
+    made = Client()
+
+    @asynccontextmanager
+    async def connected() -> AsyncGenerator[Client]:
+        yield made
+
+    monkeypatch.setattr(session, "connected", connected)
+    return made

@@ -1,0 +1,217 @@
+"""Entering one contact or many, and telling journeys of events."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import bulk
+from gateway.errors import JourneyFailed, NotEntered
+from runtime.errors import ConnectionFailed
+from tests.gateway.cli.conftest import Client, EnteredJourney, Run
+
+
+def entry(contact: object, **more: Any) -> dict[str, Any]:
+    return {"scenario": "a", "contact": {"id": contact}, "trigger": {"type": "segment"}, **more}
+
+
+def write(path: Path, *entries: Any) -> Path:
+    path.write_text("".join(f"{item if isinstance(item, str) else json.dumps(item)}\n" for item in entries))
+    return path
+
+
+def test_entering_prints_the_id(run: Run, client: Client, tmp_path: Path) -> None:
+    ran = run("enter", write(tmp_path / "e.json", entry(7)))
+    assert (ran.status, ran.out, ran.err) == (0, "a/7\n", "")
+
+
+def test_an_entry_comes_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(entry(8)).encode())))
+    assert run("enter", "-").out == "a/8\n"
+
+
+def test_waiting_prints_the_result_after_the_id(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda _: EnteredJourney("a/7", outcome={"outcome": "exited", "reason": "event Zoé"})
+    ran = run("enter", write(tmp_path / "e.json", entry(7)), "--wait")
+    first, _, rest = ran.out.partition("\n")
+    assert (ran.status, first, json.loads(rest)) == (0, "a/7", {"outcome": "exited", "reason": "event Zoé"})
+    assert "Zoé" in rest
+
+
+BAD = [
+    (entry(None), "the contact has no id: give 'contact.id'"),
+    ({"scenario": "a", "contact": {}, "trigger": {"type": "segment"}}, "the contact has no id: give 'contact.id'"),
+    ({"scenario": "a", "trigger": {"type": "segment"}}, "the entry needs 'contact'"),
+    (entry(1, colour="red"), "the entry has a field that it should not have: it has scenario, contact, trigger, key"),
+    (entry(1, scenario="A b"), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), BAD)
+def test_an_entry_that_is_wrong_by_itself_is_refused_with_no_server_at_all(
+    run: Run, tmp_path: Path, given: Any, said: str
+) -> None:
+    ran = run("enter", write(tmp_path / "e.json", given))
+    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+
+
+def test_a_refusal_and_a_failure_are_status_1(run: Run, client: Client, tmp_path: Path) -> None:
+    path = write(tmp_path / "e.json", entry(7))
+
+    def refuse(_: Mapping[str, Any]) -> EnteredJourney:
+        raise NotEntered("there is no scenario 'a': publish it with 'scenario publish'")
+
+    client.door = refuse
+    ran = run("enter", path)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "scenario: there is no scenario 'a': publish it with 'scenario publish'\n"
+    client.door = lambda _: EnteredJourney("a/7", outcome=JourneyFailed("the journey a/7 was terminated"))
+    ran = run("enter", path, "--wait")
+    assert (ran.status, ran.out, ran.err) == (1, "a/7\n", "scenario: the journey a/7 was terminated\n")
+
+
+def test_a_journey_that_nobody_has_looked_at_yet_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda _: EnteredJourney("a/7", admitted=False)
+    ran = run("enter", write(tmp_path / "e.json", entry(7)))
+    assert (ran.status, ran.out) == (0, "a/7\n")
+    assert ran.err == (
+        "scenario: a/7: no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)\n"
+    )
+
+
+def test_one_under_way_already_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda _: EnteredJourney("a/7", already=True)
+    assert run("enter", write(tmp_path / "e.json", entry(7))).err == "scenario: a/7 was under way already\n"
+
+
+def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client: Client, tmp_path: Path) -> None:
+    def door(given: Mapping[str, Any]) -> EnteredJourney:
+        if given["contact"]["id"] == 3:
+            raise NotEntered("the entry rule of a does not hold: false")
+        return EnteredJourney(f"a/{given['contact']['id']}", already=given["contact"]["id"] == 4)
+
+    client.door = door
+    path = write(tmp_path / "e.jsonl", entry(1), "{", "", entry(3), entry(4), "[]")
+    ran = run("enter", path)
+    assert ran.status == 1
+    assert sorted(ran.out.split()) == ["a/1", "a/4"]
+    assert sorted(ran.err.splitlines()[:-1]) == [
+        f"scenario: line 2 of {path} is not JSON (column 2): expecting property name enclosed in double quotes",
+        "scenario: line 4: the entry rule of a does not hold: false",
+        f"scenario: line 6 of {path} is no JSON object: an entry is a JSON object with 'scenario', 'contact' and "
+        "'trigger'",
+    ]
+    assert ran.err.splitlines()[-1] == "scenario: 1 entered, 1 under way already, 3 not entered"
+
+
+def test_many_come_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"".join(json.dumps(entry(number)).encode() + b"\n" for number in range(50))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    ran = run("enter", "-", "--many")
+    assert (ran.status, ran.err) == (0, "scenario: 50 entered\n")
+    assert sorted(ran.out.split()) == sorted(f"a/{number}" for number in range(50))
+
+
+def test_waiting_for_many_prints_one_result_a_line(run: Run, client: Client, tmp_path: Path) -> None:
+    ran = run("enter", write(tmp_path / "e.jsonl", entry(1), entry(2)), "--wait")
+    assert sorted(ran.out.splitlines()) == [
+        '{"id": "a/1", "outcome": "finished"}',
+        '{"id": "a/2", "outcome": "finished"}',
+    ]
+
+
+def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Path) -> None:
+    def door(_: Mapping[str, Any]) -> EnteredJourney:
+        raise ConnectionFailed("the Temporal server went away: see that it runs, and try again")
+
+    client.door = door
+    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(1000))))
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "scenario: the Temporal server went away: see that it runs, and try again\n"
+    assert len(client.asked) <= bulk.ENTERING
+
+
+def test_where_nobody_admits_only_the_first_are_waited_for(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda given: EnteredJourney(f"a/{given['contact']['id']}", admitted=False)
+    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(100))))
+    assert ran.status == 0
+    assert ran.err == (
+        "scenario: 100 of them: no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)\n"
+        "scenario: 100 entered\n"
+    )
+    assert client.asked[0][2] > 0
+    assert client.asked[-1][2] == 0
+
+
+@pytest.mark.parametrize(("wait", "most"), [(False, bulk.ENTERING), (True, bulk.WAITING)])
+async def test_no_more_than_so_many_are_on_their_way_at_once(wait: bool, most: int) -> None:
+    open_now, highest, entering = 0, 0, 0
+
+    class Slow:
+        async def enter(self, given: Mapping[str, Any], *, settle: float) -> Any:
+            nonlocal open_now, highest, entering
+            entering += 1
+            open_now += 1
+            highest = max(highest, open_now)
+            assert entering <= bulk.ENTERING
+            await asyncio.sleep(0.001)
+            entering -= 1
+            if not wait:
+                open_now -= 1
+            return self
+
+        id, already, admitted = "a/1", False, True
+
+        async def result(self) -> dict[str, Any]:
+            nonlocal open_now
+            await asyncio.sleep(0.001)
+            open_now -= 1
+            return {}
+
+    content = json.dumps(entry(1)).encode() + b"\n"
+    run = bulk.Bulk(Slow(), "x", wait, lambda: None)  # type: ignore[arg-type]
+    await run.run(io.BytesIO(content * (most + 50)))
+    assert run.tally.entered == most + 50
+    assert 1 < highest <= most
+
+
+def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -> None:
+    ran = run("event", "7", "order.delivered", "--properties", '{"order_id": "é"}', "--id", "e1")
+    assert (ran.status, ran.out) == (0, "1 journey told\n")
+    assert client.asked == [("event", "7", "order.delivered", {"order_id": "é"}, "e1")]
+    client.told = 3
+    assert run("event", "7", "x").out == "3 journeys told\n"
+    client.told = 0
+    assert run("event", "7", "x").out == "no journey told: none is under way\n"
+
+
+def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: Client) -> None:
+    client.told = None
+    ran = run("event", "order.delivered", "7")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == (
+        "scenario: no journey was ever contact order.delivered's: "
+        "'scenario event' takes the contact's id first, then the name\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        (
+            "{order_id}",
+            "--properties is not JSON (line 1, column 2): expecting property name enclosed in double quotes",
+        ),
+        ("[1]", """--properties is no JSON object: write an object such as '{"order_id": "CGX0094"}'"""),
+        ("", """--properties is empty: write an object such as '{"order_id": "CGX0094"}'"""),
+    ],
+)
+def test_properties_that_are_no_object_are_refused(run: Run, client: Client, properties: str, said: str) -> None:
+    ran = run("event", "7", "x", "--properties", properties)
+    assert (ran.status, ran.err, client.asked) == (1, f"scenario: {said}\n", [])

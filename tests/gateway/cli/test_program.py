@@ -1,0 +1,155 @@
+"""The command line as a process: sentences, exit statuses, what it loads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import program, session
+from gateway.cli.app import COMMANDS
+from tests.gateway.cli.conftest import Run
+
+ROOT = Path(__file__).parents[3]
+MAIN = "from gateway.cli import main; main()"
+
+
+def process(*arguments: str, code: str = MAIN, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_without_arguments_it_shows_the_commands_of_this_release(run: Run) -> None:
+    ran = run()
+    assert ran.status == 0
+    assert all(f" {name} " in ran.out for name in COMMANDS)
+    assert not any(f" {name} " in ran.out for name in ("preview", "convert", "retune"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_its_help(run: Run, command: str) -> None:
+    ran = run(command, "--help")
+    assert (ran.status, ran.err) == (0, "")
+    assert f"scenario {command}" in ran.out
+
+
+def test_it_tells_its_version(run: Run) -> None:
+    assert run("--version").out.startswith("scenario 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chek"], "no such command 'chek': did you mean 'check' or 'schema'?"),
+        (["frobnicate"], "no such command 'frobnicate': see 'scenario --help'"),
+        (["show"], "missing argument 'JOURNEY': see 'scenario show --help'"),
+        (["retry", "a/1"], "missing option '--reason': see 'scenario retry --help'"),
+        (["list", "--limit", "0"], "invalid value for '--limit': Input should be greater than or equal to 1"),
+        (["list", "--format", "xml"], "invalid value for '--format': 'xml' is not one of 'text', 'json'"),
+        (["show", "a/1", "--colour"], "no such option: --colour"),
+    ],
+)
+def test_a_misuse_is_one_sentence_and_status_2(run: Run, arguments: list[str], said: str) -> None:
+    ran = run(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert ran.err.startswith(f"scenario: {said}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The store x is old: run y.", "the store x is old: run y"),
+        ("SCENARIO_STORE is wrong", "SCENARIO_STORE is wrong"),
+        ("two\n lines", "two lines"),
+        ("\x1b[2Jcleared", "\ufffd[2Jcleared"),
+    ],
+)
+def test_every_message_becomes_one_harmless_line(text: str, said: str) -> None:
+    assert program.sentence(text) == said
+
+
+def broken(error: BaseException) -> object:
+    def connected() -> None:
+        raise error
+
+    return connected
+
+
+def test_what_nobody_expected_is_a_sentence_without_data_and_status_70(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "connected", broken(KeyError("zoe@example.com")))
+    ran = run("list")
+    assert ran.status == program.BUG
+    assert ran.err == (
+        "scenario: something went wrong that should not (KeyError): "
+        "run with SCENARIO_DEBUG=1 for the traceback, and report it\n"
+    )
+
+
+def test_the_traceback_is_there_for_the_asking(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "connected", broken(KeyError("zoe@example.com")))
+    monkeypatch.setenv("SCENARIO_DEBUG", "1")
+    ran = run("list")
+    assert ran.status == program.BUG
+    assert ran.err.startswith("Traceback (most recent call last):")
+
+
+def test_ctrl_c_ends_quietly_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "connected", broken(KeyboardInterrupt()))
+    assert run("list") == type(run("--version"))(130, "", "")
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["--help"]])
+def test_a_reader_that_is_gone_ends_it_quietly_with_141(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        ended = subprocess.run(
+            [sys.executable, "-c", MAIN, *arguments],
+            cwd=ROOT,
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", MAIN, "--version"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "scenario: the output cannot be written: no space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("check", "examples/post-purchase.yaml")])
+def test_help_and_check_do_not_load_temporal_or_the_store(arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys; from gateway.cli import program; status = program.run(sys.argv[1:]); "
+        "heavy = {'temporalio', 'sqlalchemy', 'opentelemetry', 'aiohttp'} & sys.modules.keys(); "
+        "sys.exit(status or ', '.join(heavy) or None)"
+    )
+    ended = process(*arguments, code=code)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_no_color_is_obeyed() -> None:
+    assert "\x1b[" in process("--help", FORCE_COLOR="1", TERM="xterm").stdout
+    plain = process("--help", FORCE_COLOR="1", NO_COLOR="1", TERM="xterm").stdout
+    # Bold and dim are no colours; see https://no-color.org.
+    assert not any(f"\x1b[{start}{code}m" in plain for code in range(30, 38) for start in ("", "1;"))
