@@ -70,7 +70,8 @@ def _texts(
 def _of_step(step: Written) -> Iterator[Template]:
     yield from _texts(step.keys, _KINDS.get(step.kind or "", {}), step.path, step.kind)
     if step.kind == "webhook":
-        if isinstance(body := step.keys.get("body"), Mapping | list) and set(cast("Any", body)) != {"file"}:
+        body: Any = step.keys.get("body")
+        if isinstance(body, list) or (isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) != {"file"}):
             yield Template((*step.path, "body"), "json", body, step.kind)
         if isinstance(headers := step.keys.get("headers"), Mapping):
             for name, value in cast("Mapping[str, Any]", headers).items():

@@ -2,9 +2,13 @@
 """`check` reports every mistake of a file at its line and column, each once, in one sentence."""
 
 import json
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scenario.check import check
 
@@ -159,7 +163,7 @@ ONE_MISTAKE = (
     ("- webhook: a\n  url: https://x.example/\n  headers: {webhook-id: b}", "6:13: error header: the header 'webhook-id' cannot be set by a scenario: remove it"),
     ("- webhook: a\n  url: https://x.example/\n  body: 12", "6:9: error type: 'body' must be JSON as text or as keys with values, or {file: …}, not a number"),
     ("- webhook: a\n  url: https://x.example/\n  data: {a: null}", "6:3: error unknown-key: unknown key 'data': did you mean 'body'?"),
-    ("- webhook: a\n  url: https://x.example/\n  body:\n    lines:\n      - name: '{{ order.external_id | }}'", "8:38: error template: expected word, but the expression ends here"),
+    ("- webhook: a\n  url: https://x.example/\n  body:\n    lines:\n      - name: '{{ order.external_id | }}'", "8:38: error template: a name is missing here"),
     ("- webhook: a\n  url: https://x.example/\n  body: {a: {b: '{{ contact.emial }}'}}", "6:29: error variable: 'contact' has no 'emial': did you mean 'email'?"),
     ("- wait_for: a b", "4:13: error value: 'a b' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
     ("- wait_for: a\n  else: [{exit: late}]", "5:3: error incomplete: 'else' is never reached without 'for'"),
@@ -327,3 +331,39 @@ def test_a_reference_behind_a_misspelt_key_is_read_too():
         "6:10: error unknown-key: unknown key 'fiel': did you mean 'file'?",
         "a.html:1:12: error variable: 'contact' has no 'emial': did you mean 'email'?",
     ]
+
+
+KEYS = ("scenario", "trigger", "steps", "entry", "exit", "again", "key", "if", "then", "else", "email", "sms", "subject", "text", "html", "webhook", "url", "headers", "body", "retry", "deadline", "timeout", "wait", "until", "on", "offset", "wait_for", "for", "since", "id", "file", "to", "split", "zzz")  # fmt: skip
+TEXTS = ("a", "order", "event", "2d", "-3d", "10:00", "mon", "never", "hold", "https://x.example/", "{{ order.a }}", "{{", "", "é\u2028", "{{ now | date: 1, 2, 3 }}")  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 9) | st.sampled_from((0.5, 1e300)) | st.sampled_from(TEXTS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=40,
+)
+STEPS = st.lists(st.dictionaries(st.sampled_from(KEYS[7:]), VALUES, max_size=6) | VALUES, max_size=5)
+JARGON = re.compile(
+    r"input|extra|pydantic|value error|validation|timedelta|NoneType|dict|tag:|traceback", re.IGNORECASE
+)
+
+
+@given(st.fixed_dictionaries({"steps": STEPS}, optional=dict.fromkeys((*KEYS[:2], *KEYS[3:5]), VALUES)))
+@settings(max_examples=80, deadline=None)
+def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, Any]):
+    checked = check(json.dumps(data))
+
+    assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
+    assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
+    assert all(finding.line == 1 and finding.column >= 1 for finding in checked.findings)
+
+
+@given(
+    st.integers(0, len(RIGHT) - 1),
+    st.sampled_from(("", "\t", ":", "- ", "'", '"', "{", "}", "\n", "#", "&", "*", "x", "| ", "{% ")),
+    st.integers(0, 3),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_slip_of_the_pen_never_breaks_the_check(at: int, put: str, instead_of: int):
+    checked = check(RIGHT[:at] + put + RIGHT[at + instead_of :], read=lambda _: "<p>")
+
+    assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
+    assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
