@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,7 +21,7 @@ from liquid import Environment
 from liquid.extra import JSON
 
 from scenario import liquid
-from scenario.liquid import structured
+from scenario.liquid.compiler import Compiler
 from scenario.liquid.engine import json_engine
 
 DATA: dict[str, Any] = {
@@ -86,16 +88,9 @@ TEXT = """\
 }
 """
 
-# The same for an engine that does not escape: every output asks for it.
-BARE = TEXT
-for _name in ("{{ contact.", "{{ order.", "{{ p."):
-    pass
-
 
 def with_json_filter(text: str) -> str:
     """The same body for an engine that does not know about JSON: each output encodes itself."""
-    import re
-
     quoted = re.sub(r'"\{\{ (.*?) \}\}"', r"{{ \1 | json }}", text)
     return re.sub(r"\{\{ ((?:(?!\| json).)*?) \}\}", r"{{ \1 | json }}", quoted)
 
@@ -134,23 +129,23 @@ def cases() -> dict[str, Callable[[], object]]:
     stock = Environment()
     stock.add_filter("json", JSON())
     bare = stock.from_string(with_json_filter(TEXT))
+    plain = stock.from_string(TEXT)
     condition = "order.total_price > 20 and contact.cellphone != blank"
     url = "https://hooks.example.com/c/{{ contact.id }}"
     made: dict[str, Callable[[], object]] = {
         "python-liquid, parsed before, | json": lambda: bare.render(DATA),
+        "python-liquid, parsed before, no escaping": lambda: plain.render(DATA),
         "ours, JSON text": lambda: liquid.render_json(TEXT, DATA),
         "ours, structure": lambda: liquid.render_json(STRUCTURE, DATA),
         "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
         "ours, cold parse of the text": lambda: json_engine().from_string(TEXT),
-        "ours, cold compile of the structure": lambda: structured.Compiler().part(STRUCTURE, ""),
+        "ours, cold compile of the structure": lambda: Compiler().part(STRUCTURE, ""),
         "ours, condition": lambda: liquid.evaluate_condition(condition, DATA),
         "ours, URL": lambda: liquid.render_url(url, DATA),
         "hand-written Python": lambda: json.dumps({"lines": [dict(p) for p in DATA["order"]["products"]]}),
     }
     if find_spec("jinja2"):
-        from jinja2 import Environment as Jinja  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
-
-        jinja: Any = Jinja()
+        jinja: Any = import_module("jinja2").Environment()
         source = with_json_filter(TEXT).replace("| json", "| tojson").replace("unless forloop.last", "if not loop.last")
         for liquid_word, jinja_word in (
             ("endunless", "endif"),
@@ -191,7 +186,7 @@ def main() -> None:
     taken = measure(made, given.rounds, given.calls)
     base = taken[next(iter(made))]
     for name, microseconds in taken.items():
-        sys.stdout.write(f"{name:40} {microseconds:8.1f} µs {microseconds / base:6.2f} x\n")
+        sys.stdout.write(f"{name:42} {microseconds:8.1f} µs {microseconds / base:6.2f} x\n")
 
 
 if __name__ == "__main__":

@@ -99,5 +99,5 @@ def test_a_text_reads_as_written() -> None:
 def test_a_contact_without_a_number_is_skipped_with_the_reason() -> None:
     data = variables()
     data["contact"]["cellphone"] = ""
-    with pytest.raises(Aborted, match="^no phone number$"):
+    with pytest.raises(Aborted, match="no phone number"):
         liquid.render_json(PAGES["birthday.skip.json.liquid"].source, data)

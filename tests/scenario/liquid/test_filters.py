@@ -1,0 +1,207 @@
+"""Filters: the examples of the documentation, and the corner cases that retail data have."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenario.errors import TemplateError
+from scenario.liquid import evaluate_value, render_html, render_json, render_line, render_text
+from scenario.liquid.engine import text_engine
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
+ROW = re.compile(r"^\| `(\w+)` \| .*? \| `(\{\{.*\}\}\.?)` \| `(.*)` \|$", re.MULTILINE)
+EXAMPLES = [(name, source.replace(r"\|", "|"), result) for name, source, result in ROW.findall(DOCUMENT)]
+
+DATA: dict[str, Any] = {
+    "now": "2026-07-16T10:00:00+02:00",
+    "today": "2026-07-16",
+    "tags": ["b", "a", "b"],
+    "lines": "a\r\nb",
+    "field": "name",
+    "products": [{"name": "A", "price": 20.9, "colour": None}, {"name": "B", "price": 10.0, "colour": "red"}],
+    "price": Decimal("19.90"),
+    "third": Decimal(1) / 3,
+    "nothing": None,
+    "prices": [Decimal("0.10"), Decimal("0.20"), None],
+    "mixed": [1, "a"],
+}
+
+
+@pytest.mark.parametrize(("name", "source", "result"), EXAMPLES)
+def test_the_documentation_says_what_happens(name: str, source: str, result: str) -> None:
+    assert render_text(source, DATA).replace("\xa0", " ") == result
+
+
+def test_every_filter_is_documented() -> None:
+    assert set(text_engine().filters) == {name for name, _, _ in EXAMPLES}
+
+
+@pytest.mark.parametrize(
+    ("source", "result"),
+    [
+        # Decimals, which python-liquid takes for 0
+        ("{{ price | times: 2 }}", "39.80"),
+        ("{{ price | plus: 1 }}", "20.90"),
+        ("{{ price | minus: 0.9 }}", "19.00"),
+        ("{{ price | divided_by: 2 }}", "9.95"),
+        ("{{ price | modulo: 7 }}", "5.90"),
+        ("{{ price | round }} {{ price | floor }} {{ price | ceil }} {{ price | abs }}", "20 19 20 19.90"),
+        ("{{ price | at_least: 20 }} {{ price | at_most: 20 }}", "20 19.90"),
+        ("{{ prices | sum }}", "0.30"),
+        ("{{ third | round: 4 }}", "0.3333"),
+        ("{% if price == 19.9 %}same{% endif %}{% if price < 19.91 %} less{% endif %}", "same less"),
+        # Halves
+        ("{{ 0.5 | round }} {{ 1.5 | round }} {{ 2.5 | round }} {{ -2.5 | round }}", "1 2 3 -3"),
+        ("{{ 1.005 | round: 2 }} {{ 10.125 | round: 2 }} {{ 7 | round: 2 }}", "1.01 10.13 7"),
+        ("{{ '2.5' | round }} {{ nothing | round }} {{ 'abc' | round }} {{ 3.7 | round: 'x' }}", "3 0 0 4"),
+        # Exact doubles
+        ("{{ 0.1 | plus: 0.2 }} {{ 1.1 | times: 3 }} {{ 5.5 | modulo: 2 }}", "0.3 3.3 1.5"),
+        ("{{ -7 | modulo: 3 }} {{ -7.5 | modulo: 3 }} {{ -7 | divided_by: 2 }}", "2 1.5 -4"),
+        ("{{ '10' | plus: '2' }} {{ '1_0' | plus: 1 }} {{ true | plus: 1 }}", "12 1 1"),
+        # Numbers that people write
+        ("{{ '' | number }}{{ nothing | number }}{{ ' ' | number }}", ""),
+        (
+            "{{ '-3' | number }} {{ '1e3' | number }} {{ '12,5' | number }} {{ '1\u202f234' | number }}",
+            "-3 1000 12.5 1234",
+        ),
+        ("{{ -1234 | number_with_delimiter }} {{ '1234.50' | number_with_delimiter }}", "-1,234 1,234.50"),
+        ("{{ nothing | number_with_delimiter }}{{ 12 | number_with_delimiter }}", "12"),
+        # Money
+        ("{{ 12.5 | money: 'EUR', 'fr_FR' }} {{ '12.5' | money: 'usd' }}", "12,50 € $12.50"),
+        ("{{ nothing | money: 'EUR' }}{{ '' | money: 'EUR' }}", ""),
+        (
+            "{{ 5 | money: 'JPY', 'ja' }} {{ 5 | money: 'EUR', 'xx-nowhere' }} {{ 5 | money: 'EUR', nothing }}",
+            "￥5 €5.00 €5.00",
+        ),
+        # Dates
+        ("{{ nothing | date: '%Y' }}{{ '' | date: '%Y' }}{{ missing | date: '%Y' }}", ""),
+        ("{{ 'no date' | date: '%Y' }} {{ '2026-02-30' | date: '%Y' }}", "no date 2026-02-30"),
+        ("{{ 1152098955 | date: '%F %T' }} {{ '1152098955' | date: '%s' }}", "2006-07-05 11:29:15 1152098955"),
+        (
+            "{{ 'March 2024' | date: '%F' }} {{ '5/6/70' | date: '%F' }} {{ '5/6/68' | date: '%F' }}",
+            "2024-03-01 1970-05-06 2068-05-06",
+        ),
+        ("{{ '2026-07-05' | date: '%-d %e %j %u %w %U %V %G' }}", "5  5 186 7 0 27 27 2026"),
+        (
+            "{{ '2026-07-05T03:04:05.678+02:00' | date: '%I %l %k %p %P %L %3N %z %:z' }}",
+            "03  3  3 AM am 678 678 +0200 +02:00",
+        ),
+        (
+            "{{ '2026-07-05' | date: '%d%q %^B %^a %C %y %h %D %R %n%t%%' }}",
+            "05th JULY SUN 20 26 Jul 07/05/26 00:00 \n\t%",
+        ),
+        ("{{ '2026-12-01T23:30:00' | date: '%F %H', 'Asia/Tokyo' }}", "2026-12-02 08"),
+        ("{{ '2026-12-01T23:30:00Z' | date: 'short time', 'Europe/Paris', 'fr' }}", "02/12/2026 00:30"),
+        ("{{ '2026-12-01' | date: missing }}", "2026-12-01"),
+        ("{{ 'today' | date: '%F' }}", "2026-07-16"),
+        ("{{ '2020-01-01 10:00 EST' | date: '%H:%M %z' }}", "10:00 +0000"),
+        ("{{ '20260715' | date: '%F' }} {{ '2026-07-15 18:45:00' | date: '%F %T' }}", "2026-07-15 2026-07-15 18:45:00"),
+        # Texts
+        ("{{ true | append: false }} {{ price | append: '€' }} {{ tags | upcase }}", "truefalse 19.90€ BAB"),
+        ("{{ nothing | phone_e164: 'FR' }}{{ 'abc' | phone_e164 }}{{ '123' | phone_e164: 'FR' }}", ""),
+        (
+            "{{ '+44 20 7946 0958' | phone_e164 }} {{ '0033612345678' | phone_e164: 'fr' }}",
+            "+442079460958 +33612345678",
+        ),
+        ("{{ nothing }}{{ prices }}", "0.100.20"),
+        # Lists
+        ("{% for i in tags limit: 0 %}{{ i }}{% else %}none{% endfor %}", "none"),
+        ("{{ prices | sort | first }} {{ prices | sort | last }}|", "0.10 |"),
+        ("{{ products | where: 'price', 20.9 | map: 'name' }} {{ products | reject: 'colour' | map: 'name' }}", "A A"),
+        ("{{ products | uniq: 'colour' | size }} {{ products | concat: products | uniq | size }}", "2 2"),
+        (
+            "{{ products | join: '|' }}",
+            '{"name":"A","price":20.9,"colour":null}|{"name":"B","price":10.0,"colour":"red"}',
+        ),
+        ("{{ prices | join: '-' }}", "0.10-0.20-"),
+    ],
+)
+def test_a_filter_gives(source: str, result: str) -> None:
+    assert render_text(source, DATA).replace("\xa0", " ").replace("\u202f", " ") == result
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ 'abc' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 12)"),
+        ("{{ '1,234' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 14)"),
+        ("{{ tags | number }}", "'number' cannot make a number of a list (line 1, column 11)"),
+        ("{{ 1 | divided_by: 0 }}", "'divided_by' cannot divide by zero (line 1, column 8)"),
+        ("{{ 1 | modulo: nothing }}", "'modulo' cannot divide by zero (line 1, column 8)"),
+        ("{{ 'abc' | money: 'EUR' }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 12)"),
+        ("{{ 5 | money: 'Euro' }}", "'money' needs a currency of three letters, such as 'EUR' (line 1, column 8)"),
+        ("{{ 5 | money }}", "'money' takes at least 1 argument, not 0 (line 1, column 8)"),
+        ("{{ now | date: '%Y', 'Paris' }}", "'date' takes a time zone such as 'Europe/Paris' (line 1, column 10)"),
+        ("{{ now | date: '%Q' }}", "'date' has no directive '%Q' (line 1, column 10)"),
+        ("{{ now | date }}", "'date' takes at least 1 argument, not 0 (line 1, column 10)"),
+        ("{{ tags | date: '%Y' }}", "'date' cannot make a date of a list (line 1, column 11)"),
+        (
+            "{{ '6' | phone_e164: 'France' }}",
+            "'phone_e164' takes a country of two letters, such as 'FR' (line 1, column 10)",
+        ),
+        ("{{ 'abc' | base64_decode }}", "'base64_decode' needs base64 of a UTF-8 text (line 1, column 12)"),
+        ("{{ 'a' | hmac_sha256: nothing }}", "'hmac_sha256' needs a key that is not empty (line 1, column 10)"),
+        ("{{ mixed | sort }}", "'sort' cannot mix numbers and texts (line 1, column 12)"),
+        ("{{ tags | map: 'a' }}", "'map' needs a list of objects (line 1, column 11)"),
+        ("{{ tags | concat: 5 }}", "'concat' cannot work with a list and a number (line 1, column 11)"),
+        ("{{ 'a' | upcase: 1 }}", "'upcase' takes no arguments, not 1 (line 1, column 10)"),
+        ("{{ 'a' | round: 1, 2 }}", "'round' takes at most 1 argument, not 2 (line 1, column 10)"),
+        ("{{ 'a' | default: 1, allow_flase: true }}", "'default' has no argument 'allow_flase' (line 1, column 10)"),
+        ("{{ 'a' | upcsae }}", "there is no filter 'upcsae' (line 1, column 10)"),
+    ],
+)
+def test_a_filter_refuses_with_a_sentence_and_a_place(source: str, message: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render_text(source, DATA)
+    assert str(caught.value) == message
+
+
+def test_the_clock_is_the_datas() -> None:
+    with pytest.raises(TemplateError, match="'now' has no value here"):
+        render_text("{{ 'now' | date: '%Y' }}", {})
+    assert render_text("{{ now }}{{ today }}", {}) == ""
+
+
+def test_values_come_out_of_filters_with_their_types() -> None:
+    assert evaluate_value("{{ '12.50' | number }}", DATA) == Decimal("12.50")
+    assert render_json('[{{ "12.50" | number }}, {{ 42 | string }}, {{ products | map: "colour" }}]', DATA) == (
+        b'[12.5, "42", [null,"red"]]'
+    )
+
+
+def test_json_is_not_encoded_twice() -> None:
+    assert render_json('[{{ tags | json }}, "{{ tags | json }}", "{{ lines | json_escape }}"]', DATA) == (
+        rb'[["b","a","b"], "[\"b\",\"a\",\"b\"]", "a\r\nb"]'
+    )
+
+
+def test_line_breaks_in_data_are_kept_in_texts() -> None:
+    assert render_text("{{ lines }}", DATA) == "a\r\nb"
+    assert render_line("{{ lines }}", DATA) == "a b"
+
+
+@pytest.mark.parametrize(
+    ("source", "result"),
+    [
+        ("{{ x }}", "&lt;b&gt;"),
+        ("{{ x | safe }}", "<b>"),
+        ("{{ x | escape }}", "&lt;b&gt;"),
+        ("{{ x | append: '<br>' }}", "&lt;b&gt;<br>"),
+        ("{{ x | upcase | titlecase | truncate: 9 }}", "&lt;B&gt;"),
+        ("{{ list | join: '<br>' }}", "&lt;b&gt;<br>c"),
+        ("{{ list | join }} {{ list }}", "&lt;b&gt; c &lt;b&gt;c"),
+        ("{% capture c %}<i>{{ x }}</i>{% endcapture %}{{ c }}", "<i>&lt;b&gt;</i>"),
+        ("{% assign c = x %}{{ c }}{% echo c %}{% cycle x, 'b' %}", "&lt;b&gt;&lt;b&gt;&lt;b&gt;"),
+        ("{{ object }} {{ object | json }}", "{&#34;k&#34;:&#34;&lt;b&gt;&#34;} " * 2),
+        ("{{ x | newline_to_br }}", "&lt;b&gt;"),
+        ("{{ x | url_encode }}", "%3Cb%3E"),
+        ("{{ x | replace: 'b', '<i>' }}", "&lt;&lt;i&gt;&gt;"),
+        ("{{ x | default: '-' }}{{ nothing }}", "&lt;b&gt;"),
+    ],
+)
+def test_html_escapes_data_and_not_what_authors_write(source: str, result: str) -> None:
+    data = {"x": "<b>", "list": ["<b>", "c"], "object": {"k": "<b>"}, "nothing": None}
+    assert render_html(source, data) == result.rstrip()
