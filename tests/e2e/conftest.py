@@ -1,0 +1,170 @@
+"""Real servers for journeys from end to end: Temporal's dev server, mail over SMTP, webhooks over HTTP, workers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import SecretStr
+
+from activities.webhook.route import Diverted
+from gateway.client import ScenarioClient
+from runtime import attributes
+from runtime.connection import connect
+from runtime.devserver import DevServer, find_program
+from runtime.errors import NotInstalled
+from runtime.inbox import Inbox
+from runtime.receiver import Receiver
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from runtime.telemetry import provider_of
+from runtime.tracing import JourneyTracing
+from worker import running, services, workers
+
+ROOT = Path(__file__).resolve().parents[2]
+SENDER = "Shop <shop@example.com>"
+
+
+@pytest.fixture(scope="session")
+def temporal_program() -> Path:
+    """The `temporal` program."""
+    try:
+        return find_program()
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
+    """Temporal's dev server, one for all tests."""
+    del temporal_program  # it is there
+    async with DevServer(tmp_path_factory.mktemp("state")) as started:
+        yield started
+
+
+@pytest.fixture
+async def inbox(tmp_path: Path) -> AsyncIterator[Inbox]:
+    """A mail server that keeps what it gets."""
+    async with Inbox(tmp_path / "inbox") as started:
+        yield started
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that the gate got."""
+
+    path: str
+    delivery: str
+    body: bytes
+
+
+class Gate:
+    """A receiver at whose gate the first requests wait until it is opened; it answers with what it was told.
+
+    Args:
+        hold: So many of the first requests wait.
+    """
+
+    def __init__(self, hold: int) -> None:
+        self.calls: list[Call] = []
+        self.url = ""
+        self.opened = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._hold = hold
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._receive)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.opened.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.calls.append(Call(request.path, request.headers.get("webhook-id", ""), body))
+        if next(self._numbers) <= self._hold:
+            await self.opened.wait()
+        return web.Response(body=body)
+
+    async def called(self, times: int) -> None:
+        """Waits until so many requests have come."""
+        async with asyncio.timeout(20):
+            while len(self.calls) < times:
+                await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A worker in this process, with everything around it."""
+
+    client: ScenarioClient
+    inbox: Inbox
+    receiver: Receiver
+    spans: InMemorySpanExporter
+    provider: TracerProvider
+
+
+Stands = Callable[..., AbstractAsyncContextManager[Stand]]
+
+
+@pytest.fixture
+def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stands:
+    """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets."""
+    spans = InMemorySpanExporter()
+    provider = provider_of(SimpleSpanProcessor(spans))
+    # The global provider can be set but once in a process, which other tests share.
+    monkeypatch.setattr("activities.webhook.activity._tracer", provider.get_tracer("test"))
+
+    @asynccontextmanager
+    async def put_up(
+        fail: Mapping[str, Sequence[int]] | None = None, secrets: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Stand]:
+        settings = Settings(
+            store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
+            smtp=SecretStr(inbox.url),
+            mail_from=SENDER,
+            sms=SecretStr("local:"),
+        )
+        temporal = await connect(server.address, interceptors=[JourneyTracing(provider)])
+        await attributes.ensure(temporal)
+        async with (
+            Receiver(fail=fail) as receiver,
+            services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
+        ):
+            environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
+            given = replace(opened, secrets=Secrets(settings, environ))
+            async with running(workers(temporal, given)):
+                yield Stand(ScenarioClient(temporal, opened.store), inbox, receiver, spans, provider)
+
+    return put_up
+
+
+async def publish(client: ScenarioClient, folder: Path, text: str) -> None:
+    """Publishes a scenario given as YAML."""
+    path = folder / "scenario.yaml"
+    path.write_text(text, "utf-8")
+    await client.publish(path)
+
+
+def outcomes(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the steps went."""
+    return [(step["id"], step["outcome"]) for step in result["steps"]]
