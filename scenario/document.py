@@ -37,7 +37,10 @@ def load(stored: Mapping[str, Any]) -> model.Scenario:
 
 
 def _kinds_first(stored: Mapping[str, Any]) -> dict[str, Any]:
-    return {**stored, "steps": [_kind_first(step) for step in stored["steps"]]} if "steps" in stored else {**stored}
+    steps = stored.get("steps")
+    if not isinstance(steps, list):
+        return {**stored}
+    return {**stored, "steps": [_kind_first(step) for step in cast("list[Any]", steps)]}
 
 
 def _kind_first(step: Any) -> Any:
