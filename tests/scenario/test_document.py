@@ -1,6 +1,7 @@
 """Scenarios are stored whole, read again as they were, and known by their content."""
 
 import json
+from hashlib import sha256
 from typing import Any, cast
 
 import pytest
@@ -88,12 +89,8 @@ def test_the_order_of_keys_is_neither_here_nor_there():
 
 
 def test_the_same_content_has_the_same_digest_and_any_other_has_another():
-    same = FILE.replace(
-        "  - subject: Thank you\n    email: thank-you", "  - email: thank-you\n    subject: 'Thank you'"
-    )
-    same = (
-        same.replace("after 30d", '"after 30d"').replace("36h", "1d12h").replace("trigger: order", "trigger: order # !")
-    )
+    same = FILE.replace("subject: Thank you\n    email: thank-you", "email: thank-you\n    subject: 'Thank you'")
+    same = same.replace("after 30d", '"after 30d"').replace("36h", "1d12h").replace("order\n", "order # !\n", 1)
     digests = {digest(document(scenario(text))) for text in (FILE, same)}
 
     assert len(digests) == 1
@@ -102,7 +99,7 @@ def test_the_same_content_has_the_same_digest_and_any_other_has_another():
 
 
 def test_a_digest_is_the_same_in_every_process():
-    assert digest({"b": [1, "é"], "a": None}) == "c3b6d86cbb0a68e3ae6ffcd72ff0a5cd29a2c8ba5ce1bc10c3a0dfd9f8ea47f9"
+    assert digest({"b": [1, "é"], "a": None}) == sha256('{"a":null,"b":[1,"é"]}'.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("broken", [{}, {"steps": 1}, {"steps": [1]}, {"scenario": "a", "later": True}])
