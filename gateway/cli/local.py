@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +21,7 @@ StateOption = Annotated[
 
 def demo(stay: StayOption = False) -> None:
     """Run the examples from entry to end on a local server, and show what was sent."""
-    with _installed():
-        from gateway.demo import demo as run
+    from gateway.demo import demo as run
 
     raise typer.Exit(_run(run(stay=stay, console=console())))
 
@@ -33,27 +31,13 @@ def dev(port: PortOption = 7233, ui_port: UiPortOption = 8233, state: StateOptio
 
     Other commands that are run in this folder find them without configuration.
     """
-    with _installed():
-        from gateway.dev import dev as run
+    from gateway.dev import dev as run
 
     try:
         status = _run(run(state=state, port=port, ui_port=ui_port, console=console()))
     except KeyboardInterrupt:  # this is how it is meant to end
         status = 0
     raise typer.Exit(status)
-
-
-@contextmanager
-def _installed() -> Generator[None]:
-    """Says what to install where the local inbox is not: a worker in production does without it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "aiosmtpd":
-            raise
-        from runtime.errors import NotInstalled
-
-        raise NotInstalled("the local inbox is not installed: add it with `pip install aiosmtpd`") from None
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.options import Format, FormatOption, JourneyArgument
-from gateway.cli.screen import console, dump, local, note, styled, table, text, zone_name
+from gateway.cli.screen import console, dump, local, note, styled, table, text
 
 if TYPE_CHECKING:
     from gateway.listing import Listed
@@ -87,7 +87,7 @@ async def _list(**wanted: Any) -> list[Listed]:
 
 
 def _print_journeys(found: list[Listed]) -> None:
-    rows = table("journey", "scenario", "state", "step", f"entered ({zone_name()})", "why")
+    rows = table("journey", "scenario", "state", "step", "entered (local)", "why")
     for item in found:
         rows.add_row(
             text(item.id),
@@ -130,7 +130,7 @@ async def _deliveries(journey: str | None, destination: str | None, limit: int) 
 
 
 def _print_attempts(found: list[Attempt], *, named: bool) -> None:
-    columns = [f"when ({zone_name()})", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
+    columns = ["when (local)", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
     rows = table(*columns, "error", "next try", right=("try", "status", "ms"))
     for item in found:
         rows.add_row(

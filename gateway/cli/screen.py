@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -103,13 +103,3 @@ def local(moment: datetime | str | None, zone: tzinfo | None = None) -> str:
         return ""
     parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return parsed.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def zone_name(moment: datetime | None = None) -> str:
-    """What this machine's time zone is called."""
-    return (moment or datetime.now().astimezone()).astimezone().tzname() or "local"
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A moment for programs: ISO 8601 in UTC."""
-    return None if moment is None else moment.astimezone(UTC).isoformat()

@@ -1,0 +1,212 @@
+"""Checking, describing and publishing scenario files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from runtime.store import Store
+from scenario.source import Source
+from tests.gateway.cli.conftest import Run
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+GOOD = """scenario: welcome
+trigger: contact_created
+steps:
+  - wait: 2d
+  - email: hello
+    subject: "Hello {{ contact.firstname }}"
+    text: {file: texts/hello.txt}
+"""
+
+BAD = {
+    "a tab": (
+        "scenario: a\ntrigger: order\nsteps:\n  - wait: 2d\n\t- exit: x\n",
+        ["bad.yaml:5:1: error syntax: indent with blanks, not with a tab"],
+    ),
+    "a duplicate key": (
+        "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wait: 2d\n",
+        ["bad.yaml:3:1: error duplicate-key: 'trigger' stands here twice: first on line 2"],
+    ),
+    "an unknown step": (
+        "scenario: a\ntrigger: order\nsteps:\n  - wiat: 2d\n",
+        ["bad.yaml:4:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?"],
+    ),
+    "a variable of another trigger": (
+        'scenario: a\ntrigger: birthday\nsteps:\n  - email: x\n    subject: "{{ order.id }}"\n    text: hi\n',
+        [
+            "bad.yaml:5:18: error variable: there is no 'order' here: it is there with the trigger order or ticket",
+        ],
+    ),
+    "two mistakes": (
+        "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wiat: 2d\n",
+        [
+            "bad.yaml:3:1: error duplicate-key: 'trigger' stands here twice: first on line 2",
+            "bad.yaml:5:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?",
+        ],
+    ),
+}
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "hello.txt").write_text("Hello {{ contact.firstname }}, nice to have you.")
+    path = tmp_path / "welcome.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.mark.parametrize(("content", "report"), BAD.values(), ids=BAD.keys())
+def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path, content: str, report: list[str]) -> None:
+    (tmp_path / "bad.yaml").write_text(content)
+    ran = run("check", "bad.yaml")
+    assert (ran.status, ran.out.splitlines()) == (1, report)
+    assert ran.err == f"{len(report)} error{'s' if len(report) > 1 else ''} in 1 file\n"
+
+
+def test_check_gives_programs_a_list(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD["an unknown step"][0])
+    ran = run("check", "bad.yaml", "--format", "json")
+    assert ran.status == 1
+    assert ran.json == [
+        {
+            "file": "bad.yaml",
+            "line": 4,
+            "column": 5,
+            "severity": "error",
+            "code": "unknown-step",
+            "message": "unknown step 'wiat': did you mean 'wait'?",
+        }
+    ]
+
+
+def test_check_is_content_with_what_is_right(run: Run, good: Path) -> None:
+    ran = run("check", good)
+    assert (ran.status, ran.out, ran.err) == (0, "", "nothing wrong in 1 file\n")
+    assert run("check", good, "--format", "json").json == []
+
+
+def test_check_is_content_with_the_examples(run: Run) -> None:
+    ran = run("check", *sorted(EXAMPLES.glob("*.yaml")))
+    assert (ran.status, ran.out) == (0, "")
+
+
+def test_a_warning_does_not_stand_in_the_way(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("scenario: a\ntrigger: segment\nsteps:\n  - exit: x\n  - wait: 2d\n")
+    ran = run("check", "a.yaml")
+    assert ": warning " in ran.out
+    assert (ran.status, ran.err) == (0, "1 warning in 1 file\n")
+
+
+def test_a_missing_file_does_not_keep_the_others_from_being_checked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD["a tab"][0])
+    ran = run("check", "no.yaml", "bad.yaml")
+    assert ran.status == 1
+    assert ran.out.splitlines() == BAD["a tab"][1]
+    assert ran.err == "scenario: no.yaml cannot be read: no such file or directory\n1 error in 1 file\n"
+
+
+def test_schema_is_one_that_the_examples_obey(run: Run) -> None:
+    schema = run("schema").json
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for path in EXAMPLES.glob("*.yaml"):
+        jsonschema.validate(Source(path.read_text()).data, schema)
+
+
+def test_publishing_makes_the_store_and_prints_the_version(run: Run, good: Path, tmp_path: Path) -> None:
+    ran = run("publish", good)
+    assert (ran.status, ran.out, ran.err) == (0, "welcome@1\n", "")
+    assert (tmp_path / ".scenario" / "store.db").is_file()
+    assert run("publish", good).out == "welcome@1\n"
+    (tmp_path / "texts" / "hello.txt").write_text("Another text.")
+    assert run("publish", good).out == "welcome@2\n"
+
+
+def test_who_published_is_on_record(run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ann")
+    run("publish", good)
+
+    async def by() -> str:
+        async with Store.open(f"sqlite:///{tmp_path / '.scenario' / 'store.db'}") as store:
+            published = await store.version("welcome")
+            return published.published_by if published else ""
+
+    assert asyncio.run(by()) == "ann"
+
+
+def test_where_one_file_is_wrong_none_is_published(run: Run, good: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD["an unknown step"][0])
+    ran = run("publish", good, "bad.yaml")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.splitlines() == [
+        *BAD["an unknown step"][1],
+        "scenario: nothing was published: 1 error in 2 files",
+    ]
+    assert not (tmp_path / ".scenario").exists()
+
+
+def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, tmp_path: Path) -> None:
+    (tmp_path / "again.yaml").write_text(GOOD)
+    ran = run("publish", "welcome.yaml", "again.yaml")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == ("scenario: welcome.yaml and again.yaml both are the scenario 'welcome': publish one of them\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "SCENARIO_STORE must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or "),
+        (
+            "mysql://u:pw@h/x",
+            "a store cannot be kept in mysql: set SCENARIO_STORE to an sqlite:// or postgresql:// URL",
+        ),
+        ("sqlite:////dev/null/x/store.db", "the folder of the store /dev/null/x/store.db cannot be made"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_sentence(
+    run: Run, good: Path, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    monkeypatch.setenv("SCENARIO_STORE", url)
+    ran = run("publish", good)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith(f"scenario: {said}")
+    assert "pw" not in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_store_of_a_later_release_is_left_alone(run: Run, good: Path, tmp_path: Path) -> None:
+    run("publish", good)
+    with sqlite3.connect(tmp_path / ".scenario" / "store.db") as store:
+        store.execute("UPDATE scenario_store_version SET version_num = '9999'")
+    store.close()
+    for arguments in (["publish", good], ["deliveries"]):
+        ran = run(*arguments)
+        assert ran.status == 1
+        assert re.fullmatch(
+            r"scenario: the store \.scenario/store\.db was brought to revision 9999 by a later release, and this one "
+            r"knows \d{4}: run that release, or give this one a store of its own with SCENARIO_STORE\n",
+            ran.err,
+        )
+
+
+def test_a_wrong_setting_is_named_without_its_value(run: Run, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_SMTP", "http://user:hunter2@host")
+    ran = run("publish", good)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == (
+        "scenario: SCENARIO_SMTP must look like smtp://user:password@host:587 or smtps://user:password@host:465\n"
+    )
+
+
+def test_findings_and_json_hold_any_letter(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "é.yaml").write_text("scenario: a\ntrigger: segment\nsteps:\n  - größe: 2d\n")
+    assert "größe" in run("check", "é.yaml").out
+    assert json.loads(run("check", "é.yaml", "--format", "json").out)[0]["file"] == "é.yaml"

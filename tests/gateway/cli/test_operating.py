@@ -1,0 +1,60 @@
+"""Operators' orders on one journey."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.cli import options
+from gateway.errors import NotAccepted
+from tests.gateway.cli.conftest import Client, Run
+
+ORDERS = [
+    ("retry", "retry_step", "a/1: step hook is tried again"),
+    ("skip", "skip_step", "a/1: step hook is skipped"),
+    ("leave", "leave", "a/1: leaving"),
+    ("pause", "pause", "a/1: paused"),
+    ("resume", "resume", "a/1: running"),
+]
+
+
+@pytest.mark.parametrize(("command", "update", "said"), ORDERS)
+def test_an_order_goes_to_the_journey_with_who_and_why(
+    run: Run, client: Client, command: str, update: str, said: str
+) -> None:
+    client.answer = {"state": said.partition(": ")[2], "at": "hook"}
+    ran = run(command, "a/1", "--reason", "incident 42", "--operator", "ann")
+    assert (ran.status, ran.out, ran.err) == (0, f"{said}\n", "")
+    assert client.asked == [(update, "a/1", {"operator": "ann", "reason": "incident 42"})]
+
+
+@pytest.mark.parametrize(("command", "update", "said"), ORDERS)
+def test_an_order_that_is_refused_is_status_1(run: Run, client: Client, command: str, update: str, said: str) -> None:
+    client.answer = NotAccepted("a/1: the journey is over")
+    ran = run(command, "a/1", "--reason", "x")
+    assert (ran.status, ran.out, ran.err) == (1, "", "scenario: a/1: the journey is over\n")
+
+
+@pytest.mark.parametrize("command", [order[0] for order in ORDERS])
+def test_an_order_needs_a_reason(run: Run, client: Client, command: str) -> None:
+    ran = run(command, "a/1")
+    assert (ran.status, client.asked) == (2, [])
+    assert ran.err == f"scenario: missing option '--reason': see 'scenario {command} --help'\n"
+
+
+def test_a_skip_may_name_its_step(run: Run, client: Client) -> None:
+    run("skip", "a/1", "--reason", "x", "--operator", "ann", "--step", "hook")
+    assert client.asked == [("skip_step", "a/1", {"operator": "ann", "reason": "x", "step": "hook"})]
+
+
+def test_the_operator_is_who_is_logged_in(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "zoe")
+    run("pause", "a/1", "--reason", "x")
+    assert client.asked[0][2]["operator"] == "zoe"
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert options.login().startswith("user ")

@@ -1,0 +1,85 @@
+"""What is said where Temporal or the store is not as a command needs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.cli import session
+from runtime.ports import free_port
+from tests.gateway.cli.conftest import Run
+
+COMMANDS = [
+    ["list"],
+    ["show", "a/1"],
+    ["event", "1", "x"],
+    ["pause", "a/1", "--reason", "x"],
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_without_a_server_it_says_how_to_start_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(session, "PATIENCE", 0.0)
+    address = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address)
+    ran = run(*arguments)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == (
+        f"scenario: no Temporal server at {address}: start one with `scenario dev`, or set TEMPORAL_ADDRESS (and "
+        "TEMPORAL_TLS=true where it wants TLS)\n"
+    )
+    assert not (tmp_path / ".scenario").exists()
+
+
+def test_an_address_with_a_scheme_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "http://localhost:7233")
+    ran = run("list")
+    assert (ran.status, ran.err) == (1, "scenario: TEMPORAL_ADDRESS must be host:port, without a scheme\n")
+
+
+def test_looking_makes_no_store(run: Run, tmp_path: Path) -> None:
+    ran = run("deliveries")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == (
+        "scenario: there is no store at .scenario/store.db: publish a scenario first, go to the folder where "
+        "'scenario dev' runs, or set SCENARIO_STORE\n"
+    )
+    assert not (tmp_path / ".scenario").exists()
+
+
+def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".scenario").mkdir()
+    (tmp_path / ".scenario" / "store.db").touch()
+    ran = run("deliveries")
+    assert ran.status == 1
+    assert ran.err == (
+        "scenario: the store .scenario/store.db has the tables of an earlier release: start a worker of this release, "
+        "or publish a scenario with it, to bring them up to date\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "said"),
+    [
+        (RPCStatusCode.UNAVAILABLE, "tcp connect error", "the Temporal server went away: see that it runs"),
+        (RPCStatusCode.DEADLINE_EXCEEDED, "", "the Temporal server went away: see that it runs"),
+        (RPCStatusCode.PERMISSION_DENIED, "key abc", "the Temporal server does not let you do this: look at TEMPORAL_"),
+        (RPCStatusCode.RESOURCE_EXHAUSTED, "", "the Temporal server has too much to do: try again in a moment"),
+        (
+            RPCStatusCode.INVALID_ARGUMENT,
+            "Namespace default has no mapping defined for search attribute ContactId",
+            "namespace default lacks the search attributes of journeys: start a worker, or register them with "
+            "`temporal operator search-attribute create --namespace default",
+        ),
+        (RPCStatusCode.INVALID_ARGUMENT, "zoe@example.com", "the Temporal server refused the call (INVALID_ARGUMENT)"),
+    ],
+)
+def test_errors_of_the_server_become_sentences_without_its_text(status: RPCStatusCode, message: str, said: str) -> None:
+    text = str(session.worded(RPCError(message, status, b""), "default"))
+    assert text.startswith(said)
+    assert not re.search("zoe|abc|tcp", text)

@@ -1,0 +1,108 @@
+"""A journey as it is seen from outside, for the tests of what shows it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from gateway.looking import JourneyView
+from runtime.store import Attempt, Entry
+from scenario.plan import Exit, Plan, Send, Wait, WaitFor
+
+START: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+
+PLAN: Final = Plan(
+    start="mail",
+    zone="Europe/Paris",
+    steps={
+        "mail": Send(kind="email", next="pause"),
+        "pause": Wait(kind="wait", seconds=172_800.0, next="hook"),
+        "hook": Send(kind="webhook", to="hooks.example.com", next="wait-3"),
+        "wait-3": WaitFor(kind="wait_for", event="order.delivered", seconds=604_800.0, then="bye", otherwise="later"),
+        "bye": Exit(kind="exit", reason="done"),
+        "later": Send(kind="sms"),
+        "nowhere": Send(kind="sms"),
+    },
+)
+"""Its last step is reached from none: no such plan is made, and none must be shown."""
+
+ENTRY: Final = Entry(
+    workflow_id="a/7/K1",
+    run_id="r1",
+    scenario="a",
+    version=3,
+    contact_id="7",
+    key="K1",
+    nth=1,
+    trigger="order",
+    admitted_at=START,
+    ended_at=None,
+    outcome=None,
+    reason=None,
+)
+
+
+def attempt(step: str, number: int, *, minutes: float = 0, **more: Any) -> Attempt:
+    """An attempt of a delivery, so many minutes and a second after the journey began."""
+    given: dict[str, Any] = {
+        "delivery_id": {"mail": "msg_00000001", "hook": "msg_00000002"}[step] + "0" * 24,
+        "attempt": number,
+        "workflow_id": "a/7/K1",
+        "run_id": "r1",
+        "scenario": "a",
+        "version": 3,
+        "step": step,
+        "channel": "webhook",
+        "destination": "hooks.example.com",
+        "contact_id": "7",
+        "started_at": START + timedelta(minutes=minutes, seconds=1),
+        "milliseconds": 12,
+        "outcome": "retry",
+        "status": 503,
+    }
+    return Attempt(**{**given, **more})
+
+
+def _at(minutes: float, seconds: float = 0) -> str:
+    return (START + timedelta(minutes=minutes, seconds=seconds)).isoformat()
+
+
+PROGRESS: Final[dict[str, Any]] = {
+    "state": "held",
+    "scenario": "a@3",
+    "at": "hook",
+    "since": _at(5),
+    "waiting": {
+        "for": "an operator",
+        "step": "hook",
+        "kind": "DeliveryPermanent",
+        "reason": "hooks.example.com answered 503",
+        "at": _at(20),
+        "destination": "hooks.example.com",
+        "status": 503,
+        "attempts": 2,
+        "excerpt": "busy:\ttry\nlater",
+    },
+    "entered_at": _at(0),
+    "steps": [
+        {"id": "mail", "kind": "email", "outcome": "delivered", "at": _at(0, 1), "status": 250, "attempts": 1},
+        {"id": "pause", "kind": "wait", "outcome": "skipped", "at": _at(5), "reason": "skipped by ann: hurry"},
+    ],
+    "events": [{"name": "order.placed", "at": _at(1)}],
+    "operations": [{"name": "skip_step", "operator": "ann", "reason": "hurry", "at": _at(5), "step": "pause"}],
+}
+
+HELD: Final = JourneyView(
+    id="a/7/K1",
+    run_id="r2",
+    status="running",
+    progress=PROGRESS,
+    entry=ENTRY,
+    attempts=[
+        attempt("mail", 1, channel="email", destination="mx.example.com", outcome="delivered", status=250),
+        attempt("hook", 1, started_at=START + timedelta(minutes=5), next_try_at=START + timedelta(minutes=10)),
+        attempt("hook", 2, started_at=START + timedelta(minutes=10), outcome="failed"),
+    ],
+    plan=PLAN,
+)
+"""It was held at its third step after two attempts."""

@@ -1,0 +1,160 @@
+"""What programs are told of a journey: stable keys, and one word for its state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway import report
+from gateway.looking import JourneyView, Pending
+from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START
+
+OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
+BARE = JourneyView("a/7/K1", "r2", "running", None, None, ())
+
+
+def test_the_keys_are_those_that_are_documented() -> None:
+    assert list(report.journey(HELD)) == [
+        "id",
+        "run_id",
+        "scenario",
+        "contact",
+        "key",
+        "status",
+        "state",
+        "reason",
+        "entered_at",
+        "ended_at",
+        "at",
+        "since",
+        "waiting",
+        "answered",
+        "steps",
+        "pending",
+        "deliveries",
+        "events",
+        "operations",
+    ]
+    assert all(f"`{key}`" in (report.__doc__ or "") for key in report.journey(HELD))
+
+
+def test_a_held_journey_in_full() -> None:
+    told = report.journey(HELD)
+    deliveries = told.pop("deliveries")
+    assert [(item["step"], item["attempt"], item["outcome"]) for item in deliveries] == [
+        ("mail", 1, "delivered"),
+        ("hook", 1, "retry"),
+        ("hook", 2, "failed"),
+    ]
+    steps = told.pop("steps")
+    assert [(step["id"], step["state"], step["outcome"], step["what"]) for step in steps] == [
+        ("mail", "done", "delivered", "email"),
+        ("pause", "done", "skipped", "wait 2d"),
+        ("hook", "now", "held", "webhook → hooks.example.com"),
+        ("wait-3", "to come", None, "wait for order.delivered, 7d at most"),
+        ("bye", "to come", None, "exit"),
+        ("later", "to come", None, "sms"),
+    ]
+    assert told == {
+        "id": "a/7/K1",
+        "run_id": "r2",
+        "scenario": "a@3",
+        "contact": "7",
+        "key": "K1",
+        "status": "running",
+        "state": "held",
+        "reason": "hooks.example.com answered 503",
+        "entered_at": "2026-03-31T08:00:00+00:00",
+        "ended_at": None,
+        "at": "hook",
+        "since": "2026-03-31T08:05:00+00:00",
+        "waiting": PROGRESS["waiting"],
+        "answered": True,
+        "pending": [],
+        "events": PROGRESS["events"],
+        "operations": PROGRESS["operations"],
+    }
+
+
+STATES: dict[str, tuple[JourneyView, str, str | None]] = {
+    "nobody has looked at it": (BARE, "entering", None),
+    "a worker answers": (HELD, "held", "hooks.example.com answered 503"),
+    "search knows": (replace(HELD, progress=None, state="waiting"), "waiting", None),
+    "nobody knows more": (replace(HELD, progress=None), "running", None),
+    "paused on the server": (replace(HELD, status="paused"), "paused", "hooks.example.com answered 503"),
+    "it finished": (
+        replace(HELD, status="completed", progress=None, entry=OVER, result={"outcome": "finished", "reason": ""}),
+        "finished",
+        "event order.returned",
+    ),
+    "it was refused": (
+        replace(BARE, status="completed", result={"outcome": "refused", "reason": "it may come in only once"}),
+        "refused",
+        "it may come in only once",
+    ),
+    "it failed": (replace(HELD, status="failed", progress=None, failure="failed: no"), "failed", "failed: no"),
+    "it was terminated": (replace(HELD, status="terminated", failure="was terminated"), "terminated", "was terminated"),
+    "only the store knows it": (
+        replace(HELD, status="forgotten", progress=None, entry=OVER),
+        "exited",
+        "event order.returned",
+    ),
+    "it never took leave": (replace(HELD, status="forgotten", progress=None), "lost", None),
+}
+
+
+@pytest.mark.parametrize(("view", "state", "reason"), STATES.values(), ids=STATES.keys())
+def test_one_word_says_how_it_is(view: JourneyView, state: str, reason: str | None) -> None:
+    told = report.journey(view)
+    assert (told["state"], told["reason"]) == (state, reason)
+    if view.status not in ("running", "paused"):
+        assert (told["at"], told["since"], told["waiting"]) == (None, None, None)
+
+
+def test_the_steps_of_one_that_is_over_come_from_its_result() -> None:
+    steps: list[dict[str, Any]] = PROGRESS["steps"]
+    view = replace(HELD, status="completed", progress=None, result={"outcome": "finished", "steps": steps})
+    assert [(step["id"], step["state"]) for step in report.journey(view)["steps"]] == [
+        ("mail", "done"),
+        ("pause", "done"),
+    ]
+
+
+def test_without_a_worker_the_place_comes_from_search() -> None:
+    told = report.journey(replace(HELD, progress=None, state="waiting", step="wait-3"))
+    assert (told["at"], told["answered"]) == ("wait-3", False)
+    assert [(step["id"], step["state"]) for step in told["steps"]] == [
+        ("wait-3", "now"),
+        ("bye", "to come"),
+        ("later", "to come"),
+    ]
+
+
+def test_a_delivery_under_way_says_when_it_is_tried_next() -> None:
+    due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+    told = report.journey(replace(HELD, pending=(Pending("hook", "scheduled", 3, due, "it answered 503"),)))
+    assert told["pending"] == [
+        {
+            "step": "hook",
+            "state": "scheduled",
+            "attempt": 3,
+            "next_try_at": "2026-03-31T09:30:00+00:00",
+            "last_failure": "it answered 503",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "following"),
+    [
+        ("mail", ["pause", "hook", "wait-3", "bye", "later"]),
+        ("wait-3", ["bye", "later"]),
+        ("bye", []),
+        ("later", []),
+    ],
+)
+def test_what_may_come_is_what_can_be_reached(start: str, following: list[str]) -> None:
+    assert report.ahead(PLAN, start) == following
