@@ -13,12 +13,12 @@ from typing import Final
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, Interceptor
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.errors import ConnectionFailed, SettingsError
+from runtime.payloads import CONVERTER
 from runtime.tracing import JourneyTracing
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ async def connect(
                 api_key=config.get("api_key"),
                 tls=config.get("tls"),
                 rpc_metadata=config.get("rpc_metadata", {}),
-                data_converter=pydantic_data_converter,
+                data_converter=CONVERTER,
                 interceptors=[JourneyTracing()] if interceptors is None else interceptors,
                 identity=f"{role} {os.getpid()}@{socket.gethostname()}",
                 connect_timeout=timedelta(seconds=min(_ATTEMPT, left + 1)),

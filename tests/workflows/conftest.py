@@ -15,7 +15,6 @@ from temporalio import activity
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -25,6 +24,7 @@ from activities.decision import decide
 from activities.failures import Failure, Kind
 from activities.signatures import JOURNEYS, SEND_EMAIL, SEND_SMS, SEND_WEBHOOK, Delivery, Sent
 from runtime.attributes import ALL
+from runtime.payloads import CONVERTER
 from runtime.store import Store
 from scenario.check import check
 from scenario.compile import compile_plan
@@ -168,7 +168,7 @@ class Stage:
 async def environment() -> AsyncIterator[WorkflowEnvironment]:
     """Temporal's time-skipping test server, one a test: a stuck journey would stop the clock for all others."""
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(time_skipping_server()), data_converter=pydantic_data_converter
+        test_server_existing_path=str(time_skipping_server()), data_converter=CONVERTER
     ) as started:
         await started.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(

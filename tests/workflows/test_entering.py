@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowFailureError
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from tests.workflows.conftest import Stage
@@ -133,3 +135,29 @@ async def test_the_store_remembers_who_came_in_and_how_it_ended(stage: Stage) ->
     assert entry is not None
     assert (entry.contact_id, entry.key, entry.version, entry.outcome, entry.reason) == ("7", "A1", 1, "exited", "in")
     assert await stage.store.running("7") == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00\x01"),
+        Payload(metadata={"encoding": b"json/plain"}, data=b'{"scenario": '),
+        Payload(data=b"{}"),
+    ],
+)
+async def test_an_argument_that_cannot_be_decoded_fails_the_workflow_readably(stage: Stage, payload: Payload) -> None:
+    handle = await stage.client.start_workflow("Journey", RawValue(payload), id="x", task_queue="journeys")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.message == (
+        "The argument cannot be read: it must be plain JSON, not encrypted or compressed"
+    )
+
+
+async def test_a_signal_that_cannot_be_decoded_harms_nothing(stage: Stage) -> None:
+    await stage.publish(GATE.replace("AGAIN", "always").replace("exit: in", "wait: 1d"))
+    contact = {"scenario": "gate", "contact": {"id": 7}, "trigger": order()}
+    handle = await stage.client.start_workflow("Journey", contact, id="gate/7/A1", task_queue="journeys")
+    await handle.signal("event", RawValue(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00")))
+    assert (await handle.result())["outcome"] == "finished"
