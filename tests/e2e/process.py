@@ -1,0 +1,29 @@
+"""`worker.py` as it is, except that every webhook is led to a local receiver, and that no server is waited for.
+
+TEST_RECEIVER=http://127.0.0.1:4000 python -m tests.e2e.process
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+from temporalio.client import Client
+
+import worker
+from activities.webhook.route import Diverted
+from runtime.connection import connect
+
+
+async def impatient(*, patience: float, **given: Any) -> Client:
+    """Connects at the first try or not at all."""
+    del patience
+    return await connect(patience=0.0, **given)
+
+
+if __name__ == "__main__":
+    diverted = partial(worker.services, routes=Diverted(os.environ["TEST_RECEIVER"]))
+    with patch.object(worker, "services", diverted), patch.object(worker, "connect", impatient):
+        worker.main()
