@@ -168,7 +168,7 @@ _PROVIDED: Final = frozenset({"now", "today", "journey", "secrets"})
 
 def _fields(step: model.Email | model.Sms | model.Webhook) -> tuple[str, ...]:
     """The fields that a step's templates name, without those that another one contains, sorted."""
-    named = {path for source in templates(step) for path in liquid.fields(source)}
+    named = {path for source, kind in templates(step) for path in liquid.fields(source, kind=kind)}
     named.update(_ALWAYS[_kind(step)])
     # A segment with a dot in it cannot be written as a path: its parent goes along whole instead.
     paths = {_cut(path) for path in named if path and path[0] not in _PROVIDED}
@@ -183,17 +183,25 @@ def _cut(path: tuple[str, ...]) -> tuple[str, ...]:
     return path
 
 
-def templates(step: model.Step) -> Iterator[Any]:
-    """The sources of a step's templates: text, or the mapping or list of a structured body."""
+def templates(step: model.Step) -> Iterator[tuple[Any, liquid.Kind]]:
+    """The templates of a step's messages, and what each is for.
+
+    Yields:
+        The template's text, or the mapping or list of a structured body; a reference to a file that was not read is
+        passed over.
+    """
     match step:
         case model.Email():
-            yield from (part for part in (step.subject, step.html, step.text) if isinstance(part, str))
+            named: tuple[tuple[Any, liquid.Kind], ...] = (
+                (step.subject, "line"),
+                (step.html, "html"),
+                (step.text, "text"),
+            )
         case model.Sms():
-            yield step.text
+            named = ((step.text, "text"),)
         case model.Webhook():
-            yield step.url
-            yield from step.headers.values()
-            if step.body is not None:
-                yield step.body
+            headers: tuple[tuple[Any, liquid.Kind], ...] = tuple((value, "header") for value in step.headers.values())
+            named = ((step.url, "url"), *headers, (step.body, "json"))
         case _:
             return
+    yield from (pair for pair in named if isinstance(pair[0], str | Mapping | list))

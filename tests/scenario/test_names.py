@@ -1,0 +1,155 @@
+# ruff: noqa: E501 - findings are asserted whole
+"""A template may name what is there: by trigger, by place, and as the models have it."""
+
+from typing import Any
+
+import pytest
+
+from scenario.check import check
+from scenario.entry import clean, parse_entry
+from scenario.model import TRIGGERS
+from scenario.objects import DATA, Contact
+from scenario.timing import zone_of
+from scenario.variables import ListOf, Object, Tree, Value, roots, tree_of
+
+BY_TRIGGER = {
+    "order": {"order", "ticket"},
+    "ticket": {"order", "ticket"},
+    "abandoned_cart": {"cart"},
+    "reward": {"reward"},
+    "event": {"event"},
+}
+ANYWHERE = {"contact", "journey", "now", "today", "responses"}
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_each_trigger_brings_its_own_data(trigger: str):
+    made = roots(trigger)
+
+    assert set(made.known) == ANYWHERE | BY_TRIGGER.get(trigger, set())
+    assert set(made.elsewhere) == {"order", "ticket", "cart", "reward", "event", "secrets"} - set(made.known)
+
+
+def test_secrets_are_for_webhooks_and_events_for_those_who_waited():
+    assert "secrets" in roots("order", secrets=True).known
+    assert "event" in roots("order", event=True).known
+    assert roots("birthday").elsewhere["order"] == "with the trigger order or ticket"
+
+
+def shape(value: Any) -> str:
+    match value:
+        case dict():
+            return "object"
+        case list():
+            return "list"
+        case _:
+            return "value"
+
+
+def compare(tree: Tree, data: Any, path: str) -> None:
+    """Asserts that clean data have the shape that the tree says, all of it."""
+    match tree:
+        case Object():
+            assert shape(data) == "object", path
+            assert set(tree.fields) <= set(data), path
+            for name, inner in tree.fields.items():
+                compare(inner, data[name], f"{path}.{name}")
+        case ListOf():
+            assert shape(data) == "list", path
+            for item in data:
+                compare(tree.item, item, path)
+        case Value():
+            assert shape(data) == "value", path
+        case _:
+            return
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_the_trees_are_those_of_the_data_that_come_out(trigger: str):
+    contact: dict[str, Any] = {
+        "id": 1,
+        "lists": [{}],
+        "loyalty": [{}],
+        "recommendations": [{}],
+        "tracking_consent": [{}],
+    }
+    data: dict[str, Any] = {DATA[trigger][0]: {"products": [{}]}} if trigger in DATA else {}
+    entry = parse_entry({"scenario": "a", "contact": contact, "trigger": {"type": trigger, **data}})
+
+    cleaned = clean(entry, zone_of())
+
+    known = roots(trigger).known
+    assert set(cleaned) == {"contact"} | BY_TRIGGER.get(trigger, set())
+    for name, value in cleaned.items():
+        compare(known[name], value, name)
+
+
+def test_a_tree_knows_kinds():
+    tree = tree_of(Contact)
+
+    assert tree.fields["creation_date"] == Value("date")
+    assert tree.fields["id"] == Value("text")
+    assert tree.fields["custom"] == Object(open=True)
+    assert isinstance(tree.fields["lists"], ListOf)
+    assert not tree.open
+
+
+def findings(step: str, trigger: str = "order") -> list[str]:
+    text = f"scenario: a\ntrigger: {trigger}\nsteps:\n{step}\n"
+    return [str(finding).partition(": ")[2] for finding in check(text).findings]
+
+
+RIGHT = (
+    "{{ contact.firstname }} {{ contact.custom.anything }} {{ contact.recommendations.first.name }}",
+    "{% for p in order.products limit: 3 %}{{ forloop.index }} {{ p.name }} {{ p.custom.gift }}{% endfor %}",
+    "{{ ticket.store.name }} {{ order.loyalty.card_code }} {{ order.products.size }} {{ order.products[0].name }}",
+    "{% assign total = order.total_price | times: 2 %}{{ total }} {{ journey.version }} {{ now | date: '%d' }} {{ today }}",
+    "{% capture hello %}{{ contact.lastname }}{% endcapture %}{{ hello }} {{ responses.crm.id }}",
+    "contact.firstnam in plain text is no variable",
+)
+
+
+@pytest.mark.parametrize("text", RIGHT)
+def test_what_is_there_may_be_named(text: str):
+    assert findings(f'- sms: a\n  text: "{text}"') == []
+
+
+WRONG = (
+    ("{{ contact.fristname }}", "error variable: 'contact' has no 'fristname': did you mean 'firstname'?"),
+    ("{{ contcat.firstname }}", "error variable: there is no 'contcat': did you mean 'contact'?"),
+    ("{{ cart.total_price }}", "error variable: there is no 'cart' here: it is there with the trigger abandoned_cart"),
+    ("{{ secrets.TOKEN }}", "error variable: there is no 'secrets' here: it is there in a webhook's url, headers and body"),
+    ("{{ order.store.nam }}", "error variable: 'order.store' has no 'nam': did you mean 'name'?"),
+    ("{{ order.currency.code }}", "error variable: 'order.currency' is a text: it has no 'code'"),
+    ("{% if order.totl_price > 3 %}x{% endif %}", "error variable: 'order' has no 'totl_price': did you mean 'total_price'?"),
+    ("{{ order.channel }}", "warning variable: 'order' has 'channel' only where the engine sends it: it is no field that is always there"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "finding"), WRONG, ids=[text for text, _ in WRONG])
+def test_what_is_not_there_is_reported(text: str, finding: str):
+    assert findings(f'- sms: a\n  text: "{text}"') == [finding]
+
+
+def test_every_place_of_a_wrong_name_is_reported():
+    text = "scenario: a\ntrigger: order\nsteps:\n- sms: a\n  text: |\n    {{ contact.emial }}\n      {{ contact . emial }}\n"
+
+    assert [(finding.line, finding.column) for finding in check(text).findings] == [(6, 16), (7, 20)]
+
+
+EVENT = (
+    ("- sms: a\n  text: '{{ event.x }}'", False),
+    ("- wait_for: e\n- sms: a\n  text: '{{ event.x }}'", True),
+    ("- wait_for: e\n  then: [{sms: a, text: '{{ event.x }}'}]", True),
+    ("- wait_for: e\n  for: 1d\n  else: [{sms: a, text: '{{ event.x }}'}]", False),
+    ("- wait_for: e\n  for: 1d\n- if: order.total_price\n  then: [{sms: a, text: '{{ event.x }}'}]", True),
+    ("- if: order.total_price\n  then: [{wait_for: e}, {sms: a, text: '{{ event.x }}'}]", True),
+    ("- if: order.total_price\n  then: [{wait_for: e}]\n  else: [{sms: a, text: '{{ event.x }}'}]", False),
+    ("- wait_for: e\n  if: event.x == order.external_id", True),
+    ("- if: event.x\n  then: [{wait: 1d}]", False),
+)
+
+
+@pytest.mark.parametrize(("steps", "there"), EVENT)
+def test_an_event_is_there_when_one_may_have_come(steps: str, there: bool):
+    assert (findings(steps) == []) == there
