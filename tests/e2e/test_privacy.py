@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payload
 from temporalio.api.failure.v1 import Failure
-from temporalio.api.sdk.v1 import UserMetadata
+from temporalio.api.sdk.v1 import UserMetadata, WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from gateway.demo import EXAMPLES
@@ -99,7 +99,7 @@ async def shown(handle: WorkflowHandle[Any, Any]) -> AsyncIterator[tuple[str, st
     for name, value in description.search_attributes.items():
         yield "search attribute", f"{name} {value}"
     yield "journey's summary", str(await description.static_summary())
-    yield "details", str(await handle.query("__temporal_workflow_metadata"))
+    yield "details", await _details(handle)
     history = await handle.fetch_history()
     for message in (part for whole in (*history.events, description.raw_description) for part in inside(whole)):
         match message:
@@ -111,6 +111,11 @@ async def shown(handle: WorkflowHandle[Any, Any]) -> AsyncIterator[tuple[str, st
                 yield "header", " ".join(payload.data.decode() for payload in message.fields.values())
             case _:
                 pass
+
+
+async def _details(handle: WorkflowHandle[Any, Any]) -> str:
+    metadata: WorkflowMetadata = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    return metadata.current_details
 
 
 async def until_backing_off(place: Stand, handle: WorkflowHandle[Any, Any]) -> None:
@@ -153,7 +158,10 @@ async def test_only_the_recipients_see_what_is_the_contacts_or_a_secret(
     ]
     told += [("result", json.dumps(result, ensure_ascii=False))]
     told += [("log", line) for line in log.getvalue().splitlines()]
-    told += [("span", span.to_json()) for span in place.spans.get_finished_spans()]
+    told += [
+        ("span", json.dumps(json.loads(span.to_json()), ensure_ascii=False))
+        for span in place.spans.get_finished_spans()
+    ]
     places = {where for where, _ in told}
     assert places == {
         *("search attribute", "journey's summary", "details", "failure", "summary", "header"),
