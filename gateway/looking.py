@@ -13,7 +13,13 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowHistoryEventFilterType
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowHistoryEventFilterType,
+    WorkflowQueryFailedError,
+)
 from temporalio.converter import decode_typed_search_attributes
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -144,7 +150,7 @@ async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None
         if error.status is RPCStatusCode.UNAVAILABLE:
             raise
         return None
-    except TimeoutError:
+    except (WorkflowQueryFailedError, TimeoutError):  # its code cannot answer: a replay that fails, say
         return None
 
 

@@ -1,0 +1,304 @@
+"""The Python client against real journeys: entering, events, looking, orders."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities.failures import Kind
+from gateway import client as module
+from gateway import report
+from gateway.client import ScenarioClient
+from gateway.errors import CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
+from runtime.store import Admission, Store
+from tests.workflows.conftest import Stage, failing
+
+WAITS = """
+scenario: waits
+trigger: order
+entry:
+  key: "{{ order.external_id }}"
+  again: AGAIN
+  if: order.total_price > 20
+steps:
+  - wait_for: order.delivered
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+"""
+
+
+def entry(contact: int | str | dict[str, Any] = 7, **more: Any) -> dict[str, Any]:
+    order = {"external_id": "CGX0094", "total_price": "59.90", **more.pop("order", {})}
+    who = contact if isinstance(contact, dict) else {"id": contact}
+    return {"scenario": "waits", "contact": who, "trigger": {"type": "order", "order": order}, **more}
+
+
+async def publish(stage: Stage, again: str = "when_finished") -> None:
+    await stage.publish(WAITS.replace("AGAIN", again))
+
+
+async def finish(client: ScenarioClient, **given: Any) -> dict[str, Any]:
+    """Runs a journey from its entry to its end."""
+    entered = await client.enter(entry(**given))
+    await client.event(str(entered.handle.id.split("/")[1]), "order.delivered")
+    return await entered.result()
+
+
+async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    entered = await client.enter(entry())
+    assert (entered.id, entered.already, entered.admitted) == ("waits/7/CGX0094", False, True)
+    stored = await stage.store.entry(entered.id)
+    assert stored is not None
+    assert stored.run_id == entered.run_id
+    assert await client.event("7", "order.delivered") == 1
+    result = await entered.result()
+    assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
+
+
+REFUSALS = {
+    "a misspelt scenario": ({"scenario": "wait"}, "there is no scenario 'wait': did you mean 'waits'?"),
+    "an unknown scenario": (
+        {"scenario": "reward"},
+        "there is no scenario 'reward': publish it with 'scenario publish'",
+    ),
+    "an unknown version": ({"scenario": "waits@9"}, "waits has no version 9: the newest is 1"),
+    "a contact without id": ({"contact": {"firstname": "Zoé"}}, "the contact has no id: give 'contact.id'"),
+    "another trigger": ({"trigger": {"type": "birthday"}}, "waits is entered by 'order', not by 'birthday'"),
+    "the entry rule": (
+        {"order": {"total_price": 3}},
+        "the entry rule of waits does not hold: order.total_price > 20",
+    ),
+    "half a character": (
+        {"contact": {"id": 7, "firstname": "\ud800"}},
+        "a text of the entry holds half a character (a lone surrogate): send whole ones",
+    ),
+    "no number": (
+        {"order": {"total_price": float("nan")}},
+        "the entry holds something that JSON does not have, such as NaN: send plain JSON",
+    ),
+    "too much": (
+        {"contact": {"id": 7, "note": "x" * 2_000_000}},
+        "the entry has 2000146 bytes, and may have 1048576: leave out what no step names",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_who_may_not_come_in_is_told_why(
+    stage: Stage, client: ScenarioClient, given: dict[str, Any], said: str
+) -> None:
+    await publish(stage)
+    with pytest.raises(NotEntered) as refused:
+        await client.enter(entry(**given))
+    assert str(refused.value) == said
+
+
+async def test_whether_one_may_come_in_again_is_the_scenarios_rule(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage, "when_finished")
+    await client.enter(entry(1))
+    with pytest.raises(NotEntered, match=r"^the contact is in waits already, as waits/1/CGX0094$"):
+        await client.enter(entry(1))
+    await publish(stage, "always")
+    first = await client.enter(entry(2))
+    second = await client.enter(entry(2))
+    assert (second.already, second.run_id) == (True, first.run_id)
+    await publish(stage, "never")
+    await finish(client, contact=3)
+    with pytest.raises(NotEntered, match=r"^the contact was in waits before, and may come in only once$"):
+        await client.enter(entry(3))
+
+
+async def test_what_is_shown_is_the_journey_and_not_a_later_refusal(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage, "never")
+    await finish(client)
+    with pytest.raises(NotEntered):
+        await client.enter(entry())
+    shown = report.journey(await client.show("waits/7/CGX0094"))
+    assert (shown["state"], [step["outcome"] for step in shown["steps"]]) == ("finished", ["event", "delivered"])
+
+
+async def test_where_only_a_refusal_is_known_it_is_shown(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    with pytest.raises(NotEntered):
+        await client.enter(entry(order={"total_price": 3}))
+    shown = report.journey(await client.show("waits/7/CGX0094"))
+    assert (shown["state"], shown["reason"]) == (
+        "refused",
+        "the entry rule of waits does not hold: order.total_price > 20",
+    )
+
+
+async def test_a_journey_under_way_is_shown_with_what_is_to_come(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    await client.enter(entry())
+    shown = report.journey(await client.show("waits/7/CGX0094"))
+    assert (shown["state"], shown["at"], shown["scenario"], shown["contact"], shown["key"]) == (
+        "waiting",
+        "wait_for-1",
+        "waits@1",
+        "7",
+        "CGX0094",
+    )
+    assert [(step["id"], step["state"]) for step in shown["steps"]] == [("wait_for-1", "now"), ("hook", "to come")]
+
+
+async def test_a_delivery_that_is_tried_again_is_shown_as_pending(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    await client.enter(entry())
+    await client.event("7", "order.delivered")
+    async with asyncio.timeout(10):
+        while not (pending := (await client.show("waits/7/CGX0094")).pending) or pending[0].last_failure is None:
+            await asyncio.sleep(0.02)
+    assert (pending[0].step, pending[0].last_failure) == ("hook", "it answered 503 (attempt 1)")
+    assert pending[0].attempt >= 2
+
+
+async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    entered = await client.enter(entry())
+    await entered.handle.terminate("incident 42")
+    with pytest.raises(JourneyFailed, match=r"^the journey waits/7/CGX0094 was terminated$"):
+        await entered.result()
+    assert report.journey(await client.show(entered.id))["state"] == "terminated"
+    assert await client.event("7", "order.delivered") == 0
+    stored = await stage.store.entry(entered.id)
+    assert stored is not None
+    assert stored.outcome == "lost"
+
+
+async def test_a_journey_that_temporal_has_forgotten_is_shown_from_the_store(
+    stage: Stage, client: ScenarioClient
+) -> None:
+    await publish(stage)
+    now = datetime(2020, 1, 1, tzinfo=UTC)
+    run = "0196f3a0-0000-7000-8000-000000000000"
+    await stage.store.admit(Admission("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
+    await stage.store.depart("waits/7", run, "exited", "event order.returned", now)
+    shown = report.journey(await client.show("waits/7"))
+    assert (shown["status"], shown["state"], shown["reason"]) == ("forgotten", "exited", "event order.returned")
+
+
+async def test_nobody_knows_a_journey_that_is_not_there(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    await client.enter(entry())
+    with pytest.raises(UnknownJourney, match=r"^there is no journey 'nope': 'scenario list' shows those there are$"):
+        await client.show("nope")
+    with pytest.raises(UnknownJourney, match=r"but a contact of this id: see 'scenario list --contact 7'$"):
+        await client.show("7")
+    with pytest.raises(UnknownJourney):
+        await client.pause("nope", operator="ann", reason="x")
+
+
+@workflow.defn(name="Chain")
+class Chain:
+    """Continues as new once, then ends."""
+
+    @workflow.run
+    async def run(self, left: int) -> dict[str, Any]:
+        if left:
+            workflow.continue_as_new(left - 1)
+        return {"outcome": "finished", "steps": []}
+
+
+async def test_a_journey_that_continued_as_new_is_shown_at_its_end(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    worker = Worker(
+        client.temporal, task_queue="chains", workflows=[Chain], workflow_runner=UnsandboxedWorkflowRunner()
+    )
+    async with worker:
+        first = await client.temporal.start_workflow("Chain", 2, id="waits/7", task_queue="chains", result_type=dict)
+        await first.result()
+        # A later run under the same id, which was not let in.
+        later = await client.temporal.start_workflow("Chain", 0, id="waits/7", task_queue="chains", result_type=dict)
+        await later.result()
+        run = first.first_execution_run_id or ""
+        now = datetime(2026, 3, 31, tzinfo=UTC)
+        await stage.store.admit(Admission("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
+        view = await client.show("waits/7")
+    assert view.status == "completed"
+    assert view.run_id not in (run, later.first_execution_run_id)
+    assert view.result == {"outcome": "finished", "steps": []}
+
+
+async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    for contact, order in ((7, "A"), (7, "B"), (8, "A")):
+        await client.enter(entry(contact, order={"external_id": order}))
+    assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == 2
+    assert await client.event("9", "order.delivered") is None
+    async with asyncio.timeout(10):
+        while await stage.store.running("7"):
+            await asyncio.sleep(0.02)
+    assert len(await stage.store.running("8")) == 1
+    assert await client.event("7", "order.delivered") == 0
+
+
+async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    entered = await client.enter(entry())
+    order = {"operator": "ann", "reason": "incident 42"}
+    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: nothing to retry: the journey is not held$"):
+        await client.retry_step(entered.id, **order)
+    assert (await client.pause(entered.id, **order))["state"] == "paused"
+    assert (await client.resume(entered.id, **order))["state"] == "waiting"
+    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is not at the step that was to be skipped"):
+        await client.skip_step(entered.id, step="hook", **order)
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, times=1, status=422, reason="it answered 422")
+    await client.skip_step(entered.id, **order)
+    await stage.until(entered.handle, "held")
+    await client.leave(entered.id, **order)
+    assert (await entered.result())["reason"] == "left by ann: incident 42"
+    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is over \(exited\)$"):
+        await client.leave(entered.id, **order)
+
+
+async def test_without_a_worker_a_contact_waits_and_an_operator_is_told(
+    environment: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER", 0.3)
+    path = tmp_path / "waits.yaml"
+    path.write_text(WAITS.replace("AGAIN", "never"))
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        client = ScenarioClient(environment.client, store)
+        await client.publish(path)
+        entered = await client.enter(entry(), settle=0.1)
+        assert (entered.id, entered.admitted) == ("waits/7/CGX0094", False)
+        with pytest.raises(NotAccepted, match=r"no worker answered within 0\.3 s: see that one runs, and try again$"):
+            await client.leave(entered.id, operator="ann", reason="x")
+
+
+async def test_many_are_listed_the_newest_first(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    for number in (1, 2):
+        await client.enter(entry(number))
+    await finish(client, contact=3)
+    listed = await client.journeys()
+    assert [(item.id, item.scenario, item.state, item.key) for item in listed] == [
+        ("waits/3/CGX0094", "waits@1", "finished", "CGX0094"),
+        ("waits/2/CGX0094", "waits@1", "running", "CGX0094"),
+        ("waits/1/CGX0094", "waits@1", "running", "CGX0094"),
+    ]
+    assert [item.id for item in await client.journeys(contact="2")] == ["waits/2/CGX0094"]
+    assert await client.journeys(scenario="other") == []
+    assert len(await client.journeys(limit=1)) == 1
+
+
+async def test_publishing_a_file_with_mistakes_stores_nothing(
+    stage: Stage, client: ScenarioClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("scenario: bad\ntrigger: order\nsteps:\n  - wiat: 2d\n")
+    with pytest.raises(CheckFailed, match=r"has mistakes: nothing was published") as failed:
+        await client.publish(path)
+    assert [finding.code for finding in failed.value.findings] == ["unknown-step"]
+    assert await stage.store.scenarios() == []
