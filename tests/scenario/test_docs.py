@@ -1,0 +1,48 @@
+"""What the language's reference shows is right: every example passes the check."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scenario import steps, structure
+from scenario.check import check
+from scenario.model import KINDS, TRIGGERS
+from scenario.spelling import NOT_YET, keys_of
+
+PAGE = (Path(__file__).parents[2] / "docs" / "scenario-language.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+FILLED = """\
+scenario: example
+trigger: order
+exit: [{event: never}]
+steps:
+- webhook: nothing
+  url: https://x.example/
+"""
+
+
+def whole(example: str) -> str:
+    """An example with what it needs to be a scenario."""
+    if example.startswith("scenario:"):
+        return example
+    if example.startswith("- "):
+        return FILLED + example
+    if example.startswith("retry:"):
+        return FILLED + "".join(f"  {line}\n" for line in example.splitlines())
+    return FILLED.replace("exit: [{event: never}]\n", example)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example.split("\n")[0] for example in EXAMPLES])
+def test_an_example_has_no_mistake(example: str):
+    assert yaml.safe_load(example)
+    assert check(whole(example), read=lambda _: "<p>").findings == ()
+
+
+def test_every_word_of_the_language_is_explained():
+    words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, *NOT_YET, "hold", "continue", "never", "always"}
+    for form in (*KINDS.values(), steps.Until, steps.Retry):
+        words.update(keys_of(form))
+
+    assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()
