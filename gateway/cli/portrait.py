@@ -43,7 +43,7 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
 
 
 def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
-    title = text(report["id"], "bold")
+    title = Text().append_text(text(report["id"], "bold"))
     facts = [report["scenario"], report["contact"] and f"contact {report['contact']}"]
     facts += [report["key"] and f"key {report['key']}"]
     facts += [report["entered_at"] and f"entered {local(report['entered_at'], clock)}"]

