@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import yaml
 from yaml.composer import Composer
@@ -94,12 +94,22 @@ def too_large(mark: Mark, *, deep: bool = False) -> SyntaxFault:
     return SyntaxFault(f"more than {MAX_NODES:,} values: split the scenario", mark, "too-large")
 
 
-def compose(text: str) -> tuple[Node | None, Mapping[int, str]]:
-    """Parses a text.
+class Composed(NamedTuple):
+    """A parsed text.
 
-    Returns:
-        The root node (None for an empty text) and a table for `str.translate` that brings back the characters which
-        were hidden from the parser: scalars need it, positions do not.
+    Attributes:
+        root: The root node; None for an empty text.
+        text: The text as the parser saw it, some characters hidden behind others; indexes are the same in both.
+        hidden: Brings back what was hidden, by `str.translate`.
+    """
+
+    root: Node | None
+    text: str
+    hidden: Mapping[int, str]
+
+
+def compose(text: str) -> Composed:
+    """Parses a text.
 
     Raises:
         SyntaxFault: It is no YAML; the sentence says what to do.
@@ -113,7 +123,7 @@ def compose(text: str) -> tuple[Node | None, Mapping[int, str]]:
     try:
         loader = _Loader(visible)
         try:
-            return loader.get_single_node(), hidden
+            return Composed(loader.get_single_node(), visible, hidden)
         except (ValueError, OverflowError):  # what PyYAML makes of an escape such as "\UFFFFFFFF"
             mark = loader.get_mark()
             raise SyntaxFault("this escape is no character", Mark(mark.line + 1, mark.column + 1)) from None

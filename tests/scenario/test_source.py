@@ -226,6 +226,13 @@ def test_lines_count_as_in_an_editor_whatever_ends_them(end: str):
     assert source.findings[0].line == 5
 
 
+def test_a_character_that_only_yaml_1_1_breaks_lines_at_does_not_move_what_follows():
+    source = Source("a: >\n  one \u2028 two\n  {{ x }}\n")
+
+    assert source.data["a"] == "one \u2028 two {{ x }}\n"
+    assert source.inside(("a",), source.data["a"].index("{{")) == Mark(3, 3)
+
+
 @st.composite
 def texts_in_yaml(draw: st.DrawFn) -> tuple[str, str]:
     """A text and one of the ways to write it in YAML."""
