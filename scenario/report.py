@@ -35,7 +35,7 @@ class Report:
             code: A short word for programs.
             message: One sentence for the author.
             key: Whether to point at the key rather than at its value.
-            offset: Index of a character in the text at `path`, to point at that.
+            offset: Index of a character in the text that is the value (or the key), to point at that.
             severity: Whether it forbids publishing.
         """
         self._told.add(path)
@@ -69,8 +69,8 @@ class Report:
         if offset is not None and path in self._texts:
             file, lines = self._texts[path]
             return file, lines.mark(offset)
+        if offset is not None:
+            return self._source.file, self._source.inside(path, offset, key=key)
         if key:
             return self._source.file, self._source.key(path)
-        if offset is not None:
-            return self._source.file, self._source.inside(path, offset)
         return self._source.file, self._source.at(path)

@@ -54,7 +54,7 @@ class Source:
         self._text = ""
         try:
             self._text = text if isinstance(text, str) else _decode(text)
-            root, self._hidden = compose(self._text)
+            root, self._text, self._hidden = compose(self._text)
             if root is None:
                 self._report(Mark(1, 1), "empty", "the file is empty: begin with 'scenario: <name>'")
             else:
@@ -76,16 +76,18 @@ class Source:
         place = self._places.get(path)
         return self._begin(place.key) if place and place.key is not None else self.at(path)
 
-    def inside(self, path: Path, offset: int) -> Mark:
+    def inside(self, path: Path, offset: int, *, key: bool = False) -> Mark:
         """Where a character of the text at `path` was written.
 
         Args:
             path: Of a text.
             offset: Index of the character in the text, from 0.
+            key: Whether the text is the key itself and not its value.
         """
-        node = self._nearest(path).value if self._places else None
+        place = self._nearest(path) if self._places else None
+        node = place and (place.key if key else place.value)
         if not isinstance(node, ScalarNode):
-            return self.at(path)
+            return self.key(path) if key else self.at(path)
         if (indices := self._written.get(id(node))) is None:
             indices = self._written[id(node)] = written(self._text, node)
         return self._lines.mark(indices[max(0, min(offset, len(indices) - 1))])
@@ -125,7 +127,7 @@ class Source:
         if isinstance(node, MappingNode):
             if self._is_bare(node):
                 self._report(self._begin(node), "quotes", BARE)
-                return self._text[node.start_mark.index : node.end_mark.index]
+                return self._text[node.start_mark.index : node.end_mark.index].translate(self._hidden)
             return {
                 name: self._build(value, key_node, (*path, name), around)
                 for name, key_node, value in self._members(node)
