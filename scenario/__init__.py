@@ -4,7 +4,7 @@ Where to begin:
 
 * `scenario.check`: everything wrong with a file, and the scenario that it is; over `source` (YAML with its places),
   `structure` and `spelling` (keys and values), `rules` (the whole), `templates` and `variables` (what they may name).
-* `scenario.model`, `scenario.steps`, `scenario.terms`: the file as pydantic models.
+* `scenario.model`, `scenario.steps`, `scenario.parts`, `scenario.terms`: the file as pydantic models.
 * `scenario.document`: scenarios as they are stored. `scenario.schema`: the file's JSON Schema.
 * `scenario.compile` makes a `scenario.plan`, the flat table of steps that a journey carries.
 * `scenario.entry`: a contact asking to come in; over `objects` and `values`, a platform's data in one clean shape.

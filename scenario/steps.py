@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from scenario.parts import Body, Model, Retry, Text
 from scenario.terms import (
     Condition,
     Duration,
     EventName,
-    Interval,
     Name,
     Offset,
     OnFailure,
@@ -27,78 +27,6 @@ from scenario.terms import (
     Weekday,
     read_clock,
 )
-
-
-class Model(BaseModel):
-    """Base of everything in the file: unknown keys are mistakes, nothing is changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
-
-
-class File(Model):
-    """A text kept beside the scenario; its content takes the reference's place when the scenario is published."""
-
-    file: str = Field(min_length=1, description="Path relative to the scenario file, in its folder or below.")
-
-
-def _text_form(value: object) -> str | None:
-    match value:
-        case str():
-            return "<text>"
-        case File() | Mapping():
-            return "<file>"
-        case _:
-            return None
-
-
-def _body_form(value: object) -> str | None:
-    match value:
-        case str():
-            return "<text>"
-        case File():
-            return "<file>"
-        case Mapping():
-            return "<file>" if set(cast("Mapping[object, object]", value)) == {"file"} else "<mapping>"
-        case list():
-            return "<list>"
-        case _:
-            return None
-
-
-Text = Annotated[Annotated[Template, Tag("<text>")] | Annotated[File, Tag("<file>")], Discriminator(_text_form)]
-"""A text, here or in a file of its own."""
-Body = Annotated[
-    Annotated[Template, Tag("<text>")]
-    | Annotated[File, Tag("<file>")]
-    | Annotated[dict[str, Any], Tag("<mapping>")]
-    | Annotated[list[Any], Tag("<list>")],
-    Discriminator(_body_form),
-]
-"""A webhook's body: JSON with Liquid as text, here or in a file, or a structure with Liquid in its leaves."""
-
-
-class Retry(Model):
-    """How a delivery is tried again, in Temporal's own words."""
-
-    initial_interval: Interval = Field(default=timedelta(seconds=5), description="Time before the second attempt.")
-    backoff_coefficient: float = Field(
-        default=3.0,
-        strict=True,
-        ge=1,
-        le=100,
-        description="How many times longer each interval is than the one before.",
-    )
-    maximum_interval: Duration = Field(default=timedelta(hours=6), description="No interval is longer than this.")
-    deadline: Interval = Field(default=timedelta(days=3), description="Time over all attempts.")
-    maximum_attempts: int = Field(
-        default=0, strict=True, ge=0, description="How many attempts at most; 0: as many as the deadline allows."
-    )
-
-    @model_validator(mode="after")
-    def _whole(self) -> Retry:
-        if self.maximum_interval < self.initial_interval:
-            raise ValueError("'maximum_interval' (6h unless given) is shorter than 'initial_interval'")
-        return self
 
 
 class _Step(Model):
