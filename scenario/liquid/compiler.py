@@ -20,7 +20,7 @@ from scenario.liquid.sinks import Sink
 from scenario.liquid.values import NoJson, json_text
 from scenario.liquid.weave import weave_expression
 
-_FORMS: Final = {
+FORMS: Final = {
     "$for": ({"$for", "$each"}, {"$else"}),
     "$if": ({"$if", "$then"}, {"$else"}),
     "$let": ({"$let", "$in"}, set[str]()),
@@ -69,7 +69,7 @@ class Compiler:
         return Leaf(path, template, text, node if isinstance(node, OutputNode) else None)
 
     def _mapping(self, body: Mapping[object, object], path: str, depth: int) -> Written:
-        for form, (needed, allowed) in _FORMS.items():
+        for form, (needed, allowed) in FORMS.items():
             if form in body:
                 keys = set(body)
                 if not needed <= keys or keys - needed - allowed:

@@ -19,7 +19,16 @@ from scenario.liquid.context import Context
 from scenario.liquid.jsontext import JsonContentTag
 from scenario.liquid.lexer import template_stream
 from scenario.liquid.missing import Missing, StrictMissing
-from scenario.liquid.nodes import AbortTag, ContentTag, EchoValueTag, FixedIncludeTag, LinesTag, StrictCaseTag, ValueTag
+from scenario.liquid.nodes import (
+    AbortTag,
+    ContentTag,
+    EchoValueTag,
+    FixedIncludeTag,
+    LinesTag,
+    RowsTag,
+    StrictCaseTag,
+    ValueTag,
+)
 from scenario.liquid.sinks import Sink
 from scenario.liquid.weave import weave
 
@@ -90,7 +99,7 @@ class Engine(Environment):
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         """Register python-liquid's tags, less those that have no place, and our filters."""
         super().setup_tags_and_filters(extra=False)
-        for tag in (ContentTag, ValueTag, EchoValueTag, LinesTag, AbortTag, FixedIncludeTag, StrictCaseTag):
+        for tag in (ContentTag, ValueTag, EchoValueTag, LinesTag, AbortTag, FixedIncludeTag, StrictCaseTag, RowsTag):
             self.add_tag(tag)
         if self._json:
             self.add_tag(JsonContentTag)

@@ -6,10 +6,12 @@ turned into it in place, so that everything that refers to the expression sees t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import datetime as dt
+import re
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from liquid import RenderContext
 from liquid.builtin.expressions import LoopExpression, Nil, Path
@@ -23,7 +25,7 @@ from liquid.builtin.expressions.logical import (
     NeExpression,
     is_truthy,
 )
-from liquid.builtin.expressions.primitive import Blank, Empty
+from liquid.builtin.expressions.primitive import Blank, Empty, RangeLiteral
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
 from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
@@ -34,6 +36,7 @@ from scenario.liquid.context import Context
 from scenario.liquid.missing import StrictMissing
 from scenario.liquid.values import describe, to_text
 
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _SPECIAL: Final = OPEN_NAMES | {"size", "first", "last"}
 
 
@@ -98,22 +101,43 @@ def _plain(value: object) -> object:
 def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bool:
     """Whether one value is less than another.
 
+    Two texts that are times (ISO 8601) are compared as times, whatever their offsets from UTC.
+
     Raises:
         LiquidTypeError: A text and a number have no order.
     """
     left, right = _plain(left), _plain(right)
     if isinstance(left, str) and isinstance(right, str):
+        if _TIME.match(left) and _TIME.match(right):
+            left, right = _instants(left, right)
+        return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
+    if isinstance(left, dt.datetime) and isinstance(right, dt.datetime):
+        left, right = _aware(left), _aware(right)
         return left <= right if or_equal else left < right
     if isinstance(left, int | float | Decimal) and isinstance(right, int | float | Decimal):
+        if left != left or right != right:
+            return False
         if isinstance(left, Decimal) != isinstance(right, Decimal):
             left, right = _exact(left), _exact(right)
-        return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue]
+        return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
     if left is None or right is None or isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         return False
     raise LiquidTypeError(
         f"{describe(left)} and {describe(right)} cannot be compared: make both a number with the 'number' filter",
         token=token,
     )
+
+
+def _instants(left: str, right: str) -> tuple[str, str] | tuple[dt.datetime, dt.datetime]:
+    """Two times as what they are: their texts are not in order where their offsets from UTC differ."""
+    try:
+        return _aware(dt.datetime.fromisoformat(left)), _aware(dt.datetime.fromisoformat(right))
+    except ValueError:
+        return left, right
+
+
+def _aware(at: dt.datetime) -> dt.datetime:
+    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
 
 def _exact(number: float | Decimal) -> Decimal:
@@ -196,6 +220,9 @@ class Contains(ContainsExpression):
             return False
         if isinstance(left, str):
             return to_text(right) in left
+        if isinstance(left, Mapping):
+            # A list is no key, and hashing one raises.
+            return isinstance(right, Hashable) and right in cast("Mapping[Any, Any]", left)
         if isinstance(left, Collection):
             return right in left
         raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
@@ -212,10 +239,28 @@ class Any_(AnyExpression):  # noqa: N801 - "Any" is taken
         return [same(left, right.evaluate(context)) for right in self.expressions]
 
 
+class Range(RangeLiteral):
+    """``(1..5)``."""
+
+    __slots__ = ()
+
+    def _make_range(self, start: Any, stop: Any) -> range:
+        try:
+            return super()._make_range(start, stop)
+        except OverflowError as error:
+            raise LiquidTypeError("a range goes from one whole number to another", token=self.token) from error
+
+
 class Loop(LoopExpression):
     """What ``for`` and ``tablerow`` loop over, where ``limit: 0`` means nothing instead of everything."""
 
     __slots__ = ()
+
+    def _to_int(self, obj: object, *, token: Token) -> int:
+        try:
+            return super()._to_int(obj, token=token)
+        except OverflowError as error:
+            raise LiquidTypeError("a loop's limit and offset are whole numbers", token=token) from error
 
     def _to_iter(self, obj: object, context: RenderContext) -> tuple[Iterator[Any], int]:
         if isinstance(obj, StrictMissing):

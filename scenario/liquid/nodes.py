@@ -13,6 +13,7 @@ from liquid.builtin.tags.case_tag import CaseTag
 from liquid.builtin.tags.echo_tag import EchoTag
 from liquid.builtin.tags.include_tag import IncludeNode, IncludeTag
 from liquid.builtin.tags.liquid_tag import LiquidTag
+from liquid.builtin.tags.tablerow_tag import TablerowNode, TablerowTag
 from liquid.exceptions import LiquidSyntaxError
 from liquid.expression import Expression
 from liquid.parser import get_parser
@@ -123,6 +124,22 @@ class StrictCaseTag(CaseTag):
         if stream.current.kind != TOKEN_EOF:
             raise LiquidSyntaxError("the values of 'when' are separated by 'or' or ','", token=stream.current)
         return values
+
+
+class Rows(TablerowNode):
+    """``{% tablerow %}``, with one column where ``cols`` is no number."""
+
+    def _int_or_zero(self, arg: object) -> int:
+        try:
+            return super()._int_or_zero(arg)
+        except (TypeError, OverflowError):
+            return 0
+
+
+class RowsTag(TablerowTag):
+    """Parses ``{% tablerow %}``."""
+
+    node_class = Rows
 
 
 class Abort(Node):

@@ -7,7 +7,7 @@ certain to have run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, cast
 
 from liquid import RenderContext
@@ -22,13 +22,13 @@ from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.expression import Expression
 
 from scenario.liquid import parts, structured
-from scenario.liquid.engine import html_engine, json_engine, strict_engine, text_engine
+from scenario.liquid.engine import Engine, html_engine, json_engine, strict_engine, text_engine
 from scenario.liquid.text import condition, template
 
 Kind = Literal["text", "html", "line", "json", "form", "url", "path", "header", "condition", "value"]
 """What a template is for: each has its own way of writing values."""
 
-_ENGINES: Final = {
+ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
     "text": text_engine,
     "line": text_engine,
     "value": text_engine,
@@ -65,7 +65,7 @@ def fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "text") 
     elif kind == "condition":
         reader.expression(condition(source).expression, frozenset())
     else:
-        reader.nodes(template(_ENGINES[kind], source).nodes, frozenset())
+        reader.nodes(template(ENGINES[kind], source).nodes, frozenset())
     return frozenset(reader.found)
 
 

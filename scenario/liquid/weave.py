@@ -21,6 +21,7 @@ from liquid.builtin.expressions.logical import (
     LtExpression,
     NeExpression,
 )
+from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
 from liquid.exceptions import LiquidSyntaxError
 from liquid.expression import Expression
@@ -43,6 +44,7 @@ _REPLACED: Final[dict[type[Expression], type[Expression]]] = {
     ContainsExpression: expressions.Contains,
     AnyExpression: expressions.Any_,
     LoopExpression: expressions.Loop,
+    RangeLiteral: expressions.Range,
 }
 
 _NO_CONTEXT: Final = cast("RenderContext", None)

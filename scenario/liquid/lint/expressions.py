@@ -1,0 +1,187 @@
+"""Expressions: paths, filters, comparisons, and what their values turn out to be."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from liquid.builtin.expressions import Filter, FilteredExpression, Path, StringLiteral, TernaryFilteredExpression
+from liquid.builtin.expressions.logical import (
+    BooleanExpression,
+    ContainsExpression,
+    EqExpression,
+    GeExpression,
+    GtExpression,
+    LeExpression,
+    LogicalAndExpression,
+    LogicalOrExpression,
+    LtExpression,
+    NeExpression,
+)
+from liquid.builtin.expressions.primitive import (
+    FalseLiteral,
+    FloatLiteral,
+    IntegerLiteral,
+    RangeLiteral,
+    TrueLiteral,
+)
+from liquid.expression import Expression
+
+from scenario.liquid.bounds import MAX_FILTERS
+from scenario.liquid.call import arguments_problem
+from scenario.liquid.engine import Engine
+from scenario.liquid.lint.findings import Page, nearest
+from scenario.liquid.lint.names import Names, below
+from scenario.liquid.lint.shaping import ANYTHING, FLAG, NUMBER, TEXT, called, field_argument, shape_after
+from scenario.liquid.shapes import ListOf, Tree, Value
+
+_EQUALITY: Final = (EqExpression, NeExpression)
+_ORDER: Final = (LtExpression, GtExpression, LeExpression, GeExpression)
+_CLOCK_WORDS: Final = ("now", "today")
+_OF_LISTS: Final = frozenset({"map", "where", "find", "find_index", "reject", "has"})
+_BY_HAND: Final = frozenset({"escape", "escape_once", "escapejs"})
+_HANDMADE: Final = frozenset({'"', "\\", "\n"})
+
+
+class Reader:
+    """Reads the expressions of one template.
+
+    Args:
+        page: The template; takes what is wrong.
+        engine: Whose filters there are.
+        kind: What the template is for.
+    """
+
+    def __init__(self, page: Page, engine: Engine, kind: str) -> None:
+        self.page, self._engine, self._kind = page, engine, kind
+
+    def shape(self, expression: Expression, names: Names, *, test: bool = False) -> Tree:
+        """Check an expression and all inside it.
+
+        Args:
+            expression: The expression.
+            names: What is in scope.
+            test: Whether it only asks if something is there.
+
+        Returns:
+            The shape of its value.
+        """
+        match expression:
+            case Path():
+                return names.follow(expression, self.page, test=test)
+            case FilteredExpression():
+                shape = self.shape(expression.left, names, test=test or self._has_default(expression))
+                return self._filtered(expression.left, expression.filters, shape, names)
+            case TernaryFilteredExpression():
+                shape = self.shape(expression.left, names)
+                for part in expression.children():
+                    self.shape(part, names, test=True)
+                return shape
+            case BooleanExpression():
+                self.shape(expression.expression, names, test=True)
+                return FLAG
+            case LogicalAndExpression() | LogicalOrExpression():
+                self._logic(expression)
+                self.shape(expression.left, names, test=True)
+                self.shape(expression.right, names, test=True)
+                return FLAG
+            case EqExpression() | NeExpression() | LtExpression() | GtExpression() | LeExpression() | GeExpression():
+                self._comparison(expression, names)
+                return FLAG
+            case ContainsExpression():
+                self.shape(expression.left, names)
+                self.shape(expression.right, names)
+                return FLAG
+            case _:
+                for part in expression.children():
+                    self.shape(part, names)
+                return _literal(expression)
+
+    @staticmethod
+    def _has_default(expression: FilteredExpression) -> bool:
+        return bool(expression.filters) and expression.filters[0].name == "default"
+
+    def _logic(self, expression: LogicalAndExpression | LogicalOrExpression) -> None:
+        if isinstance(expression, LogicalAndExpression) and isinstance(expression.right, LogicalOrExpression):
+            message = "'a and b or c' means 'a and (b or c)' in Liquid: put 'or' first, or nest 'if'"
+            self.page.add("mixed-logic", message, expression.token.start_index, severity="warning")
+
+    def _comparison(self, expression: Expression, names: Names) -> None:
+        left, right = expression.children()
+        first, second = self.shape(left, names, test=True), self.shape(right, names, test=True)
+        if not isinstance(first, Value) or not isinstance(second, Value) or _alike(first, second):
+            return
+        at = expression.token.start_index
+        if isinstance(expression, _EQUALITY):
+            message = f"{called(first)} and {called(second)} are never equal"
+            self.page.add("comparison", message, at, severity="warning")
+        elif "number" in (first.kind, second.kind) or "flag" in (first.kind, second.kind):
+            self.page.add("comparison", f"{called(first)} and {called(second)} cannot be compared", at)
+
+    def _filtered(self, left: Expression, filters: list[Filter] | None, shape: Tree, names: Names) -> Tree:
+        if filters and len(filters) > MAX_FILTERS:
+            message = f"an expression has more than {MAX_FILTERS} filters"
+            self.page.add("limit", message, filters[MAX_FILTERS].token.start_index)
+        for position, applied in enumerate(filters or ()):
+            for argument in applied.args:
+                self.shape(argument.value, names)
+            self._filter(applied, shape, str(left) if not position else "the list")
+            if not position:
+                self._clock(left, applied)
+            shape = shape_after(applied, shape)
+        return shape
+
+    def _filter(self, applied: Filter, shape: Tree, what: str) -> None:
+        page, at = self.page, applied.token.start_index
+        function = self._engine.filters.get(applied.name)
+        if function is None:
+            meant = nearest(applied.name, self._engine.filters)
+            page.add("unknown-filter", f"there is no filter '{applied.name}'", at, suggestion=meant)
+            return
+        if problem := arguments_problem(applied, function):
+            page.add("filter-arguments", problem, at)
+        if isinstance(shape, Value) and applied.name in _OF_LISTS:
+            page.add("not-a-list", f"'{applied.name}' works on lists, and this is {called(shape)}", at)
+        field = field_argument(applied)
+        if field is not None:
+            below(shape, field.value, f"'{what}'" if isinstance(shape, ListOf) else what, field.token.start_index, page)
+        self._habits(applied)
+
+    def _habits(self, applied: Filter) -> None:
+        page, at = self.page, applied.token.start_index
+        if self._kind == "json" and (applied.name in _BY_HAND or _replaces_quotes(applied)):
+            message = f"'{applied.name}' escapes by hand what is escaped anyway: remove it"
+            page.add("escaped-by-hand", message, at, severity="warning")
+        if self._kind == "html" and applied.name == "safe":
+            message = "'safe' lets markup through: be sure that no contact can write it"
+            page.add("unescaped", message, at, severity="warning")
+
+    def _clock(self, left: Expression, applied: Filter) -> None:
+        if applied.name == "date" and isinstance(left, StringLiteral) and left.value in _CLOCK_WORDS:
+            message = f"'{left.value}' is the step's scheduled time here, not the clock's: write it without quotes"
+            self.page.add("clock", message, left.token.start_index, severity="warning")
+
+
+def _replaces_quotes(applied: Filter) -> bool:
+    if not applied.name.startswith("replace") or not applied.args:
+        return False
+    first = applied.args[0].value
+    return isinstance(first, StringLiteral) and first.value in _HANDMADE
+
+
+def _alike(first: Value, second: Value) -> bool:
+    """Whether two values can be equal. A date is ISO 8601 text."""
+    return first.kind == second.kind or {first.kind, second.kind} == {"text", "date"}
+
+
+def _literal(expression: Expression) -> Tree:
+    match expression:
+        case StringLiteral():
+            return TEXT
+        case IntegerLiteral() | FloatLiteral():
+            return NUMBER
+        case TrueLiteral() | FalseLiteral():
+            return FLAG
+        case RangeLiteral():
+            return ListOf(NUMBER)
+        case _:
+            return ANYTHING

@@ -1,0 +1,248 @@
+"""Reading a template with mistakes in it: each is noted, mended in the tokens, and reading goes on.
+
+python-liquid stops at the first mistake. Here the tags are balanced first, then the template is parsed; an expression
+that cannot be parsed is replaced by one that means nothing, and so on until it parses. Tokens keep their places, so
+that everything found later is still at its place in the author's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from liquid.ast import Node
+from liquid.exceptions import LiquidError, ResourceLimitError
+from liquid.parser import get_parser
+from liquid.token import TOKEN_COMMENT, TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
+
+from scenario.liquid.engine import Engine
+from scenario.liquid.faults import translated
+from scenario.liquid.lexer import Stream, liquid_tag_stream, template_stream
+from scenario.liquid.lint.findings import Page, nearest
+
+MAX_MISTAKES: Final = 60
+"""Syntax mistakes after which reading is given up: each costs another parsing."""
+
+_TAGS_ALIKE: Final = 0.75
+"""As ``findings.ALIKE``. Higher, since the template is read on as if the other tag had been written."""
+
+_INNER: Final = {
+    "if": frozenset({"elsif", "else"}),
+    "unless": frozenset({"elsif", "else"}),
+    "case": frozenset({"when", "else"}),
+    "for": frozenset({"else"}),
+}
+_INNER_TAGS: Final = frozenset({"elsif", "else", "when"})
+_VERBATIM: Final = frozenset({"raw", "doc"})
+_ASSIGNED: Final = re.compile(r"([\w-]+)\s*=")
+_HARMLESS: Final = {
+    "for": "_ in nil",
+    "tablerow": "_ in nil",
+    "capture": "_",
+    "increment": "_",
+    "decrement": "_",
+    "abort": "''",
+    "assign": "_ = nil",
+}
+
+
+def read(page: Page, engine: Engine) -> list[Node] | None:
+    """The nodes of a template, without those that could not be read.
+
+    Args:
+        page: The template; takes what is wrong with its syntax.
+        engine: Whose tags there are.
+
+    Returns:
+        The nodes, or None where too much is wrong.
+    """
+    tokens = _tokens(page)
+    if tokens is None:
+        return None
+    tokens = _Balance(page, engine).balanced(_flattened(tokens, page))
+    for _ in range(MAX_MISTAKES):
+        try:
+            return get_parser(engine).parse(Stream(tokens, _end(page)))
+        except LiquidError as error:
+            if not _mended(tokens, error, page):
+                return None
+    return None
+
+
+def _end(page: Page) -> Token:
+    return Token(TOKEN_EOF, "", len(page.source), page.source)
+
+
+def _tokens(page: Page) -> list[Token] | None:
+    source = page.source
+    for _ in range(MAX_MISTAKES):
+        try:
+            return list(template_stream(source).tokens)
+        except LiquidError as error:
+            if not _note(error, page) or error.token is None:
+                return None
+            # What is not closed is text, from its braces on; every other character keeps its place.
+            at = error.token.start_index
+            source = f"{source[:at]}  {source[at + 2 :]}"
+    return None
+
+
+def _note(error: LiquidError, page: Page) -> bool:
+    """Note a syntax mistake. Whether it makes sense to go on."""
+    ours = translated(error, error.token.source if error.token is not None else page.source)
+    is_limit = isinstance(error, ResourceLimitError)
+    page.add("limit" if is_limit else "syntax", ours.reason, ours.offset or 0)
+    return not is_limit
+
+
+def _flattened(tokens: Sequence[Token], page: Page) -> list[Token]:
+    """The tokens with those inside of ``{% liquid %}`` in its place."""
+    made: list[Token] = []
+    skip = False
+    for index, token in enumerate(tokens):
+        if skip:
+            skip = False
+            continue
+        following = tokens[index + 1] if index + 1 < len(tokens) else None
+        if token.kind == TOKEN_TAG and token.value == "liquid":
+            if following is not None and following.kind == TOKEN_EXPRESSION:
+                skip = True
+                try:
+                    made.extend(liquid_tag_stream(following, 0).tokens)
+                except LiquidError as error:
+                    _note(error, page)
+            continue
+        made.append(token)
+    return made
+
+
+@dataclass(slots=True)
+class _Open:
+    """A block tag that waits for its end."""
+
+    token: Token
+    name: str
+
+
+class _Balance:
+    """Gives each block tag its end, and each end its block tag."""
+
+    def __init__(self, page: Page, engine: Engine) -> None:
+        self._page, self._engine = page, engine
+        self._blocks = {name for name, tag in engine.tags.items() if tag.block and tag.end}
+        self._open: list[_Open] = []
+        self._made: list[Token] = []
+
+    def balanced(self, tokens: list[Token]) -> list[Token]:
+        """The tokens with what is missing and without what is too much. Notes each."""
+        dropping = False
+        for token in tokens:
+            if token.kind == TOKEN_EXPRESSION and dropping:
+                continue
+            dropping = token.kind == TOKEN_TAG and not self._tag(token)
+            if token.kind != TOKEN_TAG:
+                self._made.append(token)
+        while self._open:
+            self._close_unclosed(self._open.pop(), len(self._page.source))
+        return self._made
+
+    def _tag(self, token: Token) -> bool:
+        """Take a tag. Whether it stays."""
+        name = token.value
+        if name.startswith("end") and name[3:] in self._blocks | _VERBATIM:
+            return self._end(token, name[3:])
+        if name in _INNER_TAGS:
+            return self._inner(token)
+        if name in _VERBATIM:
+            self._page.add("syntax", f"'{name}' is not closed: add '{{% end{name} %}}'", token.start_index)
+            return False
+        if name not in self._engine.tags:
+            known = (*self._engine.tags, *_INNER_TAGS, *(f"end{block}" for block in self._blocks))
+            meant = nearest(name, known, _TAGS_ALIKE)
+            self._page.add("unknown-tag", f"there is no tag '{name}'", token.start_index, suggestion=meant)
+            # Read on as if it had been written, so that its end, or its beginning, is not a mistake as well.
+            return meant is not None and self._tag(token._replace(value=meant))
+        if name in self._blocks:
+            self._open.append(_Open(token, name))
+        self._made.append(token)
+        return True
+
+    def _inner(self, token: Token) -> bool:
+        if self._open and token.value in _INNER.get(self._open[-1].name, ()):
+            self._made.append(token)
+            return True
+        for depth, block in enumerate(reversed(self._open)):
+            if token.value in _INNER.get(block.name, ()) and token.value != "else":
+                for _ in range(depth):
+                    self._close_unclosed(self._open.pop(), token.start_index)
+                self._made.append(token)
+                return True
+        self._page.add("syntax", f"'{token.value}' is outside of its block", token.start_index)
+        return False
+
+    def _end(self, token: Token, name: str) -> bool:
+        if not any(block.name == name for block in self._open):
+            self._page.add("syntax", f"'end{name}' closes nothing: there is no open '{name}'", token.start_index)
+            return False
+        while self._open[-1].name != name:
+            self._close_unclosed(self._open.pop(), token.start_index)
+        self._open.pop()
+        self._made.append(token)
+        return True
+
+    def _close_unclosed(self, block: _Open, at: int) -> None:
+        self._page.add(
+            "unclosed-tag", f"'{block.name}' is not closed: add '{{% end{block.name} %}}'", block.token.start_index
+        )
+        if block.name == "comment" and not any(token.kind == TOKEN_COMMENT for token in self._made[-1:]):
+            self._made.append(Token(TOKEN_COMMENT, "", at, self._page.source))
+        self._made.append(Token(TOKEN_TAG, f"end{block.name}", at, self._page.source))
+
+
+def _mended(tokens: list[Token], error: LiquidError, page: Page) -> bool:
+    """Note a mistake and take it out of the tokens. Whether that was possible."""
+    if not _note(error, page) or error.token is None:
+        return False
+    place = _place(tokens, error.token.start_index)
+    if place is None:
+        return False
+    token = tokens[place]
+    if token.kind == TOKEN_EXPRESSION:
+        owner = tokens[place - 1] if place else token
+        harmless = _harmless(owner, token)
+        takes_none = owner.kind == TOKEN_TAG and (owner.value == "else" or owner.value.startswith("end"))
+        if takes_none or owner.kind not in (TOKEN_TAG, TOKEN_OUTPUT):
+            del tokens[place]
+        elif token.value == harmless:
+            del tokens[place - 1 : place + 1]
+        else:
+            tokens[place] = token._replace(value=harmless)
+        return True
+    if token.kind == TOKEN_TAG:
+        if place + 1 < len(tokens) and tokens[place + 1].kind == TOKEN_EXPRESSION:
+            del tokens[place : place + 2]
+        else:
+            tokens.insert(place + 1, Token(TOKEN_EXPRESSION, _harmless(token, token), token.start_index, page.source))
+        return True
+    del tokens[place]
+    return True
+
+
+def _harmless(owner: Token, expression: Token) -> str:
+    if owner.kind == TOKEN_TAG and owner.value == "assign" and (named := _ASSIGNED.match(expression.value)):
+        return f"{named[1]} = nil"
+    return _HARMLESS.get(owner.value, "nil") if owner.kind == TOKEN_TAG else "nil"
+
+
+def _place(tokens: Sequence[Token], offset: int) -> int | None:
+    """The token that holds a place of the text; the innermost where several do."""
+    best: int | None = None
+    for index, token in enumerate(tokens):
+        if token.start_index <= offset <= token.start_index + len(token.value):
+            if best is None or token.kind == TOKEN_EXPRESSION or tokens[best].kind not in (TOKEN_EXPRESSION, TOKEN_TAG):
+                best = index
+        elif token.start_index > offset and best is not None:
+            break
+    return best

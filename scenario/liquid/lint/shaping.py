@@ -1,0 +1,112 @@
+"""What shape a filter gives, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from liquid.builtin.expressions import Filter, PositionalArgument, StringLiteral
+
+from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
+
+TEXT: Final = Value("text")
+NUMBER: Final = Value("number")
+FLAG: Final = Value("flag")
+DATE: Final = Value("date")
+ANYTHING: Final = Anything()
+
+FORLOOP: Final = Object(
+    {
+        **dict.fromkeys(("index", "index0", "rindex", "rindex0", "length"), NUMBER),
+        **dict.fromkeys(("first", "last"), FLAG),
+        "name": TEXT,
+        "parentloop": ANYTHING,
+    }
+)
+TABLEROWLOOP: Final = Object(
+    {
+        **dict.fromkeys(("col", "col0", "row", "index", "index0", "rindex", "rindex0", "length"), NUMBER),
+        **dict.fromkeys(("first", "last", "col_first", "col_last"), FLAG),
+    }
+)
+
+_SAME_LIST: Final = frozenset({"where", "sort", "sort_natural", "reverse", "reject", "uniq", "compact", "concat"})
+_ITEM: Final = frozenset({"first", "last", "find"})
+_NUMBERS: Final = frozenset(
+    {
+        *("abs", "at_least", "at_most", "ceil", "divided_by", "find_index", "floor", "minus", "modulo", "number"),
+        *("plus", "round", "size", "sum", "times"),
+    }
+)
+_OTHERS: Final = frozenset({"default", "has", "json", "property", "property_accessor", "slice", "safe"})
+BY_FIELD: Final = frozenset(
+    {
+        *("compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where"),
+    }
+)
+"""Filters of lists whose first argument names a field of the list's objects."""
+
+
+def shape_after(applied: Filter, shape: Tree) -> Tree:
+    """The shape of what a filter makes.
+
+    Args:
+        applied: The filter with its arguments.
+        shape: Of the value that it is applied to.
+    """
+    name = applied.name
+    if name in _SAME_LIST:
+        return shape if isinstance(shape, ListOf) else ANYTHING
+    if name in _ITEM:
+        return shape.item if isinstance(shape, ListOf) else ANYTHING
+    if name in _NUMBERS:
+        return NUMBER
+    match name:
+        case "map":
+            field = named_field(applied)
+            known = shape.item if isinstance(shape, ListOf) else ANYTHING
+            return ListOf(known.fields.get(field, ANYTHING) if isinstance(known, Object) and field else ANYTHING)
+        case "split":
+            return ListOf(TEXT)
+        case "default" | "safe":
+            return shape
+        case "slice":
+            return shape if isinstance(shape, ListOf) else TEXT
+        case "has":
+            return FLAG
+        case _:
+            return ANYTHING if name in _OTHERS else TEXT
+
+
+def named_field(applied: Filter) -> str | None:
+    """The field that a filter's first argument names in plain text, or None."""
+    literal = field_argument(applied)
+    return literal.value if literal is not None else None
+
+
+def field_argument(applied: Filter) -> StringLiteral | None:
+    """The first argument of a filter that looks into a field, if it is plain text."""
+    arguments: Sequence[object] = applied.args
+    if applied.name in BY_FIELD and arguments and isinstance(arguments[0], PositionalArgument):
+        value = arguments[0].value
+        return value if isinstance(value, StringLiteral) else None
+    return None
+
+
+def called(shape: Tree) -> str:
+    """What a shape is called in a message."""
+    match shape:
+        case Value("text"):
+            return "a text"
+        case Value("number"):
+            return "a number"
+        case Value("flag"):
+            return "true or false"
+        case Value():
+            return "a date"
+        case ListOf():
+            return "a list"
+        case Object():
+            return "an object"
+        case Anything():
+            return "a value"

@@ -1,0 +1,139 @@
+"""Where outputs stand in a JSON text: inside a string, or outside, and on every path the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Final, cast
+
+from liquid import RenderContext
+from liquid.ast import Node
+from liquid.builtin.expressions import FilteredExpression
+from liquid.builtin.output import OutputNode
+from liquid.builtin.tags.capture_tag import CaptureNode
+from liquid.builtin.tags.case_tag import CaseNode, MultiExpressionBlockNode
+from liquid.builtin.tags.for_tag import ForNode
+from liquid.builtin.tags.if_tag import IfNode
+from liquid.builtin.tags.unless_tag import UnlessNode
+
+from scenario.liquid.jsontext import ESCAPED, INSIDE, OUTSIDE, JsonContent, mend_commas
+from scenario.liquid.lint.findings import Page
+
+States = frozenset[int]
+
+_NO_CONTEXT: Final = cast("RenderContext", None)
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
+
+
+def check_states(nodes: list[Node], page: Page) -> None:
+    """Note outputs whose place in the JSON depends on the path taken, and texts that are not closed.
+
+    Args:
+        nodes: The template, parsed by the JSON engine.
+        page: Takes what is wrong.
+    """
+    walker = _Walker(page)
+    before = len(page.findings)
+    end = walker.sequence(nodes, frozenset({OUTSIDE}))
+    if end != frozenset({OUTSIDE}):
+        reason = "a text is not closed at the end" if len(end) == 1 else "a text is not closed at the end of some paths"
+        page.add("json-string", f"{reason}: a quote is missing", walker.opened if walker.opened is not None else 0)
+    elif len(page.findings) == before and all(isinstance(node, JsonContent | OutputNode) for node in nodes):
+        _check_plain(nodes, page)
+
+
+class _Walker:
+    """Follows all paths through a template at once."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.opened: int | None = None
+
+    def sequence(self, nodes: Iterable[Node], states: States) -> States:
+        """The states after some nodes, from those before them."""
+        for node in nodes:
+            states = self._node(node, states)
+        return states
+
+    def _node(self, node: Node, states: States) -> States:
+        match node:
+            case JsonContent():
+                return self._content(node, states)
+            case OutputNode():
+                self._output(node, states)
+                return frozenset(INSIDE if state == ESCAPED else state for state in states)
+            case CaptureNode():
+                return states
+            case ForNode():
+                return self._loop(node, states)
+            case IfNode() | UnlessNode():
+                branches = list(node.children(_NO_CONTEXT, include_partials=False))
+                return self._branches(branches, states, always=node.default is not None)
+            case CaseNode():
+                return self._case(node, states)
+            case _:
+                return self.sequence(node.children(_NO_CONTEXT, include_partials=False), states)
+
+    def _content(self, node: JsonContent, states: States) -> States:
+        start = node.token.start_index
+        if states == frozenset({INSIDE}):
+            inside = node.text.partition('"')[0]
+            if found := _CONTROL.search(inside):
+                message = "a line break or control character is inside a text: write \\n"
+                self._page.add("json-string", message, start + found.start())
+        after = frozenset(node.after[state] for state in states)
+        if states == frozenset({OUTSIDE}) and INSIDE in after:
+            self.opened = start + node.text.rfind('"')
+        return after
+
+    def _output(self, node: OutputNode, states: States) -> None:
+        at = node.token.start_index
+        if ESCAPED in states:
+            self._page.add("json-string", "an output stands right after a backslash", at)
+        elif len(states) > 1:
+            message = "this output is inside a text on one path and outside on another"
+            self._page.add("json-string", message, at)
+        elif states == frozenset({INSIDE}) and isinstance(node.expression, FilteredExpression):
+            filters = node.expression.filters
+            if filters and filters[-1].name == "json":
+                message = "'json' inside quotes makes a text of JSON: remove the quotes, or the filter"
+                self._page.add("json-in-quotes", message, filters[-1].token.start_index, severity="warning")
+
+    def _loop(self, node: ForNode, states: States) -> States:
+        reached = states
+        while True:
+            # Once more around, until no round adds a state.
+            after = reached | self._node(node.block, reached)
+            if after == reached:
+                break
+            reached = after
+        return reached | self._node(node.default, states) if node.default is not None else reached
+
+    def _branches(self, branches: list[Node], states: States, *, always: bool) -> States:
+        ends = [self._node(branch, states) for branch in branches]
+        return frozenset(state for end in (*ends, *(() if always else (states,))) for state in end)
+
+    def _case(self, node: CaseNode, states: States) -> States:
+        blocks = [block.block if isinstance(block, MultiExpressionBlockNode) else block for block in node.blocks]
+        has_else = any(not isinstance(block, MultiExpressionBlockNode) for block in node.blocks)
+        return self._branches(list(blocks), states, always=has_else)
+
+
+def _check_plain(nodes: list[Node], page: Page) -> None:
+    """Parse what a template without tags would render to: a value is a value wherever it comes from."""
+    pieces: list[tuple[int, int, str]] = []
+    state, size = OUTSIDE, 0
+    for node in nodes:
+        text = "0" if isinstance(node, OutputNode) and state == OUTSIDE else ""
+        if isinstance(node, JsonContent):
+            text, state = node.text, node.after[state]
+        pieces.append((size, node.token.start_index, text))
+        size += len(text)
+    rendered = mend_commas("".join(text for _, _, text in pieces))
+    try:
+        json.loads(rendered)
+    except json.JSONDecodeError as error:
+        start, offset, text = next(piece for piece in reversed(pieces) if piece[0] <= error.pos or piece[0] == 0)
+        at = offset + (min(error.pos - start, len(text)) if text != "0" else 0)
+        page.add("no-json", f"this is no JSON: {error.msg[0].lower()}{error.msg[1:]}", at)

@@ -1,0 +1,118 @@
+"""The nodes of a template, in order, with what is in scope at each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, cast
+
+from liquid import RenderContext
+from liquid.ast import ConditionalBlockNode, Node
+from liquid.builtin.expressions import LoopExpression, Path
+from liquid.builtin.tags.assign_tag import AssignNode
+from liquid.builtin.tags.capture_tag import CaptureNode
+from liquid.builtin.tags.case_tag import CaseNode, MultiExpressionBlockNode
+from liquid.builtin.tags.decrement_tag import DecrementNode
+from liquid.builtin.tags.for_tag import BreakNode, ContinueNode, ForNode
+from liquid.builtin.tags.if_tag import IfNode
+from liquid.builtin.tags.increment_tag import IncrementNode
+from liquid.builtin.tags.tablerow_tag import TablerowNode
+from liquid.builtin.tags.unless_tag import UnlessNode
+from liquid.expression import Expression
+
+from scenario.liquid.lint.expressions import Reader
+from scenario.liquid.lint.names import Names
+from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, NUMBER, TABLEROWLOOP, TEXT, called
+from scenario.liquid.shapes import ListOf, Tree, Value
+
+_NO_CONTEXT: Final = cast("RenderContext", None)
+
+
+def walk(nodes: Iterable[Node], reader: Reader, names: Names, *, looping: bool = False) -> None:
+    """Check the nodes of a template.
+
+    Args:
+        nodes: The nodes, as parsed.
+        reader: Checks their expressions and takes what is wrong.
+        names: What is in scope at the first of them; takes what they assign.
+        looping: Whether they are inside of a loop.
+    """
+    for node in nodes:
+        _node(node, reader, names, looping=looping)
+
+
+def _node(node: Node, reader: Reader, names: Names, *, looping: bool) -> None:
+    match node:
+        case AssignNode():
+            names.own[str(node.name)] = reader.shape(node.expression, names)
+        case CaptureNode():
+            walk(_children(node), reader, names, looping=looping)
+            names.own[str(node.name)] = TEXT
+        case IncrementNode() | DecrementNode():
+            names.own.setdefault(str(node.name), NUMBER)
+        case ForNode():
+            inside = names.within({**_item(node.expression, reader, names), "forloop": FORLOOP})
+            walk([node.block], reader, inside, looping=True)
+            if node.default is not None:
+                walk([node.default], reader, names, looping=looping)
+        case TablerowNode():
+            inside = names.within({**_item(node.expression, reader, names), "tablerowloop": TABLEROWLOOP})
+            walk([node.block], reader, inside, looping=True)
+        case BreakNode() | ContinueNode():
+            if not looping:
+                reader.page.add("outside-loop", f"'{node.token.value}' is outside of a loop", node.token.start_index)
+        case IfNode() | UnlessNode():
+            reader.shape(node.condition, names)
+            tested = _asked(node.condition)
+            for child in _children(node):
+                _node(child, reader, names.asking(tested), looping=looping)
+        case ConditionalBlockNode():
+            reader.shape(node.expression, names)
+            walk([node.block], reader, names.asking(_asked(node.expression)), looping=looping)
+        case CaseNode():
+            reader.shape(node.expression, names, test=True)
+            for block in node.blocks:
+                if isinstance(block, MultiExpressionBlockNode):
+                    for value in block.expression.children():
+                        reader.shape(value, names, test=True)
+                    walk([block.block], reader, names, looping=looping)
+                else:
+                    walk([block], reader, names, looping=looping)
+        case _:
+            for expression in node.expressions():
+                reader.shape(expression, names)
+            walk(_children(node), reader, names, looping=looping)
+
+
+def _children(node: Node) -> Iterable[Node]:
+    return node.children(_NO_CONTEXT, include_partials=False)
+
+
+def _item(loop: LoopExpression, reader: Reader, names: Names) -> dict[str, Tree]:
+    """A loop's variable and its shape."""
+    return {str(loop.identifier): item_of(loop, reader, names)}
+
+
+def item_of(loop: LoopExpression, reader: Reader, names: Names) -> Tree:
+    """The shape of what a loop goes over, one at a time. Checks the loop's expression."""
+    shape = reader.shape(loop.iterable, names)
+    for part in (loop.limit, loop.offset, loop.cols):
+        if part is not None:
+            reader.shape(part, names)
+    if isinstance(shape, ListOf):
+        return shape.item
+    if isinstance(shape, Value):
+        at = loop.iterable.token.start_index
+        reader.page.add("not-a-list", f"'{loop.iterable}' is {called(shape)}, not a list to loop over", at)
+    return ANYTHING
+
+
+def _asked(condition: Expression) -> frozenset[str]:
+    """The variables that a condition mentions: inside of it they may be of another trigger."""
+    found: set[str] = set()
+    pending = [condition]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Path) and isinstance(part.path[0], str):
+            found.add(part.path[0])
+        pending.extend(part.children())
+    return frozenset(found)

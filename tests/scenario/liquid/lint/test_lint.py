@@ -1,0 +1,257 @@
+"""The linter: every mistake at its place, no false alarm, and the same verdict as rendering's own parser."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenario import liquid
+from scenario.errors import TemplateError
+from scenario.liquid.lint import Finding, lint
+from tests.scenario.liquid.lint.shapes_of import schema
+from tests.scenario.liquid.mutants import mutants
+from tests.scenario.liquid.samples import Page, pages
+
+MISTAKES = Path(__file__).parent / "mistakes.html.liquid"
+REPORT = Path(__file__).parent / "mistakes.txt"
+
+PARSERS: dict[str, Any] = {
+    "text": liquid.parse_text,
+    "html": liquid.parse_html,
+    "line": liquid.parse_text,
+    "json": liquid.parse_json,
+    "form": liquid.parse_form,
+    "url": liquid.parse_url,
+    "path": liquid.parse_path,
+    "header": liquid.parse_header,
+    "condition": liquid.parse_condition,
+    "value": liquid.parse_value,
+}
+
+
+def report(source: Any, kind: Any, trigger: str = "order") -> list[str]:
+    return [str(found) for found in lint(source, kind=kind, schema=schema(trigger))]
+
+
+def test_a_page_of_mistakes_is_reported_whole() -> None:
+    assert report(MISTAKES.read_text(), "html") == REPORT.read_text().splitlines()
+
+
+@pytest.mark.parametrize("page", list(pages()), ids=lambda page: page.name)
+def test_there_is_no_false_alarm(page: Page) -> None:
+    assert report(page.source, page.kind, page.trigger) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('{"a": {{ contact.id }}, "b": "{{ contact.email }}"}', []),
+        ('{"a": "{{ contact.email }}', ["1:7 error json-string: a text is not closed at the end: a quote is missing"]),
+        (
+            '{"a": {% if contact.email %}"{% endif %}{{ contact.email }}"}',
+            [
+                "1:29 error json-string: a text is not closed at the end of some paths: a quote is missing",
+                "1:41 error json-string: this output is inside a text on one path and outside on another",
+            ],
+        ),
+        ('{"a": "\\{{ contact.email }}"}', ["1:9 error json-string: an output stands right after a backslash"]),
+        (
+            '{"a": "{{ contact.id }}\n"}',
+            ["1:24 error json-string: a line break or control character is inside a text: write \\n"],
+        ),
+        (
+            '["{{ contact.email | escape }}", "{{ contact.email | replace: \'"\', \'x\' }}"]',
+            [
+                "1:22 warning escaped-by-hand: 'escape' escapes by hand what is escaped anyway: remove it",
+                "1:54 warning escaped-by-hand: 'replace' escapes by hand what is escaped anyway: remove it",
+            ],
+        ),
+        (
+            '["{{ contact.lists | json }}"]',
+            [
+                "1:22 warning json-in-quotes: "
+                "'json' inside quotes makes a text of JSON: remove the quotes, or the filter"
+            ],
+        ),
+        ('{"a": {{ contact.id }} "b": 1}', ["1:24 error no-json: this is no JSON: expecting ',' delimiter"]),
+        ('{"a": 1, "b": {{ contact.id }},}', []),
+        ("{'a': 1}", ["1:2 error no-json: this is no JSON: expecting property name enclosed in double quotes"]),
+        ('{"a": "{% capture x %}"{% endcapture %}"}', []),
+        (
+            '["{% for p in order.products %}{{ p.name }}", "{% endfor %}"]',
+            [],  # odd, but every round closes one text and opens the next
+        ),
+        (
+            '{"a": {% case contact.language %}{% when "fr" %}"x"{% when "en" %}"{% endcase %}}',
+            ["1:67 error json-string: a text is not closed at the end of some paths: a quote is missing"],
+        ),
+    ],
+)
+def test_a_json_text_is_followed_through_its_strings(source: str, found: list[str]) -> None:
+    assert report(source, "json") == found
+
+
+def test_a_structure_is_checked_text_by_text() -> None:
+    body = {
+        "a": "{{ contact.emial }}",
+        "b": ["x", "{{ order.products | }}"],
+        "{{ contact.nmae }}": 1,
+        "lines": {
+            "$for": "p in order.products",
+            "$each": {"n": "{{ p.nmae }}", "i": "{{ forloop.index }}"},
+            "$else": "{{ p.name }}",
+        },
+        "if": {"$if": "order.total_price > 'x'", "$then": "{{ reward.status }}", "$also": 1},
+        "for": {"$for": "p of order.products"},
+        "let": {
+            "$let": {"store": "{{ order.store }}", "n": "{{ order.products | size }}"},
+            "$in": "{{ store.nmae }} {{ n.x }}",
+        },
+        "$what": 1,
+        True: 2,
+    }
+    assert report(body, "json") == [
+        "a 1:12 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
+        "b.1 1:20 error syntax: a name is missing here",
+        "{{ contact.nmae }} 1:12 error unknown-field: 'contact' has no field 'nmae'",
+        "lines.$each.n 1:6 error unknown-field: 'p' has no field 'nmae': did you mean 'name'?",
+        "lines.$else 1:4 error unknown-variable: there is no variable 'p'",
+        "if.$also 1:1 error body-form: '$also' has no meaning beside '$if'",
+        "if.$if 1:19 error comparison: a number and a text cannot be compared",
+        "if.$then 1:4 error out-of-scope: 'reward' is there only with the trigger reward",
+        "for 1:1 error body-form: '$for' needs '$each' beside it",
+        "for.$for 1:3 error syntax: expected 'in', not a name",
+        "let.$in 1:10 error unknown-field: 'store' has no field 'nmae': did you mean 'name'?",
+        "let.$in 1:23 error no-object: 'n' is a number, it has no field 'x'",
+        "$what 1:1 error body-form: there is no such form: use $for, $if or $let, or write the key with '$$'",
+        "True 1:1 error body-form: a key that is no text must be written in quotes",
+    ]
+
+
+def test_a_key_of_a_structure_is_told_from_its_value() -> None:
+    (found,) = lint({"{{ contact.nmae }}": "x"}, kind="json", schema=schema("order"))
+    assert (found.path, found.in_key, found.offset) == (("{{ contact.nmae }}",), True, 11)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "found"),
+    [
+        ("condition", "order.total_price > 20 and contact.cellphone != blank", []),
+        (
+            "condition",
+            "order.totl_price > 20 and contact.cellphone",
+            ["1:7 error unknown-field: 'order' has no field 'totl_price': did you mean 'total_price'?"],
+        ),
+        (
+            "condition",
+            "{{ order.total_price }} > 20",
+            ["1:1 error syntax: a condition is written without braces: order.total_price > 20"],
+        ),
+        ("condition", "", ["1:1 error syntax: the condition is empty"]),
+        ("condition", "order.total_price > ", ["1:21 error syntax: a value is missing here"]),
+        ("condition", "not contact.email", ["1:1 error syntax: Liquid has no 'not': use 'unless' or '!='"]),
+        ("condition", "order.ordered_at > 3", ["1:18 error comparison: a date and a number cannot be compared"]),
+        (
+            "condition",
+            "reward or order.total_price == '3'",
+            ["1:29 warning comparison: a number and a text are never equal"],
+        ),
+        (
+            "url",
+            "https://{{ contact.email }}/",
+            ["1:1 error url: a URL starts with http:// or https:// and a host, as plain text, followed by '/'"],
+        ),
+        (
+            "url",
+            "https://h.example.com/{{ contact.emial }}",
+            ["1:34 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"],
+        ),
+        (
+            "path",
+            "//evil/{{ contact.id }}",
+            ["1:1 error url: a path is what comes after the destination's URL: write /orders, not https://… or //…"],
+        ),
+        (
+            "header",
+            "Bearer {{ secret.TOKEN }}",
+            ["1:11 error unknown-variable: there is no variable 'secret': did you mean 'secrets'?"],
+        ),
+        ("line", "{{ contact.custom.anything.at.all }} {{ responses.x.y }} {{ event.order_id }}", []),
+        (
+            "text",
+            "{% comment %} {{ contact.nope }}",
+            ["1:4 error unclosed-tag: 'comment' is not closed: add '{% endcomment %}'"],
+        ),
+        (
+            "text",
+            "{% raw %}{{ nope }}{% endraw %}{% raw %}{{ nope }}",
+            [
+                "1:35 error syntax: 'raw' is not closed: add '{% endraw %}'",
+                "1:44 error unknown-variable: there is no variable 'nope'",
+            ],
+        ),
+        (
+            "text",
+            "{% liquid\nassign x = contact.nope\nif x\necho y\n%}",
+            [
+                "2:20 error unknown-field: 'contact' has no field 'nope'",
+                "3:1 error unclosed-tag: 'if' is not closed: add '{% endif %}'",
+                "4:6 error unknown-variable: there is no variable 'y'",
+            ],
+        ),
+        ("text", "a" * 70_000, ["1:65537 error limit: a template may have 64 KB of text"]),
+        (
+            "text",
+            "{% if true %}" * 40 + "{% endif %}" * 40,
+            ["1:407 error limit: blocks are nested more than 30 levels deep"],
+        ),
+        (
+            "html",
+            "{% tablerow p in order.products %}{{ p.nmae }}{{ tablerowloop.col }}{% endtablerow %}",
+            ["1:40 error unknown-field: 'p' has no field 'nmae': did you mean 'name'?"],
+        ),
+        (
+            "json",
+            "{% tablerow p in order.products %}1{% endtablerow %}",
+            [
+                "1:4 error unknown-tag: there is no tag 'tablerow'",
+                "1:39 error unknown-tag: there is no tag 'endtablerow'",
+            ],
+        ),
+    ],
+)
+def test_each_kind_of_template_has_its_own_mistakes(kind: Any, source: str, found: list[str]) -> None:
+    assert report(source, kind) == found
+
+
+def test_findings_are_data() -> None:
+    (found,) = lint("\n{{ contact.emial }}", kind="text", schema=schema("order"))
+    assert found == Finding(
+        code="unknown-field",
+        message="'contact' has no field 'emial': did you mean 'email'?",
+        severity="error",
+        line=2,
+        column=12,
+        offset=12,
+        suggestion="email",
+    )
+
+
+def errors(mutant: Page) -> list[Finding]:
+    found = lint(mutant.source, kind=mutant.kind, schema=schema(mutant.trigger))
+    return [one for one in found if one.severity == "error"]
+
+
+@pytest.mark.parametrize("share", range(3))
+def test_the_linter_and_the_parser_agree(share: int) -> None:
+    disagreements: list[Any] = []
+    for mutant in list(mutants(300, seed=11))[share::3]:
+        found = errors(mutant)
+        try:
+            PARSERS[mutant.kind](mutant.source)
+        except TemplateError as error:
+            if not found:
+                disagreements.append((mutant.source, error))
+        else:
+            disagreements += [(mutant.source, str(one)) for one in found if one.code in ("syntax", "unclosed-tag")]
+    assert disagreements == []
