@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid, model
 from scenario.errors import TemplateError
-from scenario.names import unknown_names
+from scenario.liquid.lint import Finding, Roots, lint
 from scenario.outline import Written, outline
 from scenario.report import Report
 from scenario.source import Path
@@ -84,7 +85,7 @@ def _of_step(step: Written) -> Iterator[Template]:
 
 
 def check_templates(data: Any, report: Report) -> None:
-    """Reports every template that cannot be parsed, and every name in one that means nothing there.
+    """Reports all mistakes in templates: what cannot be parsed, and what means nothing there.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right and the texts of other files in place.
@@ -94,20 +95,39 @@ def check_templates(data: Any, report: Report) -> None:
     waits = frozenset(step.path for step in outline(data) if step.kind == "wait_for")
     first = {path[:-1]: path[-1] for path in sorted(waits, reverse=True)}
     for template in templates(data):
-        try:
-            _parse(template)
-        except TemplateError as error:
-            inside, reason = _within(template.source, error.reason)
-            report.add((*template.path, *inside), "template", reason, offset=error.offset)
-            continue
         known = roots(
             trigger if trigger in model.TRIGGERS else None,
             event=_has_event(template, waits, first),
             secrets=template.step == "webhook",
         )
-        for name in unknown_names(template.source, template.kind, known):
-            place = (*template.path, *name.path)
-            report.add(place, "variable", name.message, offset=name.offset, severity=name.severity)
+        for found in lint(template.source, kind=template.kind, schema=known):
+            _tell(template, found, report)
+        if template.kind == "condition":
+            _elsewhere(template, known, report)
+
+
+def _tell(template: Template, found: Finding, report: Report) -> None:
+    severity, message = found.severity, found.message
+    if found.code == "unknown-field" and found.suggestion is None:
+        # The platform's objects keep what nobody declared: there is no telling whether it is misspelt.
+        severity, message = "warning", f"{message}, unless the engine sends one"
+    place = (*template.path, *found.path)
+    report.add(place, found.code, message, key=found.in_key, offset=found.offset, severity=severity)
+
+
+def _elsewhere(template: Template, known: Roots, report: Report) -> None:
+    """Reports variables of other triggers in a condition.
+
+    The linter lets a template ask for them, since one text may serve several scenarios; a condition serves its own.
+    """
+    try:
+        named = {path[0] for path in liquid.fields(template.source, kind="condition")}
+    except TemplateError:
+        return  # the linter said why
+    for root in named & set(known.elsewhere):
+        found = re.search(rf"\b{re.escape(root)}\b", template.source)
+        message = f"'{root}' is there only {known.elsewhere[root]}"
+        report.add(template.path, "out-of-scope", message, offset=found.start() if found else 0)
 
 
 def _has_event(template: Template, waits: Set[Path], first: Mapping[Path, str | int]) -> bool:
@@ -129,42 +149,3 @@ def _has_event(template: Template, waits: Set[Path], first: Mapping[Path, str | 
         if isinstance(part, int) and isinstance(before, int) and part > before:
             return True
     return False
-
-
-def _within(source: Any, reason: str) -> tuple[Path, str]:
-    """Where in a structured body a mistake is, which the reason begins with, and the reason without it."""
-    if isinstance(source, str):
-        return (), reason
-    found = [(spelled, path) for spelled, path in _spelled(source, "", ()) if reason.startswith(f"{spelled}: ")]
-    spelled, path = max(found, key=lambda pair: len(pair[0]), default=("", ()))
-    return path, reason.removeprefix(f"{spelled}: ") if spelled else reason
-
-
-def _spelled(source: Any, spelled: str, path: Path) -> Iterator[tuple[str, Path]]:
-    """The places in a body, as `scenario.liquid` spells them: ``lines[0].name``."""
-    if spelled:
-        yield spelled, path
-    if isinstance(source, Mapping):
-        for key, value in cast("Mapping[str, Any]", source).items():
-            yield from _spelled(value, f"{spelled}.{key}" if spelled else key, (*path, key))
-    elif isinstance(source, list):
-        for index, value in enumerate(cast("list[Any]", source)):
-            yield from _spelled(value, f"{spelled}[{index}]", (*path, index))
-
-
-def _parse(template: Template) -> None:
-    match template.kind:
-        case "html":
-            liquid.parse_html(template.source)
-        case "json":
-            liquid.parse_json(template.source)
-        case "url":
-            liquid.parse_url(template.source)
-        case "header":
-            liquid.parse_header(template.source)
-        case "condition":
-            liquid.parse_condition(template.source)
-        case "value":
-            liquid.parse_value(template.source)
-        case _:
-            liquid.parse_text(template.source)

@@ -7,73 +7,17 @@ publishing and to the documentation at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from types import UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final, Union, get_args, get_origin
 
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from scenario import values
+from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
 from scenario.model import TRIGGERS
 from scenario.objects import ALIASES, DATA, Contact, Happening, Shape
-
-Scalar = Literal["text", "number", "flag", "date"]
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A single value.
-
-    Attributes:
-        kind: What it is; a date is ISO 8601 text.
-    """
-
-    kind: Scalar
-
-
-@dataclass(frozen=True, slots=True)
-class Object:
-    """Values by name.
-
-    Attributes:
-        fields: The ones that are always there, with or without a value.
-        open: Whether any other name may be there too.
-    """
-
-    fields: Mapping[str, Tree] = field(default_factory=dict[str, "Tree"])
-    open: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ListOf:
-    """A list to loop over."""
-
-    item: Tree
-
-
-@dataclass(frozen=True, slots=True)
-class Anything:
-    """A value of a kind that nobody knows."""
-
-
-Tree = Value | Object | ListOf | Anything
-"""The shape of what a name stands for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Roots:
-    """The variables of one template.
-
-    Attributes:
-        known: Those that it may name.
-        elsewhere: Where else a variable is there, by its name, as the end of a sentence.
-    """
-
-    known: Mapping[str, Tree]
-    elsewhere: Mapping[str, str]
-
 
 _TEXT: Final = Value("text")
 _DATE: Final = Value("date")

@@ -71,13 +71,14 @@ mails/page.yaml:4:11: error value: 'Europe/Pariss' is not a time zone: did you m
 mails/page.yaml:5:1: error not-yet: this version does not have 'quiet_hours' yet
 mails/page.yaml:7:8: warning constant-key: this key is the same for every entry: write an output such as {{ order.external_id }}
 mails/page.yaml:8:10: error value: 'sometimes' is none of never, when_finished, always or "after 30d"
-mails/page.yaml:9:8: error template: a condition is written without braces: order.total_price > 20
+mails/page.yaml:9:8: error syntax: a condition is written without braces: order.total_price > 20
 mails/page.yaml:11:12: error value: 'order returned' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered
 mails/page.yaml:13:5: error unknown-key: unknown key 'when': did you mean 'if'?
 mails/page.yaml:15:5: error unknown-step: unknown step 'emial': did you mean 'email'?
 mails/page.yaml:16:5: error unknown-key: unknown key 'subjct': did you mean 'subject'?
-mails/page.yaml:16:35: error variable: 'contact' has no 'firstnam': did you mean 'firstname'?
-mails/page.yaml:21:1: error template: 'if' is not closed: add '{% endif %}'
+mails/page.yaml:16:35: error unknown-field: 'contact' has no field 'firstnam': did you mean 'firstname'?
+mails/page.yaml:18:37: error unknown-filter: there is no filter 'titelcase': did you mean 'titlecase'?
+mails/page.yaml:19:10: error unclosed-tag: 'if' is not closed: add '{% endif %}'
 mails/page.yaml:21:11: error value: 2 is not a duration: add its unit, such as 2h or 2d
 mails/page.yaml:22:19: error value: '10:70' is not a time of day: write hours and minutes, such as "09:30"
 mails/page.yaml:22:31: error value: 'monday' cannot stand in an entry of 'on': did you mean 'mon'?
@@ -86,11 +87,11 @@ mails/page.yaml:24:11: error value: 'on' goes with a time of day, not with a dat
 mails/page.yaml:26:5: error unknown-key: unknown key 'timeout': did you mean 'for'?
 mails/page.yaml:28:9: error empty: 'exit' is empty: give it a value, or take it out
 mails/page.yaml:30:5: error unknown-key: an 'if' step cannot have 'webhook': begin a step of its own, '- webhook: …'
-mails/page.yaml:33:11: error template: a URL starts with its scheme and host as plain text, as in https://hooks.example.com/
+mails/page.yaml:33:11: error url: a URL starts with its scheme and host as plain text, as in https://hooks.example.com/
 mails/page.yaml:34:13: error value: 'GET' cannot stand in 'method': write POST, PUT, PATCH or DELETE
 mails/page.yaml:35:15: error header: the header 'Host' cannot be set by a scenario: remove it
-mails/page.yaml:35:43: error template: '{{' is not closed: add '}}'
-mails/page.yaml:39:29: error variable: 'contact' has no 'celphone': did you mean 'cellphone'?
+mails/page.yaml:35:43: error syntax: '{{' is not closed: add '}}'
+mails/page.yaml:39:29: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
 mails/page.yaml:40:31: error value: '5 seconds' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H
 mails/page.yaml:40:60: error type: 'maximum_attempts' must be a whole number
 mails/page.yaml:40:76: error value: a duration here must be longer than nothing
@@ -155,7 +156,7 @@ ONE_MISTAKE = (
     ("- webhook: a\n  url: https://x.example/\n  retry: {backoff_coefficient: 0.5}", "6:32: error value: 'backoff_coefficient' must be 1 or more"),
     ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_attempts: 1.5}", "6:29: error type: 'maximum_attempts' must be a whole number"),
     ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_interval: 1s}", "6:10: error value: 'maximum_interval' (6h unless given) is shorter than 'initial_interval'"),
-    ("- webhook: a\n  url: ftp://x.example/", "5:8: error template: a URL starts with http:// or https:// and a host, as plain text, followed by '/'"),
+    ("- webhook: a\n  url: ftp://x.example/", "5:8: error url: a URL starts with http:// or https:// and a host, as plain text, followed by '/'"),
     ("- webhook: a\n  url: https://x.example:99999/", "5:8: error url: the URL's host or port is malformed"),
     ("- webhook: a\n  url: http://x.example/", "5:8: warning plain-http: everybody on the way can read what is sent by http: write https if the receiver has it"),
     ("- webhook: a\n  url: https://x.example/\n  headers: {A: 1}", "6:16: error type: 'A' must be text: put '1' in quotes"),
@@ -163,16 +164,16 @@ ONE_MISTAKE = (
     ("- webhook: a\n  url: https://x.example/\n  headers: {webhook-id: b}", "6:13: error header: the header 'webhook-id' cannot be set by a scenario: remove it"),
     ("- webhook: a\n  url: https://x.example/\n  body: 12", "6:9: error type: 'body' must be JSON as text or as keys with values, or {file: …}, not a number"),
     ("- webhook: a\n  url: https://x.example/\n  data: {a: null}", "6:3: error unknown-key: unknown key 'data': did you mean 'body'?"),
-    ("- webhook: a\n  url: https://x.example/\n  body:\n    lines:\n      - name: '{{ order.external_id | }}'", "8:38: error template: a name is missing here"),
-    ("- webhook: a\n  url: https://x.example/\n  body: {a: {b: '{{ contact.emial }}'}}", "6:29: error variable: 'contact' has no 'emial': did you mean 'email'?"),
+    ("- webhook: a\n  url: https://x.example/\n  body:\n    lines:\n      - name: '{{ order.external_id | }}'", "8:38: error syntax: a name is missing here"),
+    ("- webhook: a\n  url: https://x.example/\n  body: {a: {b: '{{ contact.emial }}'}}", "6:29: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
     ("- wait_for: a b", "4:13: error value: 'a b' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
     ("- wait_for: a\n  else: [{exit: late}]", "5:3: error incomplete: 'else' is never reached without 'for'"),
     ("- wait_for: a\n  since: yesterday", "5:10: error value: 'yesterday' cannot stand in 'since': write entry or now"),
     ("- wait_for: a\n  if:", "5:3: error empty: 'if' is empty: give it a value, or take it out"),
     ("- if: contact.custom.vip\n  then: {exit: x}", "5:9: error type: 'then' must be a list: begin each of its entries with '- '"),
     ("- if: contact.custom.vip", "4:3: error incomplete: an 'if' needs 'then', 'else' or both"),
-    ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error template: a value is missing here"),
-    ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error variable: there is no 'cart' here: it is there with the trigger abandoned_cart"),
+    ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error syntax: a value is missing here"),
+    ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
     ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': begin a step of its own, '- sms: …'"),
     ("- exit: a\n- exit: b\n- exit: c", "5:3: warning unreachable: this step is never reached: it stands behind an exit"),
 )  # fmt: skip
@@ -291,7 +292,7 @@ def test_a_mistake_in_another_file_is_reported_in_that_file():
     findings = check(text, read=lambda _: "<p>\n  {{ contact.emial }}", file="scenarios/a.yaml").findings
 
     assert [str(finding) for finding in findings] == [
-        "scenarios/mails/a.html:2:14: error variable: 'contact' has no 'emial': did you mean 'email'?"
+        "scenarios/mails/a.html:2:14: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"
     ]
 
 
@@ -329,7 +330,7 @@ def test_a_reference_behind_a_misspelt_key_is_read_too():
     assert lines_of(text, lambda _: "{{ contact.emial }}") == [
         "6:3: error unknown-key: unknown key 'htlm': did you mean 'html'?",
         "6:10: error unknown-key: unknown key 'fiel': did you mean 'file'?",
-        "a.html:1:12: error variable: 'contact' has no 'emial': did you mean 'email'?",
+        "a.html:1:12: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
     ]
 
 

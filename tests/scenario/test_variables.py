@@ -115,14 +115,18 @@ def test_what_is_there_may_be_named(text: str):
 
 
 WRONG = (
-    ("{{ contact.fristname }}", "error variable: 'contact' has no 'fristname': did you mean 'firstname'?"),
-    ("{{ contcat.firstname }}", "error variable: there is no 'contcat': did you mean 'contact'?"),
-    ("{{ cart.total_price }}", "error variable: there is no 'cart' here: it is there with the trigger abandoned_cart"),
-    ("{{ secrets.TOKEN }}", "error variable: there is no 'secrets' here: it is there in a webhook's url, headers and body"),
-    ("{{ order.store.nam }}", "error variable: 'order.store' has no 'nam': did you mean 'name'?"),
-    ("{{ order.currency.code }}", "error variable: 'order.currency' is a text: it has no 'code'"),
-    ("{% if order.totl_price > 3 %}x{% endif %}", "error variable: 'order' has no 'totl_price': did you mean 'total_price'?"),
-    ("{{ order.channel }}", "warning variable: 'order' has 'channel' only where the engine sends it: it is no field that is always there"),
+    ("{{ contact.fristname }}", "error unknown-field: 'contact' has no field 'fristname': did you mean 'firstname'?"),
+    ("{{ contcat.firstname }}", "error unknown-variable: there is no variable 'contcat': did you mean 'contact'?"),
+    ("{{ firstname }}", "error unknown-variable: there is no variable 'firstname': did you mean 'contact.firstname'?"),
+    ("{{ cart.total_price }}", "error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
+    ("{{ secrets.TOKEN }}", "error out-of-scope: 'secrets' is there only in a webhook's url, headers and body"),
+    ("{{ order.store.nam }}", "error unknown-field: 'order.store' has no field 'nam': did you mean 'name'?"),
+    ("{{ order.currency.code }}", "error no-object: 'order.currency' is a text, it has no field 'code'"),
+    ("{{ order.products.name }}", "error list-field: 'order.products' is a list, it has no field 'name': loop over it, or write order.products.first.name"),
+    ("{% for p in order.products %}{{ p.nam }}{% endfor %}", "error unknown-field: 'p' has no field 'nam': did you mean 'name'?"),
+    ("{% if order.totl_price > 3 %}x{% endif %}", "error unknown-field: 'order' has no field 'totl_price': did you mean 'total_price'?"),
+    ("{{ order.channel }}", "warning unknown-field: 'order' has no field 'channel', unless the engine sends one"),
+    ("{{ order.total_price | monney }}", "error unknown-filter: there is no filter 'monney': did you mean 'money'?"),
 )  # fmt: skip
 
 
