@@ -186,7 +186,13 @@ def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, 
 
 def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path], report: Report) -> None:
     """Waits for events that a journey does not live to see, or that it has seen already."""
-    waits = [step for step in steps if step.kind == "wait_for" and isinstance(step.keys.get("wait_for"), str)]
+    waits = [
+        step
+        for step in steps
+        if step.kind == "wait_for"
+        and isinstance(step.keys.get("wait_for"), str)
+        and isinstance(step.keys.get("if"), str | None)
+    ]
     for number, step in enumerate(waits):
         event, condition = step.keys["wait_for"], step.keys.get("if")
         rule = rules.get((event, None)) or rules.get((event, condition))

@@ -169,6 +169,8 @@ ONE_MISTAKE = (
     ("- wait_for: a b", "4:13: error value: 'a b' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
     ("- wait_for: a\n  else: [{exit: late}]", "5:3: error incomplete: 'else' is never reached without 'for'"),
     ("- wait_for: a\n  since: yesterday", "5:10: error value: 'yesterday' cannot stand in 'since': write entry or now"),
+    ("- wait_for: a\n  if: []", "5:7: error type: 'if' must be text, not a list"),
+    ("- webhook: a\n  url: https://x.example/\n  body: [[]]\n  headers: []", "7:12: error type: 'headers' must be keys with values, not a list"),
     ("- wait_for: a\n  if:", "5:3: error empty: 'if' is empty: give it a value, or take it out"),
     ("- if: contact.custom.vip\n  then: {exit: x}", "5:9: error type: 'then' must be a list: begin each of its entries with '- '"),
     ("- if: contact.custom.vip", "4:3: error incomplete: an 'if' needs 'then', 'else' or both"),
