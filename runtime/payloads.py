@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.exceptions import ApplicationError
@@ -29,7 +28,7 @@ class JsonPayloads(PydanticPayloadConverter):
         try:
             return super().from_payloads(payloads, type_hints)
         except Exception:
-            if type_hints is None and workflow.in_workflow():
+            if type_hints is None:
                 raise ApplicationError(
                     "The argument cannot be read: it must be plain JSON, not encrypted or compressed",
                     type="NotJson",
