@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 from liquid import RenderContext
 from liquid.builtin.expressions import LoopExpression, Nil, Path
@@ -75,11 +75,14 @@ def same(left: object, right: object) -> bool:
     left, right = _plain(left), _plain(right)
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left == right
-    if isinstance(left, Decimal) and isinstance(right, float):
-        return left == Decimal(repr(right))
-    if isinstance(right, Decimal) and isinstance(left, float):
-        return right == Decimal(repr(left))
+    if isinstance(left, Decimal) or isinstance(right, Decimal):
+        return _is_number(left) and _is_number(right) and _exact(left) == _exact(right)
     return left == right
+
+
+def _is_number(value: object) -> TypeGuard[float | Decimal]:
+    """Whether it is a number that can be compared: NaN cannot, and a signalling NaN refuses."""
+    return isinstance(value, int | float) or (isinstance(value, Decimal) and not value.is_nan())
 
 
 def _is_blank(value: object) -> bool:
@@ -223,8 +226,8 @@ class Contains(ContainsExpression):
         if isinstance(left, Mapping):
             # A list is no key, and hashing one raises.
             return isinstance(right, Hashable) and right in cast("Mapping[Any, Any]", left)
-        if isinstance(left, Collection):
-            return right in left
+        if isinstance(left, list | tuple | range):
+            return any(same(item, right) for item in cast("Sequence[Any]", left))
         raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
 
 
