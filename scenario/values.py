@@ -26,6 +26,8 @@ ZONE: Final = "zone"
 
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,18}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
+_LARGEST: Final = 10**19
+"""No whole number is longer: beyond some 300 digits it would have no place among the floats any more."""
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -67,7 +69,10 @@ def as_number(value: object) -> int | float | None:
         value = float(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number")  # noqa: TRY004 pydantic's way
-    if not math.isfinite(value):
+    if isinstance(value, int):
+        if not -_LARGEST < value < _LARGEST:
+            raise ValueError("must be a number that fits into 64 bits")
+    elif not math.isfinite(value):
         raise ValueError("must be a finite number")
     return value
 
