@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, cast
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from scenario.values import Custom, Flag, Id, Moment, Number, Text
+from scenario.values import Custom, Flag, Id, Moment, Number, Text, as_custom
 
 
 class Shape(BaseModel):
@@ -51,6 +51,18 @@ class WithCustom(Shape):
     custom: Custom = Field(
         default_factory=dict, validation_alias=AliasChoices("custom_fields", "custom"), validate_default=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_custom(cls, data: Any, info: ValidationInfo) -> Any:
+        """Both spellings at once are one: the second would be kept as an unknown field, in the first one's place."""
+        if not isinstance(data, Mapping):
+            return cast("object", data)
+        row = cast("Mapping[str, Any]", data)
+        if "custom" not in row or "custom_fields" not in row:
+            return row
+        both = {**as_custom(row["custom"] or None, info), **as_custom(row["custom_fields"] or None, info)}
+        return {**{key: value for key, value in row.items() if key != "custom"}, "custom_fields": both}
 
 
 class MailingList(Shape):
