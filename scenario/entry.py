@@ -28,6 +28,7 @@ __all__ = (
     "Shape",
     "clean",
     "is_entry",
+    "is_too_deep",
     "journey_id",
     "parse_entry",
     "patch_contact",
@@ -36,6 +37,7 @@ __all__ = (
 _LONGEST_ID: Final = 300
 """Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""
 _DEEPEST: Final = 60
+_DEEPEST_OF_ALL: Final = 100
 
 
 class Entry(BaseModel):
@@ -107,6 +109,26 @@ def is_entry(data: object) -> bool:
     return isinstance(data, Mapping) and isinstance(cast("Mapping[str, object]", data).get("scenario"), str)
 
 
+def is_too_deep(data: object) -> bool:
+    """Whether plain JSON data is nested so deeply that it could not be handed on.
+
+    What is handed on is wrapped, and at some 200 levels readers of JSON give up: it would be read once and never again.
+    """
+    level: list[object] = [data]
+    for _ in range(_DEEPEST_OF_ALL):
+        level = [
+            part
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (
+                cast("dict[str, object]", item).values() if isinstance(item, dict) else cast("list[object]", item)
+            )
+        ]
+        if not level:
+            return False
+    return True
+
+
 def journey_id(entry: Entry, key: str | None) -> str:
     """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
 
@@ -142,7 +164,7 @@ def clean(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:
 
 
 def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    """A clean contact with some of its fields changed; custom fields are changed one by one.
+    """A clean contact, or what is known of one, with some fields changed; custom fields are changed one by one.
 
     Raises:
         EntryError: The patch is malformed; the contact stays as it is.

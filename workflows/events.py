@@ -8,6 +8,9 @@ from temporalio import workflow
 
 from workflows.state import Event
 
+with workflow.unsafe.imports_passed_through():
+    from scenario.entry import is_too_deep
+
 if TYPE_CHECKING:
     from workflows.journey import Journey
 
@@ -30,8 +33,8 @@ class Intake:
         data = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
         name, identifier = data.get("name"), data.get("id")
         properties: Any = data.get("properties") or {}
-        if not isinstance(name, str) or not isinstance(properties, dict):
-            workflow.logger.warning('event ignored: it must be {"name": text, "properties": object}')
+        if not isinstance(name, str) or not isinstance(properties, dict) or is_too_deep(data):
+            workflow.logger.warning('event ignored: it must be {"name": text, "properties": object}, not too deep')
             return
         now = workflow.now().isoformat()
         known = None if identifier is None else str(identifier)[:200]

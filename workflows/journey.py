@@ -25,7 +25,7 @@ from workflows.steps import Again, Course, Leave, Next, perform, record_of, skip
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure
     from activities.signatures import ADMIT, DECIDE, DEPART, Admission, Admitted, Answer, Departure, Question
-    from scenario.entry import Entry, clean, is_entry, parse_entry, patch_contact
+    from scenario.entry import Entry, clean, is_entry, is_too_deep, parse_entry, patch_contact
     from scenario.errors import EntryError, ScenarioError
     from scenario.plan import Plan, Step, load_plan
     from scenario.timing import zone_of
@@ -100,6 +100,8 @@ class Journey(Operations, Intake):
 
     async def _admit(self, data: dict[str, Any]) -> str:
         """Asks to come in. Returns why not, or an empty text."""
+        if is_too_deep(data):  # not even the admission could be asked
+            return "the entry is nested too deeply"
         info = workflow.info()
         root = info.first_execution_run_id
         started = info.start_time.astimezone(UTC).isoformat()
@@ -132,7 +134,8 @@ class Journey(Operations, Intake):
             "entered_at": self.state.entered_at,
         }
         self._data["responses"] = {}
-        self._refresh(self.state.patch)
+        patch, self.state.patch = self.state.patch, {}
+        self._refresh(patch)
 
     async def _follow(self, data: dict[str, Any]) -> tuple[str, str]:
         """Performs step after step. Returns how it ended and why."""
@@ -156,7 +159,7 @@ class Journey(Operations, Intake):
         """Performs a step, unless or until the contact leaves or an operator skips it."""
         # An event that has just come may end the journey: nothing is sent before that is known.
         await workflow.wait_condition(lambda: self.taken_in)
-        if self._leaving is None:
+        if not self.interrupted:
             if self.state.since is None:
                 self.state.since = workflow.now().isoformat()
                 self.state.mark = self.state.counted
@@ -173,8 +176,11 @@ class Journey(Operations, Intake):
                 self.skipping = None  # an order to skip this step came too late, and must not skip the next
                 return work.result()
             await workflow.wait([work])
-            if not work.cancelled():
-                work.exception()  # a cancelled activity ends in an error, which is expected here
+            # A cancelled activity ends in an error, which is expected here. What ended by itself in the same moment
+            # has its outcome on record, and is not left or skipped as well.
+            if not work.cancelled() and work.exception() is None:
+                self.skipping = None
+                return self._leaving or work.result()
         if self._leaving is not None:
             self.record(name, step, "left", self._leaving.reason)
             return self._leaving
@@ -187,9 +193,9 @@ class Journey(Operations, Intake):
         if self.state.paused:
             self.show(always=True)
             await workflow.wait_condition(
-                lambda: not self.state.paused or self._leaving is not None or self.must_continue
+                lambda: not self.state.paused or self._leaving is not None or (self.must_continue and self._undecided)
             )
-            if self.state.paused and self.must_continue and self._leaving is None:
+            if self.state.paused and self._leaving is None:
                 return Again()
         return None
 
@@ -202,8 +208,13 @@ class Journey(Operations, Intake):
     async def _continue_as_new(self, data: dict[str, Any]) -> None:
         """Starts the next run, unless somebody has just decided something: that is acted upon first."""
         await workflow.wait_condition(lambda: self.taken_in and workflow.all_handlers_finished())
-        if self._leaving is None and self.skipping is None and not self.retrying:
+        if self._undecided:
             workflow.continue_as_new({"entry": data, "state": self.state.dump()})
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether nothing was decided that this run has yet to act upon: orders do not go along to the next."""
+        return not self.interrupted and not self.retrying
 
     async def _depart(self, outcome: str, reason: str) -> None:
         departure = Departure(
@@ -274,6 +285,7 @@ class Journey(Operations, Intake):
 
     async def sleep(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Waits until a moment (None: for ever), or until `wake` or a needed continue-as-new; tells whether it woke."""
+        self._stop_if_interrupted()
         self.show()
         timeout = None if until is None else max(until - workflow.now(), timedelta(0))
         try:
@@ -293,6 +305,7 @@ class Journey(Operations, Intake):
     ) -> None:
         """Notes how a step went."""
         self.state.held = None
+        self.retrying = False
         self.state.steps.append(record_of(name, step.kind, outcome, reason, status, attempts))
 
     def hold(self, name: str, failure: Failure) -> None:
@@ -314,6 +327,7 @@ class Journey(Operations, Intake):
 
     async def decision(self) -> Course | None:
         """Waits for an operator. Returns None where the step is to be tried again."""
+        self._stop_if_interrupted()
         self.show()
         await workflow.wait_condition(lambda: self.retrying or self.must_continue)
         if not self.retrying:
@@ -327,6 +341,20 @@ class Journey(Operations, Intake):
         """Ends the journey at once, whatever it is doing."""
         if self._leaving is None:
             self._leaving = Leave(reason)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the present step is to end here: the contact leaves, or an operator skips it."""
+        return self._leaving is not None or self.skipping is not None
+
+    def _stop_if_interrupted(self) -> None:
+        """Ends a step before it begins to wait.
+
+        Its task was cancelled, but what it awaited may have come to its own end in the same moment (an activity that
+        failed, a timer, a changed contact): then the cancellation is lost, and nothing would end the new wait.
+        """
+        if self.interrupted:
+            raise asyncio.CancelledError
 
     @property
     def leaving(self) -> bool:
@@ -371,22 +399,20 @@ class Journey(Operations, Intake):
         if not self._data:
             return
         for patch in self.patches:
-            merged = {**self.state.patch, **patch}
-            for key in ("custom", "custom_fields"):
-                if isinstance(patch.get(key), dict) and isinstance(self.state.patch.get(key), dict):
-                    merged[key] = {**self.state.patch[key], **patch[key]}
             if self._refresh(patch):
-                self.state.patch = merged
                 self.changes += 1
         self.patches.clear()
 
     def _refresh(self, patch: dict[str, Any]) -> bool:
-        try:
-            contact = patch_contact(self._data["contact"], patch, zone_of(self.state.zone)) if patch else None
-        except EntryError as error:
-            workflow.logger.warning("contact_changed ignored: %s", error)
-            return False
-        if contact is not None:
-            self._data["contact"] = contact
+        if patch:
+            zone = zone_of(self.state.zone)
+            try:
+                # Kept clean: as they come, two changes need not be alike, and could not be laid over each other.
+                kept = patch_contact(self.state.patch, patch, zone)
+                self._data["contact"] = patch_contact(self._data["contact"], patch, zone)
+            except EntryError as error:
+                workflow.logger.warning("contact_changed ignored: %s", error)
+                return False
+            self.state.patch = kept
         self._zone = zone_of(self._data["contact"].get("timezone"), self.plan.zone)
         return True

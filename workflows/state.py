@@ -121,7 +121,7 @@ class State:
         counted: How many events were kept in all.
         seen: Ids of events that came.
         event: What templates see as `event`: the one that satisfied the last `wait_for`.
-        patch: Changes of the contact's fields since it came in, as they came.
+        patch: Changes of the contact's fields since it came in.
         held: Why it waits for a person, if it does.
         paused: By whom and why, if it is.
         operations: What operators did.

@@ -60,7 +60,11 @@ Course: TypeAlias = Next | Again | Leave
 
 async def perform_send(journey: Journey, name: str, step: Send) -> Course:
     """Delivers, and decides with `on_failure` (or an operator) where that fails for good."""
-    while journey.state.held is None:
+    while True:
+        if journey.state.held is not None:
+            if course := await journey.decision():
+                return course
+            continue
         try:
             sent = await _deliver(journey, name, step)
         except ActivityError as error:
@@ -77,7 +81,6 @@ async def perform_send(journey: Journey, name: str, step: Send) -> Course:
         else:
             journey.record(name, step, sent.outcome, sent.reason, sent.status, sent.attempt)
             return Next(step.next)
-    return await journey.decision() or await perform_send(journey, name, step)
 
 
 async def _deliver(journey: Journey, name: str, step: Send) -> Sent:
@@ -104,8 +107,13 @@ async def _deliver(journey: Journey, name: str, step: Send) -> Sent:
         schedule_to_close_timeout=timedelta(seconds=step.retry.deadline),
         retry_policy=retry_policy(step, identifier),
         summary=summary(name, step),
-        priority=Priority(fairness_key=step.to[:64]) if step.to else Priority.default,
+        priority=Priority(fairness_key=_cut(step.to, 64)) if step.to else Priority.default,
     )
+
+
+def _cut(text: str, limit: int) -> str:
+    """The beginning of a text, in so many bytes of UTF-8: the server refuses a longer fairness key."""
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
@@ -232,13 +240,16 @@ async def _satisfies(journey: Journey, condition: str | None, event: Event) -> b
 
 async def perform_if(journey: Journey, name: str, step: If) -> Course:
     """Goes one way or the other; a condition that cannot be worked out holds the journey."""
-    while journey.state.held is None:
+    while True:
+        if journey.state.held is not None:
+            if course := await journey.decision():
+                return course
+            continue
         answer = await journey.ask(step.condition)
         if not answer.error:
             journey.record(name, step, "then" if answer.value else "else")
             return Next(step.then if answer.value else step.otherwise)
         journey.hold(name, _step_failure(f"the condition cannot be worked out: {answer.error}"))
-    return await journey.decision() or await perform_if(journey, name, step)
 
 
 async def perform_exit(journey: Journey, name: str, step: Exit) -> Course:

@@ -1,0 +1,250 @@
+"""What must not stop a journey: bad data of every kind, and things that happen in the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.admission import Admissions
+from activities.content import Content
+from activities.decision import decide
+from activities.failures import Kind
+from activities.signatures import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
+from runtime.store import Store
+from tests.workflows.conftest import Channels, Stage, failing
+from workflows.journey import Journey
+from workflows.sandbox import sandbox
+
+ORDER = {"operator": "ann", "reason": "incident 42"}
+HOOK = """
+scenario: hook
+trigger: segment
+exit:
+  - event: gone
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+  - exit: end
+"""
+PARKED = """
+scenario: parked
+trigger: order
+steps:
+  - wait_for: go
+    if: event.a contains event.b
+    for: 3d
+  - sms: last
+    text: "{{ contact.custom.a }} {{ contact.custom.b }}"
+  - exit: end
+"""
+ORDERED = {"type": "order", "order": {"external_id": "A"}}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for _ in range(levels):
+        data = {"a": data}
+    return data
+
+
+def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(step["id"], step["outcome"]) for step in result["steps"]]
+
+
+@dataclass
+class Absent:
+    """A stage whose journeys' worker comes and goes, so that several things are waiting for it when it comes back."""
+
+    stage: Stage
+    admissions: Admissions
+
+    def worker(self) -> Worker:
+        return Worker(
+            self.stage.client,
+            task_queue=JOURNEYS,
+            workflows=[Journey],
+            activities=[self.admissions.admit, self.admissions.depart, decide],
+            workflow_runner=sandbox(),
+            max_cached_workflows=0,
+        )
+
+
+@pytest.fixture
+async def absent(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Absent]:
+    channels = Channels(environment)
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        admissions = Admissions(Content(store), store, "Europe/Paris")
+        async with Worker(environment.client, task_queue=SEND_WEBHOOK.queue or "", activities=[channels.send_webhook]):
+            yield Absent(Stage(environment, store, channels), admissions)
+
+
+async def over(handle: WorkflowHandle[Any, Any]) -> None:
+    """Waits (in real time) until a journey is over."""
+    async with asyncio.timeout(10):
+        while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+            await asyncio.sleep(0.02)
+
+
+async def completed(handle: WorkflowHandle[Any, Any]) -> None:
+    """Waits (in real time) until the server knows how an activity ended."""
+    async with asyncio.timeout(10):
+        while (await handle.describe()).raw_description.pending_activities:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("fails", "skips", "expected"),
+    [
+        (True, False, [("hook", "left")]),
+        (True, True, [("hook", "skipped"), ("exit-2", "exited")]),
+        (False, False, [("hook", "delivered")]),
+        (False, True, [("hook", "delivered"), ("exit-2", "exited")]),
+    ],
+)
+async def test_a_delivery_that_ends_while_the_contact_leaves_or_it_is_skipped_has_one_outcome(
+    absent: Absent, fails: bool, skips: bool, expected: list[tuple[str, str]]
+) -> None:
+    stage, go = absent.stage, asyncio.Event()
+
+    async def script(delivery: Delivery, attempt: int) -> Sent:
+        await go.wait()
+        return await _sent(failing(Kind.PERMANENT)(delivery, attempt)) if fails else Sent(status=200, attempt=attempt)
+
+    await stage.publish(HOOK)
+    stage.channels.scripts["hook"] = script
+    async with absent.worker():
+        handle = await stage.start("hook")
+        await stage.attempted("hook")
+    skip = asyncio.create_task(stage.order(handle, "skip_step", ORDER)) if skips else None
+    if not skips:
+        await handle.signal("event", {"name": "gone"})
+    await asyncio.sleep(0.1)  # the order must be there before the answer is; nothing tells when
+    go.set()
+    await completed(handle)
+    async with absent.worker():
+        await over(handle)
+        if skip is not None:
+            await skip
+    assert outcomes(await handle.result()) == expected
+
+
+async def reached(handle: WorkflowHandle[Any, Any], step: str) -> None:
+    """Waits (in real time) until a journey is at a step."""
+    async with asyncio.timeout(10):
+        while (await handle.query("progress"))["at"] != step:
+            await asyncio.sleep(0.02)
+
+
+async def _sent(answer: Any) -> Sent:
+    return answer if isinstance(answer, Sent) else await answer
+
+
+async def test_a_step_that_is_skipped_while_paused_is_not_performed_even_where_it_takes_no_time(stage: Stage) -> None:
+    await stage.publish(PARKED.replace("  - sms: last", "  - exit: end\n  - sms: last"))
+    handle = await stage.start("parked", ORDERED)
+    await stage.until(handle, "waiting")
+    await stage.order(handle, "pause", ORDER)
+    await stage.order(handle, "skip_step", {**ORDER, "step": "wait_for-1"})
+    await reached(handle, "exit-2")
+    await stage.order(handle, "skip_step", {**ORDER, "step": "exit-2"})
+    await stage.order(handle, "resume", ORDER)
+    await over(handle)
+    assert outcomes(await handle.result())[-1] == ("exit-2", "skipped")
+
+
+async def test_an_order_to_a_paused_journey_that_must_continue_as_new_is_kept_until_it_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suggested = False
+
+    def suggests(_: workflow.Info) -> bool:
+        return suggested
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
+    await stage.publish(PARKED)
+    handle = await stage.start("parked", ORDERED)
+    await stage.until(handle, "waiting")
+    await stage.order(handle, "pause", ORDER)
+    await stage.order(handle, "skip_step", ORDER)
+    await reached(handle, "last")
+    await stage.order(handle, "skip_step", {**ORDER, "step": "last"})
+    suggested = True
+    await handle.signal("event", {"name": "whatever"})
+    assert (await stage.until(handle, "paused"))["at"] == "last"
+    suggested = False
+    await stage.order(handle, "resume", ORDER)
+    await over(handle)
+    assert ("last", "skipped") in outcomes(await handle.result())
+
+
+@pytest.mark.parametrize("properties", [deep(198), deep(101), {"a": {"x": 1}, "b": []}, {"a": 10**400, "b": 1}])
+async def test_an_event_with_strange_properties_stops_nothing(stage: Stage, properties: dict[str, Any]) -> None:
+    await stage.publish(PARKED)
+    handle = await stage.start("parked", ORDERED)
+    await handle.signal("event", {"name": "go", "properties": properties})
+    async with asyncio.timeout(10):
+        assert outcomes(await handle.result())[0] == ("wait_for-1", "timeout")
+
+
+@pytest.mark.parametrize(
+    ("order", "contact", "reason"),
+    [
+        (deep(198), {}, "the entry is nested too deeply"),
+        (deep(70), {}, "trigger.order is nested more than 60 levels deep"),
+        ({"total_price": 10**400}, {}, "'total_price' of trigger.order: must be a number that fits into 64 bits"),
+        ({}, {"recommendations": [{"price": -(10**400)}]},
+         "'recommendations.0.price' of contact: must be a number that fits into 64 bits"),
+    ],
+)  # fmt: skip
+async def test_an_entry_with_strange_data_is_refused(
+    stage: Stage, order: dict[str, Any], contact: dict[str, Any], reason: str
+) -> None:
+    await stage.publish(PARKED)
+    handle = await stage.start("parked", {"type": "order", "order": order}, contact=contact)
+    async with asyncio.timeout(10):
+        assert await handle.result() == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"custom": "x", "custom_fields": [{"name": "a", "value": 9}]},
+        {"recommendations": [{"price": 10**400}]},
+        {"custom": deep(198)},
+        {"firstname": {"a": 1}},
+        {"creation_date": []},
+    ],
+)
+async def test_a_change_with_strange_data_changes_nothing(stage: Stage, patch: dict[str, Any]) -> None:
+    await stage.publish(PARKED)
+    handle = await stage.start("parked", ORDERED, contact={"custom": {"a": 1}})
+    await handle.signal("contact_changed", patch)
+    async with asyncio.timeout(10):
+        await handle.result()
+    assert stage.channels.of("last")[0].delivery.data["contact"]["custom"]["a"] == 1
+
+
+async def test_changes_of_custom_fields_in_several_forms_all_survive_continue_as_new(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def suggests(self: workflow.Info) -> bool:
+        return self.get_current_history_length() > 12
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
+    await stage.publish(PARKED.replace("- wait_for: go", "- wait: 1d\n  - wait: 1d\n  - wait_for: go"))
+    handle = await stage.start("parked", ORDERED)
+    await handle.signal("contact_changed", {"custom": {"a": 1}})
+    await handle.signal("contact_changed", {"custom_fields": [{"name": "b", "value": "2", "data_type": "integer"}]})
+    async with asyncio.timeout(10):
+        await handle.result()
+    assert stage.channels.of("last")[0].delivery.data["contact"]["custom"] == {"a": 1, "b": 2}
