@@ -61,10 +61,8 @@ Course: TypeAlias = Next | Again | Leave
 async def perform_send(journey: Journey, name: str, step: Send) -> Course:
     """Delivers, and decides with `on_failure` (or an operator) where that fails for good."""
     while True:
-        if journey.state.held is not None:
-            if course := await journey.decision():
-                return course
-            continue
+        if journey.state.held is not None and (course := await journey.decision()):
+            return course
         try:
             sent = await _deliver(journey, name, step)
         except ActivityError as error:
@@ -241,10 +239,8 @@ async def _satisfies(journey: Journey, condition: str | None, event: Event) -> b
 async def perform_if(journey: Journey, name: str, step: If) -> Course:
     """Goes one way or the other; a condition that cannot be worked out holds the journey."""
     while True:
-        if journey.state.held is not None:
-            if course := await journey.decision():
-                return course
-            continue
+        if journey.state.held is not None and (course := await journey.decision()):
+            return course
         answer = await journey.ask(step.condition)
         if not answer.error:
             journey.record(name, step, "then" if answer.value else "else")
