@@ -144,7 +144,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                     workflows=[Journey, UnknownWorkflow],
                     activities=[admissions.admit, admissions.depart, decide],
                     no_remote_activities=True,
-                    workflow_runner=sandbox(),
+                    workflow_runner=sandbox(strict=False),
                     max_concurrent_workflow_task_polls=_POLLERS,
                     nonsticky_to_sticky_poll_ratio=0.5,
                     graceful_shutdown_timeout=DRAIN,
