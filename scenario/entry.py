@@ -129,12 +129,22 @@ def is_too_deep(data: object) -> bool:
     return True
 
 
+LONGEST_WORKFLOW_ID: Final = 250
+"""Bytes of a workflow id."""
+
+
 def journey_id(entry: Entry, key: str | None) -> str:
     """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
 
     A ``/`` in a contact's id is written ``%2F``: it must not pass for the one before a key.
+
+    Raises:
+        EntryError: It is too long for Temporal's SQL stores, which keep workflow ids in VARCHAR(255).
     """
-    return "/".join(filter(None, (entry.name, entry.contact_id.replace("/", "%2F"), key)))
+    identifier = "/".join(filter(None, (entry.name, entry.contact_id.replace("/", "%2F"), key)))
+    if len(identifier.encode()) > LONGEST_WORKFLOW_ID:
+        raise EntryError(f"scenario, contact id and key together are longer than {LONGEST_WORKFLOW_ID} bytes")
+    return identifier
 
 
 def clean(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenario.entry import clean, is_entry, journey_id, parse_entry, patch_contact
+from scenario.entry import LONGEST_WORKFLOW_ID, clean, is_entry, journey_id, parse_entry, patch_contact
 from scenario.errors import EntryError
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -201,12 +201,12 @@ def test_a_journey_has_one_id_for_a_contact_and_a_key(contact: dict[str, Any], k
         assert journey_id(parse_entry(entry(contact) | {"scenario": scenario}), key) == workflow
 
 
-def test_a_workflow_id_always_fits():
-    longest = entry({"id": "é" * 150}, key="é" * 150) | {"scenario": "a" * 100}
+def test_a_workflow_id_that_temporal_could_not_keep_is_refused():
+    longest = parse_entry(entry({"id": "é" * 60}, key="é" * 60))
+    assert len(journey_id(longest, longest.key).encode()) <= LONGEST_WORKFLOW_ID
 
-    parsed = parse_entry(longest)
-
-    assert len(journey_id(parsed, parsed.key).encode()) < 1_000
+    with pytest.raises(EntryError, match="together are longer than 250 bytes"):
+        journey_id(longest, "é" * 70)
 
 
 def test_an_entry_may_pin_a_version():

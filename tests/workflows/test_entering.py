@@ -161,3 +161,10 @@ async def test_a_signal_that_cannot_be_decoded_harms_nothing(stage: Stage) -> No
     handle = await stage.client.start_workflow("Journey", contact, id="gate/7/A1", task_queue="journeys")
     await handle.signal("event", RawValue(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00")))
     assert (await handle.result())["outcome"] == "finished"
+
+
+async def test_an_id_that_temporal_could_not_keep_is_refused(stage: Stage) -> None:
+    await stage.publish(GATE.replace("AGAIN", "always"))
+    entry = {"scenario": "gate", "contact": {"id": "7" * 200}, "trigger": order("A" * 60)}
+    handle = await stage.client.start_workflow("Journey", entry, id="x", task_queue="journeys", result_type=dict)
+    assert (await handle.result())["reason"] == "scenario, contact id and key together are longer than 250 bytes"
