@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from liquid.exceptions import ResourceLimitError
 from liquid.token import Token
@@ -38,6 +38,9 @@ MAX_ITEMS: Final = 10_000
 
 MAX_NUMBER: Final = 10**40
 """Where whole numbers end: larger ones are nobody's price, and take time to multiply."""
+
+MOST_DIGITS: Final = 40
+"""The same in digits."""
 
 MAX_LOCALS: Final = 1_000_000
 """Characters and list items that ``assign`` and ``capture`` may hold at one time."""
@@ -110,6 +113,17 @@ def cost(value: object) -> int:
     return len(value) >> 2 if isinstance(value, list) else 0  # pyright: ignore[reportUnknownArgumentType]
 
 
+def few_digits(value: Any) -> Any:
+    """The value, unless it is a Decimal that takes seconds to turn into a whole number, such as 1E+999999.
+
+    Raises:
+        OverflowError: It is one.
+    """
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MOST_DIGITS:
+        raise OverflowError
+    return value
+
+
 def check_range(numbers: range) -> None:
     """Refuse a range that is too long to be made a list of.
 
@@ -140,7 +154,7 @@ def check_made(name: str, made: object) -> None:
         if not -MAX_NUMBER < made < MAX_NUMBER:
             raise BoundReached(f"'{name}' works with numbers of up to 40 digits")
     elif isinstance(made, Decimal):
-        if made.is_finite() and made and made.adjusted() > 40:
+        if made.is_finite() and made and made.adjusted() > MOST_DIGITS:
             raise BoundReached(f"'{name}' works with numbers of up to 40 digits")
     elif isinstance(made, list | tuple) and len(made) > MAX_ITEMS:  # pyright: ignore[reportUnknownArgumentType]
         raise BoundReached(f"'{name}' makes a list of more than {MAX_ITEMS:,} items")

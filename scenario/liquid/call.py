@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,9 @@ class Call(Filter):
             for argument in arguments:
                 if type(argument) is StrictMissing:
                     argument.refuse()
-            if type(left) is int:
+                elif type(argument) is Decimal:
+                    check_made(self.name, argument)
+            if type(left) in (int, Decimal):
                 check_made(self.name, left)
             elif type(left) is range:
                 check_range(left)

@@ -7,8 +7,9 @@ turned into it in place, so that everything that refers to the expression sees t
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, TypeGuard, cast
@@ -32,6 +33,7 @@ from liquid.token import Token
 from liquid.undefined import Undefined
 
 from scenario.liquid.access import OPEN_NAMES
+from scenario.liquid.bounds import few_digits
 from scenario.liquid.context import Context
 from scenario.liquid.missing import StrictMissing
 from scenario.liquid.values import describe, to_text
@@ -82,7 +84,9 @@ def same(left: object, right: object) -> bool:
 
 def _is_number(value: object) -> TypeGuard[float | Decimal]:
     """Whether it is a number that can be compared: NaN cannot, and a signalling NaN refuses."""
-    return isinstance(value, int | float) or (isinstance(value, Decimal) and not value.is_nan())
+    if isinstance(value, Decimal):
+        return not value.is_nan()
+    return isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
 
 
 def _is_blank(value: object) -> bool:
@@ -118,7 +122,7 @@ def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bo
         left, right = _aware(left), _aware(right)
         return left <= right if or_equal else left < right
     if isinstance(left, int | float | Decimal) and isinstance(right, int | float | Decimal):
-        if left != left or right != right:
+        if not _is_number(left) or not _is_number(right):
             return False
         if isinstance(left, Decimal) != isinstance(right, Decimal):
             left, right = _exact(left), _exact(right)
@@ -224,8 +228,7 @@ class Contains(ContainsExpression):
         if isinstance(left, str):
             return to_text(right) in left
         if isinstance(left, Mapping):
-            # A list is no key, and hashing one raises.
-            return isinstance(right, Hashable) and right in cast("Mapping[Any, Any]", left)
+            return isinstance(right, str | int) and right in cast("Mapping[Any, Any]", left)
         if isinstance(left, list | tuple | range):
             return any(same(item, right) for item in cast("Sequence[Any]", left))
         raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
@@ -249,7 +252,7 @@ class Range(RangeLiteral):
 
     def _make_range(self, start: Any, stop: Any) -> range:
         try:
-            return super()._make_range(start, stop)
+            return super()._make_range(few_digits(start), few_digits(stop))
         except OverflowError as error:
             raise LiquidTypeError("a range goes from one whole number to another", token=self.token) from error
 
@@ -261,7 +264,7 @@ class Loop(LoopExpression):
 
     def _to_int(self, obj: object, *, token: Token) -> int:
         try:
-            return super()._to_int(obj, token=token)
+            return super()._to_int(few_digits(obj), token=token)
         except OverflowError as error:
             raise LiquidTypeError("a loop's limit and offset are whole numbers", token=token) from error
 

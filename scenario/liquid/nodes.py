@@ -22,6 +22,7 @@ from liquid.tag import Tag
 from liquid.token import TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_STRING, Token
 
 from scenario.errors import Aborted
+from scenario.liquid.bounds import few_digits
 from scenario.liquid.context import Context
 from scenario.liquid.lexer import expression_stream, liquid_tag_stream
 from scenario.liquid.sinks import Nowhere, Sink
@@ -131,7 +132,7 @@ class Rows(TablerowNode):
 
     def _int_or_zero(self, arg: object) -> int:
         try:
-            return super()._int_or_zero(arg)
+            return super()._int_or_zero(few_digits(arg))
         except (TypeError, OverflowError):
             return 0
 

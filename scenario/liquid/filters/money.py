@@ -11,6 +11,7 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import format_currency, is_currency
 from liquid.undefined import is_undefined
 
+from scenario.liquid.bounds import MOST_DIGITS
 from scenario.liquid.call import Unfit
 from scenario.liquid.filters.numbers import number
 from scenario.liquid.values import to_text
@@ -54,7 +55,7 @@ def money(value: object, currency: object, language: object = "en") -> str:
     if not isinstance(amount, int | float | Decimal):
         return ""
     exact = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
-    if not exact.is_finite() or abs(exact.adjusted()) > 40:
+    if not exact.is_finite() or abs(exact.adjusted()) > MOST_DIGITS:
         raise Unfit("'money' works with numbers of up to 40 digits")
     return format_currency(exact, code, locale=locale(to_text(language)))
 

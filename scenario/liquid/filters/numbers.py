@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 
+from scenario.liquid.bounds import MOST_DIGITS
 from scenario.liquid.call import Unfit
 from scenario.liquid.values import describe, to_text
 
@@ -22,7 +23,7 @@ _NUMERAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
 _COMMA: Final = re.compile(r"[+-]?\d+,(?:\d{1,2}|\d{4,})")
 _LONGEST_NUMERAL: Final = 60
-_MOST_DIGITS: Final = 12
+_MOST_PLACES: Final = 12
 
 
 def numeral(text: str) -> int | Decimal | None:
@@ -158,7 +159,7 @@ def round_half_up(value: object, digits: object = 0) -> Number:
     if places < 0:
         return 0
     number = _operand(value)
-    if places > _MOST_DIGITS or isinstance(number, int):
+    if places > _MOST_PLACES or isinstance(number, int):
         return number
     made = _finite("round", number).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _ARITHMETIC)
     if not places:
@@ -168,7 +169,7 @@ def round_half_up(value: object, digits: object = 0) -> Number:
 
 def _finite(name: str, value: object) -> Decimal:
     number = _exact(_operand(value))
-    if not number.is_finite() or number.adjusted() > 40:
+    if not number.is_finite() or number.adjusted() > MOST_DIGITS:
         raise Unfit(f"'{name}' works with numbers of up to 40 digits")
     return number
 

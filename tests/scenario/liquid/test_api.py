@@ -144,3 +144,28 @@ def test_a_misspelt_field_is_a_mistake_in_a_webhook_and_nothing_in_a_text() -> N
     assert str(caught.value) == "there is no 'contact.fristname' (line 2, column 11)"
     assert caught.value.offset == 12
     assert liquid.render_text("{{ contact.fristname }}", DATA) == ""
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("a < b", True),  # 10:00+02:00 is 08:00 in UTC
+        ("b > a", True),
+        ("a <= a", True),
+        ("a < c", False),
+        ("d < a", True),
+        ("a < 'x'", True),
+        ("e < f", True),
+        ("e > '2026'", True),
+    ],
+)
+def test_times_are_compared_as_times(condition: str, holds: bool) -> None:
+    data = {
+        "a": "2026-07-16T10:00:00+02:00",
+        "b": "2026-07-16T09:30:00Z",
+        "c": "2026-07-16 07:59",
+        "d": "2026-07-16",
+        "e": "2026-13-45T99:99 no time",
+        "f": "2026-13-45T99:99 not a time",
+    }
+    assert liquid.evaluate_condition(condition, data) is holds
