@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from scenario.liquid.bounds import MAX_TEXT, BoundReached
 from scenario.liquid.call import Unfit
-from scenario.liquid.expressions import same
+from scenario.liquid.compare import same
 from scenario.liquid.values import describe, to_text
 
 

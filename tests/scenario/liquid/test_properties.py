@@ -22,6 +22,7 @@ from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.engine import text_engine
 from tests.scenario.liquid.samples import EXAMPLES
+from tests.scenario.liquid.test_odd import ODD
 
 settings_ = settings(
     max_examples=EXAMPLES, deadline=None, derandomize="LIQUID_EXAMPLES" not in os.environ, database=None
@@ -333,3 +334,40 @@ def test_a_filter_gives_a_result_or_an_error_of_ours(name: str, arguments: list[
             assert error.offset is not None
             for secret in (data["a"], data["s"]):
                 assert not isinstance(secret, str) or len(secret) < 9 or secret not in str(error)
+
+
+odd = st.one_of(values, st.sampled_from(ODD))
+TAGS = [
+    "{% for i in x limit: y offset: z %}{{ i }}{% endfor %}",
+    "{% for i in (x..y) %}{{ i }}{% break %}{% endfor %}",
+    "{% tablerow i in x cols: y limit: z %}{{ i }}{% endtablerow %}",
+    "{% if x == y or x != z %}a{% endif %}{% if x contains y %}b{% endif %}",
+    "{% if x < y %}a{% endif %}{% unless x >= z %}b{% endunless %}",
+    "{% case x %}{% when y, z %}a{% else %}b{% endcase %}",
+    "{% cycle x: y, z %}{% increment x %}{{ x }}{% decrement y %}",
+    "{% capture c %}{{ x }}{{ y }}{% endcapture %}{{ c }}{% ifchanged %}{{ z }}{% endifchanged %}",
+    "{{ x[y] }}{{ x.size }}{{ x.first }}{{ x.last[z] }}{{ x['a'][0] }}",
+    "{% assign a = x | default: y %}{{ a }}{% echo z %}",
+]
+BODIES: list[Any] = [
+    {"a": "{{ x }}", "{{ y }}": "{{ z }}"},
+    {"$for": "i in x limit: y", "$each": {"$if": "i == z", "$then": "{{ i }}"}},
+    {"$let": {"n": "{{ x }}"}, "$in": ["{{ n }}", "{{ n[y] }}"]},
+]
+
+
+@given(st.sampled_from(BODIES + TAGS), odd, odd, odd)
+@settings(settings_, max_examples=EXAMPLES * 3)
+def test_odd_data_end_in_a_result_or_an_error_of_ours(source: Any, x: Any, y: Any, z: Any) -> None:
+    data = {"x": x, "y": y, "z": z}
+    if isinstance(source, str):
+        refusal(partial(liquid.render_text, source, data))
+        refusal(partial(liquid.render_html, source, data))
+        refusal(partial(liquid.evaluate_value, source, data))
+    refusal(partial(liquid.render_json, source, data))
+
+
+@given(st.sampled_from(["x < y", "x >= y", "x == y", "x contains y", "x.a <= y[0]", "x != blank"]), odd, odd)
+@settings_
+def test_odd_data_in_conditions_end_in_a_result_or_an_error_of_ours(source: str, x: Any, y: Any) -> None:
+    refusal(partial(liquid.evaluate_condition, source, {"x": x, "y": y}))
