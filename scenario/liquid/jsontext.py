@@ -113,6 +113,9 @@ class JsonSink(Sink):
             LiquidTypeError: The output follows a backslash, or JSON has no form for the value.
         """
         self.marks.append((self.size, token))
+        if type(value) is str and self.state != ESCAPED:
+            text = encode_basestring(value)
+            return self.put(text[1:-1] if self.state else text)
         return self._data(value, token)
 
     def write(self, text: str, /) -> int:

@@ -38,6 +38,9 @@ class Content(ContentNode):
         """Hand the text to the sink as what it is: not data."""
         return buffer.literal(self)
 
+    # python-liquid asks here whether the tag is disabled: text is no tag.
+    render = render_to_output  # pyright: ignore[reportAssignmentType]
+
 
 class ContentTag(Literal):
     """Parses text."""
@@ -53,6 +56,8 @@ class Value(OutputNode):
     def render_to_output(self, context: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Hand the value to the sink, which knows how to write it where it stands."""
         return buffer.value(self.expression.evaluate(context), self.token)
+
+    render = render_to_output  # pyright: ignore[reportAssignmentType]
 
 
 class ValueTag(Output):

@@ -1,7 +1,7 @@
 """How long templates take, against python-liquid without any of our safety and, where installed, jinja2.
 
-Run by hand: ``python tests/bench/bench_liquid.py``. Everything is measured in one run, in turns, in processor time, so
-that the ratios hold on a busy machine; the microseconds are of this machine.
+Run by hand, from the project's root: ``python -m tests.bench.bench_liquid``. Everything is measured in one run, in
+turns, in processor time, so that the ratios hold on a busy machine; the microseconds are of this machine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from liquid.extra import JSON
 from scenario import liquid
 from scenario.liquid.compiler import Compiler
 from scenario.liquid.engine import json_engine
+from scenario.liquid.lint import lint
+from tests.scenario.liquid.lint.shapes_of import schema
 
 DATA: dict[str, Any] = {
     "contact": {
@@ -140,6 +142,9 @@ def cases() -> dict[str, Callable[[], object]]:
         "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
         "ours, cold parse of the text": lambda: json_engine().from_string(TEXT),
         "ours, cold compile of the structure": lambda: Compiler().part(STRUCTURE, ""),
+        "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=schema("order")),
+        "ours, linter on the structure": lambda: lint(STRUCTURE, kind="json", schema=schema("order")),
+        "ours, fields of the text": lambda: liquid.fields(TEXT, kind="json"),
         "ours, condition": lambda: liquid.evaluate_condition(condition, DATA),
         "ours, URL": lambda: liquid.render_url(url, DATA),
         "hand-written Python": lambda: json.dumps({"lines": [dict(p) for p in DATA["order"]["products"]]}),
@@ -154,7 +159,7 @@ def cases() -> dict[str, Callable[[], object]]:
             ("| default: 'friend'", "| default('friend')"),
             (" | date: '%d/%m/%Y'", "[:10]"),
             ("| round: 2", "| round(2)"),
-            ("| times: p.quantity", "* p.quantity"),
+            ("p.unit_price | times: p.quantity", "(p.unit_price * p.quantity)"),
         ):
             source = source.replace(liquid_word, jinja_word)
         compiled = jinja.from_string(source)
