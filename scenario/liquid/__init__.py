@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scenario.liquid.access import Open, select
-    from scenario.liquid.body import render_form, render_json
+    from scenario.liquid.body import render_form, render_json, render_plain
     from scenario.liquid.header import check_header_name, check_header_value, render_header
     from scenario.liquid.parsing import (
         parse_condition,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         parse_html,
         parse_json,
         parse_path,
+        parse_plain,
         parse_text,
         parse_url,
         parse_value,
@@ -47,6 +48,7 @@ __all__ = [
     "parse_html",
     "parse_json",
     "parse_path",
+    "parse_plain",
     "parse_text",
     "parse_url",
     "parse_value",
@@ -56,6 +58,7 @@ __all__ = [
     "render_json",
     "render_line",
     "render_path",
+    "render_plain",
     "render_text",
     "render_url",
     "select",
@@ -63,7 +66,7 @@ __all__ = [
 
 _HOMES = {
     "access": ("Open", "select"),
-    "body": ("render_form", "render_json"),
+    "body": ("render_form", "render_json", "render_plain"),
     "reading": ("Kind", "fields"),
     "header": ("check_header_name", "check_header_value", "render_header"),
     "parsing": tuple(name for name in __all__ if name.startswith("parse_")),

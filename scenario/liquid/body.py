@@ -1,4 +1,4 @@
-"""Bodies of webhooks: JSON, written as text or as a structure, and forms."""
+"""Bodies of webhooks: JSON, written as text or as a structure, forms, and plain text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, cast
 from scenario.errors import TemplateError
 from scenario.liquid import jsontext, structured
 from scenario.liquid.bounds import MAX_BODY
-from scenario.liquid.engine import json_engine
+from scenario.liquid.engine import json_engine, strict_engine
 from scenario.liquid.faults import mistake
+from scenario.liquid.sinks import Sink
 from scenario.liquid.text import render
 from scenario.liquid.values import clean
 
@@ -36,6 +37,23 @@ def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, An
     sink = jsontext.JsonSink()
     render(json_engine, body, data, sink)
     return jsontext.finished(sink, body)
+
+
+def render_plain(body: str, data: Mapping[str, Any]) -> bytes:
+    """A body that is neither JSON nor a form: the text itself in UTF-8, nothing escaped.
+
+    Args:
+        body: The template.
+        data: The variables; one that is missing is a mistake.
+
+    Raises:
+        TemplateError: The body is malformed, or a variable is missing.
+        LimitExceeded: The body is larger than ``MAX_BODY``.
+        Aborted: The template says that nothing is to be sent.
+    """
+    sink = Sink()
+    render(strict_engine, body, data, sink)
+    return jsontext.encoded(sink.getvalue(), body)
 
 
 def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:

@@ -37,6 +37,11 @@ def parse_form(body: Mapping[str, Any]) -> None:
     structured.compiled(body)
 
 
+def parse_plain(source: str) -> None:
+    """Refuse a malformed body of plain text. Raises as ``parse_text`` does."""
+    template(strict_engine, source)
+
+
 def parse_url(source: str) -> str:
     """Refuse a malformed URL, or one whose scheme and host are not plain text. Raises as ``parse_text`` does.
 

@@ -25,7 +25,7 @@ from scenario.liquid import parts, structured
 from scenario.liquid.engine import Engine, html_engine, json_engine, strict_engine, text_engine
 from scenario.liquid.text import condition, template
 
-Kind = Literal["text", "html", "line", "json", "form", "url", "path", "header", "condition", "value"]
+Kind = Literal["text", "html", "line", "json", "form", "plain", "url", "path", "header", "condition", "value"]
 """What a template is for: each has its own way of writing values."""
 
 ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
@@ -35,6 +35,7 @@ ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
     "html": html_engine,
     "json": json_engine,
     "form": strict_engine,
+    "plain": strict_engine,
     "url": strict_engine,
     "path": strict_engine,
     "header": strict_engine,

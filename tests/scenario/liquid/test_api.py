@@ -133,6 +133,15 @@ def test_the_fields_that_a_template_may_read_are_found(source: Any, kind: Any, p
     assert liquid.fields(source, kind=kind) == paths
 
 
+def test_a_plain_body_is_its_text_in_utf_8_and_strict() -> None:
+    assert liquid.render_plain("{{ contact.firstname }} é\r\n", DATA) == 'Ann "Bo" é\r\n'.encode()
+    with pytest.raises(TemplateError, match="there is no 'contact"):
+        liquid.render_plain("{{ contact.nope }}", DATA)
+    with pytest.raises(TemplateError, match="larger than 256 KB"):
+        liquid.render_plain("{% for i in (1..999) %}{{ x }}{% endfor %}", {"x": "a" * 300})
+    liquid.parse_plain("{{ contact.nope }}")
+
+
 def test_an_abort_says_why() -> None:
     with pytest.raises(Aborted, match="no phone"):
         liquid.render_json("{% if contact.cellphone == blank %}{% abort 'no phone' %}{% endif %}{}", DATA)

@@ -1,5 +1,6 @@
 """The linter: every mistake at its place, no false alarm, and the same verdict as rendering's own parser."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.scenario.liquid.samples import Page, pages
 
 MISTAKES = Path(__file__).parent / "mistakes.html.liquid"
 REPORT = Path(__file__).parent / "mistakes.txt"
+
+CODE = re.compile(r'(?:add|_note)\(\s*(?:path, |inner, |\(\*path, \w+\), )?"([a-z]+(?:-[a-z]+)*)"')
 
 PARSERS: dict[str, Any] = {
     "text": liquid.parse_text,
@@ -255,3 +258,11 @@ def test_the_linter_and_the_parser_agree(share: int) -> None:
         else:
             disagreements += [(mutant.source, str(one)) for one in found if one.code in ("syntax", "unclosed-tag")]
     assert disagreements == []
+
+
+def test_every_code_is_documented() -> None:
+    document = (Path(__file__).parents[4] / "docs" / "templates.md").read_text()
+    source = (Path(__file__).parents[4] / "scenario" / "liquid" / "lint").glob("*.py")
+    used = {code for path in source for code in CODE.findall(path.read_text())}
+    assert len(used) > 15
+    assert {code for code in used if f"`{code}`" not in document} == set()
