@@ -123,7 +123,8 @@ class Context(RenderContext):
             items = cast("Sequence[Any]", obj)
             match key:
                 case "size":
-                    return len(items)
+                    # Not len() of a range: it fails where there are more numbers than a machine word can count.
+                    return max(obj.stop - obj.start, 0) if isinstance(obj, range) else len(items)
                 case "first":
                     return items[0]
                 case "last":

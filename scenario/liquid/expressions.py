@@ -28,7 +28,7 @@ from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
 
 from scenario.liquid.access import OPEN_NAMES
-from scenario.liquid.bounds import few_digits
+from scenario.liquid.bounds import cost, few_digits
 from scenario.liquid.compare import precedes, same
 from scenario.liquid.context import Context
 from scenario.liquid.missing import StrictMissing
@@ -125,7 +125,7 @@ class Contains(ContainsExpression):
 
     __slots__ = ()
 
-    def evaluate(self, context: RenderContext) -> object:
+    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Whether the left side holds the right one.
 
         Raises:
@@ -134,11 +134,15 @@ class Contains(ContainsExpression):
         left, right = self.left.evaluate(context), self.right.evaluate(context)
         if not is_truthy(left) or not is_truthy(right):
             return False
+        context.budget.spend(cost(left))
         if isinstance(left, str):
             return to_text(right) in left
         if isinstance(left, Mapping):
             return isinstance(right, str | int) and right in cast("Mapping[Any, Any]", left)
-        if isinstance(left, list | tuple | range):
+        if isinstance(left, range):
+            # Asked, not walked through: a range may have no end to speak of.
+            return isinstance(right, int) and right in left
+        if isinstance(left, list | tuple):
             return any(same(item, right) for item in cast("Sequence[Any]", left))
         raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
 
