@@ -118,6 +118,8 @@ class Delivery:
         data: The fields that the step's templates name, by root.
         timeout: Seconds that one attempt may take.
         on_unknown: What to do where a request left and no answer came.
+        attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
+        root: The journey's first run, where a template names `journey.callback_url`; else empty.
     """
 
     id: str
@@ -128,6 +130,8 @@ class Delivery:
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     timeout: float = 15.0
     on_unknown: Literal["retry", "hold", "continue"] = "retry"
+    attempts: int = 0
+    root: str = ""
 
     @property
     def name(self) -> str:
@@ -149,17 +153,104 @@ class Sent:
         status: The receiver's reply code (HTTP, SMTP), if it has one.
         attempt: Which attempt it was, counted from 1 since the step was last scheduled.
         reason: Why it was skipped.
+        saved: The JSON of the response, where the step has a `save:` and it can be kept.
+        note: Something that a person should know although it was delivered: why the response was not kept.
     """
 
     outcome: Literal["delivered", "skipped"] = "delivered"
     status: int | None = None
     attempt: int = 1
     reason: str | None = None
+    saved: Any = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clearance:
+    """A webhook is about to be scheduled: what does its destination ask for?
+
+    Attributes:
+        destination: Its name in `destinations.yaml`.
+    """
+
+    destination: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleared:
+    """What a destination asks for; empty where this process knows none of that name.
+
+    Attributes:
+        retry: What it sets of the retry policy, by the names of `scenario.plan.Retry`.
+        timeout: Seconds of one attempt.
+    """
+
+    retry: dict[str, float] = field(default_factory=dict[str, float])
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amendment:
+    """An operator wants a held step to be tried again with the templates of another version.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: Its version; None for the newest.
+        step: The step's id.
+        kind: The step's kind, which must be the same.
+    """
+
+    scenario: str
+    version: int | None
+    step: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amended:
+    """The step as that version has it, or why it cannot be used.
+
+    Attributes:
+        version: The version's number.
+        step: Its row of the plan, as `scenario.plan.dump_plan` writes it.
+        error: Why there is none; empty where there is.
+    """
+
+    version: int = 0
+    step: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retuning:
+    """An operator changes the retry policy of a delivery under way.
+
+    Attributes:
+        workflow_id: The journey's.
+        run_id: The run that the delivery belongs to.
+        step: The step's id, which is the activity's.
+        retry: The new values, by the names of `scenario.plan.Retry` (seconds). What is left out stays.
+    """
+
+    workflow_id: str
+    run_id: str
+    step: str
+    retry: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retuned:
+    """Done, or `error` says why not."""
+
+    error: str = ""
 
 
 ADMIT: Final = Call("admit", Admission, Admitted)
 DEPART: Final = Call("depart", Departure, type(None))
 DECIDE: Final = Call("decide", Question, Answer)
+CLEAR: Final = Call("clear", Clearance, Cleared)
+AMEND: Final = Call("amend", Amendment, Amended)
+RETUNE: Final = Call("retune", Retuning, Retuned)
 SEND_EMAIL: Final = Call("send_email", Delivery, Sent, "email")
 SEND_SMS: Final = Call("send_sms", Delivery, Sent, "sms")
 SEND_WEBHOOK: Final = Call("send_webhook", Delivery, Sent, "webhooks")

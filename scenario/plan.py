@@ -32,7 +32,16 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Send:
-    """A delivery. `to` is the host or destination that a webhook goes to; `fields` the data that its templates name."""
+    """A delivery.
+
+    Attributes:
+        to: The host or the destination that a webhook goes to.
+        destination: Whether `to` names a destination, rather than a host.
+        fields: The data that its templates name.
+        own: Which of the retry policy's values, and whether `timeout`, the scenario itself sets: what it does not, a
+            destination may.
+        save: The name under which the response is kept, if it is.
+    """
 
     kind: Literal["email", "sms", "webhook"]
     next: str | None = None
@@ -42,6 +51,9 @@ class Send:
     timeout: float = 15.0
     on_failure: model.OnFailure = "hold"
     on_unknown: model.OnUnknown = "retry"
+    destination: bool = False
+    own: tuple[str, ...] = ()
+    save: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
