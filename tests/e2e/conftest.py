@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,9 +18,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 
 from activities.webhook.route import Diverted
-from gateway.client import ScenarioClient
+from gateway.client import Entered, ScenarioClient
 from runtime import attributes
 from runtime.connection import connect
 from runtime.devserver import DevServer, find_program
@@ -168,3 +171,18 @@ async def publish(client: ScenarioClient, folder: Path, text: str) -> None:
 def outcomes(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How the steps went."""
     return [(step["id"], step["outcome"]) for step in result["steps"]]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without anything that configures a worker."""
+    ours = ("TEMPORAL_", "SCENARIO_", "OTEL_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
+
+
+async def forget_the_dead(client: ScenarioClient, journey: Entered) -> None:
+    """Temporal waits ten seconds for a dead worker before it gives its journeys to another: not here."""
+    await client.temporal.workflow_service.reset_sticky_task_queue(
+        ResetStickyTaskQueueRequest(
+            namespace=client.temporal.namespace, execution=WorkflowExecution(workflow_id=journey.id)
+        )
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -14,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 
 from gateway.client import Entered, ScenarioClient
 from runtime.connection import connect
@@ -24,7 +21,7 @@ from runtime.devserver import DevServer
 from runtime.inbox import Inbox
 from runtime.ports import free_port
 from runtime.store import Store
-from tests.e2e.conftest import ROOT, SENDER, Gate, outcomes, publish
+from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish
 from workflows.steps import delivery_id
 
 Process = asyncio.subprocess.Process
@@ -46,12 +43,6 @@ steps:
     url: https://hooks.example.com/third
     body: {contact: "{{ contact.id }}"}
 """
-
-
-def environment(**more: str) -> dict[str, str]:
-    """This process's, without anything that configures a worker."""
-    ours = ("TEMPORAL_", "SCENARIO_", "OTEL_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
 
 
 @pytest.fixture
@@ -103,15 +94,6 @@ async def enter(client: ScenarioClient, folder: Path, contacts: range, time: str
 
 def _contact(number: int) -> dict[str, Any]:
     return {"id": number, "email": f"contact-{number}@example.com"}
-
-
-async def forget_the_dead(client: ScenarioClient, journey: Entered) -> None:
-    """Temporal waits ten seconds for a dead worker before it gives its journeys to another: not here."""
-    await client.temporal.workflow_service.reset_sticky_task_queue(
-        ResetStickyTaskQueueRequest(
-            namespace=client.temporal.namespace, execution=WorkflowExecution(workflow_id=journey.id)
-        )
-    )
 
 
 async def test_a_worker_that_is_killed_in_mid_send_loses_nothing_and_its_duplicates_are_known_by_their_ids(

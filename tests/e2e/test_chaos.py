@@ -1,0 +1,219 @@
+"""Two hundred journeys of three webhooks each, while workers are killed, the receiver is down, the server restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from aiohttp import web
+
+from gateway.client import Entered, ScenarioClient
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from runtime.ports import free_port
+from runtime.store import Attempt, Store
+from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
+from workflows.steps import delivery_id
+
+JOURNEYS = 200
+STEPS = ("first", "second", "third")
+KILLS = (40, 130, 220, 310, 470)
+"""After so many deliveries have arrived, the worker is killed."""
+DOWN, RESTART = 180, 390
+"""After so many the receiver goes down for a while; after so many Temporal's server is restarted."""
+
+CHAOS = """
+scenario: chaos
+trigger: segment
+steps:
+""" + "".join(
+    f"""
+  - webhook: {step}
+    url: https://hooks.example.com/{step}
+    body: {{contact: "{{{{ contact.id }}}}", step: {step}}}
+    timeout: 1s
+    retry: {{initial_interval: 1s, backoff_coefficient: 1.5, maximum_interval: 3s}}
+"""
+    for step in STEPS
+)
+
+
+@dataclass
+class Unsteady:
+    """A receiver that answers 503 now and then, sometimes hangs up after it has read a request, and can be down."""
+
+    port: int = field(default_factory=free_port)
+    calls: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict[str, list[bytes]](list))
+    taken: set[str] = field(default_factory=set[str])
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+    runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, when it is up."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def up(self) -> None:
+        """Begins to listen."""
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._receive)
+        self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
+
+    async def down(self) -> None:
+        """Refuses connections from now on."""
+        if self.runner is not None:
+            await self.runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.down()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        identifier, number = request.headers["webhook-id"], next(self.numbers)
+        self.calls[identifier].append(await request.read())
+        if number % 13 == 5:
+            return web.Response(status=503)
+        if number % 17 == 7 and request.transport is not None:
+            request.transport.abort()  # it was read, and nobody will know
+        self.taken.add(identifier)
+        self.more.set()
+        return web.Response()
+
+    async def have(self, deliveries: int) -> None:
+        """Waits until so many deliveries have arrived."""
+        while len(self.taken) < deliveries:
+            self.more.clear()
+            await self.more.wait()
+
+
+@asynccontextmanager
+async def working(address: str, store: str, receiver: str, log: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A worker in a process of its own."""
+    variables = environment(TEMPORAL_ADDRESS=address, SCENARIO_STORE=store, TEST_RECEIVER=receiver)
+    with log.open("ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.e2e.process"), cwd=ROOT, env=variables, stderr=errors
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def enter_all(client: ScenarioClient) -> list[Entered]:
+    gate = asyncio.Semaphore(20)
+
+    async def enter(number: int) -> Entered:
+        async with gate:
+            return await client.enter(
+                {"scenario": "chaos", "contact": {"id": number}, "trigger": {"type": "segment"}}, settle=60
+            )
+
+    return await asyncio.gather(*(enter(number) for number in range(1, JOURNEYS + 1)))
+
+
+def flaws(attempts: Sequence[Attempt]) -> list[str]:
+    """What is wrong with the attempts of one delivery as they are on record, in the order in which they began."""
+    numbers = [attempt.attempt for attempt in attempts]
+    found: list[str] = []
+    if numbers != sorted(set(numbers)):
+        found.append(f"the attempts are {numbers}")
+    if "delivered" in [attempt.outcome for attempt in attempts[:-1]]:
+        found.append("it was tried again after it had been delivered")
+    return found
+
+
+async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
+    temporal_program: Path, tmp_path: Path
+) -> None:
+    del temporal_program  # it is there
+    url, log = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", tmp_path / "worker.log"
+    port = free_port()
+
+    async with Store.open(url) as store, Unsteady() as receiver:
+        server = DevServer(tmp_path / "state", port=port)
+        await server.__aenter__()
+        try:
+            client = ScenarioClient(await connect(server.address, interceptors=[]), store)
+            await publish(client, tmp_path, CHAOS)
+            entering = asyncio.create_task(enter_all(client))
+
+            async def kill_workers() -> None:
+                for deliveries in (*KILLS, None):
+                    async with working(server.address, url, receiver.url, log) as process:
+                        if deliveries is None:
+                            await finished.wait()
+                            return
+                        await receiver.have(deliveries)
+                        process.kill()
+                        assert await process.wait() == -signal.SIGKILL
+                    if entering.done():
+                        await asyncio.gather(
+                            *(forget_the_dead(client, journey) for journey in entering.result()), return_exceptions=True
+                        )
+
+            async def take_the_receiver_down() -> None:
+                await receiver.have(DOWN)
+                await receiver.down()
+                await asyncio.sleep(2)
+                await receiver.up()
+
+            async def restart_the_server() -> None:
+                nonlocal server
+                await receiver.have(RESTART)
+                await entering
+                await server.__aexit__()
+                server = DevServer(tmp_path / "state", port=port)
+                await server.__aenter__()
+
+            finished = asyncio.Event()
+            troubles = asyncio.gather(kill_workers(), take_the_receiver_down(), restart_the_server())
+            async with asyncio.timeout(100):
+                await receiver.have(JOURNEYS * len(STEPS))
+                journeys = await entering
+                results: list[dict[str, Any]] = [await journey.result() for journey in journeys]
+                finished.set()
+                await troubles
+        finally:
+            await server.__aexit__()
+        attempts = await store.deliveries(limit=100_000)
+
+    assert {tuple(outcomes(result)) for result in results} == {tuple((step, "delivered") for step in STEPS)}
+
+    expected = {
+        delivery_id(journey.id, journey.run_id, step, 0): [number, step]
+        for number, journey in enumerate(journeys, 1)
+        for step in STEPS
+    }
+    assert set(receiver.calls) == set(expected)
+    for identifier, bodies in receiver.calls.items():
+        [body] = set(bodies)
+        assert list(json.loads(body).values()) == [str(expected[identifier][0]), expected[identifier][1]]
+
+    recorded: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        recorded[attempt.delivery_id].append(attempt)
+    assert {identifier: found for identifier, rows in recorded.items() if (found := flaws(rows))} == {}
+    # A worker that is killed takes with it what it had not written yet, at most a fifth of a second.
+    known = sum("delivered" in [row.outcome for row in rows] for rows in recorded.values())
+    assert known >= 0.8 * len(expected)
+    duplicates = sum(len(bodies) - 1 for bodies in receiver.calls.values())
+    sys.stdout.write(f"{len(expected)} deliveries, {duplicates} requests more than that, {known} on record\n")
+    assert duplicates
