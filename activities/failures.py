@@ -42,6 +42,7 @@ class Failure:
         error: Class of the error in one word (``connect_refused``), if there was no reply.
         unknown: Whether the request may have been acted upon all the same.
         excerpt: The first 2 KB of the reply, redacted.
+        exhausted: Whether it is for good only because attempts or time have run out: a later try may well succeed.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class Failure:
     error: str | None = None
     unknown: bool = False
     excerpt: str = ""
+    exhausted: bool = False
 
     def as_error(self, next_retry_delay: timedelta | None = None) -> ApplicationError:
         """The exception to raise.

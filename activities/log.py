@@ -101,6 +101,7 @@ class OpenAttempt:
         error: str | None = None,
         unknown: bool = False,
         excerpt: str = "",
+        exhausted: bool = False,
         next_retry_delay: timedelta | None = None,
     ) -> ApplicationError:
         """The exception to raise. See `Failure` for the arguments.
@@ -112,6 +113,7 @@ class OpenAttempt:
             error: Class of the error, in one word.
             unknown: Whether the message may have been delivered all the same.
             excerpt: How the reply begins, redacted.
+            exhausted: Whether it is for good only because attempts or time have run out.
             next_retry_delay: See `Failure.as_error`.
         """
         self.in_flight = self.in_flight and unknown
@@ -126,6 +128,7 @@ class OpenAttempt:
             error=error,
             unknown=unknown,
             excerpt=excerpt,
+            exhausted=exhausted,
         ).as_error(next_retry_delay)
 
 
