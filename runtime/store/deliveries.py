@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Executable, RowMapping, bindparam, select
+from sqlalchemy import Executable, RowMapping, bindparam, exists, select
 
 from runtime.store.database import Database, Inserting
-from runtime.store.schema import deliveries
+from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048
 """Characters of a response that are kept."""
@@ -130,7 +130,42 @@ class Deliveries:
         statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
         return [_attempt(row) for row in reversed(await self._database.read(statement))]
 
+    async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
+        """The newest attempt of each delivery that is to be tried again, those first that are due first.
 
+        Whether that is still so, only Temporal knows: an operator may have skipped the step since.
+
+        Args:
+            destination: To whom.
+            since: Only those whose next attempt is, or was, due then or later. It bounds what is looked through:
+                every attempt that was ever followed by another is on record.
+            limit: So many at most.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        wanted = {"destination": destination, "since": since, "limit": limit}
+        return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
+
+
+_later = deliveries.alias()
+_BETWEEN_ATTEMPTS = (
+    select(deliveries)
+    .where(
+        _table.destination == bindparam("destination"),
+        _table.next_try_at.is_not(None),
+        _table.next_try_at >= bindparam("since"),
+        ~exists().where(_later.c.delivery_id == _table.delivery_id, _later.c.started_at > _table.started_at),
+        # Journeys that are over, or were let in under the same id later, have none under way.
+        exists().where(
+            entries.c.workflow_id == _table.workflow_id,
+            entries.c.ended_at.is_(None),
+            entries.c.admitted_at <= _table.started_at,
+        ),
+    )
+    .order_by(_table.next_try_at, _table.delivery_id)
+    .limit(bindparam("limit"))
+)
 _FIELDS = tuple(field.name for field in fields(Attempt))
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
 from runtime.store.columns import Instant, Json, Words
 
@@ -59,6 +59,8 @@ entries = Table(
 )
 """One row a journey, running (``ended_at`` is null) or over."""
 
+_TO_COME = text("next_try_at IS NOT NULL")
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -86,5 +88,7 @@ deliveries = Table(
     Index(None, "destination", "started_at"),
     Index(None, "contact_id", "started_at"),
     Index(None, "started_at"),
+    # Partial, so that it holds only what is of use: most deliveries succeed at once.
+    Index(None, "destination", "next_try_at", sqlite_where=_TO_COME, postgresql_where=_TO_COME),
 )
 """One row an attempt of a delivery."""

@@ -4,5 +4,5 @@ A migration is an Alembic revision with ``upgrade(op)`` alone: the store goes fo
 types, not those of ``runtime.store.columns``, which may change later.
 """
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision. Known here so that a current database is recognised without loading Alembic."""

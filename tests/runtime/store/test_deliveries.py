@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runtime.store import Attempt, Store
+from runtime.store import Admission, Attempt, Store
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -110,3 +110,55 @@ async def test_attempts_are_found_by_what_is_wanted(store: Store, wanted: dict[s
         ]
     )
     assert "".join(attempt.delivery_id for attempt in await store.deliveries(**wanted)) == expected
+
+
+RETRIED = replace(FAILED, destination="wax")
+
+
+async def let_in(store: Store, workflow_id: str, at: datetime = NOW) -> None:
+    """Notes a journey as under way."""
+    await store.admit(Admission("welcome", 1, workflow_id, None, workflow_id, "run-1", "always", at))
+
+
+@pytest.mark.parametrize(
+    ("later", "found"),
+    [
+        ([], True),
+        ([{"attempt": 2, "next_try_at": None, "outcome": "delivered"}], False),
+        ([{"attempt": 2, "next_try_at": None, "outcome": "failed"}], False),
+        ([{"attempt": 2}, {"attempt": 3}], True),
+        ([{"attempt": 2, "next_try_at": None, "outcome": "failed"}, {"attempt": 1}], True),
+        ([{"delivery_id": "msg_2", "next_try_at": None, "outcome": "delivered"}], True),
+    ],
+    ids=["retried", "delivered since", "failed since", "thrice", "retried by an operator", "another delivery"],
+)
+async def test_a_delivery_is_between_attempts_where_its_newest_says_so(
+    store: Store, later: list[dict[str, Any]], found: bool
+) -> None:
+    await let_in(store, "welcome/7")
+    rows = [replace(RETRIED, started_at=NOW + n * MINUTE, **more) for n, more in enumerate(later, 1)]
+    await store.record([RETRIED, *rows])
+    newest = [row for row in rows if row.delivery_id == "msg_1"][-1:] or [RETRIED]
+    assert await store.between_attempts("wax", since=NOW) == (newest if found else [])
+
+
+async def test_what_is_between_attempts_is_of_one_destination_due_since_a_time_and_of_a_journey_under_way(
+    store: Store,
+) -> None:
+    cases: dict[str, dict[str, Any]] = {
+        "later": {"next_try_at": NOW + 3 * MINUTE},
+        "sooner": {},
+        "elsewhere": {"destination": "other.example.com"},
+        "long ago": {"next_try_at": NOW - MINUTE},
+        "over": {},
+        "nobody's": {},
+        "an earlier one's": {"started_at": NOW - 2 * MINUTE},
+    }
+    for name in cases:
+        if name != "nobody's":
+            await let_in(store, name)
+    await store.depart("over", "run-1", "exited", None, NOW + MINUTE)
+    await store.record([replace(RETRIED, delivery_id=n, workflow_id=n, **more) for n, more in cases.items()])
+    found = await store.between_attempts("wax", since=NOW)
+    assert [attempt.delivery_id for attempt in found] == ["sooner", "later"]
+    assert len(await store.between_attempts("wax", since=NOW, limit=1)) == 1

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from runtime.store import Store, StoreOutdated, StoreTooNew, migrate, migration, migrations
-from runtime.store.migrations import HEAD
+from runtime.store.migrations import HEAD, v0001_store
 from runtime.store.schema import metadata
 from runtime.store.store import connect
 
@@ -44,6 +45,25 @@ async def test_migrations_make_what_the_schema_says(url: str) -> None:
         return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
     assert await on(url, differences) == []
+
+
+async def test_a_database_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_holds(url: str) -> None:
+    def first(connection: Connection) -> None:
+        v0001_store.upgrade(Operations(MigrationContext.configure(connection)))
+        connection.execute(text("CREATE TABLE scenario_store_version (version_num TEXT)"))
+        connection.execute(text("INSERT INTO scenario_store_version VALUES ('0001')"))
+        row = "'welcome', 1, 'digest', '{}', '{}', '2026-03-29 01:30:00.000000', 'ann'"
+        connection.execute(text(f"INSERT INTO scenario_versions VALUES ({row})"))
+
+    await on(url, first)
+    await migrate(url)
+    async with Store.open(url, migrate=False) as store:
+        assert await store.newest("welcome") == 1
+
+    def indexes(connection: Connection) -> set[str | None]:
+        return {index["name"] for index in inspect(connection).get_indexes("deliveries")}
+
+    assert "ix_deliveries_destination_next_try_at" in await on(url, indexes)
 
 
 async def test_a_current_database_is_left_alone_and_keeps_what_it_holds(

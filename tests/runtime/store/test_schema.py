@@ -52,6 +52,9 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.deliveries(destination="mail", since=NOW), "(destination=? AND started_at>?)"),
     (lambda store: store.deliveries(contact_id="7", channel="sms", since=NOW), "(contact_id=? AND started_at>?)"),
     (lambda store: store.deliveries(since=NOW), "(started_at>?)"),
+    (lambda store: store.between_attempts("wax", since=NOW), "(destination=? AND next_try_at>?)"),
+    (lambda store: store.between_attempts("wax", since=NOW), "(delivery_id=?)"),
+    (lambda store: store.between_attempts("wax", since=NOW), "(workflow_id=?)"),
 ]
 
 
