@@ -35,6 +35,7 @@ from activities.webhook.activity import Webhooks
 from activities.webhook.route import Routes
 from activities.webhook.transport import Transport
 from runtime import attributes, logs
+from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.errors import SetupError
 from runtime.exit import leave
@@ -69,6 +70,7 @@ class Services:
         secrets: What webhooks may name.
         zone: The platform's time zone.
         routes: Where webhooks lead; None for where their URLs say.
+        callbacks: Makes `journey.callback_url`, or None where it is not configured.
     """
 
     store: Store
@@ -80,6 +82,7 @@ class Services:
     secrets: Secrets
     zone: str
     routes: Routes | None = None
+    callbacks: Callbacks | None = None
 
 
 @asynccontextmanager
@@ -117,6 +120,7 @@ async def services(
             secrets=Secrets(settings),
             zone=settings.platform_timezone,
             routes=routes,
+            callbacks=Callbacks.configured(settings),
         )
 
 
@@ -126,9 +130,9 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
     admissions = Admissions(given.content, given.store, given.zone)
-    webhooks = Webhooks(given.content, given.transport, given.secrets.all, given.writer, given.routes)
-    emails = Emails(given.content, given.mailer, given.writer)
-    texts = Texts(given.content, given.provider, given.writer)
+    webhooks = Webhooks(given.content, given.transport, given.secrets.all, given.writer, given.routes, given.callbacks)
+    emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
+    texts = Texts(given.content, given.provider, given.writer, given.callbacks)
     channels: dict[str, Callable[..., Any]] = {
         "webhooks": webhooks.send_webhook,
         "email": emails.send_email,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from temporalio import activity
 
 from activities.content import Content, Opened, UnknownVersion
+from activities.context import journey_data
 from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario import liquid
@@ -110,7 +111,7 @@ def entry_data(entry: Entry, opened: Opened, zone: str, now: datetime) -> dict[s
     """
     data = clean(entry, ZoneInfo(zone))
     local = now.astimezone(ZoneInfo(opened.scenario.timezone)).isoformat(timespec="seconds")
-    journey = {"id": None, "scenario": opened.name, "version": opened.version, "entered_at": now.isoformat()}
+    journey = journey_data(None, opened.name, opened.version, now.isoformat())
     return {**data, "journey": journey, "responses": {}, "now": local, "today": local[:10]}
 
 

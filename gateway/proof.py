@@ -61,7 +61,7 @@ async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result
     parsed = parse_entry(entry)
     name, _, version = str(result["version"]).partition("@")
     opened = await place.services.content.open(name, int(version))
-    data = _data(place, opened, entry)
+    data = _data(place, opened, entry, journey.id)
     contact = data["contact"]
     found: list[Arrival] = []
     for done in result["steps"]:
@@ -84,11 +84,16 @@ async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result
     return found
 
 
-def _data(place: Local, opened: Opened, entry: dict[str, Any]) -> dict[str, Any]:
+def _data(place: Local, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
     data = entry_data(parse_entry(entry), opened, place.services.zone, datetime.now(UTC))
     order: dict[str, Any] = data.get("order") or {}
     event = event_root("order.delivered", None, {"order_id": order.get("external_id"), "carrier": "Colissimo"})
-    return {**data, "event": data.get("event", event), "secrets": place.services.secrets.all()}
+    return {
+        **data,
+        "journey": data["journey"] | {"id": workflow_id},
+        "event": data.get("event", event),
+        "secrets": place.services.secrets.all(),
+    }
 
 
 def _webhook(place: Local, name: str, step: model.Webhook, data: dict[str, Any], identifier: str) -> Arrival:

@@ -6,8 +6,11 @@ What concerns the connection to Temporal is not here: Temporal's own TEMPORAL_* 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -38,6 +41,9 @@ class Settings(BaseSettings):
         sms: ``twilio://sid:token@?from=+33…`` or ``local:``. None: SMS steps are held.
         secrets_dir: Folder with one file a secret, see `runtime.secrets`.
         destinations: Path of ``destinations.yaml``.
+        callback_url: Where receivers reach the gateway, see `runtime.callback`; https, or http on this machine.
+        callback_key: What signs callback addresses: 32 random bytes or more, as base64.
+        callback_key_previous: The key before, still accepted.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -54,6 +60,9 @@ class Settings(BaseSettings):
     sms: SecretStr | None = None
     secrets_dir: Path | None = None
     destinations: Path | None = None
+    callback_url: str | None = None
+    callback_key: SecretStr | None = None
+    callback_key_previous: SecretStr | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -100,6 +109,18 @@ class Settings(BaseSettings):
             raise ValueError(_WANTED["destinations"])
         return value
 
+    @field_validator("callback_url")
+    @classmethod
+    def _callback_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_callback_url(value):
+            raise ValueError(_WANTED["callback_url"])
+        return value and value.rstrip("/")
+
+    @field_validator("callback_key", "callback_key_previous")
+    @classmethod
+    def _callback_key(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and _checked(value, lambda text: len(_bytes(text)) >= _LEAST, _WANTED["callback_key"])
+
     @field_validator("platform_timezone")
     @classmethod
     def _platform_timezone(cls, value: str) -> str:
@@ -118,8 +139,16 @@ _WANTED: Final = {
     "sms": "must look like twilio://sid:token@?from=+33… or be local:",
     "secrets_dir": "must name a folder that exists",
     "destinations": "must name a file that exists",
+    "callback_url": "must be an address such as https://hooks.example.com, without user, query or fragment",
+    "callback_key": "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it",
+    "callback_key_previous": "must be base64 of at least 32 random bytes, or not set",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
+
+
+def callback_key(value: SecretStr) -> bytes:
+    """The key that a setting holds."""
+    return _bytes(value.get_secret_value())
 
 
 def _sentences(error: ValidationError) -> list[str]:
@@ -152,6 +181,37 @@ def _is_sms(text: str) -> bool:
         return False
     known = len(senders) == 1 and bool(_SENDER.fullmatch(senders[0].strip()))
     return url.scheme == "twilio" and bool(url.username) and bool(url.password) and known
+
+
+_LEAST: Final = 32
+
+
+def _bytes(text: str) -> bytes:
+    """What strict base64 says, or nothing."""
+    try:
+        return base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _is_callback_url(text: str) -> bool:
+    if re.search(r"[^!-~]", text):
+        return False
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        return False
+    plain = url.scheme == "http" and _is_loopback(host or "")
+    bare = "@" not in url.netloc and "?" not in text and "#" not in text
+    return bool(host) and (url.scheme == "https" or plain) and bare and port != 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_mailbox(text: str) -> bool:

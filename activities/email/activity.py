@@ -10,6 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.content import Content, UnknownVersion
+from activities.context import Addresses, attempt_data
 from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.errors import MailError, RefusedError, UnansweredError
 from activities.email.message import Envelope, StylesheetError, compose
@@ -30,10 +31,12 @@ class Emails:
         content: Published scenarios, with the steps' templates.
         mailer: The mail server; None where SCENARIO_SMTP or SCENARIO_MAIL_FROM is not set.
         log: Where attempts are recorded.
+        callbacks: Makes `journey.callback_url`; None where it is not configured.
     """
 
-    def __init__(self, content: Content, mailer: Mailer | None, log: Log) -> None:
+    def __init__(self, content: Content, mailer: Mailer | None, log: Log, callbacks: Addresses | None = None) -> None:
         self._content = content
+        self._callbacks = callbacks
         self._mailer = mailer
         self._log = log
 
@@ -59,8 +62,9 @@ class Emails:
             try:
                 recipient = parse_address(written)
                 step = await self._step(delivery)
+                data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
                 # A large mail takes longer to render than a worker that serves many may stand still.
-                envelope = await asyncio.to_thread(_render, step, delivery, mailer.sender, recipient)
+                envelope = await asyncio.to_thread(_render, step, delivery, data, mailer.sender, recipient)
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except BadAddress:
@@ -89,9 +93,8 @@ def _address(delivery: Delivery) -> str:
     return str(contact.get("email") or "").strip()
 
 
-def _render(step: Email, delivery: Delivery, sender: Mailbox, recipient: Mailbox) -> Envelope:
+def _render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
     """The message: a function of the published step and the delivery, and of nothing else."""
-    data = delivery.data | {"now": delivery.now, "today": delivery.now[:10]}
     html, text = _source(step.html), _source(step.text)
     return compose(
         delivery_id=delivery.id,

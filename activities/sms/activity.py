@@ -9,6 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.content import Content, UnknownVersion
+from activities.context import Addresses, attempt_data
 from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.signatures import SEND_SMS, Delivery, Sent
@@ -27,10 +28,14 @@ class Texts:
         content: Published scenarios, with the steps' templates.
         provider: Who sends them; None where SCENARIO_SMS is not set.
         log: Where attempts are recorded.
+        callbacks: Makes `journey.callback_url`; None where it is not configured.
     """
 
-    def __init__(self, content: Content, provider: Provider | None, log: Log) -> None:
+    def __init__(
+        self, content: Content, provider: Provider | None, log: Log, callbacks: Addresses | None = None
+    ) -> None:
         self._content = content
+        self._callbacks = callbacks
         self._provider = provider
         self._log = log
 
@@ -54,7 +59,8 @@ class Texts:
             try:
                 number = international(written)
                 step = await self._step(delivery)
-                body = await asyncio.to_thread(_render, step, delivery)
+                data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
+                body = await asyncio.to_thread(_render, step, data)
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except BadNumber as error:
@@ -83,12 +89,11 @@ def _number(delivery: Delivery) -> str:
     return str(contact.get("cellphone") or "").strip()
 
 
-def _render(step: Sms, delivery: Delivery) -> str:
+def _render(step: Sms, data: dict[str, Any]) -> str:
     """The text: a function of the published step and the delivery, and of nothing else."""
     if not isinstance(step.text, str):
         # Publishing puts the file's content in its place.
         raise TemplateError("the file of the SMS was not published with it: publish the scenario again")
-    data = delivery.data | {"now": delivery.now, "today": delivery.now[:10]}
     try:
         body = liquid.render_text(step.text, data).strip()
     except TemplateError as error:

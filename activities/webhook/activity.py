@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.content import Content, UnknownVersion
+from activities.context import Addresses, attempt_data
 from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.signatures import SEND_WEBHOOK, Delivery, Sent
@@ -75,6 +76,7 @@ class Webhooks:
         secrets: Gives the secrets that templates may name, as they are at the moment.
         log: Where attempts are recorded.
         routes: Where URLs lead.
+        callbacks: Makes `journey.callback_url`; None where it is not configured.
     """
 
     def __init__(
@@ -84,7 +86,9 @@ class Webhooks:
         secrets: Callable[[], Mapping[str, str]],
         log: Log,
         routes: Routes | None = None,
+        callbacks: Addresses | None = None,
     ) -> None:
+        self._callbacks = callbacks
         self._content, self._transport, self._secrets, self._log = content, transport, secrets, log
         self._routes = routes or Direct()
 
@@ -101,7 +105,7 @@ class Webhooks:
         with attempt_of(delivery, channel="webhook", destination="webhook", log=self._log) as attempt:
             secrets = self._secrets()
             try:
-                rendered = await self._render(delivery, secrets)
+                rendered = await self._render(attempt, secrets)
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except (TemplateError, UnknownVersion) as error:
@@ -114,11 +118,12 @@ class Webhooks:
                 raise _error(attempt, outcome.of_error(error.word), str(error), error=error.word) from None
             return self._judge(attempt, response, list(secrets.values()))
 
-    async def _render(self, delivery: Delivery, secrets: Mapping[str, str]) -> Rendered:
+    async def _render(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> Rendered:
+        delivery = attempt.delivery
         step = await self._content.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, model.Webhook):
             raise UnknownVersion(f"step '{delivery.step}' of {delivery.scenario} is no webhook")
-        data = {**delivery.data, "now": delivery.now, "today": delivery.now[:10], "secrets": dict(secrets)}
+        data = attempt_data(attempt, activity.info().workflow_id, self._callbacks) | {"secrets": dict(secrets)}
         return render(step, data, delivery.id)
 
     async def _send(self, attempt: OpenAttempt, rendered: Rendered, route: Route) -> Response:

@@ -22,13 +22,15 @@ _PHONE: Final = re.compile(
     rf"(?:(?:\+|%2B){_SEPARATOR}(?:[0-9]{_SEPARATOR}){{6,14}}[0-9]|\(?(?:[0-9]{_SEPARATOR}){{8,14}}[0-9])(?![\w-])",
     re.ASCII | re.IGNORECASE,
 )
+# A callback address lets its holder act (see runtime.callback): its version byte and the expiry's first begin all.
+_CALLBACK: Final = re.compile(r"(?<![\w-])AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASCII)
 # C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SLACK: Final = 4096
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Masks secrets, e-mail addresses and what looks like a telephone number.
+    """Masks secrets, callback tokens, e-mail addresses and what looks like a telephone number.
 
     Args:
         text: Anything a receiver may have sent.
@@ -39,7 +41,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
-    return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
+    return _PHONE.sub(MASK, _EMAIL.sub(MASK, _CALLBACK.sub(MASK, text)))
 
 
 def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = 2048) -> str:

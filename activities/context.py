@@ -1,0 +1,76 @@
+"""What templates see, the same in every channel: the data of the journey, and what only the delivery itself knows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from activities.failures import Kind
+from activities.log import OpenAttempt
+from activities.signatures import Delivery
+from scenario.errors import ScenarioError
+
+
+class CallbacksNotConfigured(ScenarioError):
+    """A template asks for `journey.callback_url`, and this process cannot make one."""
+
+
+class Addresses(Protocol):
+    """Who makes `journey.callback_url`: `runtime.callback.Callbacks`, or a preview's stand-in."""
+
+    def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
+        """The address that a delivery carries: a pure function."""
+        ...
+
+
+def journey_data(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
+    """`journey` as templates and conditions see it.
+
+    Args:
+        workflow_id: None where it is not known yet.
+        scenario: The scenario's name.
+        version: The number of its version.
+        entered_at: ISO 8601 in UTC.
+    """
+    return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at}
+
+
+def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None) -> dict[str, Any]:
+    """The data that a delivery's templates see, by root: a pure function, so that every attempt renders the same bytes.
+
+    It is what the journey handed over, with `now` and `today` (the step's scheduled time in the contact's zone) and
+    `journey`. Of the latter, `entered_at` is there where a template names it, and so is `callback_url`. Secrets are not
+    here: webhooks add them.
+
+    Args:
+        delivery: What is delivered.
+        workflow_id: The journey's.
+        callbacks: Makes `journey.callback_url`; None where it is not configured.
+
+    Raises:
+        CallbacksNotConfigured: A template asks for `journey.callback_url`, and it is not.
+    """
+    handed: dict[str, Any] = delivery.data.get("journey") or {}
+    made = journey_data(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
+    if delivery.root:
+        if callbacks is None:
+            raise CallbacksNotConfigured(
+                "a template asks for journey.callback_url, which is not configured: "
+                "set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY for the workers"
+            )
+        made["callback_url"] = callbacks.url(
+            workflow_id, delivery.root, delivery.id, datetime.fromisoformat(delivery.now)
+        )
+    return {**delivery.data, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}
+
+
+def attempt_data(attempt: OpenAttempt, workflow_id: str | None, callbacks: Addresses | None) -> dict[str, Any]:
+    """`template_data` for an attempt under way.
+
+    Raises:
+        ApplicationError: UNCONFIGURED: a template asks for what this worker is not set up for.
+    """
+    try:
+        return template_data(attempt.delivery, workflow_id or "", callbacks)
+    except CallbacksNotConfigured as error:
+        raise attempt.failure(Kind.UNCONFIGURED, str(error), error="unconfigured") from None

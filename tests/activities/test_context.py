@@ -1,0 +1,208 @@
+"""What templates see is the same in every channel, and the same at every attempt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.content import Content
+from activities.context import CallbacksNotConfigured, template_data
+from activities.email.activity import Emails
+from activities.email.address import Mailbox
+from activities.email.message import Envelope
+from activities.email.smtp import Mailer
+from activities.failures import Kind, failure_of
+from activities.signatures import Delivery
+from activities.sms.activity import Texts
+from activities.sms.provider import Provider, Receipt, Text
+from activities.webhook.activity import Webhooks
+from activities.webhook.transport import Request, Response, Transport
+from runtime.callback import Callbacks
+from runtime.store import Attempt
+
+JOURNEY = "post-purchase/3028687/CGX0094"
+ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
+CALLBACKS = Callbacks("https://hooks.example.com", [bytes(range(32))])
+DELIVERY = Delivery(
+    id="msg_00112233445566778899aabbccddeeff",
+    scenario="post-purchase@3",
+    step="told",
+    contact="3028687",
+    now="2026-03-02T09:30:00+01:00",
+    data={
+        "contact": {"email": "zoe.obrien@example.com", "cellphone": "+33612345678"},
+        "journey": {"entered_at": "2026-02-28T08:00:00+00:00"},
+    },
+)
+SEEN = "{{ journey.id }} {{ journey.scenario }} {{ journey.version }} {{ journey.entered_at }} {{ now }} {{ today }}"
+WANTED = "post-purchase/3028687/CGX0094 post-purchase 3 2026-02-28T08:00:00+00:00 2026-03-02T09:30:00+01:00 2026-03-02"
+ASKS = "{{ journey.callback_url }}"
+
+
+@dataclass
+class Version:
+    document: Mapping[str, Any]
+    scenario: str = "post-purchase"
+    version: int = 3
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass
+class Versions:
+    step: dict[str, Any]
+
+    async def version(self, scenario: str, version: int | None) -> Version:
+        return Version({"scenario": scenario, "trigger": "order", "steps": [self.step]})
+
+
+class Rows(list[Attempt]):
+    def put(self, attempt: Attempt) -> None:
+        self.append(attempt)
+
+
+@dataclass
+class Outside:
+    """Everything that is sent to, in one: it keeps the text that would have left."""
+
+    sent: list[str] = field(default_factory=list[str])
+    answer: bytes = b""
+    name: str = "fake"
+    sender: Mailbox = field(default_factory=lambda: Mailbox("news@shop.example", "Shop"))
+
+    @property
+    def server(self) -> Any:
+        return Host()
+
+    async def send(self, what: Any, **_: Any) -> Any:
+        match what:
+            case Request():
+                self.sent.append(what.body.decode())
+                return Response(status=200, headers={}, body=self.answer, milliseconds=1)
+            case Text():
+                self.sent.append(what.body)
+                return Receipt(status=201, reference="SM1")
+            case Envelope():
+                self.sent.append(what.message.decode().replace("=\r\n", ""))  # lines are folded for travelling
+                return Reply()
+            case _:
+                raise AssertionError(what)
+
+
+@dataclass
+class Host:
+    host: str = "mail.example"
+
+
+@dataclass
+class Reply:
+    status: int = 250
+    words: str = "OK"
+
+
+CHANNELS: dict[str, dict[str, Any]] = {
+    "email": {"email": "told", "subject": "Hello"},
+    "sms": {"sms": "told"},
+    "webhook": {"webhook": "told", "url": "https://h.example/"},
+}
+
+
+@pytest.fixture
+def environment() -> ActivityEnvironment:
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, workflow_id=JOURNEY, started_time=datetime(2026, 3, 2, tzinfo=UTC))
+    return environment
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def send(environment: ActivityEnvironment, outside: Outside, rows: Rows) -> Any:
+    async def run(channel: str, text: str, delivery: Delivery = DELIVERY, callbacks: Callbacks | None = None) -> str:
+        written = {"body": {"text": text}} if channel == "webhook" else {"text": text}
+        content = Content(Versions(CHANNELS[channel] | written))
+        match channel:
+            case "email":
+                activity = Emails(content, cast("Mailer", outside), rows, callbacks).send_email
+            case "sms":
+                activity = Texts(content, cast("Provider", outside), rows, callbacks).send_sms
+            case _:
+                webhooks = Webhooks(content, cast("Transport", outside), dict[str, str], rows, callbacks=callbacks)
+                activity = webhooks.send_webhook
+        await environment.run(activity, delivery)
+        return outside.sent[-1]
+
+    return run
+
+
+def test_the_journey_is_described_whole_and_nothing_is_left_out_of_what_was_handed_over():
+    assert template_data(DELIVERY, JOURNEY) == {
+        "contact": DELIVERY.data["contact"],
+        "journey": {
+            "id": JOURNEY,
+            "scenario": "post-purchase",
+            "version": 3,
+            "entered_at": "2026-02-28T08:00:00+00:00",
+        },
+        "now": "2026-03-02T09:30:00+01:00",
+        "today": "2026-03-02",
+    }
+
+
+def test_what_was_not_handed_over_is_empty():
+    assert template_data(replace(DELIVERY, data={}), JOURNEY)["journey"]["entered_at"] is None
+
+
+def test_the_callback_address_is_there_where_it_is_asked_for_and_the_same_at_every_attempt():
+    asking = replace(DELIVERY, root=ROOT)
+    first, second = (template_data(asking, JOURNEY, CALLBACKS)["journey"]["callback_url"] for _ in range(2))
+    assert first == second
+    claim = CALLBACKS.verify(first.rpartition("/")[2], datetime(2026, 3, 3, tzinfo=UTC))
+    assert (claim.workflow_id, claim.root, claim.delivery_id) == (JOURNEY, ROOT, DELIVERY.id)
+    assert "callback_url" not in template_data(DELIVERY, JOURNEY, CALLBACKS)["journey"]
+
+
+def test_without_an_address_to_give_it_says_which_settings_are_missing():
+    with pytest.raises(CallbacksNotConfigured, match=r"set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY"):
+        template_data(replace(DELIVERY, root=ROOT), JOURNEY)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_templates_of_every_channel_see_the_journey(channel: str, send: Any):
+    assert WANTED in await send(channel, SEEN)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_every_channel_can_hand_out_the_callback_address(channel: str, send: Any):
+    sent = await send(channel, ASKS, replace(DELIVERY, root=ROOT), CALLBACKS)
+    assert "https://hooks.example.com/callbacks/AQ" in sent
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_a_step_that_asks_for_what_is_not_configured_is_held(channel: str, send: Any, outside: Outside):
+    with pytest.raises(ApplicationError) as caught:
+        await send(channel, ASKS, replace(DELIVERY, root=ROOT))
+    failure = failure_of(caught.value)
+    assert failure is not None
+    assert (failure.kind, failure.error, outside.sent) == (Kind.UNCONFIGURED, "unconfigured", [])
+    assert "SCENARIO_CALLBACK_URL" in failure.reason
+
+
+async def test_a_receiver_that_repeats_the_address_does_not_put_it_on_record(send: Any, outside: Outside, rows: Rows):
+    asking = replace(DELIVERY, root=ROOT)
+    address = template_data(asking, JOURNEY, CALLBACKS)["journey"]["callback_url"]
+    token = address.rpartition("/")[2]
+    outside.answer = f'{{"url": "{address}", "token": "{token}", "ok": true}}'.encode()
+    await send("webhook", ASKS, asking, CALLBACKS)
+    assert rows[0].response == '{"url": "https://hooks.example.com/callbacks/[…]", "token": "[…]", "ok": true}'
