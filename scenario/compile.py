@@ -126,7 +126,7 @@ def _send(step: model.Email | model.Sms | model.Webhook, following: str | None) 
     return Send(
         kind=kind,
         next=following,
-        to=urlsplit(step.url).hostname or "" if isinstance(step, model.Webhook) else "",
+        to=_to(step) if isinstance(step, model.Webhook) else "",
         fields=_fields(step),
         retry=Retry(
             initial=step.retry.initial_interval.total_seconds(),
@@ -138,7 +138,29 @@ def _send(step: model.Email | model.Sms | model.Webhook, following: str | None) 
         timeout=step.timeout.total_seconds(),
         on_failure=step.on_failure,
         on_unknown=step.on_unknown,
+        destination=isinstance(step, model.Webhook) and step.to is not None,
+        own=_own(step) if isinstance(step, model.Webhook) else (),
+        save=step.save.name if isinstance(step, model.Webhook) and step.save is not None else None,
     )
+
+
+def _to(step: model.Webhook) -> str:
+    return step.to or urlsplit(step.url or "").hostname or ""
+
+
+_RETRY: Final[Mapping[str, str]] = {
+    "initial_interval": "initial",
+    "backoff_coefficient": "coefficient",
+    "maximum_interval": "maximum",
+    "deadline": "deadline",
+    "maximum_attempts": "attempts",
+}
+"""The words of the plan's retry policy, by those of the file."""
+
+
+def _own(step: model.Webhook) -> tuple[str, ...]:
+    """What the step sets itself, in the words of the plan; without a destination nobody asks."""
+    return tuple(sorted(_RETRY.get(key, key) for key in step.own)) if step.to is not None else ()
 
 
 def _wait(step: model.Wait, following: str | None) -> Wait:
@@ -162,7 +184,7 @@ _ALWAYS: Final = {
     "sms": (("contact", "cellphone"), ("contact", "language")),
     "webhook": (),
 }
-_PROVIDED: Final = frozenset({"now", "today", "journey", "secrets"})
+_PROVIDED: Final = frozenset({"now", "today", "secrets"})
 """Roots that the activity adds itself: handing them over would only make histories longer."""
 
 
@@ -183,6 +205,10 @@ def _cut(path: tuple[str, ...]) -> tuple[str, ...]:
     return path
 
 
+BODIES: Final[Mapping[model.Content, liquid.Kind]] = {"json": "json", "form": "form", "text": "plain"}
+"""What a body's templates make, by how it is written."""
+
+
 def templates(step: model.Step) -> Iterator[tuple[Any, liquid.Kind]]:
     """The templates of a step's messages, and what each is for.
 
@@ -201,7 +227,7 @@ def templates(step: model.Step) -> Iterator[tuple[Any, liquid.Kind]]:
             named = ((step.text, "text"),)
         case model.Webhook():
             headers: tuple[tuple[Any, liquid.Kind], ...] = tuple((value, "header") for value in step.headers.values())
-            named = ((step.url, "url"), *headers, (step.body, "json"))
+            named = ((step.url, "url"), (step.path, "path"), *headers, (step.body, BODIES[step.content]))
         case _:
             return
     yield from (pair for pair in named if isinstance(pair[0], str | Mapping | list))

@@ -12,10 +12,11 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from scenario.parts import File, Model, Retry
+from scenario.parts import File, Model, Retry, Save
 from scenario.steps import (
     KINDS,
     NAMED,
+    Content,
     Email,
     Exit,
     If,
@@ -25,6 +26,7 @@ from scenario.steps import (
     Wait,
     WaitFor,
     Webhook,
+    body_fault,
     is_given,
     kind_of,
 )
@@ -45,6 +47,7 @@ __all__ = (
     "KINDS",
     "NAMED",
     "TRIGGERS",
+    "Content",
     "Email",
     "EntryRules",
     "Exit",
@@ -55,6 +58,7 @@ __all__ = (
     "OnFailure",
     "OnUnknown",
     "Retry",
+    "Save",
     "Scenario",
     "Sms",
     "Step",
@@ -64,6 +68,7 @@ __all__ = (
     "WaitFor",
     "Webhook",
     "Weekday",
+    "body_fault",
     "is_given",
     "kind_of",
 )

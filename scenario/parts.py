@@ -1,14 +1,14 @@
-"""What the steps of a scenario file are made of: texts and bodies, here or in other files, and retry policies."""
+"""What the steps of a scenario file are made of: texts and bodies, here or in other files, retries, responses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from scenario.terms import Duration, Interval, Template
+from scenario.terms import Duration, Interval, SavedName, Template
 
 
 class Model(BaseModel):
@@ -56,7 +56,7 @@ Body = Annotated[
     | Annotated[list[Any], Tag("<list>")],
     Discriminator(_body_form),
 ]
-"""A webhook's body: JSON with Liquid as text, here or in a file, or a structure with Liquid in its leaves."""
+"""A webhook's body: text with Liquid, here or in a file, or a structure with Liquid in its leaves."""
 
 
 class Retry(Model):
@@ -81,3 +81,15 @@ class Retry(Model):
         if self.maximum_interval < self.initial_interval:
             raise ValueError("'maximum_interval' (6h unless given) is shorter than 'initial_interval'")
         return self
+
+
+class Save(Model):
+    """Keeps a webhook's response for later templates and conditions."""
+
+    name: SavedName = Field(
+        alias="as", description="Its name: `{{ responses.<name>.… }}` in what comes behind the step."
+    )
+    when: Literal["json"] = Field(default="json", description="Which responses are kept: those that are JSON.")
+    shape: dict[str, Any] | None = Field(
+        default=None, alias="schema", description="JSON Schema (2020-12): a response that does not fit is not kept."
+    )

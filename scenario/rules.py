@@ -39,6 +39,7 @@ def check_rules(data: Any, report: Report) -> None:
         if step.kind == "webhook":
             _url(step, report)
             _headers(step, report)
+            _body(step, report)
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
     _key(scenario, report)
@@ -163,6 +164,38 @@ def _headers(step: Written, report: Report) -> None:
         other = seen.setdefault(name.lower(), name)
         if other != name:
             report.add(place, "header", f"'{clip(name)}' and '{clip(other)}' are the same header: keep one", key=True)
+
+
+def _body(step: Written, report: Report) -> None:
+    """A body is written as its kind of content is."""
+    content, body = step.keys.get("content"), step.keys.get("body")
+    if content not in ("json", "form", "text"):
+        return
+    if body is None:
+        if not report.knows((*step.path, "body")):
+            message = "'content' says how 'body' is written, and there is no body"
+            report.add((*step.path, "content"), "content", message, key=True, severity="warning")
+    elif isinstance(body, str | Mapping | list) and (fault := model.body_fault(content, step.keys["body"])):
+        report.add((*step.path, "body"), "content", fault)
+    elif content == "form":
+        _form(cast("Mapping[str, Any]", body), (*step.path, "body"), report)
+
+
+def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
+    """A form is flat: a field is one value, or a list of them; what `$for` and the like make, rendering finds out."""
+    for name, value in fields.items():
+        if _is_form({name: value}):
+            return
+        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+            if isinstance(item, list) or (isinstance(item, Mapping) and not _is_form(cast("Mapping[str, Any]", item))):
+                message = f"the field '{clip(name)}' of a form is one value, or a list of values"
+                report.add((*place, name), "content", message)
+                break
+
+
+def _is_form(keys: Mapping[str, Any]) -> bool:
+    """Whether a mapping is one of the forms that steer what is written, rather than fields."""
+    return any(key.startswith("$") and not key.startswith("$$") for key in keys)
 
 
 def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:

@@ -15,7 +15,6 @@ from scenario.source import Path
 
 NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
     "quiet_hours": model.Scenario,
-    **dict.fromkeys(("to", "path", "save"), model.Webhook),
 }
 """Keys of the language that this version does not have, by what will have them."""
 
@@ -25,8 +24,9 @@ _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": model.File,
     "entry": model.EntryRules,
     "retry": model.Retry,
+    "save": model.Save,
 }
-_TAGS: Final = frozenset((*_FORMS, "<text>", "<mapping>", "<list>", "<duration>")) - {"entry", "retry"}
+_TAGS: Final = frozenset((*_FORMS, "<text>", "<mapping>", "<list>", "<duration>")) - {"entry", "retry", "save"}
 _STEPS: Final = frozenset(model.KINDS.values())
 _SINGLE: Final = frozenset((model.File, model.ExitRule))
 """Forms in which a wrong key must have been meant as the one that is missing."""
@@ -37,6 +37,10 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("do", "on_event"), "then"),
     **dict.fromkeys(("payload", "data", "json"), "body"),
     **dict.fromkeys(("content", "message", "template", "body"), "text"),
+    **dict.fromkeys(("content_type", "type", "format"), "content"),
+    **dict.fromkeys(("response", "store", "keep"), "save"),
+    "destination": "to",
+    "name": "as",
     "title": "subject",
     "repeat": "again",
 }

@@ -28,6 +28,7 @@ _NAMES: Final[Mapping[type[BaseModel], str]] = {
     model.EntryRules: "'entry'",
     model.ExitRule: "an exit rule",
     model.Retry: "'retry'",
+    model.Save: "'save'",
     model.Until: "a 'wait' with keys",
     model.File: "a reference to a file",
 }
@@ -98,15 +99,13 @@ def _tell(fault: Fault, report: Report) -> None:
             return  # found again without pydantic, which keeps quiet about it while any value is wrong
         case "extra_forbidden" if fault.is_not_yet:
             report.add(fault.path, "not-yet", f"this version does not have '{fault.key}' yet", key=True)
-        case "extra_forbidden" if fault.key in model.KINDS:
+        case "extra_forbidden" if fault.key in model.KINDS and fault.form in model.KINDS.values():
             message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
             report.add(fault.path, "unknown-key", message, key=True)
         case "extra_forbidden":
             message = f"unknown key '{clip(fault.key)}': {what} has {listed(keys_of(fault.form), 'and')}"
             report.add(fault.path, "unknown-key", message, key=True)
         case "missing":
-            if fault.key == "url" and "to" in fault.detail["input"]:
-                return  # it stands in the place of a URL
             report.add(fault.path[:-1], "missing", f"{what} needs '{fault.key}'", key=True)
         case "union_tag_not_found" if fault.is_kindless:
             _tell_step(fault, report)
@@ -141,8 +140,8 @@ def _subject(path: Path) -> str:
 
 def _empty(data: Any, path: Path, report: Report) -> None:
     """A key without a value is a value that was forgotten, also where the model would do without."""
-    if path and path[-1] == "body":
-        return  # a body may hold null
+    if path[-1:] == ("body",) or path[-2:] == ("save", "schema"):
+        return  # a body may hold null, and a schema speak of it
     if isinstance(data, Mapping):
         for key, value in cast("Mapping[str, Any]", data).items():
             if value is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid, model
+from scenario.compile import BODIES
 from scenario.errors import TemplateError
 from scenario.liquid.lint import Finding, Roots, lint
 from scenario.outline import Written, outline
@@ -34,7 +35,7 @@ class Template(NamedTuple):
 _KINDS: Final[Mapping[str, Mapping[str, liquid.Kind]]] = {
     "email": {"subject": "line", "html": "html", "text": "text"},
     "sms": {"text": "text"},
-    "webhook": {"url": "url", "body": "json"},
+    "webhook": {"url": "url", "path": "path"},
     "wait_for": {"if": "condition"},
     "if": {"if": "condition"},
 }
@@ -71,9 +72,7 @@ def _texts(
 def _of_step(step: Written) -> Iterator[Template]:
     yield from _texts(step.keys, _KINDS.get(step.kind or "", {}), step.path, step.kind)
     if step.kind == "webhook":
-        body: Any = step.keys.get("body")
-        if isinstance(body, list) or (isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) != {"file"}):
-            yield Template((*step.path, "body"), "json", body, step.kind)
+        yield from _of_body(step)
         if isinstance(headers := step.keys.get("headers"), Mapping):
             for name, value in cast("Mapping[str, Any]", headers).items():
                 if isinstance(value, str):
@@ -82,6 +81,15 @@ def _of_step(step: Written) -> Iterator[Template]:
         until = cast("Mapping[str, Any]", wait).get("until")
         if isinstance(until, str) and "{" in until:
             yield Template((*step.path, "wait", "until"), "value", until, step.kind)
+
+
+def _of_body(step: Written) -> Iterator[Template]:
+    """A webhook's body, if it can be written in the way that the step asks for."""
+    content, body = step.keys.get("content", "json"), step.keys.get("body")
+    if content not in BODIES or (isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) == {"file"}):
+        return
+    if isinstance(body, str | Mapping | list) and body and model.body_fault(content, step.keys["body"]) is None:
+        yield Template((*step.path, "body"), BODIES[content], body, step.kind)
 
 
 def check_templates(data: Any, report: Report) -> None:

@@ -20,6 +20,8 @@ OnUnknown = Literal["retry", "hold", "continue"]
 NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 EVENT: Final = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
 STEP_ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$"
+SAVED: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
+PATH: Final = r"^/"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
@@ -110,4 +112,8 @@ StepId = Annotated[str, Field(pattern=STEP_ID, max_length=100)]
 EventName = Annotated[str, Field(pattern=EVENT, max_length=200, examples=["order.delivered"])]
 Template = Annotated[str, Field(min_length=1)]
 """Text with Liquid."""
+UrlPath = Annotated[str, Field(min_length=1, pattern=PATH, examples=["/orders/{{ order.external_id }}"])]
+"""What follows a destination's URL, with Liquid."""
+SavedName = Annotated[str, Field(pattern=SAVED, max_length=50, examples=["whatsapp"])]
+"""What a response is kept as; templates name it behind ``responses.``, so it is a word of Liquid."""
 Condition = Annotated[str, Field(min_length=1, description="A Liquid condition, such as order.total_price > 20.")]

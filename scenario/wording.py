@@ -15,6 +15,8 @@ _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
     terms.NAME: ("name", "lower-case words joined by '-'"),
     terms.EVENT: ("event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
     terms.STEP_ID: ("id", "letters and digits, in parts joined by '-', '_' or '.'"),
+    terms.SAVED: ("name for a response", "letters, digits and '_', the first of them a letter"),
+    terms.PATH: ("path", "'/' and what follows the destination's URL, such as /orders"),
 }
 _LITERAL: Final = re.compile(r"'([^']*)'")
 

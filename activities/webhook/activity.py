@@ -43,13 +43,22 @@ class Rendered:
     body: bytes
 
 
-def render(step: model.Webhook, data: Mapping[str, Any], delivery_id: str) -> Rendered:
+_TYPES: Final[Mapping[model.Content, str]] = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+}
+"""Content types, by how a body is written."""
+
+
+def render(step: model.Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
     """Renders a webhook: a pure function, so that every attempt sends the same bytes.
 
     Args:
         step: As it was published.
         data: By root name, `now`, `today` and `secrets` among it.
         delivery_id: Goes into ``webhook-id`` and ``idempotency-key``.
+        base: URL of the destination that a step with ``to`` names; without it, the URL is the rendered path alone.
 
     Raises:
         TemplateError: A template fails on this data.
@@ -61,10 +70,30 @@ def render(step: model.Webhook, data: Mapping[str, Any], delivery_id: str) -> Re
         headers["idempotency-key"] = f'"{delivery_id}"'
     body = b""
     if step.body is not None and not isinstance(step.body, model.File):
-        body = liquid.render_json(step.body, data)
+        body = _body(step.content, step.body, data)
         if not any(name.lower() == "content-type" for name in headers):
-            headers["content-type"] = "application/json"
-    return Rendered(step.method, liquid.render_url(step.url, data), headers, body)
+            headers["content-type"] = _TYPES[step.content]
+    return Rendered(step.method, _url(step, data, base), headers, body)
+
+
+def _body(content: model.Content, body: str | dict[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
+    match content, body:
+        case "form", dict():
+            return liquid.render_form(body, data)
+        case "text", str():
+            return liquid.render_plain(body, data)
+        case "json", _:
+            return liquid.render_json(body, data)
+        case _:
+            raise TemplateError(model.body_fault(content, body) or f"no body can be written as {content}")
+
+
+def _url(step: model.Webhook, data: Mapping[str, Any], base: str | None) -> str:
+    """The address: the step's own URL, or its path behind that of its destination."""
+    if step.url is not None:
+        return liquid.render_url(step.url, data)
+    path = "" if step.path is None else liquid.render_path(step.path, data)
+    return path if base is None else f"{base.rstrip('/')}{path}" if path else base
 
 
 class Webhooks:

@@ -54,7 +54,7 @@ steps:
        "phone": "{{ contact.celphone }}"}
     retry: {initial_interval: 5 seconds, maximum_attempts: many, deadline: 0s}
     timeout: 10m
-    save: {as: whatsapp}
+    save: {as: whats-app, if: json}
   - split: {a: 50, b: 50}
   - sms: whatsapp
     text: {file: ../sms.txt}
@@ -96,7 +96,8 @@ mails/page.yaml:40:31: error value: '5 seconds' is not a duration: write 90s, 15
 mails/page.yaml:40:60: error type: 'maximum_attempts' must be a whole number
 mails/page.yaml:40:76: error value: a duration here must be longer than nothing
 mails/page.yaml:41:14: error value: 'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them
-mails/page.yaml:42:5: error not-yet: this version does not have 'save' yet
+mails/page.yaml:42:16: error value: 'whats-app' is no name for a response: write letters, digits and '_', the first of them a letter
+mails/page.yaml:42:27: error unknown-key: unknown key 'if': 'save' has as, when and schema
 mails/page.yaml:43:5: error not-yet: this version does not have 'split' yet
 mails/page.yaml:44:10: error duplicate-name: 'whatsapp' is the name of the step on line 32: choose another
 mails/page.yaml:45:18: error file: '../sms.txt' leaves the scenario's folder: keep the file beneath it
@@ -129,7 +130,28 @@ ONE_MISTAKE = (
     ("- 12", "4:3: error unknown-step: this is no step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
     ("- exit", "4:3: error unknown-step: this is no step: write 'exit:' and a blank"),
     ("- update: {contact: {tier: gold}}", "4:3: error not-yet: this version does not have 'update' yet"),
-    ("- webhook: a\n  to: crm\n  path: /x", ("5:3: error not-yet: this version does not have 'to' yet", "6:3: error not-yet: this version does not have 'path' yet")),
+    ("- webhook: a", "4:3: error incomplete: a webhook needs 'url', or 'to' with the name of a destination"),
+    ("- webhook: a\n  url: https://x.example/\n  to: crm", "6:3: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL"),
+    ("- webhook: a\n  url: https://x.example/\n  path: /x", "6:3: error incomplete: 'path' goes with 'to': write the whole address in 'url'"),
+    ("- webhook: a\n  destination: crm", "5:3: error unknown-key: unknown key 'destination': did you mean 'to'?"),
+    ("- webhook: a\n  to: Crm", "5:7: error value: 'Crm' is no name: write lower-case words joined by '-', such as crm"),
+    ("- webhook: a\n  to: crm\n  path: orders", "6:9: error value: 'orders' is no path: write '/' and what follows the destination's URL, such as /orders"),
+    ("- webhook: a\n  to: crm\n  path: //x", "6:9: error url: a path is what comes after the destination's URL: write /orders, not https://… or //…"),
+    ("- webhook: a\n  to: crm\n  path: /{{ contact.idd }}", "6:21: error unknown-field: 'contact' has no field 'idd': did you mean 'id'?"),
+    ("- webhook: a\n  to: crm\n  content: xml\n  body: <a/>", "6:12: error value: 'xml' cannot stand in 'content': write json, form or text"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: a=b", "7:9: error content: a form's body is written as keys with values, its fields"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: {file: a}", "7:9: error content: a form's body is written as keys with values, its fields"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: [a]", "7:9: error content: a form's body is written as keys with values, its fields"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: {a: {b: c}, d: [e, 1], f: [[]]}", ("7:13: error content: the field 'a' of a form is one value, or a list of values", "7:35: error content: the field 'f' of a form is one value, or a list of values")),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: {a: '{{ contact.emial }}'}", "7:25: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
+    ("- webhook: a\n  to: crm\n  content: text\n  body: {a: b}", "7:9: error content: plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form"),
+    ("- webhook: a\n  to: crm\n  content: text", "6:3: warning content: 'content' says how 'body' is written, and there is no body"),
+    ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
+    ("- webhook: a\n  to: crm\n  save: wax", "6:9: error type: 'save' must be keys with values, not a text"),
+    ("- webhook: a\n  to: crm\n  save: {name: wax}", "6:10: error unknown-key: unknown key 'name': did you mean 'as'?"),
+    ("- webhook: a\n  to: crm\n  save: {when: json}", "6:3: error missing: 'save' needs 'as'"),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, when: always}", "6:25: error value: 'always' cannot stand in 'when': write json"),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, schema: x}", "6:27: error type: 'schema' must be keys with values, not a text"),
     ("- wait: {untill: 10:00}", "4:10: error unknown-key: unknown key 'untill': did you mean 'until'?"),
     ("- wait: {days: 2d}", "4:10: error unknown-key: unknown key 'days': a 'wait' with keys has until, on and offset"),
     ("- wait: [2d]", "4:9: error value: this is not a duration: write 90s, 15m, 2h, 3d or 2w"),

@@ -188,7 +188,8 @@ FIELDS = (
     ('text: "{{ contact }} {{ contact.firstname }}"', ("contact",)),
     ('text: "{{ contact[order.currency] }}"', ("contact", "order.currency")),
     ("text: \"{{ contact.custom['a.b'] }}\"", ("contact.custom",)),
-    ('text: "{{ now }} {{ today }} {{ journey.id }}"', ()),
+    ('text: "{{ now }} {{ today }}"', ()),
+    ('text: "{{ journey.id }} {{ journey.entered_at }}"', ("journey.entered_at", "journey.id")),
     ('text: "{% assign x = order.currency %}{{ x }}"', ("order.currency",)),
 )
 ALWAYS = {"contact.cellphone", "contact.language"}
