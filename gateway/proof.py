@@ -18,7 +18,7 @@ from gateway.local import Local
 from scenario import liquid, model
 from scenario.context import event_root
 from scenario.entry import parse_entry
-from workflows.steps import delivery_id
+from workflows.delivery import delivery_id
 
 
 @dataclass(frozen=True)

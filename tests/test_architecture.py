@@ -32,7 +32,6 @@ DRAWERS = {"utils", "util", "common", "helpers", "helper", "shared", "misc"}
 MOST_LINES = 300
 LONGER = {
     "scenario/steps.py": "one model a step kind, which refer to each other through their union",
-    "workflows/journey.py": "run, signals and query must be methods of one class; what could leave it has left",
 }
 
 

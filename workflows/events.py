@@ -1,28 +1,35 @@
-"""How events reach a journey: taken in one by one, kept where a step names them, matched against the exit rules."""
+"""What happens meanwhile: events, taken in one by one and matched against the exit rules; changes of the contact."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from temporalio import workflow
 
+from workflows.means import Means
 from workflows.state import Event
 
 with workflow.unsafe.imports_passed_through():
-    from scenario.entry import is_too_deep
+    from scenario.context import event_root
+    from scenario.entry import is_too_deep, patch_contact
+    from scenario.errors import EntryError
+    from scenario.timing import zone_of
 
-if TYPE_CHECKING:
-    from workflows.journey import Journey
+
+def event_data(event: Event) -> dict[str, Any]:
+    """A kept event as templates see it."""
+    return event_root(event.name, event.at, event.properties)
 
 
-class Intake:
-    """The part of a journey that takes in events.
+class Intake(Means):
+    """The part of a journey that takes in events and changes of the contact.
 
     A signal's handler only puts the event into the queue: matching it may need a condition worked out, and events must
     be dealt with in the order in which they came.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._arrived: list[Event] = []
         self._dealing = False
         self.patches: list[dict[str, Any]] = []
@@ -47,23 +54,53 @@ class Intake:
 
     async def take_in(self) -> None:
         """Deals with events as they come, for as long as the journey runs."""
-        journey = cast("Journey", self)
-        journey.apply_patches()
+        self.apply_patches()
         while True:
             await workflow.wait_condition(lambda: bool(self._arrived))
             self._dealing = True
             event = self._arrived.pop(0)
-            if event.name in journey.plan.events and not (event.id and journey.state.remember(event.id)):
-                await self._deal_with(journey, event)
+            if event.name in self.plan.events and not (event.id and self.state.remember(event.id)):
+                await self._deal_with(event)
             self._dealing = False
 
-    async def _deal_with(self, journey: Journey, event: Event) -> None:
-        from workflows.steps import event_data
-
-        for rule in journey.plan.exit:
+    async def _deal_with(self, event: Event) -> None:
+        for rule in self.plan.exit:
             if rule.event != event.name:
                 continue
-            if rule.condition is None or (await journey.ask(rule.condition, event_data(event))).value is True:
-                journey.leave(f"event {event.name}")
+            if rule.condition is None or (await self.ask(rule.condition, event_data(event))).value is True:
+                self.leave(f"event {event.name}")
                 return
-        journey.state.keep(event)
+        self.state.keep(event)
+
+    @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
+    def contact_changed(self, patch: Any = None, *_: Any) -> None:
+        """Takes over changed fields of the contact; waits are worked out anew."""
+        if not isinstance(patch, dict):
+            workflow.logger.warning("contact_changed ignored: its argument must be one JSON object")
+            return
+        self.patches.append(cast("dict[str, Any]", patch))
+        self.apply_patches()
+
+    def apply_patches(self) -> None:
+        """Applies changes of the contact; those that came before the journey was admitted wait until then."""
+        if not self._data:
+            return
+        for patch in self.patches:
+            if self.refresh(patch):
+                self.changes += 1
+        self.patches.clear()
+
+    def refresh(self, patch: dict[str, Any]) -> bool:
+        """Applies one change, empty where there is none. Returns whether it could be."""
+        if patch:
+            zone = zone_of(self.state.zone)
+            try:
+                # Kept clean: as they come, two changes need not be alike, and could not be laid over each other.
+                kept = patch_contact(self.state.patch, patch, zone)
+                self._data["contact"] = patch_contact(self._data["contact"], patch, zone)
+            except EntryError as error:
+                workflow.logger.warning("contact_changed ignored: %s", error)
+                return False
+            self.state.patch = kept
+        self._zone = zone_of(self._data["contact"].get("timezone"), self.plan.zone)
+        return True

@@ -9,7 +9,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 PURE: Final = ("scenario", "activities.failures", "activities.signatures", "runtime.attributes")
 """Modules that pass through: pure, and named one by one. They are loaded once instead of for every journey."""
 
-PROVEN: Final = tuple(f"workflows.{name}" for name in ("state", "view", "steps", "operations", "events"))
+PROVEN: Final = tuple(
+    f"workflows.{name}" for name in ("course", "delivery", "events", "means", "operations", "state", "steps", "view")
+)
 """Modules of workflow code that hold no state of their own. Tests run them within the sandbox, workers outside it.
 
 What does not pass is loaded anew for every journey, and again for every replay: with these, that was a third of a

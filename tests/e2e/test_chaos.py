@@ -22,7 +22,7 @@ from runtime.devserver import DevServer
 from runtime.ports import free_port
 from runtime.store import Attempt, Store
 from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
-from workflows.steps import delivery_id
+from workflows.delivery import delivery_id
 
 JOURNEYS = 200
 STEPS = ("first", "second", "third")

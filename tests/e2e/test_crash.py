@@ -22,7 +22,7 @@ from runtime.inbox import Inbox
 from runtime.ports import free_port
 from runtime.store import Store
 from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish
-from workflows.steps import delivery_id
+from workflows.delivery import delivery_id
 
 Process = asyncio.subprocess.Process
 Workers = Callable[..., AbstractAsyncContextManager[Process]]

@@ -1,0 +1,211 @@
+"""What the steps of a journey work with: its data and clocks, questions to be answered, waits, holds, the record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from workflows import view
+from workflows.course import Again, Course, Leave
+from workflows.state import Held, State, StepRecord
+
+with workflow.unsafe.imports_passed_through():
+    from activities.failures import Failure
+    from activities.signatures import DECIDE, Answer, Question
+    from scenario.entry import Entry
+    from scenario.errors import EntryError
+    from scenario.plan import Plan, Step
+    from scenario.timing import zone_of
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+LOCAL: Final = timedelta(seconds=10)
+"""What one try of a local activity may take; it is tried until it succeeds."""
+PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
+
+
+class Means:
+    """The part of a journey that its steps use.
+
+    Attributes:
+        entry: As it came.
+        state: What the journey remembers.
+        plan: What it follows.
+        version: Name and version of it, ``post-purchase@3``; empty before admission.
+        changes: Counts the changes of the contact.
+        retrying: An operator wants the held step to be tried again.
+        skipping: An operator wants the present step to be skipped, for this reason.
+    """
+
+    entry: Entry
+    state: State
+    plan: Plan
+    version: str = ""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.retrying = False
+        self.skipping: str | None = None
+        self._attributes = view.Attributes()
+        self._data: dict[str, Any] = {}
+        self._zone: ZoneInfo = zone_of()
+        self._leaving: Leave | None = None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The contact's time zone: its own, else the scenario's."""
+        return self._zone
+
+    @property
+    def began(self) -> datetime:
+        """When the step at this position began."""
+        return datetime.fromisoformat(self.state.since) if self.state.since else workflow.now()
+
+    @property
+    def must_continue(self) -> bool:
+        """Whether the history has grown so long that the server suggests continue-as-new."""
+        return workflow.info().is_continue_as_new_suggested()
+
+    def local(self, moment: datetime) -> str:
+        """A moment on the contact's clock, ISO 8601."""
+        return moment.astimezone(self._zone).isoformat(timespec="seconds")
+
+    def data(self) -> dict[str, Any]:
+        """The journey's data by root name, as templates and conditions see it."""
+        if self.state.event is not None:
+            return {**self._data, "event": self.state.event}
+        return self._data
+
+    async def ask(self, condition: str, event: dict[str, Any] | None = None) -> Answer:
+        """Works out a condition."""
+        return await self._question(condition, "condition", event)
+
+    async def value(self, template: str) -> Any:
+        """Works out a template's value.
+
+        Raises:
+            EntryError: It cannot be.
+        """
+        answer = await self._question(template, "value", None)
+        if answer.error:
+            raise EntryError(f"the date cannot be worked out: {answer.error}")
+        return answer.value
+
+    async def _question(self, text: str, kind: Any, event: dict[str, Any] | None) -> Answer:
+        now = self.local(workflow.now())
+        data = {**self.data(), "now": now, "today": now[:10]}
+        if event is not None:
+            data["event"] = event
+        return await workflow.execute_local_activity(
+            DECIDE.name,
+            Question(text=text, data=data, kind=kind),
+            result_type=DECIDE.result,
+            start_to_close_timeout=LOCAL,
+            retry_policy=PATIENCE,
+        )
+
+    async def sleep(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
+        """Waits until a moment (None: for ever), or until `wake` or a needed continue-as-new; tells whether it woke."""
+        self._stop_if_interrupted()
+        self.show()
+        timeout = None if until is None else max(until - workflow.now(), timedelta(0))
+        try:
+            await workflow.wait_condition(lambda: wake() or self.must_continue, timeout=timeout, timeout_summary=what)
+        except TimeoutError:
+            return False
+        return True
+
+    def record(
+        self,
+        name: str,
+        step: Step,
+        outcome: str,
+        reason: str | None = None,
+        status: int | None = None,
+        attempts: int | None = None,
+    ) -> None:
+        """Notes how a step went."""
+        self.state.held = None
+        self.retrying = False
+        now = workflow.now().isoformat(timespec="seconds")
+        self.state.steps.append(
+            StepRecord(
+                id=name, kind=step.kind, outcome=outcome, at=now, reason=reason, status=status, attempts=attempts
+            )
+        )
+
+    def hold(self, name: str, failure: Failure) -> None:
+        """Stops at a step that failed for good, until a person decides."""
+        self.state.held = Held(
+            step=name,
+            kind=failure.kind.value,
+            reason=failure.reason,
+            at=workflow.now().isoformat(timespec="seconds"),
+            destination=failure.destination,
+            status=failure.status,
+            attempts=failure.attempt,
+            excerpt=failure.excerpt,
+        )
+        self.state.until = self.state.awaiting = None
+        self.retrying = False
+        workflow.logger.warning("held", extra={"step": name, "kind": failure.kind.value, "status": failure.status})
+        self.show()
+
+    async def decision(self) -> Course | None:
+        """Waits for an operator. Returns None where the step is to be tried again."""
+        self._stop_if_interrupted()
+        self.show()
+        await workflow.wait_condition(lambda: self.retrying or self.must_continue)
+        if not self.retrying:
+            return Again()
+        self.retrying = False
+        self.state.held = None
+        self.show()
+        return None
+
+    def leave(self, reason: str) -> None:
+        """Ends the journey at once, whatever it is doing."""
+        if self._leaving is None:
+            self._leaving = Leave(reason)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the present step is to end here: the contact leaves, or an operator skips it."""
+        return self._leaving is not None or self.skipping is not None
+
+    def _stop_if_interrupted(self) -> None:
+        """Ends a step before it begins to wait.
+
+        Its task was cancelled, but what it awaited may have come to its own end in the same moment (an activity that
+        failed, a timer, a changed contact): then the cancellation is lost, and nothing would end the new wait.
+        """
+        if self.interrupted:
+            raise asyncio.CancelledError
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the journey is about to end."""
+        return self._leaving is not None
+
+    def show(self, *, always: bool = False) -> None:
+        """Brings details and search attributes up to date.
+
+        Search attributes cost the server a write each, so they follow only a wait, a hold, a pause, and their ends.
+        """
+        state = self.state
+        workflow.set_current_details(view.details(state, self.plan, f"{self.version} · {self.entry.contact_id}"))
+        mode = state.mode
+        if always or mode in ("waiting", "held", "paused") or self._attributes.stands_out:
+            self._attributes.show(
+                scenario=self.entry.name,
+                contact=self.entry.contact_id,
+                version=self.version,
+                step=state.at or "",
+                state=mode,
+            )
