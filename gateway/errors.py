@@ -5,6 +5,7 @@ Refusal
 ├── CheckFailed     a scenario file with mistakes
 ├── NotEntered      a contact that may not come in
 ├── NotAccepted     an operator's order that makes no sense
+│   └── NotAnswered an operator's order that no worker took
 ├── UnknownJourney  a journey that nobody knows
 ├── UnknownContact  a contact that nobody knows
 └── JourneyFailed   a journey that ended without a result
@@ -43,6 +44,10 @@ class NotEntered(Refusal):
 
 class NotAccepted(Refusal):
     """An operator's order was refused."""
+
+
+class NotAnswered(NotAccepted):
+    """No worker took an operator's order in time. One that comes later may still obey it."""
 
 
 class UnknownJourney(Refusal):
