@@ -19,6 +19,8 @@ Stamp = tuple[tuple[int, int, int], ...]
 """Identity of the files' present contents: modification time, inode and size of each."""
 
 _PROTOCOLS: Final = ["http/1.1"]
+_NO_PASSWORD: Final = "none"  # noqa: S105
+"""Without one, OpenSSL would ask for the password of an encrypted key on the terminal, and wait."""
 
 
 class ClientContext(ssl.SSLContext):
@@ -51,5 +53,32 @@ def context(tls: Tls) -> ClientContext:
     made.set_alpn_protocols(_PROTOCOLS)
     made.load_verify_locations(cafile=tls.ca_file or certifi.where())
     if tls.cert_file:
-        made.load_cert_chain(tls.cert_file, tls.key_file)
+        made.load_cert_chain(tls.cert_file, tls.key_file, password=_NO_PASSWORD)
     return made
+
+
+def problem(tls: Tls) -> str:
+    """What is wrong with the files, in one sentence that names no path; ``""`` where nothing is.
+
+    Cheap: the public authorities are not loaded.
+    """
+    probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca_file:
+            probe.load_verify_locations(cafile=tls.ca_file)
+    except ssl.SSLError:
+        return "the file of 'ca' holds no certificate in PEM"
+    except OSError as error:
+        return f"the file of 'ca' cannot be read: {_said(error)}"
+    try:
+        if tls.cert_file:
+            probe.load_cert_chain(tls.cert_file, tls.key_file, password=_NO_PASSWORD)
+    except ssl.SSLError:
+        return "'certificate' and 'key' are no certificate and its own key in PEM, the key without a password"
+    except OSError as error:
+        return f"the files of 'certificate' and 'key' cannot be read: {_said(error)}"
+    return ""
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or "they are no files").lower()

@@ -1,0 +1,169 @@
+"""What operations say about the systems that webhooks go to, in memory: the book of destinations.
+
+`activities.webhook.reading` makes it from `destinations.yaml`, `activities.webhook.destinations` keeps it up to date.
+A destination holds the *names* of its secrets only. Their values are looked up for each attempt, so that a secret that
+was changed is used at once, and nothing that shows a destination shows one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from activities.webhook.access import Access, Tls
+from activities.webhook.headers import flaw
+from activities.webhook.limits import Limits
+from activities.webhook.signature import Key, SigningKeyError
+from scenario import liquid
+from scenario.errors import ScenarioError, TemplateError
+
+DEFAULT_RATE: Final = 100.0
+"""Deliveries a second of a destination that says nothing, where `destinations.yaml` says no other default."""
+
+
+class CredentialsError(ScenarioError):
+    """A secret that a destination names is not there, or cannot be used. The message names it, never its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key that signs, by the name of its secret.
+
+    Attributes:
+        secret: The secret's name.
+        until: When it ceases to sign, with a zone; None = never.
+    """
+
+    secret: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A system that webhooks go to.
+
+    Attributes:
+        name: What scenarios call it.
+        url: Base URL, without a slash at its end.
+        headers: Of every request; values are templates that name nothing but `secrets`.
+        header_secrets: The secrets that the headers name.
+        signing: What signs requests; empty = they are not signed.
+        timeout: Seconds of one attempt, where a scenario sets none; None = the language's default.
+        retry: What it sets of the retry policy, by the names of `scenario.plan.Retry`, in seconds.
+        rate: Deliveries a second, of all workers together.
+        limits: What one worker process keeps to.
+        access: Where requests may go.
+        tls: Whom to trust and who we are.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    header_secrets: tuple[str, ...] = ()
+    signing: tuple[Signer, ...] = ()
+    timeout: float | None = None
+    retry: Mapping[str, float] = field(default_factory=dict[str, float])
+    rate: float = DEFAULT_RATE
+    limits: Limits = field(default_factory=Limits)
+    access: Access = field(default_factory=Access)
+    tls: Tls = field(default_factory=Tls)
+
+    def rendered_headers(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """The headers of one attempt.
+
+        Args:
+            secrets: As they are now.
+
+        Raises:
+            CredentialsError: A secret is missing, or no header can hold it.
+        """
+        for name in self.header_secrets:
+            self._known(name, secrets)
+        made: dict[str, str] = {}
+        for name, template in self.headers.items():
+            try:
+                made[name] = liquid.render_header(template, {"secrets": dict(secrets)})
+            except TemplateError:
+                made[name] = "\n"  # a value that no header can hold: said below, without the value
+            if flaw(name, made[name]):
+                raise CredentialsError(
+                    f"the header '{name}' of destination {self.name} cannot be made of its secrets"
+                    f"{self._listed()}: look whether they hold line breaks, outer blanks or letters beyond ASCII"
+                )
+        return made
+
+    def keys(self, secrets: Mapping[str, str], now: datetime) -> list[Key]:
+        """The keys that sign an attempt; none where the destination has no signing keys.
+
+        A key whose overlap is over is not looked for, so that its secret may be taken away.
+
+        Args:
+            secrets: As they are now.
+            now: The time of the attempt.
+
+        Raises:
+            CredentialsError: A live key is missing or malformed, or none is live: what a receiver expects to be signed
+                is never sent without a signature.
+        """
+        found: list[Key] = []
+        for signer in self.signing:
+            if signer.until is not None and now >= signer.until:
+                continue
+            try:
+                found.append(Key.parse(self._known(signer.secret, secrets), until=signer.until))
+            except SigningKeyError as error:
+                text = str(error)
+                raise CredentialsError(
+                    f"the secret {signer.secret} cannot sign for destination {self.name}: {text[:1].lower()}{text[1:]}"
+                ) from None
+        if self.signing and not found:
+            raise CredentialsError(f"all signing keys of destination {self.name} have expired: set a new one")
+        return found
+
+    def _known(self, name: str, secrets: Mapping[str, str]) -> str:
+        value = secrets.get(name)
+        if not value:
+            raise CredentialsError(
+                f"destination {self.name} needs the secret {name}, which is not set: "
+                f"set SCENARIO_SECRET_{name}, or a file of that name under SCENARIO_SECRETS_DIR"
+            )
+        return value
+
+    def _listed(self) -> str:
+        return f" ({', '.join(self.header_secrets)})" if self.header_secrets else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All destinations, and what holds for every other place.
+
+    Attributes:
+        destinations: By name.
+        rate: Deliveries a second of any place that has no rate of its own.
+        limits: What one worker process keeps to, for a place that has no limits of its own.
+    """
+
+    destinations: Mapping[str, Destination] = field(default_factory=dict[str, Destination])
+    rate: float = DEFAULT_RATE
+    limits: Limits = field(default_factory=Limits)
+
+    def get(self, name: str) -> Destination | None:
+        """The destination of this name, or None."""
+        return self.destinations.get(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The destinations' names, sorted."""
+        return tuple(sorted(self.destinations))
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Deliveries a second of those destinations whose rate is not the default one."""
+        return {name: found.rate for name, found in self.destinations.items() if found.rate != self.rate}
+
+    @property
+    def signing_secrets(self) -> frozenset[str]:
+        """The secrets that sign. No template may read them: whoever has them can sign in our name."""
+        return frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)

@@ -1,0 +1,92 @@
+"""`destinations.yaml` as a worker lives with it: looked at again and again, used as soon as it changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from activities.webhook.destination import Book, CredentialsError, Destination
+from activities.webhook.reading import DestinationsError, Reading, examine, read
+
+__all__ = ["Book", "CredentialsError", "Destination", "Destinations", "DestinationsError", "Reading", "examine", "read"]
+
+VARIABLE: Final = "SCENARIO_DESTINATIONS"
+"""The setting that names the file."""
+
+_logger = logging.getLogger(__name__)
+# (inode, mtime in ns, ctime in ns, bytes): another content has another stamp. The inode and ctime tell of files put in
+# place by a rename, as editors and Kubernetes do, which may keep size and mtime.
+_Stamp = tuple[int, int, int, int]
+
+
+class Destinations:
+    """The book as it is now.
+
+    A file that was edited is read again at the next look. One that cannot be used, or that is gone, is reported once in
+    the log, and what was read before stays.
+
+    Args:
+        path: Of `destinations.yaml`; None where there is none: then there are no destinations.
+        every: Seconds between two looks at the file.
+        clock: Seconds, for tests.
+
+    Raises:
+        DestinationsError: The file cannot be used at the start.
+    """
+
+    def __init__(
+        self, path: Path | None = None, *, every: float = 1.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path, self._every, self._clock = path, every, clock
+        self._stamp: _Stamp | None = None
+        self._looked = clock()
+        if path is None:
+            self._book = Book()
+        else:
+            # Before the reading: what is written meanwhile is seen at the next look.
+            self._stamp = _stamp(path)
+            self._book = read(path)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a file."""
+        return self._path is not None
+
+    @property
+    def book(self) -> Book:
+        """What the file says; the same object until the file says something else."""
+        now = self._clock()
+        if self._path is not None and now - self._looked >= self._every:
+            self._looked = now
+            self._look(self._path)
+        return self._book
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The destinations' names, sorted."""
+        return self.book.names
+
+    def _look(self, path: Path) -> None:
+        stamp = _stamp(path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            book = read(path)
+        except DestinationsError as error:
+            _logger.error("%s; what was read before stays in use", error)  # noqa: TRY400 a sentence for people
+            return
+        if book != self._book:
+            self._book = book
+            _logger.info("%s was read again: %d destinations", path, len(book.destinations))
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)

@@ -1,0 +1,170 @@
+"""The keys of `destinations.yaml` and what their values may be, each by itself, as pydantic models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from activities.webhook.access import Access, Tls
+from scenario.parts import Model, Retry
+from scenario.terms import Interval, Timeout
+
+_RATE: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,4})?) ?/ ?([smh])", re.ASCII)
+_SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
+_PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
+_SECRET: Final = re.compile(r"(?!wh(?:sec|sk|pk)_)[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
+FASTEST: Final = 100_000.0
+"""Deliveries a second. More is a slip of the pen."""
+
+
+def _rate(value: object) -> float:
+    found = _RATE.fullmatch(value) if isinstance(value, str) else None
+    rate = float(found[1]) / _SECONDS[found[2]] if found else 0.0
+    if not 0 < rate <= FASTEST:
+        raise ValueError("a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h")
+    return rate
+
+
+def _share(value: object) -> float:
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    share = float(found[1]) / 100 if found else 0.0
+    if not 0 < share <= 1:
+        raise ValueError("'failures' is a share of all results, from 1% to 100%: write 70%")
+    return share
+
+
+def _off(value: object) -> object:
+    """``off`` is no breaker at all; YAML 1.1 reads it as false, as some editors write it back."""
+    if value == "off" or value is False:
+        return None
+    if not isinstance(value, Mapping | BaseModel):
+        raise ValueError("'breaker' is off, or keys such as {failures: 70%, minimum: 10, window: 5m, pause: 30s}")  # noqa: TRY004 pydantic's way
+    return cast("object", value)
+
+
+def _secret(value: str) -> str:
+    if not _SECRET.fullmatch(value):
+        raise ValueError("'key' is the name of a secret, such as WAX_SIGNING_KEY, and not the key itself")
+    return value
+
+
+def _until(value: object) -> datetime:
+    moment = None
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("'until' is a time with its zone, such as 2026-12-01T00:00:00Z")
+    return moment
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("a network is its first address and the length of its prefix: write 10.1.0.0/16") from None
+
+
+Rate = Annotated[float, BeforeValidator(_rate)]
+"""Deliveries a second."""
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
+Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+class Breaker(Model):
+    """When a destination counts as down. See `activities.webhook.limits.BreakerLimits`."""
+
+    failures: Annotated[float, BeforeValidator(_share)] = 0.7
+    minimum: Count = 10
+    window: Interval = timedelta(minutes=5)
+    pause: Interval = timedelta(seconds=30)
+
+
+class Signing(Model):
+    """A key that signs, by the name of its secret."""
+
+    key: Annotated[str, Field(strict=True), AfterValidator(_secret)]
+    until: Annotated[datetime, BeforeValidator(_until)] | None = None
+
+
+class TlsFiles(Model):
+    """PEM files, by paths relative to `destinations.yaml`."""
+
+    ca: Annotated[str, Field(min_length=1)] | None = None
+    certificate: Annotated[str, Field(min_length=1)] | None = None
+    key: Annotated[str, Field(min_length=1)] | None = None
+
+
+class Gentle(Model):
+    """How gently a place is treated."""
+
+    rate: Rate | None = None
+    concurrency: Count | None = None
+    breaker: Annotated[Breaker | None, BeforeValidator(_off)] = None
+
+
+class Entry(Gentle):
+    """One destination."""
+
+    url: Annotated[str, Field(min_length=1)]
+    headers: dict[str, str] = Field(default_factory=dict)
+    signing: list[Signing] = Field(default_factory=list[Signing])
+    timeout: Timeout | None = None
+    retry: Retry = Retry()
+    tls: TlsFiles = TlsFiles()
+    allow_private: Flag = False
+    allow_cidr: list[Network] = Field(default_factory=list[Network])
+    allow_http: Flag = False
+    ports: Annotated[list[Port], Field(min_length=1)] | None = None
+
+    @property
+    def access(self) -> Access:
+        """Where requests may go."""
+        return Access(
+            allow_private=self.allow_private,
+            allow_cidr=tuple(self.allow_cidr),
+            allow_http=self.allow_http,
+            ports=tuple(self.ports or ((443, 80) if self.allow_http else (443,))),
+        )
+
+    def tls_in(self, folder: Path) -> Tls:
+        """Whom to trust and who we are; paths are relative to the folder."""
+        ca, certificate, key = (
+            str(folder / name) if name else None for name in (self.tls.ca, self.tls.certificate, self.tls.key)
+        )
+        return Tls(ca_file=ca, cert_file=certificate, key_file=key)
+
+
+class File(Model):
+    """The whole of `destinations.yaml`."""
+
+    default: Gentle = Gentle()
+    destinations: dict[str, Entry] = Field(default_factory=dict)
+
+
+FORMS: Final[Mapping[str, type[BaseModel]]] = {
+    "default": Gentle,
+    "breaker": Breaker,
+    "retry": Retry,
+    "tls": TlsFiles,
+    "signing": Signing,
+}
+"""The model of what stands under a key, wherever the key stands."""
+
+
+def form_at(path: tuple[Any, ...]) -> type[BaseModel]:
+    """The model of the mapping at a path."""
+    words = [part for part in path if isinstance(part, str)]
+    if len(words) == 2 and words[0] == "destinations":  # whose own name may be any word
+        return Entry
+    return FORMS[words[-1]] if words else File

@@ -1,0 +1,197 @@
+"""From the text of `destinations.yaml` to a book of destinations, or to everything that is wrong with it.
+
+No finding quotes what stands under `headers` or `signing`: somebody may have put a secret there rather than its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from activities.webhook.destination import DEFAULT_RATE, Book, Destination, Signer
+from activities.webhook.form import Breaker, Entry, File, Gentle, form_at
+from activities.webhook.limits import BreakerLimits, Limits
+from activities.webhook.rulings import Said, rulings, secrets_in
+from runtime.errors import SettingsError
+from scenario.findings import Finding, clip, listed, near, tidy
+from scenario.source import Path as Place
+from scenario.source import Source
+from scenario.wording import worded
+
+_RETRY: Final[Mapping[str, str]] = {
+    "initial_interval": "initial",
+    "backoff_coefficient": "coefficient",
+    "maximum_interval": "maximum",
+    "deadline": "deadline",
+    "maximum_attempts": "attempts",
+}
+"""The words of the plan's retry policy, by those of the file."""
+_SILENT: Final[Mapping[str, str]] = {
+    "headers": "'headers' are names with values, and each value is text in quotes",
+    "signing": "'signing' is a list of keys by the names of their secrets, such as [{key: WAX_SIGNING_KEY}]",
+}
+"""What is said of values that may be secrets."""
+
+
+class DestinationsError(SettingsError):
+    """`destinations.yaml` cannot be used.
+
+    Attributes:
+        findings: All that is wrong with it; empty where it cannot be read at all.
+    """
+
+    def __init__(self, message: str, findings: tuple[Finding, ...] = ()) -> None:
+        self.findings = findings
+        super().__init__(message)
+
+
+class Reading(NamedTuple):
+    """What came of reading a file.
+
+    Attributes:
+        findings: All that is wrong with it, in the order of the file.
+        book: What it says; None where a finding is an error.
+    """
+
+    findings: tuple[Finding, ...]
+    book: Book | None
+
+
+def read(path: Path) -> Book:
+    """Reads `destinations.yaml`.
+
+    Raises:
+        DestinationsError: It cannot be read, or has a mistake; the sentence names the first one's line.
+    """
+    findings, book = examine(path)
+    if book is not None:
+        return book
+    errors = [finding for finding in findings if finding.severity == "error"]
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more: see 'scenario destinations {path}')" if len(errors) > 1 else ""
+    raise DestinationsError(f"{first.file}:{first.line}: {first.message}{more}", findings)
+
+
+def examine(path: Path, *, now: datetime | None = None) -> Reading:
+    """Reads `destinations.yaml` and says everything that is wrong with it.
+
+    Args:
+        path: Of the file; paths in it are relative to its folder.
+        now: To judge the ends of overlaps by; the present by default.
+
+    Raises:
+        DestinationsError: It cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "it is no file").lower()
+        raise DestinationsError(f"SCENARIO_DESTINATIONS names {path}, which cannot be read: {reason}") from None
+    source = Source(content, str(path))
+    if source.data is None:
+        return Reading(tuple(_begun(finding) for finding in source.findings), None)
+    data: Any = source.data
+    said: list[Said] = []
+    try:
+        form = File.model_validate(data)
+    except ValidationError as error:
+        said = [_worded(detail, data) for detail in error.errors(include_url=False)]
+        form = None
+    else:
+        said = list(rulings(form, path.parent, now or datetime.now(UTC)))
+    findings = tidy([*source.findings, *(_placed(one, source) for one in said)], source.file)
+    wrong = form is None or any(finding.severity == "error" for finding in findings)
+    return Reading(findings, None if wrong else _book(cast("File", form), path.parent))
+
+
+def _begun(finding: Finding) -> Finding:
+    """The finding of a file without a value, in the words of this one."""
+    if finding.code != "empty":
+        return finding
+    message = "the file is empty: begin with 'destinations:'"
+    return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
+
+
+def _placed(said: Said, source: Source) -> Finding:
+    if said.offset is not None:
+        mark = source.inside(said.path, said.offset)
+    else:
+        mark = source.key(said.path) if said.key else source.at(said.path)
+    return Finding(source.file, mark.line, mark.column, said.severity, said.code, said.message)
+
+
+def _worded(detail: ErrorDetails, data: Any) -> Said:
+    path: Place = tuple(detail["loc"])
+    around, name = path[:-1], str(path[-1]) if path else ""
+    silent = next((word for word in _SILENT if word in path[2:3]), None)
+    match detail["type"]:
+        case "extra_forbidden":
+            form = form_at(around)
+            known = tuple(field.alias or key for key, field in form.model_fields.items())
+            present = _keys(data, around)
+            guess = near(name, [key for key in known if key not in present])
+            what = "there is an unknown key" if silent else f"unknown key '{clip(name)}'"
+            hint = f"did you mean '{guess}'?" if guess else f"the keys here are {listed(known, 'and')}"
+            return Said(path, "unknown-key", f"{what}: {hint}", key=True)
+        case "missing":
+            return Said(around, "missing", f"'{name}' is missing here", key=True)
+        case kind if silent and kind != "value_error":
+            return Said(path, "type", _SILENT[silent])
+        case _:
+            named = next((part for part in reversed(path) if isinstance(part, str)), None)
+            code, message = worded(detail, f"'{clip(named)}'" if named else "the file")
+            return Said(path, code, message)
+
+
+def _keys(data: Any, path: Place) -> frozenset[str]:
+    for part in path:
+        data = data[part]
+    return frozenset(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else frozenset()
+
+
+def _book(form: File, folder: Path) -> Book:
+    limits = _limits(form.default, Limits())
+    rate = form.default.rate or DEFAULT_RATE
+    made = {name: _destination(name, entry, rate, limits, folder) for name, entry in form.destinations.items()}
+    return Book(destinations=made, rate=rate, limits=limits)
+
+
+def _destination(name: str, entry: Entry, rate: float, limits: Limits, folder: Path) -> Destination:
+    return Destination(
+        name=name,
+        url=entry.url.rstrip("/"),
+        headers=dict(entry.headers),
+        header_secrets=tuple(sorted({secret for value in entry.headers.values() for secret in secrets_in(value)})),
+        signing=tuple(Signer(key.key, key.until) for key in entry.signing),
+        timeout=entry.timeout.total_seconds() if entry.timeout else None,
+        retry={_RETRY[key]: _seconds(getattr(entry.retry, key)) for key in entry.retry.model_fields_set},
+        rate=entry.rate or rate,
+        limits=_limits(entry, limits),
+        access=entry.access,
+        tls=entry.tls_in(folder),
+    )
+
+
+def _limits(given: Gentle, default: Limits) -> Limits:
+    breaker = default.breaker
+    if "breaker" in given.model_fields_set:
+        breaker = _breaker(given.breaker) if given.breaker else None
+    return Limits(concurrency=given.concurrency or default.concurrency, breaker=breaker)
+
+
+def _breaker(given: Breaker) -> BreakerLimits:
+    return BreakerLimits(
+        failures=given.failures,
+        minimum=given.minimum,
+        window=given.window.total_seconds(),
+        pause=given.pause.total_seconds(),
+    )
+
+
+def _seconds(value: timedelta | float) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)

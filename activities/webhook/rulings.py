@@ -1,0 +1,152 @@
+"""What `destinations.yaml` may not say although each of its values is right by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from activities.webhook import target, tls
+from activities.webhook.destination import DEFAULT_RATE
+from activities.webhook.errors import RefusedError
+from activities.webhook.form import Entry, File
+from activities.webhook.headers import flaw, reserved
+from scenario import liquid
+from scenario.findings import Severity, clip
+from scenario.liquid.lint import lint
+from scenario.liquid.shapes import Object, Roots
+from scenario.source import Path as Place
+
+NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+"""A destination's name; Temporal's fairness keys have 64 bytes at most."""
+_WIDEST: Final = 1000.0
+"""How many times the default rate a rate may be, or the other way round: Temporal's fairness weights end there."""
+_SECRETS: Final = Roots({"secrets": Object(open=True)})
+_NO_VALUE: Final = "this header's value"
+
+
+class Said(NamedTuple):
+    """A finding before it has its line and column.
+
+    Attributes:
+        path: What is wrong.
+        code: A short word for programs.
+        message: One sentence.
+        key: Whether the key is meant rather than its value.
+        offset: Index of a character in the text at `path`, to point at that.
+        severity: Whether the file can be used all the same.
+    """
+
+    path: Place
+    code: str
+    message: str
+    key: bool = False
+    offset: int | None = None
+    severity: Severity = "error"
+
+
+def secrets_in(template: str) -> tuple[str, ...]:
+    """The secrets that a header's template names."""
+    named = (path for path in liquid.fields(template, kind="header") if path[0] == "secrets")
+    return tuple(sorted({str(path[1]) for path in named if len(path) > 1}))
+
+
+def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
+    """All that is wrong with a file whose keys and values are right.
+
+    Args:
+        form: The file.
+        folder: What paths in it are relative to.
+        now: To judge the ends of overlaps by.
+    """
+    default = form.default.rate or DEFAULT_RATE
+    for name, entry in form.destinations.items():
+        place: Place = ("destinations", name)
+        if not NAMES.fullmatch(name):
+            message = (
+                f"'{clip(name)}' is no destination's name: write lower-case words joined by '-', at most 64 letters"
+            )
+            yield Said(place, "name", message, key=True)
+        yield from _url(entry, place)
+        yield from _headers(entry, place)
+        yield from _signing(entry, place, now)
+        yield from _tls(entry, place, folder)
+        if entry.rate and not default / _WIDEST <= entry.rate <= default * _WIDEST:
+            message = f"'rate' is more than {_WIDEST:g} times the default rate, or less than a {_WIDEST:g}th of it"
+            yield Said((*place, "rate"), "rate", message)
+        if entry.timeout and "deadline" in entry.retry.model_fields_set and entry.retry.deadline < entry.timeout:
+            message = "the deadline cuts the first attempt short: it is shorter than 'timeout'"
+            yield Said((*place, "retry", "deadline"), "deadline", message)
+
+
+def _url(entry: Entry, place: Place) -> Iterator[Said]:
+    place = (*place, "url")
+    reason = ""
+    if "{" in entry.url:
+        reason = "it is plain text: what a scenario adds goes into its 'path'"
+    elif "?" in entry.url:
+        reason = "it has no query: what a scenario adds goes into its 'path'"
+    else:
+        try:
+            target.parse(entry.url, entry.access)
+        except RefusedError as error:
+            reason = error.detail or "its address may not be called: set 'allow_private: true' if it is meant"
+            if reason.startswith("port "):
+                reason = f"{reason.split(' is ', maxsplit=1)[0]} is not among 'ports'"
+            elif reason.startswith("its scheme") and entry.url.lower().startswith("http:"):
+                reason = "its scheme is not https: set 'allow_http: true' if it is meant"
+    if reason:
+        yield Said(place, "url", f"'url' cannot be used: {reason}")
+
+
+def _headers(entry: Entry, place: Place) -> Iterator[Said]:
+    seen: dict[str, str] = {}
+    for name, value in entry.headers.items():
+        path: Place = (*place, "headers", name)
+        if reserved(name):
+            yield Said(path, "header", f"the header '{clip(name)}' is set by the sender itself: take it out", key=True)
+        elif problem := flaw(name, ""):
+            yield Said(path, "header", problem, key=True)
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            message = f"'{clip(name)}' and '{clip(other)}' are the same header: keep one"
+            yield Said(path, "header", message, key=True)
+        findings = lint(value, kind="header", schema=_SECRETS)
+        for found in findings:
+            yield Said(path, found.code, found.message, offset=found.offset, severity=found.severity)
+        plain = "{{" not in value and "{%" not in value
+        errors = any(found.severity == "error" for found in findings)
+        if not errors and any(len(named) == 1 for named in liquid.fields(value, kind="header")):
+            yield Said(path, "secret", "name the secret that is meant, such as {{ secrets.NAME }}")
+        if not value or (plain and flaw("x", value)):
+            message = f"{_NO_VALUE} is empty, or holds a line break, an outer blank or a character beyond ASCII"
+            yield Said(path, "header", message)
+        elif plain and re.search(r"auth|token|secret|key|password", name, re.ASCII | re.IGNORECASE):
+            message = (
+                f"{_NO_VALUE} looks like a secret: keep it as one, and write its name, such as {{{{ secrets.NAME }}}}"
+            )
+            yield Said(path, "plain-secret", message, severity="warning")
+
+
+def _signing(entry: Entry, place: Place, now: datetime) -> Iterator[Said]:
+    seen: set[str] = set()
+    for index, key in enumerate(entry.signing):
+        path: Place = (*place, "signing", index)
+        if key.key in seen:
+            yield Said(path, "signing", f"the key {key.key} stands here twice")
+        seen.add(key.key)
+        if key.until is not None and key.until <= now:
+            message = f"the key {key.key} signs no more since {key.until.isoformat()}: take it out"
+            yield Said(path, "expired", message, severity="warning")
+    if entry.signing and all(key.until is not None for key in entry.signing):
+        message = "every key has an end: after the last one nothing is sent any more; the newest needs no 'until'"
+        yield Said((*place, "signing"), "signing", message, key=True, severity="warning")
+
+
+def _tls(entry: Entry, place: Place, folder: Path) -> Iterator[Said]:
+    if entry.tls.key and not entry.tls.certificate:
+        yield Said((*place, "tls", "key"), "tls", "'key' goes with 'certificate', the certificate that it belongs to")
+    elif problem := tls.problem(entry.tls_in(folder)):
+        yield Said((*place, "tls"), "tls", problem, key=True)
