@@ -64,7 +64,7 @@ class Emails:
                 step = await self._step(delivery)
                 data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
                 # A large mail takes longer to render than a worker that serves many may stand still.
-                envelope = await asyncio.to_thread(_render, step, delivery, data, mailer.sender, recipient)
+                envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except BadAddress:
@@ -93,8 +93,21 @@ def _address(delivery: Delivery) -> str:
     return str(contact.get("email") or "").strip()
 
 
-def _render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
-    """The message: a function of the published step and the delivery, and of nothing else."""
+def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
+    """The message: a function of the published step and the delivery, and of nothing else.
+
+    Args:
+        step: As it was published.
+        delivery: What is delivered; its id and its `now` are in the message.
+        data: What templates see, by root.
+        sender: The From header.
+        recipient: The To header.
+
+    Raises:
+        TemplateError: A template fails on this data.
+        StylesheetError: The HTML's styles cannot be inlined.
+        Aborted: A template says that nothing should be sent.
+    """
     html, text = _source(step.html), _source(step.text)
     return compose(
         delivery_id=delivery.id,
@@ -107,9 +120,9 @@ def _render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailb
     )
 
 
-def _rendered(part: str, render: Any, source: str, data: dict[str, Any]) -> str:
+def _rendered(part: str, made: Any, source: str, data: dict[str, Any]) -> str:
     try:
-        return render(source, data)
+        return made(source, data)
     except TemplateError as error:
         raise TemplateError(f"the e-mail's {part}: {error}") from None
 

@@ -60,7 +60,7 @@ class Texts:
                 number = international(written)
                 step = await self._step(delivery)
                 data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
-                body = await asyncio.to_thread(_render, step, data)
+                body = await asyncio.to_thread(render, step, data)
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except BadNumber as error:
@@ -89,8 +89,13 @@ def _number(delivery: Delivery) -> str:
     return str(contact.get("cellphone") or "").strip()
 
 
-def _render(step: Sms, data: dict[str, Any]) -> str:
-    """The text: a function of the published step and the delivery, and of nothing else."""
+def render(step: Sms, data: dict[str, Any]) -> str:
+    """The text: a function of the published step and the delivery, and of nothing else.
+
+    Raises:
+        TemplateError: A template fails on this data, or leaves nothing.
+        Aborted: A template says that nothing should be sent.
+    """
     if not isinstance(step.text, str):
         # Publishing puts the file's content in its place.
         raise TemplateError("the file of the SMS was not published with it: publish the scenario again")

@@ -33,6 +33,15 @@ _DEFAULTS: Final = {"accept": "*/*", "user-agent": "scenario-runner"}
 _BROKEN: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, HttpProcessingError, OSError)
 
 
+def sent_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request as they are sent, but for those that frame it: ``host`` and ``content-length``.
+
+    Raises:
+        RefusedError: ``request_header_illegal``, see `headers.sendable`.
+    """
+    return _DEFAULTS | sendable(headers) | {"accept-encoding": "identity"}
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What one attempt sends. Its ``repr`` shows no secret and no payload.
@@ -151,7 +160,7 @@ class Transport:
             UnansweredError: The request left, and no usable answer came.
         """
         target = parse(request.url, request.access)
-        headers = _DEFAULTS | sendable(request.headers) | {"accept-encoding": "identity"}
+        headers = sent_headers(request.headers)
         # The client logs URLs and puts them into its exceptions: it gets the origin, and the lane puts in the rest.
         outgoing = httpx.Request(
             request.method,
