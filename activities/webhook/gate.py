@@ -35,7 +35,7 @@ LABELS: Final = 1_000
 
 _QUICKEST: Final = 0.01  # seconds between two appointments, however quick the destination
 _CHECK: Final = 0.05  # seconds between two of a destination that is down, and between those beyond the horizon
-_UNKNOWN: Final = 1.0  # seconds that a request is thought to take before one has ended
+_UNKNOWN: Final = 0.25  # seconds that a request is thought to take before one has ended
 _WEIGHT: Final = 0.1  # of the newest duration in their mean
 
 logger = logging.getLogger(__name__)
