@@ -4,7 +4,8 @@
 # container.
 set -eu
 
-for name in SCENARIO_STORE SCENARIO_SMTP SCENARIO_SMS TEMPORAL_API_KEY PGPASSWORD; do
+for name in SCENARIO_STORE SCENARIO_SMTP SCENARIO_SMS SCENARIO_CALLBACK_KEY SCENARIO_CALLBACK_KEY_PREVIOUS \
+    TEMPORAL_API_KEY PGPASSWORD; do
     eval "file=\${${name}_FILE:-}"
     [ -n "$file" ] || continue
     if ! [ -r "$file" ]; then

@@ -83,7 +83,18 @@ def test_nothing_goes_to_the_builder_but_what_the_wheel_is_made_of() -> None:
     assert not let_in & {"tests", "deploy", "deploy/secrets", ".git"}
 
 
-@pytest.mark.parametrize("name", ["SCENARIO_STORE", "SCENARIO_SMTP", "SCENARIO_SMS", "TEMPORAL_API_KEY", "PGPASSWORD"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SCENARIO_STORE",
+        "SCENARIO_SMTP",
+        "SCENARIO_SMS",
+        "SCENARIO_CALLBACK_KEY",
+        "SCENARIO_CALLBACK_KEY_PREVIOUS",
+        "TEMPORAL_API_KEY",
+        "PGPASSWORD",
+    ],
+)
 def test_a_setting_can_be_a_file(tmp_path: Path, name: str) -> None:
     file = tmp_path / "a secret"
     file.write_text('it\'s $HOME `x` "y"\n', encoding="utf-8")

@@ -8,6 +8,7 @@ from runtime.errors import SettingsError
 from runtime.settings import Settings
 
 PASSWORD = "hunter2hunter2"
+KEY = "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI="
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,13 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch):
         ("SECRETS_DIR", "{folder}"),
         ("DESTINATIONS", "{file}"),
         ("PLATFORM_TIMEZONE", "UTC"),
+        ("CALLBACK_URL", "https://hooks.example.com"),
+        ("CALLBACK_URL", "https://hooks.example.com:8443/scenario/"),
+        ("CALLBACK_URL", "http://127.0.0.1:8080"),
+        ("CALLBACK_URL", "http://localhost:8080"),
+        ("CALLBACK_URL", "http://[::1]:8080"),
+        ("CALLBACK_KEY", KEY),
+        ("CALLBACK_KEY_PREVIOUS", KEY),
     ],
 )
 def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -82,6 +90,18 @@ def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatc
         ("PLATFORM_TIMEZONE", f"Mars/{PASSWORD}", "must be a time zone's IANA name"),
         ("PLATFORM_TIMEZONE", f"../{PASSWORD}", "must be a time zone's IANA name"),
         ("PLATFORM_TIMEZONE", "Europe", "must be a time zone's IANA name"),
+        ("CALLBACK_URL", f"http://hooks.example.com/{PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_URL", f"http://127.0.0.1.example.com/{PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_URL", f"https://user:{PASSWORD}@hooks.example.com", "must be an address such as https://"),
+        ("CALLBACK_URL", f"https://hooks.example.com/?{PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_URL", f"https://hooks.example.com/#{PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_URL", f"https:///{PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_URL", f"https://hooks.example.com:x/{PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_URL", f"https://hooks.example.com/ {PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_URL", f"ftp://hooks.example.com/{PASSWORD}", "must be an address such as https://"),
+        ("CALLBACK_KEY", PASSWORD, "must be base64 of at least 32 random bytes"),
+        ("CALLBACK_KEY", PASSWORD * 4 + "!", "must be base64 of at least 32 random bytes"),
+        ("CALLBACK_KEY_PREVIOUS", PASSWORD, "must be base64 of at least 32 random bytes"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name_and_not_shown(
@@ -105,4 +125,6 @@ def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_SMTP", f"smtp://user:{PASSWORD}@host:587")
     monkeypatch.setenv("SCENARIO_STORE", f"postgresql://user:{PASSWORD}@host/name")
     monkeypatch.setenv("SCENARIO_SMS", f"twilio://sid:{PASSWORD}@?from=+33600000000")
+    monkeypatch.setenv("SCENARIO_CALLBACK_KEY", KEY)
     assert PASSWORD not in f"{Settings()!r} {Settings()} {Settings().model_dump()}"
+    assert KEY not in f"{Settings()!r} {Settings()} {Settings().model_dump()}"
