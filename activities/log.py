@@ -11,34 +11,27 @@ All channels go through `attempt_of`, so that an attempt is counted, recorded, c
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Final, Protocol
+from datetime import timedelta
+from typing import Any, Final
 
-from opentelemetry import trace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.failures import Failure, Kind, failure_of
+from activities.failures import Failure, Kind
+from activities.record import Log, record
 from activities.signatures import Delivery, Sent
-from runtime.store.deliveries import Attempt, Channel
+from runtime.store.deliveries import Channel
 
-_logger = logging.getLogger(__name__)
+__all__ = ["Log", "OpenAttempt", "attempt_of"]
 
 _SENDING: Final = "sending"
 _SETTLED: Final = "settled"
+_MARK: Final = 3
+"""Values of a full mark: the word, how many attempts were turned away until then, Temporal's number of the attempt."""
 _SOON: Final = timedelta(seconds=1)
-
-
-class Log(Protocol):
-    """Where attempts are written down: `runtime.store.AttemptWriter`, or a test's list."""
-
-    def put(self, attempt: Attempt) -> None:
-        """Takes an attempt without making the sender wait."""
-        ...
 
 
 class OpenAttempt:
@@ -47,17 +40,21 @@ class OpenAttempt:
     Attributes:
         delivery: What is being delivered.
         destination: Host or provider, as failures and the log name it; may be set once it is known.
-        number: Counted from 1 since the step was last scheduled.
+        number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
+        away: How many attempts were turned away since then.
+        turned: Whether this one is, so that it is no attempt at all.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that.
         outcome: How it ended, unless it failed.
         excerpt: How the answer to a delivered message begins.
     """
 
-    def __init__(self, delivery: Delivery, destination: str, number: int) -> None:
+    def __init__(self, delivery: Delivery, destination: str, number: int, away: int = 0) -> None:
         self.delivery = delivery
         self.destination = destination
         self.number = number
+        self.away = away
+        self.turned = False
         self.in_flight = False
         self.marked = False
         self.outcome: Sent | None = None
@@ -73,18 +70,39 @@ class OpenAttempt:
         self.in_flight = True
         self.marked = self.delivery.on_unknown != "retry"
         if self.marked:
-            activity.heartbeat(_SENDING)
+            self.mark(_SENDING)
 
-    def delivered(self, status: int | None = None, excerpt: str = "") -> Sent:
+    def mark(self, word: str) -> None:
+        """Leaves a mark at the server, for the next attempt to find: how this one stands, and what does not count."""
+        activity.heartbeat(word, *((self.away, activity.info().attempt) if self.away else ()))
+
+    def turn_away(self, reason: str, error: str, delay: timedelta) -> ApplicationError:
+        """The exception to raise where this is no time to send: no attempt has been made, and none is counted.
+
+        Args:
+            reason: One sentence.
+            error: Why, in one word.
+            delay: When to come again.
+        """
+        self.turned = True
+        self.away += 1
+        self.mark(_SETTLED)  # goes out with the failure
+        return self.failure(Kind.RETRY, reason, error=error, next_retry_delay=delay)
+
+    def delivered(
+        self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
+    ) -> Sent:
         """The result for a message that was taken.
 
         Args:
             status: The receiver's reply code.
             excerpt: How its answer begins, redacted; kept in the log.
+            saved: What the journey keeps of the answer.
+            note: Why it keeps nothing.
         """
         self.in_flight = False
         self.excerpt = excerpt
-        self.outcome = Sent(status=status, attempt=self.number)
+        self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)
         return self.outcome
 
     def skipped(self, reason: str) -> Sent:
@@ -149,7 +167,8 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
         ApplicationError: As the block raised it, or for an attempt that was cut short, now or before.
     """
     info = activity.info()
-    attempt = OpenAttempt(delivery, destination, info.attempt)
+    away = _turned_away(info)
+    attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away)
     started = time.perf_counter()
     error: BaseException | None = None
     try:
@@ -164,8 +183,20 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
     finally:
         if error is not None and attempt.marked and not attempt.in_flight:
             # Goes out with the failure, in the mark's place: this time nothing is uncertain.
-            activity.heartbeat(_SETTLED)
-        _record(log, attempt, channel, info, round((time.perf_counter() - started) * 1000), error)
+            attempt.mark(_SETTLED)
+        record(log, attempt, channel, info, round((time.perf_counter() - started) * 1000), error)
+
+
+def _turned_away(info: activity.Info) -> int:
+    """How many of the attempts before this one were turned away."""
+    details = list(info.heartbeat_details)
+    if len(details) != _MARK:
+        return 0
+    word, away, number = details
+    if info.attempt > number:
+        return int(away)
+    activity.heartbeat(word)  # an operator let Temporal count from 1 again: what was counted before means nothing
+    return 0
 
 
 def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
@@ -191,83 +222,8 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
             error="worker_stopped",
             unknown=True,
         )
-    # The destination has nothing to do with it, so it is not given the pause that a failing one is.
+    # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
+    attempt.away += 1
+    attempt.mark(_SETTLED)
     reason = "The worker was stopped before it sent anything"
     return attempt.failure(Kind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)
-
-
-def _record(
-    log: Log,
-    attempt: OpenAttempt,
-    channel: Channel,
-    info: activity.Info,
-    milliseconds: int,
-    error: BaseException | None,
-) -> None:
-    delivery = attempt.delivery
-    outcome, failure = _outcome(attempt, error)
-    context = trace.get_current_span().get_span_context()
-    row = Attempt(
-        delivery_id=delivery.id,
-        attempt=attempt.number,
-        workflow_id=info.workflow_id or "",
-        run_id=info.workflow_run_id or "",
-        scenario=delivery.name,
-        version=delivery.version,
-        step=delivery.step,
-        channel=channel,
-        destination=attempt.destination,
-        contact_id=delivery.contact,
-        started_at=info.started_time,
-        milliseconds=milliseconds,
-        outcome=outcome,
-        status=failure.status if failure else attempt.outcome and attempt.outcome.status,
-        error=failure.error if failure else error and type(error).__name__,
-        next_try_at=_next_try(info, milliseconds, error),
-        response=(failure.excerpt if failure else attempt.excerpt) or None,
-        trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,
-    )
-    level = logging.DEBUG if error is None else logging.INFO
-    _logger.log(
-        level, "attempt %d of %s by %s to %s: %s", row.attempt, row.delivery_id, channel, row.destination, outcome
-    )
-    try:
-        log.put(row)
-    except Exception:  # whatever is wrong with the log: the message is out
-        _logger.exception("attempt %d of %s is not in the log of deliveries", row.attempt, row.delivery_id)
-
-
-def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Failure | None]:
-    """The log's word for how the attempt ended, and its failure where it is one of ours."""
-    if error is None:
-        return (attempt.outcome.outcome if attempt.outcome else "failed"), None
-    failure = failure_of(error) if isinstance(error, ApplicationError) else None
-    if attempt.in_flight or (failure and failure.unknown):
-        return "unknown", failure
-    if isinstance(error, asyncio.CancelledError):
-        return "cancelled", None
-    permanent = isinstance(error, ApplicationError) and error.non_retryable
-    return ("failed" if permanent else "retry"), failure
-
-
-def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None) -> datetime | None:
-    """When Temporal will try again, by the policy that the attempt was started under; None where it will not."""
-    policy = info.retry_policy
-    if policy is None or error is None or isinstance(error, asyncio.CancelledError):
-        return None
-    override = None
-    if isinstance(error, ApplicationError):
-        if error.non_retryable:
-            return None
-        override = error.next_retry_delay
-    if policy.maximum_attempts and info.attempt >= policy.maximum_attempts:
-        return None
-    longest = (policy.maximum_interval or 100 * policy.initial_interval).total_seconds()
-    try:
-        pause = min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (info.attempt - 1), longest)
-    except OverflowError:  # after hundreds of attempts the power is no float any more
-        pause = longest
-    due = info.started_time + timedelta(milliseconds=milliseconds) + (override or timedelta(seconds=pause))
-    if info.schedule_to_close_timeout and due >= info.scheduled_time + info.schedule_to_close_timeout:
-        return None
-    return due

@@ -3,97 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from opentelemetry import trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.signatures import SEND_WEBHOOK, Delivery, Sent
-from activities.webhook import outcome, redaction, retry_after
+from activities.webhook import pulse, signature
+from activities.webhook.destination import CredentialsError
 from activities.webhook.errors import AttemptError
-from activities.webhook.outcome import Outcome, Verdict
-from activities.webhook.route import Direct, Route, Routes
-from activities.webhook.transport import Request, Response, Transport
-from scenario import liquid, model
+from activities.webhook.exchange import exchange
+from activities.webhook.gate import Gate, Wait
+from activities.webhook.judging import judge, lost, turned_away, unanswered
+from activities.webhook.rendering import Rendered, render, with_headers
+from activities.webhook.route import Direct, Route, Routes, UnknownDestination
+from activities.webhook.transport import Response, Transport
+from runtime.errors import SettingsError
+from scenario import model
 from scenario.errors import Aborted, TemplateError
 
-SHORT: Final = timedelta(hours=1)
-"""How long a receiver that looks misconfigured (401, 404, a bad certificate) is tried, from the first attempt on."""
-_LAST: Final = 5.0
-"""Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait."""
-_TRACE_CONTEXT = TraceContextTextMapPropagator()
-_tracer = trace.get_tracer(__name__)
+__all__ = ["Rendered", "Webhooks", "render"]
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """A webhook as it would be sent, but for the headers of the single attempt."""
+class _Outgoing:
+    """A webhook, signed and addressed."""
 
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes
-
-
-_TYPES: Final[Mapping[model.Content, str]] = {
-    "json": "application/json",
-    "form": "application/x-www-form-urlencoded",
-    "text": "text/plain; charset=utf-8",
-}
-"""Content types, by how a body is written."""
-
-
-def render(step: model.Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
-    """Renders a webhook: a pure function, so that every attempt sends the same bytes.
-
-    Args:
-        step: As it was published.
-        data: By root name, `now`, `today` and `secrets` among it.
-        delivery_id: Goes into ``webhook-id`` and ``idempotency-key``.
-        base: URL of the destination that a step with ``to`` names; without it, the URL is the rendered path alone.
-
-    Raises:
-        TemplateError: A template fails on this data.
-        Aborted: A template says that nothing should be sent.
-    """
-    headers = {name: liquid.render_header(value, data) for name, value in step.headers.items()}
-    headers["webhook-id"] = delivery_id
-    if not any(name.lower() == "idempotency-key" for name in headers):
-        headers["idempotency-key"] = f'"{delivery_id}"'
-    body = b""
-    if step.body is not None and not isinstance(step.body, model.File):
-        body = _body(step.content, step.body, data)
-        if not any(name.lower() == "content-type" for name in headers):
-            headers["content-type"] = _TYPES[step.content]
-    return Rendered(step.method, _url(step, data, base), headers, body)
-
-
-def _body(content: model.Content, body: str | dict[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
-    match content, body:
-        case "form", dict():
-            return liquid.render_form(body, data)
-        case "text", str():
-            return liquid.render_plain(body, data)
-        case "json", _:
-            return liquid.render_json(body, data)
-        case _:
-            raise TemplateError(model.body_fault(content, body) or f"no body can be written as {content}")
-
-
-def _url(step: model.Webhook, data: Mapping[str, Any], base: str | None) -> str:
-    """The address: the step's own URL, or its path behind that of its destination."""
-    if step.url is not None:
-        return liquid.render_url(step.url, data)
-    path = "" if step.path is None else liquid.render_path(step.path, data)
-    return path if base is None else f"{base.rstrip('/')}{path}" if path else base
+    step: model.Webhook
+    rendered: Rendered
+    route: Route
 
 
 class Webhooks:
@@ -102,10 +44,11 @@ class Webhooks:
     Args:
         content: Published scenarios.
         transport: Sends requests; open for as long as the worker runs.
-        secrets: Gives the secrets that templates may name, as they are at the moment.
+        secrets: Gives all secrets, as they are at the moment.
         log: Where attempts are recorded.
-        routes: Where URLs lead.
+        routes: Where URLs and destinations lead.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
+        gate: Says whether a request may go now; one for the whole process.
     """
 
     def __init__(
@@ -116,10 +59,12 @@ class Webhooks:
         log: Log,
         routes: Routes | None = None,
         callbacks: Addresses | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        self._callbacks = callbacks
         self._content, self._transport, self._secrets, self._log = content, transport, secrets, log
         self._routes = routes or Direct()
+        self._callbacks = callbacks
+        self._gate = gate or Gate()
 
     @activity.defn(name=SEND_WEBHOOK.name)
     async def send_webhook(self, delivery: Delivery) -> Sent:
@@ -132,119 +77,64 @@ class Webhooks:
             ApplicationError: Anything else; see `activities.failures`.
         """
         with attempt_of(delivery, channel="webhook", destination="webhook", log=self._log) as attempt:
-            secrets = self._secrets()
+            if failure := lost(attempt):
+                raise failure
             try:
-                rendered = await self._render(attempt, secrets)
+                secrets = self._secrets()
+                outgoing = await self._compose(attempt, secrets)
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except (TemplateError, UnknownVersion) as error:
                 raise attempt.failure(Kind.TEMPLATE, f"The webhook cannot be rendered: {error}") from None
-            route = self._routes.find(rendered.url)
-            attempt.destination = route.destination
-            try:
-                response = await self._send(attempt, rendered, route)
-            except AttemptError as error:
-                raise _error(attempt, outcome.of_error(error.word), str(error), error=error.word) from None
-            return self._judge(attempt, response, list(secrets.values()))
+            except (UnknownDestination, CredentialsError) as error:
+                raise attempt.failure(Kind.UNCONFIGURED, _sentence(error), error="unconfigured") from None
+            except SettingsError as error:  # a secret's file that cannot be read: it is being replaced, perhaps
+                raise attempt.failure(Kind.RETRY, _sentence(error), error="secrets_unreadable") from None
+            response = await self._send(attempt, outgoing)
+            return judge(attempt, response, outgoing.step, secrets.values())
 
-    async def _render(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> Rendered:
+    async def _compose(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> _Outgoing:
+        """Renders, addresses and signs a webhook. Secrets come in here, and leave with the request alone."""
         delivery = attempt.delivery
         step = await self._content.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, model.Webhook):
             raise UnknownVersion(f"step '{delivery.step}' of {delivery.scenario} is no webhook")
-        data = attempt_data(attempt, activity.info().workflow_id, self._callbacks) | {"secrets": dict(secrets)}
-        return render(step, data, delivery.id)
+        if step.to is not None:
+            attempt.destination = step.to
+        route = None if step.to is None else self._routes.named(step.to)
+        seen = {name: value for name, value in secrets.items() if name not in self._routes.hidden}
+        data = attempt_data(attempt, activity.info().workflow_id, self._callbacks) | {"secrets": seen}
+        rendered = render(step, data, delivery.id, base=route.url if route else None)
+        route = replace(route, url=rendered.url) if route else self._routes.find(rendered.url)
+        attempt.destination = route.destination
+        keys: list[signature.Key] = []
+        now = datetime.now(UTC)
+        if named := route.named:
+            rendered = with_headers(rendered, step, named.rendered_headers(secrets), named.name)
+            keys = named.keys(secrets, now)
+        signed = rendered.headers | signature.headers(keys, delivery.id, now, rendered.body)
+        return _Outgoing(step, replace(rendered, headers=signed), route)
 
-    async def _send(self, attempt: OpenAttempt, rendered: Rendered, route: Route) -> Response:
-        with _tracer.start_as_current_span(
-            rendered.method,
-            kind=trace.SpanKind.CLIENT,
-            attributes={
-                "http.request.method": rendered.method,
-                "server.address": route.destination,
-                "http.request.resend_count": attempt.number - 1,
-            },
-            record_exception=False,  # the exception's text is our own, but its traceback is not
-            set_status_on_exception=False,
-        ) as span:
-            headers = dict(rendered.headers)
-            _TRACE_CONTEXT.inject(headers)  # never baggage: it may hold what is nobody's business
-            attempt.sending()
+    async def _send(self, attempt: OpenAttempt, outgoing: _Outgoing) -> Response:
+        """Sends it where the gate lets it; tells the gate how the receiver looked.
+
+        Raises:
+            ApplicationError: It was turned away, or there is no response.
+        """
+        route = outgoing.route
+        entered = self._gate.enter(route.destination, route.limits, attempt.delivery.id)
+        if isinstance(entered, Wait):
+            raise turned_away(attempt, entered)
+        with entered as passed:
             try:
-                response = await self._transport.send(
-                    Request(
-                        method=rendered.method,
-                        url=route.url,
-                        headers=headers,
-                        body=rendered.body,
-                        timeout=attempt.delivery.timeout,
-                        access=route.access,
-                        tls=route.tls,
-                    )
-                )
+                response = await exchange(self._transport, attempt, outgoing.rendered, route)
             except AttemptError as error:
-                span.set_attribute("error.type", error.word)
-                span.set_status(trace.StatusCode.ERROR)
-                raise
-            span.set_attribute("http.response.status_code", response.status)
-            if response.status >= 400:
-                span.set_attribute("error.type", str(response.status))
-                span.set_status(trace.StatusCode.ERROR)
+                passed.leave(pulse.of_error(error.word))
+                raise unanswered(attempt, error) from None
+            passed.leave(pulse.of_status(response.status))
             return response
 
-    def _judge(self, attempt: OpenAttempt, response: Response, secrets: list[str]) -> Sent:
-        asked = retry_after.parse(response.headers.get("retry-after"), datetime.now(UTC))
-        verdict = outcome.of_status(response.status, retry_after=asked is not None)
-        excerpt = redaction.readable(response.body, secrets)
-        if verdict.delivered:
-            return attempt.delivered(response.status, excerpt)
-        sentence = f"{attempt.destination} answered {response.status}"
-        raise _error(attempt, verdict, sentence, status=response.status, excerpt=excerpt, asked=asked)
 
-
-def _error(
-    attempt: OpenAttempt,
-    verdict: Verdict,
-    sentence: str,
-    *,
-    status: int | None = None,
-    error: str | None = None,
-    excerpt: str = "",
-    asked: int | None = None,
-) -> ApplicationError:
-    """The failure to raise for a verdict that is not "delivered"."""
-    info = activity.info()
-    kind = Kind.PERMANENT if verdict.final else Kind.RETRY
-    if verdict.outcome is Outcome.RETRY_SHORT and datetime.now(UTC) - info.scheduled_time > SHORT:
-        kind = Kind.PERMANENT
-        sentence = f"{sentence}, still after an hour"
-    delay = retry_after.lengthen(asked, _planned(info), _left(info)) if kind is Kind.RETRY else None
-    return attempt.failure(
-        kind,
-        sentence,
-        status=status,
-        error=error or verdict.reason,
-        unknown=verdict.unknown,
-        excerpt=excerpt,
-        next_retry_delay=None if delay is None else timedelta(seconds=delay),
-    )
-
-
-def _planned(info: activity.Info) -> float:
-    """Seconds until the next attempt by the retry policy as it is now."""
-    policy = info.retry_policy
-    if policy is None:
-        return 0.0
-    longest = (policy.maximum_interval or 100 * policy.initial_interval).total_seconds()
-    try:
-        return min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (info.attempt - 1), longest)
-    except OverflowError:
-        return longest
-
-
-def _left(info: activity.Info) -> float:
-    """Seconds until the last moment at which an attempt can be begun."""
-    if info.schedule_to_close_timeout is None:
-        return float("inf")
-    end = info.scheduled_time + info.schedule_to_close_timeout
-    return (end - datetime.now(UTC)).total_seconds() - _LAST
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Where a rendered URL is really sent to, and what that place is allowed to be."""
+"""Where a webhook is really sent to, and what that place is allowed to be."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from activities.webhook.access import Access, Tls
+from activities.webhook.destination import Destination
+from activities.webhook.destinations import VARIABLE, Destinations
+from activities.webhook.limits import Limits
+from scenario.errors import ScenarioError
+
+
+class UnknownDestination(ScenarioError):
+    """A scenario sends to a destination that this worker does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +22,30 @@ class Route:
     """A way to a receiver.
 
     Attributes:
-        url: Absolute; the rendered one, unless the deliveries are led elsewhere.
+        url: Absolute. Of a named destination its base URL; else the rendered one, unless deliveries are led elsewhere.
         destination: What failures, logs and Temporal's UI call the receiver: its host, or a destination's name.
         access: Where the request may go.
         tls: Whom to trust and who we are.
+        limits: How gently it is treated.
+        named: The destination itself, whose headers and signature are added; None for a plain URL.
     """
 
-    url: str
+    url: str = field(repr=False)
     destination: str
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
+    limits: Limits = field(default_factory=Limits)
+    named: Destination | None = None
+
+    @property
+    def server(self) -> dict[str, str | int]:
+        """Host and port as spans have them; empty for a URL that is none."""
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port or {"http": 80}.get(parts.scheme, 443)
+        except ValueError:
+            return {}
+        return {"server.address": parts.hostname, "server.port": port} if parts.hostname else {}
 
 
 class Routes(Protocol):
@@ -33,23 +55,70 @@ class Routes(Protocol):
         """The way for a rendered URL."""
         ...
 
+    def named(self, name: str) -> Route:
+        """The way to a destination.
+
+        Raises:
+            UnknownDestination: There is none of this name.
+        """
+        ...
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Names of the secrets that no template may read."""
+        ...
+
 
 class Direct:
-    """The plain case: the URL as it is, HTTPS to public addresses only."""
+    """Where scenarios and `destinations.yaml` say: a URL as it is, to public addresses only; a name by the book.
+
+    Args:
+        destinations: The book.
+    """
+
+    def __init__(self, destinations: Destinations | None = None) -> None:
+        self._destinations = destinations or Destinations()
 
     def find(self, url: str) -> Route:
-        """The URL itself."""
-        return Route(url=url, destination=urlsplit(url).hostname or "")
+        """The URL itself, treated as the book's default says."""
+        return Route(url=url, destination=urlsplit(url).hostname or "", limits=self._destinations.book.limits)
+
+    def named(self, name: str) -> Route:
+        """The destination of this name, as it is now.
+
+        Raises:
+            UnknownDestination: There is none.
+        """
+        found = self._destinations.book.get(name)
+        if found is None:
+            missing = (
+                f"the file that {VARIABLE} names has no destination '{name}': add it there, or correct the scenario"
+                if self._destinations.configured
+                else f"the webhook goes to destination '{name}', and {VARIABLE} is not set: "
+                "set it to a destinations.yaml that has this destination"
+            )
+            raise UnknownDestination(missing)
+        return Route(
+            url=found.url, destination=name, access=found.access, tls=found.tls, limits=found.limits, named=found
+        )
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Signing keys: whoever has one can sign in our name."""
+        return self._destinations.book.signing_secrets
 
 
 class Diverted:
-    """Leads every webhook to one local receiver, so that a trial run reaches nobody.
+    """Leads every webhook to one local receiver, so that a trial run reaches nobody and needs no `destinations.yaml`.
 
-    The path begins with the host that was meant: ``http://127.0.0.1:4000/hooks.example.com/wax/9f31``.
+    The path begins with the host that was meant, ``http://127.0.0.1:4000/hooks.example.com/wax/9f31``, or with the
+    destination's name, ``http://127.0.0.1:4000/wax/messages``.
 
     Args:
         base: The receiver's origin, ``http://127.0.0.1:4000``.
     """
+
+    hidden: frozenset[str] = frozenset()
 
     def __init__(self, base: str) -> None:
         port = urlsplit(base).port or 80
@@ -65,3 +134,7 @@ class Diverted:
             destination=parts.hostname or "",
             access=self._access,
         )
+
+    def named(self, name: str) -> Route:
+        """A folder of this name at the local receiver, whatever the name."""
+        return Route(url=f"{self._base}/{name}", destination=name, access=self._access)

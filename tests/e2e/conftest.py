@@ -135,7 +135,7 @@ def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.M
     spans = InMemorySpanExporter()
     provider = provider_of(SimpleSpanProcessor(spans))
     # The global provider can be set but once in a process, which other tests share.
-    monkeypatch.setattr("activities.webhook.activity._tracer", provider.get_tracer("test"))
+    monkeypatch.setattr("activities.webhook.exchange._tracer", provider.get_tracer("test"))
 
     @asynccontextmanager
     async def put_up(

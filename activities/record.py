@@ -1,0 +1,115 @@
+"""What the log of deliveries keeps of an attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry import trace
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.backoff import pause
+from activities.failures import Failure, failure_of
+from runtime.store.deliveries import Attempt, Channel
+
+if TYPE_CHECKING:
+    from activities.log import OpenAttempt
+
+_logger = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """Where attempts are written down: `runtime.store.AttemptWriter`, or a test's list."""
+
+    def put(self, attempt: Attempt) -> None:
+        """Takes an attempt without making the sender wait."""
+        ...
+
+
+def record(
+    log: Log,
+    attempt: OpenAttempt,
+    channel: Channel,
+    info: activity.Info,
+    milliseconds: int,
+    error: BaseException | None,
+) -> None:
+    """Writes an attempt down, unless it is none: one that was turned away.
+
+    Args:
+        log: Where to; its troubles are told to the process's log, and to nobody else.
+        attempt: At its end.
+        channel: By what.
+        info: Of the activity.
+        milliseconds: How long it took.
+        error: With what it ended, if it did not succeed.
+    """
+    delivery = attempt.delivery
+    if attempt.turned and isinstance(error, ApplicationError):
+        _logger.debug("%s to %s is turned away: %s", delivery.id, attempt.destination, error.message)
+        return
+    outcome, failure = _outcome(attempt, error)
+    context = trace.get_current_span().get_span_context()
+    row = Attempt(
+        delivery_id=delivery.id,
+        attempt=attempt.number,
+        workflow_id=info.workflow_id or "",
+        run_id=info.workflow_run_id or "",
+        scenario=delivery.name,
+        version=delivery.version,
+        step=delivery.step,
+        channel=channel,
+        destination=attempt.destination,
+        contact_id=delivery.contact,
+        started_at=info.started_time,
+        milliseconds=milliseconds,
+        outcome=outcome,
+        status=failure.status if failure else attempt.outcome and attempt.outcome.status,
+        error=failure.error if failure else error and type(error).__name__,
+        next_try_at=_next_try(info, milliseconds, error),
+        response=(failure.excerpt if failure else attempt.excerpt) or None,
+        trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,
+    )
+    level = logging.DEBUG if error is None else logging.INFO
+    _logger.log(
+        level, "attempt %d of %s by %s to %s: %s", row.attempt, row.delivery_id, channel, row.destination, outcome
+    )
+    try:
+        log.put(row)
+    except Exception:  # whatever is wrong with the log: the message is out
+        _logger.exception("attempt %d of %s is not in the log of deliveries", row.attempt, row.delivery_id)
+
+
+def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Failure | None]:
+    """The log's word for how the attempt ended, and its failure where it is one of ours."""
+    if error is None:
+        return (attempt.outcome.outcome if attempt.outcome else "failed"), None
+    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    if attempt.in_flight or (failure and failure.unknown):
+        return "unknown", failure
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled", None
+    permanent = isinstance(error, ApplicationError) and error.non_retryable
+    return ("failed" if permanent else "retry"), failure
+
+
+def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None) -> datetime | None:
+    """When Temporal will try again, by the policy that the attempt was started under; None where it will not."""
+    policy = info.retry_policy
+    if policy is None or error is None or isinstance(error, asyncio.CancelledError):
+        return None
+    override = None
+    if isinstance(error, ApplicationError):
+        if error.non_retryable:
+            return None
+        override = error.next_retry_delay
+    if policy.maximum_attempts and info.attempt >= policy.maximum_attempts:
+        return None
+    delay = override or timedelta(seconds=pause(policy, info.attempt))
+    due = info.started_time + timedelta(milliseconds=milliseconds) + delay
+    if info.schedule_to_close_timeout and due >= info.scheduled_time + info.schedule_to_close_timeout:
+        return None
+    return due

@@ -1,0 +1,137 @@
+"""From how an attempt went to what is told to Temporal: a result, or a failure with the time of the next attempt.
+
+The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once.
+`next_retry_delay`, which overrides it, is set only for ``Retry-After``, where the attempt was turned away, and after
+that: Temporal counts attempts that were turned away, so its own intervals would be too long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.backoff import pause
+from activities.failures import Kind
+from activities.log import OpenAttempt
+from activities.signatures import Sent
+from activities.webhook import outcome, redaction, retry_after
+from activities.webhook.errors import AttemptError
+from activities.webhook.gate import Wait
+from activities.webhook.outcome import Outcome, Verdict
+from activities.webhook.saving import kept
+from activities.webhook.transport import Response
+from scenario import model
+
+SHORT: Final = timedelta(hours=1)
+"""How long a receiver that looks misconfigured (401, 404, a bad certificate) is tried, from the first attempt on."""
+_LAST: Final = 5.0
+"""Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait."""
+
+
+def judge(attempt: OpenAttempt, response: Response, step: model.Webhook, secrets: Iterable[str]) -> Sent:
+    """What a response means.
+
+    Args:
+        attempt: The attempt.
+        response: What came back.
+        step: Says what is kept of it.
+        secrets: Values that nobody may see in what is kept.
+
+    Raises:
+        ApplicationError: It is not "delivered".
+    """
+    asked = retry_after.parse(response.headers.get("retry-after"), datetime.now(UTC))
+    verdict = outcome.of_status(response.status, retry_after=asked is not None)
+    known = tuple(secrets)
+    excerpt = redaction.readable(response.body, known)
+    if not verdict.delivered:
+        sentence = f"{attempt.destination} answered {response.status}"
+        raise _failure(attempt, verdict, sentence, status=response.status, excerpt=excerpt, asked=asked)
+    saved, note = kept(step.save, response, known) if step.save else (None, None)
+    return attempt.delivered(response.status, excerpt, saved=saved, note=note)
+
+
+def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
+    """The failure to raise where there was no response."""
+    return _failure(attempt, outcome.of_error(error.word), str(error), error=error.word)
+
+
+def turned_away(attempt: OpenAttempt, wait: Wait) -> ApplicationError:
+    """The failure to raise where the gate is closed: no attempt, and the time of its appointment.
+
+    A delivery whose deadline comes before that has its last chance just before the deadline.
+    """
+    left = _left(activity.info())
+    seconds = min(wait.seconds, left) if left > 0 else wait.seconds
+    return attempt.turn_away(f"{attempt.destination} {wait.reason}", wait.why, timedelta(seconds=seconds))
+
+
+def lost(attempt: OpenAttempt) -> ApplicationError | None:
+    """The failure to raise where the last of the attempts that the step allows was lost with its worker; else None."""
+    allowed = attempt.delivery.attempts
+    if not allowed or attempt.number <= allowed:
+        return None
+    return attempt.failure(
+        Kind.PERMANENT,
+        f"A worker was lost during the last of {_count(allowed)}: the message may have been delivered",
+        error="worker_lost",
+        unknown=True,
+        exhausted=True,
+    )
+
+
+def _failure(
+    attempt: OpenAttempt,
+    verdict: Verdict,
+    sentence: str,
+    *,
+    status: int | None = None,
+    error: str | None = None,
+    excerpt: str = "",
+    asked: int | None = None,
+) -> ApplicationError:
+    """The failure to raise for a verdict that is not "delivered"."""
+    info, allowed = activity.info(), attempt.delivery.attempts
+    sentence = sentence.removesuffix(".")
+    kind, exhausted = Kind.PERMANENT if verdict.final else Kind.RETRY, False
+    # What may have arrived and must not be sent twice is no matter of attempts: `on_unknown` decides.
+    open_ended = verdict.unknown and attempt.delivery.on_unknown != "retry"
+    if verdict.outcome is Outcome.RETRY_SHORT and datetime.now(UTC) - info.scheduled_time > SHORT:
+        kind, exhausted, sentence = Kind.PERMANENT, True, f"{sentence}, still after an hour"
+    elif kind is Kind.RETRY and allowed and attempt.number >= allowed and not open_ended:
+        kind, exhausted, sentence = Kind.PERMANENT, True, f"{sentence}, after {_count(allowed)}"
+    return attempt.failure(
+        kind,
+        sentence,
+        status=status,
+        error=error or verdict.reason,
+        unknown=verdict.unknown,
+        excerpt=excerpt,
+        exhausted=exhausted,
+        next_retry_delay=_delay(attempt, info, asked) if kind is Kind.RETRY else None,
+    )
+
+
+def _delay(attempt: OpenAttempt, info: activity.Info, asked: int | None) -> timedelta | None:
+    """The delay to use instead of Temporal's own, if any."""
+    planned = pause(info.retry_policy, attempt.number)
+    delay = retry_after.lengthen(asked, planned, _left(info))
+    if delay is None and planned < pause(info.retry_policy, info.attempt):
+        delay = planned
+    return None if delay is None else timedelta(seconds=delay)
+
+
+def _left(info: activity.Info) -> float:
+    """Seconds until the last moment at which an attempt can be begun."""
+    if info.schedule_to_close_timeout is None:
+        return float("inf")
+    end = info.scheduled_time + info.schedule_to_close_timeout
+    return (end - datetime.now(UTC)).total_seconds() - _LAST
+
+
+def _count(attempts: int) -> str:
+    return f"{attempts} attempt{'' if attempts == 1 else 's'}"

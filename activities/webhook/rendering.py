@@ -1,0 +1,110 @@
+"""A webhook as it would be sent: a pure function of the published step and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from activities.webhook.errors import RefusedError
+from activities.webhook.headers import authored
+from scenario import liquid, model
+from scenario.errors import TemplateError
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A webhook as it would be sent, but for what belongs to the single attempt: its time, its signature, its trace.
+
+    Attributes:
+        method: HTTP method.
+        url: Absolute.
+        headers: Those of the scenario, and those that identify the delivery.
+        body: The exact bytes.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+_TYPES: Final[Mapping[model.Content, str]] = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+}
+"""Content types, by how a body is written."""
+
+
+def render(step: model.Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
+    """Renders a webhook: a pure function, so that every attempt sends the same bytes.
+
+    Args:
+        step: As it was published.
+        data: By root name, `now`, `today` and `secrets` among it.
+        delivery_id: Goes into ``webhook-id`` and ``idempotency-key``.
+        base: URL of the destination that a step with ``to`` names; without it, the URL is the rendered path alone.
+
+    Raises:
+        TemplateError: A template fails on this data, or a header may not be sent.
+        Aborted: A template says that nothing should be sent.
+    """
+    headers = {name: liquid.render_header(value, data) for name, value in step.headers.items()}
+    try:
+        authored(headers)
+    except RefusedError as error:
+        raise TemplateError(str(error)) from None
+    headers |= {"webhook-id": delivery_id, "idempotency-key": delivery_id}
+    body = b""
+    if step.body is not None and not isinstance(step.body, model.File):
+        body = _body(step.content, step.body, data)
+        if not any(name.lower() == "content-type" for name in headers):
+            headers["content-type"] = _TYPES[step.content]
+    return Rendered(step.method, _url(step, data, base), headers, body)
+
+
+def with_headers(rendered: Rendered, step: model.Webhook, headers: Mapping[str, str], destination: str) -> Rendered:
+    """The webhook with the headers that its destination adds.
+
+    A scenario cannot set what a destination sets: credentials and the like are for operations to decide. What only the
+    sender supposes, the content type, gives way.
+
+    Args:
+        rendered: The webhook.
+        step: Which headers the scenario sets itself.
+        headers: The destination's.
+        destination: Its name.
+
+    Raises:
+        TemplateError: Both set the same header.
+    """
+    added = {name.lower(): name for name in headers}
+    for name in step.headers:
+        if name.lower() in added:
+            raise TemplateError(
+                f"the scenario sets the header '{name}', which destination {destination} sets itself: "
+                "take it out of the scenario"
+            )
+    kept = {name: value for name, value in rendered.headers.items() if name.lower() not in added}
+    return Rendered(rendered.method, rendered.url, {**kept, **headers}, rendered.body)
+
+
+def _body(content: model.Content, body: str | dict[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
+    match content, body:
+        case "form", dict():
+            return liquid.render_form(body, data)
+        case "text", str():
+            return liquid.render_plain(body, data)
+        case "json", _:
+            return liquid.render_json(body, data)
+        case _:
+            raise TemplateError(model.body_fault(content, body) or f"no body can be written as {content}")
+
+
+def _url(step: model.Webhook, data: Mapping[str, Any], base: str | None) -> str:
+    """The address: the step's own URL, or its path behind that of its destination."""
+    if step.url is not None:
+        return liquid.render_url(step.url, data)
+    path = "" if step.path is None else liquid.render_path(step.path, data)
+    return path if base is None else f"{base.rstrip('/')}{path}" if path else base
