@@ -29,6 +29,7 @@ async def dev(*, state: Path, port: int, ui_port: int, console: Console) -> int:
         say(f"[bold]UI[/]         {place.server.ui_url}")
         say(f"[bold]Inbox[/]      {place.inbox.folder}  (e-mails as .eml, SMS as .json)")
         say(f"[bold]Webhooks[/]   {state / 'received'}  (every one of them, wherever it was to go)")
+        say(f"[bold]Callbacks[/]  {place.gateway.url}  (what journey.callback_url begins with, until this ends)")
         say("Now, in another terminal:")
         say("  scenario publish examples/post-purchase.yaml")
         say("  scenario enter examples/entries/post-purchase.json")

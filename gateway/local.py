@@ -1,4 +1,4 @@
-"""Everything that journeys need, on this machine alone: Temporal's dev server, an inbox, a receiver, a worker.
+"""Everything that journeys need, on this machine alone: Temporal's dev server, inbox, receiver, gateway, worker.
 
 Nothing that is sent here leaves the machine: e-mails and SMS end in the inbox, every webhook at the local receiver.
 """
@@ -6,6 +6,8 @@ Nothing that is sent here leaves the machine: e-mails and SMS end in the inbox, 
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets as random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from pydantic import SecretStr
 
 from activities.webhook.route import Diverted
 from gateway.client import ScenarioClient
+from gateway.listening import Listening, application
 from runtime import attributes
 from runtime.connection import connect
 from runtime.devserver import DevServer
@@ -36,6 +39,7 @@ class Local:
         server: Temporal.
         inbox: Where e-mails and SMS end.
         receiver: Where webhooks end.
+        gateway: Where callbacks are received, at addresses that are good until it stops.
         services: What the worker works with.
     """
 
@@ -43,6 +47,7 @@ class Local:
     server: DevServer
     inbox: Inbox
     receiver: Receiver
+    gateway: Listening
     services: Services
 
 
@@ -73,6 +78,7 @@ async def local(
         server = await stack.enter_async_context(DevServer(state, port=port, ui_port=ui_port))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail))
+        gateway = await stack.enter_async_context(Listening())
         temporal = await connect(server.address, role="local")
         await attributes.ensure(temporal)
         settings = Settings(
@@ -80,6 +86,8 @@ async def local(
             smtp=SecretStr(inbox.url),
             mail_from=SENDER,
             sms=SecretStr("local:"),
+            callback_url=gateway.url,
+            callback_key=SecretStr(base64.b64encode(random.token_bytes()).decode()),
         )
         routes = Diverted(receiver.url)
         opened = await stack.enter_async_context(services(settings, inbox=inbox.folder, routes=routes))
@@ -87,8 +95,10 @@ async def local(
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in secrets.items()}
             opened = replace(opened, secrets=Secrets(settings, environ))
         await stack.enter_async_context(running(workers(temporal, opened)))
+        if opened.callbacks is not None:
+            gateway.start(application(opened.callbacks, temporal))
         client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
-        yield Local(client, server, inbox, receiver, opened)
+        yield Local(client, server, inbox, receiver, gateway, opened)
 
 
 def _folder(state: Path) -> Path:

@@ -1,0 +1,146 @@
+"""Telling one journey, and no other, that something happened: what the holder of a callback address may do."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.errors import BadInput
+from runtime.callback import Claim
+from scenario.entry import is_too_deep
+from scenario.terms import EventName
+
+_CALL: Final = timedelta(seconds=5)
+_TURNS: Final = 3
+_UNDER_WAY: Final = frozenset(
+    {
+        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
+        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
+    }
+)
+
+EventId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
+"""What tells a repeated event from another: visible ASCII."""
+
+
+class Told(BaseModel):
+    """An event as an outsider tells it: the body of a callback.
+
+    Attributes:
+        name: Such as ``whatsapp.replied``.
+        properties: What conditions see as ``event.…``.
+        id: Told twice under one id, it counts once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+
+    name: EventName
+    properties: dict[str, Any] = Field(default_factory=dict[str, Any])
+    id: EventId | None = None
+
+    @classmethod
+    def parse(cls, content: bytes) -> Told:
+        """Reads an event from JSON.
+
+        Raises:
+            BadInput: It is none; the sentence says what is wrong and quotes nothing.
+        """
+        try:
+            told = cls.model_validate_json(content)
+            # Infinities and NaN would fail on their way.
+            json.dumps(told.properties, ensure_ascii=False, allow_nan=False).encode()
+        except ValidationError as error:
+            raise BadInput(_wrong(error)) from None
+        except (ValueError, RecursionError):
+            raise BadInput("the event's properties hold something that plain JSON does not have") from None
+        if is_too_deep(told.properties):
+            raise BadInput("the event's properties are nested too deeply")
+        return told
+
+
+_WANTED: Final = {
+    "name": "'name' must be an event's name, such as whatsapp.replied",
+    "properties": "'properties' must be an object",
+    "id": "'id' must be 1 to 128 visible ASCII characters",
+}
+
+
+def _wrong(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return 'the body is not JSON: send an object such as {"name": "whatsapp.replied", "properties": {}}'
+    if first["type"] == "extra_forbidden":
+        return "an event has 'name', 'properties' and 'id', and nothing else"
+    field = str(first["loc"][0]) if first["loc"] else ""
+    return _WANTED.get(field, 'the body must be an object such as {"name": "whatsapp.replied", "properties": {}}')
+
+
+class Unsettled(Exception):
+    """The journey went from run to run faster than it could be told. Try again."""
+
+
+async def tell(temporal: Client, claim: Claim, event: Told, identifier: str | None = None) -> bool:
+    """Tells the journey of a claim.
+
+    A later journey of the same workflow id is not told: each run that continues a journey knows which run was its
+    first, and that is compared. The signal goes to the very run that was looked at, so that nothing can come between.
+
+    Args:
+        temporal: A client of the journeys' namespace.
+        claim: Of a verified token.
+        event: What happened.
+        identifier: Told twice under one identifier, it counts once. It is kept apart from those of the engine and of
+            other deliveries: nobody can take away an event that somebody else is going to tell.
+
+    Returns:
+        False where that journey is over.
+
+    Raises:
+        RPCError: Temporal does not answer, or refuses.
+        Unsettled: See there.
+    """
+    message: dict[str, Any] = {"name": event.name, "properties": event.properties}
+    if identifier is not None:
+        message["id"] = f"{claim.delivery_id}/{identifier}"
+    for _ in range(_TURNS):
+        run = await _run(temporal, claim)
+        if run is None:
+            return False
+        try:
+            handle = temporal.get_workflow_handle(claim.workflow_id, run_id=run)
+            await handle.signal("event", message, rpc_timeout=_CALL)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            continue  # that run has just ended: the journey may go on in another
+        return True
+    raise Unsettled("the journey does not stand still")
+
+
+async def _run(temporal: Client, claim: Claim) -> str | None:
+    """The run in which the claim's journey is now; None where it is over."""
+    # Not the handle's own describe(): it tells nothing of the first run, and cannot read a paused workflow.
+    try:
+        described = await temporal.workflow_service.describe_workflow_execution(
+            DescribeWorkflowExecutionRequest(
+                namespace=temporal.namespace, execution=WorkflowExecution(workflow_id=claim.workflow_id)
+            ),
+            retry=True,
+            timeout=_CALL,
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return None
+    info = described.workflow_execution_info
+    if info.first_run_id != claim.root or info.status not in _UNDER_WAY:
+        return None
+    return info.execution.run_id
