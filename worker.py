@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +26,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.admission import Admissions
+from activities.clearance import Clearances
 from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
@@ -32,7 +35,10 @@ from activities.signatures import JOURNEYS, QUEUES
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, provider_from
 from activities.webhook.activity import Webhooks
-from activities.webhook.route import Routes
+from activities.webhook.destinations import Destinations
+from activities.webhook.gate import Gate
+from activities.webhook.rates import RateKeeper
+from activities.webhook.route import Direct, Routes
 from activities.webhook.transport import Transport
 from runtime import attributes, logs
 from runtime.callback import Callbacks
@@ -69,7 +75,8 @@ class Services:
         provider: Sends SMS, or None where none is configured.
         secrets: What webhooks may name.
         zone: The platform's time zone.
-        routes: Where webhooks lead; None for where their URLs say.
+        routes: Where webhooks lead.
+        destinations: What operations say about the systems that webhooks go to.
         callbacks: Makes `journey.callback_url`, or None where it is not configured.
     """
 
@@ -81,7 +88,8 @@ class Services:
     provider: Provider | None
     secrets: Secrets
     zone: str
-    routes: Routes | None = None
+    routes: Routes
+    destinations: Destinations
     callbacks: Callbacks | None = None
 
 
@@ -95,12 +103,13 @@ async def services(
         settings: Of the process.
         store: One that is open already; it stays open.
         inbox: Where the SMS provider ``local:`` puts messages.
-        routes: Where webhooks lead.
+        routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
 
     Raises:
-        SettingsError: A channel's setting is wrong.
+        SettingsError: A channel's setting or `destinations.yaml` is wrong.
         StoreError: The store cannot be opened.
     """
+    destinations = Destinations(settings.destinations if routes is None else None)
     async with AsyncExitStack() as stack:
         if store is None:
             store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
@@ -119,7 +128,8 @@ async def services(
             provider=provider,
             secrets=Secrets(settings),
             zone=settings.platform_timezone,
-            routes=routes,
+            routes=routes or Direct(destinations),
+            destinations=destinations,
             callbacks=Callbacks.configured(settings),
         )
 
@@ -130,7 +140,11 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
     admissions = Admissions(given.content, given.store, given.zone)
-    webhooks = Webhooks(given.content, given.transport, given.secrets.all, given.writer, given.routes, given.callbacks)
+    clearances = Clearances(given.destinations)
+    gate = Gate(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
+    webhooks = Webhooks(
+        given.content, given.transport, given.secrets.all, given.writer, given.routes, given.callbacks, gate
+    )
     emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
     texts = Texts(given.content, given.provider, given.writer, given.callbacks)
     channels: dict[str, Callable[..., Any]] = {
@@ -146,7 +160,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                     client,
                     task_queue=queue,
                     workflows=[Journey, UnknownWorkflow],
-                    activities=[admissions.admit, admissions.depart, decide],
+                    activities=[admissions.admit, admissions.depart, decide, clearances.clear],
                     no_remote_activities=True,
                     workflow_runner=sandbox(strict=False),
                     max_concurrent_workflow_task_polls=_POLLERS,
@@ -183,6 +197,27 @@ async def running(made: Sequence[Worker]) -> AsyncGenerator[None]:
         await asyncio.gather(*tasks)
 
 
+@asynccontextmanager
+async def pacing(client: Client, destinations: Destinations) -> AsyncGenerator[None]:
+    """Keeps the server's rates in step with `destinations.yaml`, where there is one."""
+    if not destinations.configured:
+        yield
+        return
+
+    def wanted() -> tuple[float, dict[str, float]]:
+        book = destinations.book
+        return book.rate, book.rates
+
+    task = asyncio.create_task(RateKeeper(client).keep(wanted))
+    try:
+        yield
+    finally:
+        task.cancel()
+        for error in await asyncio.gather(task, return_exceptions=True):
+            if not isinstance(error, asyncio.CancelledError):
+                logger.error("the rates of destinations were not kept any more (%s)", type(error).__name__)
+
+
 async def serve(settings: Settings, queues: Collection[str], health_port: int | None) -> None:
     """Runs the worker until the process is asked to stop.
 
@@ -213,6 +248,8 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
         await attributes.ensure(client)
         opened = await stack.enter_async_context(services(settings))
         made = workers(client, opened, queues)
+        if "webhooks" in queues:
+            await stack.enter_async_context(pacing(client, opened.destinations))
         await stack.enter_async_context(running(made))
         ready.set()
         logger.info("ready, polling %s", ", ".join(queues))
