@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -23,6 +23,23 @@ class Shape(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+    second: ClassVar[Mapping[str, str]] = {}
+    """Fields under a second name, and the first: the names that the platform's old template syntax has for them, and
+    those that only some of its objects use. Whichever is sent, templates may use either."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_names(cls, data: Any) -> Any:
+        if not cls.second or not isinstance(data, Mapping):
+            return data
+        row = {**cast("Mapping[str, Any]", data)}
+        for other, name in cls.second.items():
+            if row.get(name) in (None, ""):
+                row[name] = row.get(other)
+        for other, name in cls.second.items():
+            if row.get(other) in (None, ""):
+                row[other] = row[name]
+        return row
 
     @model_validator(mode="before")
     @classmethod
@@ -92,11 +109,15 @@ class Consent(Shape):
 class Recommendation(Shape):
     """A product recommended to a contact."""
 
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id", "img_url": "image_url"}
+
     external_id: Id = None
     name: Text = None
     price: Number = None
     url: Text = None
     image_url: Text = None
+    extid: Id = None
+    img_url: Text = None
 
 
 class Contact(WithCustom):
@@ -121,6 +142,13 @@ class Contact(WithCustom):
 class Product(WithCustom):
     """A line of an order or a cart. A cart's line says `product_id` where an order's says `external_id`: both work."""
 
+    second: ClassVar[Mapping[str, str]] = {
+        "product_id": "external_id",
+        "extid": "external_id",
+        "price": "unit_price",
+        "img_url": "image_url",
+    }
+
     external_id: Id = None
     product_id: Id = None
     sku: Id = None
@@ -136,21 +164,18 @@ class Product(WithCustom):
     currency: Text = None
     url: Text = None
     image_url: Text = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_id(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        row = cast("Mapping[str, Any]", data)
-        name = row.get("external_id") or row.get("product_id")
-        return {**row, "external_id": name, "product_id": row.get("product_id") or name}
+    extid: Id = None
+    price: Number = None
+    img_url: Text = None
 
 
 class Store(Shape):
     """The shop that an order was placed in."""
 
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
     external_id: Id = None
+    extid: Id = None
     name: Text = None
     online: Flag = None
     store_type: Text = None
@@ -160,7 +185,10 @@ class Store(Shape):
 class Order(WithCustom):
     """An order or a till receipt."""
 
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
     external_id: Id = None
+    extid: Id = None
     contact_id: Id = None
     card_code: Id = None
     store_external_id: Id = None
@@ -180,7 +208,10 @@ class Order(WithCustom):
 class Cart(WithCustom):
     """An abandoned cart."""
 
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
     external_id: Id = None
+    extid: Id = None
     contact_id: Id = None
     card_code: Id = None
     store_external_id: Id = None
@@ -197,19 +228,26 @@ class Cart(WithCustom):
 class RewardDefinition(Shape):
     """What a reward is."""
 
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id", "img_url": "image_url"}
+
     external_id: Id = None
+    extid: Id = None
     name: Text = None
     monetary: Flag = None
     monetary_type: Text = None
     monetary_value: Number = None
     nqp_value: Number = None
     image_url: Text = None
+    img_url: Text = None
 
 
 class Reward(Shape):
     """A reward assigned to a contact."""
 
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
     external_id: Id = None
+    extid: Id = None
     loyalty_status_id: Id = None
     card_code: Id = None
     individual_id: Id = None

@@ -1,0 +1,185 @@
+"""The templates inside a scenario file, converted where they stand: comments, order and layout stay.
+
+A scenario's templates are Liquid, so that braces in them are not text: only the old syntax among them is converted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from scenario.legacy.convert import Converted, Edit, Edits, Left, condition_of, edits_of, notes_on
+from scenario.legacy.fields import Names
+from scenario.outline import outline
+from scenario.places import written
+from scenario.source import Path, Source
+from scenario.syntax import compose
+from scenario.templates import Template, templates
+
+_SCENARIO: Final = re.compile(r"^scenario[ \t]*:", re.MULTILINE)
+_OLD: Final = re.compile(r"\$(?:[A-Za-z_]\w*\.)?[A-Za-z_]\w*\$|\{\s*SPLIO\b", re.ASCII | re.IGNORECASE)
+
+
+def is_scenario(text: str) -> bool:
+    """Whether a text is a scenario file, be it a wrong one, and not a template."""
+    if _SCENARIO.search(text) is None:
+        return False
+    data = Source(text).data
+    return data is None or (isinstance(data, Mapping) and "scenario" in data)
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A text of the scenario with something to convert in it.
+
+    Attributes:
+        path: Where.
+        text: As it was.
+        done: What is to be done to it.
+    """
+
+    path: Path
+    text: str
+    done: Edits
+
+
+def convert_scenario(text: str, names: Names | None = None) -> Converted:
+    """Converts the templates inside a scenario file.
+
+    Args:
+        text: The file.
+        names: The names of custom fields, as far as known.
+    """
+    source = Source(text)
+    if source.data is None:
+        fault = source.findings[0]
+        return Converted(text, (Left(fault.line, fault.column, f"the file cannot be read: {fault.message}"),))
+    trigger = cast("Mapping[str, Any]", source.data).get("trigger")
+    left: list[Left] = []
+    leaves: list[_Leaf] = []
+    for template in templates(source.data):
+        for path, leaf in _texts(template.source, template.path):
+            if isinstance(leaf, str):
+                leaves.append(_Leaf(path, leaf, _edits(template, path, leaf, names or Names(), trigger)))
+            else:
+                left.append(Left(*source.key(path), "a key with the old syntax is not converted: write it in Liquid"))
+    for leaf in leaves:
+        left += (Left(*source.inside(leaf.path, rest.offset), rest.message) for rest in leaf.done.left)
+    made = _rewritten(text, source.data, [leaf for leaf in leaves if leaf.done.edits])
+    if made is None:
+        left.append(Left(1, 1, "the converted templates cannot be written into this file: convert them one by one"))
+    numbers = frozenset(number for leaf in leaves for number in leaf.done.numbers)
+    notes = (*notes_on(numbers), *(f"{name} is a file of its own: convert it, too" for name in _files(source.data)))
+    return Converted(text if made is None else made, tuple(sorted(left)), notes)
+
+
+def _texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
+    """The texts with old syntax in a template; None for a key that has some."""
+    match source:
+        case str():
+            if _OLD.search(source):
+                yield path, source
+        case Mapping():
+            for key, value in cast("Mapping[str, Any]", source).items():
+                if _OLD.search(key):
+                    yield (*path, key), None
+                yield from _texts(value, (*path, key))
+        case list():
+            for index, item in enumerate(cast("list[Any]", source)):
+                yield from _texts(item, (*path, index))
+        case _:
+            return
+
+
+def _edits(template: Template, path: Path, text: str, names: Names, trigger: Any) -> Edits:
+    known = trigger if isinstance(trigger, str) else None
+    if template.kind == "condition" or path[-1] in ("$if", "$for"):
+        return condition_of(text, names, known)
+    return edits_of(text, names, trigger=known, liquid_is_kept=True)
+
+
+def _rewritten(text: str, data: Any, leaves: list[_Leaf]) -> str | None:
+    """The file with its templates converted; None where that cannot be done."""
+    if not leaves:
+        return text
+    wanted = data
+    for leaf in leaves:
+        wanted = _with(wanted, leaf.path, leaf.done.apply(leaf.text))
+    for whole in (False, True):
+        made = _spliced(text, leaves, whole=whole)
+        if Source(made).data == wanted:
+            return made
+    return None
+
+
+def _with(data: Any, path: Path, text: str) -> Any:
+    """The data with another text at a place."""
+    if not path:
+        return text
+    if isinstance(data, list):
+        items = [*cast("list[Any]", data)]
+        items[cast("int", path[0])] = _with(items[cast("int", path[0])], path[1:], text)
+        return items
+    members = cast("dict[str, Any]", data)
+    return {**members, str(path[0]): _with(members[str(path[0])], path[1:], text)}
+
+
+def _spliced(text: str, leaves: list[_Leaf], *, whole: bool) -> str:
+    root, seen, hidden = compose(text)
+    edits: dict[tuple[int, int], Edit] = {}
+    for leaf in leaves:
+        node = _node(root, leaf.path, hidden)
+        if node is None:
+            continue
+        # A text that is repeated by an alias is one text.
+        for edit in _in_file(seen, node, leaf, whole=whole):
+            edits[edit.start, edit.end] = edit
+    return Edits(tuple(sorted(edits.values())), (), frozenset()).apply(text)
+
+
+def _node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> ScalarNode | None:
+    for part in path:
+        if isinstance(node, SequenceNode) and isinstance(part, int):
+            node = cast("list[Node]", node.value)[part]
+        elif isinstance(node, MappingNode):
+            pairs = cast("list[tuple[Node, Node]]", node.value)
+            node = next((value for key, value in pairs if str(key.value).translate(hidden) == part), None)
+    return node if isinstance(node, ScalarNode) else None
+
+
+def _in_file(text: str, node: ScalarNode, leaf: _Leaf, *, whole: bool) -> Iterator[Edit]:
+    """The edits of a template as edits of the file."""
+    if whole or node.style is None:
+        # A text without quotes can lose its meaning by braces, colons and the like.
+        start, end = node.start_mark.index, node.end_mark.index
+        breaks = "\n" if text[start:end].endswith("\n") else ""
+        yield Edit(start, end, json.dumps(leaf.done.apply(leaf.text), ensure_ascii=False) + breaks)
+        return
+    places = written(text, node)
+    for edit in leaf.done.edits:
+        end = places[edit.end - 1] + 1 if edit.end > edit.start else places[edit.start]
+        yield Edit(places[edit.start], end, _escaped(edit.text, node.style))
+
+
+def _escaped(text: str, style: str) -> str:
+    match style:
+        case "'":
+            return text.replace("'", "''")
+        case '"':
+            return json.dumps(text, ensure_ascii=False)[1:-1]
+        case _:
+            return text
+
+
+def _files(data: Any) -> Iterator[str]:
+    """The names of the files that hold templates of this scenario."""
+    for step in outline(data):
+        for key in ("html", "text", "body"):
+            value = step.keys.get(key)
+            if isinstance(value, Mapping) and set(cast("Mapping[str, Any]", value)) == {"file"}:
+                yield str(cast("Mapping[str, Any]", value)["file"])

@@ -1,0 +1,199 @@
+"""Conditions as Liquid writes them.
+
+Liquid's conditions know neither filters nor ``not`` nor parentheses, and read ``and`` and ``or`` from the right. So
+each condition that is written has one of the two words only; whatever else it needs is worked out by tags in front of
+the ``if`` and kept in a variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from scenario.legacy.condition import Comparison, Condition, Literal, Named, Not, Operand, Unreadable
+from scenario.legacy.fields import Field
+
+_NUMBER: Final = re.compile(r"-?\d{1,15}(?:[.,]\d{1,9})?", re.ASCII)
+_UNQUOTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|\{\{|\{%|\}\}|%\}")
+_FLAGS: Final = {"1": "true", "true": "true", "yes": "true", "0": "false", "false": "false", "no": "false"}
+_FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+Find = Callable[[Named], Field]
+"""Our field of a variable; raises Unreadable where there is none."""
+
+
+def quoted(text: str) -> str:
+    """A text as Liquid writes it.
+
+    Raises:
+        Unreadable: Liquid cannot write it.
+    """
+    if _UNQUOTABLE.search(text) or ("'" in text and '"' in text):
+        raise Unreadable("Liquid cannot write this text: it has both kinds of quotes, braces or a line break in it")
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
+@dataclass
+class Workings:
+    """What is worked out in front of an ``if``.
+
+    Attributes:
+        counts: How many variables of each name there are in the whole template.
+        tags: The tags, in order.
+    """
+
+    counts: dict[str, int]
+    tags: list[str] = field(default_factory=list[str])
+
+    def variable(self, name: str) -> str:
+        """A name that no other variable has."""
+        self.counts[name] = self.counts.get(name, 0) + 1
+        return f"{name}_{self.counts[name]}"
+
+    def assign(self, name: str, value: str) -> str:
+        """Keeps a value under a new name, which is returned."""
+        made = self.variable(name)
+        self.tags.append(f"{{% assign {made} = {value} %}}")
+        return made
+
+    def truth(self, condition: str, *, opposite: bool = False) -> str:
+        """Keeps whether a condition holds, or its opposite, under a new name, which is returned."""
+        made = self.variable("test")
+        yes, no = ("false", "true") if opposite else ("true", "false")
+        self.tags.append(
+            f"{{% if {condition} %}}{{% assign {made} = {yes} %}}{{% else %}}{{% assign {made} = {no} %}}{{% endif %}}"
+        )
+        return made
+
+
+def write(condition: Condition, find: Find, workings: Workings) -> str:
+    """A condition in Liquid.
+
+    Args:
+        condition: As it was read.
+        find: Gives our field of a variable.
+        workings: Takes the tags that must stand in front.
+
+    Raises:
+        Unreadable: Something in it means nothing here.
+    """
+    return _write(condition, find, workings)[1]
+
+
+def _write(condition: Condition, find: Find, workings: Workings) -> tuple[str, str]:
+    """The word that joins the condition's parts, empty where there is one part only, and its text."""
+    if isinstance(condition, Comparison):
+        word, texts = _comparison(condition, find, workings)
+        return (word, f" {word} ".join(texts)) if len(texts) > 1 else ("", texts[0])
+    if isinstance(condition, Not):
+        return "", workings.truth(write(condition.condition, find, workings), opposite=True)
+    texts: list[str] = []
+    for part in condition.conditions:
+        word, text = _write(part, find, workings)
+        texts.append(text if word in ("", condition.word) else workings.truth(text))
+    return condition.word, f" {condition.word} ".join(texts)
+
+
+def _comparison(comparison: Comparison, find: Find, workings: Workings) -> tuple[str, list[str]]:
+    """The conditions that say the same, and the word between them."""
+    left, operator, right = comparison.left, comparison.operator, comparison.right
+    if isinstance(left, Literal):
+        if isinstance(right, Literal):
+            raise Unreadable("a condition compares a variable with something")
+        if operator == "LIKE":
+            raise Unreadable("a variable stands before LIKE, and a text behind it")
+        left, right, operator = right, left, _FLIPPED.get(operator, operator)
+    known = find(left)
+    if not operator:
+        return "", [f"{known.path} != blank"]
+    if operator == "LIKE":
+        return "", [_like(known, right, workings)]
+    if isinstance(right, Named):
+        return "", [_between(known, operator, find(right), workings)]
+    if operator in ("=", "!="):
+        return _equality(known, operator, right.text)
+    return "", [_order(known, operator, right.text, workings)]
+
+
+def _equality(known: Field, operator: str, text: str) -> tuple[str, list[str]]:
+    sign, word = ("==", "or") if operator == "=" else ("!=", "and")
+    if not text.strip():
+        return "", [f"{known.path} {sign} blank"]
+    number, flag = _number(text), _FLAGS.get(text.lower())
+    match known.kind:
+        case "number":
+            values = [_needed(number, known, text)]
+        case "flag":
+            values = [_needed(flag, known, text)]
+        case None:
+            # A custom field may hold text, a number or true and false, whatever its data type says.
+            values = [quoted(text), *filter(None, (number, flag))]
+        case _:
+            values = [quoted(text)]
+    return word, [f"{known.path} {sign} {value}" for value in values]
+
+
+def _order(known: Field, operator: str, text: str, workings: Workings) -> str:
+    number = _number(text)
+    match known.kind:
+        case "number":
+            return f"{known.path} {operator} {_needed(number, known, text)}"
+        case "flag":
+            raise Unreadable(f"'{known.path}' is true or false: neither is more than the other")
+        case "date":
+            return f"{known.path} {operator} {quoted(text)}"
+        case _ if number is not None:
+            return f"{workings.assign('number', f'{known.path} | plus: 0')} {operator} {number}"
+        case None:
+            return f"{workings.assign('text', f'{known.path} | string')} {operator} {quoted(text)}"
+        case _:
+            return f"{known.path} {operator} {quoted(text)}"
+
+
+def _between(known: Field, operator: str, other: Field, workings: Workings) -> str:
+    """Two fields compared."""
+    if operator in ("=", "!="):
+        return f"{known.path} {'==' if operator == '=' else '!='} {other.path}"
+    if known.kind == other.kind and known.kind in ("number", "date", "text"):
+        return f"{known.path} {operator} {other.path}"
+    first, second = (workings.assign("number", f"{one.path} | plus: 0") for one in (known, other))
+    return f"{first} {operator} {second}"
+
+
+def _like(known: Field, pattern: Operand, workings: Workings) -> str:
+    if isinstance(pattern, Named):
+        raise Unreadable("LIKE is followed by a text")
+    text = pattern.text
+    core = text.removeprefix("%").removesuffix("%")
+    if not core or "%" in core or "_" in core:
+        raise Unreadable("LIKE can have a '%' at its beginning and its end only, and no '_'")
+    path = known.path if known.kind in ("text", "date") else f"{known.path} | string"
+    length = len(core)
+    match text.startswith("%"), text.endswith("%"):
+        case True, True:
+            whole = known.path if path == known.path else workings.assign("text", path)
+            return f"{whole} contains {quoted(core)}"
+        case False, True:
+            return f"{workings.assign('text', f'{path} | slice: 0, {length}')} == {quoted(core)}"
+        case True, False:
+            return f"{workings.assign('text', f'{path} | slice: -{length}, {length}')} == {quoted(core)}"
+        case _:
+            whole = known.path if path == known.path else workings.assign("text", path)
+            return f"{whole} == {quoted(core)}"
+
+
+def _number(text: str) -> str | None:
+    """A number as Liquid writes it, or None where the text is none. Leading zeros tell a code from a number."""
+    text = text.strip()
+    if not _NUMBER.fullmatch(text) or re.match(r"-?0\d", text):
+        return None
+    return text.replace(",", ".")
+
+
+def _needed(value: str | None, known: Field, text: str) -> str:
+    if value is None:
+        kinds: Mapping[str, str] = {"number": "a number", "flag": "true or false"}
+        raise Unreadable(f"'{known.path}' is {kinds[known.kind or '']}, which '{text[:40]}' is not")
+    return value
