@@ -1,0 +1,167 @@
+"""One contact's preview: the entry read as admission would read it, then its way through the scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from activities.admission import Refused, entry_data, key_of
+from gateway.errors import BadInput
+from gateway.preview.draft import Draft
+from gateway.preview.rendering import Workshop
+from gateway.preview.walk import Event, Passed, Walk
+from scenario import liquid, plan
+from scenario.entry import journey_id, parse_entry
+from scenario.errors import EntryError, TemplateError
+from scenario.timing import zone_of
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a preview is made with, beside the entry.
+
+    Attributes:
+        at: When the contact comes in; without a zone it is the contact's time. None: now.
+        events: What happens to the contact.
+        responses: What webhooks with a `save:` get for an answer, by its name.
+        platform_zone: IANA zone of the platform's zone-less dates.
+        workshop: Renders.
+    """
+
+    at: datetime | None = None
+    events: Sequence[Event] = ()
+    responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    platform_zone: str = "UTC"
+    workshop: Workshop = field(default_factory=Workshop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitRule:
+    """A rule for leaving early.
+
+    Attributes:
+        rule: The rule.
+        met: Whether a given event fulfils it.
+    """
+
+    rule: plan.ExitRule
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a scenario would send to one contact.
+
+    Attributes:
+        journey: The journey's id.
+        contact: The contact's id.
+        key: What tells this journey from others of the contact, if anything.
+        zone: The contact's.
+        start: When it comes in, in UTC.
+        refused: Why the contact may not come in: one sentence, or None.
+        notes: What else a person should know.
+        steps: All steps, in the order of the file.
+        exits: The rules for leaving early.
+    """
+
+    journey: str
+    contact: str
+    key: str | None
+    zone: ZoneInfo
+    start: datetime
+    refused: str | None
+    notes: tuple[str, ...]
+    steps: tuple[Passed, ...]
+    exits: tuple[ExitRule, ...]
+
+
+def preview(draft: Draft, argument: object, given: Given) -> Preview:
+    """Follows one contact through a scenario.
+
+    Args:
+        draft: The scenario.
+        argument: The entry, as JSON has it.
+        given: The circumstances.
+
+    Raises:
+        EntryError: The entry is malformed: there are no data to show anything with.
+        BadInput: It comes by another trigger.
+    """
+    entry = parse_entry(argument)
+    scenario = draft.scenario
+    kind = entry.trigger["type"]
+    if kind != scenario.trigger:
+        raise BadInput(f"{scenario.scenario} is entered by '{scenario.trigger}', and the entry's trigger is '{kind}'")
+    opened = draft.opened(entry.version)
+    data = entry_data(entry, opened, given.platform_zone, given.at or datetime.now(UTC))
+    zone = zone_of(data["contact"].get("timezone"), draft.plan.zone)
+    start = _start(given.at, zone)
+    # Once more, now that it is known what a time without a zone means.
+    data = entry_data(entry, opened, given.platform_zone, start)
+    refused = _refused(draft, data)
+    key = journey = None
+    try:
+        key = key_of(entry, opened, data)
+        journey = journey_id(entry, key)
+    except (Refused, EntryError) as error:
+        refused = refused or str(error)
+    notes: list[str] = []
+    if entry.name != scenario.scenario:
+        notes.append(f"the entry is for '{entry.name}': shown as if it were for '{scenario.scenario}'")
+    journey = journey or f"{entry.name}/{entry.contact_id}"
+    data["journey"] = {**data["journey"], "id": journey}
+    seen = {name: value for name, value in data.items() if name not in ("now", "today")}
+    version = f"{opened.name}@{opened.version}"
+    walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
+    return Preview(
+        journey=journey,
+        contact=entry.contact_id,
+        key=key,
+        zone=zone,
+        start=start,
+        refused=refused,
+        notes=(*notes, *_unheard(draft, given)),
+        steps=tuple(walk.go(start)),
+        exits=tuple(ExitRule(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit),
+    )
+
+
+def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
+    """Why the entry rule keeps a contact out, or None.
+
+    Raises:
+        EntryError: The entry is malformed.
+    """
+    entry = parse_entry(argument)
+    opened = draft.opened(entry.version)
+    return _refused(draft, entry_data(entry, opened, given.platform_zone, _start(given.at, zone_of(draft.plan.zone))))
+
+
+def _start(at: datetime | None, zone: ZoneInfo) -> datetime:
+    moment = datetime.now(UTC) if at is None else at
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _refused(draft: Draft, data: Mapping[str, Any]) -> str | None:
+    """Why the entry rule keeps the contact out."""
+    condition = draft.scenario.entry.condition
+    if condition is None:
+        return None
+    try:
+        if liquid.evaluate_condition(condition, data):
+            return None
+    except TemplateError as error:
+        return f"the entry rule cannot be worked out: {error}"
+    return f"the entry rule does not hold: {condition}"
+
+
+def _unheard(draft: Draft, given: Given) -> list[str]:
+    """Given events that nobody waits for are probably misspelt."""
+    return [
+        f"no step and no exit rule waits for '{event.name}'"
+        for event in given.events
+        if event.name not in draft.plan.events
+    ]

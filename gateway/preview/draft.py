@@ -1,0 +1,63 @@
+"""A scenario file as a worker would have it after publishing, without a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from activities.content import Opened
+from gateway.publishing import check_file
+from scenario.compile import compile_plan, walk
+from scenario.document import document, load
+from scenario.findings import Finding
+from scenario.model import Scenario
+from scenario.plan import Plan, dump_plan, load_plan
+from scenario.steps import Step
+
+VERSION = 1
+"""The version that templates see as `journey.version` where the entry pins none: nobody has counted yet."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A scenario that was checked and compiled.
+
+    Attributes:
+        path: Its file.
+        scenario: As it would be read back after publishing.
+        plan: What journeys would follow.
+        steps: Steps by id, in the order of the file.
+        warnings: What the check found that does not stand in the way.
+    """
+
+    path: Path
+    scenario: Scenario
+    plan: Plan
+    steps: Mapping[str, Step]
+    warnings: tuple[Finding, ...] = ()
+
+    def opened(self, version: int | None) -> Opened:
+        """As activities see a published version."""
+        number = VERSION if version is None else version
+        return Opened(self.scenario.scenario, number, self.scenario, dump_plan(self.plan), self.steps)
+
+
+def draft(path: Path) -> tuple[Draft | None, tuple[Finding, ...]]:
+    """Checks and compiles a scenario file.
+
+    Returns:
+        The draft, or None where the file has a mistake; and everything that the check found.
+
+    Raises:
+        BadInput: The file cannot be read.
+    """
+    checked = check_file(path)
+    if checked.scenario is None:
+        return None, checked.findings
+    # By way of the stored form, in case that changes anything.
+    scenario = load(json.loads(json.dumps(document(checked.scenario))))
+    plan = load_plan(dump_plan(compile_plan(scenario)))
+    steps = {name: step for step, name, _ in walk(scenario.steps)}
+    return Draft(path, scenario, plan, steps, checked.findings), checked.findings

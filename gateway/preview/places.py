@@ -1,0 +1,147 @@
+"""Where in the files a template fails that renders well for other contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from gateway.errors import BadInput
+from gateway.preview.rendering import Problem
+from scenario import liquid
+from scenario.errors import Aborted, TemplateError
+from scenario.files import inline_files
+from scenario.findings import Finding
+from scenario.outline import outline
+from scenario.report import Report
+from scenario.source import Path as Place
+from scenario.source import Source
+from scenario.structure import check_structure
+from scenario.templates import Template, templates
+
+_RENDER: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], object]]] = {
+    "text": liquid.render_text,
+    "line": liquid.render_line,
+    "html": liquid.render_html,
+    "json": liquid.render_json,
+    "form": liquid.render_form,
+    "plain": liquid.render_plain,
+    "url": liquid.render_url,
+    "path": liquid.render_path,
+    "header": liquid.render_header,
+    "condition": liquid.evaluate_condition,
+    "value": liquid.evaluate_value,
+}
+_CODE: Final = "preview"
+
+
+class Places:
+    """The file of a scenario, to be pointed into.
+
+    Args:
+        path: The file. It is read at the first question.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._report: Report | None = None
+        self._data: Any = None
+        self._steps: dict[str, Place] = {}
+
+    def find(self, step: str, problem: Problem) -> Finding:
+        """What is wrong with a step, at its place: that of the failing output where a template fails.
+
+        Args:
+            step: The step's id.
+            problem: Why it cannot be performed.
+        """
+        report = self._read()
+        place = self._steps.get(step, ())
+        message = problem.message
+        offset: int | None = None
+        key = False
+        if problem.error is not None and (found := self._failing(place, problem, problem.error)):
+            template, error = found
+            place, offset, key, reason = _inside(template, error)
+            message = reason
+        report.add(place, _CODE, message, key=key, offset=offset)
+        return next(item for item in report.findings if item.code == _CODE and item.message == message)
+
+    def template(self, step: str, problem: Problem) -> Template | None:
+        """The template that fails, if one does."""
+        self._read()
+        if problem.error is None:
+            return None
+        found = self._failing(self._steps.get(step, ()), problem, problem.error)
+        return found[0] if found else None
+
+    def _failing(self, place: Place, problem: Problem, error: TemplateError) -> tuple[Template, TemplateError] | None:
+        """The template of a step that raises the error. Others may fail, too: then it is the one that says the same."""
+        failing: list[tuple[Template, TemplateError]] = []
+        for template in templates(self._data):
+            if template.path[: len(place)] != place or _deeper(template.path, place):
+                continue
+            try:
+                _RENDER[template.kind](template.source, problem.data)
+            except TemplateError as raised:
+                failing.append((template, raised))
+            except Aborted:
+                continue
+        return next((found for found in failing if str(found[1]) in str(error)), failing[0] if failing else None)
+
+    def _read(self) -> Report:
+        if self._report is None:
+            try:
+                source = Source(self._path.read_bytes(), str(self._path))
+            except OSError as error:
+                raise BadInput(f"{self._path} cannot be read: {(error.strerror or 'it is no file').lower()}") from None
+            self._report = Report(source)
+            data = check_structure(source, self._report)
+
+            def read(name: str) -> str:
+                return (self._path.parent / name).read_text(encoding="utf-8")
+
+            self._data = inline_files(data, read, self._report)
+            self._steps = {step.id: step.path for step in outline(self._data) if step.id is not None}
+        return self._report
+
+
+def _deeper(path: Place, step: Place) -> bool:
+    """Whether a template belongs to a step inside the step."""
+    rest = path[len(step) :]
+    return len(rest) > 1 and rest[0] in ("then", "else") and isinstance(rest[1], int)
+
+
+def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None, bool, str]:
+    """Where a template's error is: the text's path, the index in it, whether the text is a key, and what is wrong."""
+    if isinstance(template.source, str):
+        return template.path, error.offset or 0, False, error.reason
+    # The reason of a structured body's error begins with the part, spelt as the body's compiler does.
+    best: tuple[str, Place, bool] = ("", (), False)
+    for spelt, path, key in _parts(template.source, "", ()):
+        if error.reason.startswith(f"{spelt}: ") and len(spelt) > len(best[0]):
+            best = spelt, path, key
+    spelt, path, key = best
+    reason = error.reason.removeprefix(f"{spelt}: ") if spelt else error.reason
+    return (*template.path, *path), error.offset, key, reason
+
+
+def _parts(body: Any, spelt: str, path: Place) -> Iterator[tuple[str, Place, bool]]:
+    match body:
+        case dict():
+            members = cast("dict[Any, Any]", body)
+            loop = next((form for form in ("$for", "$if") if form in members), None)
+            if loop is not None:
+                yield spelt, (*path, loop), False
+            for name, value in members.items():
+                text = str(name)
+                plain = text[1:] if text.startswith("$$") else text
+                inner = f"{spelt}.{plain}" if spelt else plain
+                if "{" in text and not isinstance(value, str):
+                    yield inner, (*path, text), True
+                yield from _parts(value, inner, (*path, text))
+        case list():
+            for index, item in enumerate(cast("list[Any]", body)):
+                yield from _parts(item, f"{spelt}[{index}]", (*path, index))
+        case _:
+            yield spelt, path, False

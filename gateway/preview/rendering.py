@@ -1,0 +1,223 @@
+"""What one step would send: rendered by the activities' own functions, with stand-ins for what only they know."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from functools import cached_property
+from typing import Any, Final
+
+from activities.context import Addresses, template_data
+from activities.email.activity import render as render_email
+from activities.email.address import BadAddress, Mailbox, parse_address
+from activities.email.message import Envelope, StylesheetError
+from activities.signatures import Delivery
+from activities.sms.activity import render as render_sms
+from activities.sms.number import BadNumber, international
+from activities.webhook.activity import render as render_webhook
+from activities.webhook.errors import RefusedError
+from activities.webhook.transport import sent_headers
+from scenario import model
+from scenario.errors import Aborted, TemplateError
+
+SENDER: Final = Mailbox("sender@example.com", "Sender")
+"""Who sends e-mails where SCENARIO_MAIL_FROM is not set."""
+_ROOT: Final = "00000000-0000-0000-0000-000000000000"
+
+
+class Masks(dict[str, str]):
+    """Secrets by name, each in the place of its value: ``~~WAX_TOKEN~~``.
+
+    Made of characters that no URL, header, form or JSON text writes in another way. There is one for every name: a
+    preview is no place to learn which secrets a worker has.
+    """
+
+    def __missing__(self, name: str) -> str:
+        return f"~~{name}~~"
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+
+class StandIn:
+    """Gives out addresses that look like `journey.callback_url` and open nothing.
+
+    Args:
+        base: SCENARIO_CALLBACK_URL.
+    """
+
+    def __init__(self, base: str = "https://callbacks.example.com") -> None:
+        from runtime.callback import Callbacks
+
+        self._real = Callbacks(base, [bytes(32)])
+
+    def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
+        """An address as long as the real one."""
+        base, slash, token = self._real.url(workflow_id, root, f"msg_{0:032}", now).rpartition("/")
+        return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A webhook's request.
+
+    Attributes:
+        method: HTTP method.
+        url: Where it would go.
+        headers: All that do not depend on the attempt.
+        body: Its bytes.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Mail:
+    """An e-mail.
+
+    Attributes:
+        envelope: As it would be handed to the mail server.
+    """
+
+    envelope: Envelope
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        """Its bytes, read back."""
+        return message_from_bytes(self.envelope.message, policy=default)
+
+    def part(self, subtype: str) -> str | None:
+        """The text of one of its parts (``plain``, ``html``), its lines ended by LF; None where it has no such part."""
+        found = self.message.get_body((subtype,))
+        return None if found is None else str(found.get_content()).replace("\r\n", "\n")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text message.
+
+    Attributes:
+        to: Number, E.164.
+        text: What it says.
+    """
+
+    to: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """There is nothing to send, which is no mistake: no address, or a template aborted.
+
+    Attributes:
+        reason: Why.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a step cannot be performed.
+
+    Attributes:
+        message: One sentence.
+        error: The template's error, where a template is the reason.
+        data: What templates saw.
+    """
+
+    message: str
+    error: TemplateError | None = None
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+
+
+Result = Request | Mail | Text | Nothing | Problem
+
+
+def placeholder(step: str) -> str:
+    """A delivery id that no delivery has, as long as the real one."""
+    return f"msg_preview{hashlib.sha256(step.encode()).hexdigest()[:25]}"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What rendering takes beside step and data.
+
+    Attributes:
+        sender: Who sends e-mails.
+        callbacks: Makes `journey.callback_url`.
+        identify: A step's delivery id.
+        base: The URL of a destination, by its name.
+    """
+
+    sender: Mailbox = SENDER
+    callbacks: Addresses = field(default_factory=StandIn)
+    identify: Callable[[str], str] = placeholder
+    base: Callable[[str], str] = "{}:".format
+
+    def render(self, step: model.Step, name: str, journey: str, version: str, now: str, data: dict[str, Any]) -> Result:
+        """Renders a delivery.
+
+        Args:
+            step: The step.
+            name: Its id.
+            journey: The workflow id.
+            version: ``post-purchase@3``.
+            now: When the step begins, in the contact's zone, ISO 8601.
+            data: The fields that the step is handed.
+        """
+        contact: Mapping[str, Any] = data.get("contact") or {}
+        identifier = self.identify(name)
+        delivery = Delivery(id=identifier, scenario=version, step=name, contact="", now=now, data=data, root=_ROOT)
+        seen = template_data(delivery, journey, self.callbacks)
+        try:
+            match step:
+                case model.Webhook():
+                    seen["secrets"] = Masks()
+                    return self._webhook(step, seen, identifier)
+                case model.Email():
+                    return self._email(step, delivery, seen, str(contact.get("email") or "").strip())
+                case model.Sms():
+                    return self._sms(step, seen, str(contact.get("cellphone") or "").strip())
+                case _:
+                    raise AssertionError(name)
+        except Aborted as aborted:
+            return Nothing(aborted.reason)
+        except TemplateError as error:
+            return Problem(str(error), error, seen)
+        except StylesheetError as error:
+            return Problem(str(error), data=seen)
+
+    def _webhook(self, step: model.Webhook, seen: dict[str, Any], identifier: str) -> Result:
+        made = render_webhook(step, seen, identifier)
+        try:
+            headers = sent_headers(made.headers)
+        except RefusedError as error:
+            return Problem(str(error))
+        return Request(made.method, made.url, headers, made.body)
+
+    def _email(self, step: model.Email, delivery: Delivery, seen: dict[str, Any], written: str) -> Result:
+        if not written:
+            return Nothing("the contact has no e-mail address")
+        try:
+            recipient = parse_address(written)
+        except BadAddress:
+            return Problem("the contact's e-mail address is malformed")
+        return Mail(render_email(step, delivery, seen, self.sender, recipient))
+
+    def _sms(self, step: model.Sms, seen: dict[str, Any], written: str) -> Result:
+        if not written:
+            return Nothing("the contact has no mobile number")
+        try:
+            number = international(written)
+        except BadNumber as error:
+            return Problem(str(error))
+        return Text(number, render_sms(step, seen))

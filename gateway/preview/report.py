@@ -1,0 +1,93 @@
+"""A preview as plain data, for ``--format json`` and for whoever shows it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from gateway.preview.contact import Preview
+from gateway.preview.places import Places
+from gateway.preview.rendering import Mail, Request, Text
+from gateway.preview.walk import Passed
+from scenario.timing import zone_of
+from workflows.view import describe
+
+
+def report(shown: Preview, places: Places, only: str | None = None) -> dict[str, Any]:
+    """A preview as JSON data.
+
+    Args:
+        shown: The preview.
+        places: The scenario's file.
+        only: The id of the one step that is wanted.
+
+    Returns:
+        ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "notes", "exit", "steps"}``. Each step has
+        ``id``, ``kind``, ``what``, ``taken``, ``reachable``, ``branch``, ``at`` and ``outcome``, and where there is
+        one ``reason``, ``waits_until``, ``error`` (``message``, ``file``, ``line``, ``column``), and its ``request``
+        (``method``, ``url``, ``headers``, ``body``) or ``message``.
+    """
+    zone = shown.zone.key
+    return {
+        "journey": shown.journey,
+        "contact": shown.contact,
+        "key": shown.key,
+        "entered_at": _local(shown.start, zone),
+        "timezone": zone,
+        "refused": shown.refused,
+        "notes": list(shown.notes),
+        "exit": [{"event": exit_.rule.event, "if": exit_.rule.condition, "given": exit_.met} for exit_ in shown.exits],
+        "steps": [_step(passed, places, zone) for passed in shown.steps if only in (None, passed.id)],
+    }
+
+
+def _local(moment: datetime, zone: str) -> str:
+    return moment.astimezone(zone_of(zone)).isoformat(timespec="seconds")
+
+
+def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "id": passed.id,
+        "kind": passed.row.kind,
+        "what": describe(passed.row),
+        "taken": passed.taken,
+        "reachable": passed.reachable,
+        "branch": [{"of": fork, "way": way} for fork, way in passed.branch],
+        "at": _local(passed.began, zone),
+        "outcome": passed.outcome,
+    }
+    if passed.reason is not None:
+        made["reason"] = passed.reason
+    if passed.until is not None:
+        made["waits_until"] = _local(passed.until, zone)
+    match passed.result:
+        case Request() as request:
+            body = request.body.decode()
+            headers = dict(request.headers)
+            made["request"] = {"method": request.method, "url": request.url, "headers": headers, "body": body}
+        case Mail() as mail:
+            made["message"] = message(mail)
+        case Text() as text:
+            made["message"] = {"to": text.to, "text": text.text}
+        case _:
+            pass
+    if passed.problem is not None:
+        found = places.find(passed.id, passed.problem)
+        made["error"] = {
+            "message": found.message,
+            "file": found.file,
+            "line": found.line,
+            "column": found.column,
+        }
+    return made
+
+
+def message(mail: Mail) -> dict[str, Any]:
+    """An e-mail as JSON data: what readers see of it, and its source."""
+    read = mail.message
+    made: dict[str, Any] = {name: str(read[name]) for name in ("From", "To", "Subject", "Date", "Message-ID")}
+    made = {name.lower().replace("-", "_"): value for name, value in made.items()}
+    for key, subtype in (("text", "plain"), ("html", "html")):
+        if (part := mail.part(subtype)) is not None:
+            made[key] = part
+    return {**made, "source": mail.envelope.message.decode()}

@@ -1,0 +1,219 @@
+"""Made-up entries: contacts and trigger data with the worst values of every field, from the models that read them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
+from typing import Any, Final, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
+
+from gateway.preview import worst
+from gateway.preview.draft import Draft
+from gateway.preview.walk import Event
+from scenario import liquid, plan
+from scenario.compile import templates
+from scenario.objects import DATA, Contact
+from scenario.values import as_custom
+
+_ROWS: Final = (0, 1, 2, 3, 7)
+MANY: Final = 500
+"""Lines of a very long order."""
+_LITERAL: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])(-?\d+(?:\.\d+)?|true|false)(?![\w.])")
+
+Path = tuple[str, ...]
+
+
+class Samples:
+    """Entries for one scenario. The same seed and number give the same entry.
+
+    Args:
+        draft: The scenario: its trigger says which data there are, its templates which custom and unknown fields, its
+            conditions which values make a difference.
+        seed: Another one gives other entries.
+    """
+
+    def __init__(self, draft: Draft, seed: int) -> None:
+        self._draft, self._seed = draft, seed
+        self._named = frozenset(_named(draft))
+        self._literals = dict(_literals(draft))
+
+    def entry(self, number: int, again: int = 0) -> dict[str, Any]:
+        """An entry.
+
+        Args:
+            number: Counted from 1. The first is an ordinary one, the second has nothing but an id, in the third every
+                field is empty.
+            again: Another entry of that number, where this one is of no use.
+        """
+        chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
+        maker = _Maker(chance, number if again == 0 else 0, self._named, self._literals)
+        contact = {**maker.shape(Contact, ("contact",)), "id": number}
+        trigger: dict[str, Any] = {"type": self._draft.scenario.trigger}
+        if self._draft.scenario.trigger in DATA:
+            root, shape = DATA[self._draft.scenario.trigger]
+            made = maker.shape(shape, (root,))
+            trigger[root] = made if made or number > 1 else {}
+        return {"scenario": self._draft.scenario.scenario, "contact": contact, "trigger": trigger}
+
+    def events(self, number: int, entry: Mapping[str, Any]) -> list[Event]:
+        """What happens to the contact of that number: one of each kind of event that the scenario waits for."""
+        chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
+        named = {path[1] for path in self._named if path[0] == "event" and len(path) > 1}
+        identifiers = list(_identifiers(entry))
+        made: list[Event] = []
+        for name in sorted({row.event for row in self._draft.plan.steps.values() if isinstance(row, plan.WaitFor)}):
+            properties: dict[str, Any] = {}
+            for key in sorted(named - {"name", "time", "properties"}):
+                known = [*self._literals.get(("event", key), ()), *identifiers]
+                properties[key] = chance.choice(known if known and chance.random() < 0.6 else worst.ANYTHING)
+            made.append(Event(name, properties))
+        return made
+
+
+class _Maker:
+    """Makes one entry."""
+
+    def __init__(
+        self, chance: random.Random, number: int, named: frozenset[Path], literals: Mapping[Path, list[Any]]
+    ) -> None:
+        self._chance, self._named, self._literals = chance, named, literals
+        self._mode = {1: "ordinary", 2: "bare", 3: "empty"}.get(number, "mixed")
+        # A very long order has short lines: it is to be long, and not to break every bound there is.
+        self._rows = MANY if self._mode == "mixed" and chance.random() < 0.03 else None
+        self._lavish = self._rows is None
+
+    def shape(self, shape: type[BaseModel], path: Path) -> dict[str, Any]:
+        """An object, by its model."""
+        made: dict[str, Any] = {}
+        for name, info in shape.model_fields.items():
+            if self._mode == "bare" or (self._mode == "mixed" and self._chance.random() < 0.08):
+                continue
+            if _reader(info) is as_custom:
+                made.update(self._custom((*path, name)))
+            else:
+                made[name] = self._field(info, (*path, name))
+        for unknown in sorted(self._below(path) - set(shape.model_fields)):
+            if self._mode != "bare" and self._chance.random() < 0.9:
+                made[unknown] = self._value((*path, unknown), worst.ANYTHING, ("Zoé",))
+        return made
+
+    def _field(self, info: FieldInfo, path: Path) -> Any:
+        reader = _reader(info)
+        if path[-1] in worst.NAMED:
+            usual = worst.NAMED[path[-1]]
+            return self._value(path, usual, usual[:1])
+        if reader is not None:
+            return self._value(path, worst.KINDS.get(reader, worst.ANYTHING), worst.PLAIN.get(reader, ("Zoé",)))
+        return self._part(info.annotation, path)
+
+    def _part(self, annotation: Any, path: Path) -> Any:
+        if self._mode == "empty" or (self._mode == "mixed" and self._chance.random() < 0.1):
+            return self._chance.choice((None, "", []))
+        arguments = [part for part in get_args(annotation) if part is not type(None)]
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return self.shape(annotation, path)
+        if get_origin(annotation) is list:
+            rows = 2 if self._mode == "ordinary" else self._chance.choice(_ROWS)
+            if path[-1] == "products" and self._rows is not None:
+                rows = self._rows
+            return [self._part(arguments[0], path) or {} for _ in range(rows)]
+        if get_origin(annotation) is dict:
+            below = self._below(path)
+            return {name: self._value((*path, name), worst.ANYTHING, ("Zoé",)) for name in sorted(below)}
+        if get_origin(annotation) in (Union, UnionType) and len(arguments) == 1:
+            return self._part(arguments[0], path)
+        return self._value(path, worst.ANYTHING, ("Zoé",))
+
+    def _custom(self, path: Path) -> dict[str, Any]:
+        """Custom fields: those that templates name and one that none does, as a mapping or as the platform's list."""
+        if self._mode == "empty":
+            return {"custom_fields": []}
+        names = [*sorted(self._below(path)), "c0"]
+        fields = {name: self._value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
+        if self._chance.random() < 0.5:
+            return {"custom": fields}
+        rows = [{"id": index, "name": name, "value": value} for index, (name, value) in enumerate(fields.items())]
+        return {"custom_fields": rows}
+
+    def _value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
+        if self._mode == "empty":
+            return self._chance.choice((None, ""))
+        literals = self._literals.get(path)
+        if literals and self._chance.random() < 0.4:
+            return self._chance.choice(literals)
+        if self._mode == "ordinary" or not self._lavish or self._chance.random() < 0.4:
+            return self._chance.choice(usual)
+        return self._chance.choice(pool)
+
+    def _below(self, path: Path) -> set[str]:
+        """The names that templates use of what is at a path."""
+        depth = len(path)
+        return {named[depth] for named in self._named if len(named) > depth and named[:depth] == path}
+
+
+def _reader(info: FieldInfo) -> Callable[..., Any] | None:
+    return next((mark.func for mark in info.metadata if isinstance(mark, BeforeValidator)), None)
+
+
+def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
+    """Every template and condition of a scenario."""
+    for rule in draft.plan.exit:
+        if rule.condition:
+            yield rule.condition, "condition"
+    entry = draft.scenario.entry
+    if entry.condition:
+        yield entry.condition, "condition"
+    if entry.key:
+        yield entry.key, "line"
+    for name, step in draft.steps.items():
+        yield from templates(step)
+        match draft.plan.steps[name]:
+            case plan.If(condition=str() as condition) | plan.WaitFor(condition=str() as condition):
+                yield condition, "condition"
+            case plan.Wait(date=str() as date):
+                yield date, "value"
+            case _:
+                pass
+
+
+def _named(draft: Draft) -> Iterator[Path]:
+    for source, kind in _sources(draft):
+        yield from liquid.fields(source, kind=kind)
+
+
+def _literals(draft: Draft) -> Iterator[tuple[Path, list[Any]]]:
+    """For each path that conditions name, the values that they compare with."""
+    found: dict[Path, list[Any]] = {}
+    for source, kind in _sources(draft):
+        if kind != "condition":
+            continue
+        texts = [value for match in _LITERAL.finditer(source) for value in _around(_read(*match.groups()))]
+        for path in liquid.fields(source, kind="condition"):
+            found.setdefault(path, []).extend(texts)
+    yield from ((path, sorted(literals, key=repr)) for path, literals in found.items() if literals)
+
+
+def _read(single: str | None, double: str | None, word: str | None) -> Any:
+    if word is None:
+        return double if single is None else single
+    if word in ("true", "false"):
+        return word == "true"
+    return float(word) if "." in word else int(word)
+
+
+def _around(value: Any) -> tuple[Any, ...]:
+    """A value that a condition compares with, and where it is a number what lies on either side of it."""
+    return (value - 1, value, value + 1) if isinstance(value, int | float) and not isinstance(value, bool) else (value,)
+
+
+def _identifiers(entry: Mapping[str, Any]) -> Iterator[Any]:
+    """The ids of what let the contact in: events of it carry them."""
+    for value in entry["trigger"].values():
+        if isinstance(value, dict):
+            data = cast("dict[str, Any]", value)
+            if data.get("external_id") not in (None, ""):
+                yield data["external_id"]

@@ -1,0 +1,206 @@
+"""Trying a scenario on many made-up contacts, to find the first for whom a step cannot be rendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from gateway.preview.contact import Given, Preview, kept_out, preview
+from gateway.preview.draft import Draft
+from gateway.preview.places import Places
+from gateway.preview.rendering import Problem, Request
+from gateway.preview.samples import Samples
+from gateway.preview.simplest import simplest
+from gateway.preview.walk import Event, Passed
+from scenario import liquid, plan
+from scenario.context import pick
+from scenario.errors import EntryError
+from scenario.findings import Finding
+from scenario.plan import PATH_SEPARATOR
+
+_TRIES: Final = 400
+"""Entries looked at in the search of the simplest that fails."""
+_DRAWS: Final = 10
+"""Contacts made up for each that may come in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A contact for whom a step cannot be rendered.
+
+    Attributes:
+        number: Which of the contacts.
+        step: The step's id.
+        finding: What is wrong, at its place in the file.
+        fields: What the failing template names, and what that is for this contact, for people.
+        entry: The entry, as simple as it can be and still fail.
+    """
+
+    number: int
+    step: str
+    finding: Finding
+    fields: Mapping[str, str]
+    entry: dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Trial:
+    """What came of it.
+
+    Attributes:
+        wanted: How many contacts were asked for.
+        rendered: How many were rendered without a problem.
+        refused: For how many no contact was found that the entry rule lets in.
+        failure: The first that could not be.
+        missed: Steps that none of them came by, with the problem that one of them would have had there, if any.
+    """
+
+    wanted: int
+    rendered: int = 0
+    refused: int = 0
+    failure: Failure | None = None
+    missed: dict[str, Finding | None] = field(default_factory=dict[str, Finding | None])
+
+
+def attempt(
+    draft: Draft, wanted: int, *, seed: int, given: Given, step: str | None = None, each: Callable[[], None]
+) -> Trial:
+    """Renders every step for made-up contacts, until one fails.
+
+    A step counts as failing where the contact might come by it: what stands behind an `if` that keeps it away is
+    allowed to fail. Both ways of a `wait_for` count.
+
+    Args:
+        draft: The scenario.
+        wanted: How many contacts.
+        seed: Another one gives other contacts.
+        given: The circumstances; its events are made up, too.
+        step: The one step to look at.
+        each: Called after each contact.
+    """
+    samples, places = Samples(draft, seed), Places(draft.path)
+    trial = Trial(wanted=wanted)
+    missed: dict[str, Problem | None] = dict.fromkeys(draft.steps)
+    seen: set[str] = set()
+    for number in range(1, wanted + 1):
+        entry = _admitted(samples, number, draft, given)
+        if entry is None:
+            trial.refused += 1
+            each()
+            continue
+        events = samples.events(number, entry)
+        for passed in _follow(draft, entry, given, events).steps:
+            if step not in (None, passed.id):
+                continue
+            problem = _problem(passed)
+            if passed.reachable:
+                seen.add(passed.id)
+                if problem is not None:
+                    trial.failure = _failure(draft, places, number, passed, entry, given, events)
+                    return trial
+            elif problem is not None and missed.get(passed.id) is None:
+                missed[passed.id] = problem
+        trial.rendered += 1
+        each()
+    for name, problem in missed.items():
+        if name not in seen and step in (None, name):
+            trial.missed[name] = None if problem is None else places.find(name, problem)
+    return trial
+
+
+def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict[str, Any] | None:
+    """The entry of a number; another one where it may not come in; None where none of some may."""
+    for again in range(_DRAWS):
+        entry = samples.entry(number, again)
+        try:
+            if kept_out(draft, entry, given) is None:
+                return entry
+        except EntryError:
+            # The models let nearly all of it in; what they do not is never rendered.
+            continue
+    return None
+
+
+def _follow(draft: Draft, entry: dict[str, Any], given: Given, events: list[Event]) -> Preview:
+    circumstances = Given(
+        at=given.at,
+        events=events,
+        responses=given.responses,
+        platform_zone=given.platform_zone,
+        workshop=given.workshop,
+    )
+    return preview(draft, entry, circumstances)
+
+
+def _problem(passed: Passed) -> Problem | None:
+    """Why a step fails, in the scenario or in us."""
+    if passed.problem is not None:
+        return None if passed.outcome == "failed" else passed.problem
+    if isinstance(passed.result, Request):
+        return _flaw(passed.result, passed.row)
+    return None
+
+
+def _flaw(request: Request, row: plan.Step) -> Problem | None:
+    """What no data may do to a request; should one, it is a bug of ours."""
+    if request.headers.get("content-type") == "application/json" and request.body:
+        try:
+            json.loads(request.body)
+        except ValueError:
+            return Problem("the body is no JSON: report this as a bug")
+    if isinstance(row, plan.Send) and not row.destination and urlsplit(request.url).hostname != row.to:
+        return Problem("the request goes to another host: report this as a bug")
+    return None
+
+
+def _failure(
+    draft: Draft,
+    places: Places,
+    number: int,
+    passed: Passed,
+    entry: dict[str, Any],
+    given: Given,
+    events: list[Event],
+) -> Failure:
+    problem = _problem(passed)
+    assert problem is not None  # noqa: S101 the caller has seen it
+    wanted = places.find(passed.id, problem)
+
+    def fails(candidate: dict[str, Any]) -> Problem | None:
+        """The problem of the same step at the same place, if the candidate has it."""
+        try:
+            if kept_out(draft, candidate, given) is not None:
+                return None
+            steps = _follow(draft, candidate, given, events).steps
+        except EntryError:
+            return None
+        there = next(item for item in steps if item.id == passed.id)
+        found = _problem(there) if there.reachable else None
+        return found if found is not None and places.find(passed.id, found) == wanted else None
+
+    smallest = simplest(entry, lambda candidate: fails(candidate) is not None, _TRIES)
+    last = fails(smallest) or problem
+    return Failure(
+        number=number, step=passed.id, finding=wanted, fields=_fields(places, passed.id, last), entry=smallest
+    )
+
+
+def _fields(places: Places, step: str, problem: Problem) -> dict[str, str]:
+    template = places.template(step, problem)
+    if template is None:
+        return {}
+    paths = liquid.fields(template.source, kind=template.kind)
+    names = sorted(PATH_SEPARATOR.join(path) for path in paths if path and path[0] not in ("secrets", "now", "today"))
+    return {name: _spelt(pick(problem.data, (name,)), name.split(PATH_SEPARATOR)) for name in names}
+
+
+def _spelt(data: Any, path: list[str]) -> str:
+    for name in path:
+        if not isinstance(data, Mapping) or name not in data:
+            return "missing"
+        data = cast("Mapping[str, Any]", data)[name]
+    text = json.dumps(data)
+    return text if len(text) <= 100 else f"{text[:100]}… ({len(text)} characters)"

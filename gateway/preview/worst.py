@@ -1,0 +1,139 @@
+"""The worst values that a platform sends, by kind of field. All of them are let in: what is refused tests nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from scenario import values
+
+LONG: Final = 3000
+"""Characters of a very long text: it still fits into a header, an SMS will be long."""
+
+TEXTS: Final[tuple[Any, ...]] = (
+    "",
+    " ",
+    None,
+    'Ann "Bo"',
+    "back\\slash\\",
+    "O'Brien & <Söhne>",
+    "two\nlines\r\nand\ta tab",
+    "\x00\x01\x1b[31m\x7f\x9f",
+    "\u202eمرحبا \u05d0\u05d1",
+    "👩‍👩‍👧‍👦 𝕏 e\u0301 ẞ İ",
+    "half \ud83d a pair",
+    "</script><script>alert(1)</script>",
+    "{{ secrets.TOKEN }}{% abort 'no' %}{%",
+    "%2F..%2f../?x=1&y=2#z",
+    "..",
+    ".",
+    "/",
+    '","admin":true,"x":"',
+    "'; DROP TABLE contacts; --",
+    "\u2028\u2029\ufeff\u200b",
+    "=cmd|'/c calc'!A1",
+    "null",
+    "0",
+    "-1",
+    "1e400",
+    "a" * LONG,
+    "é\n" * 500,
+    42,
+    19.9,
+)
+NUMBERS: Final[tuple[Any, ...]] = (
+    None,
+    "",
+    0,
+    "0",
+    -1,
+    "-0.5",
+    "39.90",
+    " 12 ",
+    0.1,
+    -0.0,
+    "1e3",
+    1e-9,
+    2.5,
+    "19.999",
+    12345678901234567.89,
+    2**63,
+    -(2**63),
+    10**18,
+)
+IDS: Final[tuple[Any, ...]] = (
+    None,
+    "",
+    3028687,
+    3028687.0,
+    2**70,
+    "0",
+    -1,
+    "CGX 0094",
+    'q"uo\\te',
+    "a/b",
+    "..",
+    "%2F..",
+    "é👍",
+    "<b>&",
+    "{{ x }}",
+    "x" * 60,
+)
+MOMENTS: Final[tuple[Any, ...]] = (
+    None,
+    "",
+    "0000-00-00 00:00:00",
+    "0000-00-00",
+    "2026-03-29 02:30:00",
+    "2026-10-25 02:30:00",
+    "1987-03-02",
+    "2024-02-29T23:59:59+14:00",
+    "9999-12-31 23:59:59",
+    "0001-01-01T00:00:00",
+    "1969-12-31T23:59:59.999999-12:00",
+    1700000000,
+    1700000000000,
+)
+FLAGS: Final[tuple[Any, ...]] = (None, "", True, False, "0", "1", "true", "no", 0, 1)
+ANYTHING: Final[tuple[Any, ...]] = (
+    *TEXTS,
+    *(value for value in NUMBERS if value is not None),
+    2**70,
+    -(2**70),
+    1e308,
+    True,
+    False,
+    [],
+    {},
+    [None, "", {"a": [1, 'two "quotes"']}],
+    {'key "quoted"': {"nested": [2**70]}},
+)
+
+KINDS: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
+    values.as_id: IDS,
+    values.as_text: TEXTS,
+    values.as_number: NUMBERS,
+    values.as_flag: FLAGS,
+    values.as_moment: MOMENTS,
+}
+"""By the function that brings a field into its clean form, see `scenario.values`."""
+
+PLAIN: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
+    values.as_id: ("A-1",),
+    values.as_text: ("Zoé",),
+    values.as_number: (3, "39.90"),
+    values.as_flag: (True, "0"),
+    values.as_moment: ("2026-03-02 10:00:00", "2030-01-01"),
+}
+"""What usually comes."""
+
+NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
+    "email": ("zoe.obrien@example.com", "ZOE@EXAMPLE.COM", "o'hara+x@sub.example.co.uk", " zoe@example.com ", "", None),
+    "cellphone": ("+33612345678", "0033 6 12 34 56 78", "+33 6.12.34.56.78", "+1 (415) 555-2671", "", None),
+    "timezone": ("Europe/Paris", "America/St_Johns", "Pacific/Kiritimati", "Mars/Olympus", "", None),
+    "currency": ("EUR", "USD", "JPY", "", None),
+    "language": ("fr", "en", "ar", "zh-Hant-TW", "", None),
+    "url": ("https://shop.example.com/p?a=1&b=é", "", None, "javascript:alert(1)//\"'"),
+    "image_url": ("https://shop.example.com/p 1.jpg?a=1&b=2", "", None),
+}
+"""Fields whose values have a form of their own. A malformed address is no template's fault: there is none here."""
