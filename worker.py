@@ -26,11 +26,13 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.admission import Admissions
+from activities.amendment import Amendments
 from activities.clearance import Clearances
 from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
 from activities.email.smtp import Mailer, mailer_from
+from activities.retuning import Retunings
 from activities.signatures import JOURNEYS, QUEUES
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, provider_from
@@ -140,6 +142,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
     admissions = Admissions(given.content, given.store, given.zone)
+    amendments, retunings = Amendments(given.content), Retunings(client)
     clearances = Clearances(given.destinations)
     gate = Gate(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     webhooks = Webhooks(
@@ -160,7 +163,14 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                     client,
                     task_queue=queue,
                     workflows=[Journey, UnknownWorkflow],
-                    activities=[admissions.admit, admissions.depart, decide, clearances.clear],
+                    activities=[
+                        admissions.admit,
+                        admissions.depart,
+                        decide,
+                        clearances.clear,
+                        amendments.amend,
+                        retunings.retune,
+                    ],
                     no_remote_activities=True,
                     workflow_runner=sandbox(strict=False),
                     max_concurrent_workflow_task_polls=_POLLERS,

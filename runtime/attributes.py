@@ -32,7 +32,13 @@ STEP_ID: Final = SearchAttributeKey.for_keyword("StepId")
 JOURNEY_STATE: Final = SearchAttributeKey.for_keyword("JourneyState")
 """``running``, ``waiting``, ``held`` or ``paused``."""
 
-ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STATE)
+DESTINATION: Final = SearchAttributeKey.for_keyword("Destination")
+"""What a held delivery goes to: the name of a destination, a host, a channel. Written with a hold, and gone with it."""
+
+HELD_REASON: Final = SearchAttributeKey.for_keyword("HeldReason")
+"""Why it is held: ``permanent``, ``exhausted``, ``unknown``, ``unconfigured``, ``template``. With `DESTINATION`."""
+
+ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STATE, DESTINATION, HELD_REASON)
 """Every one. All are Keywords: SQL visibility stores have room for ten of these and for three of most other types."""
 
 _POLL = 0.1  # seconds between two looks

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, RetryState
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from workflows.view import summary
+from workflows.view import cut, summary
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, Kind, failure_of
-    from activities.signatures import SENDS, Delivery, Sent
+    from activities.signatures import SENDS, Clearance, Cleared, Delivery, Sent
     from scenario.context import pick
-    from scenario.plan import Send
+    from scenario.plan import Retry, Send
 
 if TYPE_CHECKING:
     from workflows.means import Means
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
 GRACE: Final = timedelta(seconds=3)
 """What an attempt may take beyond its step's `timeout`, for rendering and for telling Temporal."""
 _JITTER: Final = 0.2
+_FAIRNESS_KEY: Final = 64
+"""Bytes; the server refuses a longer one."""
+_CALLBACK: Final = frozenset({"journey", "journey.callback_url"})
+"""Fields of a step that names the callback address."""
+_OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 
 
 async def deliver(journey: Means, name: str, step: Send) -> Sent:
@@ -33,36 +41,41 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent:
     Raises:
         ActivityError: It failed for good, or was cancelled.
     """
+    if step.destination:
+        step = with_destination(step, await journey.clear(Clearance(destination=step.to)))
+    step = replace(step, retry=tuned(step.retry, journey.state.retuned))
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
+    counted = step.kind == "webhook"
     delivery = Delivery(
         id=identifier,
-        scenario=journey.version,
+        scenario=journey.followed,
         step=name,
         contact=journey.entry.contact_id,
         now=journey.local(journey.began),
         data=pick(journey.data(), step.fields),
         timeout=step.timeout,
         on_unknown=step.on_unknown,
+        attempts=step.retry.attempts if counted else 0,
+        root=state.root if _CALLBACK.intersection(step.fields) else "",
     )
     call = SENDS[step.kind]
-    return await workflow.execute_activity(
-        call.name,
-        delivery,
-        result_type=call.result,
-        task_queue=call.queue,
-        activity_id=name,
-        start_to_close_timeout=timedelta(seconds=step.timeout) + GRACE,
-        schedule_to_close_timeout=timedelta(seconds=step.retry.deadline),
-        retry_policy=retry_policy(step, identifier),
-        summary=summary(name, step),
-        priority=Priority(fairness_key=_cut(step.to, 64)) if step.to else Priority.default,
-    )
-
-
-def _cut(text: str, limit: int) -> str:
-    """The beginning of a text, in so many bytes of UTF-8: the server refuses a longer fairness key."""
-    return text.encode()[:limit].decode(errors="ignore")
+    journey.under_way = step
+    try:
+        return await workflow.execute_activity(
+            call.name,
+            delivery,
+            result_type=call.result,
+            task_queue=call.queue,
+            activity_id=name,
+            start_to_close_timeout=timedelta(seconds=step.timeout) + GRACE,
+            schedule_to_close_timeout=timedelta(seconds=step.retry.deadline),
+            retry_policy=retry_policy(step, identifier),
+            summary=summary(name, step),
+            priority=Priority(fairness_key=cut(step.to, _FAIRNESS_KEY)) if step.to else Priority.default,
+        )
+    finally:
+        journey.under_way = None
 
 
 def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
@@ -71,11 +84,37 @@ def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> s
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
 
 
+def digest(data: Mapping[str, Any]) -> str:
+    """What tells the data of one delivery from another's, and nothing else of it."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def with_destination(step: Send, asked: Cleared) -> Send:
+    """The step, with its destination's word on whatever the scenario does not set itself."""
+    timeout = step.timeout if asked.timeout is None or "timeout" in step.own else asked.timeout
+    theirs = {name: value for name, value in asked.retry.items() if name not in step.own}
+    return replace(step, retry=tuned(step.retry, theirs), timeout=timeout)
+
+
+def tuned(retry: Retry, changes: Mapping[str, float]) -> Retry:
+    """A retry policy with some of its values changed; names that it does not have are passed over."""
+    if not changes:
+        return retry
+    known: dict[str, Any] = {name: value for name, value in changes.items() if name in Retry.__dataclass_fields__}
+    if "attempts" in known:
+        known["attempts"] = int(known["attempts"])
+    return replace(retry, **known)
+
+
 def retry_policy(step: Send, identifier: str) -> RetryPolicy:
     """The step's retry policy, its first interval moved by up to 20 % either way.
 
     Deliveries that fail together would otherwise come back together. The jitter comes from the delivery id, since
     Temporal's policies have none, and is in the policy itself so that operators still can change it in flight.
+
+    Webhooks count their attempts themselves (`Delivery.attempts`): Temporal would count those that a breaker turned
+    away.
     """
     share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
     initial = step.retry.initial * (1 - _JITTER + 2 * _JITTER * share)
@@ -83,7 +122,7 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
         initial_interval=timedelta(seconds=round(initial, 3)),
         backoff_coefficient=step.retry.coefficient,
         maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
-        maximum_attempts=step.retry.attempts,
+        maximum_attempts=0 if step.kind == "webhook" else step.retry.attempts,
         # A worker that died in mid-attempt may have sent: only `on_unknown: retry` may send again.
         non_retryable_error_types=None if step.on_unknown == "retry" else ["TemporalTimeout:StartToClose"],
     )
@@ -94,19 +133,37 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
     cause: BaseException | None = error.cause
     while isinstance(cause, ActivityTimeout) and isinstance(cause.cause, ApplicationError):
         cause = cause.cause  # the deadline ran out between two attempts: the last of them says more
+    to = step.to or step.kind
     if isinstance(cause, ApplicationError):
         if found := failure_of(cause):
             return found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"
-        return Failure(kind=Kind.PERMANENT, reason=reason, destination=step.to or step.kind, attempt=1)
+        over = error.retry_state in _OVER
+        return Failure(kind=Kind.PERMANENT, reason=reason, destination=to, attempt=1, exhausted=over)
     if isinstance(cause, ActivityTimeout):
         lost = step.on_unknown != "retry"
         return Failure(
             kind=Kind.UNKNOWN if lost else Kind.PERMANENT,
-            reason="the worker was lost during an attempt" if lost else "no attempt ended before the deadline",
-            destination=step.to or step.kind,
-            attempt=1,
+            reason="the worker was lost during an attempt" if lost else "the deadline passed without a delivery",
+            destination=to,
+            attempt=0 if not lost else 1,  # Temporal does not say how many there were
             error="timeout",
             unknown=True,
+            exhausted=not lost,
         )
-    return Failure(kind=Kind.PERMANENT, reason="the delivery failed", destination=step.to or step.kind, attempt=1)
+    return Failure(kind=Kind.PERMANENT, reason="the delivery failed", destination=to, attempt=1)
+
+
+def cause_of(failure: Failure) -> str:
+    """Why a journey is held, in the one word that people search by."""
+    match failure.kind:
+        case Kind.RETRY:
+            return "exhausted"  # it would have been tried again
+        case Kind.UNKNOWN:
+            return "unknown"
+        case Kind.UNCONFIGURED:
+            return "unconfigured"
+        case Kind.TEMPLATE:
+            return "template"
+        case _:
+            return "exhausted" if failure.exhausted else "permanent"

@@ -110,7 +110,6 @@ class Journey(Operations, Intake):
             "version": self.state.version,
             "entered_at": self.state.entered_at,
         }
-        self._data["responses"] = {}
         patch, self.state.patch = self.state.patch, {}
         self.refresh(patch)
 
@@ -122,7 +121,7 @@ class Journey(Operations, Intake):
             course = await self._pause() or await self._interruptible(name, step)
             match course:
                 case Next():
-                    self._go(course.step)
+                    self.state.go(course.step)
                     if course.step is not None and self.must_continue:
                         await self._continue_as_new(data)
                 case Leave():
@@ -176,12 +175,6 @@ class Journey(Operations, Intake):
                 return Again()
         return None
 
-    def _go(self, step: str | None) -> None:
-        state = self.state
-        state.at, state.since, state.until, state.awaiting, state.held = step, None, None, None, None
-        if step is not None and any(record.id == step for record in state.steps):
-            state.visits[step] = state.visits.get(step, 0) + 1
-
     async def _continue_as_new(self, data: dict[str, Any]) -> None:
         """Starts the next run, unless somebody has just decided something: that is acted upon first."""
         await workflow.wait_condition(lambda: self.taken_in and workflow.all_handlers_finished())
@@ -204,3 +197,5 @@ class Journey(Operations, Intake):
         await workflow.execute_local_activity(
             DEPART.name, departure, start_to_close_timeout=LOCAL, retry_policy=PATIENCE
         )
+        if not workflow.all_handlers_finished():  # an order that came too late is refused, not left without an answer
+            await workflow.wait_condition(workflow.all_handlers_finished)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -16,10 +17,10 @@ from workflows.state import Held, State, StepRecord
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure
-    from activities.signatures import DECIDE, Answer, Question
+    from activities.signatures import CLEAR, DECIDE, Answer, Clearance, Cleared, Question
     from scenario.entry import Entry
     from scenario.errors import EntryError
-    from scenario.plan import Plan, Step
+    from scenario.plan import Exit, If, Plan, Send, Step, Wait, WaitFor, load_plan
     from scenario.timing import zone_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 LOCAL: Final = timedelta(seconds=10)
 """What one try of a local activity may take; it is tried until it succeeds."""
 PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
+
+Row = TypeVar("Row", bound=Send | Wait | WaitFor | If | Exit)
 
 
 class Means:
@@ -41,6 +44,7 @@ class Means:
         changes: Counts the changes of the contact.
         retrying: An operator wants the held step to be tried again.
         skipping: An operator wants the present step to be skipped, for this reason.
+        under_way: The step whose delivery is under way, with the policy that it was scheduled with.
     """
 
     entry: Entry
@@ -52,6 +56,7 @@ class Means:
         self.changes = 0
         self.retrying = False
         self.skipping: str | None = None
+        self.under_way: Send | None = None
         self._attributes = view.Attributes()
         self._data: dict[str, Any] = {}
         self._zone: ZoneInfo = zone_of()
@@ -78,9 +83,47 @@ class Means:
 
     def data(self) -> dict[str, Any]:
         """The journey's data by root name, as templates and conditions see it."""
+        data = {**self._data, "responses": self.state.responses}
         if self.state.event is not None:
-            return {**self._data, "event": self.state.event}
-        return self._data
+            data["event"] = self.state.event
+        return data
+
+    def anew(self, step: Row) -> Row:
+        """The present step as it is performed now: as planned, or as an operator took it from another version.
+
+        Whatever that version says, the journey goes on in its own plan.
+        """
+        if self.state.anew is None:
+            return step
+        row = load_plan({"start": "a", "steps": {"a": self.state.anew.step}}).steps["a"]
+        match row, step:
+            case (Send(), Send()):
+                # What later steps read is the name that they know.
+                return cast("Row", replace(row, next=step.next, save=step.save or row.save))
+            case (Wait(), Wait()):
+                return cast("Row", replace(row, next=step.next))
+            case (If(), If()):
+                return cast("Row", replace(row, then=step.then, otherwise=step.otherwise))
+            case _:
+                return step
+
+    @property
+    def followed(self) -> str:
+        """Name and version whose templates the present step is rendered from."""
+        anew = self.state.anew
+        return self.version if anew is None else f"{self.entry.name}@{anew.version}"
+
+    async def clear(self, clearance: Clearance) -> Cleared:
+        """Asks what a destination wants."""
+        cleared: Cleared = await workflow.execute_local_activity(
+            CLEAR.name,
+            clearance,
+            result_type=CLEAR.result,
+            start_to_close_timeout=LOCAL,
+            retry_policy=PATIENCE,
+        )
+        self._stop_if_interrupted()
+        return cleared
 
     async def ask(self, condition: str, event: dict[str, Any] | None = None) -> Answer:
         """Works out a condition."""
@@ -129,6 +172,7 @@ class Means:
         reason: str | None = None,
         status: int | None = None,
         attempts: int | None = None,
+        note: str | None = None,
     ) -> None:
         """Notes how a step went."""
         self.state.held = None
@@ -136,21 +180,36 @@ class Means:
         now = workflow.now().isoformat(timespec="seconds")
         self.state.steps.append(
             StepRecord(
-                id=name, kind=step.kind, outcome=outcome, at=now, reason=reason, status=status, attempts=attempts
+                id=name,
+                kind=step.kind,
+                outcome=outcome,
+                at=now,
+                reason=reason,
+                status=status,
+                attempts=attempts or None,
+                note=note,
             )
         )
 
-    def hold(self, name: str, failure: Failure) -> None:
-        """Stops at a step that failed for good, until a person decides."""
+    def hold(self, name: str, failure: Failure, cause: str, destination: str = "") -> None:
+        """Stops at a step that failed for good, until a person decides.
+
+        Args:
+            name: The step.
+            failure: Of its last attempt.
+            cause: In one word; see `Held`.
+            destination: What the step goes to, where that is not left to the failure.
+        """
         self.state.held = Held(
             step=name,
             kind=failure.kind.value,
             reason=failure.reason,
             at=workflow.now().isoformat(timespec="seconds"),
-            destination=failure.destination,
+            destination=destination or failure.destination,
             status=failure.status,
-            attempts=failure.attempt,
+            attempts=failure.attempt or None,
             excerpt=failure.excerpt,
+            cause=cause,
         )
         self.state.until = self.state.awaiting = None
         self.retrying = False
@@ -208,4 +267,5 @@ class Means:
                 version=self.version,
                 step=state.at or "",
                 state=mode,
+                held=state.held,
             )

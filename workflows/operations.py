@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
 
-from workflows.means import Means
-from workflows.state import Operation, State
+from workflows.means import LOCAL, Means
+from workflows.orders import UNLIMITED, read_retry, read_version, refusal
+from workflows.state import Anew, Held, Operation, State
+
+with workflow.unsafe.imports_passed_through():
+    from activities.signatures import AMEND, RETUNE, Amended, Amendment, Call, Retuned, Retuning
+    from scenario.plan import Send
 
 _LONGEST: Final = 500
+_TRIES: Final = 3
 
 
 class Operations(Means):
@@ -21,9 +29,18 @@ class Operations(Means):
     """
 
     @workflow.update(name="retry_step", description="Tries the held step again, under the same delivery id.")
-    def retry_step(self, order: Any = None, *_: Any) -> dict[str, Any]:
-        """Tries the step again at which the journey is held."""
-        self._note("retry_step", order)
+    async def retry_step(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Tries the step again at which the journey is held, from now on as another version has it if one is named."""
+        details = None
+        held = self.state.held
+        if held is not None and (version := read_version(order)) is not None:
+            amended = await self._amended(held, version)
+            if self.state.held is not held or self.retrying or self.interrupted:
+                raise refusal("nothing to retry: somebody else has decided meanwhile")
+            own = amended.version == self.state.version
+            self.state.anew = None if own else Anew(version=amended.version, step=amended.step)
+            details = {"version": f"{self.entry.name}@{amended.version}"}
+        self._note("retry_step", order, details=details)
         self.retrying = True
         return self.report()
 
@@ -32,7 +49,57 @@ class Operations(Means):
         """Only a held step can be tried again."""
         state = self._started(order)
         if state.held is None or self.retrying:
-            raise _refusal("nothing to retry: the journey is not held")
+            raise refusal("nothing to retry: the journey is not held")
+        read_version(order)
+
+    async def _amended(self, held: Held, version: int | str) -> Amended:
+        amendment = Amendment(
+            scenario=self.entry.name,
+            version=version if isinstance(version, int) else None,
+            step=held.step,
+            kind=self.plan.steps[held.step].kind,
+        )
+        amended: Amended = await _ask(AMEND, amendment)
+        if amended.error:
+            raise refusal(amended.error)
+        return amended
+
+    @workflow.update(name="retune", description="Changes the retry policy of the delivery under way, at once.")
+    async def retune(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Changes the retry policy of the delivery under way; it stays so until the step is over."""
+        state, step = self.state, self._tunable(order)
+        name = state.at
+        retry = read_retry(order)
+        now = dict(retry)
+        if retry.get("attempts") == 0 and step.retry.attempts:
+            now["attempts"] = UNLIMITED  # nought would leave the count to the delivery, which has its own
+        info = workflow.info()
+        retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=now)
+        retuned: Retuned = await _ask(RETUNE, retuning)
+        if retuned.error:
+            raise refusal(retuned.error)
+        if state.at == name:
+            state.retuned = {**state.retuned, **retry}
+        self._note("retune", order, step=name, details={"retry": order["retry"]})
+        return self.report()
+
+    @retune.validator
+    def check_retune(self, order: Any = None, *_: Any) -> None:
+        """Only a delivery under way has a policy to change."""
+        self._started(order)
+        step = self._tunable(order)
+        deadline = read_retry(order).get("deadline")
+        if deadline is not None and deadline > step.retry.deadline:
+            # Temporal would say yes, and end it at the old one all the same.
+            raise refusal("the deadline of a delivery under way can only be brought forward")
+
+    def _tunable(self, order: dict[str, Any]) -> Send:
+        if self.under_way is None:
+            raise refusal("nothing to retune: no delivery is under way")
+        goes, wanted = self.under_way.to or self.under_way.kind, order.get("destination")
+        if wanted is not None and wanted != goes:
+            raise refusal(f"the delivery under way goes to '{goes}'")
+        return self.under_way
 
     @workflow.update(name="skip_step", description="Gives up the step at which the journey stands, and goes on.")
     def skip_step(self, order: Any = None, *_: Any) -> dict[str, Any]:
@@ -46,10 +113,10 @@ class Operations(Means):
         """One step is skipped at a time; an order that names its step skips no other."""
         state = self._started(order)
         if self.skipping is not None:
-            raise _refusal("the step is being skipped already")
+            raise refusal("the step is being skipped already")
         wanted = order.get("step")
         if wanted is not None and wanted != state.at:
-            raise _refusal(f"the journey is not at the step that was to be skipped, but at '{state.at}'")
+            raise refusal(f"the journey is not at the step that was to be skipped, but at '{state.at}'")
 
     @workflow.update(name="leave", description="Ends the self.")
     def leave_journey(self, order: Any = None, *_: Any) -> dict[str, Any]:
@@ -74,7 +141,7 @@ class Operations(Means):
     def check_pause(self, order: Any = None, *_: Any) -> None:
         """A journey is paused once."""
         if self._started(order).paused:
-            raise _refusal("the journey is paused already")
+            raise refusal("the journey is paused already")
 
     @workflow.update(name="resume", description="Lets a paused journey go on.")
     def resume(self, order: Any = None, *_: Any) -> dict[str, Any]:
@@ -88,7 +155,7 @@ class Operations(Means):
     def check_resume(self, order: Any = None, *_: Any) -> None:
         """Only a paused journey can be resumed."""
         if not self._started(order).paused:
-            raise _refusal("the journey is not paused")
+            raise refusal("the journey is not paused")
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
     def progress(self) -> dict[str, Any]:
@@ -119,7 +186,7 @@ class Operations(Means):
             "entered_at": state.entered_at,
             "steps": [record.as_dict() for record in state.steps],
             "events": [{"name": event.name, "at": event.at} for event in state.events],
-            "operations": [asdict(operation) for operation in state.operations],
+            "operations": [operation.as_dict() for operation in state.operations],
         }
 
     def _started(self, order: Any) -> State:
@@ -128,24 +195,37 @@ class Operations(Means):
         for key in ("operator", "reason"):
             value = data.get(key)
             if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST:
-                raise _refusal(f"'{key}' is missing: say who does this and why, each in at most {_LONGEST} characters")
+                raise refusal(f"'{key}' is missing: say who does this and why, each in at most {_LONGEST} characters")
         if getattr(self, "state", None) is None or not self.version:
-            raise _refusal("the journey has not begun yet: try again in a moment")
+            raise refusal("the journey has not begun yet: try again in a moment")
         if self.leaving or self.state.at is None:
-            raise _refusal("the journey is over")
+            raise refusal("the journey is over")
         return self.state
 
-    def _note(self, name: str, order: Any) -> Operation:
+    def _note(
+        self, name: str, order: Any, *, step: str | None = None, details: dict[str, Any] | None = None
+    ) -> Operation:
         operation = Operation(
             name=name,
             operator=order["operator"],
             reason=order["reason"],
             at=workflow.now().isoformat(timespec="seconds"),
-            step=self.state.at,
+            step=step or self.state.at,
+            details=details,
         )
         self.state.operations.append(operation)
         return operation
 
 
-def _refusal(reason: str) -> ApplicationError:
-    return ApplicationError(reason, type="NotNow", non_retryable=True)
+async def _ask(call: Call[Any, Any], argument: Any) -> Any:
+    """Has something done for an order, or refuses it: nobody waits for long."""
+    try:
+        return await workflow.execute_local_activity(
+            call.name,
+            argument,
+            result_type=call.result,
+            start_to_close_timeout=LOCAL,
+            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=_TRIES),
+        )
+    except ActivityError as error:
+        raise refusal("this could not be done just now, and nothing has changed: try again") from error

@@ -10,7 +10,8 @@ PURE: Final = ("scenario", "activities.failures", "activities.signatures", "runt
 """Modules that pass through: pure, and named one by one. They are loaded once instead of for every journey."""
 
 PROVEN: Final = tuple(
-    f"workflows.{name}" for name in ("course", "delivery", "events", "means", "operations", "state", "steps", "view")
+    f"workflows.{name}"
+    for name in ("course", "delivery", "events", "means", "operations", "orders", "state", "steps", "view")
 )
 """Modules of workflow code that hold no state of their own. Tests run them within the sandbox, workers outside it.
 

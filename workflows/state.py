@@ -5,6 +5,7 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal
 
@@ -15,6 +16,8 @@ KEPT_EVENTS: Final = 200
 """Events kept for a later step or condition; beyond that the oldest is forgotten."""
 KNOWN_EVENT_IDS: Final = 1000
 """Event ids remembered, so that a repeated event counts once."""
+KEPT_RESPONSES: Final = 131_072
+"""Bytes that all kept responses of a journey may take together, as JSON: every run of a journey carries them along."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,7 @@ class StepRecord:
         reason: Why, where that is not plain.
         status: The receiver's reply code.
         attempts: How many attempts it took.
+        note: What a person should know all the same: that it was rendered anew, that a response was not kept.
     """
 
     id: str
@@ -58,6 +62,7 @@ class StepRecord:
     reason: str | None = None
     status: int | None = None
     attempts: int | None = None
+    note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, without what is not known."""
@@ -77,6 +82,8 @@ class Held:
         status: The receiver's reply code.
         attempts: How many attempts were made.
         excerpt: The first 2 KB of the reply, redacted.
+        cause: The kind in one word that people search by: ``permanent``, ``exhausted`` (attempts or time ran out),
+            ``unknown``, ``unconfigured``, ``template``.
     """
 
     step: str
@@ -87,17 +94,45 @@ class Held:
     status: int | None = None
     attempts: int | None = None
     excerpt: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What an operator did."""
+    """What an operator did.
+
+    Attributes:
+        name: The update.
+        operator: Who.
+        reason: Why.
+        at: When, ISO 8601 in UTC.
+        step: The step it was about.
+        details: What else was ordered: ``{"version": "post-purchase@4"}``, ``{"retry": {…}}``.
+    """
 
     name: str
     operator: str
     reason: str
     at: str
     step: str | None = None
+    details: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON; without `details` where there are none."""
+        return {key: value for key, value in asdict(self).items() if key != "details" or value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anew:
+    """The present step as another version has it: by an operator's order, until the step is over.
+
+    Attributes:
+        version: The number of that version.
+        step: Its row of the plan, as `scenario.plan.dump_plan` writes it.
+    """
+
+    version: int
+    step: dict[str, Any]
 
 
 @dataclass
@@ -125,6 +160,10 @@ class State:
         held: Why it waits for a person, if it does.
         paused: By whom and why, if it is.
         operations: What operators did.
+        responses: What steps kept of their responses, by name, the last kept one last.
+        anew: What the present step is performed by instead of the plan's row.
+        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.Retry`.
+        digest: Of the data that the present step's delivery was first given.
     """
 
     version: int
@@ -147,6 +186,10 @@ class State:
     held: Held | None = None
     paused: Operation | None = None
     operations: list[Operation] = field(default_factory=list[Operation])
+    responses: dict[str, Any] = field(default_factory=dict[str, Any])
+    anew: Anew | None = None
+    retuned: dict[str, float] = field(default_factory=dict[str, float])
+    digest: str | None = None
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -162,6 +205,7 @@ class State:
         state.operations = [Operation(**item) for item in data.get("operations", ())]
         state.held = Held(**data["held"]) if data.get("held") else None
         state.paused = Operation(**data["paused"]) if data.get("paused") else None
+        state.anew = Anew(**data["anew"]) if data.get("anew") else None
         return state
 
     def keep(self, event: Event) -> Event:
@@ -178,6 +222,32 @@ class State:
         self.seen = [*self.seen[-(KNOWN_EVENT_IDS - 1) :], event_id]
         return False
 
+    def save(self, name: str, response: Any) -> list[str]:
+        """Keeps a response under a name, and forgets the oldest ones where all together are too large.
+
+        Returns:
+            The names of those that were forgotten.
+        """
+        kept = {key: value for key, value in self.responses.items() if key != name}
+        sizes = {key: _size(value) for key, value in kept.items()}
+        room = KEPT_RESPONSES - _size(response)
+        forgotten: list[str] = []
+        for key in kept:
+            if sum(sizes.values()) <= room:
+                break
+            del sizes[key]
+            forgotten.append(key)
+        self.responses = {**{key: kept[key] for key in sizes}, name: response}
+        return forgotten
+
+    def go(self, step: str | None) -> None:
+        """Moves on to a step, or to the end: what concerned the present one alone is over."""
+        self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
+        self.anew, self.digest = None, None
+        self.retuned = {}
+        if step is not None and any(record.id == step for record in self.steps):
+            self.visits[step] = self.visits.get(step, 0) + 1
+
     @property
     def mode(self) -> JourneyState:
         """What the journey is doing, in one word."""
@@ -186,3 +256,7 @@ class State:
         if self.paused:
             return "paused"
         return "waiting" if self.until or self.awaiting else "running"
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -14,12 +14,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
 
 from workflows.course import Again, Course, Leave, Next
-from workflows.delivery import deliver, failure_in
+from workflows.delivery import cause_of, deliver, digest, failure_in
 from workflows.events import event_data
 from workflows.state import Event
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, Kind
+    from activities.signatures import Sent
+    from scenario.context import pick
     from scenario.errors import EntryError
     from scenario.plan import Exit, If, Send, Wait, WaitFor
     from scenario.timing import next_local, parse_moment, shift, spell
@@ -33,22 +35,51 @@ async def perform_send(journey: Means, name: str, step: Send) -> Course:
     while True:
         if journey.state.held is not None and (course := await journey.decision()):
             return course
+        row = journey.anew(step)
+        notes = _renewed(journey, step)
         try:
-            sent = await deliver(journey, name, step)
+            sent = await deliver(journey, name, row)
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 raise
-            failure = failure_in(error, step)
-            if failure.kind is Kind.UNKNOWN and step.on_unknown == "continue":
-                journey.record(name, step, "unknown", failure.reason, failure.status, failure.attempt)
-                return Next(step.next)
-            if failure.kind is not Kind.UNKNOWN and step.on_failure != "hold":
-                journey.record(name, step, "failed", failure.reason, failure.status, failure.attempt)
-                return Next(step.next) if step.on_failure == "continue" else Leave(f"step {name} failed")
-            journey.hold(name, failure)
+            failure = failure_in(error, row)
+            outcome = "unknown" if failure.kind is Kind.UNKNOWN else "failed"
+            decision = row.on_unknown if failure.kind is Kind.UNKNOWN else row.on_failure
+            if decision in ("continue", "exit"):
+                journey.record(name, row, outcome, failure.reason, failure.status, failure.attempt, _joined(notes))
+                return Next(row.next) if decision == "continue" else Leave(f"step {name} failed")
+            journey.hold(name, failure, cause_of(failure), row.to)
         else:
-            journey.record(name, step, sent.outcome, sent.reason, sent.status, sent.attempt)
-            return Next(step.next)
+            notes += _saved(journey, row, sent)
+            journey.record(name, row, sent.outcome, sent.reason, sent.status, sent.attempt, _joined(notes))
+            return Next(row.next)
+
+
+def _renewed(journey: Means, step: Send) -> list[str]:
+    """Why what is sent now is not what was sent at first, if so."""
+    state = journey.state
+    now = digest(pick(journey.data(), step.fields))
+    state.digest = state.digest or now
+    reasons: list[str] = []
+    if state.anew is not None:
+        reasons.append(f"rendered anew from {journey.followed}")
+    if state.digest != now:
+        reasons.append("rendered anew: the contact has changed")
+    return reasons
+
+
+def _saved(journey: Means, step: Send, sent: Sent) -> list[str]:
+    """Keeps the response where the step says so. Returns what is to be said about that."""
+    notes = [sent.note] if sent.note else []
+    if step.save is not None and sent.saved is not None:
+        forgotten = ", ".join(journey.state.save(step.save, sent.saved))
+        if forgotten:
+            notes.append(f"older responses were forgotten, all together are too large: {forgotten}")
+    return notes
+
+
+def _joined(notes: list[str]) -> str | None:
+    return "; ".join(notes) or None
 
 
 async def perform_wait(journey: Means, name: str, step: Wait) -> Course:
@@ -60,18 +91,19 @@ async def perform_wait(journey: Means, name: str, step: Wait) -> Course:
                 return course
             continue
         if state.until is None:
+            row = journey.anew(step)
             try:
-                until = await _end_of(journey, step)
+                until = await _end_of(journey, row)
             except EntryError as error:
-                if step.on_failure == "hold":
-                    journey.hold(name, _step_failure(str(error)))
+                if row.on_failure == "hold":
+                    journey.hold(name, _step_failure(str(error)), "template")
                     continue
-                journey.record(name, step, "failed", str(error))
-                return Next(step.next) if step.on_failure == "continue" else Leave(f"step {name} failed")
+                journey.record(name, row, "failed", str(error), note=_by(journey))
+                return Next(row.next) if row.on_failure == "continue" else Leave(f"step {name} failed")
             state.until = until.astimezone(UTC).isoformat()
         until = datetime.fromisoformat(state.until)
         if until <= workflow.now():
-            journey.record(name, step, "waited")
+            journey.record(name, step, "waited", note=_by(journey))
             return Next(step.next)
         changes = journey.changes
         what = f"{name}: wait until {spell(until, journey.zone)}"
@@ -131,17 +163,21 @@ async def perform_if(journey: Means, name: str, step: If) -> Course:
     while True:
         if journey.state.held is not None and (course := await journey.decision()):
             return course
-        answer = await journey.ask(step.condition)
+        answer = await journey.ask(journey.anew(step).condition)
         if not answer.error:
-            journey.record(name, step, "then" if answer.value else "else")
+            journey.record(name, step, "then" if answer.value else "else", note=_by(journey))
             return Next(step.then if answer.value else step.otherwise)
-        journey.hold(name, _step_failure(f"the condition cannot be worked out: {answer.error}"))
+        journey.hold(name, _step_failure(f"the condition cannot be worked out: {answer.error}"), "template")
 
 
 async def perform_exit(journey: Means, name: str, step: Exit) -> Course:
     """Ends the journey."""
     journey.record(name, step, "exited", step.reason)
     return Leave(step.reason)
+
+
+def _by(journey: Means) -> str | None:
+    return None if journey.state.anew is None else f"worked out anew by {journey.followed}"
 
 
 def _step_failure(reason: str) -> Failure:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
-from workflows.state import State
+from workflows.state import Held, State
 
 with workflow.unsafe.imports_passed_through():
-    from runtime.attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME, SCENARIO_VERSION, STEP_ID
+    from runtime.attributes import (
+        CONTACT_ID,
+        DESTINATION,
+        HELD_REASON,
+        JOURNEY_STATE,
+        SCENARIO_NAME,
+        SCENARIO_VERSION,
+        STEP_ID,
+    )
     from scenario.duration import format_duration
     from scenario.plan import Exit, If, Plan, Send, Step, Wait, WaitFor
 
+LONGEST: Final = 250
+"""Bytes of a search attribute's value at most; the server would take 2048, but nobody reads those."""
 _SHOWN: Final = 60
 _MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
+
+
+def cut(text: str, limit: int) -> str:
+    """The beginning of a text, in so many bytes of UTF-8."""
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 def describe(step: Step) -> str:
@@ -61,7 +76,8 @@ def details(state: State, plan: Plan, title: str) -> str:
     for record in done:
         reply = f" {record.status}" if record.status else ""
         mark = _MARKS.get(record.outcome, "✓")
-        lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply} | {record.at} |")
+        note = f" ({record.note.replace('|', '/')})" if record.note else ""
+        lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply}{note} | {record.at} |")
     if state.at:
         lines.append(f"| ▶ | `{state.at}` | {describe(plan.steps[state.at])} | {state.mode} | {state.since or ''} |")
     passed = {record.id for record in state.steps} | {state.at}
@@ -81,30 +97,42 @@ class Attributes:
     """The journey's search attributes; each change of them costs the server a write, so only changes are sent."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._known: dict[str, str | None] = {}
 
     @property
     def stands_out(self) -> bool:
         """Whether the attributes say that the journey is held or paused: its end must be shown too."""
         return self._known.get(JOURNEY_STATE.name) in ("held", "paused")
 
-    def show(self, *, scenario: str, contact: str, version: str, step: str, state: str) -> None:
+    def show(self, *, scenario: str, contact: str, version: str, step: str, state: str, held: Held | None) -> None:
         """Brings the search attributes up to date."""
+        changes = self._changes(
+            {
+                SCENARIO_NAME: scenario,
+                CONTACT_ID: contact,
+                SCENARIO_VERSION: version,
+                STEP_ID: step,
+                JOURNEY_STATE: state,
+            }
+        )
+        if changes:
+            # These only ever go along: a write of their own would be a command that older histories do not have.
+            changes += self._changes(
+                {
+                    DESTINATION: (held and cut(held.destination, LONGEST)) or None,
+                    HELD_REASON: (held and held.cause) or None,
+                }
+            )
+            upsert_search_attributes(changes)
+
+    def _changes(self, wanted: Mapping[SearchAttributeKey[str], str | None]) -> list[SearchAttributeUpdate[Any]]:
         given = workflow.info().typed_search_attributes
-        wanted: dict[SearchAttributeKey[str], str] = {
-            SCENARIO_NAME: scenario,
-            CONTACT_ID: contact,
-            SCENARIO_VERSION: version,
-            STEP_ID: step,
-            JOURNEY_STATE: state,
-        }
         changes: list[SearchAttributeUpdate[Any]] = []
         for key, value in wanted.items():
             if self._known.get(key.name, given.get(key)) != value:
-                changes.append(key.value_set(value))
+                changes.append(key.value_unset() if value is None else key.value_set(value))
             self._known[key.name] = value
-        if changes:
-            upsert_search_attributes(changes)
+        return changes
 
 
 def _length(seconds: float) -> str:

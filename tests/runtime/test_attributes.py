@@ -19,7 +19,7 @@ from runtime.connection import connect
 from runtime.devserver import DevServer
 from runtime.errors import AttributesMissing, ConnectionFailed
 
-NAMES = ["ScenarioName", "ContactId", "ScenarioVersion", "StepId", "JourneyState"]
+NAMES = ["ScenarioName", "ContactId", "ScenarioVersion", "StepId", "JourneyState", "Destination", "HeldReason"]
 
 
 async def a_namespace(server: DevServer, client: Client, name: str) -> Client:
@@ -110,7 +110,7 @@ async def test_an_account_that_may_not_register_is_told_the_command():
         "this process could not register search attributes in namespace cloud (PERMISSION_DENIED): have them "
         "registered with `temporal operator search-attribute create --namespace cloud --name ScenarioName --type "
         "Keyword --name ContactId --type Keyword --name ScenarioVersion --type Keyword --name StepId --type Keyword "
-        "--name JourneyState --type Keyword`"
+        "--name JourneyState --type Keyword --name Destination --type Keyword --name HeldReason --type Keyword`"
     )
 
 

@@ -19,10 +19,24 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.admission import Admissions
+from activities.amendment import Amendments
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, Kind
-from activities.signatures import JOURNEYS, SEND_EMAIL, SEND_SMS, SEND_WEBHOOK, Delivery, Sent
+from activities.signatures import (
+    CLEAR,
+    JOURNEYS,
+    RETUNE,
+    SEND_EMAIL,
+    SEND_SMS,
+    SEND_WEBHOOK,
+    Clearance,
+    Cleared,
+    Delivery,
+    Retuned,
+    Retuning,
+    Sent,
+)
 from runtime.attributes import ALL
 from runtime.payloads import CONVERTER
 from runtime.store import Store
@@ -37,6 +51,29 @@ from workflows.journey import Journey
 from workflows.sandbox import sandbox
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
+
+
+@dataclass
+class Desk:
+    """The other activities that tests direct: what destinations ask for, and orders for deliveries under way."""
+
+    cleared: Cleared = field(default_factory=Cleared)
+    clearances: list[str] = field(default_factory=list[str])
+    blocked: asyncio.Event | None = None
+    retunings: list[Retuning] = field(default_factory=list[Retuning])
+    retuned: Retuned = field(default_factory=Retuned)
+
+    @activity.defn(name=CLEAR.name)
+    async def clear(self, clearance: Clearance) -> Cleared:
+        self.clearances.append(clearance.destination)
+        if self.blocked is not None:
+            await self.blocked.wait()
+        return self.cleared
+
+    @activity.defn(name=RETUNE.name)
+    async def retune(self, retuning: Retuning) -> Retuned:
+        self.retunings.append(retuning)
+        return self.retuned
 
 
 @dataclass
@@ -104,6 +141,7 @@ class Stage:
     environment: WorkflowEnvironment
     store: Store
     channels: Channels
+    desk: Desk
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -184,13 +222,17 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
     """Workers for all queues, on that server."""
     channels = Channels(environment)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        admissions = Admissions(Content(store), store, "Europe/Paris")
+        content, desk = Content(store), Desk()
+        admissions = Admissions(content, store, "Europe/Paris")
         client = environment.client
         journeys = Worker(
             client,
             task_queue=JOURNEYS,
             workflows=[Journey, UnknownWorkflow],
-            activities=[admissions.admit, admissions.depart, decide],
+            activities=[
+                *(admissions.admit, admissions.depart, decide),
+                *(Amendments(content).amend, desk.clear, desk.retune),
+            ],
             workflow_runner=sandbox(),
         )
         senders = [
@@ -202,4 +244,4 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
             )
         ]
         async with journeys, senders[0], senders[1], senders[2]:
-            yield Stage(environment, store, channels)
+            yield Stage(environment, store, channels, desk)

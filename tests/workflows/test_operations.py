@@ -49,6 +49,7 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
         "for": "an operator",
         "step": "hook",
         "kind": "DeliveryPermanent",
+        "cause": "permanent",
         "reason": "hooks.example.com answered 422",
         "destination": "hooks.example.com",
         "status": 422,
@@ -63,6 +64,8 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
         "ScenarioVersion": "holds@1",
         "StepId": "hook",
         "JourneyState": "held",
+        "Destination": "hooks.example.com",
+        "HeldReason": "permanent",
     }
     await handle.terminate()
 

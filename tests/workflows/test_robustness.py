@@ -20,7 +20,7 @@ from activities.decision import decide
 from activities.failures import Kind
 from activities.signatures import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
 from runtime.store import Store
-from tests.workflows.conftest import Channels, Stage, failing
+from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
 
@@ -85,7 +85,7 @@ async def absent(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncItera
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         admissions = Admissions(Content(store), store, "Europe/Paris")
         async with Worker(environment.client, task_queue=SEND_WEBHOOK.queue or "", activities=[channels.send_webhook]):
-            yield Absent(Stage(environment, store, channels), admissions)
+            yield Absent(Stage(environment, store, channels, Desk()), admissions)
 
 
 async def over(handle: WorkflowHandle[Any, Any]) -> None:

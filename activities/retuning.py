@@ -1,0 +1,86 @@
+"""The retry policy of a delivery under way, changed by Temporal itself: at once, even between two attempts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import UpdateActivityOptionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.signatures import RETUNE, Retuned, Retuning
+
+_PATIENCE: Final = timedelta(seconds=5)
+_GONE: Final = "the delivery is just being scheduled or has just ended: look again in a moment"
+_REFUSED: Final = {
+    RPCStatusCode.NOT_FOUND: _GONE,
+    RPCStatusCode.FAILED_PRECONDITION: _GONE,
+    RPCStatusCode.UNIMPLEMENTED: "this Temporal server is too old to change an activity under way",
+    RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the right to write",
+}
+"""What no further try would change."""
+
+
+class Retunings:
+    """Changes options of pending activities.
+
+    Args:
+        client: Of the server that the journeys run on.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @activity.defn(name=RETUNE.name)
+    async def retune(self, retuning: Retuning) -> Retuned:
+        """Changes what is given of a delivery's retry policy, and nothing else of its options.
+
+        Raises:
+            RPCError: The server cannot be reached.
+        """
+        try:
+            await self._client.workflow_service.update_activity_options(
+                request_for(retuning, self._client.namespace, self._client.identity), timeout=_PATIENCE
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.INVALID_ARGUMENT:  # its text is about the policy alone
+                return Retuned(error=f"the server refuses this policy: {error.message}")
+            if (reason := _REFUSED.get(error.status)) is None:
+                raise
+            return Retuned(error=reason)
+        return Retuned()
+
+
+def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActivityOptionsRequest:
+    """The call that changes it, with a mask of just the fields that are given."""
+    request = UpdateActivityOptionsRequest(
+        namespace=namespace,
+        execution=WorkflowExecution(workflow_id=retuning.workflow_id, run_id=retuning.run_id),
+        identity=identity,
+        id=retuning.step,
+    )
+    options = request.activity_options
+    for name, value in retuning.retry.items():
+        match name:
+            case "initial":
+                options.retry_policy.initial_interval.FromTimedelta(timedelta(seconds=value))
+                path = "retry_policy.initial_interval"
+            case "coefficient":
+                options.retry_policy.backoff_coefficient = value
+                path = "retry_policy.backoff_coefficient"
+            case "maximum":
+                options.retry_policy.maximum_interval.FromTimedelta(timedelta(seconds=value))
+                path = "retry_policy.maximum_interval"
+            case "attempts":
+                options.retry_policy.maximum_attempts = int(value)
+                path = "retry_policy.maximum_attempts"
+            case "deadline":
+                options.schedule_to_close_timeout.FromTimedelta(timedelta(seconds=value))
+                path = "schedule_to_close_timeout"
+            case _:  # a newer journey's
+                continue
+        request.update_mask.paths.append(path)
+    return request
