@@ -97,9 +97,9 @@ def _data(place: Local, opened: Opened, entry: dict[str, Any], workflow_id: str)
 
 
 def _webhook(place: Local, name: str, step: model.Webhook, data: dict[str, Any], identifier: str) -> Arrival:
-    wanted = render(step, data, identifier)
-    route = place.services.routes.find(wanted.url) if place.services.routes else None
-    host = route.destination if route else ""
+    routes = place.services.routes
+    wanted = render(step, data, identifier, base=routes.named(step.to).url if step.to else None)
+    host = step.to or routes.find(wanted.url).destination
     got = [request for request in place.receiver.requests() if request.header("webhook-id") == identifier]
     taken = [request for request in got if request.status < 300]
     what = shorten(wanted.body.decode())
