@@ -1,0 +1,159 @@
+"""The command that looks at `destinations.yaml`: what is wrong with it, what it says, which secrets it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from gateway.cli.options import Format, FormatOption
+from gateway.cli.screen import console, dump, note, say, styled, table, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from activities.webhook.destination import Book, Destination
+
+DestinationsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--destinations",
+        metavar="FILE",
+        envvar="SCENARIO_DESTINATIONS",
+        help="destinations.yaml, to find those that are not in it",
+        show_default=False,
+    ),
+]
+_FileArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS", show_default=False),
+]
+_BAD: Final = {"missing", "malformed"}
+
+
+def names_in(path: Path | None) -> tuple[str, ...] | None:
+    """The names of the destinations in a file; None without one, which means that they are not known.
+
+    Raises:
+        DestinationsError: The file cannot be used.
+    """
+    if path is None or path == Path():  # a variable that is empty counts as not set
+        return None
+    from activities.webhook.destinations import read
+
+    return read(path).names
+
+
+def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -> None:
+    """Say what is wrong with destinations.yaml, and list what it holds, with the state of its secrets.
+
+    Secrets are looked for where this process finds them, and shown by name only. The exit status is 1 where the file
+    has an error. JSON has the keys findings, default and destinations.
+    """
+    from activities.webhook.destinations import examine
+    from gateway.errors import BadInput
+    from runtime.secrets import Secrets
+    from runtime.settings import Settings
+
+    settings = Settings()
+    path = file or settings.destinations
+    if path is None:
+        raise BadInput("there is no file to look at: name one, or set SCENARIO_DESTINATIONS")
+    findings, book = examine(path)
+    secrets = Secrets(settings).all() if book else {}
+    listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}
+    if form is Format.JSON:
+        dump(
+            {
+                "findings": [finding.as_json() for finding in findings],
+                "default": _gentle(book.rate, book) if book else None,
+                "destinations": [{"name": name, **told} for name, told in listed.items()],
+            }
+        )
+    else:
+        for finding in findings:
+            say(str(finding))
+        if book:
+            _show(book, listed)
+    if book is None:
+        raise typer.Exit(1)
+
+
+def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:
+    from activities.webhook.target import parse
+
+    return {
+        "host": parse(found.url, found.access).origin,
+        **_gentle(found.rate, found),
+        "timeout": found.timeout,
+        "retry": dict(found.retry),
+        "private": found.access.allow_private or bool(found.access.allow_cidr),
+        "secrets": {name: "set" if secrets.get(name) else "missing" for name in found.header_secrets},
+        "signing": _keys(found, secrets),
+    }
+
+
+def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
+    """The state of every signing key, by the name of its secret."""
+    from datetime import UTC, datetime
+
+    from activities.webhook.signature import Key, SigningKeyError
+
+    states: dict[str, str] = {}
+    for signer in found.signing:
+        value = secrets.get(signer.secret)
+        if signer.until is not None and signer.until <= datetime.now(UTC):
+            states[signer.secret] = "expired"
+        elif not value:
+            states[signer.secret] = "missing"
+        else:
+            try:
+                Key.parse(value)
+            except SigningKeyError:
+                states[signer.secret] = "malformed"
+            else:
+                states[signer.secret] = f"live until {signer.until.isoformat()}" if signer.until else "live"
+    return states
+
+
+def _gentle(rate: float, place: Book | Destination) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    breaker = place.limits.breaker
+    return {
+        "rate": rate,
+        "concurrency": place.limits.concurrency,
+        "breaker": asdict(breaker) if breaker else None,
+    }
+
+
+def _show(book: Book, listed: Mapping[str, Mapping[str, Any]]) -> None:
+    made = table("destination", "host", "rate", "at once", "breaker", "secrets", "signing", right=("rate", "at once"))
+    rows: list[tuple[str, str, Mapping[str, Any]]] = [(name, told["host"], told) for name, told in listed.items()]
+    rows.append(("(any other)", "", {**_gentle(book.rate, book), "secrets": {}, "signing": {}}))
+    for name, host, told in rows:
+        cells = [_states(told[column]) for column in ("secrets", "signing")]
+        made.add_row(
+            text(name),
+            text(host),
+            text(f"{told['rate']:g}/s"),
+            text(told["concurrency"]),
+            text("on" if told["breaker"] else "off"),
+            *(styled("failed" if bad else "", shown) for shown, bad in cells),
+        )
+    console().print(made)
+    lacking = sorted(name for name, told in listed.items() if _is_lacking(told))
+    if lacking:
+        note(f"deliveries to {', '.join(lacking)} are held where the worker's secrets are as here")
+
+
+def _is_lacking(told: Mapping[str, Any]) -> bool:
+    """Whether a secret that the next delivery needs is not there, or all keys have expired."""
+    keys = set(told["signing"].values())
+    return bool(_BAD & {*told["secrets"].values(), *keys}) or keys == {"expired"}
+
+
+def _states(states: Mapping[str, str]) -> tuple[str, bool]:
+    shown = ", ".join(name if state in ("set", "live") else f"{name} ({state})" for name, state in states.items())
+    return shown, bool(_BAD & set(states.values()))
