@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway.cli import authoring, entering, local, looking, operating, serving
+from gateway.cli import authoring, destinations, entering, local, looking, operating, serving
 from gateway.cli.screen import say
 
 app: Final = typer.Typer(
@@ -21,7 +21,12 @@ app: Final = typer.Typer(
 
 _GROUPS: Final = {
     "Try it": {"demo": local.demo, "dev": local.dev},
-    "Write": {"check": authoring.check, "schema": authoring.schema, "publish": authoring.publish},
+    "Write": {
+        "check": authoring.check,
+        "schema": authoring.schema,
+        "publish": authoring.publish,
+        "destinations": destinations.destinations,
+    },
     "Run": {"enter": entering.enter, "event": entering.event, "serve": serving.serve},
     "Look": {"show": looking.show, "list": looking.listing, "deliveries": looking.deliveries},
     "Operate": {
