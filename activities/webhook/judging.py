@@ -72,7 +72,7 @@ def turned_away(attempt: OpenAttempt, wait: Wait) -> ApplicationError:
 
 def lost(attempt: OpenAttempt) -> ApplicationError | None:
     """The failure to raise where the last of the attempts that the step allows was lost with its worker; else None."""
-    allowed = attempt.delivery.attempts
+    allowed = _allowed(attempt)
     if not allowed or attempt.number <= allowed:
         return None
     return attempt.failure(
@@ -95,7 +95,7 @@ def _failure(
     asked: int | None = None,
 ) -> ApplicationError:
     """The failure to raise for a verdict that is not "delivered"."""
-    info, allowed = activity.info(), attempt.delivery.attempts
+    info, allowed = activity.info(), _allowed(attempt)
     sentence = sentence.removesuffix(".")
     kind, exhausted = Kind.PERMANENT if verdict.final else Kind.RETRY, False
     # What may have arrived and must not be sent twice is no matter of attempts: `on_unknown` decides.
@@ -114,6 +114,15 @@ def _failure(
         exhausted=exhausted,
         next_retry_delay=_delay(attempt, info, asked) if kind is Kind.RETRY else None,
     )
+
+
+def _allowed(attempt: OpenAttempt) -> int:
+    """So many attempts the step allows; 0: as many as the deadline does.
+
+    Journeys leave the counting to us. Who changes the number in flight does so at Temporal, which then counts.
+    """
+    policy = activity.info().retry_policy
+    return 0 if policy is not None and policy.maximum_attempts else attempt.delivery.attempts
 
 
 def _delay(attempt: OpenAttempt, info: activity.Info, asked: int | None) -> timedelta | None:
