@@ -30,7 +30,7 @@ GRACE: Final = timedelta(seconds=3)
 _JITTER: Final = 0.2
 _FAIRNESS_KEY: Final = 64
 """Bytes; the server refuses a longer one."""
-_CALLBACK: Final = frozenset({"journey", "journey.callback_url"})
+CALLBACK: Final = frozenset({"journey", "journey.callback_url"})
 """Fields of a step that names the callback address."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 
@@ -57,7 +57,7 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent:
         timeout=step.timeout,
         on_unknown=step.on_unknown,
         attempts=step.retry.attempts if counted else 0,
-        root=state.root if _CALLBACK.intersection(step.fields) else "",
+        root=state.root if CALLBACK.intersection(step.fields) else "",
     )
     call = SENDS[step.kind]
     journey.under_way = step
