@@ -3,11 +3,14 @@
 Where to begin:
 
 * `scenario.check`: everything wrong with a file, and the scenario that it is; over `source` (YAML with its places),
-  `structure` and `spelling` (keys and values), `rules` (the whole), `templates` and `variables` (what they may name).
-* `scenario.model`, `scenario.steps`, `scenario.parts`, `scenario.terms`: the file as pydantic models.
+  `structure` and `spelling` (keys and values), `rules` (the whole), `webhooks` (deliveries), `templates`, `variables`
+  and `saved` (what they may name).
+* `scenario.model`, `scenario.deliveries`, `scenario.steps`, `scenario.parts`, `scenario.terms`: the file as pydantic
+  models.
 * `scenario.document`: scenarios as they are stored. `scenario.schema`: the file's JSON Schema.
 * `scenario.compile` makes a `scenario.plan`, the flat table of steps that a journey carries.
 * `scenario.entry`: a contact asking to come in; over `objects` and `values`, a platform's data in one clean shape.
+* `scenario.responses`: what a webhook keeps of its response. `scenario.expectations`: the schema that it must fit.
 * `scenario.timing`, `scenario.duration`: when waits end.
 * `scenario.liquid`: the template engine.
 

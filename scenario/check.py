@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from scenario import model
@@ -13,6 +13,7 @@ from scenario.rules import check_rules
 from scenario.source import Source
 from scenario.structure import check_structure
 from scenario.templates import check_templates
+from scenario.webhooks import check_destinations
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,13 @@ class Checked:
     scenario: model.Scenario | None
 
 
-def check(text: str | bytes, *, read: Callable[[str], str] | None = None, file: str = "scenario.yaml") -> Checked:
+def check(
+    text: str | bytes,
+    *,
+    read: Callable[[str], str] | None = None,
+    file: str = "scenario.yaml",
+    destinations: Collection[str] | None = None,
+) -> Checked:
     """Checks a scenario file: every mistake in it, at its line and column.
 
     Args:
@@ -37,6 +44,7 @@ def check(text: str | bytes, *, read: Callable[[str], str] | None = None, file: 
             OSError or UnicodeDecodeError where there is none. Paths that leave the folder never get here. Without it,
             a reference is a mistake.
         file: How findings name the file.
+        destinations: The names of those that exist; None where they are not known, and any will do.
     """
     source = Source(text, file)
     report = Report(source)
@@ -45,6 +53,8 @@ def check(text: str | bytes, *, read: Callable[[str], str] | None = None, file: 
     data = check_structure(source, report)
     data = inline_files(data, read, report)
     check_rules(data, report)
+    if destinations is not None:
+        check_destinations(data, destinations, report)
     check_templates(data, report)
     if report.has_errors:
         return Checked(report.findings, None)

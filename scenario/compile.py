@@ -184,6 +184,8 @@ _ALWAYS: Final = {
     "sms": (("contact", "cellphone"), ("contact", "language")),
     "webhook": (),
 }
+CALLBACK: Final = ("journey", "callback_url")
+"""What a template names that wants an address to call back to. It is made for the delivery: the journey has none."""
 _PROVIDED: Final = frozenset({"now", "today", "secrets"})
 """Roots that the activity adds itself: handing them over would only make histories longer."""
 
@@ -195,6 +197,7 @@ def _fields(step: model.Email | model.Sms | model.Webhook) -> tuple[str, ...]:
     # A segment with a dot in it cannot be written as a path: its parent goes along whole instead.
     paths = {_cut(path) for path in named if path and path[0] not in _PROVIDED}
     kept = {path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))}
+    kept |= paths & {CALLBACK}
     return tuple(sorted(PATH_SEPARATOR.join(path) for path in kept))
 
 

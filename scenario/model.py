@@ -1,8 +1,8 @@
 """The scenario file as pydantic models: what an author may write, and nothing else.
 
 `scenario.source` reads YAML into the plain data that is validated here; `scenario.check` words what is wrong;
-`scenario.compile` makes a plan of the result. The step kinds are in `scenario.steps`, what they are made of in
-`scenario.parts`, single values in `scenario.terms`; their names are known here too.
+`scenario.compile` makes a plan of the result. The step kinds are in `scenario.deliveries` and `scenario.steps`, what
+they are made of in `scenario.parts`, single values in `scenario.terms`; their names are known here too.
 """
 
 from __future__ import annotations
@@ -12,24 +12,9 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from scenario.deliveries import Content, Email, Sms, Webhook, body_fault, is_given
 from scenario.parts import File, Model, Retry, Save
-from scenario.steps import (
-    KINDS,
-    NAMED,
-    Content,
-    Email,
-    Exit,
-    If,
-    Sms,
-    Step,
-    Until,
-    Wait,
-    WaitFor,
-    Webhook,
-    body_fault,
-    is_given,
-    kind_of,
-)
+from scenario.steps import KINDS, NAMED, Exit, If, Step, Until, Wait, WaitFor, kind_of
 from scenario.terms import (
     DURATION,
     Condition,

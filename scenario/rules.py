@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
-from scenario import liquid, model
-from scenario.duration import parse_duration
-from scenario.errors import DurationError, TemplateError
+from scenario import model
 from scenario.findings import clip
 from scenario.outline import Written, outline
 from scenario.report import Report
 from scenario.source import Path
+from scenario.webhooks import check_delivery
 
 _BACK: Final = 100
 """How many waits before one are compared with it: in the longest scenario too, the check takes no time to speak of."""
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def check_rules(data: Any, report: Report) -> None:
@@ -35,11 +31,7 @@ def check_rules(data: Any, report: Report) -> None:
     _unreachable(steps, report)
     for step in steps:
         if step.kind in model.NAMED:
-            _patience(step, report)
-        if step.kind == "webhook":
-            _url(step, report)
-            _headers(step, report)
-            _body(step, report)
+            check_delivery(step, report)
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
     _key(scenario, report)
@@ -104,98 +96,6 @@ def _ends(step: Any) -> bool:
 
 def _all_end(branch: Any) -> bool:
     return isinstance(branch, list) and any(_ends(step) for step in cast("list[Any]", branch))
-
-
-def _patience(step: Written, report: Report) -> None:
-    """A deadline leaves room for an attempt, and for another one after it."""
-    retry = step.keys.get("retry")
-    if not isinstance(retry, Mapping):
-        return
-    policy = cast("Mapping[str, Any]", retry)
-    deadline = _length(policy.get("deadline"), model.Retry().deadline)
-    timeout = _length(step.keys.get("timeout"), timedelta(seconds=15))
-    initial = _length(policy.get("initial_interval"), model.Retry().initial_interval)
-    if deadline is None or timeout is None or initial is None:
-        return
-    place = (*step.path, "retry", "deadline" if "deadline" in policy else "initial_interval")
-    if deadline < timeout:
-        report.add(place, "deadline", "the deadline cuts the first attempt short: it is shorter than 'timeout'")
-    elif deadline <= initial and policy.get("maximum_attempts") != 1:
-        message = "nothing is ever tried again: the deadline is not longer than 'initial_interval'"
-        report.add(place, "deadline", message, severity="warning")
-
-
-def _length(value: Any, default: timedelta) -> timedelta | None:
-    if value is None:
-        return default
-    try:
-        return parse_duration(value) if isinstance(value, str) else None
-    except DurationError:
-        return None
-
-
-def _url(step: Written, report: Report) -> None:
-    """Where a request goes; that it is plain text, `scenario.templates` checks."""
-    url, place = step.keys.get("url"), (*step.path, "url")
-    if not isinstance(url, str):
-        return
-    try:
-        parts = urlsplit(url.partition("{")[0].strip())
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        report.add(place, "url", "the URL's host or port is malformed")
-        return
-    if parts.scheme == "http" and host not in _LOOPBACK:
-        message = "everybody on the way can read what is sent by http: write https if the receiver has it"
-        report.add(place, "plain-http", message, severity="warning")
-
-
-def _headers(step: Written, report: Report) -> None:
-    headers = step.keys.get("headers")
-    if not isinstance(headers, Mapping):
-        return
-    seen: dict[str, str] = {}
-    for name in cast("Mapping[str, Any]", headers):
-        place = (*step.path, "headers", name)
-        try:
-            liquid.check_header_name(name)
-        except TemplateError as error:
-            report.add(place, "header", error.reason, key=True)
-        other = seen.setdefault(name.lower(), name)
-        if other != name:
-            report.add(place, "header", f"'{clip(name)}' and '{clip(other)}' are the same header: keep one", key=True)
-
-
-def _body(step: Written, report: Report) -> None:
-    """A body is written as its kind of content is."""
-    content, body = step.keys.get("content"), step.keys.get("body")
-    if content not in ("json", "form", "text"):
-        return
-    if body is None:
-        if not report.knows((*step.path, "body")):
-            message = "'content' says how 'body' is written, and there is no body"
-            report.add((*step.path, "content"), "content", message, key=True, severity="warning")
-    elif isinstance(body, str | Mapping | list) and (fault := model.body_fault(content, step.keys["body"])):
-        report.add((*step.path, "body"), "content", fault)
-    elif content == "form":
-        _form(cast("Mapping[str, Any]", body), (*step.path, "body"), report)
-
-
-def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
-    """A form is flat: a field is one value, or a list of them; what `$for` and the like make, rendering finds out."""
-    for name, value in fields.items():
-        if _is_form({name: value}):
-            return
-        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
-            if isinstance(item, list) or (isinstance(item, Mapping) and not _is_form(cast("Mapping[str, Any]", item))):
-                message = f"the field '{clip(name)}' of a form is one value, or a list of values"
-                report.add((*place, name), "content", message)
-                break
-
-
-def _is_form(keys: Mapping[str, Any]) -> bool:
-    """Whether a mapping is one of the forms that steer what is written, rather than fields."""
-    return any(key.startswith("$") and not key.startswith("$$") for key in keys)
 
 
 def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:

@@ -13,12 +13,27 @@ from scenario import model
 from scenario.duration import format_duration, parse_duration
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_FILE: Final = {"type": "object", "required": ["file"], "maxProperties": 1}
 _TOGETHER: Final[Mapping[str, Mapping[str, Any]]] = {
     "Email": {"anyOf": [{"required": ["html"]}, {"required": ["text"]}]},
     "If": {"anyOf": [{"required": ["then"]}, {"required": ["else"]}]},
     "WaitFor": {"dependentRequired": {"else": ["for"]}},
+    "Webhook": {
+        "oneOf": [{"required": ["url"]}, {"required": ["to"]}],
+        "dependentRequired": {"path": ["to"]},
+        "allOf": [
+            {
+                "if": {"required": ["content"], "properties": {"content": {"const": content}}},
+                "then": {"properties": {"body": body}},
+            }
+            for content, body in (
+                ("form", {"type": "object", "not": _FILE}),
+                ("text", {"anyOf": [{"type": "string"}, _FILE]}),
+            )
+        ],
+    },
 }
-"""Which keys go together: what `complaint` of the step kinds says."""
+"""Which keys go together: what `complaint` of the step kinds and `body_fault` say."""
 
 
 def schema() -> dict[str, Any]:

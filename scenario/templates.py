@@ -9,9 +9,11 @@ from typing import Any, Final, NamedTuple, cast
 from scenario import liquid, model
 from scenario.compile import BODIES
 from scenario.errors import TemplateError
+from scenario.findings import clip
 from scenario.liquid.lint import Finding, Roots, lint
 from scenario.outline import Written, outline
 from scenario.report import Report
+from scenario.saved import Saved, saved
 from scenario.source import Path
 from scenario.variables import roots
 
@@ -100,6 +102,7 @@ def check_templates(data: Any, report: Report) -> None:
         report: Takes the findings.
     """
     trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
+    kept = saved(data)
     waits = frozenset(step.path for step in outline(data) if step.kind == "wait_for")
     first = {path[:-1]: path[-1] for path in sorted(waits, reverse=True)}
     for template in templates(data):
@@ -107,20 +110,47 @@ def check_templates(data: Any, report: Report) -> None:
             trigger if trigger in model.TRIGGERS else None,
             event=_has_event(template, waits, first),
             secrets=template.step == "webhook",
+            callback=template.step in model.NAMED,
+            responses=kept.at(template.path),
         )
         for found in lint(template.source, kind=template.kind, schema=known):
-            _tell(template, found, report)
+            _tell(template, found, kept, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
 
 
-def _tell(template: Template, found: Finding, report: Report) -> None:
-    severity, message = found.severity, found.message
-    if found.code == "unknown-field" and found.suggestion is None:
-        # The platform's objects keep what nobody declared: there is no telling whether it is misspelt.
-        severity, message = "warning", f"{message}, unless the engine sends one"
+_NO_FIELD: Final = re.compile(r"'(journey|responses)(\.[^']*)?' has no field '([^']*)'")
+"""What the linter says of variables that are not the platform's: there, it is known what is there."""
+
+
+def _tell(template: Template, found: Finding, kept: Saved, report: Report) -> None:
+    code, severity, message = found.code, found.severity, found.message
+    ours = _NO_FIELD.match(message) if code == "unknown-field" else None
+    match ours.groups() if ours else None:
+        case "journey", None, "callback_url":
+            code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
+        case "responses", None, str(name):
+            code, message = "unknown-response", _unkept(name, found.suggestion, template, kept, report)
+        case "responses", _, _ if found.suggestion is None:
+            severity, message = "warning", f"{message} by its schema"
+        case None if code == "unknown-field" and found.suggestion is None:
+            # The platform's objects keep what nobody declared: there is no telling whether it is misspelt.
+            severity, message = "warning", f"{message}, unless the engine sends one"
+        case _:
+            pass
     place = (*template.path, *found.path)
-    report.add(place, found.code, message, key=found.in_key, offset=found.offset, severity=severity)
+    report.add(place, code, message, key=found.in_key, offset=found.offset, severity=severity)
+
+
+def _unkept(name: str, meant: str | None, template: Template, kept: Saved, report: Report) -> str:
+    """The sentence about a response that no step on the way to a template keeps."""
+    if template.path[:1] == ("exit",):
+        message = f"no step saves a response as '{clip(name)}'"
+    else:
+        message = f"no step before this one saves a response as '{clip(name)}'"
+        if (place := kept.places.get(name)) is not None:
+            return f"{message}: the one on line {report.line(place)} comes later, or on another way"
+    return f"{message}: did you mean '{meant}'?" if meant else message
 
 
 def _elsewhere(template: Template, known: Roots, report: Report) -> None:

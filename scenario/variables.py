@@ -22,10 +22,14 @@ from scenario.objects import ALIASES, DATA, Contact, Happening, Shape
 _TEXT: Final = Value("text")
 _DATE: Final = Value("date")
 _ANYWHERE: Final[Mapping[str, Tree]] = {
-    "journey": Object({"id": _TEXT, "scenario": _TEXT, "version": Value("number"), "entered_at": _DATE}),
     "now": _DATE,
     "today": _DATE,
-    "responses": Object(open=True),
+}
+_JOURNEY: Final[Mapping[str, Tree]] = {
+    "id": _TEXT,
+    "scenario": _TEXT,
+    "version": Value("number"),
+    "entered_at": _DATE,
 }
 _SECRETS: Final = Object(open=True)
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
@@ -38,15 +42,26 @@ _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
 }
 
 
-def roots(trigger: str | None, *, event: bool = False, secrets: bool = False) -> Roots:
+def roots(
+    trigger: str | None,
+    *,
+    event: bool = False,
+    secrets: bool = False,
+    callback: bool = False,
+    responses: Mapping[str, Tree] | None = None,
+) -> Roots:
     """What a template may name.
 
     Args:
         trigger: The scenario's, or None where it is not known: then the data of all triggers are.
         event: Whether an event has come by then, or is being looked at.
         secrets: Whether it belongs to a webhook.
+        callback: Whether it belongs to a message, where `journey.callback_url` is made.
+        responses: The responses that may be kept by then, or None where that is not known: then any may be.
     """
-    known: dict[str, Tree] = {"contact": tree_of(Contact), **_ANYWHERE}
+    journey = Object({**_JOURNEY, "callback_url": _TEXT} if callback else _JOURNEY)
+    kept = Object(open=True) if responses is None else Object(responses)
+    known: dict[str, Tree] = {"contact": tree_of(Contact), "journey": journey, **_ANYWHERE, "responses": kept}
     elsewhere: dict[str, str] = {}
     for kind in TRIGGERS:
         for name in _data_of(kind):

@@ -220,6 +220,41 @@ def test_a_webhook_lists_the_fields_of_its_url_headers_and_body_but_no_secret():
     assert step.fields == ("contact.id", "contact.language", "order.currency", "order.products")
 
 
+def test_a_webhook_to_a_destination_lists_the_fields_of_its_path_and_body():
+    step = compile_plan(
+        scenario(
+            """\
+- webhook: a
+  to: crm
+  path: /{{ contact.id }}?x={{ order.currency }}
+  content: form
+  body: {name: "{{ contact.lastname }}", tag: ["{{ order.external_id }}"]}
+- webhook: b
+  to: crm
+  content: text
+  body: "{{ order.total_price }}"
+"""
+        )
+    ).steps["a"]
+
+    assert isinstance(step, Send)
+    assert step.fields == ("contact.id", "contact.lastname", "order.currency", "order.external_id")
+
+
+def test_a_callback_is_named_beside_the_journey_itself():
+    """Whoever sends the step hands over what a callback needs where it finds this path, and only there."""
+    steps = compile_plan(
+        scenario(
+            "- sms: a\n  text: '{{ journey.callback_url }}{{ journey | json }}'\n- sms: b\n  text: '{{ journey }}'\n"
+        )
+    ).steps
+
+    assert [step.fields for step in steps.values() if isinstance(step, Send)] == [
+        ("contact.cellphone", "contact.language", "journey", "journey.callback_url"),
+        ("contact.cellphone", "contact.language", "journey"),
+    ]
+
+
 NAMES = st.integers(0, 10**9).map(lambda number: f"n-{number}")
 LEAVES: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.just({"wait": "1d"}),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scenario import steps, structure
+from scenario import model, structure
 from scenario.check import check
 from scenario.model import KINDS, TRIGGERS
 from scenario.spelling import NOT_YET, keys_of
@@ -42,7 +42,7 @@ def test_an_example_has_no_mistake(example: str):
 
 def test_every_word_of_the_language_is_explained():
     words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, *NOT_YET, "hold", "continue", "never", "always"}
-    for form in (*KINDS.values(), steps.Until, steps.Retry):
+    for form in (*KINDS.values(), model.Until, model.Retry, model.Save):
         words.update(keys_of(form))
 
     assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()

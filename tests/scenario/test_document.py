@@ -7,9 +7,11 @@ from typing import Any, cast
 import pytest
 
 from scenario.check import check
+from scenario.compile import compile_plan
 from scenario.document import digest, document, load
 from scenario.errors import ScenarioError
 from scenario.model import Scenario
+from scenario.plan import Send, dump_plan, load_plan
 
 FILE = """\
 scenario: post-purchase
@@ -106,3 +108,82 @@ def test_a_digest_is_the_same_in_every_process():
 def test_what_is_no_document_is_refused_readably(broken: dict[str, Any]):
     with pytest.raises(ScenarioError, match="this is no scenario that this version can read"):
         load(broken)
+
+
+def test_what_was_published_before_the_language_grew_is_the_same_version_still():
+    """The digest that the first version of the language gave: whoever publishes the file again gets the same number."""
+    stored = document(scenario())
+
+    assert digest(stored) == "069e66bd875260e94a232afd439b878b65c9aef59c84761b9727ed5d4001a32c"
+    assert set(stored["steps"][2]) == {
+        "webhook", "id", "retry", "timeout", "on_failure", "url", "method", "headers", "body", "on_unknown"
+    }  # fmt: skip
+
+
+DESTINATION = """\
+scenario: a
+trigger: order
+steps:
+  - webhook: whatsapp
+    to: wax
+    path: /messages/{{ order.external_id }}
+    content: form
+    body: {phone: "{{ contact.cellphone }}"}
+    save: {as: whatsapp, schema: {properties: {id: {enum: [a, null]}}}}
+"""
+
+
+def test_a_step_with_a_destination_is_stored_with_what_it_says_itself():
+    (step,) = document(scenario(DESTINATION))["steps"]
+
+    assert step == {
+        "webhook": "whatsapp",
+        "id": None,
+        "retry": {},
+        "on_failure": "hold",
+        "to": "wax",
+        "path": "/messages/{{ order.external_id }}",
+        "method": "POST",
+        "headers": {},
+        "content": "form",
+        "body": {"phone": "{{ contact.cellphone }}"},
+        "save": {"as": "whatsapp", "when": "json", "schema": {"properties": {"id": {"enum": ["a", None]}}}},
+        "on_unknown": "retry",
+    }
+
+
+SAID = (
+    ("", ()),
+    ("timeout: 15s", ("timeout",)),
+    ("timeout: 20s", ("timeout",)),
+    ("retry: {}", ()),
+    ("retry: {deadline: 3d}", ("deadline",)),
+    ("retry: {maximum_attempts: 0, backoff_coefficient: 2}", ("attempts", "coefficient")),
+    ("retry: {initial_interval: 1s, maximum_interval: 1h}\n    timeout: 1s", ("initial", "maximum", "timeout")),
+)
+
+
+@pytest.mark.parametrize(("keys", "own"), SAID)
+def test_what_a_step_says_itself_is_known_before_and_after_storing(keys: str, own: tuple[str, ...]):
+    made = scenario(f"{DESTINATION}    {keys}\n")
+    plan = compile_plan(made)
+    (step,) = plan.steps.values()
+
+    assert isinstance(step, Send)
+    assert (step.to, step.destination, step.save, step.own) == ("wax", True, "whatsapp", own)
+    for again in (load(document(made)), load(by_name(document(made)))):
+        assert again == made
+        assert document(again) == document(made)
+        assert compile_plan(again) == plan
+    assert load_plan(dump_plan(plan)) == plan
+
+
+def test_where_no_destination_has_a_say_a_plan_does_not_tell():
+    (step,) = compile_plan(scenario(DESTINATION.replace("to: wax", "url: https://wax.example/").replace(
+        "    path: /messages/{{ order.external_id }}\n", "    timeout: 20s\n    retry: {deadline: 1d}\n"
+    ))).steps.values()  # fmt: skip
+
+    assert isinstance(step, Send)
+    assert (step.to, step.destination, step.own, step.timeout, step.retry.deadline) == (
+        "wax.example", False, (), 20.0, 86_400.0
+    )  # fmt: skip

@@ -104,7 +104,7 @@ RIGHT = (
     "{% for p in order.products limit: 3 %}{{ forloop.index }} {{ p.name }} {{ p.custom.gift }}{% endfor %}",
     "{{ ticket.store.name }} {{ order.loyalty.card_code }} {{ order.products.size }} {{ order.products[0].name }}",
     "{% assign total = order.total_price | times: 2 %}{{ total }} {{ journey.version }} {{ now | date: '%d' }} {{ today }}",
-    "{% capture hello %}{{ contact.lastname }}{% endcapture %}{{ hello }} {{ responses.crm.id }}",
+    "{% capture hello %}{{ contact.lastname }}{% endcapture %}{{ hello }} {{ journey.id }}",
     "contact.firstnam in plain text is no variable",
 )
 
@@ -157,3 +157,95 @@ EVENT = (
 @pytest.mark.parametrize(("steps", "there"), EVENT)
 def test_an_event_is_there_when_one_may_have_come(steps: str, there: bool):
     assert (findings(steps) == []) == there
+
+
+WAX = "- webhook: wax\n  to: wax\n  save: {as: wax}\n"
+TYPED = """\
+- webhook: wax
+  to: wax
+  save:
+    as: wax
+    schema:
+      type: object
+      required: [id]
+      properties:
+        id: {type: string}
+        queued: {type: [boolean, "null"]}
+        at: {type: string, format: date-time}
+        tries: {type: integer}
+        lines: {type: array, items: {$ref: '#/$defs/line'}}
+        more: {type: object}
+        one: {anyOf: [{type: 'null'}, {properties: {name: {type: string}}}]}
+        any: {anyOf: [{type: string}, {type: integer}]}
+        colour: {enum: [red, green]}
+      $defs:
+        line: {properties: {sku: {type: string}}, additionalProperties: true}
+"""
+SMS = "- sms: a\n  text: '{{ responses.wax.id }}'"
+NONE = "error unknown-response: no step before this one saves a response as 'wax'"
+LATER = "error unknown-response: no step before this one saves a response as 'wax': the one on line {} comes later, or on another way"
+RESPONSES: tuple[tuple[str, str | None], ...] = (
+    (SMS, NONE),
+    (WAX + SMS, None),
+    (WAX + SMS.replace("wax", "waxx"), "error unknown-response: no step before this one saves a response as 'waxx': did you mean 'wax'?"),
+    (SMS + "\n" + WAX, LATER.format(6)),
+    ("- webhook: wax\n  to: wax\n  body: {a: '{{ responses.wax.id }}'}\n  save: {as: wax}", LATER.format(4)),
+    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n  else: [{sms: a, text: '{{ responses.wax }}'}]", LATER.format(5)),
+    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}, {exit: x}]\n" + SMS, LATER.format(5)),
+    ("- if: contact.id\n  then: [{exit: x}]\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    ("- wait_for: a\n  else: []\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    ("- wait_for: a\n  for: 1d\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    (WAX + "- if: responses.wax.ok\n  then: [{exit: x}]", None),
+    ("- if: responses.wax.ok\n  then: [{exit: x}]", NONE),
+    (WAX + "- wait_for: a\n  if: event.id == responses.wax.id", None),
+    (WAX + "- wait: {until: '{{ responses.wax.at }}'}", None),
+    (TYPED + SMS, None),
+    (TYPED + SMS.replace(".id", ".idd"), "error unknown-field: 'responses.wax' has no field 'idd': did you mean 'id'?"),
+    (TYPED + SMS.replace(".id", ".colours"), "error unknown-field: 'responses.wax' has no field 'colours': did you mean 'colour'?"),
+    (TYPED + SMS.replace(".id", ".nowhere"), "warning unknown-field: 'responses.wax' has no field 'nowhere' by its schema"),
+    (TYPED + SMS.replace(".id", ".id.value"), "error no-object: 'responses.wax.id' is a text, it has no field 'value'"),
+    (TYPED + SMS.replace(".id", ".colour.x"), "error no-object: 'responses.wax.colour' is a text, it has no field 'x'"),
+    (TYPED + SMS.replace(".id", ".queued.x"), "error no-object: 'responses.wax.queued' is true or false, it has no field 'x'"),
+    (TYPED + SMS.replace(".id", ".lines.sku"), "error list-field: 'responses.wax.lines' is a list, it has no field 'sku': loop over it, or write responses.wax.lines.first.sku"),
+    (TYPED + SMS.replace(".id", ".lines.first.gift"), None),
+    (TYPED + SMS.replace(".id", ".more.anything"), None),
+    (TYPED + SMS.replace(".id", ".any.anything"), None),
+    (TYPED + SMS.replace(".id", ".one.nam"), "error unknown-field: 'responses.wax.one' has no field 'nam': did you mean 'name'?"),
+    (TYPED + WAX.replace(": wax\n", ": again\n", 1) + SMS.replace(".id", ".idd"), None),
+    ("- if: contact.id\n  then:\n" + "".join(f"  {line}\n" for line in TYPED.splitlines()) + "  else: [{webhook: b, to: b, save: {as: wax, schema: {properties: {ref: {}}}}}]\n" + SMS.replace(".id", ".ref"), None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "finding"), RESPONSES, ids=[steps for steps, _ in RESPONSES])
+def test_a_response_is_there_behind_the_step_that_keeps_it(steps: str, finding: str | None):
+    assert findings(steps) == ([] if finding is None else [finding])
+
+
+def test_an_exit_rule_may_ask_for_any_response_and_an_entry_rule_for_none():
+    def report(head: str) -> list[str]:
+        text = f"scenario: a\ntrigger: order\n{head}\nsteps:\n{WAX}"
+        return [str(finding).removeprefix("scenario.yaml:") for finding in check(text).findings]
+
+    assert report("exit: [{event: x, if: responses.wax.id == event.id}]") == []
+    assert report("exit: [{event: x, if: responses.wix.id == event.id}]") == [
+        "3:33: error unknown-response: no step saves a response as 'wix': did you mean 'wax'?"
+    ]
+    assert report("entry: {if: responses.wax.id}") == [
+        "3:23: error unknown-response: no step before this one saves a response as 'wax': the one on line 5 comes later, or on another way"
+    ]
+
+
+CALLBACK = (
+    ("- email: a\n  subject: s\n  html: '{{ journey.callback_url }}'", None),
+    ("- sms: a\n  text: '{{ journey.callback_url }}'", None),
+    ("- webhook: a\n  to: b\n  headers: {X-Back: '{{ journey.callback_url }}'}\n  body: {a: '{{ journey.callback_url }}'}", None),
+    ("- if: journey.callback_url\n  then: [{exit: x}]", "error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step"),
+    ("- sms: a\n  text: '{{ journey.callback }}'", "error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?"),
+    ("- sms: a\n  text: '{{ journey.zzz }}'", "error unknown-field: 'journey' has no field 'zzz'"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "finding"), CALLBACK)
+def test_only_a_message_has_a_callback_url(steps: str, finding: str | None):
+    assert findings(steps) == ([] if finding is None else [finding])

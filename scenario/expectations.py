@@ -1,0 +1,242 @@
+"""The JSON Schema of a response that is kept: what is wrong with it, and what it says that templates find there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from urllib.parse import unquote
+
+from scenario.findings import Severity, clip, listed
+from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
+from scenario.responses import UNCHECKED, is_endless
+from scenario.source import Path
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+MAX_SCHEMA: Final = 16 * 1024
+"""Bytes of a schema as compact JSON."""
+
+_ONE: Final = (
+    "additionalProperties",
+    "contains",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+)
+_LIST: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
+_NAMED: Final = ("$defs", "definitions", "dependentSchemas", "properties")
+"""Keywords whose values are schemas, lists of them, or schemas by name."""
+_REFERENCES: Final = ("$ref", "$dynamicRef")
+_TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
+_CALLED: Final[Mapping[str, str]] = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "keys with values",
+    "string": "text",
+}
+_DEEPEST: Final = 20
+_ANYTHING: Final = Anything()
+
+
+class Fault(NamedTuple):
+    """Something wrong with a schema.
+
+    Attributes:
+        path: Of the value, within the schema.
+        message: One sentence for the author.
+        severity: Whether it forbids publishing.
+    """
+
+    path: Path
+    message: str
+    severity: Severity = "error"
+
+
+def faults_of(schema: Mapping[str, Any]) -> list[Fault]:
+    """All that is wrong with a schema, each once."""
+    size = len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+    if size > MAX_SCHEMA:
+        return [Fault((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
+    faults = list(dict.fromkeys((*_malformed(schema), *_unusable(schema))))
+    if not any(fault.severity == "error" for fault in faults) and is_endless(schema):
+        faults.append(Fault((), "the schema refers to itself without end"))
+    return faults
+
+
+def _malformed(schema: Mapping[str, Any]) -> Iterator[Fault]:
+    """What the meta-schema says."""
+    from jsonschema import Draft202012Validator  # here, not above: most scenarios have no schema, and it loads slowly
+
+    validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+    for error in cast("Iterator[ValidationError]", validator.iter_errors(schema)):  # pyright: ignore[reportUnknownMemberType]
+        yield Fault(tuple(error.absolute_path), _worded(error))
+
+
+def _worded(error: ValidationError) -> str:
+    path = [str(part) for part in error.absolute_path]
+    value = clip(json.dumps(error.instance, ensure_ascii=False)).strip('"')
+    if "type" in path[-2:] and error.validator == "anyOf":
+        if isinstance(error.instance, list):
+            return f"'type' names one or several of {listed(_TYPES)}, each once"
+        close = get_close_matches(value.lower(), _TYPES, 1, 0.5)
+        return f"'{value}' is no type: " + (f"did you mean '{close[0]}'?" if close else f"write {listed(_TYPES)}")
+    name = next((part for part in reversed(path) if not part.isdecimal()), "the schema")
+    if error.validator == "type":
+        expected = cast("str | list[str]", error.validator_value)
+        kinds = [expected] if isinstance(expected, str) else expected
+        return f"'{name}' must be {listed(_CALLED.get(kind, kind) for kind in kinds)}"
+    return f"'{value}' cannot stand in '{name}'"
+
+
+def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is JSON Schema, and yet not to be had here."""
+    for path, part in _parts(schema, ()):
+        for key, value in part.items():
+            place = (*path, key)
+            if key in _REFERENCES and isinstance(value, str):
+                if not value.startswith("#"):
+                    yield Fault(
+                        place, f"'{clip(value)}' is elsewhere, and nothing is fetched: write it under '$defs' here"
+                    )
+                elif _referred(value, schema) is None:
+                    yield Fault(place, f"'{clip(value)}' leads nowhere in this schema")
+            elif key == "$id" and path:
+                yield Fault(place, "'$id' stands at the top of a schema only")
+            elif key == "patternProperties":
+                yield Fault(
+                    place, "'patternProperties' is not known here: use 'additionalProperties' for names that vary"
+                )
+            elif key in UNCHECKED:
+                yield Fault(place, f"'{key}' is not looked at: any value passes here", "warning")
+            elif key not in _keywords() and (close := get_close_matches(key, _keywords(), 1, 0.8)):
+                yield Fault(place, f"'{clip(key)}' means nothing here: did you mean '{close[0]}'?", "warning")
+
+
+def _keywords() -> list[str]:
+    from jsonschema import Draft202012Validator
+
+    return [*cast("Mapping[str, Any]", Draft202012Validator.VALIDATORS), *_ONE, *_NAMED]
+
+
+def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """A schema and all schemas in it."""
+    if not isinstance(schema, Mapping):
+        return
+    keys = cast("Mapping[str, Any]", schema)
+    yield path, keys
+    for key in _ONE:
+        yield from _parts(keys.get(key), (*path, key))
+    for key in _LIST:
+        for index, item in enumerate(cast("list[Any]", inner) if isinstance(inner := keys.get(key), list) else ()):
+            yield from _parts(item, (*path, key, index))
+    for key in _NAMED:
+        if isinstance(inner := keys.get(key), Mapping):
+            for name, item in cast("Mapping[str, Any]", inner).items():
+                yield from _parts(item, (*path, key, name))
+
+
+def _referred(reference: str, schema: Any) -> Any:
+    """What a reference within a schema leads to (RFC 6901, or an anchor), or None."""
+    name = unquote(reference.removeprefix("#"))
+    if name and not name.startswith("/"):
+        anchors = ("$anchor", "$dynamicAnchor")
+        return next((part for _, part in _parts(schema, ()) if name in map(part.get, anchors)), None)
+    for segment in name.split("/")[1:]:
+        key = segment.replace("~1", "/").replace("~0", "~")
+        schema = _below(schema, key)
+    return schema
+
+
+def _below(part: Any, key: str) -> Any:
+    if isinstance(part, list):
+        items = cast("list[Any]", part)
+        return items[int(key)] if key.isdecimal() and int(key) < len(items) else None
+    return cast("Mapping[str, Any]", part).get(key) if isinstance(part, Mapping) else None
+
+
+def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
+    """The shape of what a schema lets through, for the linter.
+
+    An object has the properties that are listed, although JSON Schema would let others through as well: whoever lists
+    them means to say what is there. `additionalProperties` says that there is more.
+
+    Args:
+        schema: A schema, right or wrong; None says nothing.
+    """
+    return _tree(schema, schema, 0)
+
+
+def _tree(part: Any, schema: Any, depth: int) -> Tree:
+    if not isinstance(part, Mapping) or depth > _DEEPEST:
+        return _ANYTHING
+    keys = cast("Mapping[str, Any]", part)
+    if isinstance(reference := keys.get("$ref"), str):
+        return _tree(_referred(reference, schema), schema, depth + 1) if reference.startswith("#") else _ANYTHING
+    choices = [item for key in ("allOf", "anyOf", "oneOf") for item in _items(keys.get(key)) if not _is_null(item)]
+    shapes = [_tree(item, schema, depth + 1) for item in choices]
+    if not choices or "properties" in keys:
+        shapes.append(_own(keys, schema, depth))
+    return merged(shapes)
+
+
+def _own(keys: Mapping[str, Any], schema: Any, depth: int) -> Tree:
+    """The shape by a schema's own words, without those of the schemas that it is joined of."""
+    match _type(keys):
+        case "object":
+            given = keys.get("properties")
+            properties = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
+            more = keys.get("additionalProperties", not properties)
+            fields = {str(name): _tree(item, schema, depth + 1) for name, item in properties.items()}
+            return Object(fields, open=more is not False)
+        case "array":
+            return ListOf(_tree(keys.get("items"), schema, depth + 1) if "prefixItems" not in keys else _ANYTHING)
+        case "string":
+            return Value("date" if keys.get("format") in ("date", "date-time") else "text")
+        case "integer" | "number":
+            return Value("number")
+        case "boolean":
+            return Value("flag")
+        case _:
+            return _ANYTHING
+
+
+def _type(keys: Mapping[str, Any]) -> str | None:
+    given = keys.get("type")
+    kinds = [kind for kind in cast("list[Any]", given) if kind != "null"] if isinstance(given, list) else [given]
+    if len(kinds) == 1 and isinstance(kinds[0], str):
+        return kinds[0]
+    if given is None and "properties" in keys:
+        return "object"
+    return (
+        "string" if given is None and all(isinstance(word, str) for word in _items(keys.get("enum")) or (0,)) else None
+    )
+
+
+def _items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _is_null(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and cast("Mapping[str, Any]", schema).get("type") == "null"
+
+
+def merged(shapes: Sequence[Tree]) -> Tree:
+    """The shape of a value that has one of several: of objects, the fields of all."""
+    if len(shapes) == 1 or (shapes and all(shape == shapes[0] for shape in shapes)):
+        return shapes[0]
+    objects = [shape for shape in shapes if isinstance(shape, Object)]
+    if not shapes or len(objects) < len(shapes):
+        return _ANYTHING
+    names = dict.fromkeys(name for shape in objects for name in shape.fields)
+    fields = {name: merged([shape.fields[name] for shape in objects if name in shape.fields]) for name in names}
+    return Object(fields, open=any(shape.open for shape in objects))

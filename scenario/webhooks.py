@@ -1,0 +1,156 @@
+"""What a delivery may not do, whatever its keys and values: where webhooks go, what they carry, what they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from scenario import expectations, liquid, model
+from scenario.duration import parse_duration
+from scenario.errors import DurationError, TemplateError
+from scenario.findings import clip
+from scenario.outline import Written, outline
+from scenario.report import Report
+from scenario.source import Path
+
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+def check_delivery(step: Written, report: Report) -> None:
+    """Reports what is wrong with a step that sends something.
+
+    Args:
+        step: The step, as it was written.
+        report: Takes the findings.
+    """
+    _patience(step, report)
+    if step.kind == "webhook":
+        _url(step, report)
+        _headers(step, report)
+        _body(step, report)
+        _save(step, report)
+
+
+def _patience(step: Written, report: Report) -> None:
+    """A deadline leaves room for an attempt, and for another one after it."""
+    retry = step.keys.get("retry")
+    if not isinstance(retry, Mapping):
+        return
+    policy = cast("Mapping[str, Any]", retry)
+    deadline = _length(policy.get("deadline"), model.Retry().deadline)
+    timeout = _length(step.keys.get("timeout"), timedelta(seconds=15))
+    initial = _length(policy.get("initial_interval"), model.Retry().initial_interval)
+    if deadline is None or timeout is None or initial is None:
+        return
+    place = (*step.path, "retry", "deadline" if "deadline" in policy else "initial_interval")
+    if deadline < timeout:
+        report.add(place, "deadline", "the deadline cuts the first attempt short: it is shorter than 'timeout'")
+    elif deadline <= initial and policy.get("maximum_attempts") != 1:
+        message = "nothing is ever tried again: the deadline is not longer than 'initial_interval'"
+        report.add(place, "deadline", message, severity="warning")
+
+
+def _length(value: Any, default: timedelta) -> timedelta | None:
+    if value is None:
+        return default
+    try:
+        return parse_duration(value) if isinstance(value, str) else None
+    except DurationError:
+        return None
+
+
+def _url(step: Written, report: Report) -> None:
+    """Where a request goes; that it is plain text, `scenario.templates` checks."""
+    url, place = step.keys.get("url"), (*step.path, "url")
+    if not isinstance(url, str):
+        return
+    try:
+        parts = urlsplit(url.partition("{")[0].strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        report.add(place, "url", "the URL's host or port is malformed")
+        return
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        message = "everybody on the way can read what is sent by http: write https if the receiver has it"
+        report.add(place, "plain-http", message, severity="warning")
+
+
+def _headers(step: Written, report: Report) -> None:
+    headers = step.keys.get("headers")
+    if not isinstance(headers, Mapping):
+        return
+    seen: dict[str, str] = {}
+    for name in cast("Mapping[str, Any]", headers):
+        place = (*step.path, "headers", name)
+        try:
+            liquid.check_header_name(name)
+        except TemplateError as error:
+            report.add(place, "header", error.reason, key=True)
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            report.add(place, "header", f"'{clip(name)}' and '{clip(other)}' are the same header: keep one", key=True)
+
+
+def _body(step: Written, report: Report) -> None:
+    """A body is written as its kind of content is."""
+    content, body = step.keys.get("content"), step.keys.get("body")
+    if content not in ("json", "form", "text"):
+        return
+    if body is None:
+        if not report.knows((*step.path, "body")):
+            message = "'content' says how 'body' is written, and there is no body"
+            report.add((*step.path, "content"), "content", message, key=True, severity="warning")
+    elif isinstance(body, str | Mapping | list) and (fault := model.body_fault(content, step.keys["body"])):
+        report.add((*step.path, "body"), "content", fault)
+    elif content == "form":
+        _form(cast("Mapping[str, Any]", body), (*step.path, "body"), report)
+
+
+def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
+    """A form is flat: a field is one value, or a list of them; what `$for` and the like make, rendering finds out."""
+    for name, value in fields.items():
+        if _is_form({name: value}):
+            return
+        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+            if isinstance(item, list) or (isinstance(item, Mapping) and not _is_form(cast("Mapping[str, Any]", item))):
+                message = f"the field '{clip(name)}' of a form is one value, or a list of values"
+                report.add((*place, name), "content", message)
+                break
+
+
+def _save(step: Written, report: Report) -> None:
+    """A kept response has a name that templates can use, and a schema that can be looked at."""
+    save = step.keys.get("save")
+    if not isinstance(save, Mapping):
+        return
+    keys, place = cast("Mapping[str, Any]", save), (*step.path, "save")
+    if (name := keys.get("as")) in ("size", "first", "last"):
+        report.add((*place, "as"), "value", f"'{name}' means something else in Liquid: choose another name")
+    if isinstance(schema := keys.get("schema"), Mapping):
+        for fault in expectations.faults_of(cast("Mapping[str, Any]", schema)):
+            report.add((*place, "schema", *fault.path), "schema", fault.message, severity=fault.severity)
+
+
+def check_destinations(data: Any, known: Collection[str], report: Report) -> None:
+    """Reports destinations that webhooks name and that do not exist.
+
+    Args:
+        data: The scenario as it was written, with its misspelt keys put right.
+        known: The names of those that do.
+        report: Takes the findings.
+    """
+    for step in outline(data):
+        name = step.keys.get("to")
+        if step.kind != "webhook" or not isinstance(name, str) or name in known:
+            continue
+        close = get_close_matches(name, known, 1, 0.6)
+        hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"
+        report.add((*step.path, "to"), "unknown-destination", f"there is no destination '{clip(name)}': {hint}")
+
+
+def _is_form(keys: Mapping[str, Any]) -> bool:
+    """Whether a mapping is one of the forms that steer what is written, rather than fields."""
+    return any(key.startswith("$") and not key.startswith("$$") for key in keys)
