@@ -1,0 +1,216 @@
+"""A receiver answers a journey at the address that it was sent, over HTTP; and nobody else does."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from temporalio import workflow
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities.webhook.route import Diverted
+from gateway.client import Entered, ScenarioClient
+from gateway.listening import Listening, application
+from gateway.telling import Told, tell
+from runtime import attributes
+from runtime.callback import Callbacks, Claim
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from runtime.inbox import Inbox
+from runtime.receiver import Receiver
+from runtime.settings import Settings
+from tests.e2e.conftest import ROOT, environment, outcomes, publish
+from worker import running, services, workers
+from workflows.delivery import delivery_id
+
+KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
+DELIVERY = "msg_00112233445566778899aabbccddeeff"
+SCENARIO = """
+scenario: dialogue
+trigger: birthday
+entry: {again: always}
+steps:
+  - webhook: ask
+    url: https://hooks.example.com/ask
+    body: {journey: "{{ journey.id }}", since: "{{ journey.entered_at }}", answer_to: "{{ journey.callback_url }}"}
+  - wait_for: whatsapp.replied
+    if: event.text == "yes"
+    for: 1h
+    then:
+      - sms: thanks
+        text: "{{ journey.id }}: {{ event.text }}"
+"""
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Worker, receiver and gateway, each reached as the others are in production."""
+
+    client: ScenarioClient
+    receiver: Receiver
+    http: httpx.AsyncClient
+
+    async def enter(self, contact: str) -> tuple[Entered, str]:
+        """Lets a contact in. Returns the address that its journey sent."""
+        entry = {
+            "scenario": "dialogue",
+            "contact": {"id": contact, "cellphone": "+33612345678"},
+            "trigger": {"type": "birthday"},
+        }
+        entered = await self.client.enter(entry)
+        delivery = delivery_id(entered.id, entered.run_id, "ask", 0)
+        async with asyncio.timeout(10):
+            while not (sent := [got for got in self.receiver.requests() if got.header("webhook-id") == delivery]):
+                await asyncio.sleep(0.02)
+        content = sent[0].json()
+        assert content["journey"] == entered.id
+        assert content["since"]
+        return entered, content["answer_to"]
+
+    async def post(self, address: str, text: str, **more: str) -> int:
+        event = {"name": "whatsapp.replied", "properties": {"text": text}, **more}
+        return (await self.http.post(address, json=event)).status_code
+
+    async def told(self, entered: Entered) -> int:
+        """How many events a journey was told."""
+        history = await self.client.temporal.get_workflow_handle(entered.id, run_id=entered.run_id).fetch_history()
+        return sum(event.HasField("workflow_execution_signaled_event_attributes") for event in history.events)
+
+
+@pytest.fixture
+async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Dialogue]:
+    async with Listening() as listening, Receiver() as receiver:
+        settings = Settings(
+            store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
+            sms=SecretStr("local:"),
+            callback_url=listening.url,
+            callback_key=SecretStr(base64.b64encode(KEY).decode()),
+        )
+        temporal = await connect(server.address)
+        await attributes.ensure(temporal)
+        async with (
+            services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
+            running(workers(temporal, opened)),
+            httpx.AsyncClient(trust_env=False) as http,
+        ):
+            assert opened.callbacks is not None
+            listening.start(application(opened.callbacks, temporal))
+            client = ScenarioClient(temporal, opened.store)
+            await publish(client, tmp_path, SCENARIO)
+            yield Dialogue(client, receiver, http)
+
+
+async def test_a_journey_goes_on_when_the_receiver_answers_it(dialogue: Dialogue):
+    entered, address = await dialogue.enter("ann")
+    assert (await dialogue.http.get(address)).status_code == 405  # a link scanner
+    assert await dialogue.post(address, "no") == 202
+    assert await dialogue.post(address, "yes", id="evt_1") == 202
+    assert await dialogue.post(address, "yes", id="evt_1") in (202, 410)  # again, since the answer might be lost
+    async with asyncio.timeout(20):
+        result = await entered.result()
+    assert outcomes(result) == [("ask", "delivered"), ("wait_for-2", "event"), ("thanks", "delivered")]
+    assert await dialogue.post(address, "yes") == 410
+
+
+async def test_an_address_reaches_its_own_journey_alone(dialogue: Dialogue):
+    first, address = await dialogue.enter("bea")
+    second, other = await dialogue.enter("cid")
+    assert address != other
+    assert await dialogue.post(address, "yes") == 202
+    async with asyncio.timeout(20):
+        await first.result()
+    # The contact comes again: another journey, of the same workflow id.
+    again, anew = await dialogue.enter("bea")
+    assert (again.id, again.run_id == first.run_id, anew == address) == (first.id, False, False)
+    assert await dialogue.post(address, "yes") == 410
+    assert [await dialogue.told(journey) for journey in (second, again)] == [0, 0]
+
+
+async def test_what_is_forged_or_expired_does_nothing(dialogue: Dialogue):
+    entered, address = await dialogue.enter("dan")
+    base = address.partition("/callbacks/")[0]
+    now = datetime.now(UTC)
+    forged = Callbacks(base, [OTHER]).url(entered.id, entered.run_id, DELIVERY, now)
+    expired = Callbacks(base, [KEY]).url(entered.id, entered.run_id, DELIVERY, now - timedelta(days=31))
+    elsewhere = Callbacks(base, [KEY]).url("dialogue/nobody", entered.run_id, DELIVERY, now)
+    assert [await dialogue.post(url, "yes") for url in (forged, expired, elsewhere)] == [404, 410, 410]
+    assert await dialogue.told(entered) == 0
+
+
+@workflow.defn(name="Relay")
+class Relay:
+    """Goes from run to run, as a long journey does; returns the event that it was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    @workflow.signal
+    def event(self, message: Any) -> None:
+        self.heard.append(message)
+
+    @workflow.run
+    async def run(self, runs: int, heard: list[Any]) -> Any:
+        self.heard = [*heard, *self.heard]
+        if runs > 1:
+            workflow.continue_as_new(args=[runs - 1, self.heard])
+        await workflow.wait_condition(lambda: bool(self.heard))
+        return self.heard
+
+
+async def test_a_journey_is_found_in_whatever_run_it_is(server: DevServer):
+    temporal = await connect(server.address)
+    async with Worker(temporal, task_queue="relay", workflows=[Relay], workflow_runner=UnsandboxedWorkflowRunner()):
+        handle = await temporal.start_workflow(Relay.run, args=[3, []], id="relay/1", task_queue="relay")
+        root = handle.first_execution_run_id
+        assert root is not None
+        async with asyncio.timeout(10):
+            while (await temporal.get_workflow_handle("relay/1").describe()).run_id == root:
+                await asyncio.sleep(0.02)
+        claim = Claim("relay/1", root, DELIVERY, datetime.now(UTC))
+        assert await tell(temporal, claim, Told(name="x", properties={"a": 1}), "evt_1")
+        async with asyncio.timeout(10):
+            heard = await handle.result()
+        assert heard == [{"name": "x", "properties": {"a": 1}, "id": f"{DELIVERY}/evt_1"}]
+        assert not await tell(temporal, claim, Told(name="x"))
+
+
+async def test_the_command_serves_until_it_is_asked_to_stop(server: DevServer, tmp_path: Path):
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--port", "0"]
+    variables = environment(
+        TEMPORAL_ADDRESS=server.address,
+        SCENARIO_CALLBACK_URL="https://hooks.example.com",
+        SCENARIO_CALLBACK_KEY=base64.b64encode(KEY).decode(),
+        PYTHONPATH=str(ROOT),
+    )
+    process = await asyncio.create_subprocess_exec(*command, env=variables, cwd=tmp_path, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = b""
+    try:
+        async with asyncio.timeout(20):
+            while not (found := re.search(rb"listening on port (\d+)", said)):
+                said += await process.stderr.readline()
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{found[1].decode()}", trust_env=False) as http:
+                assert (await http.get("/healthz")).json() == {"alive": True}
+                unknown = Callbacks("", [KEY]).url("dialogue/nobody", DELIVERY[4:], DELIVERY, datetime.now(UTC))
+                assert (await http.post(unknown, json={"name": "x"})).status_code == 410
+            process.send_signal(signal.SIGTERM)
+            said += await process.stderr.read()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert b"stopped" in said
+    assert b"/callbacks/" not in said
