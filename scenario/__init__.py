@@ -10,7 +10,7 @@ Where to begin:
 * `scenario.document`: scenarios as they are stored. `scenario.schema`: the file's JSON Schema.
 * `scenario.compile` makes a `scenario.plan`, the flat table of steps that a journey carries.
 * `scenario.entry`: a contact asking to come in; over `objects` and `values`, a platform's data in one clean shape.
-* `scenario.responses`: what a webhook keeps of its response. `scenario.expectations`: the schema that it must fit.
+* `scenario.expectations`, `scenario.fitting`: the schema of a response that is kept, and whether one fits it.
 * `scenario.timing`, `scenario.duration`: when waits end.
 * `scenario.liquid`: the template engine.
 

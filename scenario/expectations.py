@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import unquote
 
 from scenario.findings import Severity, clip, listed
+from scenario.fitting import UNCHECKED, is_endless
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
-from scenario.responses import UNCHECKED, is_endless
 from scenario.source import Path
 
 if TYPE_CHECKING:

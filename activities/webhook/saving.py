@@ -9,13 +9,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
-import jsonschema
-import referencing
-import referencing.exceptions
-
 from activities.webhook.redaction import masked
 from activities.webhook.transport import Response
 from scenario import model
+from scenario.fitting import misfit
 
 MAX_SAVED: Final = 16 * 1024
 """Bytes of a response that is kept. It becomes part of the journey's history."""
@@ -79,16 +76,9 @@ def _constant(name: str) -> NoReturn:
 
 
 def _fit(value: Any, schema: Mapping[str, Any]) -> None:
-    """Compares a value with its schema. References lead nowhere but into the schema: nothing is ever fetched."""
-    validator: Any = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
-    try:
-        error: jsonschema.ValidationError | None = next(validator.iter_errors(value), None)
-    except (referencing.exceptions.Unresolvable, jsonschema.SchemaError, RecursionError):
-        raise _UnfitError("its schema cannot be used") from None
-    if error is not None:
-        # The place in the schema, which its author wrote: keys and values of the response may be personal data.
-        place = "/".join(str(part) for part in error.absolute_schema_path)
-        raise _UnfitError(f"it does not fit its schema, at '{place[:200]}'")
+    """Compares a value with its schema, and says of the response nothing: its keys and values may be personal data."""
+    if (fault := misfit(value, schema)) is not None:
+        raise _UnfitError(f"it does not fit its schema{fault}")
 
 
 def _clean(value: Any, secrets: Sequence[str], depth: int) -> Any:

@@ -1,76 +1,26 @@
-"""Responses that a webhook's `save:` keeps: which of them, and why not the others.
-
-A receiver is not trusted. What it answers is read within bounds of size, depth and work, and no sentence that is made
-here says anything of what is in it.
-"""
+"""Whether a response fits its schema. A receiver is not trusted: what it answers takes no schema long."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from scenario.entry import is_too_deep
-from scenario.liquid.values import clean
-from scenario.model import Save
+from scenario.findings import clip
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
     from jsonschema.protocols import Validator
 
-MAX_RESPONSE: Final = 16 * 1024
-"""Bytes of a response that is kept: it stays in the journey's history, and goes along with it."""
 UNCHECKED: Final = ("pattern", "uniqueItems")
 """Keywords of a schema that are passed over: what a receiver sends could make them take hours."""
 _STEPS: Final = 20_000
 """Keywords of a schema that are applied to one response: about a tenth of a second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What became of a response.
-
-    Attributes:
-        value: Its JSON; None where it is not kept (or is ``null``).
-        note: Why it is not kept, as a sentence without anything of the response; None where it is.
-    """
-
-    value: Any = None
-    note: str | None = None
-
-
 class _TooMuch(Exception):
     """A schema takes too many steps on some value."""
-
-
-def keep(save: Save, body: bytes, *, complete: bool = True) -> Kept:
-    """Reads a response.
-
-    Args:
-        save: What the step says about it.
-        body: The response's body.
-        complete: Whether that is all of it.
-    """
-    if not complete or len(body) > MAX_RESPONSE:
-        return Kept(note=f"the response was not kept: it is larger than {MAX_RESPONSE // 1024} KB or was cut off")
-    try:
-        value: Any = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):  # no UTF-8, no JSON, or a number with thousands of digits
-        return Kept(note="the response was not kept: it is no JSON")
-    if is_too_deep(value):
-        return Kept(note="the response was not kept: it is nested too deeply")
-    if b"\\u" in body:  # escapes may be of halves of characters, which no UTF-8 can hold
-        value = json.loads(clean(json.dumps(value, ensure_ascii=False)))
-    if save.shape is not None and (fault := misfit(value, save.shape)):
-        return Kept(note=f"the response was not kept: it does not fit the schema{fault}")
-    return Kept(value)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
@@ -81,11 +31,13 @@ def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
         schema: A schema that `scenario.expectations` finds nothing wrong with. What it says of `UNCHECKED` is passed
             over; nothing is ever fetched.
     """
+    from referencing.exceptions import Unresolvable  # here, not above: most journeys have no schema to wait for
+
     try:
         error = next(_validator(schema).iter_errors(value), None)
-    except (_TooMuch, RecursionError):
-        return ", which takes too many steps on it"
-    return None if error is None else f", at {_place(error)}"
+    except (_TooMuch, RecursionError, OverflowError, Unresolvable):
+        return ", which cannot be applied to it"
+    return None if error is None else f", at '{_place(error)}'"
 
 
 def is_endless(schema: Mapping[str, Any]) -> bool:
@@ -101,11 +53,11 @@ def is_endless(schema: Mapping[str, Any]) -> bool:
 
 def _place(error: ValidationError) -> str:
     """Where the schema says what does not hold: never a value, nor a key that only the response has."""
-    return "/".join(str(part) for part in error.absolute_schema_path) or "its top"
+    return clip("/".join(str(part) for part in error.absolute_schema_path), 200) or "its top"
 
 
 def _validator(schema: Mapping[str, Any]) -> Validator:
-    from referencing import Registry  # here, not above: what needs no schema need not wait for jsonschema to load
+    from referencing import Registry
 
     _work.left = _STEPS
     # An empty registry knows of no other schema, and fetches none.
