@@ -147,6 +147,7 @@ class Journey(Operations, Intake):
                 )
             finally:
                 if not work.done():
+                    work.add_done_callback(_heard)
                     work.cancel()
             if work.done() and not work.cancelled():
                 self.skipping = None  # an order to skip this step came too late, and must not skip the next
@@ -199,3 +200,9 @@ class Journey(Operations, Intake):
         )
         if not workflow.all_handlers_finished():  # an order that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)
+
+
+def _heard(work: asyncio.Task[Course]) -> None:
+    """Takes notice of how a step ended that was cancelled with its journey: nobody else asks, and asyncio complains."""
+    if not work.cancelled():
+        work.exception()

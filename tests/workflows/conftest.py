@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -142,6 +142,7 @@ class Stage:
     store: Store
     channels: Channels
     desk: Desk
+    task_timeout: timedelta | None = None
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -172,7 +173,15 @@ class Stage:
         if identifier is None:
             key = f"/{more['key']}" if "key" in more else ""
             identifier = f"{parse_entry(entry).name}/{who['id']}{key}"
-        return await self.client.start_workflow("Journey", entry, id=identifier, task_queue=JOURNEYS, result_type=dict)
+        return await self.client.start_workflow(
+            "Journey",
+            entry,
+            id=identifier,
+            task_queue=JOURNEYS,
+            result_type=dict,
+            # An order reaches a journey that waits for a local activity only once in four fifths of this.
+            task_timeout=self.task_timeout,
+        )
 
     async def run(self, scenario: str, trigger: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         """Starts a journey and gives its result."""

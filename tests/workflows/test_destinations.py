@@ -1,0 +1,182 @@
+"""Webhooks to destinations: what these ask for, what the scenario sets itself, and what becomes of it in between."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+
+from activities.failures import Failure, Kind
+from activities.signatures import Cleared, Delivery, Sent
+from scenario.plan import Retry, Send
+from tests.workflows.conftest import Stage, failing
+from workflows.delivery import with_destination
+
+WAX = """
+scenario: wax
+trigger: segment
+exit:
+  - event: gone
+steps:
+  - webhook: hook
+    to: wax
+    path: /messages
+    body: {}
+    retry: {maximum_attempts: 3}
+  - sms: after
+    text: hi
+"""
+ORDER = {"operator": "ann", "reason": "incident 42"}
+SLOW = Cleared(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
+
+
+def send(own: tuple[str, ...] = ()) -> Send:
+    return Send(kind="webhook", to="wax", destination=True, retry=Retry(initial=1.0, attempts=7), timeout=15.0, own=own)
+
+
+@pytest.mark.parametrize(
+    ("own", "cleared", "retry", "timeout"),
+    [
+        ((), Cleared(), Retry(initial=1.0, attempts=7), 15.0),
+        ((), Cleared(retry={"initial": 9.0}), Retry(initial=9.0, attempts=7), 15.0),
+        (("initial",), Cleared(retry={"initial": 9, "maximum": 6}), Retry(initial=1.0, attempts=7, maximum=6), 15.0),
+        (("attempts",), Cleared(retry={"attempts": 2.0}, timeout=5.0), Retry(initial=1.0, attempts=7), 5.0),
+        (("timeout",), Cleared(timeout=5.0), Retry(initial=1.0, attempts=7), 15.0),
+        ((), Cleared(retry={"attempts": 2.0, "deadline": 60.0}), Retry(initial=1.0, attempts=2, deadline=60.0), 15.0),
+        ((), Cleared(retry={"of a later version": 1.0}), Retry(initial=1.0, attempts=7), 15.0),
+    ],
+)  # fmt: skip
+def test_a_destination_has_its_say_where_the_scenario_has_none(
+    own: tuple[str, ...], cleared: Cleared, retry: Retry, timeout: float
+) -> None:
+    merged = with_destination(send(own), cleared)
+    assert (merged.retry, merged.timeout) == (retry, timeout)
+
+
+async def test_a_destination_is_asked_before_each_delivery_and_the_activity_follows(stage: Stage) -> None:
+    await stage.publish(WAX)
+    stage.desk.cleared = SLOW
+    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=2)
+    assert (await stage.run("wax"))["steps"][0]["attempts"] == 3
+    attempts = stage.channels.of("hook")
+    assert stage.desk.clearances == ["wax"]
+    first, second = (round((b.at - a.at).total_seconds()) for a, b in itertools.pairwise(attempts))
+    assert 80 <= first <= 120
+    assert second == min(2 * first, 150)
+    delivery = attempts[0].delivery
+    assert (delivery.timeout, delivery.attempts) == (30.0, 3), "the scenario's own number of attempts"
+
+
+async def test_a_destination_is_asked_again_when_an_operator_tries_again(stage: Stage) -> None:
+    await stage.publish(WAX)
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    handle = await stage.start("wax")
+    await stage.until(handle, "held")
+    stage.desk.cleared = SLOW
+    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
+    await stage.order(handle, "retry_step", ORDER)
+    await handle.result()
+    assert stage.desk.clearances == ["wax", "wax"]
+    assert [attempt.delivery.timeout for attempt in stage.channels.of("hook")] == [15.0, 30.0]
+
+
+@pytest.mark.parametrize("kind", ["webhook", "sms"])
+async def test_what_goes_to_no_destination_asks_none(stage: Stage, kind: str) -> None:
+    text = WAX.replace("to: wax\n    path: /messages", "url: https://hooks.example.com/a")
+    text = (
+        text
+        if kind == "webhook"
+        else text.replace("  - webhook: hook", "  - sms: first\n    text: a\n  - webhook: hook")
+    )
+    await stage.publish(text)
+    await stage.run("wax")
+    assert stage.desk.clearances == []
+
+
+@pytest.mark.parametrize(("way", "expected"), [("leave", [("hook", "left")]), ("skip_step", [("hook", "skipped")])])
+async def test_a_journey_can_be_ended_or_go_on_while_a_destination_is_asked(
+    stage: Stage, way: str, expected: list[tuple[str, str]]
+) -> None:
+    await stage.publish(WAX)
+    stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
+    handle = await stage.start("wax")
+    await _asked(stage)
+    await stage.order(handle, way, ORDER)
+    stage.desk.blocked.set()
+    result = await handle.result()
+    assert [(step["id"], step["outcome"]) for step in result["steps"]][:1] == expected
+    assert stage.channels.of("hook") == [], "nothing is sent after that"
+
+
+async def test_a_journey_can_be_cancelled_while_a_destination_is_asked(stage: Stage) -> None:
+    await stage.publish(WAX)
+    stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
+    handle = await stage.start("wax")
+    await _asked(stage)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert stage.channels.of("hook") == []
+
+
+async def _asked(stage: Stage) -> None:
+    async with asyncio.timeout(10):
+        while not stage.desk.clearances:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("failure", "cause"),
+    [
+        (Failure(kind=Kind.PERMANENT, reason="r", destination="x", attempt=1, status=422), "permanent"),
+        (Failure(kind=Kind.PERMANENT, reason="r", destination="x", attempt=3, exhausted=True), "exhausted"),
+        (Failure(kind=Kind.UNKNOWN, reason="r", destination="x", attempt=1, unknown=True), "unknown"),
+        (Failure(kind=Kind.UNCONFIGURED, reason="r", destination="webhook", attempt=1), "unconfigured"),
+        (Failure(kind=Kind.TEMPLATE, reason="r", destination="webhook", attempt=1), "template"),
+    ],
+)
+async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts(
+    stage: Stage, failure: Failure, cause: str
+) -> None:
+    await stage.publish(WAX.replace("  - sms: after", "  - wait_for: go\n  - sms: after"))
+
+    def script(delivery: Delivery, attempt: int) -> Sent:
+        raise failure.as_error()
+
+    stage.channels.scripts["hook"] = script
+    handle = await stage.start("wax")
+    progress = await stage.until(handle, "held")
+    assert (progress["waiting"]["destination"], progress["waiting"]["cause"]) == ("wax", cause)
+    assert await _found(handle) == {"JourneyState": "held", "Destination": "wax", "HeldReason": cause}
+    await stage.order(handle, "skip_step", ORDER)
+    await stage.until(handle, "waiting")
+    assert await _found(handle) == {"JourneyState": "waiting"}
+    await handle.terminate()
+
+
+async def test_a_deadline_that_ran_out_is_no_refusal(stage: Stage) -> None:
+    await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
+    stage.channels.scripts["hook"] = failing(Kind.RETRY, status=503)
+    handle = await stage.start("wax")
+    progress = await _held(stage, handle)
+    assert (progress["waiting"]["cause"], progress["waiting"]["status"]) == ("exhausted", 503)
+    await handle.terminate()
+
+
+async def _held(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    """Lets time go on until the journey is held."""
+    async with asyncio.timeout(10):
+        while (progress := await handle.query("progress"))["state"] != "held":
+            await stage.environment.sleep(600)
+    return progress
+
+
+async def _found(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    known = ("JourneyState", "Destination", "HeldReason")
+    attributes = (await handle.describe()).search_attributes
+    # The test server keeps what was unset as nothing.
+    return {name: attributes[name][0] for name in known if attributes.get(name, [None])[0] is not None}
