@@ -113,7 +113,7 @@ def _tokens(text: str) -> list[_Token]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise Unreadable(f"'{text[at]}' is not understood in a condition")
+            raise Unreadable(f"'{text[at:].lstrip()[0]}' is not understood in a condition")
         at = found.end()
         if found["field"]:
             tokens.append(_Token("operand", found[0].strip(), Named(found["table"] or "", found["field"])))

@@ -144,11 +144,7 @@ def edits_of(source: str, names: Names, *, trigger: str | None = None, liquid_is
         trigger: See `scenario.legacy.fields.field_of`.
         liquid_is_kept: Whether braces in it are Liquid already.
     """
-    writer = _Writer(source, names, trigger, liquid_is_kept)
-    done = writer.run()
-    if done.edits or not liquid_is_kept:
-        done = _parsed(source, done)
-    return done
+    return _parsed(source, _Writer(source, names, trigger, liquid_is_kept).run())
 
 
 def condition_of(source: str, names: Names, trigger: str | None) -> Edits:
@@ -222,8 +218,8 @@ class _Writer:
 
     def run(self) -> Edits:
         found = list(parts(self.source, liquid=self.liquid_is_kept))
-        for part, following in zip(found, [*found[1:], None], strict=True):
-            self.part(part, last=following is None)
+        for number, part in enumerate(found, 1):
+            self.part(part, last=number == len(found))
         end = len(self.source.rstrip("\r\n"))
         closing = "".join(self.unclosed(block) for block in reversed(self.blocks))
         if closing:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final, NamedTuple, cast
 
-from scenario.liquid.shapes import Anything, Object, Scalar, Tree, Value
+from scenario.liquid.shapes import Object, Scalar, Tree, Value
 from scenario.objects import Cart, Contact, Order, Product, Reward, Shape, Store, WithCustom
 from scenario.variables import tree_of
 
@@ -50,8 +50,6 @@ _TRANSACTION: Final = {
     "shipping": "shipping_amount",
     "tax": "tax_amount",
     "total": "total_price",
-    "amount": "total_price",
-    "price": "total_price",
 }
 _ORDER: Final = {**_TRANSACTION, "date_add": "created_at", "date_added": "created_at", "salesperson": "sales_person"}
 
@@ -198,8 +196,9 @@ def field_of(table: str, name: str, names: Names, trigger: str | None = None) ->
         key = "basket"
     if (known := TABLES.get(key)) is None:
         return None
-    if (ours := known.names.get(word, word)) and (tree := _tree(known.model, ours)) is not None:
-        return Field(f"{known.path}.{ours}", tree.kind) if isinstance(tree, Value) else None
+    ours = known.names.get(word, word)
+    if (tree := _tree(known.model, ours)) is not None:
+        return Field(f"{known.path}.{ours}", tree.kind)
     if not issubclass(known.model, WithCustom):
         return None
     if numbered := _CUSTOM.fullmatch(word):
@@ -214,14 +213,14 @@ def _step(name: str) -> str:
     return f".{name}" if _WORD.fullmatch(name) else f"['{name}']"
 
 
-def _tree(model: type[Shape], path: str) -> Value | Anything | None:
+def _tree(model: type[Shape], path: str) -> Value | None:
     """What a dotted path leads to: a single value, or None."""
     tree: Tree = tree_of(model)
     for step in path.split("."):
         if not isinstance(tree, Object) or step not in tree.fields:
             return None
         tree = tree.fields[step]
-    return tree if isinstance(tree, Value | Anything) else None
+    return tree if isinstance(tree, Value) else None
 
 
 def guess(table: str, name: str) -> str | None:
@@ -229,7 +228,7 @@ def guess(table: str, name: str) -> str | None:
     known = TABLES.get(table.lower())
     if known is None:
         return None
-    close = get_close_matches(name.lower(), [old for old, _ in pairs(table.lower())], n=1)
+    close = get_close_matches(name.lower(), [old for old, _ in pairs(table.lower())], n=1, cutoff=0.75)
     return f"{table}.{close[0]}" if close and table else close[0] if close else None
 
 
@@ -246,7 +245,7 @@ def _pairs(table: Table) -> Iterator[tuple[str, str]]:
         others.setdefault(ours, []).append(old)
     taken = set(table.names)
     for name in tree.fields:
-        if not isinstance(tree.fields[name], Value | Anything) or name in table.model.second:
+        if not isinstance(tree.fields[name], Value) or name in table.model.second:
             continue
         if name not in taken:
             yield name, name

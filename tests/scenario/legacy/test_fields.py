@@ -1,0 +1,52 @@
+"""The table of names: ours exist in the models, and the documentation has all of them."""
+
+import pytest
+
+from scenario.legacy import Names
+from scenario.legacy.fields import LISTS, TABLES, field_of, pairs
+from scenario.liquid.shapes import Object
+from scenario.variables import roots, tree_of
+from tests.documents import COMMAND, DOCS, page
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_name_of_ours_is_a_field_of_a_model(table: str) -> None:
+    root, _, inner = TABLES[table].path.partition(".")
+    tree = roots(None).known[root] if root != "product" else tree_of(TABLES[table].model)
+    for part in filter(None, inner.split(".")):
+        assert isinstance(tree, Object)
+        tree = tree.fields[part]
+    assert tree == tree_of(TABLES[table].model)
+    for old, ours in pairs(table):
+        found = field_of(table, old, Names())
+        assert found is not None, old
+        assert found.path == f"{TABLES[table].path}.{ours}"
+        at = tree
+        for part in ours.split("."):
+            assert isinstance(at, Object)
+            at = at.fields[part]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_an_old_name_that_differs_hides_no_field_of_ours(table: str) -> None:
+    known = TABLES[table]
+    assert set(known.names) & set(tree_of(known.model).fields) <= set(known.model.second)
+
+
+def test_loops_go_through_lists_of_products() -> None:
+    for root in set(LISTS.values()):
+        tree = roots(None).known[root]
+        assert isinstance(tree, Object)
+        assert "products" in tree.fields
+
+
+def test_the_documentation_has_all_names() -> None:
+    text = (DOCS / "converting.md").read_text(encoding="utf-8")
+    assert text == page("converting.md"), f"docs/converting.md is out of date: run `{COMMAND}`"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_documentation_has_each_second_name(table: str) -> None:
+    text = (DOCS / "converting.md").read_text(encoding="utf-8")
+    for other in set(TABLES[table].model.second) - {"product_id"}:
+        assert f"`{other}`" in text or f".{other}`" in text

@@ -1,0 +1,155 @@
+"""Scenario files: their templates are converted in place, and nothing else changes."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenario.check import check
+from scenario.legacy import Names, convert, convert_scenario, is_scenario
+from scenario.source import Source
+
+OLD = """\
+# Written long ago
+scenario: basket-1   # kept
+trigger: abandoned_cart
+steps:
+  - if: $firstname$ != ""
+    then:
+      - email: hello
+        subject: Hi $firstname$, it's $order.extid$
+        html: |
+          <p>{{ contact.lastname }}, {SPLIO IF $c1$ = "a"}yes{SPLIO ENDIF}
+          {SPLIO FOREACH PRODUCT IN ORDER LIMIT="2"}
+            $product.name$
+          {SPLIO ENDFOREACH}
+        text: "Bonjour $firstname$ \\" {SPLIO IF $language$ = \\"fr\\"}x{SPLIO ENDIF}"
+  - webhook: tell
+    url: 'https://x.example/?m=$email$'
+    body: {name: $firstname$, 'o': ['{SPLIO IF $email$ = "a"}b{SPLIO ENDIF}', 3]}
+  - sms: bye
+    text: >
+      Hello $firstname$
+      and $lastname$
+"""
+NEW = """\
+# Written long ago
+scenario: basket-1   # kept
+trigger: abandoned_cart
+steps:
+  - if: "contact.firstname != blank"
+    then:
+      - email: hello
+        subject: "Hi {{ contact.firstname }}, it's {{ cart.external_id }}"
+        html: |
+          <p>{{ contact.lastname }}, {% if contact.custom.shoe == 'a' %}yes{% endif %}
+          {% for product in cart.products limit: 2 %}
+            {{ product.name }}
+          {% endfor %}
+        text: "Bonjour {{ contact.firstname }} \\" {% if contact.language == 'fr' %}x{% endif %}"
+  - webhook: tell
+    url: 'https://x.example/?m={{ contact.email }}'
+    body: {name: "{{ contact.firstname }}", 'o': ['{% if contact.email == ''a'' %}b{% endif %}', 3]}
+  - sms: bye
+    text: >
+      Hello {{ contact.firstname }}
+      and {{ contact.lastname }}
+"""
+
+
+def test_templates_are_converted_where_they_stand() -> None:
+    made = convert_scenario(OLD, Names({"": {1: "shoe"}}))
+    assert (made.text, made.left, made.notes) == (NEW, (), ())
+    assert check(made.text).findings == ()
+    assert convert_scenario(NEW).text == NEW
+
+
+def test_what_is_left_has_its_place_in_the_file() -> None:
+    text = """\
+scenario: a
+trigger: order
+steps:
+  - email: hello
+    subject: $shoe$
+    html: |
+      <p>
+      Hi $fistname$
+      {SPLIO IF $email$}
+    text: {file: mails/a.txt}
+  - if: $email$ NOT LIKE "%x%"
+    then: [{exit: x}]
+  - webhook: a
+    url: https://x.example
+    body: {"$email$": 1}
+"""
+    made = convert_scenario(text)
+    assert [f"{left.line}:{left.column}: {left.message}" for left in made.left] == [
+        "5:14: $shoe$ is not known: if it is a custom field, write {{ contact.custom.shoe }}, or give --sample",
+        "8:10: $fistname$ is not known: was $firstname$ meant?",
+        "9:7: IF is not closed: ENDIF is missing",
+        "11:9: this is more than a single condition can say: use several 'if' steps",
+        "15:12: a key with the old syntax is not converted: write it in Liquid",
+    ]
+    assert made.notes == ("mails/a.txt is a file of its own: convert it, too",)
+    assert sum("not_converted" in line for line in made.text.splitlines()) == 3
+    assert "{{ not_converted['SPLIO IF $email$'] }}{% endif %}\n    text:" in made.text
+
+
+@pytest.mark.parametrize(
+    ("text", "scenario"),
+    [
+        ("scenario: a\n", True),
+        ("trigger: order\nscenario: a\nsteps: [\n", True),
+        ("Hello\nscenario: a\n", True),  # no YAML, but it was meant to be
+        ("<p>$firstname$</p>", False),
+        ('{"scenario": "a"}', False),
+        ("", False),
+        ("- scenario: a\n", False),
+    ],
+)
+def test_a_scenario_is_told_from_a_template(text: str, scenario: bool) -> None:
+    assert is_scenario(text) is scenario
+
+
+def test_a_file_that_is_no_yaml_is_left_alone() -> None:
+    text = "scenario: a\nsteps: [\n"
+    made = convert_scenario(text)
+    assert made.text == text
+    assert [(left.line, left.message[:23]) for left in made.left] == [(3, "the file cannot be read")]
+
+
+templates = st.lists(
+    st.sampled_from(
+        ["$firstname$", "$x$", "{SPLIO IF $c1$ > 3}", "{SPLIO ENDIF}", "{SPLIO IF ", "{{ a }}", "{% if a %}"]
+    )
+    | st.sampled_from([*"'\"\\\n é\u2028-\t{$", "# ", ": ", "  a"]),
+    max_size=8,
+).map("".join)
+STYLES = ["|", "|-", ">", '"', "'"]
+
+
+def written(text: str, style: str) -> str:
+    """A text in one of YAML's styles."""
+    if style in ("|", "|-", ">"):
+        return f"{style}2\n" + "".join(f"      {line}\n" for line in text.split("\n"))
+    if style == '"':
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"\n'
+    return "'" + text.replace("'", "''").replace("\n", "\n\n      ") + "'\n"
+
+
+@given(templates, st.sampled_from(STYLES))
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+def test_whatever_its_style_a_template_becomes_what_it_becomes_alone(text: str, style: str) -> None:
+    file = f"scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {written(text, style)}    id: b\n"
+    data = Source(file).data
+    if data is None or not isinstance(data["steps"][0]["text"], str):
+        return  # this style cannot hold this text
+    old = data["steps"][0]["text"]
+    made = convert_scenario(file)
+    assert not any("cannot be written" in left.message for left in made.left), file
+    after = Source(made.text).data
+    assert after["steps"][0]["id"] == "b"
+    if made.text == file:
+        return
+    alone = convert(old, keep_liquid=True)
+    assert after["steps"][0]["text"] == alone.text
+    assert [left.message for left in made.left] == [left.message for left in alone.left]
