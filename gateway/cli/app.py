@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway.cli import authoring, destinations, entering, local, looking, operating, serving
+from gateway.cli import authoring, converting, destinations, entering, local, looking, operating, serving
 from gateway.cli.screen import say
 
 app: Final = typer.Typer(
@@ -25,6 +25,7 @@ _GROUPS: Final = {
         "check": authoring.check,
         "schema": authoring.schema,
         "publish": authoring.publish,
+        "convert": converting.convert,
         "destinations": destinations.destinations,
     },
     "Run": {"enter": entering.enter, "event": entering.event, "serve": serving.serve},
