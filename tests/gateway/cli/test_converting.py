@@ -1,0 +1,92 @@
+"""Converting templates from the platform's old syntax on the command line."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.cli.conftest import Run
+
+
+def test_a_template_goes_to_standard_output_as_it_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(b"\xef\xbb\xbf<p>$firstname$\x1b\r\n{SPLIO IF $email$}\xc3\xa9{SPLIO ENDIF}")
+    ran = run("convert", "a.html")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out == "<p>{{ contact.firstname }}\x1b\r\n{% if contact.email != blank %}é{% endif %}"
+
+
+def test_what_is_left_is_listed_and_the_status_says_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Hi $fistname$\n$mirrorurl$\n")
+    ran = run("convert", "a.txt")
+    assert ran.status == 1
+    assert ran.out == "Hi {{ not_converted['$fistname$'] }}\n{{ not_converted['$mirrorurl$'] }}\n"
+    assert ran.err.splitlines() == [
+        "a.txt:1:4: $fistname$ is not known: was $firstname$ meant?",
+        "a.txt:2:1: $mirrorurl$ has no counterpart: write a link of your own",
+        "scenario: 2 things were left in a.txt: mend it by hand",
+    ]
+
+
+def test_json_holds_text_and_what_is_left(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("$shop$ $c1$")
+    ran = run("convert", "a.txt", "--format", "json")
+    assert ran.status == 1
+    assert ran.json["text"] == "{{ not_converted['$shop$'] }} {{ contact.custom.c1 }}"
+    assert [(left["line"], left["column"]) for left in ran.json["left"]] == [(1, 1)]
+    assert len(ran.json["notes"]) == 1
+    assert ran.err == "scenario: 1 thing was left in a.txt: mend it by hand\n"
+
+
+def test_a_file_can_take_the_result(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("$firstname$")
+    ran = run("convert", "a.txt", "--output", "a.txt")
+    assert (ran.status, ran.out, ran.err) == (0, "", "")
+    assert (tmp_path / "a.txt").read_text() == "{{ contact.firstname }}"
+
+
+def test_standard_input_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"$firstname$ {{ x }}")))
+    assert run("convert", "-", "--keep-liquid").out == "{{ contact.firstname }} {{ x }}"
+
+
+def test_a_scenario_is_converted_in_place(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "scenario: a  # kept\ntrigger: order\nsteps:\n  - sms: a\n    text: $firstname$ {{ contact.id }}\n"
+    )
+    ran = run("convert", "a.yaml", "--output", "b.yaml")
+    assert (ran.status, ran.out, ran.err) == (0, "", "")
+    assert "# kept" in (tmp_path / "b.yaml").read_text()
+    assert run("check", "b.yaml").status == 0
+
+
+def test_a_sample_tells_the_names_of_custom_fields(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("$c1$ $vip$")
+    (tmp_path / "contact.json").write_text(json.dumps({"custom_fields": [{"id": 1, "name": "vip", "value": "1"}]}))
+    ran = run("convert", "a.txt", "--sample", "contact.json")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out == "{{ contact.custom.vip }} {{ contact.custom.vip }}"
+
+
+def test_a_remark_does_not_change_the_status(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("$c1$")
+    ran = run("convert", "a.txt")
+    assert (ran.status, ran.out) == (0, "{{ contact.custom.c1 }}")
+    assert ran.err.startswith("scenario: c1: custom fields go by their numbers only where")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no.txt"], "scenario: no.txt cannot be read: no such file or directory\n"),
+        (["latin.txt"], "scenario: latin.txt is not UTF-8: save it as UTF-8\n"),
+        (["a.txt", "--output", "no/b.txt"], "scenario: no/b.txt cannot be written: no such file or directory\n"),
+        (["a.txt", "--sample", "a.txt"], "scenario: a.txt is not JSON (line 1, column 1): expecting value\n"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "latin.txt").write_bytes(b"\xe9")
+    ran = run("convert", *arguments)
+    assert (ran.status, ran.out, ran.err) == (1, "", said)
