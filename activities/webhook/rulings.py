@@ -123,7 +123,11 @@ def _headers(entry: Entry, place: Place) -> Iterator[Said]:
         if not value or (plain and flaw("x", value)):
             message = f"{_NO_VALUE} is empty, or holds a line break, an outer blank or a character beyond ASCII"
             yield Said(path, "header", message)
-        elif plain and re.search(r"auth|token|secret|key|password", name, re.ASCII | re.IGNORECASE):
+        elif (
+            plain
+            and not reserved(name)
+            and re.search(r"auth|token|secret|key|password", name, re.ASCII | re.IGNORECASE)
+        ):
             message = (
                 f"{_NO_VALUE} looks like a secret: keep it as one, and write its name, such as {{{{ secrets.NAME }}}}"
             )

@@ -1,0 +1,130 @@
+"""The living file: it changes while the worker runs, and sometimes for the worse."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from activities.webhook.destination import Book
+from activities.webhook.destinations import Destinations, DestinationsError
+from runtime.errors import SettingsError
+
+ONE = "destinations: {one: {url: https://one.example}}\n"
+TWO = "destinations: {two: {url: https://two.example}}\n"
+BAD = "destinations: {two: {ulr: https://two.example}}\n"
+
+
+Edit = Callable[[Path, str], object]
+
+
+class Clock:
+    """A clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "destinations.yaml"
+    path.write_text(ONE)
+    return path
+
+
+def replace(path: Path, text: str) -> None:
+    """As editors and Kubernetes do it."""
+    other = path.with_name("new")
+    other.write_text(text)
+    other.replace(path)
+
+
+@pytest.fixture(params=[Path.write_text, replace], ids=["written over", "replaced"])
+def edit(request: pytest.FixtureRequest) -> Edit:
+    return request.param
+
+
+def test_an_edit_is_in_use_at_the_next_look(file: Path, clock: Clock, edit: Edit):
+    destinations = Destinations(file, clock=clock)
+    edit(file, TWO)
+    assert destinations.names == ("one",)
+    clock.now = 0.9
+    assert destinations.names == ("one",)
+    clock.now = 1.1
+    assert destinations.names == ("two",)
+
+
+def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
+    file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, edit: Edit
+):
+    destinations = Destinations(file, clock=clock)
+    before = destinations.book
+    with caplog.at_level(logging.INFO):
+        edit(file, BAD)
+        for clock.now in (2, 4, 6):
+            assert destinations.book is before
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+        [message] = caplog.messages
+        assert message == (
+            f"{file}:1: 'url' is missing here (and 1 more: see 'scenario destinations {file}'); "
+            "what was read before stays in use"
+        )
+        edit(file, TWO)
+        clock.now = 8
+        assert destinations.names == ("two",)
+    assert caplog.messages[1:] == [f"{file} was read again: 1 destinations"]
+
+
+def test_a_file_that_is_taken_away_and_put_back(file: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
+    destinations = Destinations(file, clock=clock)
+    file.unlink()
+    for clock.now in (2, 4):
+        assert destinations.names == ("one",)
+    assert len(caplog.messages) == 1
+    assert "cannot be read" in caplog.messages[0]
+    file.write_text(TWO)
+    clock.now = 6
+    assert destinations.names == ("two",)
+
+
+def test_what_says_the_same_is_the_same_book(file: Path, clock: Clock):
+    destinations = Destinations(file, clock=clock)
+    before = destinations.book
+    file.write_text("# a comment\n" + ONE)
+    clock.now = 2
+    assert destinations.book is before
+
+
+@pytest.mark.parametrize("text", [BAD, "", "destinations: [", None])
+def test_a_worker_does_not_start_with_a_bad_file(file: Path, text: str | None):
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        Destinations(file)
+    assert isinstance(caught.value, DestinationsError)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_file_there_are_no_destinations(clock: Clock):
+    destinations = Destinations(clock=clock)
+    clock.now = 100
+    assert (destinations.configured, destinations.names, destinations.book) == (False, (), Book())
+
+
+def test_a_certificate_that_the_file_names_is_looked_at_when_the_file_changes(file: Path, clock: Clock):
+    destinations = Destinations(file, clock=clock)
+    file.write_text("destinations: {one: {url: https://one.example, tls: {ca: none.pem}}}\n")
+    clock.now = 2
+    one = destinations.book.get("one")
+    assert one
+    assert one.tls.ca_file is None

@@ -1,0 +1,301 @@
+"""`destinations.yaml`: what it says, and every mistake at its line and column."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from activities.webhook.access import Access, Tls
+from activities.webhook.destination import Book, Destination, Signer
+from activities.webhook.limits import BreakerLimits, Limits
+from activities.webhook.reading import DestinationsError, examine, read
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+WHOLE = """
+default:
+  rate: 120/m
+  concurrency: 30
+  breaker: {failures: 50%, minimum: 4, window: 1m, pause: 10s}
+destinations:
+  wax:
+    url: https://api.wax.example/v1/
+    headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}", X-House: one}
+    signing: [{key: WAX_KEY}, {key: WAX_KEY_OLD, until: 2026-12-01T00:00:00Z}]
+    timeout: 12s
+    retry: {initial_interval: 2s, backoff_coefficient: 2, maximum_interval: 1h, deadline: 1d, maximum_attempts: 5}
+    rate: 0.5/s
+    concurrency: 3
+    breaker: off
+    allow_private: true
+    allow_cidr: [10.1.0.0/16, "fd00::/8"]
+    allow_http: true
+    ports: [443, 8443]
+  plain:
+    url: https://plain.example
+"""
+
+
+Say = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Say:
+    """What is found wrong with a text."""
+
+    def check(text: str) -> list[str]:
+        path = tmp_path / "destinations.yaml"
+        path.write_text(text, "utf-8")
+        return [str(finding).removeprefix(f"{path}:") for finding in examine(path, now=NOW).findings]
+
+    return check
+
+
+def test_every_key_of_a_good_file(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text(WHOLE)
+    default = Limits(30, BreakerLimits(0.5, 4, 60.0, 10.0))
+    assert read(path) == Book(
+        destinations={
+            "wax": Destination(
+                name="wax",
+                url="https://api.wax.example/v1",
+                headers={"Authorization": "Bearer {{ secrets.WAX_TOKEN }}", "X-House": "one"},
+                header_secrets=("WAX_TOKEN",),
+                signing=(Signer("WAX_KEY"), Signer("WAX_KEY_OLD", datetime(2026, 12, 1, tzinfo=UTC))),
+                timeout=12.0,
+                retry={"initial": 2.0, "coefficient": 2.0, "maximum": 3600.0, "deadline": 86400.0, "attempts": 5.0},
+                rate=0.5,
+                limits=Limits(3, None),
+                access=Access(
+                    allow_private=True,
+                    allow_cidr=(ip_network("10.1.0.0/16"), ip_network("fd00::/8")),
+                    allow_http=True,
+                    ports=(443, 8443),
+                ),
+            ),
+            "plain": Destination(name="plain", url="https://plain.example", rate=2.0, limits=default),
+        },
+        rate=2.0,
+        limits=default,
+    )
+
+
+def test_only_rates_of_their_own_are_told_to_the_server(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text(WHOLE)
+    assert read(path).rates == {"wax": 0.5}
+
+
+def test_a_file_without_destinations_has_the_defaults(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text("destinations: {}\n")
+    assert read(path) == Book() == Book(destinations={}, rate=100.0, limits=Limits(50, BreakerLimits()))
+
+
+def test_ports_follow_what_is_allowed(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text("destinations: {a: {url: https://a.example}, b: {url: http://b.example, allow_http: true}}\n")
+    book = read(path)
+    assert [book.destinations[name].access.ports for name in "ab"] == [(443,), (443, 80)]
+
+
+ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
+"""A file with one destination; columns count from 44 where its further keys begin."""
+
+
+@pytest.mark.parametrize(
+    ("more", "finding"),
+    [
+        ("rat: 5/s", "1:44: error unknown-key: unknown key 'rat': did you mean 'rate'?"),
+        (
+            "breaker: {failure: 5%}",
+            "1:54: error unknown-key: unknown key 'failure': did you mean 'failures'?",
+        ),
+        ("tls: {cert: x}", "1:50: error unknown-key: unknown key 'cert': the keys here are ca, certificate and key"),
+        ("rate: 5", "1:50: error value: a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"),
+        ("rate: 0/s", "1:50: error value: a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"),
+        ("rate: 1/h", "1:50: error rate: 'rate' is more than 1000 times the default rate, or less than a 1000th of it"),
+        ("concurrency: 0", "1:57: error value: 'concurrency' must be 1 or more"),
+        (
+            "breaker: on",
+            "1:53: error value: 'breaker' is off, "
+            "or keys such as {failures: 70%, minimum: 10, window: 5m, pause: 30s}",
+        ),
+        ("breaker: {failures: 0.7}",
+         "1:64: error value: 'failures' is a share of all results, from 1% to 100%: write 70%"),
+        ("timeout: 6m", "1:53: error value: 'timeout' is one attempt's and must be from 1s to 5m: "
+         "'deadline' is for all of them"),
+        ("timeout: 1m, retry: {deadline: 30s}", "1:75: error deadline: the deadline cuts the first attempt short: "
+         "it is shorter than 'timeout'"),
+        ("allow_private: 1", "1:59: error value: 'allow_private' is wrong: input should be a valid boolean"),
+        ("allow_cidr: [10.1.0.1/16]", "1:57: error value: a network is its first address and the length of its prefix: "
+         "write 10.1.0.0/16"),
+        ("ports: [70000]", "1:52: error value: 'ports' must be 65535 or less"),
+        ("headers: {X-A: 5}", "1:59: error type: 'headers' are names with values, and each value is text in quotes"),
+        ("headers: [a]", "1:53: error type: 'headers' are names with values, and each value is text in quotes"),
+        ("headers: {Host: a}", "1:54: error header: the header 'Host' is set by the sender itself: take it out"),
+        (
+            "headers: {idempotency-key: a}",
+            "1:54: error header: the header 'idempotency-key' is set by the sender itself: take it out",
+        ),
+        ("headers: {'a b': c}",
+         "1:54: error header: a header's name is empty or holds a character that is not allowed"),
+        ("headers: {X-A: b, x-a: c}", "1:62: error header: 'x-a' and 'X-A' are the same header: keep one"),
+        ("headers: {X-A: é}", "1:59: error header: this header's value is empty, "
+         "or holds a line break, an outer blank or a character beyond ASCII"),
+        ("headers: {X-A: '{{ contact.email }}'}", "1:63: error unknown-variable: there is no variable 'contact'"),
+        ("headers: {X-A: '{{ secrets.A'}", "1:60: error syntax: '{{' is not closed: add '}}'"),
+        (
+            "headers: {X-A: '{{ secrets }}'}",
+            "1:59: error secret: name the secret that is meant, such as {{ secrets.NAME }}",
+        ),
+        (
+            "headers: {Authorization: plain}",
+            "1:69: warning plain-secret: this header's value looks like a secret: keep it as one, "
+            "and write its name, such as {{ secrets.NAME }}",
+        ),
+        (f"signing: {KEY}", "1:53: error type: 'signing' is a list of keys by the names of their secrets, "
+         "such as [{key: WAX_SIGNING_KEY}]"),
+        (f"signing: [{KEY}]", "1:54: error type: 'signing' is a list of keys by the names of their secrets, "
+         "such as [{key: WAX_SIGNING_KEY}]"),
+        (f"signing: [{{key: {KEY}}}]", "1:60: error value: 'key' is the name of a secret, such as WAX_SIGNING_KEY, "
+         "and not the key itself"),
+        ("signing: [{key: A}, {key: A}]", "1:64: error signing: the key A stands here twice"),
+        ("signing: [{key: A}, {key: B, until: 2026-12-01}]", "1:80: error value: 'until' is a time with its zone, "
+         "such as 2026-12-01T00:00:00Z"),
+        (
+            "signing: [{key: A}, {key: B, until: 2026-10-01T00:00:00Z}]",
+            "1:64: warning expired: the key B signs no more since 2026-10-01T00:00:00+00:00: take it out",
+        ),
+        (
+            "signing: [{key: A, until: 2026-12-01T00:00:00Z}]",
+            "1:44: warning signing: every key has an end: after the last one nothing is sent any more; "
+            "the newest needs no 'until'",
+        ),
+        ("tls: {ca: none.pem}", "1:44: error tls: the file of 'ca' cannot be read: no such file or directory"),
+        ("tls: {ca: destinations.yaml}", "1:44: error tls: the file of 'ca' holds no certificate in PEM"),
+        ("tls: {key: a.key}", "1:55: error tls: 'key' goes with 'certificate', the certificate that it belongs to"),
+        (
+            "tls: {certificate: destinations.yaml}",
+            "1:44: error tls: 'certificate' and 'key' are no certificate and its own key in PEM, "
+            "the key without a password",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_at_its_place(said: Say, more: str, finding: str):
+    assert said(ENTRY % more) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "reason"),
+    [
+        ("http://a.example", "", "its scheme is not https: set 'allow_http: true' if it is meant"),
+        ("ftp://a.example", ", allow_http: true", "its scheme is not https or http"),
+        ("https://user:pw@a.example", "", "it holds a user name before the host; credentials go into a header"),
+        ("https://a.example/?a=1", "", "it has no query: what a scenario adds goes into its 'path'"),
+        ("https://a.example/{{ secrets.A }}", "", "it is plain text: what a scenario adds goes into its 'path'"),
+        ("https://a.example:8443", "", "port 8443 is not among 'ports'"),
+        ("https://127.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
+        ("https://10.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
+        ("https://169.254.169.254", ", allow_private: true", "its address may not be called: "
+         "set 'allow_private: true' if it is meant"),
+        ("https://2130706433", "", "its host looks like an address, but is not one in its usual form"),
+        ("https://localhost", "", "its host is a name that only leads inside a network"),
+        ("https://a.example/../b", "", "its path holds a '.' or '..' segment"),
+        ("a.example", "", "it is not an absolute URL without a fragment, like https://host/path"),
+    ],
+)  # fmt: skip
+def test_a_base_url_is_judged_as_a_delivery_s_would_be(said: Say, url: str, more: str, reason: str):
+    assert said(f'destinations: {{a: {{url: "{url}"{more}}}}}\n') == [
+        f"1:25: error url: 'url' cannot be used: {reason}"
+    ]
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1", "https://localhost", "https://10.0.0.1/x"])
+def test_a_private_base_url_is_for_operations_to_allow(said: Say, url: str):
+    assert said(f'destinations: {{a: {{url: "{url}", allow_private: true}}}}\n') == []
+
+
+@pytest.mark.parametrize("name", ["Wax", "wax_one", "-wax", "w x", "a" * 65, "wax.example"])
+def test_a_name_that_no_scenario_can_write(said: Say, name: str):
+    [finding] = said(f'destinations: {{"{name}": {{url: "https://a.example"}}}}\n')
+    assert finding.startswith("1:16: error name: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("", ["1:1: error empty: the file is empty: begin with 'destinations:'"]),
+        ("destinations:\n", ["1:14: error empty: 'destinations' is empty: give it a value, or take it out"]),
+        ("destinations: {a: }\n", ["1:18: error empty: 'a' is empty: give it a value, or take it out"]),
+        ("destinations: {a: {rate: 1/s}}\n", ["1:16: error missing: 'url' is missing here"]),
+        ("- a\n", ["1:1: error type: the file must be keys with values, not a list"]),
+        ("destination: {}\n", ["1:1: error unknown-key: unknown key 'destination': did you mean 'destinations'?"]),
+        ("destinations: {a: {url: 1}\n", None),
+    ],
+)
+def test_a_file_that_is_no_such_file(said: Say, text: str, findings: list[str] | None):
+    found = said(text)
+    assert found == findings if findings is not None else ": error syntax: " in found[0]
+
+
+def test_no_finding_quotes_what_may_be_a_secret(said: Say):
+    for more in (
+        f"signing: {KEY}",
+        f"signing: [{{{KEY}: 1}}]",
+        f"signing: [{{key: {KEY}}}]",
+        f"signing: [{{key: A, until: {KEY}}}]",
+        f"headers: {KEY}",
+        f"headers: {{X-A: [{KEY}]}}",
+        f"headers: {{X-A: {{a: {KEY}}}}}",
+    ):
+        findings = said(ENTRY % more)
+        assert findings
+        assert not any(KEY in finding for finding in findings), more
+
+
+def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text("destinations:\n  a: {url: http://a.example, rate: 5}\n  b: {url: https://a.example, tmeout: 5s}\n")
+    with pytest.raises(DestinationsError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}:2: a rate is a number of deliveries")
+    assert str(caught.value).endswith(f" (and 1 more: see 'scenario destinations {path}')")
+    assert [finding.line for finding in caught.value.findings] == [2, 3]
+
+
+def test_a_warning_does_not_stand_in_the_way(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text(ENTRY % "headers: {Authorization: plain}")
+    assert read(path).names == ("a",)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(DestinationsError, match=r"SCENARIO_DESTINATIONS names .* cannot be read: no such file"):
+        read(tmp_path / "none.yaml")
+
+
+def test_tls_files_are_found_beside_the_file(tmp_path: Path):
+    import trustme
+
+    authority = trustme.CA()
+    client = authority.issue_cert("client@example.com")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    client.private_key_pem.write_to_path(tmp_path / "client.key")
+    path = tmp_path / "destinations.yaml"
+    path.write_text(ENTRY % "tls: {ca: ca.pem, certificate: client.pem, key: client.key}")
+    found = read(path).get("a")
+    assert found
+    assert found.tls == Tls(*(str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key")))
+
+
+def test_the_end_of_an_overlap_may_be_written_in_any_zone(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text(ENTRY % 'signing: [{key: A}, {key: B, until: "2026-12-01T01:00:00+01:00"}]')
+    found = read(path).get("a")
+    assert found
+    assert found.signing[1].until == datetime(2026, 12, 1, tzinfo=UTC)
