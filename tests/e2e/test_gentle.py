@@ -1,0 +1,66 @@
+"""The gate on the real server: deliveries that wait cost neither attempts nor slots."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+from temporalio.client import Client
+
+from activities.webhook.limits import BreakerLimits, Limits
+from activities.webhook.transport import Transport
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from tests.e2e.flood import Gently, ManyWebhooks, Receivers, scheduler, sender
+
+
+@pytest.fixture
+async def client(server: DevServer) -> Client:
+    return await connect(server.address, interceptors=[])
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"webhooks-{uuid.uuid4().hex[:8]}"
+
+
+async def test_a_slow_destination_gets_no_more_at_once_than_it_takes_and_delays_nobody(client: Client, queue: str):
+    async with Receivers({"slow": 0.2}) as receivers, Transport() as transport:
+        routes = Gently(receivers.url, {"slow": Limits(concurrency=4, breaker=None)})
+        async with scheduler(client, queue), sender(client, queue, transport, routes):
+            loop = asyncio.get_running_loop()
+            slow = await client.start_workflow(
+                ManyWebhooks.run, args=["slow", 80, queue], id=f"{queue}-slow", task_queue=f"journeys-{queue}"
+            )
+            await receivers.called("slow", 4)
+            began = loop.time()
+            quick = await client.execute_workflow(
+                ManyWebhooks.run, args=["quick", 20, queue], id=f"{queue}-quick", task_queue=f"journeys-{queue}"
+            )
+            took = loop.time() - began
+            assert quick == [1] * 20
+            assert len(receivers.got["slow"]) < 80  # they were still waiting
+            assert await slow.result() == [1] * 80  # being turned away is no attempt
+    assert receivers.most["slow"] <= 4
+    assert len(receivers.got["slow"]) == 80
+    assert took < 3
+
+
+async def test_deliveries_wait_for_a_destination_that_is_down_without_spending_attempts(client: Client, queue: str):
+    limits = Limits(concurrency=5, breaker=BreakerLimits(minimum=5, pause=1.0))
+    async with Receivers() as receivers, Transport() as transport:
+        receivers.down.add("wax")
+        routes = Gently(receivers.url, {"wax": limits})
+        async with scheduler(client, queue), sender(client, queue, transport, routes):
+            handle = await client.start_workflow(
+                ManyWebhooks.run, args=["wax", 40, queue], id=queue, task_queue=f"journeys-{queue}"
+            )
+            await receivers.called("wax", 5)
+            await asyncio.sleep(2.5)  # one probe, perhaps two; the policy alone would have spent every attempt by then
+            seen = len(receivers.got["wax"])
+            assert seen <= 5 + 5 + 2
+            receivers.down.clear()
+            attempts = await handle.result()
+    assert len(attempts) == 40
+    assert sum(attempts) == len(receivers.got["wax"]) == 40 + seen
