@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -43,8 +44,12 @@ class Shelf(Protocol):
         ...
 
 
-def check_file(path: Path) -> Checked:
+def check_file(path: Path, destinations: Collection[str] | None = None) -> Checked:
     """Checks a scenario file together with the texts that it refers to.
+
+    Args:
+        path: Of the file.
+        destinations: The names of those that exist; None where they are not known, and any will do.
 
     Raises:
         BadInput: The file itself cannot be read.
@@ -58,7 +63,7 @@ def check_file(path: Path) -> Checked:
     def read(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
-    return check(text, read=read, file=str(path))
+    return check(text, read=read, file=str(path), destinations=destinations)
 
 
 async def publish(path: Path, shelf: Shelf, by: str = "") -> Publication:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli.destinations import DestinationsOption, names_in
 from gateway.cli.options import Format, FormatOption, login
 from gateway.cli.screen import dump, note, say
 
@@ -22,8 +23,10 @@ FilesArgument = Annotated[
 ]
 
 
-def check(files: FilesArgument, form: FormatOption = Format.TEXT) -> None:
+def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: DestinationsOption = None) -> None:
     """Say everything that is wrong with scenario files, at its line and column.
+
+    With a destinations.yaml, also which destinations of webhooks are not in it.
 
     As text one finding a line, file:line:column: severity code: message; as JSON a list of objects with the same names.
     The exit status is 1 where there is an error; a warning does not stand in the way.
@@ -31,11 +34,12 @@ def check(files: FilesArgument, form: FormatOption = Format.TEXT) -> None:
     from gateway.errors import BadInput
     from gateway.publishing import check_file
 
+    known = names_in(destinations)
     findings: list[Finding] = []
     unread: list[BadInput] = []
     for path in files:
         try:
-            findings += check_file(path).findings
+            findings += check_file(path, known).findings
         except BadInput as error:
             unread.append(error)
     if form is Format.JSON:
@@ -56,17 +60,18 @@ def schema() -> None:
     dump(make())
 
 
-def publish(files: FilesArgument) -> None:
+def publish(files: FilesArgument, destinations: DestinationsOption = None) -> None:
     """Check scenario files and store them; prints name@version.
 
     Where one of them has an error, none is stored. Content that was published before keeps its version.
     """
     from gateway.publishing import check_file
 
+    known = names_in(destinations)
     scenarios: dict[Path, Scenario] = {}
     findings: list[Finding] = []
     for path in files:
-        checked = check_file(path)
+        checked = check_file(path, known)
         findings += checked.findings
         if checked.scenario is not None:
             scenarios[path] = checked.scenario
