@@ -11,30 +11,36 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.exceptions import ApplicationError
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway import listing, looking
 from gateway.entering import Door, Entered
-from gateway.errors import NotAccepted
 from gateway.listing import Listed
 from gateway.looking import JourneyView
+from gateway.operating import Change, Operating, Tally, Target, Which, targets
 from gateway.publishing import Publication, publish
 from runtime.connection import connect
 from runtime.settings import Settings
 from runtime.store import Entry as StoredEntry
 from runtime.store import Store
 
-__all__ = ["Entered", "JourneyView", "Listed", "ScenarioClient"]
+__all__ = [
+    "Change",
+    "Entered",
+    "JourneyView",
+    "Listed",
+    "ScenarioClient",
+    "Tally",
+    "Target",
+    "Which",
+    "targets",
+]
 
-ANSWER: Final = 10.0
-"""Seconds that a worker may take to answer an operator."""
 
-
-class ScenarioClient:
+class ScenarioClient(Operating):
     """Scenario Runner, for Python programs.
 
     Args:
@@ -147,65 +153,25 @@ class ScenarioClient:
         return await looking.view(self.temporal, self.store, journey, run_id)
 
     async def journeys(
-        self, *, held: bool = False, scenario: str | None = None, contact: str | None = None, limit: int = 50
+        self,
+        *,
+        held: bool = False,
+        scenario: str | None = None,
+        contact: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
     ) -> list[Listed]:
         """Journeys that were let in, the newest first.
 
         Args:
-            held: Only those that wait for an operator, with why. Temporal's search answers this, some moments behind.
+            held: Only those that wait for an operator: as `held`, which can tell them further apart.
             scenario: Only those of this scenario.
             contact: Only this contact's.
+            since: Only those let in then or later; held ones: held then or later.
             limit: So many at most.
         """
-        look = listing.held if held else listing.newest
-        return await look(self.temporal, self.store, scenario=scenario, contact=contact, limit=limit)
-
-    async def retry_step(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
-        """Tries a held step again, under the same delivery id. Returns the journey's progress."""
-        return await self._update(journey, "retry_step", operator, reason)
-
-    async def skip_step(self, journey: str, *, operator: str, reason: str, step: str | None = None) -> dict[str, Any]:
-        """Gives up the step at which a journey stands; with `step`, only if it is that one."""
-        return await self._update(journey, "skip_step", operator, reason, {"step": step} if step else {})
-
-    async def leave(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
-        """Ends a journey."""
-        return await self._update(journey, "leave", operator, reason)
-
-    async def pause(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
-        """Lets a journey start no further step."""
-        return await self._update(journey, "pause", operator, reason)
-
-    async def resume(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
-        """Lets a paused journey go on."""
-        return await self._update(journey, "resume", operator, reason)
-
-    async def _update(
-        self, journey: str, name: str, operator: str, reason: str, more: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Gives an operator's order.
-
-        Raises:
-            NotAccepted: The journey refused it, is over, or no worker answered.
-            UnknownJourney: There is none.
-        """
-        handle = self.temporal.get_workflow_handle(journey)
-        order = {"operator": operator, "reason": reason, **(more or {})}
-        try:
-            async with asyncio.timeout(ANSWER):
-                return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
-                    name, order, result_type=dict
-                )
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            why = cause.message if isinstance(cause, ApplicationError) else "it was refused"
-            raise NotAccepted(f"{journey}: {why}") from None
-        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            raise NotAccepted(
-                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs, and try again"
-            ) from None
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-        seen = await self.show(journey)  # says so where there is none
-        raise NotAccepted(f"{journey}: the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
+        if held:
+            return await self.held(scenario=scenario, contact=contact, since=since, limit=limit)
+        return await listing.newest(
+            self.temporal, self.store, scenario=scenario, contact=contact, since=since, limit=limit
+        )

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, cast
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
-from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -25,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.entering import why_failed
 from gateway.errors import UnknownJourney
+from gateway.pending import Pending, describe, pending
 from runtime.attributes import JOURNEY_STATE, STEP_ID
 from runtime.store import Attempt, Store
 from runtime.store import Entry as StoredEntry
@@ -32,25 +30,6 @@ from scenario.plan import Plan, load_plan
 
 QUERY: Final = timedelta(seconds=3)
 """How long a journey's answer is waited for: where no worker runs, none comes."""
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A delivery under way, as Temporal sees it.
-
-    Attributes:
-        step: The step's id.
-        state: ``scheduled`` (it waits for its turn or for the next attempt), ``started``, ``paused``, …
-        attempt: Counted from 1.
-        next_try_at: When the next attempt is due; None where one is running.
-        last_failure: Why the attempt before failed.
-    """
-
-    step: str
-    state: str
-    attempt: int
-    next_try_at: datetime | None = None
-    last_failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,14 +72,14 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
     run that was refused says nothing about the journey that a person asks for.
     """
     entry = await store.entry(journey, run_id)
-    described = await _describe(temporal, journey, run_id)
+    described = await describe(temporal, journey, run_id)
     if described is not None and entry is not None and run_id is None:
         info = described.workflow_execution_info
         if info.first_run_id != entry.run_id:
             if _status(described) in ("running", "paused"):
                 entry = None  # this run has not been let in yet
             else:
-                described = await _describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
+                described = await describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
     if described is None:
         if entry is None:
             raise UnknownJourney(await _nobody(store, journey))
@@ -129,7 +108,7 @@ async def _look(
         result=result,
         failure=failure,
         plan=await _plan(store, entry),
-        pending=tuple(_pending(activity) for activity in described.pending_activities),
+        pending=tuple(pending(described)),
         state=known.get(JOURNEY_STATE),
         step=known.get(STEP_ID) or None,
     )
@@ -151,20 +130,6 @@ async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None
             raise
         return None
     except (WorkflowQueryFailedError, TimeoutError):  # its code cannot answer: a replay that fails, say
-        return None
-
-
-async def _describe(temporal: Client, journey: str, run_id: str | None) -> DescribeWorkflowExecutionResponse | None:
-    # Not the handle's own describe(): it cannot read a workflow that was paused on the server.
-    execution = WorkflowExecution(workflow_id=journey, run_id=run_id or "")
-    try:
-        return await temporal.workflow_service.describe_workflow_execution(
-            DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution), retry=True
-        )
-    except RPCError as error:
-        # An id or a run id of a shape that the server does not take is nobody's either.
-        if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
-            raise
         return None
 
 
@@ -212,22 +177,3 @@ async def _nobody(store: Store, journey: str) -> str:
     if await store.knows(journey):
         return f"there is no journey '{journey}', but a contact of this id: see 'scenario list --contact {journey}'"
     return f"there is no journey '{journey}': 'scenario list' shows those there are"
-
-
-def _pending(activity: PendingActivityInfo) -> Pending:
-    name = PendingActivityState.Name(activity.state)
-    due = None
-    if activity.HasField("next_attempt_schedule_time"):
-        due = instant(activity.next_attempt_schedule_time)
-    return Pending(
-        step=activity.activity_id,
-        state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
-        attempt=activity.attempt,
-        next_try_at=due,
-        last_failure=activity.last_failure.message or None,
-    )
-
-
-def instant(stamp: Timestamp) -> datetime:
-    """A moment of Temporal's, aware and in UTC."""
-    return stamp.ToDatetime(tzinfo=UTC)

@@ -15,14 +15,15 @@
 | `entered_at`, `ended_at` | when |
 | `at`, `since` | the step at which it stands, since when |
 | `waiting` | ``{"for", "until", …}``; held: ``{"for": "an operator", "step", "kind", "reason", "at", "destination",`` |
-|  | ``"status", "attempts", "excerpt"}``, as far as known |
+|  | ``"status", "attempts", "excerpt", "cause"}``, as far as known |
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
-| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at"}``; `state` is ``done``, |
-|  | ``now`` or ``to come`` (may come: a fork ahead is not decided) |
-| `pending` | deliveries under way: ``{"step", "state", "attempt", "next_try_at", "last_failure"}`` |
+| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note"}``; `state` is |
+|  | ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
+| `pending` | deliveries under way, as Temporal sees them: ``{"step", "state", "attempt", "next_try_at",`` |
+|  | ``"last_failure", "retry", "gives_up_at"}``; `retry` in a scenario's words, durations in seconds |
 | `deliveries` | see `attempt`, oldest first |
 | `events` | kept events: ``{"name", "at"}`` |
-| `operations` | what operators did: ``{"name", "operator", "reason", "at", "step"}`` |
+| `operations` | what operators did: ``{"name", "operator", "reason", "at", "step"}``, maybe ``"details"`` |
 
 Times are ISO 8601 in UTC; what is not known is null.
 """
@@ -34,13 +35,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.flight import InFlight
 from gateway.listing import Listed
 from gateway.looking import JourneyView
+from gateway.pending import Pending
 from runtime.store import Attempt
 from scenario.plan import If, Plan, Send, Step, Wait, WaitFor
 from workflows.view import describe
 
-_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at")
+_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note")
 
 
 def journey(view: JourneyView) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "waiting": None if over or not waiting else dict(waiting),
         "answered": view.progress is not None,
         "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
-        "pending": [{**asdict(pending), "next_try_at": iso(pending.next_try_at)} for pending in view.pending],
+        "pending": [_pending(item) for item in view.pending],
         "deliveries": [attempt(item) for item in view.attempts],
         "events": list(progress.get("events") or ()),
         "operations": list(progress.get("operations") or ()),
@@ -80,7 +83,26 @@ def attempt(item: Attempt) -> dict[str, Any]:
 
 def listed(item: Listed) -> dict[str, Any]:
     """One journey of a list: the fields of `gateway.listing.Listed`, for ``scenario list --format json``."""
-    return {**asdict(item), "entered_at": iso(item.entered_at), "ended_at": iso(item.ended_at)}
+    times = {"entered_at": iso(item.entered_at), "ended_at": iso(item.ended_at), "since": iso(item.since)}
+    return {**asdict(item), **times}
+
+
+def flight(item: InFlight) -> dict[str, Any]:
+    """One delivery between two attempts, for ``scenario retune --dry-run --format json``.
+
+    Keys: `journey`, `step`, `delivery_id`, `attempts` (made so far), `pending` (as above).
+    """
+    return {
+        "journey": item.journey,
+        "step": item.step,
+        "delivery_id": item.latest.delivery_id,
+        "attempts": item.latest.attempt,
+        "pending": _pending(item.pending),
+    }
+
+
+def _pending(item: Pending) -> dict[str, Any]:
+    return {**asdict(item), "next_try_at": iso(item.next_try_at), "gives_up_at": iso(item.gives_up_at)}
 
 
 def _state(view: JourneyView) -> str:

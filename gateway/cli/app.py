@@ -6,7 +6,18 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway.cli import authoring, converting, destinations, entering, local, looking, operating, serving
+from gateway.cli import (
+    authoring,
+    converting,
+    destinations,
+    entering,
+    local,
+    looking,
+    operating,
+    previewing,
+    retuning,
+    serving,
+)
 from gateway.cli.screen import say
 
 app: Final = typer.Typer(
@@ -23,6 +34,7 @@ _GROUPS: Final = {
     "Try it": {"demo": local.demo, "dev": local.dev},
     "Write": {
         "check": authoring.check,
+        "preview": previewing.preview,
         "schema": authoring.schema,
         "publish": authoring.publish,
         "convert": converting.convert,
@@ -36,6 +48,7 @@ _GROUPS: Final = {
         "leave": operating.leave,
         "pause": operating.pause,
         "resume": operating.resume,
+        "retune": retuning.retune,
     },
 }
 

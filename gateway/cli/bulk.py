@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from gateway.cli import session
 from gateway.cli.entering import UNADMITTED, remark
+from gateway.cli.progress import progress
 from gateway.cli.reading import Line, count, lines, named, opened, parse
-from gateway.cli.screen import console, dump, note, say
+from gateway.cli.screen import dump, note, say
 from gateway.errors import Refusal
 
 if TYPE_CHECKING:
@@ -140,27 +139,10 @@ async def enter_all(source: str, *, wait: bool) -> int:
         total = count(source)
         file = stack.enter_context(opened(source))
         client = await stack.enter_async_context(session.connected())
-        advance = stack.enter_context(_progress(total))
+        advance = stack.enter_context(progress("entering", total))
         bulk = Bulk(client, named(source), wait, advance)
         await bulk.run(file)
     if bulk.tally.unadmitted:
         note(f"scenario: {bulk.tally.unadmitted} of them: {UNADMITTED}")
     note(f"scenario: {bulk.tally}")
     return 1 if bulk.tally.refused else 0
-
-
-@contextmanager
-def _progress(total: int | None) -> Generator[Any]:
-    """A progress bar, on a terminal only; gives what moves it."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("entering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Ids that go to the same terminal are written above the bar; those that go to a file go there.
-    with Progress(
-        *columns, console=console(err=True), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
-    ) as bar:
-        task = bar.add_task("entering", total=total)
-        yield lambda: bar.advance(task)

@@ -3,29 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.options import Format, FormatOption, JourneyArgument
-from gateway.cli.screen import console, dump, local, note, styled, table, text
+from gateway.cli.options import (
+    ContactOption,
+    Format,
+    FormatOption,
+    JourneyArgument,
+    LimitOption,
+    ScenarioOption,
+    SinceOption,
+)
+from gateway.cli.screen import console, dump, note
 
 if TYPE_CHECKING:
     from gateway.listing import Listed
     from runtime.store import Attempt
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only those that wait for an operator, and why")]
-ScenarioOption = Annotated[
-    str | None, typer.Option("--scenario", metavar="NAME", help="only those of this scenario", show_default=False)
+HeldAtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--destination",
+        metavar="NAME",
+        help="with --held: only those that could not deliver to this destination or host",
+        show_default=False,
+    ),
 ]
-ContactOption = Annotated[
-    str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's", show_default=False)
+HeldForOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reason",
+        metavar="WORD",
+        help="with --held: only those held for this: permanent, exhausted, unknown, unconfigured, template",
+        show_default=False,
+    ),
+]
+HeldStepOption = Annotated[
+    str | None,
+    typer.Option("--step", metavar="STEP", help="with --held: only those held at this step", show_default=False),
 ]
 DestinationOption = Annotated[
     str | None,
-    typer.Option("--destination", metavar="NAME", help="only those to this host or provider", show_default=False),
+    typer.Option(
+        "--destination", metavar="NAME", help="only those to this destination, host or provider", show_default=False
+    ),
 ]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="so many at most")]
+OutcomeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--outcome",
+        metavar="WORD",
+        help="only those with this outcome: delivered, retry, failed, unknown, skipped",
+        show_default=False,
+    ),
+]
+DeliveryOption = Annotated[
+    str | None,
+    typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)", show_default=False),
+]
 OneJourneyArgument = Annotated[
     str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's", show_default=False)
 ]
@@ -59,50 +98,54 @@ def listing(
     held: HeldOption = False,
     scenario: ScenarioOption = None,
     contact: ContactOption = None,
+    destination: HeldAtOption = None,
+    reason: HeldForOption = None,
+    step: HeldStepOption = None,
+    since: SinceOption = None,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """List journeys, the newest first.
+    """List journeys, the newest first; with --held those that wait for an operator.
 
-    JSON is a list of objects with id, run_id, scenario, contact, key, state, step, reason, entered_at and ended_at.
+    --since counts from when they came in; with --held, from when they were held. JSON is a list of objects with id,
+    run_id, scenario, contact, key, state, step, reason, entered_at, ended_at, destination, held_reason, since and
+    status.
     """
     from gateway import report
+    from gateway.cli import rows
 
-    found = asyncio.run(_list(held=held, scenario=scenario, contact=contact, limit=limit))
+    wanted = {"scenario": scenario, "contact": contact, "since": since, "limit": limit}
+    only_held = {"destination": destination, "reason": reason, "step": step}
+    if not held and any(only_held.values()):
+        named = next(name for name, value in only_held.items() if value)
+        raise typer.BadParameter(f"--{named} goes with --held")
+    found = asyncio.run(_list(held=held, **wanted, **(only_held if held else {})))
     if form is Format.JSON:
         dump([report.listed(item) for item in found])
     elif found:
-        _print_journeys(found)
+        (rows.held if held else rows.journeys)(found)
+    elif held:
+        note("no journey is held" + (" that fits" if any({**wanted, **only_held, "limit": None}.values()) else ""))
     else:
-        note("no journey is held" if held else "no journeys")
+        note("no journeys")
     if not found:
         raise typer.Exit(1)
 
 
-async def _list(**wanted: Any) -> list[Listed]:
+async def _list(*, held: bool, **wanted: Any) -> list[Listed]:
     from gateway.cli import session
 
     async with session.connected() as client:
-        return await client.journeys(**wanted)
-
-
-def _print_journeys(found: list[Listed]) -> None:
-    rows = table("journey", "scenario", "state", "step", "entered (local)", "why")
-    for item in found:
-        rows.add_row(
-            text(item.id),
-            text(item.scenario),
-            styled(item.state),
-            text(item.step),
-            text(local(item.entered_at)),
-            text(item.reason),
-        )
-    console().print(rows)
+        return await (client.held if held else client.journeys)(**wanted)
 
 
 def deliveries(
     journey: OneJourneyArgument = None,
     destination: DestinationOption = None,
+    outcome: OutcomeOption = None,
+    contact: ContactOption = None,
+    delivery: DeliveryOption = None,
+    since: SinceOption = None,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -112,37 +155,29 @@ def deliveries(
     destination, contact_id, started_at, milliseconds, outcome, status, error, next_try_at, response and trace_id.
     """
     from gateway import report
+    from gateway.cli import rows
 
-    found = asyncio.run(_deliveries(journey, destination, limit))
+    found = asyncio.run(
+        _deliveries(
+            journey,
+            destination=destination,
+            outcome=outcome,
+            contact_id=contact,
+            delivery_id=delivery,
+            since=since,
+            limit=limit,
+        )
+    )
     if form is Format.JSON:
         dump([report.attempt(item) for item in found])
     elif found:
-        _print_attempts(found, named=journey is None)
+        rows.attempts(found, named=journey is None)
     else:
         note("no deliveries on record")
 
 
-async def _deliveries(journey: str | None, destination: str | None, limit: int) -> list[Attempt]:
+async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[Attempt]:
     from gateway.cli import session
 
     async with session.stored(migrate=False) as store:
-        return await store.deliveries(journey, destination=destination, limit=limit)
-
-
-def _print_attempts(found: list[Attempt], *, named: bool) -> None:
-    columns = ["when (local)", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
-    rows = table(*columns, "error", "next try", right=("try", "status", "ms"))
-    for item in found:
-        rows.add_row(
-            text(local(item.started_at)),
-            *([text(item.workflow_id)] if named else []),
-            text(item.step),
-            text(f"{item.channel} → {item.destination}"),
-            text(item.attempt),
-            styled(item.outcome),
-            text(item.status),
-            text(item.milliseconds),
-            text(item.error),
-            text(local(item.next_try_at)),
-        )
-    console().print(rows)
+        return await store.deliveries(journey, since=since, **wanted)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -25,6 +27,81 @@ ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="why
 OperatorOption = Annotated[
     str | None,
     typer.Option("--operator", metavar="NAME", help="who; by default your login name", show_default=False),
+]
+
+
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/([smh]))?", re.ASCII)
+_UNITS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def moment(text: str) -> datetime:
+    """A time in the past, as ``--since`` takes it.
+
+    Args:
+        text: So long ago (``2h``), or a date and time in ISO 8601; without a zone, on this machine's clock.
+
+    Raises:
+        BadParameter: It is neither.
+    """
+    from scenario.duration import parse_duration
+    from scenario.errors import DurationError
+
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        pass
+    else:
+        return parsed.astimezone(UTC)
+    try:
+        return datetime.now(UTC) - abs(parse_duration(text))
+    except (DurationError, OverflowError):
+        raise typer.BadParameter(f"'{text}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h") from None
+
+
+def rate(text: str) -> float:
+    """So many a second, as ``--rate`` takes it: ``10/s``, ``600/m``, ``0.5/s``.
+
+    Raises:
+        BadParameter: It is no rate.
+    """
+    found = _RATE.fullmatch(text.strip())
+    number = float(found[1]) / _UNITS[found[2]] if found else 0.0
+    if not 0 < number <= 10_000:
+        raise typer.BadParameter(f"'{text}' is not a rate: write 10/s, 600/m or 0.5/s")
+    return number
+
+
+def length(text: str) -> float:
+    """A duration in seconds, such as ``30s`` or ``3d``.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    from scenario.duration import parse_duration
+    from scenario.errors import DurationError
+
+    try:
+        return parse_duration(text).total_seconds()
+    except DurationError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+ScenarioOption = Annotated[
+    str | None, typer.Option("--scenario", metavar="NAME", help="only those of this scenario", show_default=False)
+]
+ContactOption = Annotated[
+    str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's", show_default=False)
+]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="so many at most")]
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="TIME|DURATION",
+        parser=moment,
+        help="only from then on: 2026-03-31T10:00, or 2h for so long ago",
+        show_default=False,
+    ),
 ]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.rows import answers
 from gateway.cli.screen import local, styled, table, text
+from scenario.duration import format_duration
 
 _MARKS: Final = {"done": "✓", "now": "▶", "to come": "·"}
 _UNDONE: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
@@ -36,10 +39,29 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
     if report["deliveries"] or report["pending"]:
         console.print()
         console.print(_deliveries(report["deliveries"], report["pending"], clock))
+    told = [(item["delivery_id"], item["attempt"], item["trace_id"], item["response"]) for item in report["deliveries"]]
+    if (answered := answers(told)) is not None:
+        console.print()
+        console.print(answered)
+    for item in report["pending"]:
+        console.print(text(_policy(item, clock)))
     for operation in report["operations"]:
-        said = f"{local(operation['at'], clock)}  {operation['name']} by {operation['operator']}: {operation['reason']}"
-        console.print(text(said, "dim"))
+        console.print(text(_operation(operation, clock), "dim"))
     console.print(text(f"times of {zone}", "dim"))
+
+
+def _operation(operation: Mapping[str, Any], clock: ZoneInfo) -> str:
+    details: Mapping[str, Any] = operation.get("details") or {}
+    said = ", ".join(f"{name} {_plain(value)}" for name, value in details.items())
+    what = f"{operation['name']} ({said})" if said else operation["name"]
+    return f"{local(operation['at'], clock)}  {what} by {operation['operator']}: {operation['reason']}"
+
+
+def _plain(value: Any) -> str:
+    """A value without the marks of JSON: ``initial_interval 1, deadline 86400``."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in cast("Mapping[str, Any]", value).items())
+    return str(value)
 
 
 def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
@@ -68,8 +90,8 @@ def _waiting(journey: str, waiting: Mapping[str, Any], clock: ZoneInfo) -> Seque
         until = f" until {local(waiting['until'], clock)}" if waiting.get("until") else ""
         what = "waits" if waiting["for"] == "time" else f"waits for {waiting['for']}"
         return [text(f"{what}{until}")]
-    facts = [waiting.get("destination"), waiting.get("status") and f"status {waiting['status']}"]
-    facts += [_times(waiting.get("attempts"))]
+    facts = [waiting.get("cause"), waiting.get("destination")]
+    facts += [waiting.get("status") and f"status {waiting['status']}", _times(waiting.get("attempts"))]
     said = [text(" · ".join(str(fact) for fact in facts if fact))] if any(facts) else []
     if excerpt := waiting.get("excerpt"):
         said.append(text(f"it answered: {' '.join(str(excerpt).split())[:_EXCERPT]}", "dim"))
@@ -83,7 +105,7 @@ def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
         outcome = step["outcome"] or ""
         style = "dim" if step["state"] == "to come" else "bold" if step["state"] == "now" else ""
         mark = _UNDONE.get(outcome, _MARKS[step["state"]])
-        remarks = [step["status"], _times(step["attempts"]), step["reason"]]
+        remarks = [step["status"], _times(step["attempts"]), step["reason"], step["note"]]
         # The present step's reason stands in the header.
         remark = " · ".join(str(part) for part in remarks if part) if step["state"] == "done" else ""
         when = local(step["at"] or (report["since"] if step["state"] == "now" else None), clock)
@@ -131,3 +153,21 @@ def _deliveries(attempts: Sequence[Mapping[str, Any]], pending: Sequence[Mapping
             cells = ("", item["step"], "", item["attempt"], "", state, "", "", item["last_failure"], due)
             rows.add_row(*(text(cell) for cell in cells))
     return rows
+
+
+def _policy(item: Mapping[str, Any], clock: ZoneInfo) -> str:
+    """How a delivery under way goes on, as Temporal has it now."""
+    said = [f"{item['step']} is {item['state']}", f"attempt {item['attempt']}"]
+    if item["next_try_at"]:
+        said.append(f"next try {local(item['next_try_at'], clock)}")
+    if policy := item["retry"]:
+        first, longest = _length(policy["initial_interval"]), _length(policy["maximum_interval"])
+        said.append(f"pauses from {first} × {policy['backoff_coefficient']:g} to {longest}")
+        said += [f"at most {policy['maximum_attempts']} attempts"] if policy["maximum_attempts"] else []
+    if item["gives_up_at"]:
+        said.append(f"gives up {local(item['gives_up_at'], clock)}")
+    return ", ".join(said)
+
+
+def _length(seconds: float) -> str:
+    return format_duration(timedelta(seconds=seconds))

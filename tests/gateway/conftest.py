@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 from temporalio.client import Client
 
 from gateway.client import ScenarioClient
+from runtime.store import Store
 from tests.workflows.conftest import Stage, environment, stage
 
 __all__ = ["environment", "stage"]
@@ -17,3 +21,10 @@ async def client(stage: Stage) -> ScenarioClient:
     target = stage.client.service_client.config.target_host
     temporal = await Client.connect(target, data_converter=stage.client.data_converter)
     return ScenarioClient(temporal, stage.store, "Europe/Paris")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store, for tests without a server."""
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened

@@ -82,14 +82,33 @@ PROGRESS: Final[dict[str, Any]] = {
         "status": 503,
         "attempts": 2,
         "excerpt": "busy:\ttry\nlater",
+        "cause": "exhausted",
     },
     "entered_at": _at(0),
     "steps": [
-        {"id": "mail", "kind": "email", "outcome": "delivered", "at": _at(0, 1), "status": 250, "attempts": 1},
+        {
+            "id": "mail",
+            "kind": "email",
+            "outcome": "delivered",
+            "at": _at(0, 1),
+            "status": 250,
+            "attempts": 1,
+            "note": "rendered anew with a@4",
+        },
         {"id": "pause", "kind": "wait", "outcome": "skipped", "at": _at(5), "reason": "skipped by ann: hurry"},
     ],
     "events": [{"name": "order.placed", "at": _at(1)}],
-    "operations": [{"name": "skip_step", "operator": "ann", "reason": "hurry", "at": _at(5), "step": "pause"}],
+    "operations": [
+        {"name": "skip_step", "operator": "ann", "reason": "hurry", "at": _at(5), "step": "pause"},
+        {
+            "name": "retune",
+            "operator": "ann",
+            "reason": "it is slow",
+            "at": _at(5),
+            "step": "hook",
+            "details": {"retry": {"initial_interval": 1, "deadline": 86_400}},
+        },
+    ],
 }
 
 HELD: Final = JourneyView(
@@ -101,7 +120,14 @@ HELD: Final = JourneyView(
     attempts=[
         attempt("mail", 1, channel="email", destination="mx.example.com", outcome="delivered", status=250),
         attempt("hook", 1, started_at=START + timedelta(minutes=5), next_try_at=START + timedelta(minutes=10)),
-        attempt("hook", 2, started_at=START + timedelta(minutes=10), outcome="failed"),
+        attempt(
+            "hook",
+            2,
+            started_at=START + timedelta(minutes=10),
+            outcome="failed",
+            response="busy:\ttry\nlater",
+            trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+        ),
     ],
     plan=PLAN,
 )

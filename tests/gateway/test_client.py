@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import Kind
-from gateway import client as module
+from gateway import operating as module
 from gateway import report
 from gateway.client import ScenarioClient
 from gateway.errors import CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
@@ -246,7 +246,7 @@ async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: St
 async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     entered = await client.enter(entry())
-    order = {"operator": "ann", "reason": "incident 42"}
+    order: dict[str, Any] = {"operator": "ann", "reason": "incident 42"}
     with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: nothing to retry: the journey is not held$"):
         await client.retry_step(entered.id, **order)
     assert (await client.pause(entered.id, **order))["state"] == "paused"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway import report
-from gateway.looking import JourneyView, Pending
+from gateway.looking import JourneyView
+from gateway.pending import Pending
 from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
@@ -143,6 +144,8 @@ def test_a_delivery_under_way_says_when_it_is_tried_next() -> None:
             "attempt": 3,
             "next_try_at": "2026-03-31T09:30:00+00:00",
             "last_failure": "it answered 503",
+            "retry": None,
+            "gives_up_at": None,
         }
     ]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +15,11 @@ import pytest
 
 from gateway.cli import program, session
 from gateway.errors import UnknownJourney
+from gateway.flight import InFlight
 from gateway.listing import Listed
 from gateway.looking import JourneyView
+from gateway.orders import Round, Target
+from gateway.selection import Which
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ class Client:
     told: int | None = 1
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
     found: list[Listed] = field(default_factory=list[Listed])
+    flights: list[InFlight] = field(default_factory=list[InFlight])
+    answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
+    slow: dict[str, float] = field(default_factory=dict[str, float])
     answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
 
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> EnteredJourney:
@@ -90,6 +98,28 @@ class Client:
     async def journeys(self, **wanted: Any) -> list[Listed]:
         self.asked.append(("journeys", wanted))
         return self.found
+
+    async def held(self, **wanted: Any) -> list[Listed]:
+        self.asked.append(("held", wanted))
+        return self.found
+
+    async def select(self, verb: str, which: Which, **given: Any) -> list[Listed]:
+        self.asked.append(("select", verb, which, given))
+        return self.found
+
+    async def in_flight(self, destination: str, **given: Any) -> list[InFlight]:
+        self.asked.append(("in_flight", destination, given))
+        return self.flights
+
+    def round(self, verb: str, *, rate: float, done: Callable[[Target], None], **order: Any) -> Round:
+        async def send(target: Target) -> None:
+            self.asked.append((verb, target.id, target.step, order))
+            if target.id in self.answers:
+                raise self.answers[target.id]
+            await asyncio.sleep(self.slow.get(target.id, 0))
+
+        self.asked.append(("round", rate))
+        return Round(send, 10_000, done)
 
     def __getattr__(self, name: str) -> Any:
         """Operators' orders."""
@@ -116,3 +146,13 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
     monkeypatch.setattr(session, "connected", connected)
     return made
+
+
+@pytest.fixture
+def paris() -> Iterator[None]:
+    """The machine's own zone, so that local times are the same everywhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Europe/Paris")
+        time.tzset()
+        yield
+    time.tzset()

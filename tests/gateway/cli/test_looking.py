@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.listing import Listed
-from gateway.looking import JourneyView, Pending
+from gateway.looking import JourneyView
+from gateway.pending import Pending, Policy
 from runtime.store import Store
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journeys import HELD, attempt
@@ -29,17 +28,14 @@ LISTED = Listed(
     reason="hooks.example.com answered 422",
     entered_at=datetime(2026, 3, 31, 8, 0, tzinfo=UTC),
     ended_at=None,
+    destination="hooks.example.com",
+    held_reason="permanent",
+    since=datetime(2026, 3, 31, 8, 20, tzinfo=UTC),
+    status=422,
 )
 
 
-@pytest.fixture(autouse=True)
-def _paris() -> Iterator[None]:
-    """The machine's own zone, so that local times are the same everywhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "Europe/Paris")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("paris")
 
 
 def rows(text: str) -> list[list[str]]:
@@ -55,11 +51,11 @@ def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client
         "a/7/K1",
         "a@3 · contact 7 · key K1 · entered 2026-03-31 10:00:00",
         "held at hook since 2026-03-31 10:20:00: hooks.example.com answered 503",
-        "hooks.example.com · status 503 · 2 attempts",
+        "exhausted · hooks.example.com · status 503 · 2 attempts",
         "it answered: busy: try later",
         "decide with: scenario retry|skip|leave a/7/K1 --reason …",
         "step what outcome when",
-        "✓ mail email delivered 2026-03-31 10:00:01 250",
+        "✓ mail email delivered 2026-03-31 10:00:01 250 · rendered anew with a@4",
         "– pause wait 2d skipped 2026-03-31 10:05:00 skipped by ann: hurry",
         "▶ hook webhook → hooks.example.com held 2026-03-31 10:05:00",
         "· wait-3 wait for order.delivered, 7d at most to come",
@@ -69,7 +65,10 @@ def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client
         "msg_00000001 mail email → mx.example.com 1 2026-03-31 10:00:01 delivered 250 12",
         "msg_00000002 hook webhook → hooks.example.com 1 2026-03-31 10:05:00 retry 503 12",
         "2 2026-03-31 10:10:00 failed 503 12",
+        "delivery try trace answer",
+        "msg_00000002000000000000000000000000 2 4bf92f3577b34da6a3ce929d0e0e4736 busy: try later",
         "2026-03-31 10:05:00 skip_step by ann: hurry",
+        "2026-03-31 10:05:00 retune (retry initial_interval 1, deadline 86400) by ann: it is slow",
         "times of Europe/Paris",
     ]
 
@@ -85,13 +84,24 @@ def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
 def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> None:
     due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
     progress: dict[str, Any] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
-    pending = (Pending("hook", "scheduled", 3, due, "it answered 503 (attempt 2)"),)
+    policy = Policy(
+        initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
+    )
+    ends = datetime(2026, 4, 3, 8, 5, tzinfo=UTC)
+    pending = (Pending("hook", "scheduled", 3, due, "it answered 503 (attempt 2)", policy, ends),)
     client.views["a/7/K1"] = replace(HELD, progress=progress, pending=pending)
-    last = rows(run("show", "a/7/K1").out)[-2]
-    assert " ".join(last) == "2 2026-03-31 10:10:00 failed 503 12 2026-03-31 11:30:00"
-    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=pending, attempts=())
-    last = rows(run("show", "a/7/K1").out)[-2]
-    assert " ".join(last) == "hook 3 scheduled it answered 503 (attempt 2) 2026-03-31 11:30:00"
+    lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
+    assert "2 2026-03-31 10:10:00 failed 503 12 2026-03-31 11:30:00" in lines
+    goes_on = next(line for line in lines if line.startswith("hook is"))
+    assert goes_on == (
+        "hook is scheduled, attempt 3, next try 2026-03-31 11:30:00, pauses from 4.8s × 3 to 6h, at most 9 attempts, "
+        "gives up 2026-04-03 10:05:00"
+    )
+    bare = (replace(pending[0], retry=None, gives_up_at=None),)
+    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=bare, attempts=())
+    *_, latest, goes_on, _ = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
+    assert latest == "hook 3 scheduled it answered 503 (attempt 2) 2026-03-31 11:30:00"
+    assert goes_on == "hook is scheduled, attempt 3, next try 2026-03-31 11:30:00"
 
 
 def test_show_says_where_no_worker_answers(run: Run, client: Client) -> None:
@@ -139,23 +149,50 @@ def test_list_gives_programs_a_list(run: Run, client: Client) -> None:
             "reason": "hooks.example.com answered 422",
             "entered_at": "2026-03-31T08:00:00+00:00",
             "ended_at": None,
+            "destination": "hooks.example.com",
+            "held_reason": "permanent",
+            "since": "2026-03-31T08:20:00+00:00",
+            "status": 422,
         }
+    ]
+
+
+def test_held_ones_are_listed_with_what_they_could_not_deliver_to_why_and_since_when(run: Run, client: Client) -> None:
+    client.found = [LISTED]
+    ran = run("list", "--held")
+    assert (ran.status, ran.err) == (0, "")
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "journey scenario step destination reason since (local) status why",
+        "a/7 a@3 hook hooks.example.com permanent 2026-03-31 10:20:00 422 hooks.example.com answered 422",
     ]
 
 
 def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
     client.found = [LISTED]
-    run("list", "--held", "--scenario", "a", "--contact", "7", "--limit", "3")
-    run("list")
+    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
+    run("list", "--held", "--scenario", "a", "--contact", "7", "--limit", "3", "--since", "2026-03-31T10:00")
+    run("list", "--held", "--destination", "wax", "--reason", "exhausted", "--step", "hook")
+    run("list", "--since", "2026-03-31T10:00:00+02:00")
+    none = {"scenario": None, "contact": None, "since": None, "limit": 50}
+    held = {"destination": None, "reason": None, "step": None}
     assert client.asked == [
-        ("journeys", {"held": True, "scenario": "a", "contact": "7", "limit": 3}),
-        ("journeys", {"held": False, "scenario": None, "contact": None, "limit": 50}),
+        ("held", {"scenario": "a", "contact": "7", "since": at, "limit": 3, **held}),
+        ("held", {**none, "destination": "wax", "reason": "exhausted", "step": "hook"}),
+        ("journeys", {**none, "since": at}),
     ]
+
+
+@pytest.mark.parametrize("option", ["--destination", "--reason", "--step"])
+def test_what_only_held_journeys_have_goes_with_held(run: Run, client: Client, option: str) -> None:
+    ran = run("list", option, "x")
+    assert (ran.status, client.asked) == (2, [])
+    assert ran.err == f"scenario: invalid value: {option} goes with --held: see 'scenario list --help'\n"
 
 
 def test_list_of_nothing_is_status_1(run: Run, client: Client) -> None:
     assert run("list") == type(run("--version"))(1, "", "no journeys\n")
     assert run("list", "--held").err == "no journey is held\n"
+    assert run("list", "--held", "--destination", "wax").err == "no journey is held that fits\n"
     ran = run("list", "--format", "json")
     assert (ran.status, ran.json) == (1, [])
 
@@ -167,7 +204,15 @@ def recorded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     attempts = [
         attempt("mail", 1, channel="email", destination="mx.example.com", status=250, outcome="delivered"),
         attempt("hook", 1, minutes=5, status=None, error="connect_refused", next_try_at=due),
-        replace(attempt("hook", 1, minutes=9), workflow_id="b/8", destination="other.example.com", delivery_id="msg_3"),
+        replace(
+            attempt(
+                "hook", 1, minutes=9, response=f"slow\n{'down ' * 50}", trace_id="4bf92f3577b34da6a3ce929d0e0e4736"
+            ),
+            workflow_id="b/8",
+            destination="other.example.com",
+            delivery_id="msg_3",
+            contact_id="8",
+        ),
     ]
     url = f"sqlite:///{tmp_path / 'store.db'}"
 
@@ -188,6 +233,8 @@ def test_deliveries_are_listed_the_newest_last(recorded: Run) -> None:
         "2026-03-31 10:00:01 a/7/K1 mail email → mx.example.com 1 delivered 250 12",
         "2026-03-31 10:05:01 a/7/K1 hook webhook → hooks.example.com 1 retry 12 connect_refused 2026-03-31 10:06:00",
         "2026-03-31 10:09:01 b/8 hook webhook → other.example.com 1 retry 503 12",
+        "delivery try trace answer",
+        f"msg_3 1 4bf92f3577b34da6a3ce929d0e0e4736 slow {'down ' * 13}d…",
     ]
 
 
@@ -200,6 +247,11 @@ def test_deliveries_of_one_journey_or_destination(recorded: Run) -> None:
     assert found("--destination", "other.example.com") == ["hook"]
     assert found("a/7/K1", "--destination", "other.example.com") == []
     assert found("--limit", "1") == ["hook"]
+    assert found("--outcome", "delivered") == ["mail"]
+    assert found("--contact", "8") == ["hook"]
+    assert found("--delivery", "msg_3") == ["hook"]
+    assert found("--since", "2026-03-31T10:05") == ["hook", "hook"]
+    assert found("--since", "1m") == []
 
 
 def test_deliveries_give_programs_all_fields(recorded: Run) -> None:
@@ -214,15 +266,15 @@ def test_deliveries_give_programs_all_fields(recorded: Run) -> None:
             "step": "hook",
             "channel": "webhook",
             "destination": "other.example.com",
-            "contact_id": "7",
+            "contact_id": "8",
             "started_at": "2026-03-31T08:09:01+00:00",
             "milliseconds": 12,
             "outcome": "retry",
             "status": 503,
             "error": None,
             "next_try_at": None,
-            "response": None,
-            "trace_id": None,
+            "response": f"slow\n{'down ' * 50}",
+            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         }
     ]
 

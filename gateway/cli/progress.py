@@ -1,0 +1,34 @@
+"""How far something has come: a bar, for people at a terminal only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from gateway.cli.screen import console
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Generator[Callable[[], None]]:
+    """A progress bar on standard error, where that is a terminal.
+
+    Args:
+        label: What is being done.
+        total: How much there is to do; None where nobody knows.
+
+    Yields:
+        What moves it by one.
+    """
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Lines that go to the same terminal are written above the bar; those that go to a file go there.
+    with Progress(
+        *columns, console=console(err=True), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
+    ) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)

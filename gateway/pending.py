@@ -1,0 +1,117 @@
+"""Deliveries under way as Temporal sees them: their attempts, their policy, when they are tried next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The retry policy that a delivery has now, an operator's changes included.
+
+    Attributes:
+        initial_interval: Seconds before the second attempt.
+        backoff_coefficient: By which each further pause is longer.
+        maximum_interval: Seconds that a pause is at most.
+        maximum_attempts: So many at most for Temporal; 0 = no limit.
+        deadline: Seconds over all attempts, from when the delivery was scheduled.
+    """
+
+    initial_interval: float
+    backoff_coefficient: float
+    maximum_interval: float
+    maximum_attempts: int
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A delivery under way, as Temporal sees it.
+
+    Attributes:
+        step: The step's id.
+        state: ``scheduled`` (it waits for its turn or for the next attempt), ``started``, ``paused``, …
+        attempt: Counted from 1, with those that were turned away before they were made.
+        next_try_at: When the next attempt is due; None where one is running.
+        last_failure: Why the attempt before failed.
+        retry: Its policy; None where the server does not tell.
+        gives_up_at: The end of its deadline.
+    """
+
+    step: str
+    state: str
+    attempt: int
+    next_try_at: datetime | None = None
+    last_failure: str | None = None
+    retry: Policy | None = None
+    gives_up_at: datetime | None = None
+
+
+async def describe(
+    temporal: Client, journey: str, run_id: str | None = None
+) -> DescribeWorkflowExecutionResponse | None:
+    """What the server knows of a journey, or None where it knows none."""
+    # Not the handle's own describe(): it cannot read a workflow that was paused on the server.
+    execution = WorkflowExecution(workflow_id=journey, run_id=run_id or "")
+    try:
+        return await temporal.workflow_service.describe_workflow_execution(
+            DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution), retry=True
+        )
+    except RPCError as error:
+        # An id or a run id of a shape that the server does not take is nobody's either.
+        if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+            raise
+        return None
+
+
+def pending(described: DescribeWorkflowExecutionResponse) -> Iterator[Pending]:
+    """The deliveries under way of a journey."""
+    return (_pending(activity) for activity in described.pending_activities)
+
+
+def _pending(activity: PendingActivityInfo) -> Pending:
+    name = PendingActivityState.Name(activity.state)
+    return Pending(
+        step=activity.activity_id,
+        state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
+        attempt=activity.attempt,
+        next_try_at=_instant(activity.next_attempt_schedule_time)
+        if activity.HasField("next_attempt_schedule_time")
+        else None,
+        last_failure=activity.last_failure.message or None,
+        retry=_policy(activity),
+        gives_up_at=_instant(activity.expiration_time) if activity.HasField("expiration_time") else None,
+    )
+
+
+def _policy(activity: PendingActivityInfo) -> Policy | None:
+    options = activity.activity_options
+    if not options.HasField("retry_policy"):
+        return None
+    policy = options.retry_policy
+    return Policy(
+        initial_interval=_seconds(policy.initial_interval.ToTimedelta()),
+        backoff_coefficient=round(policy.backoff_coefficient, 6),
+        maximum_interval=_seconds(policy.maximum_interval.ToTimedelta()),
+        maximum_attempts=policy.maximum_attempts,
+        deadline=_seconds(options.schedule_to_close_timeout.ToTimedelta()),
+    )
+
+
+def _seconds(duration: timedelta) -> float:
+    return round(duration.total_seconds(), 3)
+
+
+def _instant(stamp: Timestamp) -> datetime:
+    """A moment of Temporal's, aware and in UTC."""
+    return stamp.ToDatetime(tzinfo=UTC)

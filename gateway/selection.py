@@ -1,0 +1,214 @@
+"""Which journeys are meant, where an operator names none: found by Temporal's search and the store.
+
+Search is some moments behind, and an operator acts on what is found: therefore an order names the step at which a
+journey was found, and the journey itself refuses where it is not there any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from temporalio.client import Client, WorkflowExecution
+
+from gateway.errors import NotAnswered
+from gateway.listing import UNDER_WAY, Listed, listed, quoted, states
+from gateway.looking import progress_of
+from runtime.attributes import (
+    CONTACT_ID,
+    DESTINATION,
+    HELD_REASON,
+    JOURNEY_STATE,
+    SCENARIO_NAME,
+    SCENARIO_VERSION,
+    STEP_ID,
+)
+from runtime.store import Entry as StoredEntry
+from runtime.store import Store
+from scenario.plan import Send, load_plan
+
+EVERY: Final = 1_000_000
+"""No limit in practice: one store holds fewer journeys that are under way."""
+_CHUNK: Final = 50  # journeys looked at before it is known whether more are wanted
+_ASKED: Final = 10  # journeys asked at the same time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """What journeys must have in common. What is None does not matter.
+
+    Attributes:
+        scenario: The scenario's name.
+        contact: The contact's id.
+        destination: Held journeys: what could not be delivered to, a destination's name or a host. Others: what their
+            version of the scenario has a step for.
+        reason: Held journeys: why, in one word, as the search attribute `HeldReason` has it.
+        step: Held journeys: the step's id.
+        since: Held journeys: held then or later. Others: let in then or later.
+    """
+
+    scenario: str | None = None
+    contact: str | None = None
+    destination: str | None = None
+    reason: str | None = None
+    step: str | None = None
+    since: datetime | None = None
+
+
+async def held(
+    temporal: Client, store: Store, which: Which, *, limit: int = EVERY, ask: bool = True, insist: bool = False
+) -> list[Listed]:
+    """Journeys that wait for an operator.
+
+    Args:
+        temporal: Whose search is asked.
+        store: Knows since when they are in.
+        which: Only these.
+        limit: So many at most.
+        ask: Ask each of them why, since when, and whether it still is held. Otherwise search alone tells, which knows
+            neither the sentence nor the time; with `Which.since` they are asked in any case.
+        insist: A journey must answer; otherwise search has to do where no worker does.
+
+    Raises:
+        NotAnswered: None of the first journeys answered, with `insist`.
+    """
+    found: list[Listed] = []
+    async for chunk in _chunks(temporal, _query(which)):
+        if not ask and which.since is None:
+            seen: Sequence[Listed | None] = [_searched(execution) for execution in chunk]
+        else:
+            turns = asyncio.Semaphore(_ASKED)
+            seen = await asyncio.gather(*(_asked(temporal, store, item, which, turns, insist) for item in chunk))
+        found += [item for item in seen if item is not None]
+        if len(found) >= limit:
+            return found[:limit]
+    return found
+
+
+async def _chunks(temporal: Client, query: str) -> AsyncIterator[list[WorkflowExecution]]:
+    chunk: list[WorkflowExecution] = []
+    async for execution in temporal.list_workflows(query):
+        chunk.append(execution)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _query(which: Which) -> str:
+    wanted = {
+        SCENARIO_NAME: which.scenario,
+        CONTACT_ID: which.contact,
+        DESTINATION: which.destination,
+        HELD_REASON: which.reason,
+        STEP_ID: which.step,
+    }
+    clauses = [f"{key.name} = {quoted(value)}" for key, value in wanted.items() if value is not None]
+    return " AND ".join((UNDER_WAY, f"{JOURNEY_STATE.name} = 'held'", *clauses))
+
+
+def _searched(execution: WorkflowExecution) -> Listed:
+    """A held journey, as search knows it."""
+    known = execution.typed_search_attributes
+    return Listed(
+        id=execution.id,
+        run_id=execution.run_id,
+        scenario=known.get(SCENARIO_VERSION) or known.get(SCENARIO_NAME) or "",
+        contact=known.get(CONTACT_ID) or "",
+        key=None,
+        state=known.get(JOURNEY_STATE) or "held",
+        step=known.get(STEP_ID),
+        reason=None,
+        entered_at=execution.start_time,
+        ended_at=None,
+        destination=known.get(DESTINATION),
+        held_reason=known.get(HELD_REASON),
+    )
+
+
+async def _asked(
+    temporal: Client, store: Store, execution: WorkflowExecution, which: Which, turns: asyncio.Semaphore, insist: bool
+) -> Listed | None:
+    """A held journey as it tells itself; None where it is not one of those wanted."""
+    searched = _searched(execution)
+    async with turns:
+        progress = await progress_of(temporal.get_workflow_handle(execution.id, run_id=execution.run_id))
+        entry = await store.entry(execution.id)
+    if entry is not None:
+        searched = replace(searched, run_id=entry.run_id, key=entry.key, entered_at=entry.admitted_at)
+    if progress is None:
+        if insist:
+            raise NotAnswered(f"{execution.id}: no worker answered: see that one runs, and try again")
+        return searched if which.since is None else None
+    # It knows better than search. What search has not heard of yet may make it one that nobody asked for.
+    waiting: Mapping[str, Any] = progress.get("waiting") or {}
+    at, destination = waiting.get("at"), waiting.get("destination")
+    now = replace(
+        searched,
+        state=progress.get("state") or "held",
+        step=progress.get("at") or searched.step,
+        reason=waiting.get("reason"),
+        destination=destination or searched.destination,
+        held_reason=waiting.get("cause") or searched.held_reason,
+        since=datetime.fromisoformat(at) if at else None,
+        status=waiting.get("status"),
+    )
+    wanted = (
+        now.state == "held"
+        and which.step in (None, now.step)
+        and which.destination in (None, now.destination)
+        and which.reason in (None, now.held_reason)
+        and (which.since is None or now.since is None or now.since >= which.since)
+    )
+    return now if wanted else None
+
+
+async def running(temporal: Client, store: Store, which: Which, *, paused: bool, limit: int = EVERY) -> list[Listed]:
+    """Journeys under way that are paused, or that are not. The store knows them at once, search their state.
+
+    Args:
+        temporal: Whose search is asked.
+        store: Knows who is in.
+        which: Only these; `Which.reason` and `Which.step` do not count.
+        paused: Which of the two. A journey that is held as well is asked whether it is paused.
+        limit: So many at most.
+    """
+    entries = await store.entries(
+        scenario=which.scenario, contact_id=which.contact, running=True, since=which.since, limit=EVERY
+    )
+    if which.destination is not None:
+        entries = await _sending_to(store, which.destination, entries)
+    seen = await states(temporal, [entry.workflow_id for entry in entries])
+    turns = asyncio.Semaphore(_ASKED)
+
+    async def fits(item: Listed) -> bool:
+        if item.state != "held":
+            return (item.state == "paused") is paused
+        async with turns:
+            return await _is_paused(temporal, item.id) is paused
+
+    # One that search does not know was terminated, and could not tell the store.
+    items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
+    found = await asyncio.gather(*(fits(item) for item in items))
+    return [item for item, wanted in zip(items, found, strict=True) if wanted][:limit]
+
+
+async def _sending_to(store: Store, destination: str, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
+    sends: set[tuple[str, int]] = set()
+    for scenario, version in {(entry.scenario, entry.version) for entry in entries}:
+        published = await store.version(scenario, version)
+        steps = load_plan(published.plan).steps.values() if published else ()
+        if any(isinstance(step, Send) and step.to == destination for step in steps):
+            sends.add((scenario, version))
+    return [entry for entry in entries if (entry.scenario, entry.version) in sends]
+
+
+async def _is_paused(temporal: Client, journey: str) -> bool:
+    """Whether the latest of an operator's pauses still counts."""
+    progress = await progress_of(temporal.get_workflow_handle(journey)) or {}
+    names = [item.get("name") for item in progress.get("operations") or ()]
+    return next((name == "pause" for name in reversed(names) if name in ("pause", "resume")), False)
