@@ -30,8 +30,8 @@ GRACE: Final = timedelta(seconds=3)
 _JITTER: Final = 0.2
 _FAIRNESS_KEY: Final = 64
 """Bytes; the server refuses a longer one."""
-CALLBACK: Final = frozenset({"journey", "journey.callback_url"})
-"""Fields of a step that names the callback address."""
+CALLBACK: Final = frozenset({"journey.callback_url"})
+"""The field of a step that names the callback address: listed beside `journey`, where both are named."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 
 

@@ -1,0 +1,86 @@
+"""A webhook is rendered as its step says: its address, its headers and the kind of its body."""
+
+from typing import Any
+
+import pytest
+
+from activities.webhook.rendering import render
+from scenario.errors import LimitExceeded, TemplateError
+from scenario.model import Webhook
+
+DATA: dict[str, Any] = {
+    "contact": {"id": "7/8", "lastname": 'O"Neil & Söhne', "tags": ["a b", "c"], "notes": None, "long": "x" * 1000},
+    "order": {"total_price": 12.5},
+}
+
+
+def webhook(**keys: Any) -> Webhook:
+    return Webhook.model_validate({"webhook": "a", **keys}, by_alias=True, by_name=False)
+
+
+BODIES = (
+    ("json", {"n": "{{ order.total_price }}"}, b'{"n":12.5}', "application/json"),
+    ("json", '{"n": "{{ contact.lastname }}"}', '{"n": "O\\"Neil & Söhne"}'.encode(), "application/json"),
+    (
+        "form",
+        {"n": "{{ contact.lastname }}", "tags": "{{ contact.tags }}", "none": "{{ contact.notes }}", "x": 1},
+        b"n=O%22Neil+%26+S%C3%B6hne&tags=a+b&tags=c&none=&x=1",
+        "application/x-www-form-urlencoded",
+    ),
+    ("form", {"a": {"$if": "order.total_price > 20", "$then": "b"}}, b"", "application/x-www-form-urlencoded"),
+    ("text", "{{ contact.lastname }}\n", 'O"Neil & Söhne\n'.encode(), "text/plain; charset=utf-8"),
+)
+
+
+@pytest.mark.parametrize(("content", "body", "sent", "kind"), BODIES)
+def test_a_body_is_written_as_its_content_says(content: str, body: Any, sent: bytes, kind: str):
+    rendered = render(webhook(to="crm", content=content, body=body), DATA, "msg_1")
+
+    assert rendered.body == sent
+    assert rendered.headers["content-type"] == kind
+
+
+def test_without_a_body_nothing_is_said_of_it_and_who_says_otherwise_is_heard():
+    assert "content-type" not in render(webhook(to="crm"), DATA, "msg_1").headers
+    step = webhook(to="crm", content="text", body="<a/>", headers={"Content-Type": "application/xml"})
+    assert {name.lower(): value for name, value in render(step, DATA, "msg_1").headers.items()}[
+        "content-type"
+    ] == "application/xml"
+
+
+@pytest.mark.parametrize(
+    ("content", "body"),
+    [
+        ("json", {"$for": "i in (1..300)", "$each": "{{ contact.long }}"}),
+        ("json", '["{% for i in (1..300) %}{{ contact.long }}{% endfor %}"]'),
+        ("form", {"a": "{% for i in (1..300) %}{{ contact.long }}{% endfor %}"}),
+        ("form", {"a": "{% for i in (1..100) %}ééééééééééééééééééééééééééééééééééééééé{% endfor %}" * 15}),
+        ("text", "{% for i in (1..300) %}{{ contact.long }}{% endfor %}"),
+    ],
+)
+def test_a_body_of_more_than_256_kb_is_refused_before_it_is_sent(content: str, body: Any):
+    with pytest.raises((LimitExceeded, TemplateError), match="the body is larger than 256 KB"):
+        render(webhook(to="crm", content=content, body=body), DATA, "msg_1")
+
+
+ADDRESSES = (
+    ({"url": "https://x.example/a/{{ contact.id }}"}, None, "https://x.example/a/7%2F8"),
+    ({"to": "crm"}, None, ""),
+    ({"to": "crm"}, "https://crm.example/v1/", "https://crm.example/v1/"),
+    ({"to": "crm", "path": "/a/{{ contact.id }}?q={{ contact.tags[0] }}"}, None, "/a/7%2F8?q=a%20b"),
+    ({"to": "crm", "path": "/a"}, "https://crm.example/v1", "https://crm.example/v1/a"),
+    ({"to": "crm", "path": "/a"}, "https://crm.example/v1/", "https://crm.example/v1/a"),
+)
+
+
+@pytest.mark.parametrize(("keys", "base", "url"), ADDRESSES)
+def test_an_address_is_the_steps_own_or_a_path_behind_its_destinations(
+    keys: dict[str, str], base: str | None, url: str
+):
+    assert render(webhook(**keys), DATA, "msg_1", base).url == url
+
+
+def test_data_cannot_lead_a_path_elsewhere():
+    for segment in ("", "..", "."):
+        with pytest.raises(TemplateError, match=r"empty, '\.' or '\.\.'"):
+            render(webhook(to="crm", path="/a/{{ contact.id }}/b"), {"contact": {"id": segment}}, "msg_1")
