@@ -10,6 +10,7 @@ from scenario import model, structure
 from scenario.check import check
 from scenario.model import KINDS, TRIGGERS
 from scenario.spelling import NOT_YET, keys_of
+from tests.documents import COMMAND, DOCS, page
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scenario-language.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -46,3 +47,8 @@ def test_every_word_of_the_language_is_explained():
         words.update(keys_of(form))
 
     assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()
+
+
+def test_the_variables_by_trigger_are_those_of_the_models():
+    written = (DOCS / "templates.md").read_text(encoding="utf-8")
+    assert written == page("templates.md"), f"docs/templates.md is out of date: run `{COMMAND}`"
