@@ -40,10 +40,10 @@ def _old_names() -> Iterator[str]:
 
 
 def _variables() -> Iterator[str]:
-    everywhere = set.intersection(*(set(roots(trigger).known) for trigger in TRIGGERS))
+    everywhere = set(roots("segment").known)
     yield "| trigger | variables |"
     yield "|---|---|"
-    yield f"| any | {_listed(name for name in roots(TRIGGERS[0]).known if name in everywhere)} |"
+    yield f"| any | {_listed(name for name in roots("segment").known)} |"
     rows: dict[tuple[str, ...], list[str]] = {}
     for trigger in TRIGGERS:
         more = sorted(name for name in roots(trigger).known if name not in everywhere)
