@@ -1,0 +1,203 @@
+"""Held steps that are tried again after something was mended: by another version, or with a changed contact."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.failures import Kind
+from activities.signatures import Sent
+from tests.workflows.conftest import Stage, failing
+
+FIRST = """
+scenario: mended
+trigger: order
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {name: "{{ contact.firstname }}"}
+  - sms: after
+    text: "{{ contact.lastname }}"
+"""
+SECOND = """
+scenario: mended
+trigger: order
+steps:
+  - sms: new
+    text: new
+  - webhook: hook
+    url: https://api.example.com/b
+    timeout: 40s
+    body: {name: "{{ contact.firstname }}", order: "{{ order.external_id }}"}
+"""
+OTHER = SECOND.replace("webhook: hook", "webhook: another").replace("sms: new", "sms: hook")
+WHO = {"operator": "ann", "reason": "mended"}
+ORDERED = {"type": "order", "order": {"external_id": "A"}}
+ZOE = {"id": 7, "firstname": "Zoé", "lastname": "B"}
+
+
+async def held(stage: Stage, kind: Kind = Kind.TEMPLATE) -> WorkflowHandle[Any, dict[str, Any]]:
+    await stage.publish(FIRST)
+    stage.channels.scripts["hook"] = failing(kind, status=None)
+    handle = await stage.start("mended", ORDERED, contact=ZOE)
+    await stage.until(handle, "held")
+    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
+    return handle
+
+
+async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], order: Any) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await stage.order(handle, "retry_step", order)
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause.message
+
+
+@pytest.mark.parametrize("version", [2, "newest"])
+async def test_a_held_step_is_tried_again_as_another_version_has_it(stage: Stage, version: Any) -> None:
+    handle = await held(stage)
+    await stage.publish(SECOND)
+    progress = await stage.order(handle, "retry_step", {**WHO, "version": version})
+    assert progress["operations"][0]["details"] == {"version": "mended@2"}
+    result = await handle.result()
+    assert result["version"] == "mended@1"
+    assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
+        ("hook", "delivered", "rendered anew from mended@2"),
+        ("after", "delivered", None),
+    ]
+    before, anew = (attempt.delivery for attempt in stage.channels.of("hook"))
+    assert (before.scenario, before.timeout, before.data) == ("mended@1", 15.0, {"contact": {"firstname": "Zoé"}})
+    assert (anew.scenario, anew.timeout) == ("mended@2", 40.0)
+    assert anew.data == {"contact": {"firstname": "Zoé"}, "order": {"external_id": "A"}}
+    assert (anew.id, anew.now) == (before.id, before.now)
+    assert stage.channels.of("after")[0].delivery.scenario == "mended@1", "for this one step only"
+
+
+async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_named(stage: Stage) -> None:
+    handle = await held(stage)
+    await stage.publish(SECOND)
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    for order in ({**WHO, "version": 2}, WHO, {**WHO, "version": 1}):
+        await stage.order(handle, "retry_step", order)
+        await _attempts(stage, len(stage.channels.of("hook")) + 1)
+        await stage.until(handle, "held")
+    assert [attempt.delivery.scenario for attempt in stage.channels.of("hook")] == [
+        "mended@1",
+        "mended@2",
+        "mended@2",
+        "mended@1",
+    ]
+    await handle.terminate()
+
+
+async def _attempts(stage: Stage, number: int) -> None:
+    async with asyncio.timeout(10):
+        while len(stage.channels.of("hook")) < number:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "sentence"),
+    [
+        (None, 9, "mended@9 is not published: 'scenario publish' does that"),
+        (OTHER, 2, "'hook' is of kind sms in mended@2, not webhook"),
+        (OTHER.replace("sms: hook", "sms: new"), 2, "mended@2 has no step 'hook': name a version that has it"),
+        (None, 0, "'version' must be the number of a version, such as 4, or 'newest'"),
+        (None, "latest", "'version' must be the number of a version, such as 4, or 'newest'"),
+        (None, True, "'version' must be the number of a version, such as 4, or 'newest'"),
+    ],
+)
+async def test_a_version_that_cannot_be_used_changes_nothing(
+    stage: Stage, text: str | None, version: Any, sentence: str
+) -> None:
+    handle = await held(stage)
+    if text is not None:
+        await stage.publish(text)
+    assert await refusal(stage, handle, {**WHO, "version": version}) == sentence
+    progress = await handle.query("progress")
+    assert (progress["state"], progress["operations"]) == ("held", [])
+    await stage.order(handle, "retry_step", WHO)
+    assert (await handle.result())["steps"][0].get("note") is None
+
+
+async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def suggested(self: workflow.Info) -> bool:
+        return self.get_current_history_length() > 12
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
+    handle = await held(stage)
+    await stage.publish(SECOND)
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    await stage.order(handle, "retry_step", {**WHO, "version": 2})
+    newest = stage.client.get_workflow_handle(handle.id)
+    first = handle.first_execution_run_id
+    async with asyncio.timeout(10):
+        while len(stage.channels.of("hook")) < 2 or (await newest.describe()).run_id == first:
+            await asyncio.sleep(0.05)
+    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
+    await asyncio.sleep(0.1)
+    await stage.order(newest, "retry_step", WHO)
+    result = await handle.result()
+    assert result["steps"][0]["note"] == "rendered anew from mended@2"
+    assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("patch", "note"),
+    [
+        ({"firstname": "Zoë"}, "rendered anew: the contact has changed"),
+        ({"lastname": "Bee"}, None),
+        ({"firstname": "Zoé"}, None),
+    ],
+)
+async def test_a_retry_sends_what_the_contact_has_become_and_says_so(
+    stage: Stage, patch: dict[str, Any], note: str | None
+) -> None:
+    handle = await held(stage, Kind.PERMANENT)
+    await handle.signal("contact_changed", patch)
+    await stage.order(handle, "retry_step", WHO)
+    result = await handle.result()
+    assert result["steps"][0].get("note") == note
+    last = stage.channels.of("hook")[-1].delivery
+    assert last.data == {"contact": {"firstname": patch.get("firstname", "Zoé")}}
+
+
+async def test_both_reasons_are_named(stage: Stage) -> None:
+    handle = await held(stage)
+    await stage.publish(SECOND)
+    await handle.signal("contact_changed", {"firstname": "Zoë"})
+    await stage.order(handle, "retry_step", {**WHO, "version": 2})
+    note = (await handle.result())["steps"][0]["note"]
+    assert note == "rendered anew from mended@2; rendered anew: the contact has changed"
+
+
+CONDITION = """
+scenario: forked
+trigger: order
+steps:
+  - if: CONDITION
+    then:
+      - sms: yes
+        text: a
+    else:
+      - sms: no
+        text: b
+"""
+
+
+async def test_a_condition_that_cannot_be_worked_out_is_mended_likewise(stage: Stage) -> None:
+    await stage.publish(CONDITION.replace("CONDITION", "contact.custom.a > contact.custom.b"))
+    handle = await stage.start("forked", ORDERED, contact={**ZOE, "custom": {"a": 1, "b": "x"}})
+    progress = await stage.until(handle, "held")
+    assert progress["waiting"]["cause"] == "template"
+    await stage.publish(CONDITION.replace("CONDITION", 'contact.firstname == "Zoé"').replace("sms: yes", "sms: other"))
+    await stage.order(handle, "retry_step", {**WHO, "version": "newest"})
+    result = await handle.result()
+    assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
+        ("if-1", "then", "worked out anew by forked@2"),
+        ("yes", "delivered", None),
+    ]
