@@ -43,7 +43,7 @@ def _variables() -> Iterator[str]:
     everywhere = set(roots("segment").known)
     yield "| trigger | variables |"
     yield "|---|---|"
-    yield f"| any | {_listed(name for name in roots("segment").known)} |"
+    yield f"| any | {_listed(roots('segment').known)} |"
     rows: dict[tuple[str, ...], list[str]] = {}
     for trigger in TRIGGERS:
         more = sorted(name for name in roots(trigger).known if name not in everywhere)
