@@ -40,20 +40,25 @@ def _patience(step: Written, report: Report) -> None:
     if not isinstance(retry, Mapping):
         return
     policy = cast("Mapping[str, Any]", retry)
-    deadline = _length(policy.get("deadline"), model.Retry().deadline)
-    timeout = _length(step.keys.get("timeout"), timedelta(seconds=15))
-    initial = _length(policy.get("initial_interval"), model.Retry().initial_interval)
-    if deadline is None or timeout is None or initial is None:
+    defaults = model.Retry()
+    if step.keys.get("to") is None:
+        others = (defaults.deadline, timedelta(seconds=15), defaults.initial_interval)
+    else:
+        others = (None, None, None)  # what the step leaves out, its destination may say
+    deadline = _length(policy.get("deadline"), others[0])
+    timeout = _length(step.keys.get("timeout"), others[1])
+    initial = _length(policy.get("initial_interval"), others[2])
+    if deadline is None:
         return
     place = (*step.path, "retry", "deadline" if "deadline" in policy else "initial_interval")
-    if deadline < timeout:
+    if timeout is not None and deadline < timeout:
         report.add(place, "deadline", "the deadline cuts the first attempt short: it is shorter than 'timeout'")
-    elif deadline <= initial and policy.get("maximum_attempts") != 1:
+    elif initial is not None and deadline <= initial and policy.get("maximum_attempts") != 1:
         message = "nothing is ever tried again: the deadline is not longer than 'initial_interval'"
         report.add(place, "deadline", message, severity="warning")
 
 
-def _length(value: Any, default: timedelta) -> timedelta | None:
+def _length(value: Any, default: timedelta | None) -> timedelta | None:
     if value is None:
         return default
     try:
@@ -144,7 +149,7 @@ def check_destinations(data: Any, known: Collection[str], report: Report) -> Non
     """
     for step in outline(data):
         name = step.keys.get("to")
-        if step.kind != "webhook" or not isinstance(name, str) or name in known:
+        if step.kind != "webhook" or not isinstance(name, str) or name in known or report.knows((*step.path, "to")):
             continue
         close = get_close_matches(name, known, 1, 0.6)
         hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"

@@ -396,3 +396,96 @@ def test_a_slip_of_the_pen_never_breaks_the_check(at: int, put: str, instead_of:
 
     assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
     assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
+
+
+DESTINATIONS = (
+    ("wax", None),
+    ("waxx", "5:7: error unknown-destination: there is no destination 'waxx': did you mean 'wax'?"),
+    ("one-signal", "5:7: error unknown-destination: there is no destination 'one-signal': did you mean 'onesignal'?"),
+    ("crm", "5:7: error unknown-destination: there is no destination 'crm': ask for it to be added to the file of destinations"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "report"), DESTINATIONS)
+def test_a_destination_is_one_that_there_is(name: str, report: str | None):
+    text = HEAD + f"- webhook: a\n  to: {name}\n- webhook: b\n  url: https://x.example/\n"
+
+    assert check(text).findings == ()
+    found = check(text, destinations={"wax", "onesignal"}).findings
+    assert [str(finding).removeprefix("scenario.yaml:") for finding in found] == ([report] if report else [])
+
+
+PAGE_OF_WEBHOOKS = """\
+scenario: two-way
+trigger: order
+exit:
+  - event: done
+    if: event.id == responses.whatsap.id
+steps:
+  - if: responses.whatsapp.id != blank
+    then:
+      - exit: early
+  - webhook: whatsapp
+    to: WAX
+    path: messages/{{ order.external_id }}
+    contents: form
+    body: {phone: "{{ contact.celphone }}", extra: {a: b}}
+    retry: {deadline: 1s}
+    save:
+      name: whatsapp
+      whne: json
+      schema:
+        type: object
+        required: id
+        properties:
+          id: {type: strng}
+          state: {$ref: "#/$defs/state"}
+          tags: {type: array, items: {type: string, pattern: "^a"}}
+  - webhook: other
+    to: crm
+    url: https://crm.example.com/
+    path: /x
+    content: text
+    body: [a]
+    save: whatsapp
+  - webhook: nowhere
+    path: /x
+    save: {as: last, shema: {}}
+  - if: responses.whatsapp.id == 'a'
+    then:
+      - sms: thanks
+        text: "{{ responses.whatsapp.idd }} {{ responses.other.id }} {{ journey.callback }}"
+  - wait: {until: "{{ journey.callback_url }}"}
+"""
+
+REPORT_OF_WEBHOOKS = """\
+two-way.yaml:5:31: error unknown-response: no step saves a response as 'whatsap': did you mean 'whatsapp'?
+two-way.yaml:7:19: error unknown-response: no step before this one saves a response as 'whatsapp': the one on line 10 comes later, or on another way
+two-way.yaml:11:9: error value: 'WAX' is no name: write lower-case words joined by '-', such as wax
+two-way.yaml:12:11: error value: 'messages/{{ order.external_id }}' is no path: write '/' and what follows the destination's URL, such as /orders
+two-way.yaml:13:5: error unknown-key: unknown key 'contents': did you mean 'content'?
+two-way.yaml:14:31: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
+two-way.yaml:14:52: error content: the field 'extra' of a form is one value, or a list of values
+two-way.yaml:17:7: error unknown-key: unknown key 'name': did you mean 'as'?
+two-way.yaml:18:7: error unknown-key: unknown key 'whne': did you mean 'when'?
+two-way.yaml:21:19: error schema: 'required' must be a list
+two-way.yaml:23:22: error schema: 'strng' is no type: did you mean 'string'?
+two-way.yaml:24:25: error schema: '#/$defs/state' leads nowhere in this schema
+two-way.yaml:25:62: warning schema: 'pattern' is not looked at: any value passes here
+two-way.yaml:27:5: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL
+two-way.yaml:31:11: error content: plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form
+two-way.yaml:32:11: error type: 'save' must be keys with values, not a text
+two-way.yaml:33:5: error incomplete: a webhook needs 'url', or 'to' with the name of a destination
+two-way.yaml:35:16: error value: 'last' means something else in Liquid: choose another name
+two-way.yaml:35:22: error unknown-key: unknown key 'shema': did you mean 'schema'?
+two-way.yaml:39:38: error unknown-field: 'responses.whatsapp' has no field 'idd': did you mean 'id'?
+two-way.yaml:39:58: error unknown-response: no step before this one saves a response as 'other'
+two-way.yaml:39:81: error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?
+two-way.yaml:40:31: error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step
+"""
+
+
+def test_a_page_of_mistakes_in_webhooks_is_reported_whole():
+    findings = check(PAGE_OF_WEBHOOKS, file="two-way.yaml", destinations=("crm", "wax")).findings
+
+    assert "".join(f"{finding}\n" for finding in findings) == REPORT_OF_WEBHOOKS
