@@ -64,7 +64,7 @@ class Webhooks:
         self._content, self._transport, self._secrets, self._log = content, transport, secrets, log
         self._routes = routes or Direct()
         self._callbacks = callbacks
-        self._gate = gate or Gate()
+        self._gate = Gate() if gate is None else gate  # an empty one is false
 
     @activity.defn(name=SEND_WEBHOOK.name)
     async def send_webhook(self, delivery: Delivery) -> Sent:

@@ -1,0 +1,541 @@
+"""The whole activity, from a published step to a receiver on this machine."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.content import Content
+from activities.failures import Failure, Kind, failure_of
+from activities.signatures import Delivery, Sent
+from activities.webhook.activity import Webhooks
+from activities.webhook.destinations import Destinations
+from activities.webhook.gate import Gate
+from activities.webhook.limits import Limits
+from activities.webhook.route import Direct, Diverted
+from activities.webhook.transport import Transport
+from runtime.errors import SettingsError
+from runtime.store import Attempt
+from tests.activities.webhook.casefiles import table
+from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
+
+ID = "msg_00112233445566778899aabbccddeeff"
+KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+OLD = "whsec_" + base64.b64encode(bytes(range(100, 132))).decode()
+TRIPLING = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=3.0)
+
+
+@dataclass
+class Version:
+    document: Mapping[str, Any]
+    scenario: str = "post-purchase"
+    version: int = 3
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass
+class Shelf:
+    step: Mapping[str, Any]
+
+    async def version(self, scenario: str, version: int | None) -> Version:
+        return Version({"scenario": scenario, "trigger": "order", "steps": [{"webhook": "told", **self.step}]})
+
+
+class Rows(list[Attempt]):
+    def put(self, attempt: Attempt) -> None:
+        self.append(attempt)
+
+
+@dataclass
+class Desk:
+    """A worker's webhook channel, with all that is around it in the hands of the test.
+
+    Attributes:
+        file: `destinations.yaml`.
+        secrets: By name.
+        rows: Attempts on record.
+        marks: Heartbeats, as the server keeps them.
+    """
+
+    transport: Transport
+    file: Path
+    secrets: dict[str, str] = field(default_factory=dict[str, str])
+    rows: Rows = field(default_factory=Rows)
+    marks: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    gate: Gate = field(default_factory=Gate)
+    policy: RetryPolicy = field(default_factory=lambda: TRIPLING)
+    routes: Any = None
+
+    def know(self, **entries: str) -> None:
+        """Writes `destinations.yaml`, an entry's keys as YAML in braces."""
+        lines = "".join(f"  {name}: {{{keys}}}\n" for name, keys in entries.items())
+        self.file.write_text(f"destinations:\n{lines}", "utf-8")
+        self.routes = Direct(Destinations(self.file, every=0))
+
+    def local(self, there: Receiver, more: str = "", path: str = "") -> str:
+        """The entry of a receiver on this machine."""
+        return f"url: {there.url(path)}, allow_private: true, allow_http: true, ports: [{there.port}]{more}"
+
+    async def send(
+        self, step: Mapping[str, Any], *, attempt: int = 1, age: timedelta = timedelta(0), **changes: Any
+    ) -> Sent:
+        """Makes one attempt as Temporal would start it."""
+        environment = ActivityEnvironment()
+        environment.on_heartbeat = lambda *details: self.marks.append(details)
+        environment.info = replace(
+            environment.info,
+            attempt=attempt,
+            workflow_id="post-purchase/3028687",
+            started_time=datetime.now(UTC),
+            scheduled_time=datetime.now(UTC) - age,
+            schedule_to_close_timeout=timedelta(days=3),
+            retry_policy=self.policy,
+            heartbeat_details=list(self.marks[-1]) if self.marks else [],
+        )
+        webhooks = Webhooks(
+            Content(Shelf(step)), self.transport, lambda: self.secrets, self.rows, self.routes, gate=self.gate
+        )
+        delivery = Delivery(
+            id=ID,
+            scenario="post-purchase@3",
+            step="told",
+            contact="3028687",
+            now="2026-03-02T09:30:00+01:00",
+            data={"order": {"external_id": "CGX 94"}, "contact": {"email": "zoe@example.com"}},
+            timeout=2.0,
+        )
+        return await environment.run(webhooks.send_webhook, replace(delivery, **changes))
+
+    async def fail(self, step: Mapping[str, Any], **details: Any) -> tuple[Failure, ApplicationError]:
+        """Makes one attempt, which fails."""
+        with pytest.raises(ApplicationError) as caught:
+            await self.send(step, **details)
+        failure = failure_of(caught.value)
+        assert failure is not None
+        return failure, caught.value
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[Receiver]:
+    async with receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def desk(transport: Transport, tmp_path: Path) -> Desk:
+    return Desk(transport, tmp_path / "destinations.yaml")
+
+
+STEP = {"to": "wax", "path": "/orders/{{ order.external_id }}", "body": {"order": "{{ order.external_id }}"}}
+
+
+class TestADestination:
+    async def test_gets_what_the_scenario_says_at_the_place_that_operations_say(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, path="/v1/"))
+        sent = await desk.send(STEP)
+        assert sent == Sent(status=200)
+        [call] = there.calls
+        assert (call.method, call.target, call.body) == ("POST", "/v1/orders/CGX%2094", b'{"order":"CGX 94"}')
+        assert call.header("content-type") == "application/json"
+        [row] = desk.rows
+        assert (row.destination, row.outcome, row.attempt) == ("wax", "delivered", 1)
+
+    async def test_adds_its_headers_with_secrets_as_they_are_at_the_moment(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}", X-House: one}'))
+        for desk.secrets["TOKEN"] in ("first", "second"):
+            await desk.send(STEP)
+        assert [call.header("authorization") for call in there.calls] == ["Bearer first", "Bearer second"]
+        assert [call.header("x-house") for call in there.calls] == ["one", "one"]
+
+    async def test_may_say_what_the_body_is(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", headers: {Content-Type: application/vnd.wax+json}"))
+        await desk.send(STEP)
+        assert there.calls[0].header("content-type") == "application/vnd.wax+json"
+
+    async def test_changes_for_the_next_attempt_when_its_file_does(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, path="/old"))
+        routes = desk.routes
+        await desk.send(STEP)
+        desk.file.write_text(desk.file.read_text().replace("/old", "/new/place"))
+        await desk.send(STEP)
+        assert desk.routes is routes
+        assert [call.target for call in there.calls] == ["/old/orders/CGX%2094", "/new/place/orders/CGX%2094"]
+
+    @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+    async def test_s_own_headers_cannot_be_set_by_a_scenario(self, desk: Desk, there: Receiver, name: str):
+        desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
+        desk.secrets["TOKEN"] = "t0p"
+        failure, _ = await desk.fail({**STEP, "headers": {name: "Bearer mine"}})
+        assert failure.kind is Kind.TEMPLATE
+        assert failure.reason == (
+            f"The webhook cannot be rendered: the scenario sets the header '{name}', "
+            "which destination wax sets itself: take it out of the scenario"
+        )
+        assert not there.calls
+
+    async def test_that_nobody_knows_holds_the_delivery(self, desk: Desk, there: Receiver):
+        desk.know(other=desk.local(there))
+        failure, error = await desk.fail(STEP)
+        assert (failure.kind, failure.destination, error.non_retryable) == (Kind.UNCONFIGURED, "wax", True)
+        assert failure.reason == (
+            "The file that SCENARIO_DESTINATIONS names has no destination 'wax': add it there, or correct the scenario"
+        )
+
+    async def test_without_a_file_the_setting_is_named(self, desk: Desk):
+        failure, _ = await desk.fail(STEP)
+        assert failure.kind is Kind.UNCONFIGURED
+        assert failure.reason == (
+            "The webhook goes to destination 'wax', and SCENARIO_DESTINATIONS is not set: "
+            "set it to a destinations.yaml that has this destination"
+        )
+
+    @pytest.mark.parametrize(
+        ("more", "secrets", "word"),
+        [
+            (', headers: {A: "{{ secrets.TOKEN }}"}', {}, "TOKEN"),
+            (', headers: {A: "{{ secrets.TOKEN }}"}', {"TOKEN": "p4ss\n"}, "TOKEN"),
+            (", signing: [{key: SIGN}]", {}, "SIGN"),
+            (", signing: [{key: SIGN}]", {"SIGN": "whsec_p4ss"}, "SIGN"),
+            (", signing: [{key: SIGN, until: 2020-01-01T00:00:00Z}]", {"SIGN": KEY}, "expired"),
+        ],
+    )
+    async def test_whose_secret_is_wrong_holds_the_delivery_and_names_it(
+        self, desk: Desk, there: Receiver, more: str, secrets: dict[str, str], word: str
+    ):
+        desk.know(wax=desk.local(there, more))
+        desk.secrets = secrets
+        failure, error = await desk.fail(STEP)
+        assert (failure.kind, failure.error, error.non_retryable) == (Kind.UNCONFIGURED, "unconfigured", True)
+        assert word in failure.reason
+        assert "p4ss" not in repr(error.details) + str(error)
+        assert not there.calls
+
+    async def test_is_tried_again_where_the_secrets_cannot_be_read(self, desk: Desk, there: Receiver, tmp_path: Path):
+        desk.know(wax=desk.local(there))
+
+        class Unreadable(dict[str, str]):
+            def items(self) -> Any:
+                raise SettingsError("the file of the secret TOKEN cannot be read: look at its rights")
+
+        desk.secrets = Unreadable()
+        failure, _ = await desk.fail(STEP)
+        assert (failure.kind, failure.error) == (Kind.RETRY, "secrets_unreadable")
+
+
+class TestSignatures:
+    async def test_every_live_key_signs_what_an_independent_verifier_accepts(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", signing: [{key: NEW}, {key: OLD, until: 2999-01-01T00:00:00Z}]"))
+        desk.secrets = {"NEW": KEY, "OLD": OLD}
+        await desk.send(STEP)
+        [call] = there.calls
+        for key in (KEY, OLD):
+            assert Verifier(key).verify(call.body, dict(call.headers)) == {"order": "CGX 94"}
+        with pytest.raises(WebhookVerificationError):
+            Verifier(KEY).verify(call.body + b" ", dict(call.headers))
+
+    async def test_a_key_whose_overlap_is_over_signs_no_more(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", signing: [{key: NEW}, {key: OLD, until: 2020-01-01T00:00:00Z}]"))
+        desk.secrets = {"NEW": KEY}
+        await desk.send(STEP)
+        headers = dict(there.calls[0].headers)
+        Verifier(KEY).verify(there.calls[0].body, headers)
+        with pytest.raises(WebhookVerificationError):
+            Verifier(OLD).verify(there.calls[0].body, headers)
+
+    async def test_a_new_key_is_in_use_at_the_next_attempt(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", signing: [{key: NEW}]"))
+        for desk.secrets["NEW"] in (KEY, OLD):
+            await desk.send(STEP)
+        for call, key in zip(there.calls, (KEY, OLD), strict=True):
+            Verifier(key).verify(call.body, dict(call.headers))
+
+    async def test_without_a_key_a_delivery_still_has_its_id_and_time(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there))
+        await desk.send(STEP)
+        await desk.send(STEP, attempt=2)
+        first, second = there.calls
+        assert first.header("webhook-id") == second.header("webhook-id") == ID
+        assert first.header("idempotency-key") == second.header("idempotency-key") == ID
+        assert abs(int(first.header("webhook-timestamp") or 0) - datetime.now(UTC).timestamp()) < 30
+        assert first.header("webhook-signature") is None
+
+    async def test_no_template_reads_a_key_that_signs(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", signing: [{key: SIGN}]"))
+        desk.secrets = {"SIGN": KEY, "OTHER": "o"}
+        failure, _ = await desk.fail({**STEP, "body": {"a": "{{ secrets.SIGN }}"}})
+        assert failure.kind is Kind.TEMPLATE
+        await desk.send({**STEP, "body": {"a": "{{ secrets.OTHER }}"}})
+        assert json.loads(there.calls[0].body) == {"a": "o"}
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("entry", ["url: http://127.0.0.1:{port}, allow_http: true, ports: [{port}]"])
+    async def test_a_file_that_names_a_private_address_without_leave_is_no_file(
+        self, desk: Desk, there: Receiver, entry: str
+    ):
+        with pytest.raises(SettingsError):
+            desk.know(wax=entry.format(port=there.port))
+
+    async def test_a_name_that_leads_inside_is_refused_when_it_is_dialled(self, desk: Desk, there: Receiver):
+        async def inside(host: str) -> list[str]:
+            return ["127.0.0.1"]
+
+        desk.know(wax=f"url: http://wax.example:{there.port}, allow_http: true, ports: [{there.port}]")
+        async with Transport(lookup=inside) as desk.transport:
+            failure, error = await desk.fail(STEP)
+        assert (failure.kind, failure.error, error.non_retryable) == (Kind.PERMANENT, "refused_address", True)
+        assert there.connections == 0
+
+    async def test_with_leave_the_same_name_is_called(self, desk: Desk, there: Receiver):
+        async def inside(host: str) -> list[str]:
+            return ["127.0.0.1"]
+
+        url = f"url: http://wax.example:{there.port}"
+        desk.know(wax=f"{url}, allow_http: true, ports: [{there.port}], allow_cidr: [127.0.0.0/8]")
+        async with Transport(lookup=inside) as desk.transport:
+            assert (await desk.send(STEP)).status == 200
+        assert there.calls[0].header("host") == f"wax.example:{there.port}"
+
+    async def test_a_plain_url_has_no_part_in_what_a_destination_may(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there))
+        failure, _ = await desk.fail({"url": there.url("/hook")})
+        assert (failure.kind, failure.error) == (Kind.PERMANENT, "refused_url")
+        assert there.connections == 0
+
+    @pytest.mark.parametrize("path", ["/../admin", "/a/%2e%2e/b"])
+    async def test_a_path_does_not_climb(self, desk: Desk, there: Receiver, path: str):
+        desk.know(wax=desk.local(there, path="/v1"))
+        failure, _ = await desk.fail({**STEP, "path": path})
+        assert failure.kind in (Kind.PERMANENT, Kind.TEMPLATE)
+        assert not there.calls
+
+    async def test_a_trial_run_leads_every_name_to_its_own_receiver(self, desk: Desk, there: Receiver):
+        desk.routes = Diverted(there.url("").rstrip("/"))
+        await desk.send(STEP)
+        await desk.send({"url": "https://hooks.example.com/wax/9f31?a=1"})
+        assert [call.target for call in there.calls] == ["/wax/orders/CGX%2094", "/hooks.example.com/wax/9f31?a=1"]
+        assert [row.destination for row in desk.rows] == ["wax", "hooks.example.com"]
+
+
+@pytest.mark.parametrize("name", table("response_cases.json", "headers", "deny_names"))
+async def test_a_scenario_s_header_that_is_ours_to_set_goes_nowhere(desk: Desk, there: Receiver, name: str):
+    desk.know(wax=desk.local(there))
+    failure, error = await desk.fail({**STEP, "headers": {name.title(): "x"}})
+    assert (failure.kind, error.non_retryable) == (Kind.TEMPLATE, True)
+    assert not there.calls
+
+
+@pytest.mark.parametrize("prefix", table("response_cases.json", "headers", "deny_prefixes"))
+async def test_a_header_that_begins_as_a_cloud_s_goes_nowhere(desk: Desk, there: Receiver, prefix: str):
+    desk.know(wax=desk.local(there))
+    assert (await desk.fail({**STEP, "headers": {f"{prefix}thing": "x"}}))[0].kind is Kind.TEMPLATE
+    with pytest.raises(SettingsError):
+        desk.know(wax=desk.local(there, f', headers: {{"{prefix}thing": x}}'))
+
+
+@pytest.mark.parametrize("name", table("response_cases.json", "headers", "accept_names"))
+async def test_a_scenario_s_own_header_goes_out(desk: Desk, there: Receiver, name: str):
+    desk.know(wax=desk.local(there))
+    await desk.send({**STEP, "headers": {name: "x"}})
+    assert there.calls[0].header(name) == "x"
+
+
+class TestAttempts:
+    @pytest.mark.parametrize(("attempt", "kind"), [(1, Kind.RETRY), (2, Kind.RETRY), (3, Kind.PERMANENT)])
+    async def test_are_as_many_as_the_step_allows(self, desk: Desk, attempt: int, kind: Kind):
+        async with receiver(answer(503)) as there:
+            desk.know(wax=desk.local(there))
+            failure, _ = await desk.fail(STEP, attempt=attempt, attempts=3)
+        assert (failure.kind, failure.exhausted, failure.error) == (kind, kind is Kind.PERMANENT, "http_503")
+        assert failure.reason == "wax answered 503" + (", after 3 attempts" if kind is Kind.PERMANENT else "")
+
+    async def test_of_which_the_last_was_lost_are_over(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there))
+        failure, error = await desk.fail(STEP, attempt=2, attempts=1)
+        assert (failure.kind, failure.unknown, failure.exhausted) == (Kind.PERMANENT, True, True)
+        assert error.non_retryable
+        assert not there.calls
+
+    async def test_that_may_have_arrived_are_for_on_unknown_to_decide(self, desk: Desk):
+        async with receiver(reset_before_headers()) as there:
+            desk.know(wax=desk.local(there))
+            failure, _ = await desk.fail(STEP, attempts=1, on_unknown="hold")
+        assert failure.kind is Kind.UNKNOWN
+
+    async def test_at_what_looks_misconfigured_end_after_an_hour(self, desk: Desk):
+        async with receiver(answer(404)) as there:
+            desk.know(wax=desk.local(there))
+            early, _ = await desk.fail(STEP, age=timedelta(minutes=59))
+            late, _ = await desk.fail(STEP, age=timedelta(minutes=61))
+        assert (early.kind, late.kind, late.exhausted) == (Kind.RETRY, Kind.PERMANENT, True)
+        assert late.reason == "wax answered 404, still after an hour"
+
+
+class TestBeingTurnedAway:
+    @pytest.fixture
+    def full(self, desk: Desk, there: Receiver) -> Desk:
+        """A destination that has as much as it may."""
+        desk.know(wax=desk.local(there, ", concurrency: 1"))
+        desk.gate.enter("wax", Limits(1))
+        return desk
+
+    async def test_is_no_attempt(self, full: Desk, there: Receiver):
+        failure, error = await full.fail(STEP, attempt=1, attempts=1)
+        assert (failure.kind, failure.error, failure.attempt) == (Kind.RETRY, "busy", 1)
+        assert failure.reason.startswith("wax has as many requests under way as it may")
+        assert error.next_retry_delay is not None
+        assert error.next_retry_delay >= timedelta(seconds=1)
+        assert (full.rows, there.calls, full.marks) == ([], [], [("settled", 1, 1)])
+
+    async def test_again_and_again_is_counted_at_the_server(self, full: Desk, there: Receiver):
+        for attempt in (1, 2, 3):
+            await full.fail(STEP, attempt=attempt, attempts=1)
+        assert full.marks == [("settled", 1, 1), ("settled", 2, 2), ("settled", 3, 3)]
+        full.gate = Gate()
+        sent = await full.send(STEP, attempt=4, attempts=1)
+        assert (sent.attempt, [row.attempt for row in full.rows]) == (1, [1])
+
+    async def test_lengthens_no_pause_after_it(self, desk: Desk):
+        desk.marks = [("settled", 4, 4)]
+        async with receiver(answer(503)) as there:
+            desk.know(wax=desk.local(there))
+            _, fifth = await desk.fail(STEP, attempt=5)  # the first that is one
+            _, sixth = await desk.fail(STEP, attempt=6)
+        assert [error.next_retry_delay for error in (fifth, sixth)] == [timedelta(seconds=5), timedelta(seconds=15)]
+        assert [row.attempt for row in desk.rows] == [1, 2]
+        assert all(row.next_try_at for row in desk.rows)
+
+    async def test_leaves_temporal_s_own_pause_alone_where_it_is_the_same(self, desk: Desk):
+        desk.marks = [("settled", 4, 4)]
+        desk.policy = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=1.0)
+        async with receiver(answer(503)) as there:
+            desk.know(wax=desk.local(there))
+            _, error = await desk.fail(STEP, attempt=5)
+        assert error.next_retry_delay is None
+
+    async def test_yields_to_what_the_receiver_asks_for(self, desk: Desk):
+        desk.marks = [("settled", 4, 4)]
+        async with receiver(answer(503, b"", "Retry-After: 60")) as there:
+            desk.know(wax=desk.local(there))
+            _, error = await desk.fail(STEP, attempt=5)
+        assert error.next_retry_delay == timedelta(seconds=60)
+
+    async def test_is_forgotten_where_an_operator_begins_anew(self, desk: Desk):
+        desk.marks = [("settled", 4, 9)]
+        async with receiver(answer(503)) as there:
+            desk.know(wax=desk.local(there))
+            for attempt in (1, 2, 10):
+                await desk.fail(STEP, attempt=attempt)
+        assert [row.attempt for row in desk.rows] == [1, 2, 10]
+        assert desk.marks[1:] == [("settled",)]
+
+    async def test_ends_just_before_the_deadline(self, full: Desk):
+        _, error = await full.fail(STEP, age=timedelta(days=3) - timedelta(seconds=5.5))
+        assert error.next_retry_delay is not None
+        assert error.next_retry_delay < timedelta(seconds=0.5)
+
+    async def test_a_dead_destination_is_left_alone_by_its_breaker_and_no_other(self, desk: Desk, there: Receiver):
+        breaker = "breaker: {failures: 50%, minimum: 2, window: 1m, pause: 30s}"
+        async with receiver(answer(503)) as dead:
+            desk.know(dead=desk.local(dead, f", {breaker}"), wax=desk.local(there, f", {breaker}"))
+            words = [(await desk.fail({**STEP, "to": "dead"}, attempt=number))[0].error for number in range(1, 6)]
+            assert words == ["http_503", "http_503", *["breaker_open"] * 3]
+            assert len(dead.calls) == 2
+            desk.marks.clear()
+            assert (await desk.send(STEP)).status == 200
+
+    async def test_a_slot_is_given_back_whatever_happens(self, desk: Desk):
+        async with receiver(answer(503), silence(), reset_before_headers(), answer(200)) as there:
+            desk.know(wax=desk.local(there, ", concurrency: 1, breaker: off"))
+            for _ in range(3):
+                await desk.fail(STEP, timeout=0.2)
+            assert (await desk.send(STEP)).status == 200
+
+
+class TestResponses:
+    STEP: Mapping[str, Any] = {**STEP, "save": {"as": "wax", "schema": {"required": ["id"]}}}
+
+    async def test_are_kept_where_the_step_says_so(self, desk: Desk):
+        async with receiver(answer(201, b'{"id": "m1", "echo": "Bearer t0p-secret"}')) as there:
+            desk.know(wax=desk.local(there))
+            desk.secrets["TOKEN"] = "t0p-secret"
+            sent = await desk.send(self.STEP)
+        assert sent == Sent(status=201, saved={"id": "m1", "echo": "Bearer […]"})
+
+    @pytest.mark.parametrize(
+        ("reply", "why"),
+        [
+            (answer(200, b"ok"), "it is not JSON"),
+            (answer(204, b""), "it is empty"),
+            (answer(200, b"{}"), "it does not fit its schema, at 'required'"),
+            (answer(200, b"1" * 20_000), "it is larger than 16 KB"),
+        ],
+    )
+    async def test_that_cannot_be_kept_cost_a_delivery_nothing(self, desk: Desk, reply: Any, why: str):
+        async with receiver(reply) as there:
+            desk.know(wax=desk.local(there))
+            sent = await desk.send(self.STEP)
+        assert (sent.outcome, sent.saved) == ("delivered", None)
+        assert sent.note == f"the response was not kept as 'wax': {why}"
+
+    async def test_of_a_failure_are_not_kept(self, desk: Desk):
+        async with receiver(answer(500, b'{"id": "m1"}')) as there:
+            desk.know(wax=desk.local(there))
+            failure, _ = await desk.fail(self.STEP)
+        assert failure.kind is Kind.RETRY
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("activities.webhook.exchange._tracer", provider.get_tracer("test"))
+    return exporter
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "attempt", "more"),
+    [
+        (answer(200), 1, {"http.response.status_code": 200}),
+        (answer(503), 3, {"http.response.status_code": 503, "error.type": "503", "http.request.resend_count": 2}),
+        (answer(301), 1, {"http.response.status_code": 301}),
+        (reset_before_headers(), 1, {"error.type": "reset_before_response"}),
+    ],
+)
+async def test_an_attempt_is_one_client_span(
+    desk: Desk, spans: InMemorySpanExporter, behaviour: Any, attempt: int, more: dict[str, Any]
+):
+    async with receiver(behaviour) as there:
+        desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
+        desk.secrets["TOKEN"] = "t0p-secret"
+        try:
+            await desk.send(STEP, attempt=attempt)
+        except ApplicationError:
+            assert behaviour != answer(200)
+    [span] = spans.get_finished_spans()
+    assert (span.name, dict(span.attributes or {})) == (
+        "POST",
+        {
+            "http.request.method": "POST",
+            "server.address": "127.0.0.1",
+            "server.port": there.port,
+            "scenario.destination": "wax",
+            **more,
+        },
+    )
+    assert span.events == ()
+    for planted in ("t0p-secret", "zoe@example.com", "CGX", "/orders"):
+        assert planted not in span.to_json()
