@@ -41,24 +41,22 @@ def _patience(step: Written, report: Report) -> None:
         return
     policy = cast("Mapping[str, Any]", retry)
     defaults = model.Retry()
-    if step.keys.get("to") is None:
-        others = (defaults.deadline, timedelta(seconds=15), defaults.initial_interval)
-    else:
-        others = (None, None, None)  # what the step leaves out, its destination may say
-    deadline = _length(policy.get("deadline"), others[0])
-    timeout = _length(step.keys.get("timeout"), others[1])
-    initial = _length(policy.get("initial_interval"), others[2])
-    if deadline is None:
+    # What a step leaves out its destination may say: nobody knows here, and nothing is too long for it.
+    known = step.keys.get("to") is None
+    deadline = _length(policy.get("deadline"), defaults.deadline if known else timedelta.max)
+    timeout = _length(step.keys.get("timeout"), timedelta(seconds=15) if known else timedelta.min)
+    initial = _length(policy.get("initial_interval"), defaults.initial_interval if known else timedelta.min)
+    if deadline is None or timeout is None or initial is None:
         return
     place = (*step.path, "retry", "deadline" if "deadline" in policy else "initial_interval")
-    if timeout is not None and deadline < timeout:
+    if deadline < timeout:
         report.add(place, "deadline", "the deadline cuts the first attempt short: it is shorter than 'timeout'")
-    elif initial is not None and deadline <= initial and policy.get("maximum_attempts") != 1:
+    elif deadline <= initial and policy.get("maximum_attempts") != 1:
         message = "nothing is ever tried again: the deadline is not longer than 'initial_interval'"
         report.add(place, "deadline", message, severity="warning")
 
 
-def _length(value: Any, default: timedelta | None) -> timedelta | None:
+def _length(value: Any, default: timedelta) -> timedelta | None:
     if value is None:
         return default
     try:
