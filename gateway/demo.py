@@ -86,7 +86,7 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
         for path in await asyncio.to_thread(_files, examples, "*.yaml"):
             say(f"  published {await place.client.publish(path)}")
         say("Contacts come in; waits of days are skipped …\n")
-        runs = await _run(place, await asyncio.to_thread(_files, examples / "entries", "*.json"))
+        runs = await run(place, await asyncio.to_thread(_files, examples / "entries", "*.json"))
         for run in runs:
             _show(say, run)
         status = _conclude(say, place, runs, stay=stay)
@@ -99,7 +99,8 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-async def _run(place: Local, files: list[Path]) -> list[Run]:
+async def run(place: Local, files: list[Path]) -> list[Run]:
+    """Lets the contacts of some entry files in, and follows them to the end, time skipped where a wait is long."""
     entries: list[dict[str, Any]] = [json.loads(await asyncio.to_thread(path.read_text, "utf-8")) for path in files]
     journeys = [await place.client.enter(entry) for entry in entries]
     # The parcel arrives: told before time is skipped, and kept until the journey gets to wait for it.

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.destinations import DestinationsOption
 from gateway.cli.options import Format, FormatOption
 from gateway.cli.reading import parse, read_entry
 from gateway.cli.screen import console, dump, note
 
 if TYPE_CHECKING:
+    from activities.webhook.destination import Book
     from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
     from gateway.preview.walk import Event
@@ -61,6 +63,7 @@ def preview(
     random: RandomOption = None,
     seed: SeedOption = 0,
     save: SaveOption = None,
+    destinations: DestinationsOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show what every step would send to a contact, byte by byte; nothing is sent, and no server is needed.
@@ -71,21 +74,33 @@ def preview(
     """
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
-    made = _draft(file, form)
+    book = _book(destinations)
+    made = _draft(file, book, form)
     _known(made, step)
     if random is not None:
         from gateway.cli import trying
 
-        raise typer.Exit(trying.run(made, random, seed=seed, step=step, save=save, form=form))
-    given = _given(at, event or (), response or ())
+        raise typer.Exit(
+            trying.run(made, random, _given(None, (), (), book), seed=seed, step=step, save=save, form=form)
+        )
+    given = _given(at, event or (), response or (), book)
     raise typer.Exit(_show(made, read_entry(entry or ""), given, step, form, source=source, pretty=pretty))
 
 
-def _draft(file: Path, form: Format) -> Draft:
+def _book(path: Path | None) -> Book | None:
+    """The destinations, where their file is known. Their secrets are not needed: they are shown by name."""
+    if path is None or path == Path():  # a variable that is empty counts as not set
+        return None
+    from activities.webhook.destinations import read
+
+    return read(path)
+
+
+def _draft(file: Path, book: Book | None, form: Format) -> Draft:
     """The scenario; with a mistake in it, there is nothing to preview."""
     from gateway.preview.draft import draft
 
-    made, findings = draft(file)
+    made, findings = draft(file, book and book.names)
     for finding in findings:
         note(str(finding))
     if made is None:
@@ -111,7 +126,7 @@ def _known(made: Draft, step: str | None) -> None:
     raise BadInput(f"there is no step '{step}': {hint}")
 
 
-def _given(at: str | None, events: Sequence[str], responses: Sequence[str]) -> Given:
+def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Book | None) -> Given:
     from activities.email.address import BadAddress, parse_sender
     from gateway.errors import BadInput
     from gateway.preview.contact import Given
@@ -129,7 +144,7 @@ def _given(at: str | None, events: Sequence[str], responses: Sequence[str]) -> G
         events=[_event(item) for item in events],
         responses=dict(_response(item) for item in responses),
         platform_zone=settings.platform_timezone,
-        workshop=Workshop(sender=sender, callbacks=callbacks),
+        workshop=Workshop(sender=sender, callbacks=callbacks, book=book),
     )
 
 

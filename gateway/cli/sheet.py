@@ -61,12 +61,15 @@ def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
     for line in _header(report):
         put(line)
     shown: tuple[tuple[str, str], ...] = ()
+    said = False  # whether the heading above says that what is below it is not on this way
     for step in report["steps"]:
         branch = tuple((fork["of"], fork["way"]) for fork in step["branch"])
-        if branch and branch != shown[: len(branch)]:
-            put(_heading(branch, taken=step["taken"]))
+        if branch != shown:
+            said = bool(branch) and not step["taken"]
+            if branch and branch != shown[: len(branch)]:
+                put(_heading(branch, taken=step["taken"]))
         shown = branch
-        for line in _step(step, look):
+        for line in _step(step, look, aside=not step["taken"] and not said):
             put(line)
 
 
@@ -90,7 +93,7 @@ def _heading(branch: Sequence[tuple[str, str]], *, taken: bool) -> Text:
     return text(f"{_INDENT * (len(branch) - 1)}  {way} of {fork}:{aside}", "" if taken else "dim")
 
 
-def _step(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
+def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]:
     taken = step["taken"]
     indent = _INDENT * len(step["branch"])
     line = Text(indent)
@@ -106,6 +109,8 @@ def _step(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
         line.append_text(text(", were the contact to come here", "dim"))
     if (reason := step.get("reason")) and not error:
         line.append_text(text(f": {reason}", "dim"))
+    if aside:
+        line.append_text(text("  (not on this way)", "dim"))
     yield line
     if error:
         place = f"{error['file']}:{error['line']}:{error['column']}"
@@ -142,6 +147,7 @@ def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:
     yield text(f"{request['method']} ", "bold").append_text(_masked(request["url"]))
     for name, value in request["headers"].items():
         yield _field(name, value)
+    yield text(f"and of each attempt: {', '.join(request['attempt_headers'])}", "dim")
     body = request["body"]
     if not body:
         return

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.options import Format
 from gateway.cli.screen import dump, note, say
 
 if TYPE_CHECKING:
+    from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
     from gateway.preview.trial import Failure, Trial
 
+_AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
-def run(made: Draft, wanted: int, *, seed: int, step: str | None, save: Path | None, form: Format) -> int:
+
+def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, save: Path | None, form: Format) -> int:
     """Tries a scenario and says what came of it.
 
     Args:
         made: The scenario.
         wanted: How many contacts.
+        given: The circumstances.
         seed: Another one gives other contacts.
         step: The one step to look at, or None.
         save: Where the failing entry is written; standard output where None.
@@ -30,12 +35,11 @@ def run(made: Draft, wanted: int, *, seed: int, step: str | None, save: Path | N
     Returns:
         The exit status.
     """
-    from gateway.preview.contact import Given
     from gateway.preview.trial import attempt
 
     started = time.perf_counter()
-    # One moment for all, so that the same seed gives the same.
-    given = Given(at=datetime(2026, 3, 2, 9, 0, tzinfo=UTC), platform_zone="Europe/Paris")
+    # One moment for all of them and for ever: the same seed gives the same.
+    given = replace(given, at=_AT)
     trial = attempt(made, wanted, seed=seed, given=given, step=step, each=lambda: None)
     seconds = time.perf_counter() - started
     if trial.failure is not None and save is not None:

@@ -92,14 +92,17 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     """
     entry = parse_entry(argument)
     scenario = draft.scenario
+    notes: list[str] = []
+    if entry.name != scenario.scenario:
+        notes.append(f"the entry is for '{entry.name}': shown as if it were for '{scenario.scenario}'")
+        entry = entry.model_copy(update={"scenario": scenario.scenario})
     kind = entry.trigger["type"]
     if kind != scenario.trigger:
         raise BadInput(f"{scenario.scenario} is entered by '{scenario.trigger}', and the entry's trigger is '{kind}'")
     opened = draft.opened(entry.version)
-    data = entry_data(entry, opened, given.platform_zone, given.at or datetime.now(UTC))
-    zone = zone_of(data["contact"].get("timezone"), draft.plan.zone)
+    own = entry.contact.get("timezone")
+    zone = zone_of(own if isinstance(own, str) else None, draft.plan.zone)
     start = _start(given.at, zone)
-    # Once more, now that it is known what a time without a zone means.
     data = entry_data(entry, opened, given.platform_zone, start)
     refused = _refused(draft, data)
     key = journey = None
@@ -108,9 +111,6 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
         journey = journey_id(entry, key)
     except (Refused, EntryError) as error:
         refused = refused or str(error)
-    notes: list[str] = []
-    if entry.name != scenario.scenario:
-        notes.append(f"the entry is for '{entry.name}': shown as if it were for '{scenario.scenario}'")
     journey = journey or f"{entry.name}/{entry.contact_id}"
     data["journey"] = {**data["journey"], "id": journey}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
@@ -123,7 +123,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
         zone=zone,
         start=start,
         refused=refused,
-        notes=(*notes, *_unheard(draft, given)),
+        notes=(*notes, *_unheard(draft, given), *_unanswered(draft, given)),
         steps=tuple(walk.go(start)),
         exits=tuple(ExitRule(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit),
     )
@@ -135,6 +135,8 @@ def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
     Raises:
         EntryError: The entry is malformed.
     """
+    if draft.scenario.entry.condition is None:
+        return None
     entry = parse_entry(argument)
     opened = draft.opened(entry.version)
     return _refused(draft, entry_data(entry, opened, given.platform_zone, _start(given.at, zone_of(draft.plan.zone))))
@@ -164,4 +166,17 @@ def _unheard(draft: Draft, given: Given) -> list[str]:
         f"no step and no exit rule waits for '{event.name}'"
         for event in given.events
         if event.name not in draft.plan.events
+    ]
+
+
+def _unanswered(draft: Draft, given: Given) -> list[str]:
+    """Responses that something names and nobody knows before they come."""
+    rows = draft.plan.steps.values()
+    saved = {row.save for row in rows if isinstance(row, plan.Send) and row.save is not None}
+    named = [field for row in rows if isinstance(row, plan.Send) for field in row.fields]
+    named += [row.condition or "" for row in rows if isinstance(row, plan.If | plan.WaitFor)]
+    return [
+        f"responses.{name} is empty here: give it with --response {name}=JSON"
+        for name in sorted(saved - set(given.responses))
+        if any(f"responses.{name}" in text for text in named)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +44,12 @@ class Draft:
         return Opened(self.scenario.scenario, number, self.scenario, dump_plan(self.plan), self.steps)
 
 
-def draft(path: Path) -> tuple[Draft | None, tuple[Finding, ...]]:
+def draft(path: Path, destinations: Collection[str] | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Checks and compiles a scenario file.
+
+    Args:
+        path: Of the file.
+        destinations: The names of those that exist; None where they are not known, and any will do.
 
     Returns:
         The draft, or None where the file has a mistake; and everything that the check found.
@@ -53,7 +57,7 @@ def draft(path: Path) -> tuple[Draft | None, tuple[Finding, ...]]:
     Raises:
         BadInput: The file cannot be read.
     """
-    checked = check_file(path)
+    checked = check_file(path, destinations)
     if checked.scenario is None:
         return None, checked.findings
     # By way of the stored form, in case that changes anything.

@@ -47,6 +47,7 @@ class Places:
         self._report: Report | None = None
         self._data: Any = None
         self._steps: dict[str, Place] = {}
+        self._found: dict[tuple[Place, str, bool, int | None], Finding] = {}
 
     def find(self, step: str, problem: Problem) -> Finding:
         """What is wrong with a step, at its place: that of the failing output where a template fails.
@@ -64,8 +65,14 @@ class Places:
             template, error = found
             place, offset, key, reason = _inside(template, error)
             message = reason
-        report.add(place, _CODE, message, key=key, offset=offset)
-        return next(item for item in report.findings if item.code == _CODE and item.message == message)
+        asked = (place, message, key, offset)
+        if asked not in self._found:
+            known = set(report.findings)
+            report.add(place, _CODE, message, key=key, offset=offset)
+            # What was found before in the very same place is no news.
+            new = set(report.findings) - known or {item for item in known if item.message == message}
+            self._found[asked] = min(new)
+        return self._found[asked]
 
     def template(self, step: str, problem: Problem) -> Template | None:
         """The template that fails, if one does."""

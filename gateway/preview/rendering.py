@@ -19,15 +19,18 @@ from activities.email.message import Envelope, StylesheetError
 from activities.signatures import Delivery
 from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
-from activities.webhook.activity import render as render_webhook
+from activities.webhook.destination import Book
 from activities.webhook.errors import RefusedError
+from activities.webhook.rendering import render as render_webhook
+from activities.webhook.rendering import with_headers
 from activities.webhook.transport import sent_headers
 from scenario import model
 from scenario.errors import Aborted, TemplateError
 
 SENDER: Final = Mailbox("sender@example.com", "Sender")
 """Who sends e-mails where SCENARIO_MAIL_FROM is not set."""
-_ROOT: Final = "00000000-0000-0000-0000-000000000000"
+ROOT: Final = "00000000-0000-0000-0000-000000000000"
+"""The run id of a journey that was never started."""
 
 
 class Masks(dict[str, str]):
@@ -35,13 +38,27 @@ class Masks(dict[str, str]):
 
     Made of characters that no URL, header, form or JSON text writes in another way. There is one for every name: a
     preview is no place to learn which secrets a worker has.
+
+    Args:
+        hidden: Those that templates may not read.
     """
 
+    def __init__(self, hidden: frozenset[str] = frozenset()) -> None:
+        self._hidden = hidden
+        super().__init__()
+
     def __missing__(self, name: str) -> str:
-        return f"~~{name}~~"
+        if name in self._hidden:
+            raise KeyError(name)
+        return mask(name)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
+        return isinstance(name, str) and name not in self._hidden
+
+
+def mask(name: str) -> str:
+    """What is shown in the place of a secret."""
+    return f"~~{name}~~"
 
 
 class StandIn:
@@ -71,12 +88,14 @@ class Request:
         url: Where it would go.
         headers: All that do not depend on the attempt.
         body: Its bytes.
+        attempt_headers: The names of those that do.
     """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
+    attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")
 
 
 @dataclass(frozen=True)
@@ -155,40 +174,34 @@ class Workshop:
         sender: Who sends e-mails.
         callbacks: Makes `journey.callback_url`.
         identify: A step's delivery id.
-        base: The URL of a destination, by its name.
+        book: The destinations. None where they are not known: then a URL begins with the destination's name.
     """
 
     sender: Mailbox = SENDER
     callbacks: Addresses = field(default_factory=StandIn)
     identify: Callable[[str], str] = placeholder
-    base: Callable[[str], str] = "{}:".format
+    book: Book | None = None
 
-    def render(self, step: model.Step, name: str, journey: str, version: str, now: str, data: dict[str, Any]) -> Result:
+    def render(self, step: model.Step, delivery: Delivery, journey: str) -> Result:
         """Renders a delivery.
 
         Args:
             step: The step.
-            name: Its id.
+            delivery: What the journey would hand to the activity.
             journey: The workflow id.
-            version: ``post-purchase@3``.
-            now: When the step begins, in the contact's zone, ISO 8601.
-            data: The fields that the step is handed.
         """
-        contact: Mapping[str, Any] = data.get("contact") or {}
-        identifier = self.identify(name)
-        delivery = Delivery(id=identifier, scenario=version, step=name, contact="", now=now, data=data, root=_ROOT)
+        contact: Mapping[str, Any] = delivery.data.get("contact") or {}
         seen = template_data(delivery, journey, self.callbacks)
         try:
             match step:
                 case model.Webhook():
-                    seen["secrets"] = Masks()
-                    return self._webhook(step, seen, identifier)
+                    return self._webhook(step, seen, delivery.id)
                 case model.Email():
                     return self._email(step, delivery, seen, str(contact.get("email") or "").strip())
                 case model.Sms():
                     return self._sms(step, seen, str(contact.get("cellphone") or "").strip())
                 case _:
-                    raise AssertionError(name)
+                    raise AssertionError(delivery.step)
         except Aborted as aborted:
             return Nothing(aborted.reason)
         except TemplateError as error:
@@ -197,12 +210,19 @@ class Workshop:
             return Problem(str(error), data=seen)
 
     def _webhook(self, step: model.Webhook, seen: dict[str, Any], identifier: str) -> Result:
-        made = render_webhook(step, seen, identifier)
+        seen["secrets"] = Masks(self.book.signing_secrets if self.book else frozenset())
+        found = self.book.get(step.to) if self.book and step.to else None
+        base = found.url if found else step.to and f"{step.to}:"
+        made = render_webhook(step, seen, identifier, base=base)
+        if found:
+            secrets = {secret: mask(secret) for secret in found.header_secrets}
+            made = with_headers(made, step, found.rendered_headers(secrets), found.name)
         try:
             headers = sent_headers(made.headers)
         except RefusedError as error:
             return Problem(str(error))
-        return Request(made.method, made.url, headers, made.body)
+        signature = ("webhook-signature",) if found and found.signing else ()
+        return Request(made.method, made.url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
 
     def _email(self, step: model.Email, delivery: Delivery, seen: dict[str, Any], written: str) -> Result:
         if not written:

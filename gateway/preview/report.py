@@ -25,7 +25,7 @@ def report(shown: Preview, places: Places, only: str | None = None) -> dict[str,
         ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "notes", "exit", "steps"}``. Each step has
         ``id``, ``kind``, ``what``, ``taken``, ``reachable``, ``branch``, ``at`` and ``outcome``, and where there is
         one ``reason``, ``waits_until``, ``error`` (``message``, ``file``, ``line``, ``column``), and its ``request``
-        (``method``, ``url``, ``headers``, ``body``) or ``message``.
+        (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
     """
     zone = shown.zone.key
     return {
@@ -64,7 +64,13 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
         case Request() as request:
             body = request.body.decode()
             headers = dict(request.headers)
-            made["request"] = {"method": request.method, "url": request.url, "headers": headers, "body": body}
+            made["request"] = {
+                "method": request.method,
+                "url": request.url,
+                "headers": headers,
+                "attempt_headers": list(request.attempt_headers),
+                "body": body,
+            }
         case Mail() as mail:
             made["message"] = message(mail)
         case Text() as text:

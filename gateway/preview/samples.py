@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, cast, get_args, get_origin
 
@@ -83,26 +84,25 @@ class _Maker:
         self._chance, self._named, self._literals = chance, named, literals
         self._mode = {1: "ordinary", 2: "bare", 3: "empty"}.get(number, "mixed")
         # A very long order has short lines: it is to be long, and not to break every bound there is.
-        self._rows = MANY if self._mode == "mixed" and chance.random() < 0.03 else None
+        self._rows = MANY if self._mode == "mixed" and chance.random() < 0.02 else None
         self._lavish = self._rows is None
 
     def shape(self, shape: type[BaseModel], path: Path) -> dict[str, Any]:
         """An object, by its model."""
         made: dict[str, Any] = {}
-        for name, info in shape.model_fields.items():
+        for name, info, reader in _fields(shape):
             if self._mode == "bare" or (self._mode == "mixed" and self._chance.random() < 0.08):
                 continue
-            if _reader(info) is as_custom:
+            if reader is as_custom:
                 made.update(self._custom((*path, name)))
             else:
-                made[name] = self._field(info, (*path, name))
+                made[name] = self._field(info, reader, (*path, name))
         for unknown in sorted(self._below(path) - set(shape.model_fields)):
             if self._mode != "bare" and self._chance.random() < 0.9:
                 made[unknown] = self._value((*path, unknown), worst.ANYTHING, ("Zoé",))
         return made
 
-    def _field(self, info: FieldInfo, path: Path) -> Any:
-        reader = _reader(info)
+    def _field(self, info: FieldInfo, reader: Callable[..., Any] | None, path: Path) -> Any:
         if path[-1] in worst.NAMED:
             usual = worst.NAMED[path[-1]]
             return self._value(path, usual, usual[:1])
@@ -143,7 +143,7 @@ class _Maker:
         if self._mode == "empty":
             return self._chance.choice((None, ""))
         literals = self._literals.get(path)
-        if literals and self._chance.random() < 0.4:
+        if literals and self._chance.random() < 0.6:
             return self._chance.choice(literals)
         if self._mode == "ordinary" or not self._lavish or self._chance.random() < 0.4:
             return self._chance.choice(usual)
@@ -153,6 +153,12 @@ class _Maker:
         """The names that templates use of what is at a path."""
         depth = len(path)
         return {named[depth] for named in self._named if len(named) > depth and named[:depth] == path}
+
+
+@cache
+def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[..., Any] | None], ...]:
+    """A model's fields, and what brings each into its clean form."""
+    return tuple((name, info, _reader(info)) for name, info in shape.model_fields.items())
 
 
 def _reader(info: FieldInfo) -> Callable[..., Any] | None:

@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from activities.signatures import Delivery
 from gateway.preview.draft import Draft
-from gateway.preview.rendering import Nothing, Problem, Result, Workshop
+from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
 from scenario import liquid, plan
 from scenario.compile import branches
 from scenario.context import event_root, pick
 from scenario.errors import EntryError, TemplateError
 from scenario.steps import Step
 from scenario.timing import next_local, parse_moment, shift
+from workflows.delivery import CALLBACK
 
 Way = Literal["then", "else"]
 
@@ -160,10 +162,17 @@ class Walk:
     # ---- deliveries
 
     def _send(self, passed: Passed, row: plan.Send, step: Step, here: _Here) -> _Here:
-        seen = self.data(here)
-        now, journey = seen.pop("now"), str(self._data["journey"]["id"])
-        del seen["today"]
-        result = self._workshop.render(step, passed.id, journey, self._version, now, pick(seen, row.fields))
+        seen = self._data if here.event is None else {**self._data, "event": here.event}
+        delivery = Delivery(
+            id=self._workshop.identify(passed.id),
+            scenario=self._version,
+            step=passed.id,
+            contact=str(self._data["contact"]["id"]),
+            now=self._local(here.now),
+            data=pick(seen, row.fields),
+            root=ROOT if CALLBACK.intersection(row.fields) else "",
+        )
+        result = self._workshop.render(step, delivery, str(self._data["journey"]["id"]))
         match result:
             case Problem():
                 self._fail(passed, result, row.on_failure)

@@ -1,0 +1,149 @@
+"""What a preview shows is what journeys send: byte by byte, over real SMTP and HTTP, on the way that was foretold."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from activities.email.address import parse_sender
+from gateway.demo import EXAMPLES, SECRETS, Run, run
+from gateway.local import SENDER, Local, local
+from gateway.preview.contact import Given, Preview, preview
+from gateway.preview.draft import draft
+from gateway.preview.rendering import Mail, Request, Text, Workshop, mask
+from gateway.preview.walk import Event, Passed
+from workflows.delivery import delivery_id
+
+pytestmark = pytest.mark.usefixtures("temporal_program")
+
+NEAR = timedelta(seconds=60)
+"""A journey's steps take their time, and a receiver that fails first makes them take more."""
+DATE = re.compile(rb"^Date: (.+)\r\n", re.MULTILINE)
+FRAMING = {"host", "content-length"}
+OUTCOMES = {"delivered": "sent"}
+
+EVERYTHING = """
+scenario: everything
+trigger: order
+entry: {key: "{{ order.external_id }}"}
+steps:
+  - webhook: named
+    to: wax
+    path: /orders/{{ order.external_id }}?who={{ contact.firstname }}
+    headers: {X-Token: "{{ secrets.WAX_TOKEN }}"}
+    body:
+      journey: "{{ journey.id }} {{ journey.scenario }} {{ journey.version }} {{ journey.entered_at }}"
+      lines: {$for: p in order.products, $each: {name: "{{ p.name }}", price: "{{ p.unit_price }}"}}
+  - webhook: form
+    url: https://forms.example.com/{{ contact.lastname }}
+    content: form
+    body: {name: "{{ contact.firstname }} {{ contact.lastname }}", token: "{{ secrets.WAX_TOKEN }}"}
+  - webhook: plain
+    url: https://plain.example.com/
+    method: DELETE
+    content: text
+    body: "{{ contact.lastname }} \\u2603"
+  - webhook: aborted
+    url: https://plain.example.com/
+    body: {a: "{% abort 'not today' %}"}
+  - exit: early
+  - sms: never
+    text: never
+"""
+
+
+def foretold(path: Path, finished: Run, start: datetime, zone: str) -> Preview:
+    """The preview of a journey that is over, with its ids and its start."""
+    made, _ = draft(path)
+    assert made is not None
+    order: dict[str, Any] = finished.entry["trigger"].get("order") or {}
+    delivered = Event("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
+    ids = finished.journey.id, finished.journey.run_id
+    workshop = Workshop(sender=parse_sender(SENDER), identify=lambda step: delivery_id(*ids, step, 0))
+    return preview(made, finished.entry, Given(at=start, events=[delivered], platform_zone=zone, workshop=workshop))
+
+
+def unmasked(text: str) -> str:
+    for name, value in SECRETS.items():
+        text = text.replace(mask(name), value)
+    return text
+
+
+async def on_the_way(place: Local, finished: Run, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
+    """The steps that the preview foretold, each with what the journey did."""
+    entered = await place.services.store.entry(finished.journey.id, finished.journey.run_id)
+    assert entered is not None
+    shown = foretold(path, finished, entered.admitted_at, place.services.zone)
+    assert shown.journey == finished.journey.id
+    assert shown.refused is None
+    taken = [passed for passed in shown.steps if passed.taken]
+    steps: list[dict[str, Any]] = finished.result["steps"]
+    assert [(passed.id, passed.outcome) for passed in taken] == [
+        (step["id"], OUTCOMES.get(step["outcome"], step["outcome"])) for step in steps
+    ]
+    return list(zip(taken, steps, strict=True))
+
+
+def differences(place: Local, finished: Run, passed: Passed) -> Iterator[str]:
+    """What arrived otherwise than the preview shows it."""
+    identifier = delivery_id(finished.journey.id, finished.journey.run_id, passed.id, 0)
+    match passed.result:
+        case Request() as request:
+            requests = place.receiver.requests()
+            got = next(item for item in requests if item.header("webhook-id") == identifier and item.status < 300)
+            meant = urlsplit(unmasked(request.url))
+            if got.target != f"/{meant.netloc or meant.scheme}{meant.path}{'?' if meant.query else ''}{meant.query}":
+                yield f"target {got.target}"
+            if (got.method, got.body) != (request.method, unmasked(request.body.decode()).encode()):
+                yield f"body {got.body!r} {request.body!r}"
+            headers = {name.lower(): value for name, value in got.headers}
+            shown = {name: unmasked(value) for name, value in request.headers.items()}
+            more = headers.keys() - shown.keys() - FRAMING - {*request.attempt_headers}
+            if more or shown.items() - headers.items():
+                yield f"headers {more or shown.items() - headers.items()}"
+        case Mail() as mail:
+            data = next(m.data for m in place.inbox.messages() if identifier in str(m.message["Message-ID"]))
+            if DATE.sub(b"", data) != DATE.sub(b"", mail.envelope.message):
+                yield f"mail {data!r}"
+            dates = [DATE.search(message) for message in (data, mail.envelope.message)]
+            sent, meant = (parsedate_to_datetime(found[1].decode()) for found in dates if found)
+            if not abs(sent - meant) < NEAR or sent.utcoffset() != meant.utcoffset():
+                yield f"date {sent}"
+        case Text() as text:
+            kept = [json.loads(path.read_text("utf-8")) for path in place.inbox.folder.glob("*.json")]
+            got = next(message for message in kept if message["id"] == identifier)
+            if (got["to"], got["text"]) != (text.to, text.text):
+                yield f"text {got}"
+        case _:
+            pass
+
+
+async def test_a_preview_shows_what_journeys_send(tmp_path: Path) -> None:
+    everything = tmp_path / "everything.yaml"
+    everything.write_text(EVERYTHING, "utf-8")
+    entry = json.loads((EXAMPLES / "entries" / "post-purchase.json").read_text("utf-8"))
+    (tmp_path / "everything.json").write_text(json.dumps({**entry, "scenario": "everything"}), "utf-8")
+    files = sorted((EXAMPLES / "entries").glob("*.json"))
+    compared: list[str] = []
+    async with local(tmp_path / "state", secrets=SECRETS) as place:
+        scenarios = {path.stem: path for path in (*EXAMPLES.glob("*.yaml"), everything)}
+        for path in scenarios.values():
+            await place.client.publish(path)
+        for finished in await run(place, [*files, tmp_path / "everything.json"]):
+            for passed, step in await on_the_way(place, finished, scenarios[finished.entry["scenario"]]):
+                assert list(differences(place, finished, passed)) == [], f"{finished.journey.id}: {passed.id}"
+                if passed.outcome == "waited":
+                    assert passed.until is not None
+                    assert abs(passed.until - datetime.fromisoformat(step["at"])) < NEAR
+                if passed.outcome == "sent":
+                    compared.append(f"{finished.entry['scenario']} {passed.id}")
+    assert len(compared) == 13 + 3
+    assert "everything named" in compared

@@ -1,0 +1,55 @@
+"""Scenarios given as YAML, and what a preview makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.preview.contact import Given, Preview, preview
+from gateway.preview.draft import Draft, draft
+from gateway.preview.places import Places
+from gateway.preview.report import report
+
+Drafts = Callable[[str], Draft]
+Follow = Callable[..., Preview]
+AT = datetime.fromisoformat("2026-03-03T09:00:00+01:00")
+"""A Tuesday."""
+
+
+@pytest.fixture
+def drafted(tmp_path: Path) -> Drafts:
+    """Drafts a scenario from its steps, or from its whole text."""
+
+    def make(text: str) -> Draft:
+        path = tmp_path / "scenario.yaml"
+        whole = text if text.startswith("scenario:") else f"scenario: a\ntrigger: order\ntimezone: Europe/Paris\n{text}"
+        path.write_text(whole, "utf-8")
+        made, findings = draft(path)
+        assert made is not None, findings
+        return made
+
+    return make
+
+
+@pytest.fixture
+def follow(drafted: Drafts) -> Follow:
+    """Previews a scenario for a contact with an order."""
+
+    def make(text: str, *, order: dict[str, Any] | None = None, given: Given | None = None, **contact: Any) -> Preview:
+        entry = {
+            "scenario": "a",
+            "contact": {"id": 7, "email": "zoe@example.com", "cellphone": "+33612345678", **contact},
+            "trigger": {"type": "order", "order": {"external_id": "X1", **(order or {})}},
+        }
+        return preview(drafted(text), entry, given or Given(at=AT, platform_zone="Europe/Paris"))
+
+    return make
+
+
+def told(shown: Preview, folder: Path) -> dict[str, dict[str, Any]]:
+    """The steps as JSON, by id."""
+    return {step["id"]: step for step in report(shown, Places(folder / "scenario.yaml"))["steps"]}

@@ -1,0 +1,99 @@
+"""What is shown of secrets, destinations and ids: everything else is compared with real journeys in `tests/e2e`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from activities.webhook.destinations import read
+from gateway.errors import BadInput
+from gateway.preview.contact import Given, preview
+from gateway.preview.rendering import Request, Workshop
+from scenario.errors import EntryError
+from tests.gateway.preview.conftest import AT, Drafts, Follow, told
+
+WEBHOOK = """steps:
+  - webhook: w
+    to: wax
+    path: /{{ secrets.OTHER }}/messages
+    content: %s
+    headers: {X-Other: "k {{ secrets.OTHER }}"}
+    body: {token: "{{ secrets.OTHER }}", back: "{{ journey.callback_url }}"}
+"""
+BOOK = """destinations:
+  wax:
+    url: https://api.wax.example/v1
+    headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}"}
+    signing: [{key: WAX_SIGNING_KEY}]
+"""
+
+
+def request(shown: object) -> Request:
+    assert isinstance(shown, Request)
+    return shown
+
+
+@pytest.mark.parametrize("content", ["json", "form"])
+def test_a_secret_is_shown_by_its_name_wherever_it_stands(follow: Follow, content: str) -> None:
+    made = request(follow(WEBHOOK % content).steps[0].result)
+    assert made.url == "wax:/~~OTHER~~/messages"
+    assert made.headers["x-other"] == "k ~~OTHER~~"
+    assert b"~~OTHER~~" in made.body
+
+
+def test_a_destination_brings_its_url_and_headers(follow: Follow, tmp_path: Path) -> None:
+    (tmp_path / "destinations.yaml").write_text(BOOK)
+    given = Given(at=AT, workshop=Workshop(book=read(tmp_path / "destinations.yaml")))
+    made = request(follow(WEBHOOK % "json", given=given).steps[0].result)
+    assert made.url == "https://api.wax.example/v1/~~OTHER~~/messages"
+    assert made.headers["authorization"] == "Bearer ~~WAX_TOKEN~~"
+    assert made.attempt_headers == ("webhook-timestamp", "webhook-signature", "traceparent")
+
+
+def test_a_signing_key_is_no_secret_that_a_template_may_name(follow: Follow, tmp_path: Path) -> None:
+    (tmp_path / "destinations.yaml").write_text(BOOK)
+    given = Given(at=AT, workshop=Workshop(book=read(tmp_path / "destinations.yaml")))
+    text = "steps:\n  - webhook: w\n    to: wax\n    body: {a: '{{ secrets.WAX_SIGNING_KEY }}'}\n"
+    (step,) = told(follow(text, given=given), tmp_path).values()
+    assert step["outcome"] == "held"
+    assert (step["error"]["line"], step["error"]["column"]) == (7, 19)
+
+
+def test_ids_and_callback_addresses_are_as_long_as_real_ones_and_open_nothing(follow: Follow) -> None:
+    made = request(follow(WEBHOOK % "json").steps[0].result)
+    assert re.fullmatch(r"msg_preview[0-9a-f]{25}", made.headers["webhook-id"])
+    token = json.loads(made.body)["back"].rpartition("/")[2]
+    assert re.fullmatch(r"preview0{60,}", token)
+
+
+def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
+    made = drafted("steps: [{wait: 1d}]\n")
+    with pytest.raises(EntryError, match=r"needs its data under 'trigger\.order'"):
+        preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "order"}}, Given())
+    with pytest.raises(BadInput, match="a is entered by 'order', and the entry's trigger is 'birthday'"):
+        preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}, Given())
+
+
+@pytest.mark.parametrize(
+    ("rules", "order", "refused"),
+    [
+        ("if: order.total_price > 20", {"total_price": 5}, "the entry rule does not hold: order.total_price > 20"),
+        ("if: order.total_price > 20", {"total_price": 50}, None),
+        ('key: "{{ order.currency }}"', {}, "the key of a is empty or too long for this entry"),
+    ],
+)
+def test_a_contact_that_would_be_refused_is_shown_all_the_same(
+    follow: Follow, rules: str, order: dict[str, object], refused: str | None
+) -> None:
+    shown = follow(f"entry: {{{rules}}}\nsteps:\n  - sms: s\n    text: hello\n", order=order)
+    assert shown.refused == refused
+    assert [step.outcome for step in shown.steps] == ["sent"]
+
+
+def test_an_entry_for_another_scenario_is_shown_as_one_for_this(follow: Follow) -> None:
+    shown = follow("scenario: b\ntrigger: order\nsteps:\n  - sms: s\n    text: '{{ journey.id }}'\n")
+    assert shown.journey == "b/7"
+    assert shown.notes == ("the entry is for 'a': shown as if it were for 'b'",)

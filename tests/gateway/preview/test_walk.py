@@ -1,0 +1,240 @@
+"""The way that a contact would take: branches, local times, and what keeps it from going on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.preview.contact import Given
+from gateway.preview.walk import Event
+from tests.gateway.preview.conftest import AT, Follow, told
+
+WAITS = """steps:
+  - wait: 2d
+  - wait: {until: "10:00", on: [mon, wed]}
+  - wait: {until: "{{ contact.custom.birthday }}", offset: -3d}
+"""
+FORK = """steps:
+  - if: contact.custom.vip == true
+    then:
+      - sms: vip
+        text: "{{ now }}"
+    else:
+      - wait: 1d
+      - sms: plain
+        text: "{{ now }}"
+  - sms: both
+    text: "{{ now }} {{ today }}"
+"""
+EVENTS = """steps:
+  - wait_for: order.delivered
+    if: event.order_id == order.external_id
+    for: 7d
+    then:
+      - sms: arrived
+        text: "{{ event.carrier }} {{ event.name }}"
+    else:
+      - sms: late
+        text: late
+  - sms: after
+    text: "{{ now }} {{ event.carrier }}"
+"""
+FOR_EVER = """steps:
+  - wait_for: order.delivered
+    then:
+      - sms: arrived
+        text: "arrived {{ event.carrier }}"
+  - sms: after
+    text: after
+"""
+
+
+def outcomes(steps: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Each step's outcome; in brackets where the contact does not come by, with ``?`` where it might."""
+    marks = {(True, True): "{}", (False, True): "({}?)", (False, False): "({})"}
+    return {name: marks[step["taken"], step["reachable"]].format(step["outcome"]) for name, step in steps.items()}
+
+
+@pytest.mark.parametrize(
+    ("zone", "birthday", "ends"),
+    [
+        ("", "2026-04-02", ["2026-03-05T09:00:00+01:00", "2026-03-09T10:00:00+01:00", "2026-03-30T00:00:00+02:00"]),
+        (
+            "America/New_York",
+            "2026-03-12 18:30:00",
+            ["2026-03-05T03:00:00-05:00", "2026-03-09T10:00:00-04:00", "2026-03-09T18:30:00-04:00"],
+        ),
+        # What is over already does not turn the clock back.
+        ("", "1987-03-02", ["2026-03-05T09:00:00+01:00", "2026-03-09T10:00:00+01:00", "2026-03-09T10:00:00+01:00"]),
+    ],
+)
+def test_waits_end_at_the_contacts_local_time(
+    follow: Follow, tmp_path: Path, zone: str, birthday: str, ends: list[str]
+) -> None:
+    shown = follow(WAITS, timezone=zone, custom={"birthday": birthday})
+    assert [step["waits_until"] for step in told(shown, tmp_path).values()] == ends
+
+
+def test_a_start_without_a_zone_is_the_contacts_time(follow: Follow) -> None:
+    shown = follow(FORK, given=Given(at=AT.replace(tzinfo=None)), timezone="Asia/Tokyo")
+    assert shown.start.isoformat() == "2026-03-03T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("vip", "expected", "after"),
+    [
+        (
+            True,
+            {"if-1": "then", "vip": "sent", "wait-1.else.1": "(waited)", "plain": "(sent)", "both": "sent"},
+            "2026-03-03T09:00:00+01:00 2026-03-03",
+        ),
+        (
+            False,
+            {"if-1": "else", "vip": "(sent)", "wait-1.else.1": "waited", "plain": "sent", "both": "sent"},
+            "2026-03-04T09:00:00+01:00 2026-03-04",
+        ),
+    ],
+)
+def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_taken(
+    follow: Follow, tmp_path: Path, vip: bool, expected: dict[str, str], after: str
+) -> None:
+    steps = told(follow(FORK, custom={"vip": vip}), tmp_path)
+    assert outcomes(steps) == expected
+    assert steps["both"]["message"]["text"] == after
+    assert steps["plain"]["message"]["text"] == "2026-03-04T09:00:00+01:00"
+    assert steps["vip"]["branch"] == [{"of": "if-1", "way": "then"}]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected", "after", "reason"),
+    [
+        (
+            [],
+            {"wait_for-1": "timeout", "arrived": "(sent?)", "late": "sent", "after": "sent"},
+            "2026-03-10T09:00:00+01:00",
+            "order.delivered is not given",
+        ),
+        (
+            [Event("order.delivered", {"order_id": "X1", "carrier": "Post"})],
+            {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"},
+            "2026-03-03T09:00:00+01:00 Post",
+            "order.delivered comes",
+        ),
+        (
+            [Event("order.delivered", {"order_id": "other", "carrier": "Post"})],
+            {"wait_for-1": "timeout", "arrived": "(sent?)", "late": "sent", "after": "sent"},
+            "2026-03-10T09:00:00+01:00",
+            "order.delivered does not fulfil its condition",
+        ),
+        (
+            [Event("order.delivered", {"order_id": "other"}), Event("order.delivered", {"order_id": "X1"})],
+            {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"},
+            "2026-03-03T09:00:00+01:00",
+            "order.delivered comes",
+        ),
+    ],
+)
+def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
+    follow: Follow, tmp_path: Path, events: list[Event], expected: dict[str, str], after: str, reason: str
+) -> None:
+    steps = told(follow(EVENTS, given=Given(at=AT, events=events)), tmp_path)
+    assert outcomes(steps) == expected
+    assert steps["after"]["message"]["text"] == after
+    assert steps["wait_for-1"]["reason"] == reason
+
+
+def test_a_wait_without_an_end_goes_on_as_if_the_event_had_come_and_says_so(follow: Follow, tmp_path: Path) -> None:
+    steps = told(follow(FOR_EVER), tmp_path)
+    assert outcomes(steps) == {"wait_for-1": "event", "arrived": "sent", "after": "sent"}
+    expected = "order.delivered is not given: it would wait for ever; from here on as if the event had come"
+    assert steps["wait_for-1"]["reason"] == expected
+    assert "waits_until" not in steps["wait_for-1"]
+
+
+def test_behind_an_exit_nothing_is_on_the_way(follow: Follow, tmp_path: Path) -> None:
+    text = """steps:
+  - if: contact.custom.vip == true
+    then: [{exit: vip}]
+    else: [{wait: 1d}]
+  - sms: after
+    text: "{{ now }}"
+"""
+    left = told(follow(text, custom={"vip": True}), tmp_path)
+    assert outcomes(left) == {"if-1": "then", "exit-1.then.1": "exited", "wait-1.else.1": "(waited)", "after": "(sent)"}
+    # What follows is shown as those see it who come by the other way.
+    assert left["after"]["message"]["text"] == "2026-03-04T09:00:00+01:00"
+    stayed = told(follow(text, custom={"vip": False}), tmp_path)
+    assert outcomes(stayed)["after"] == "sent"
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "after"),
+    [
+        ("wait: {until: '{{ contact.custom.none }}'}", "held", "sent"),
+        ("wait: {until: '{{ contact.custom.none }}'}\n    on_failure: continue", "failed", "sent"),
+        ("wait: {until: '{{ contact.custom.none }}'}\n    on_failure: exit", "failed", "(sent)"),
+        ("webhook: w\n    url: https://x.example/{{ contact.firstname }}/", "held", "sent"),
+        ("webhook: w\n    url: https://x.example/{{ contact.firstname }}/\n    on_failure: exit", "failed", "(sent)"),
+        ("webhook: w\n    url: https://x.example/\n    body: {a: \"{% abort 'no' %}\"}", "skipped", "sent"),
+    ],
+)
+def test_a_step_that_cannot_be_performed_ends_as_its_on_failure_says(
+    follow: Follow, tmp_path: Path, step: str, outcome: str, after: str
+) -> None:
+    shown = follow(f"steps:\n  - {step}\n  - sms: after\n    text: x\n")
+    found = outcomes(told(shown, tmp_path))
+    assert list(found.values()) == [outcome, after]
+
+
+@pytest.mark.parametrize(
+    ("contact", "outcome", "reason"),
+    [
+        ({"email": ""}, "skipped", "the contact has no e-mail address"),
+        ({"email": "nonsense"}, "held", "the contact's e-mail address is malformed"),
+    ],
+)
+def test_an_address_decides_whether_an_email_is_sent(
+    follow: Follow, tmp_path: Path, contact: dict[str, Any], outcome: str, reason: str
+) -> None:
+    shown = follow("steps:\n  - email: e\n    subject: s\n    text: t\n", **contact)
+    (step,) = told(shown, tmp_path).values()
+    assert (step["outcome"], step["reason"]) == (outcome, reason)
+    assert "message" not in step
+
+
+def test_a_response_is_there_behind_the_step_that_saves_it(follow: Follow, tmp_path: Path) -> None:
+    text = """steps:
+  - webhook: ask
+    url: https://x.example/
+    save: {as: answer, when: json}
+  - if: responses.answer.id == "7"
+    then:
+      - sms: seven
+        text: "{{ responses.answer.id }}"
+"""
+    unknown = follow(text)
+    assert outcomes(told(unknown, tmp_path))["if-2"] == "else"
+    assert unknown.notes == ("responses.answer is empty here: give it with --response answer=JSON",)
+    known = follow(text, given=Given(at=AT, responses={"answer": {"id": "7"}}))
+    assert told(known, tmp_path)["seven"]["message"]["text"] == "7"
+    assert known.notes == ()
+
+
+def test_exit_rules_say_whether_a_given_event_fulfils_them(follow: Follow) -> None:
+    text = """exit:
+  - event: order.returned
+    if: event.order_id == order.external_id
+  - event: contact.lost
+steps:
+  - wait: 1d
+"""
+    events = [Event("order.returned", {"order_id": "X1"}), Event("order.retruned")]
+    shown = follow(text, given=Given(at=AT, events=events))
+    assert [(exit_.rule.event, exit_.met) for exit_ in shown.exits] == [
+        ("order.returned", True),
+        ("contact.lost", False),
+    ]
+    assert shown.notes == ("no step and no exit rule waits for 'order.retruned'",)
+    assert not any(exit_.met for exit_ in follow(text).exits)
