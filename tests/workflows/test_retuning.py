@@ -1,0 +1,136 @@
+"""The retry policy of a delivery under way, changed by an operator: what is asked of the server, and what stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.failures import Kind
+from activities.signatures import Retuned, Sent
+from tests.workflows.conftest import Stage, failing
+from workflows.orders import UNLIMITED
+
+BUSY = """
+scenario: busy
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+    retry: {initial_interval: 2h, maximum_attempts: 5, deadline: 2d}
+  - webhook: next
+    url: https://hooks.example.com/a
+    body: {}
+"""
+WHO = {"operator": "ann", "reason": "incident 42"}
+FAST = {"initial_interval": "10s", "backoff_coefficient": 1}
+
+
+async def backing_off(stage: Stage, text: str = BUSY) -> WorkflowHandle[Any, dict[str, Any]]:
+    await stage.publish(text)
+    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    handle = await stage.start("busy")
+    await stage.attempted("hook")
+    return handle
+
+
+async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], order: Any) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await stage.order(handle, "retune", order)
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause.message
+
+
+async def test_the_server_is_asked_to_change_just_what_the_order_names(stage: Stage) -> None:
+    handle = await backing_off(stage)
+    order = {**WHO, "retry": FAST, "destination": "hooks.example.com"}
+    progress = await stage.order(handle, "retune", order)
+    asked = stage.desk.retunings[0]
+    assert (asked.workflow_id, asked.run_id, asked.step) == (handle.id, handle.first_execution_run_id, "hook")
+    assert asked.retry == {"initial": 10.0, "coefficient": 1}
+    (noted,) = progress["operations"]
+    assert (noted["name"], noted["step"], noted["details"]) == ("retune", "hook", {"retry": FAST})
+    await handle.terminate()
+
+
+async def test_no_limit_of_attempts_is_told_as_a_number_where_the_delivery_has_one(stage: Stage) -> None:
+    handle = await backing_off(stage)
+    await stage.order(handle, "retune", {**WHO, "retry": {"maximum_attempts": 0}})
+    assert stage.desk.retunings[0].retry == {"attempts": UNLIMITED}
+    await handle.terminate()
+
+
+async def test_what_an_operator_changed_stays_for_this_step_also_when_it_is_tried_again(stage: Stage) -> None:
+    handle = await backing_off(stage)
+    await stage.order(handle, "retune", {**WHO, "retry": {**FAST, "maximum_attempts": 2}})
+    # The test server cannot change activities: let this one end as it would have.
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    await stage.environment.sleep(3 * 3600)
+    await stage.until(handle, "held")
+    tried = len(stage.channels.of("hook"))
+    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=1)
+    await stage.order(handle, "retry_step", WHO)
+    await handle.result()
+    first, second = stage.channels.of("hook")[tried:]
+    assert 8 <= (second.at - first.at).total_seconds() <= 12.5
+    assert first.delivery.attempts == 2
+    assert stage.channels.of("next")[0].delivery.attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        ({"retry": {"timeout": 1}}, "'retry' knows no 'timeout'"),
+        ({"retry": FAST, "destination": "wax"}, "the delivery under way goes to 'hooks.example.com'"),
+        ({"retry": {"deadline": "3d"}}, "the deadline of a delivery under way can only be brought forward"),
+        ({"retry": FAST, "operator": ""}, "'operator' is missing"),
+    ],
+)
+async def test_an_order_that_makes_no_sense_is_refused(stage: Stage, order: dict[str, Any], sentence: str) -> None:
+    handle = await backing_off(stage)
+    assert (await refusal(stage, handle, {**WHO, **order})).startswith(sentence)
+    assert stage.desk.retunings == []
+    await handle.terminate()
+
+
+async def test_what_the_server_refuses_is_not_done(stage: Stage) -> None:
+    handle = await backing_off(stage)
+    stage.desk.retuned = Retuned(error="the delivery has just ended")
+    assert await refusal(stage, handle, {**WHO, "retry": FAST}) == "the delivery has just ended"
+    assert (await handle.query("progress"))["operations"] == []
+    await handle.terminate()
+
+
+async def test_there_is_nothing_to_retune_without_a_delivery_under_way(stage: Stage) -> None:
+    await stage.publish(BUSY.replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
+    handle = await stage.start("busy")
+    await stage.until(handle, "waiting")
+    assert await refusal(stage, handle, {**WHO, "retry": FAST}) == "nothing to retune: no delivery is under way"
+    await stage.order(handle, "skip_step", WHO)
+    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
+    await handle.result()
+
+
+async def test_a_held_journey_has_nothing_to_retune(stage: Stage) -> None:
+    await stage.publish(BUSY)
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    handle = await stage.start("busy")
+    await stage.until(handle, "held")
+    assert await refusal(stage, handle, {**WHO, "retry": FAST}) == "nothing to retune: no delivery is under way"
+    await handle.terminate()
+
+
+@pytest.mark.parametrize("kind", ["webhook", "sms"])
+async def test_webhooks_count_their_attempts_themselves(stage: Stage, kind: str) -> None:
+    step = "{sms: hook, text: a, on_failure: exit, retry: {maximum_attempts: 2}}"
+    if kind == "webhook":
+        step = step.replace("sms: hook, text: a", 'webhook: hook, url: "https://hooks.example.com/a", body: {}')
+    await stage.publish(f"scenario: busy\ntrigger: segment\nsteps:\n  - {step}\n")
+    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=3)
+    result = await stage.run("busy")
+    attempts = stage.channels.of("hook")
+    assert (len(attempts), attempts[0].delivery.attempts) == ((4, 2) if kind == "webhook" else (2, 0))
+    assert result["steps"][0]["outcome"] == ("delivered" if kind == "webhook" else "failed")
