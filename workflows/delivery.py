@@ -117,9 +117,9 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
     away.
     """
     share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
-    initial = step.retry.initial * (1 - _JITTER + 2 * _JITTER * share)
+    initial = round(step.retry.initial * (1 - _JITTER + 2 * _JITTER * share), 3)
     return RetryPolicy(
-        initial_interval=timedelta(seconds=round(initial, 3)),
+        initial_interval=timedelta(seconds=initial),
         backoff_coefficient=step.retry.coefficient,
         maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
         maximum_attempts=0 if step.kind == "webhook" else step.retry.attempts,

@@ -50,6 +50,7 @@ class Operations(Means):
         state = self._started(order)
         if state.held is None or self.retrying:
             raise refusal("nothing to retry: the journey is not held")
+        self._there(order)
         read_version(order)
 
     async def _amended(self, held: Held, version: int | str) -> Amended:
@@ -88,10 +89,17 @@ class Operations(Means):
         """Only a delivery under way has a policy to change."""
         self._started(order)
         step = self._tunable(order)
+        self._there(order)
         deadline = read_retry(order).get("deadline")
         if deadline is not None and deadline > step.retry.deadline:
             # Temporal would say yes, and end it at the old one all the same.
             raise refusal("the deadline of a delivery under way can only be brought forward")
+
+    def _there(self, order: dict[str, Any]) -> None:
+        """An order that names a step is meant for no other: search, by which its journey was found, lags behind."""
+        wanted = order.get("step")
+        if wanted is not None and wanted != self.state.at:
+            raise refusal(f"the journey is not at step '{wanted}' any more, but at '{self.state.at}'")
 
     def _tunable(self, order: dict[str, Any]) -> Send:
         if self.under_way is None:
@@ -118,7 +126,7 @@ class Operations(Means):
         if wanted is not None and wanted != state.at:
             raise refusal(f"the journey is not at the step that was to be skipped, but at '{state.at}'")
 
-    @workflow.update(name="leave", description="Ends the self.")
+    @workflow.update(name="leave", description="Ends the journey.")
     def leave_journey(self, order: Any = None, *_: Any) -> dict[str, Any]:
         """Ends the journey at once."""
         operation = self._note("leave", order)
@@ -127,8 +135,9 @@ class Operations(Means):
 
     @leave_journey.validator
     def check_leave(self, order: Any = None, *_: Any) -> None:
-        """Any journey can be ended."""
+        """Any journey can be ended; with a step, only one that is at it."""
         self._started(order)
+        self._there(order)
 
     @workflow.update(name="pause", description="Starts no further step until resumed. A delivery under way goes on.")
     def pause(self, order: Any = None, *_: Any) -> dict[str, Any]:

@@ -161,3 +161,13 @@ async def test_a_journey_that_is_not_held_has_nothing_to_retry(stage: Stage) -> 
     await stage.order(handle, "pause", ORDER)
     assert await refusal(stage, handle, "pause") == "the journey is paused already"
     await handle.terminate()
+
+
+@pytest.mark.parametrize("update", ["retry_step", "leave"])
+async def test_an_order_that_names_a_step_is_obeyed_at_no_other(stage: Stage, update: str) -> None:
+    """Who was found by search may have gone on since."""
+    handle = await held(stage)
+    said = "the journey is not at step 'after' any more, but at 'hook'"
+    assert await refusal(stage, handle, update, {**ORDER, "step": "after"}) == said
+    assert (await stage.order(handle, update, {**ORDER, "step": "hook"}))["at"] == "hook"
+    await handle.terminate()

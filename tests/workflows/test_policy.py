@@ -1,0 +1,22 @@
+"""The retry policy that a delivery is scheduled with."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.api.common.v1 import RetryPolicy
+
+from scenario.plan import Retry, Send
+from workflows.delivery import retry_policy
+
+
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 3600.0])
+def test_no_jitter_makes_a_policy_that_temporal_refuses(seconds: float) -> None:
+    """The longest pause is the first one: rounding must not put it below."""
+    step = Send(kind="webhook", to="wax", retry=Retry(initial=seconds, maximum=seconds, coefficient=1.0))
+    initial: set[float] = set()
+    for number in range(2000):
+        policy = retry_policy(step, f"msg_{number}")
+        policy.apply_to_proto(RetryPolicy())  # checks it
+        initial.add(policy.initial_interval.total_seconds())
+    assert seconds * 0.8 <= min(initial) < seconds * 0.81
+    assert seconds * 1.19 < max(initial) <= seconds * 1.2
