@@ -1,6 +1,5 @@
 """Realistic templates and the data that they are rendered with, as the platform's models give it to templates."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,9 +7,6 @@ from typing import Any, NamedTuple
 import yaml
 
 PAGES = Path(__file__).parent / "pages"
-
-EXAMPLES = int(os.environ.get("LIQUID_EXAMPLES", "120"))
-"""Examples of each hypothesis property. More by hand: ``LIQUID_EXAMPLES=100000 pytest tests/scenario/liquid``."""
 
 
 class Page(NamedTuple):

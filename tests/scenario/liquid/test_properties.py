@@ -1,6 +1,10 @@
 """What holds whatever the data: results parse, mean what was meant, and nothing can be added to them.
 
-``LIQUID_EXAMPLES`` sets the number of examples; with it they are random, without it always the same.
+Each property is tried in shares of 500 examples, which pytest-xdist spreads over the processors. Every share has
+examples of its own, and the same ones each time. The properties of JSON bodies have 3,000 each, the others 500.
+
+``LIQUID_EXAMPLES`` sets another number for all of them. Before a release, with an hour of processor time:
+``LIQUID_EXAMPLES=100000 pytest tests/scenario/liquid/test_properties.py``.
 """
 
 import datetime as dt
@@ -21,12 +25,20 @@ from hypothesis import strategies as st
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.engine import text_engine
-from tests.scenario.liquid.samples import EXAMPLES
 from tests.scenario.liquid.test_odd import ODD
 
-settings_ = settings(
-    max_examples=EXAMPLES, deadline=None, derandomize="LIQUID_EXAMPLES" not in os.environ, database=None
-)
+SHARE = 500
+MOST, FEW = (int(os.environ.get("LIQUID_EXAMPLES", number)) for number in (3_000, 500))
+"""Examples of a property."""
+
+# Hypothesis takes the seed of a share from its name, `test_…[7]`.
+settings_ = settings(max_examples=SHARE, deadline=None, derandomize=True, database=None)
+
+
+def tried(examples: int) -> pytest.MarkDecorator:
+    """Tries a property with a number of examples, in shares."""
+    return pytest.mark.parametrize("share", range(-(-examples // SHARE)))
+
 
 # All of Unicode, lone surrogates too, and what hurts in JSON, HTML and URLs more often than chance would have it.
 characters = st.characters(codec=None, exclude_categories=())
@@ -103,9 +115,10 @@ FIXED = """\
 """
 
 
+@tried(MOST)
 @given(contacts)
 @settings_
-def test_a_json_text_means_what_it_says(data: dict[str, Any]) -> None:
+def test_a_json_text_means_what_it_says(share: int, data: dict[str, Any]) -> None:
     expected: dict[str, Any] = {
         "name": plain(data["s"]),
         "a": as_json(data["a"]),
@@ -218,22 +231,25 @@ def loop_parts(draw: st.DrawFn, depth: int, loops: tuple[str, ...]) -> Made:
     return Made(f"[{{% for {loop} %}}{body}{{% endfor %}}]", {"$for": loop, "$each": item}, means)
 
 
+@tried(MOST)
 @given(parts(), contacts)
 @settings_
-def test_any_json_text_means_what_it_says(made: Made, data: dict[str, Any]) -> None:
+def test_any_json_text_means_what_it_says(share: int, made: Made, data: dict[str, Any]) -> None:
     assert json.loads(liquid.render_json(made.text, data)) == made.means(data)
 
 
+@tried(MOST)
 @given(st.dictionaries(st.sampled_from(["x", "y", "z"]), parts(), max_size=3), contacts)
 @settings_
-def test_any_structure_means_what_it_says(made: dict[str, Made], data: dict[str, Any]) -> None:
+def test_any_structure_means_what_it_says(share: int, made: dict[str, Made], data: dict[str, Any]) -> None:
     body = {key: part.structure for key, part in made.items()}
     assert json.loads(liquid.render_json(body, data)) == {key: part.means(data) for key, part in made.items()}
 
 
+@tried(MOST)
 @given(parts(), contacts)
 @settings_
-def test_any_body_needs_only_the_data_that_it_names(made: Made, data: dict[str, Any]) -> None:
+def test_any_body_needs_only_the_data_that_it_names(share: int, made: Made, data: dict[str, Any]) -> None:
     for source in (made.text, {"x": made.structure}):
         chosen = liquid.select(data, liquid.fields(source, kind="json"))
         assert liquid.render_json(source, chosen) == liquid.render_json(source, data)
@@ -242,9 +258,10 @@ def test_any_body_needs_only_the_data_that_it_names(made: Made, data: dict[str, 
 URL = "https://hooks.example.com:8443/v1/{{ s }}/x-{{ t }}?q={{ a }}&r={{ t }}#{{ s }}"
 
 
+@tried(FEW)
 @given(contacts)
 @settings_
-def test_data_cannot_leave_its_place_in_a_url(data: dict[str, Any]) -> None:
+def test_data_cannot_leave_its_place_in_a_url(share: int, data: dict[str, Any]) -> None:
     if data["s"] in ("", ".", ".."):
         with pytest.raises(TemplateError) as caught:
             liquid.render_url(URL, data)
@@ -264,9 +281,10 @@ def test_data_cannot_leave_its_place_in_a_url(data: dict[str, Any]) -> None:
     assert re.fullmatch(r"[!-~]+", url)
 
 
+@tried(FEW)
 @given(contacts)
 @settings_
-def test_a_header_is_one_line_of_ascii_or_refused(data: dict[str, Any]) -> None:
+def test_a_header_is_one_line_of_ascii_or_refused(share: int, data: dict[str, Any]) -> None:
     try:
         value = liquid.render_header("v={{ s }}", data)
     except TemplateError:
@@ -275,9 +293,10 @@ def test_a_header_is_one_line_of_ascii_or_refused(data: dict[str, Any]) -> None:
         assert value == f"v={data['s']}"
 
 
+@tried(FEW)
 @given(contacts)
 @settings_
-def test_a_subject_is_one_line(data: dict[str, Any]) -> None:
+def test_a_subject_is_one_line(share: int, data: dict[str, Any]) -> None:
     line = liquid.render_line("Hi {{ s }}\n{{ a }}", data)
     assert len(line.splitlines()) <= 1
     assert line.isprintable() or not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", line)
@@ -287,9 +306,10 @@ ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "#34": '"', "#39": "'"}
 ENTITY = re.compile(f"&({'|'.join(ENTITIES)});")
 
 
+@tried(FEW)
 @given(contacts)
 @settings_
-def test_html_shows_data_as_text(data: dict[str, Any]) -> None:
+def test_html_shows_data_as_text(share: int, data: dict[str, Any]) -> None:
     page = liquid.render_html(
         "<p>{{ s }}</p>{% capture c %}{{ t }}{% endcapture %}<i title='{{ t }}'>{{ c }}</i>", data
     )
@@ -300,9 +320,10 @@ def test_html_shows_data_as_text(data: dict[str, Any]) -> None:
         assert ENTITY.sub(lambda entity: ENTITIES[entity[1]], part) == value
 
 
+@tried(FEW)
 @given(contacts)
 @settings_
-def test_a_form_can_be_read_back(data: dict[str, Any]) -> None:
+def test_a_form_can_be_read_back(share: int, data: dict[str, Any]) -> None:
     form = liquid.render_form({"s": "{{ s }}", "t": ["{{ t }}", "x {{ s }}"]}, data)
     assert urllib.parse.parse_qsl(form.decode(), keep_blank_values=True) == [
         ("s", plain(data["s"])),
@@ -323,9 +344,12 @@ def refusal(render: Callable[[], object]) -> TemplateError | None:
     return None
 
 
+@tried(FEW)
 @given(FILTERS, st.lists(st.sampled_from(["a", "b", "s", "items", "2", "'x'", "nil"]), max_size=2), contacts)
-@settings(settings_, max_examples=EXAMPLES * 3)
-def test_a_filter_gives_a_result_or_an_error_of_ours(name: str, arguments: list[str], data: dict[str, Any]) -> None:
+@settings_
+def test_a_filter_gives_a_result_or_an_error_of_ours(
+    share: int, name: str, arguments: list[str], data: dict[str, Any]
+) -> None:
     given_ = f": {', '.join(arguments)}" if arguments else ""
     source = f"{{{{ a | {name}{given_} }}}}"
     renderers: list[Callable[[str, dict[str, Any]], str]] = [liquid.render_text, liquid.render_html]
@@ -356,9 +380,10 @@ BODIES: list[Any] = [
 ]
 
 
+@tried(FEW)
 @given(st.sampled_from(BODIES + TAGS), odd, odd, odd)
-@settings(settings_, max_examples=EXAMPLES * 3)
-def test_odd_data_end_in_a_result_or_an_error_of_ours(source: Any, x: Any, y: Any, z: Any) -> None:
+@settings_
+def test_odd_data_end_in_a_result_or_an_error_of_ours(share: int, source: Any, x: Any, y: Any, z: Any) -> None:
     data = {"x": x, "y": y, "z": z}
     if isinstance(source, str):
         refusal(partial(liquid.render_text, source, data))
@@ -367,7 +392,8 @@ def test_odd_data_end_in_a_result_or_an_error_of_ours(source: Any, x: Any, y: An
     refusal(partial(liquid.render_json, source, data))
 
 
+@tried(FEW)
 @given(st.sampled_from(["x < y", "x >= y", "x == y", "x contains y", "x.a <= y[0]", "x != blank"]), odd, odd)
 @settings_
-def test_odd_data_in_conditions_end_in_a_result_or_an_error_of_ours(source: str, x: Any, y: Any) -> None:
+def test_odd_data_in_conditions_end_in_a_result_or_an_error_of_ours(share: int, source: str, x: Any, y: Any) -> None:
     refusal(partial(liquid.evaluate_condition, source, {"x": x, "y": y}))
