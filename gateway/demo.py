@@ -87,8 +87,8 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
             say(f"  published {await place.client.publish(path)}")
         say("Contacts come in; waits of days are skipped …\n")
         runs = await run(place, await asyncio.to_thread(_files, examples / "entries", "*.json"))
-        for run in runs:
-            _show(say, run)
+        for done in runs:
+            _show(say, done)
         status = _conclude(say, place, runs, stay=stay)
         if stay:
             await asyncio.Event().wait()

@@ -23,7 +23,7 @@ async def run(state: Path, examples: Path = EXAMPLES) -> tuple[int, list[str]]:
 
 async def test_every_message_of_the_examples_arrives_as_it_was_sent(tmp_path: Path) -> None:
     status, lines = await run(tmp_path / "state")
-    assert lines[-3] == "6 journeys, 13 of 13 messages arrived as they were sent.", "\n".join(lines)
+    assert lines[-3] == "7 journeys, 15 of 15 messages arrived as they were sent.", "\n".join(lines)
     assert lines[-2].startswith("Inbox: ")
     assert lines[-1].startswith("Temporal's UI was at http://127.0.0.1:")
     assert status == 0
