@@ -38,6 +38,11 @@ class InFlight:
     latest: Attempt
     pending: Pending
 
+    @property
+    def goes_to(self) -> str:
+        """What the journey calls the destination: e-mails and SMS have but the name of their channel there."""
+        return self.latest.destination if self.latest.channel == "webhook" else self.latest.channel
+
 
 async def in_flight(
     temporal: Client, store: Store, destination: str, *, since: datetime | None = None, limit: int = 1_000_000

@@ -86,7 +86,8 @@ class Operating:
     ) -> dict[str, Any]:
         """Changes the retry policy of the delivery to a destination that a journey has under way.
 
-        It holds for this delivery, at once; later ones take what the scenario and the destination say.
+        At once, also during a pause, and until the step is over; later ones take what the scenario and the destination
+        say. The deadline can be brought forward only. The destination of e-mails is ``email``, that of SMS ``sms``.
         """
         order = {"destination": destination, "retry": change.order()}
         return await self._update(journey, "retune", operator, reason, order)

@@ -80,7 +80,8 @@ def retune(order: Order, destination: str, change: Change) -> int:
     from gateway.cli import rows
 
     found = asyncio.run(_in_flight(order, destination))
-    order.more.update(destination=destination, retry=change.order())
+    # A name stands for one destination of one channel.
+    order.more.update(destination=found[0].goes_to if found else destination, retry=change.order())
     return _carry_out(order, found, lambda: rows.flights(found), [report.flight(item) for item in found])
 
 

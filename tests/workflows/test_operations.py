@@ -169,5 +169,6 @@ async def test_an_order_that_names_a_step_is_obeyed_at_no_other(stage: Stage, up
     handle = await held(stage)
     said = "the journey is not at step 'after' any more, but at 'hook'"
     assert await refusal(stage, handle, update, {**ORDER, "step": "after"}) == said
+    stage.channels.scripts.clear()
     assert (await stage.order(handle, update, {**ORDER, "step": "hook"}))["at"] == "hook"
-    await handle.terminate()
+    assert (await handle.result())["outcome"] == ("exited" if update == "leave" else "finished")

@@ -188,9 +188,8 @@ def test_what_makes_no_sense_is_said(run: Run, client: Client, arguments: tuple[
 
 
 DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
-FLIGHT = InFlight(
-    "a/7", "hook", attempt("hook", 4, error="connect_refused", status=None), Pending("hook", "scheduled", 5, DUE)
-)
+LATEST = attempt("hook", 4, error="connect_refused", status=None, destination="wax")
+FLIGHT = InFlight("a/7", "hook", LATEST, Pending("hook", "scheduled", 5, DUE))
 
 
 def test_retune_orders_every_delivery_under_way(run: Run, client: Client) -> None:
@@ -210,6 +209,13 @@ def test_retune_orders_every_delivery_under_way(run: Run, client: Client) -> Non
         ("round", 0.5),
         ("retune", "a/7", "hook", {**ORDER, "destination": "wax", "retry": retry}),
     ]
+
+
+def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Client) -> None:
+    latest = replace(LATEST, channel="email", destination="mx.example.com")
+    client.flights = [replace(FLIGHT, latest=latest)]
+    run("retune", "mx.example.com", "--deadline", "1h", "--reason", "x")
+    assert client.asked[-1][3]["destination"] == "email"
 
 
 @pytest.mark.usefixtures("paris")
