@@ -47,6 +47,7 @@ DENIED_NAMES: Final = frozenset(
         "webhook-id",
         "webhook-timestamp",
         "webhook-signature",
+        "idempotency-key",
         "traceparent",
         "tracestate",
         "baggage",

@@ -1,0 +1,134 @@
+"""`scenario destinations`, and what `check` and `publish` make of the same file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.cli.conftest import Run
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+TEXT = """
+default: {rate: 50/s, breaker: off}
+destinations:
+  wax:
+    url: https://api.wax.example/v1/accounts/77
+    headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+    signing: [{key: NEW}, {key: OLD, until: 2999-01-01T00:00:00Z}, {key: GONE, until: 2020-01-01T00:00:00Z}]
+    rate: 10/s
+"""
+SCENARIO = """scenario: told
+trigger: order
+steps:
+  - webhook: told
+    to: waxx
+    path: /messages
+    body: {a: 1}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("SCENARIO_DESTINATIONS", "SCENARIO_SECRETS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "destinations.yaml"
+    path.write_text(TEXT)
+    (tmp_path / "told.yaml").write_text(SCENARIO)
+    return path
+
+
+def test_each_destination_is_listed_with_the_state_of_its_secrets(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCENARIO_SECRET_NEW", KEY)
+    monkeypatch.setenv("SCENARIO_SECRET_OLD", "whsec_p4ss")
+    ran = run("destinations", file)
+    assert ran.status == 0
+    warning, head, _, wax, other = ran.out.splitlines()
+    assert warning.endswith("warning expired: the key GONE signs no more since 2020-01-01T00:00:00+00:00: take it out")
+    assert head.split() == ["destination", "host", "rate", "at", "once", "breaker", "secrets", "signing"]
+    assert wax.split(None, 5) == [
+        "wax", "https://api.wax.example:443", "10/s", "50", "off",
+        "TOKEN (missing)   NEW, OLD (malformed), GONE (expired)",
+    ]  # fmt: skip
+    assert other.split() == ["(any", "other)", "50/s", "50", "off"]
+    assert ran.err == "deliveries to wax are held where the worker's secrets are as here\n"
+    for private in (KEY, "p4ss", "accounts/77"):
+        assert private not in ran.out + ran.err
+
+
+def test_programs_get_the_same_as_json(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_DESTINATIONS", str(file))
+    for name in ("NEW", "OLD"):
+        monkeypatch.setenv(f"SCENARIO_SECRET_{name}", KEY)
+    monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "t0p")
+    ran = run("destinations", "--format", "json")
+    assert ran.status == 0
+    assert ran.json["default"] == {"rate": 50.0, "concurrency": 50, "breaker": None}
+    [wax] = ran.json["destinations"]
+    assert (wax["name"], wax["host"], wax["rate"]) == ("wax", "https://api.wax.example:443", 10.0)
+    assert wax["secrets"] == {"TOKEN": "set"}
+    assert wax["signing"] == {"NEW": "live", "OLD": "live until 2999-01-01T00:00:00+00:00", "GONE": "expired"}
+    assert [finding["code"] for finding in ran.json["findings"]] == ["expired"]
+    assert ran.err == ""
+
+
+def test_a_mistake_is_told_at_its_place(run: Run, file: Path) -> None:
+    file.write_text("destinations:\n  wax: {url: https://wax.example, rate: 5}\n")
+    ran = run("destinations", "destinations.yaml")
+    assert (ran.status, ran.out) == (
+        1,
+        "destinations.yaml:2:41: error value: a rate is a number of deliveries and a unit: "
+        "write 10/s, 600/m or 100/h\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "scenario: there is no file to look at: name one, or set SCENARIO_DESTINATIONS\n"),
+        (
+            ("none.yaml",),
+            "scenario: SCENARIO_DESTINATIONS names none.yaml, which cannot be read: no such file or directory\n",
+        ),
+    ],
+)
+def test_a_file_that_is_not_there(run: Run, file: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    ran = run("destinations", *arguments)
+    assert (ran.status, ran.err) == (1, sentence)
+
+
+UNKNOWN = "told.yaml:5:9: error unknown-destination: there is no destination 'waxx': did you mean 'wax'?\n"
+
+
+@pytest.mark.parametrize("variable", [False, True], ids=["option", "variable"])
+def test_check_finds_a_destination_that_is_not_in_the_file(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, variable: bool
+) -> None:
+    if variable:
+        monkeypatch.setenv("SCENARIO_DESTINATIONS", str(file))
+    ran = run("check", "told.yaml", *(() if variable else ("--destinations", file)))
+    assert (ran.status, ran.out) == (1, UNKNOWN)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_file_any_destination_will_do(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("SCENARIO_DESTINATIONS", value)
+    assert run("check", "told.yaml").status == 0
+
+
+def test_check_says_where_the_file_of_destinations_is_wrong(run: Run, file: Path) -> None:
+    file.write_text("destinations: {wax: {}}\n")
+    ran = run("check", "told.yaml", "--destinations", "destinations.yaml")
+    assert (ran.status, ran.err) == (1, "scenario: destinations.yaml:1: 'url' is missing here\n")
+
+
+def test_nothing_is_published_that_goes_nowhere(run: Run, file: Path) -> None:
+    ran = run("publish", "told.yaml", "--destinations", file)
+    assert ran.status == 1
+    assert ran.err.startswith(UNKNOWN)
+    assert not (file.parent / ".scenario").exists()
