@@ -1,0 +1,233 @@
+"""Previews on a terminal and for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.sheet import when
+from tests.gateway.cli.conftest import Run
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+AT = ("--at", "2026-11-25T14:00")
+EXAMPLE = ("preview", EXAMPLES / "reward.yaml", "--entry", EXAMPLES / "entries" / "reward-expiring.json", *AT)
+
+SHEET = """\
+reward/3028687/EG29
+comes in Wed 2026-11-25 14:00; times are those of Europe/Paris
+leaves at once on reward.burned if event.reward_id == reward.external_id
+
+▶ you-earned-it  email  sent Wed 2026-11-25 14:00
+  │ from: Sender <sender@example.com>
+  │ to: zoe.obrien@example.com
+  │ subject: Zoé, you have earned: The 4th is free
+  │ ─ text
+  │ Your reward "The 4th is free" of Cercle is ready.
+▶ wallet  webhook → wallet.example.com  sent Wed 2026-11-25 14:00
+  │ PUT https://wallet.example.com/passes/1674075318835
+  │ accept: */*
+  │ user-agent: scenario-runner
+  │ authorization: Bearer ~~WALLET_TOKEN~~
+  │ webhook-id: msg_previewe8d44050873dba865aa7c170a
+  │ idempotency-key: msg_previewe8d44050873dba865aa7c170a
+  │ content-type: application/json
+  │ accept-encoding: identity
+  │ and of each attempt: webhook-timestamp, traceparent
+  │ ─ body, 91 bytes
+  │ {"reward":"EG29","name":"The 4th is free","value":15,"expires":"2026-12-31T23:59:59+01:00"}
+▶ if-3  if  → then Wed 2026-11-25 14:00: reward.expiration_date != blank
+  then of if-3:
+    ▶ wait-3.then.1  wait until a date → Mon 2026-12-28 23:59:59
+    ▶ last-days  sms  sent Mon 2026-12-28 23:59:59
+      │ to: +33612345678
+      │ Zoé, only three days left for your reward The 4th is free.
+"""
+NO_CODE = """\
+scenario: contact 2 of seed 0 cannot get step wallet:
+{file}:17:44: this value leaves a part of the URL's path empty, '.' or '..'
+  reward.card_code = null
+"""
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Path:
+    """A scenario and an entry with what is awkward to print."""
+    (tmp_path / "loop.yaml").write_text(
+        "scenario: loop\ntrigger: contact_created\nsteps:\n"
+        "  - webhook: w\n    url: https://x.example/\n    body: |\n"
+        '      {"name":\t"{{ contact.firstname }}",\n       "list": [1, 2]}\n'
+        "  - email: e\n    subject: Hello\n    html: '<p>{{ contact.firstname }}</p>'\n"
+        "  - wait_for: a.b\n    for: 1d\n    else:\n      - sms: s\n        text: late\n"
+    )
+    entry = {"scenario": "loop", "trigger": {"type": "contact_created"}}
+    contact = {"id": 1, "firstname": "\x1b[31mZoé" + "x" * 300, "email": "z@example.com", "cellphone": "+33612345678"}
+    (tmp_path / "loop.json").write_text(json.dumps({**entry, "contact": contact}))
+    return tmp_path
+
+
+def test_a_person_sees_each_step_and_what_it_sends(run: Run) -> None:
+    ran = run(*EXAMPLE)
+    assert (ran.out, ran.err) == (SHEET, "3 messages on this way, 0 beside it; nothing was sent\n")
+    assert ran.status == 0
+
+
+def test_a_program_gets_what_the_contract_says(run: Run) -> None:
+    ran = run(*EXAMPLE, "--format", "json")
+    steps = ran.json["steps"]
+    assert [(step["id"], step["kind"], step["taken"]) for step in steps] == [
+        ("you-earned-it", "email", True),
+        ("wallet", "webhook", True),
+        ("if-3", "if", True),
+        ("wait-3.then.1", "wait", True),
+        ("last-days", "sms", True),
+    ]
+    assert steps[0]["message"].keys() >= {"from", "to", "subject", "text", "source"}
+    assert steps[1]["request"].keys() >= {"method", "url", "headers", "body"}
+    assert json.loads(steps[1]["request"]["body"])["reward"] == "EG29"
+    assert steps[3]["waits_until"] == "2026-12-28T23:59:59+01:00"
+    assert steps[4]["message"] == {
+        "to": "+33612345678",
+        "text": "Zoé, only three days left for your reward The 4th is free.",
+    }
+    assert (ran.status, ran.json["refused"], ran.json["findings"]) == (0, None, [])
+
+
+def test_one_step_alone_can_be_asked_for(run: Run) -> None:
+    assert [step["id"] for step in run(*EXAMPLE, "--step", "wallet", "--format", "json").json["steps"]] == ["wallet"]
+    assert run(*EXAMPLE, "--step", "walet").err == "scenario: there is no step 'walet': did you mean 'wallet'?\n"
+
+
+def test_lines_are_as_long_as_what_is_sent_and_harmless(run: Run, loop: Path) -> None:
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT)
+    assert '  │ {"name":\t"\\u001b[31mZoé' + "x" * 300 + '",\n' in ran.out
+    assert "\x1b" not in ran.out
+    assert "  │ <p>\ufffd[31mZoé" + "x" * 300 + "</p>\n" in ran.out
+
+
+def test_a_body_is_laid_out_where_that_is_asked_for_and_says_so(run: Run, loop: Path) -> None:
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--pretty", "--step", "w")
+    assert re.search(r"│ ─ body, \d+ bytes, here with line breaks of its own\n  │ \{\n  │   \"name\": ", ran.out)
+
+
+def test_an_email_can_be_seen_as_its_source(run: Run, loop: Path) -> None:
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--source", "--step", "e")
+    assert "  │ Message-ID: <msg_preview" in ran.out
+    assert "  │ Content-Type: multipart/alternative;\n" in ran.out
+
+
+def test_colour_is_for_terminals_that_want_it(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in run("preview", "loop.yaml", "--entry", "loop.json").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in run("preview", "loop.yaml", "--entry", "loop.json").out
+
+
+def test_events_decide_the_way(run: Run, loop: Path) -> None:
+    said = run("preview", "loop.yaml", "--entry", "loop.json", *AT)
+    assert "▶ wait_for-3  wait for a.b, 1d at most  → else, Thu 2026-11-26 14:00: a.b is not given\n" in said.out
+    said = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--event", 'a.b={"x": "too "}')
+    assert "→ then, Wed 2026-11-25 14:00: a.b comes\n  else of wait_for-3:  (not on this way)\n    · s" in said.out
+
+
+def test_the_sender_is_the_configured_one(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_MAIL_FROM", "Shop <shop@example.com>")
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", "--step", "e", "--format", "json")
+    assert ran.json["steps"][0]["message"]["from"] == "Shop <shop@example.com>"
+
+
+def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text("destinations:\n  wax:\n    url: https://api.wax.example/v1\n")
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    to: wax\n    path: /m\n  - wait: 1d\n"
+    )
+    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    assert "│ POST wax:/m\n" in run("preview", "s.yaml", "--entry", "e.json").out
+    known = run("preview", "s.yaml", "--entry", "e.json", "--destinations", "d.yaml")
+    assert "│ POST https://api.wax.example/v1/m\n" in known.out
+    (tmp_path / "d.yaml").write_text("destinations:\n  other:\n    url: https://api.wax.example/v1\n")
+    unknown = run("preview", "s.yaml", "--entry", "e.json", "--destinations", "d.yaml")
+    assert (unknown.status, unknown.out) == (1, "")
+    assert "s.yaml:5:9: error" in unknown.err
+
+
+def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path: Path) -> None:
+    entry = json.loads((EXAMPLES / "entries" / "reward.json").read_text("utf-8"))
+    entry["trigger"]["reward"]["card_code"] = ""
+    (tmp_path / "e.json").write_text(json.dumps(entry))
+    file = EXAMPLES / "reward.yaml"
+    ran = run("preview", file, "--entry", "e.json")
+    assert f"  ✗ {file}:17:44: this value leaves a part of the URL's path empty" in ran.out
+    assert (ran.status, ran.err) == (1, "1 step cannot be performed\n")
+    ran = run("preview", file, "--entry", "e.json", "--format", "json")
+    (error,) = [step["error"] for step in ran.json["steps"] if "error" in step and step["reachable"]]
+    assert (ran.status, error["file"], error["line"], error["column"]) == (1, str(file), 17, 44)
+
+
+def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -> None:
+    entry = json.loads((EXAMPLES / "entries" / "post-purchase.json").read_text("utf-8"))
+    entry["trigger"]["order"]["total_price"] = "1"
+    (tmp_path / "e.json").write_text(json.dumps(entry))
+    ran = run("preview", EXAMPLES / "post-purchase.yaml", "--entry", "e.json")
+    assert "\nwould be refused: the entry rule does not hold: order.total_price > 20\n" in ran.out
+    assert ran.status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ((), 2, "give one contact with --entry, or a number of made-up ones with --random"),
+        (("--entry", "e.json", "--random", "3"), 2, "give one contact with --entry"),
+        (("--entry", "none.json"), 1, "none.json cannot be read: no such file or directory"),
+        (("--entry", "e.json", "--at", "tomorrow"), 1, "--at is a date or a date and time"),
+        (("--entry", "e.json", "--event", "a.b=[1]"), 1, "--event is no JSON object"),
+        (("--entry", "e.json", "--response", "x={"), 1, "--response is not JSON"),
+        (("--entry", "bad.json"), 1, "'trigger.type' must be one of"),
+    ],
+)
+def test_what_is_misused_is_one_sentence(
+    run: Run, loop: Path, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    (loop / "e.json").write_text((loop / "loop.json").read_text())
+    (loop / "bad.json").write_text('{"scenario": "loop", "contact": {"id": 1}, "trigger": {"type": "x"}}')
+    ran = run("preview", "loop.yaml", *arguments)
+    assert (ran.status, ran.out) == (status, "")
+    assert ran.err.startswith("scenario: ")
+    assert said in ran.err
+
+
+def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("scenario: a\ntrigger: order\nsteps:\n  - wiat: 2d\n")
+    ran = run("preview", "bad.yaml", "--entry", "e.json")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("bad.yaml:4:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?\n")
+    assert run("preview", "bad.yaml", "--entry", "e.json", "--format", "json").json["findings"][0]["line"] == 4
+
+
+def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path) -> None:
+    file = EXAMPLES / "reward.yaml"
+    ran = run("preview", file, "--random", "20", "--save", "fails.json")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == NO_CODE.format(file=file) + "the entry is in fails.json: see it with --entry fails.json\n"
+    again = run("preview", file, "--entry", "fails.json")
+    assert (again.status, f"✗ {file}:17:44: " in again.out) == (1, True)
+    printed = run("preview", file, "--random", "20")
+    assert (printed.status, printed.json) == (1, json.loads((tmp_path / "fails.json").read_text()))
+    told = run("preview", file, "--random", "20", "--format", "json").json["failure"]
+    assert (told["number"], told["step"], told["fields"]) == (2, "wallet", {"reward.card_code": "null"})
+
+
+def test_made_up_contacts_for_whom_all_is_well_are_counted(run: Run) -> None:
+    ran = run("preview", EXAMPLES / "churn-risk.yaml", "--random", "40", "--seed", "3")
+    assert (ran.status, ran.err) == (0, "")
+    assert re.fullmatch(r"40 of 40 rendered \(\d+ a second\)\n", ran.out)
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [("2026-03-03T10:00:00+01:00", "Tue 2026-03-03 10:00"), ("0999-01-01T10:00:05+00:00", "Tue 0999-01-01 10:00:05")],
+)
+def test_moments_are_read_by_people(moment: str, shown: str) -> None:
+    assert when(moment) == shown

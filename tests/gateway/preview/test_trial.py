@@ -1,0 +1,137 @@
+"""Made-up contacts: which failures count, what is told of them, and that a seed is a seed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from gateway.preview import worst
+from gateway.preview.contact import Given
+from gateway.preview.samples import MANY, Samples
+from gateway.preview.trial import Trial, attempt
+from scenario.entry import parse_entry
+from tests.gateway.preview.conftest import AT, Drafts
+
+
+def tried(drafts: Drafts, text: str, wanted: int = 60, seed: int = 0, step: str | None = None) -> Trial:
+    return attempt(drafts(text), wanted, seed=seed, given=Given(at=AT), step=step, each=lambda: None)
+
+
+HEADER = "  - webhook: w\n    url: https://x.example/\n    headers: {X-Name: 'a{{ contact.firstname }}b'}\n"
+
+
+def test_the_first_contact_that_fails_is_told_with_the_value_that_does_it(drafted: Drafts) -> None:
+    trial = tried(drafted, f"steps:\n{HEADER}")
+    failure = trial.failure
+    assert failure is not None
+    assert (failure.step, failure.finding.line, failure.finding.column) == ("w", 7, 25)
+    assert "no header can hold" in failure.finding.message
+    assert failure.fields.keys() == {"contact.firstname"}
+    # Nothing is left in the entry but what it needs to fail.
+    assert failure.entry.keys() == {"scenario", "contact", "trigger"}
+    assert failure.entry["contact"].keys() == {"id", "firstname"}
+    assert failure.entry["trigger"] == {"type": "order", "order": {}}
+    assert trial.rendered == failure.number - 1
+
+
+def test_the_same_seed_gives_the_same_and_another_one_another(drafted: Drafts) -> None:
+    made = drafted(f"steps:\n{HEADER}")
+
+    def entries(seed: int) -> list[str]:
+        return [json.dumps(Samples(made, seed).entry(number)) for number in range(1, 12)]
+
+    assert entries(0) == entries(0)
+    assert entries(0)[3:] != entries(1)[3:]
+
+
+@pytest.mark.parametrize("condition", ["contact.firstname == 'Bo'", "order.total_price > 1000000"])
+def test_what_a_condition_keeps_away_may_fail(drafted: Drafts, condition: str) -> None:
+    """An 'if' in front of it is how an author mends a step that fails for some."""
+    guarded = f"""entry: {{if: "contact.firstname == 'Bo'"}}
+steps:
+  - if: {condition}
+    then:
+      - webhook: w
+        url: https://x.example/
+        headers: {{X-Name: '{{{{ contact.firstname }}}}'}}
+  - wait: 1d
+"""
+    trial = tried(drafted, guarded)
+    assert trial.failure is None
+    assert trial.rendered + trial.refused == 60
+    assert trial.rendered > 40, "the values that rules compare with are tried more often than others"
+
+
+def test_both_ways_of_a_wait_for_count(drafted: Drafts) -> None:
+    text = "steps:\n  - wait_for: a.b\n    for: 1d\n    %s:\n" + "".join(
+        f"    {line}\n" for line in HEADER.splitlines()
+    )
+    assert all(tried(drafted, text % way).failure is not None for way in ("then", "else"))
+
+
+def test_a_step_that_nobody_came_by_is_named_with_what_would_fail_there(drafted: Drafts) -> None:
+    text = "steps:\n  - if: contact.firstname == contact.shoe\n    then:\n      - exit: early\n" + (
+        "  - if: order.total_price > 5 and order.total_price < 5\n    then:\n"
+        + "".join(f"    {line}\n" for line in HEADER.splitlines())
+    )
+    trial = tried(drafted, text)
+    assert trial.failure is None
+    missed = trial.missed["w"]
+    assert missed is not None
+    assert "no header can hold" in missed.message
+
+
+def test_one_step_alone_can_be_tried(drafted: Drafts) -> None:
+    text = f"steps:\n{HEADER}  - webhook: good\n    url: https://x.example/\n"
+    assert tried(drafted, text, step="good").failure is None
+    assert tried(drafted, text, step="w").failure is not None
+
+
+def test_bodies_that_are_written_well_hold_whatever_comes(drafted: Drafts) -> None:
+    text = """steps:
+  - webhook: text
+    url: https://x.example/
+    body: |
+      {"name": "{{ contact.firstname }} & {{ contact.lastname }}", "price": {{ order.total_price }},
+       "any": {{ contact.custom.any }}, "list": [{% for p in order.products %}
+        {"{{ p.sku }}": "{{ p.name }}", "price": "{{ p.unit_price | times: 2 }}"}
+        {% unless forloop.last %},{% endunless %}{% endfor %}]}
+  - webhook: structure
+    url: https://x.example/?q={{ contact.firstname }}
+    body: {name: "{{ contact.firstname }}", any: "{{ contact.custom.any }}", all: "{{ order.products }}"}
+  - webhook: form
+    url: https://x.example/
+    content: form
+    body: {name: "{{ contact.firstname }}", last: "{{ contact.lastname }}"}
+  - email: mail
+    subject: "{{ contact.firstname }}"
+    html: "<p>{{ contact.firstname }}</p><ul>{% for p in order.products %}<li>{{ p.name }}</li>{% endfor %}</ul>"
+"""
+    trial = tried(drafted, text, wanted=150)
+    assert trial.failure is None, trial.failure
+    assert trial.rendered == 150
+
+
+def flat(data: Any) -> list[Any]:
+    if isinstance(data, dict):
+        return [item for value in cast("dict[str, Any]", data).values() for item in flat(value)]
+    if isinstance(data, list):
+        return [item for value in cast("list[Any]", data) for item in flat(value)]
+    return [data]
+
+
+def test_the_worst_values_of_every_kind_are_tried_and_let_in(drafted: Drafts) -> None:
+    made = drafted("steps:\n  - sms: s\n    text: '{{ contact.custom.any }} {{ contact.shoe_size }}'\n")
+    entries = [Samples(made, 0).entry(number) for number in range(1, 301)]
+    trial = attempt(made, 300, seed=0, given=Given(at=AT), step="none", each=lambda: None)
+    assert (trial.rendered, trial.refused) == (300, 0)
+    values = {repr(value) for entry in entries for value in flat(entry)}
+    for pool in (worst.TEXTS, worst.NUMBERS, worst.IDS, worst.MOMENTS, worst.FLAGS):
+        assert {repr(value) for value in pool} <= values
+    assert all(parse_entry(entry).contact_id for entry in entries)
+    assert any("shoe_size" in entry["contact"] for entry in entries), "unknown fields that templates name"
+    lines = {len(entry["trigger"]["order"].get("products") or ()) for entry in entries}
+    assert {0, 1, 2, MANY} <= lines
+    assert entries[1]["contact"] == {"id": 2}, "one with nothing but an id"
