@@ -5,7 +5,8 @@ it becomes ``{{ not_converted['…'] }}``, a variable that does not exist, so th
 template until somebody has looked. Nothing here reads a file.
 """
 
-from scenario.legacy.convert import Converted, Left, convert
+from scenario.legacy.convert import Converted, convert
+from scenario.legacy.edits import Left
 from scenario.legacy.fields import Names
 from scenario.legacy.rewriting import convert_scenario, is_scenario
 

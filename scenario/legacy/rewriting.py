@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from scenario.legacy.convert import Converted, Edit, Edits, Left, condition_of, edits_of, notes_on
+from scenario.legacy.convert import Converted, condition_of, edits_of, notes_on
+from scenario.legacy.edits import Edit, Edits, Left
 from scenario.legacy.fields import Names
 from scenario.outline import outline
 from scenario.places import written

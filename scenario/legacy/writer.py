@@ -1,0 +1,224 @@
+"""From a template's parts to Liquid: blocks are opened and closed, and what means nothing here is put aside."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from scenario.legacy.condition import Named, Unreadable, parse_condition
+from scenario.legacy.edits import Edit, Edits, Remainder
+from scenario.legacy.fields import TABLES, Field, Names, field_of, guess
+from scenario.legacy.lexer import Liquid, Part, Tag, Text, Variable, parts
+from scenario.legacy.loop import write_loop
+from scenario.legacy.wording import Workings, write
+
+UNKNOWN: Final = "not_converted"
+"""A variable that no template has: what is left is a field of it, so that the check refuses the template."""
+
+_NOWHERE: Final = {
+    "mirrorurl": "write a link of your own",
+    "mobilewalletsurl": "write a link of your own",
+    "unsubscribeurl": "write a link of your own",
+    "confirmurl": "write a link of your own",
+}
+_OPENING: Final = re.compile(r"\{+%|\{{2,}")
+_OPENING_OR_LAST: Final = re.compile(r"\{+%|\{{2,}|\{\Z")
+
+
+@dataclass
+class _Block:
+    """An ``IF`` or ``FOREACH`` that is open.
+
+    Attributes:
+        tag: Its beginning.
+        word: ``if`` or ``for``.
+        place: Where its edit is in the list of edits.
+        workings: What goes in front of it.
+        has_else: Whether its ELSE was there.
+    """
+
+    tag: Tag
+    word: str
+    place: int
+    workings: Workings
+    has_else: bool = False
+
+
+@dataclass
+class Writer:
+    """Converts one template.
+
+    Attributes:
+        source: The template.
+        names: The names of custom fields, as far as known.
+        trigger: See `scenario.legacy.fields.field_of`.
+        liquid_is_kept: Whether braces in it are Liquid already.
+        edits: What is to be done, so far.
+        left: What is left, so far.
+        blocks: Those that are open.
+        counts: How many variables of each name were made.
+        numbers: The custom fields that were named by number.
+    """
+
+    source: str
+    names: Names
+    trigger: str | None
+    liquid_is_kept: bool
+    edits: list[Edit] = field(default_factory=list[Edit])
+    left: list[Remainder] = field(default_factory=list[Remainder])
+    blocks: list[_Block] = field(default_factory=list[_Block])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    numbers: set[int] = field(default_factory=set[int])
+
+    def run(self) -> Edits:
+        """Converts all of it."""
+        found = list(parts(self.source, liquid=self.liquid_is_kept))
+        for number, part in enumerate(found, 1):
+            self._part(part, last=number == len(found))
+        end = len(self.source.rstrip("\r\n"))
+        closing = "".join(self._unclosed(block) for block in reversed(self.blocks))
+        if closing:
+            self.edits.append(Edit(end, end, closing))
+        return Edits(tuple(self.edits), tuple(sorted(self.left)), frozenset(self.numbers))
+
+    def _part(self, part: Part, *, last: bool) -> None:
+        match part:
+            case Text():
+                self._literal(part, last=last)
+            case Variable():
+                self._replace(part, self._variable(part))
+            case Tag():
+                self._tag(part)
+            case Liquid():
+                pass
+            case _:
+                raise AssertionError(part)
+
+    def _replace(self, part: Part, text: str) -> None:
+        self.edits.append(Edit(part.start, part.end, text))
+
+    def _literal(self, part: Text, *, last: bool) -> None:
+        """Keeps Liquid from reading braces that are text; also one right before a tag of Liquid's."""
+        pattern = _OPENING if last else _OPENING_OR_LAST
+        for braces in pattern.finditer(self.source[part.start : part.end]):
+            start, end = part.start + braces.start(), part.start + braces.end()
+            self.edits.append(Edit(start, end, f"{{% raw %}}{braces[0]}{{% endraw %}}"))
+
+    def _leave(self, part: Part, message: str) -> str:
+        """Lists what is left; returns what stands in its place."""
+        self.left.append(Remainder(part.start, message))
+        return f"{UNKNOWN}['{self._stub(part)}']"
+
+    def _stub(self, part: Part) -> str:
+        """What a part says, as a text within Liquid."""
+        text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}\\]+", " ", self.source[part.start : part.end])
+        text = text.replace("'", '"').replace("%", " ").strip()
+        return text if len(text) <= 60 else f"{text[:57]}..."
+
+    def _variable(self, part: Variable) -> str:
+        try:
+            return f"{{{{ {self.find(Named(part.table, part.name)).path} }}}}"
+        except Unreadable as error:
+            return f"{{{{ {self._leave(part, str(error))} }}}}"
+
+    def find(self, named: Named) -> Field:
+        """Our field of a variable.
+
+        Raises:
+            Unreadable: There is none, or not here.
+        """
+        table = named.table.lower()
+        shown = f"${f'{named.table}.' if named.table else ''}{named.name}$"
+        known = field_of(table, named.name, self.names, self.trigger)
+        if known is None:
+            raise Unreadable(_unknown(shown, table, named.name))
+        if table == "product" and not any(block.word == "for" for block in self.blocks):
+            raise Unreadable(f"{shown} is there only inside of a loop: FOREACH PRODUCT IN ORDER")
+        if known.number is not None:
+            self.numbers.add(known.number)
+        return known
+
+    def _tag(self, tag: Tag) -> None:
+        if not tag.closed:
+            self._replace(tag, f"{{{{ {self._leave(tag, 'the tag is not closed: its closing brace is missing')} }}}}")
+            return
+        match tag.word:
+            case "IF" | "FOREACH":
+                self._open(tag)
+            case "ELSEIF" | "ELSIF" | "ELSE":
+                self._branch(tag)
+            case "ENDIF" | "ENDFOREACH":
+                self._close(tag)
+            case "":
+                self._replace(tag, f"{{{{ {self._leave(tag, 'the tag says nothing')} }}}}")
+            case word:
+                self._replace(tag, f"{{{{ {self._leave(tag, f'there is no tag {word[:40]!r} that is known')} }}}}")
+
+    def _open(self, tag: Tag) -> None:
+        workings = Workings(self.counts)
+        made = f"{{% if {self._condition(tag, workings)} %}}" if tag.word == "IF" else self._loop(tag, workings)
+        self.blocks.append(_Block(tag, "if" if tag.word == "IF" else "for", len(self.edits), workings))
+        self._replace(tag, "".join(workings.tags) + made)
+
+    def _condition(self, tag: Tag, workings: Workings) -> str:
+        before = len(workings.tags)
+        try:
+            return write(parse_condition(tag.rest), self.find, workings)
+        except Unreadable as error:
+            del workings.tags[before:]
+            return self._leave(tag, str(error))
+
+    def _loop(self, tag: Tag, workings: Workings) -> str:
+        try:
+            return write_loop(tag.rest, self.names, self.trigger, workings)
+        except Unreadable as error:
+            workings.tags.clear()
+            return f"{{% for product in {self._leave(tag, str(error))} %}}"
+
+    def _branch(self, tag: Tag) -> None:
+        block = self.blocks[-1] if self.blocks else None
+        if block is None or block.word != "if" or block.has_else:
+            why = "an ELSE was there before" if block and block.has_else else "there is no open IF"
+            self._replace(tag, f"{{{{ {self._leave(tag, f'{tag.word} belongs to nothing: {why}')} }}}}")
+            return
+        if tag.word == "ELSE":
+            block.has_else = True
+            self._replace(tag, "{% else %}")
+            return
+        before = len(block.workings.tags)
+        condition = self._condition(tag, block.workings)
+        # What an ELSEIF needs is worked out where its IF begins: nothing can stand between two branches.
+        opening = self.edits[block.place]
+        made = "".join(block.workings.tags[before:])
+        place = opening.text.rindex("{% if ")
+        self.edits[block.place] = opening._replace(text=f"{opening.text[:place]}{made}{opening.text[place:]}")
+        self._replace(tag, f"{{% elsif {condition} %}}")
+
+    def _close(self, tag: Tag) -> None:
+        word = "if" if tag.word == "ENDIF" else "for"
+        if not any(block.word == word for block in self.blocks):
+            name = "IF" if word == "if" else "FOREACH"
+            self._replace(tag, f"{{{{ {self._leave(tag, f'{tag.word} closes nothing: there is no open {name}')} }}}}")
+            return
+        closing = ""
+        while (block := self.blocks.pop()).word != word:
+            closing += self._unclosed(block)
+        self._replace(tag, f"{closing}{{% end{word} %}}")
+
+    def _unclosed(self, block: _Block) -> str:
+        """Lists a block that nothing closes; returns what closes it, so that the rest can be read."""
+        end = "ENDIF" if block.word == "if" else "ENDFOREACH"
+        stub = self._leave(block.tag, f"{block.tag.word} is not closed: {end} is missing")
+        return f"{{{{ {stub} }}}}{{% end{block.word} %}}"
+
+
+def _unknown(shown: str, table: str, name: str) -> str:
+    if table and table not in TABLES:
+        return f"{shown} is not known: there are {', '.join(sorted(filter(None, TABLES)))} and the contact's own fields"
+    if not table and (advice := _NOWHERE.get(name.lower())):
+        return f"{shown} has no counterpart: {advice}"
+    if (meant := guess(table, name)) is not None:
+        return f"{shown} is not known: was ${meant}$ meant?"
+    path = f"{TABLES[table].path}.custom.{name}"
+    return f"{shown} is not known: if it is a custom field, write {{{{ {path} }}}}, or give --sample"
