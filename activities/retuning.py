@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 from temporalio import activity
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import UpdateActivityOptionsRequest
+from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, UpdateActivityOptionsRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -15,6 +17,7 @@ from activities.signatures import RETUNE, Retuned, Retuning
 
 _PATIENCE: Final = timedelta(seconds=5)
 _GONE: Final = "the delivery is just being scheduled or has just ended: look again in a moment"
+_MISFIT: Final = "'maximum_interval' would be shorter than 'initial_interval': give both"
 _REFUSED: Final = {
     RPCStatusCode.NOT_FOUND: _GONE,
     RPCStatusCode.FAILED_PRECONDITION: _GONE,
@@ -38,10 +41,18 @@ class Retunings:
     async def retune(self, retuning: Retuning) -> Retuned:
         """Changes what is given of a delivery's retry policy, and nothing else of its options.
 
+        Looks first: where the server itself refuses such a change, it also loses the journey's workflow task, in which
+        the operator's update is answered.
+
         Raises:
             RPCError: The server cannot be reached.
         """
         try:
+            pending = await self._pending(retuning)
+            if pending is None:
+                return Retuned(error=_GONE)
+            if not fits(pending.activity_options.retry_policy, retuning.retry):
+                return Retuned(error=_MISFIT)
             await self._client.workflow_service.update_activity_options(
                 request_for(retuning, self._client.namespace, self._client.identity), timeout=_PATIENCE
             )
@@ -52,6 +63,28 @@ class Retunings:
                 raise
             return Retuned(error=reason)
         return Retuned()
+
+    async def _pending(self, retuning: Retuning) -> PendingActivityInfo | None:
+        described = await self._client.workflow_service.describe_workflow_execution(
+            DescribeWorkflowExecutionRequest(
+                namespace=self._client.namespace,
+                execution=WorkflowExecution(workflow_id=retuning.workflow_id, run_id=retuning.run_id),
+            ),
+            timeout=_PATIENCE,
+        )
+        return next((one for one in described.pending_activities if one.activity_id == retuning.step), None)
+
+
+def fits(policy: RetryPolicy, changes: Mapping[str, float]) -> bool:
+    """Whether a policy with these changes is one that Temporal takes.
+
+    Args:
+        policy: As it is now; of one that the server does not tell, nothing is assumed.
+        changes: See `Retuning`. Each is right by itself.
+    """
+    initial = changes.get("initial", policy.initial_interval.ToTimedelta().total_seconds())
+    maximum = changes.get("maximum", policy.maximum_interval.ToTimedelta().total_seconds())
+    return not maximum or maximum >= initial
 
 
 def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActivityOptionsRequest:

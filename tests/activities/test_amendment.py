@@ -1,0 +1,75 @@
+"""Steps as other versions have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from activities.amendment import Amendments
+from activities.content import Content
+from activities.signatures import Amended, Amendment
+from scenario.check import check
+from scenario.compile import compile_plan
+from scenario.document import document
+from scenario.plan import dump_plan
+
+SCENARIO = """
+scenario: welcome
+trigger: segment
+steps:
+  - sms: first
+    text: hi
+    timeout: TIMEOUT
+"""
+
+
+@dataclass(frozen=True)
+class Version:
+    scenario: str
+    version: int
+    document: Mapping[str, Any]
+    plan: Mapping[str, Any]
+
+
+def version(number: int, timeout: str) -> Version:
+    checked = check(SCENARIO.replace("TIMEOUT", timeout), file="a.yaml").scenario
+    assert checked is not None
+    return Version("welcome", number, document(checked), dump_plan(compile_plan(checked)))
+
+
+@dataclass
+class Versions:
+    known: list[Version] = field(default_factory=lambda: [version(1, "5s"), version(2, "9s")])
+
+    async def version(self, scenario: str, version: int | None) -> Version | None:
+        found = [one for one in self.known if one.scenario == scenario and version in (None, one.version)]
+        return found[-1] if found else None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "number", "step", "kind", "expected"),
+    [
+        ("welcome", 1, "first", "sms", Amended(version=1, step={"kind": "sms", "timeout": 5.0})),
+        ("welcome", None, "first", "sms", Amended(version=2, step={"kind": "sms", "timeout": 9.0})),
+        ("welcome", 3, "first", "sms", Amended(error="welcome@3 is not published: 'scenario publish' does that")),
+        ("farewell", None, "first", "sms", Amended(error="farewell is not published: 'scenario publish' does that")),
+        (
+            "welcome",
+            1,
+            "second",
+            "sms",
+            Amended(error="welcome@1 has no step 'second': name a version that has it"),
+        ),
+        ("welcome", 1, "first", "email", Amended(error="'first' is of kind sms in welcome@1, not email")),
+    ],
+)
+async def test_a_step_is_found_or_a_sentence_says_why_not(
+    scenario: str, number: int | None, step: str, kind: str, expected: Amended
+) -> None:
+    amendments = Amendments(Content(Versions()))
+    found = await amendments.amend(Amendment(scenario=scenario, version=number, step=step, kind=kind))
+    kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
+    assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)

@@ -1,0 +1,136 @@
+"""Deliveries under way are retuned on a real server: it takes effect during a back-off, and where next.
+
+The order is given as `scenario retune` gives it, by the update `retune`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from temporalio.client import WorkflowUpdateFailedError
+
+from gateway.client import Entered
+from runtime.receiver import Receiver
+from tests.e2e.conftest import Stand, Stands, outcomes, publish
+
+SLOW = """
+scenario: NAME
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/NAME
+    body: {}
+    retry: {initial_interval: 5h, maximum_attempts: LIMIT, deadline: 2d}
+"""
+WHO = {"operator": "ann", "reason": "incident 42"}
+FAST = {"initial_interval": "1s", "backoff_coefficient": 1}
+
+
+async def backing_off(stand: Stand, folder: Path, name: str, limit: int = 0) -> Entered:
+    """A journey whose webhook failed once, and waits for hours."""
+    await publish(stand.client, folder, SLOW.replace("NAME", name).replace("LIMIT", str(limit)))
+    entered = await stand.client.enter({"scenario": name, "contact": {"id": 1}, "trigger": {"type": "segment"}})
+    await called(stand, name, 1)
+    async with asyncio.timeout(10):  # the server has to learn that the attempt failed
+        while not (await pending(entered)).attempt > 1:
+            await asyncio.sleep(0.05)
+    return entered
+
+
+async def called(stand: Stand, name: str, times: int) -> None:
+    async with asyncio.timeout(20):
+        while len(stand.receiver.requests(f"/hooks.example.com/{name}")) < times:
+            await asyncio.sleep(0.05)
+
+
+async def pending(entered: Entered) -> Any:
+    return (await entered.handle.describe()).raw_description.pending_activities[0]
+
+
+async def order(entered: Entered, name: str, **more: Any) -> dict[str, Any]:
+    execute = cast("Callable[..., Awaitable[dict[str, Any]]]", entered.handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
+    return await execute(name, {**WHO, **more})
+
+
+async def test_a_delivery_that_waits_for_hours_is_tried_at_once(stand: Stands, tmp_path: Path) -> None:
+    async with stand(fail={"/hooks.example.com/soon": [503, 503]}) as up:
+        entered = await backing_off(up, tmp_path, "soon")
+        progress = await order(entered, "retune", retry=FAST)
+        assert progress["operations"][0]["details"] == {"retry": FAST}
+        async with asyncio.timeout(20):
+            result = await entered.handle.result()
+    assert outcomes(result) == [("hook", "delivered")]
+    assert result["steps"][0]["attempts"] == 3
+
+
+class Asking(Receiver):
+    """It asks to be left alone for twenty hours."""
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        response = await super()._receive(request)
+        response.headers["retry-after"] = "72000"
+        return response
+
+
+async def test_a_pause_that_the_receiver_asked_for_is_cut_short_too(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `next_retry_delay` overrides the policy for one interval, until an operator says otherwise.
+    monkeypatch.setattr("tests.e2e.conftest.Receiver", Asking)
+    async with stand(fail={"/hooks.example.com/asked": [503]}) as up:
+        entered = await backing_off(up, tmp_path, "asked")
+        await order(entered, "retune", retry=FAST)
+        async with asyncio.timeout(20):
+            assert outcomes(await entered.handle.result()) == [("hook", "delivered")]
+
+
+@pytest.mark.parametrize(("limit", "wanted", "attempts"), [(2, 0, 4), (2, 4, 4), (0, 2, 2)])
+async def test_the_number_of_attempts_can_be_raised_and_lowered(
+    stand: Stands, tmp_path: Path, limit: int, wanted: int, attempts: int
+) -> None:
+    name = f"limit-{limit}-{wanted}"
+    async with stand(fail={f"/hooks.example.com/{name}": [503] * 3}) as up:
+        entered = await backing_off(up, tmp_path, name, limit)
+        await order(entered, "retune", retry={**FAST, "maximum_attempts": wanted})
+        await called(up, name, attempts)
+        if attempts == 4:
+            async with asyncio.timeout(20):
+                assert outcomes(await entered.handle.result()) == [("hook", "delivered")]
+            return
+        async with asyncio.timeout(20):
+            while (progress := await entered.handle.query("progress"))["state"] != "held":
+                await asyncio.sleep(0.05)
+        waiting = progress["waiting"]
+        assert (waiting["cause"], waiting["attempts"], waiting["status"]) == ("exhausted", attempts, 503)
+        assert waiting["destination"] == "hooks.example.com"
+        assert list((await entered.handle.describe()).search_attributes["HeldReason"]) == ["exhausted"]
+        await entered.handle.terminate()
+
+
+async def test_a_deadline_is_brought_forward(stand: Stands, tmp_path: Path) -> None:
+    async with stand(fail={"/hooks.example.com/late": [503] * 9}) as up:
+        entered = await backing_off(up, tmp_path, "late")
+        await order(entered, "retune", retry={"deadline": "1s"})
+        async with asyncio.timeout(20):
+            while (progress := await entered.handle.query("progress"))["state"] != "held":
+                await asyncio.sleep(0.05)
+        assert progress["waiting"]["cause"] == "exhausted"
+        await entered.handle.terminate()
+
+
+async def test_a_policy_that_the_server_would_not_take_is_refused(stand: Stands, tmp_path: Path) -> None:
+    async with stand(fail={"/hooks.example.com/odd": [503]}) as up:
+        entered = await backing_off(up, tmp_path, "odd")
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await order(entered, "retune", retry={"maximum_interval": "1m"})
+        assert str(caught.value.cause).endswith(
+            "'maximum_interval' would be shorter than 'initial_interval': give both"
+        )
+        policy = (await pending(entered)).activity_options.retry_policy
+        assert policy.maximum_interval.seconds >= 5 * 3600
+        await entered.handle.terminate()
