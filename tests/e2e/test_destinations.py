@@ -1,0 +1,161 @@
+"""Journeys whose webhooks go to destinations, on the real server: signed, kept, held, and without a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook as Verifier
+from temporalio.client import WorkflowHandle
+
+from gateway.client import ScenarioClient
+from runtime import attributes
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from runtime.receiver import Receiver
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from tests.e2e.conftest import outcomes, publish
+from worker import running, services, workers
+
+TOKEN = "t0p-s3cret-t0ken"
+KEY = "whsec_" + base64.b64encode(b"a signing key of 32 bytes, truly").decode()
+TOLD = """
+scenario: told
+trigger: order
+steps:
+  - webhook: first
+    to: wax
+    path: /messages/{{ order.external_id }}
+    body: {order: "{{ order.external_id }}"}
+    save: {as: wax, schema: {required: [received]}}
+  - if: responses.wax.received == 2
+    then:
+      - webhook: second
+        to: wax
+        path: /again
+        content: form
+        body: {number: "{{ responses.wax.received }}"}
+"""
+LOST = """
+scenario: lost
+trigger: order
+steps:
+  - webhook: told
+    to: crm
+    path: /tasks
+    body: {a: 1}
+"""
+ENTRY = {"contact": {"id": 42}, "trigger": {"type": "order", "order": {"external_id": "CGX0094"}}}
+
+
+@dataclass
+class Place:
+    """A worker whose destinations are in a file.
+
+    Attributes:
+        client: To enter contacts.
+        receiver: The system behind every destination.
+        file: `destinations.yaml`.
+    """
+
+    client: ScenarioClient
+    receiver: Receiver
+    file: Path
+
+    async def enter(self, scenario: str) -> WorkflowHandle[Any, Any]:
+        entered = await self.client.enter({"scenario": scenario, **ENTRY})
+        return entered.handle
+
+
+def book(receiver: Receiver, **more: str) -> str:
+    port = receiver.url.rpartition(":")[2]
+    lines = ["destinations:"]
+    for name, keys in more.items():
+        local = f"url: {receiver.url}/{name}, allow_private: true, allow_http: true, ports: [{port}]"
+        lines.append(f"  {name}: {{{local}, {keys}}}")
+    return "\n".join(lines) + "\n"
+
+
+WAX = 'headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}, signing: [{key: SIGN}], retry: {initial_interval: 1s}'
+
+
+@pytest.fixture
+async def place(server: DevServer, tmp_path: Path) -> AsyncIterator[Place]:
+    temporal = await connect(server.address, interceptors=[])
+    await attributes.ensure(temporal)
+    file = tmp_path / "destinations.yaml"
+    async with Receiver(fail={"/wax/messages": [503]}) as receiver:
+        file.write_text(book(receiver, wax=WAX))
+        settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), destinations=file)
+        async with services(settings) as opened:
+            secrets = Secrets(settings, {"SCENARIO_SECRET_TOKEN": TOKEN, "SCENARIO_SECRET_SIGN": KEY})
+            async with running(workers(temporal, replace(opened, secrets=secrets))):
+                yield Place(ScenarioClient(temporal, opened.store), receiver, file)
+
+
+async def test_a_journey_is_told_by_destinations_and_what_they_answer(place: Place, tmp_path: Path) -> None:
+    await publish(place.client, tmp_path, TOLD)
+    handle = await place.enter("told")
+    result = await handle.result()
+    assert outcomes(result)[0] == ("first", "delivered")
+    first, again, second = place.receiver.requests()
+    assert [first.target, again.target] == ["/wax/messages/CGX0094"] * 2
+    assert [first.status, again.status] == [503, 200]
+    assert (again.at - first.at).total_seconds() < 4, "the destination's pause, not the default of 5 s"
+    assert first.header("webhook-id") == again.header("webhook-id") == again.header("idempotency-key")
+    assert first.body == again.body
+    for request in (first, again):
+        assert request.header("authorization") == f"Bearer {TOKEN}"
+        assert Verifier(KEY).verify(request.body, dict(request.headers)) == {"order": "CGX0094"}
+    # The receiver answers with how many requests it has had.
+    assert [outcome for _, outcome in outcomes(result)] == ["delivered", "then", "delivered"]
+    assert (second.target, second.body) == ("/wax/again", b"number=2")
+    assert second.header("content-type") == "application/x-www-form-urlencoded"
+    history = (await handle.fetch_history()).to_json()
+    shown = history + "".join(
+        base64.b64decode(data).decode("utf-8", "replace") for data in payloads(json.loads(history))
+    )
+    assert '"received"' in shown
+    for secret in (TOKEN, KEY, KEY.removeprefix("whsec_")):
+        assert secret not in shown
+
+
+def payloads(value: Any) -> list[str]:
+    """Every payload's data in a history."""
+    if isinstance(value, list):
+        return [data for item in cast("list[Any]", value) for data in payloads(item)]
+    if not isinstance(value, dict):
+        return []
+    members = cast("dict[str, Any]", value).items()
+    own = [member for name, member in members if name == "data" and isinstance(member, str)]
+    return own + [data for _, member in members for data in payloads(member)]
+
+
+async def test_a_delivery_to_an_unknown_destination_is_held_until_the_file_knows_it(
+    place: Place, tmp_path: Path
+) -> None:
+    await publish(place.client, tmp_path, LOST)
+    handle = await place.enter("lost")
+    progress: dict[str, Any] = {}
+    async with asyncio.timeout(20):
+        while progress.get("state") != "held":
+            await asyncio.sleep(0.1)
+            progress = await handle.query("progress")
+    assert progress["waiting"]["kind"] == "ChannelNotConfigured"
+    assert progress["waiting"]["reason"] == (
+        "The file that SCENARIO_DESTINATIONS names has no destination 'crm': add it there, or correct the scenario"
+    )
+    place.file.write_text(book(place.receiver, wax=WAX, crm="rate: 5/s"))
+    await asyncio.sleep(1.1)
+    operator: Any = handle
+    await operator.execute_update("retry_step", {"operator": "zoe", "reason": "added"})
+    assert outcomes(await handle.result()) == [("told", "delivered")]
+    assert [request.target for request in place.receiver.requests()] == ["/crm/tasks"]
