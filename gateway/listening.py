@@ -89,6 +89,9 @@ class Listening:
 
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None and self._task is not None:
+            # Told before it has started, it would leave its sockets open.
+            while not (self._server.started or self._task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
             self._server.should_exit = True
             await self._task
         self._socket.close()
