@@ -19,7 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-from temporalio.client import WorkflowContinuedAsNewError, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    WorkflowContinuedAsNewError,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 
 from activities.signatures import JOURNEYS
 from gateway.local import Local, local
@@ -28,7 +33,16 @@ from runtime.devserver import DYNAMIC_CONFIG
 FOLDER: Final = Path(__file__).with_name("histories")
 SUGGEST: Final = 100
 """Events after which the server suggests to continue as new, instead of its thousands."""
-BAD: Final = {"/hooks.example.com/busy": [503], "/hooks.example.com/down": [503] * 9, "/hooks.example.com/no": [422]}
+BAD: Final = {
+    "/hooks.example.com/busy": [503],
+    "/hooks.example.com/down": [503] * 9,
+    "/hooks.example.com/no": [422],
+    "/hooks.example.com/slow": [503],
+    "/hooks.example.com/mended": [422],
+    "/hooks.example.com/changed": [422],
+    "/wax/busy": [503],
+    "/wax/no": [422],
+}
 WHO: Final = {"operator": "ann", "reason": "incident 42"}
 ORDER: Final = {"type": "order", "order": {"external_id": "CGX0094", "total_price": 30, "currency": "EUR"}}
 DELIVERED: Final = {"name": "order.delivered", "properties": {"order_id": "CGX0094"}}
@@ -37,6 +51,14 @@ HEAD = "scenario: {name}\ntrigger: {trigger}\ntimezone: Europe/Paris\n{more}step
 BUSY = '{webhook: hook, url: "https://hooks.example.com/busy", body: {}, retry: {initial_interval: 1s}}'
 DOWN = '{webhook: hook, url: "https://hooks.example.com/down", body: {}, retry: {initial_interval: 5h}}'
 NO = '{webhook: hook, url: "https://hooks.example.com/no", body: {}, on_failure: ON}'
+SLOW = '{webhook: hook, url: "https://hooks.example.com/slow", body: {}, retry: {initial_interval: 5h}}'
+MENDED = '{webhook: hook, url: "https://hooks.example.com/mended", body: {a: "{{ contact.FIELD }}"}}'
+CHANGED = '{webhook: hook, url: "https://hooks.example.com/changed", body: {a: "{{ contact.firstname }}"}}'
+TOLD = "{webhook: told, to: wax, path: /busy, body: {}, retry: {initial_interval: 1s}, save: {as: wax}}"
+ASKED = (
+    '{webhook: asked, to: wax, path: /no, body: {to: "{{ journey.callback_url }}", n: "{{ responses.wax.received }}"}}'
+)
+KNOWN = "{if: responses.wax.received > 0, then: [" + ASKED + "], else: [{exit: no}]}"
 MAIL = '{email: mail, subject: "Hi {{ contact.firstname }}", text: "Hi"}'
 SMS = "{sms: text, text: hi}"
 WAIT_FOR = "{wait_for: order.delivered, if: event.order_id == order.external_id, for: LONG, then: [THEN], else: [ELSE]}"
@@ -59,14 +81,18 @@ class Recorder:
     async def start(self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "") -> Handle:
         """Publishes a scenario of these steps and lets a contact in."""
         trigger = trigger or {"type": "segment"}
-        head = HEAD.format(name=name, trigger=trigger["type"], more=more)
-        path = self.place.inbox.folder.with_name(f"{name}.yaml")
-        path.write_text(head + "".join(f"  - {step}\n" for step in steps), "utf-8")
-        await self.place.client.publish(path)
+        await self.publish(name, steps, trigger, more)
         self._number += 1
         contact = {"id": self._number, "firstname": "Zoé", "email": "zoe@example.com", "cellphone": "+33612345678"}
         entered = await self.place.client.enter({"scenario": name, "contact": contact, "trigger": trigger})
         return entered.handle
+
+    async def publish(self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "") -> None:
+        """Publishes a version of a scenario of these steps."""
+        head = HEAD.format(name=name, trigger=(trigger or {"type": "segment"})["type"], more=more)
+        path = self.place.inbox.folder.with_name(f"{name}.yaml")
+        await asyncio.to_thread(path.write_text, head + "".join(f"  - {step}\n" for step in steps), "utf-8")
+        await self.place.client.publish(path)
 
     async def raw(self, workflow: str, argument: Any) -> Handle:
         """Starts what the client would not."""
@@ -91,7 +117,7 @@ class Recorder:
             while not self.place.receiver.requests(path):
                 await asyncio.sleep(0.1)
 
-    async def order(self, handle: Handle, name: str, **more: str) -> None:
+    async def order(self, handle: Handle, name: str, **more: Any) -> None:
         """Gives an operator's order."""
         await handle.execute_update(name, {**WHO, **more})  # pyright: ignore[reportUnknownMemberType] of the SDK
 
@@ -233,6 +259,43 @@ async def under_way(recorder: Recorder) -> None:
         await handle.terminate()
 
 
+async def destination(recorder: Recorder) -> None:
+    """Webhooks to a destination: one fails once and keeps its response, the next is held, tried again and goes on."""
+    handle = await recorder.start("destination", [TOLD, KNOWN, SMS])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.save("destination", handle)
+
+
+async def amended(recorder: Recorder) -> None:
+    """A held step that is tried again as a newer version has it; a version that is not there is refused first."""
+    handle = await recorder.start("amended", [MENDED.replace("FIELD", "lastname"), SMS])
+    await recorder.reached(handle, "held")
+    await recorder.publish("amended", [MENDED.replace("FIELD", "firstname"), SMS])
+    with contextlib.suppress(WorkflowUpdateFailedError):
+        await recorder.order(handle, "retry_step", version=9)
+    await recorder.order(handle, "retry_step", version="newest")
+    await recorder.save("amended", handle)
+
+
+async def changed(recorder: Recorder) -> None:
+    """A held step whose contact changes before it is tried again."""
+    handle = await recorder.start("changed", [CHANGED, SMS])
+    await recorder.reached(handle, "held")
+    await handle.signal("contact_changed", {"firstname": "Zoë"})
+    await recorder.order(handle, "retry_step")
+    await recorder.save("changed", handle)
+
+
+async def retuned(recorder: Recorder) -> None:
+    """A delivery in a long back-off whose policy an operator changes."""
+    handle = await recorder.start("retuned", [SLOW, SMS])
+    await recorder.called("/hooks.example.com/slow")
+    await recorder.until(handle, lambda progress: progress["at"] == "hook")
+    await recorder.order(handle, "retune", retry={"initial_interval": "1s", "backoff_coefficient": 1})
+    await recorder.save("retuned", handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -249,6 +312,10 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "unknown": unknown,
     "cancelled": cancelled,
     "waiting": under_way,
+    "destination": destination,
+    "amended": amended,
+    "changed": changed,
+    "retuned": retuned,
 }
 """By the name of the (first) history that each writes."""
 

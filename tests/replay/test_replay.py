@@ -60,6 +60,16 @@ def test_every_recording_and_every_step_kind_has_a_history() -> None:
     assert {kind for path in HISTORIES for kind in kinds_of(read(path))} == kinds_of_plans()
 
 
+@pytest.mark.parametrize("name", ["admit", "depart", "decide", "clear", "amend", "retune"])
+def test_every_local_activity_is_recorded(name: str) -> None:
+    assert name in {
+        json.loads(event.marker_recorded_event_attributes.details["data"].payloads[0].data)["activity_type"]
+        for path in HISTORIES
+        for event in read(path).events
+        if event.event_type is EventType.EVENT_TYPE_MARKER_RECORDED
+    }
+
+
 def test_every_way_in_which_a_journey_is_reached_is_recorded() -> None:
     found = {event.event_type for path in HISTORIES for event in read(path).events}
     assert found >= {
@@ -85,7 +95,7 @@ class Hasty(Journey):
         return await super().run(argument)
 
 
-@pytest.mark.parametrize("name", ["linear", "left", "continued-2", "waiting"])
+@pytest.mark.parametrize("name", ["linear", "left", "continued-2", "waiting", "destination", "retuned"])
 async def test_a_change_of_the_commands_is_caught(name: str) -> None:
     with pytest.raises(NondeterminismError):
         await replayer(Hasty, UnsandboxedWorkflowRunner()).replay_workflow(read(FOLDER / f"{name}.json"))
