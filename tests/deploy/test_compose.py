@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from gateway import listening
 from runtime import attributes
 from runtime.devserver import DYNAMIC_CONFIG
 from runtime.settings import Settings
@@ -42,7 +43,7 @@ def seconds(duration: str) -> int:
 
 def test_compose_takes_the_file() -> None:
     done = subprocess.run(
-        [*compose(), "--file", str(COMPOSE), "--profile", "cli", "config", "--quiet"], capture_output=True
+        [*compose(), "--file", str(COMPOSE), "--profile", "*", "config", "--quiet"], capture_output=True
     )
     assert (done.returncode, done.stderr.decode()) == (0, "")
 
@@ -83,7 +84,7 @@ def test_ports_are_open_to_this_host_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"worker", "scenario"}))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"worker", "callbacks", "scenario"}))
 def test_images_of_others_have_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:\d+(\.\d+)*", SERVICES[name]["image"])
 
@@ -134,6 +135,16 @@ def test_temporal_is_set_as_the_local_server_is() -> None:
 
 def test_a_worker_may_finish_draining() -> None:
     assert seconds(SERVICES["worker"]["stop_grace_period"]) > DRAIN.total_seconds()
+
+
+def test_the_gateway_may_finish_draining_and_has_no_way_to_the_store() -> None:
+    gateway = SERVICES["callbacks"]
+    assert seconds(gateway["stop_grace_period"]) > listening.DRAIN
+    assert (gateway["networks"], gateway["secrets"], gateway["environment"].keys()) == (
+        ["default"],
+        [],
+        {"TEMPORAL_ADDRESS"},
+    )
 
 
 @pytest.mark.parametrize("name", ["worker", "scenario"])
