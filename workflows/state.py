@@ -14,6 +14,11 @@ JourneyState = Literal["running", "waiting", "held", "paused"]
 
 KEPT_EVENTS: Final = 200
 """Events kept for a later step or condition; beyond that the oldest is forgotten."""
+KEPT_EVENT_BYTES: Final = 262_144
+"""Characters that the properties of all kept events may take together, as JSON; the newest is kept whatever it takes.
+
+Receivers tell events too, of 64 KB each: what a run hands to the next must stay below the 2 MB that Temporal takes.
+"""
 KNOWN_EVENT_IDS: Final = 1000
 """Event ids remembered, so that a repeated event counts once."""
 KEPT_RESPONSES: Final = 131_072
@@ -213,6 +218,10 @@ class State:
         self.counted += 1
         kept = Event(name=event.name, properties=event.properties, at=event.at, id=event.id, number=self.counted)
         self.events = [*self.events[-(KEPT_EVENTS - 1) :], kept]
+        # Escaped, so that half a character, which an engine may send, has a length too.
+        sizes = [len(json.dumps(one.properties)) for one in self.events]
+        while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
+            self.events, sizes = self.events[1:], sizes[1:]
         return kept
 
     def remember(self, event_id: str) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from activities.failures import Kind
 from tests.workflows.conftest import Stage, failing
+from workflows.state import KEPT_EVENT_BYTES, Event, State
 
 WAITS = """
 scenario: waits
@@ -145,3 +146,15 @@ async def test_nothing_is_sent_once_the_contact_has_left(stage: Stage) -> None:
     result = await handle.result()
     assert outcomes(result) == [("hook", "left")]
     assert stage.channels.attempts == []
+
+
+def test_the_oldest_events_are_forgotten_where_all_together_are_too_large() -> None:
+    state = State(version=1, plan={}, zone="UTC", entered_at="t", root="r")
+    third = {"text": "x" * (KEPT_EVENT_BYTES // 3 - 12)}
+    for _ in range(4):
+        state.keep(Event(name="a", properties=third))
+    assert [event.number for event in state.events] == [2, 3, 4]
+    state.keep(Event(name="a", properties={"half a character": "\ud800"}))
+    assert [event.number for event in state.events] == [3, 4, 5]
+    state.keep(Event(name="a", properties={"text": "x" * KEPT_EVENT_BYTES}))
+    assert [event.number for event in state.events] == [6], "the newest is kept whatever it takes"
