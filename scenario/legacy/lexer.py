@@ -12,7 +12,8 @@ _MARKUP: Final = re.compile(
     r"\$(?:(?P<table>[A-Za-z_]\w{0,60})\.)?(?P<name>[A-Za-z_]\w{0,120})\$|(?P<tag>\{\s{0,20}SPLIO\b)",
     re.ASCII | re.IGNORECASE,
 )
-_LIQUID: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_OPENING: Final = re.compile(r"\{[{%]")
+_CLOSING: Final = {"{{": "}}", "{%": "%}"}
 _LONGEST_TAG: Final = 2_000
 _QUOTES: Final = {'"': '"', "'": "'", "“": "”"}
 
@@ -76,12 +77,25 @@ def parts(source: str, *, liquid: bool = False) -> Iterator[Part]:
         liquid: Whether braces in it are Liquid already; otherwise they are text.
     """
     at = 0
-    kept = _LIQUID.finditer(source) if liquid else iter(())
-    for span in kept:
-        yield from _legacy(source, at, span.start())
-        yield Liquid(span.start(), span.end())
-        at = span.end()
+    for span in _liquid(source) if liquid else ():
+        yield from _legacy(source, at, span.start)
+        yield span
+        at = span.end
     yield from _legacy(source, at, len(source))
+
+
+def _liquid(source: str) -> Iterator[Liquid]:
+    at = 0
+    absent: set[str] = set()
+    while found := _OPENING.search(source, at):
+        closing = _CLOSING[found[0]]
+        close = -1 if closing in absent else source.find(closing, found.end())
+        if close == -1:
+            absent.add(closing)
+            at = found.end()
+        else:
+            at = close + 2
+            yield Liquid(found.start(), at)
 
 
 def _legacy(source: str, at: int, end: int) -> Iterator[Part]:

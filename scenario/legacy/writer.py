@@ -22,8 +22,7 @@ _NOWHERE: Final = {
     "unsubscribeurl": "write a link of your own",
     "confirmurl": "write a link of your own",
 }
-_OPENING: Final = re.compile(r"\{+%|\{{2,}")
-_OPENING_OR_LAST: Final = re.compile(r"\{+%|\{{2,}|\{\Z")
+_OPENING: Final = re.compile(r"\{+%|\{{2,}|\{\Z")
 
 
 @dataclass
@@ -100,8 +99,10 @@ class Writer:
 
     def _literal(self, part: Text, *, last: bool) -> None:
         """Keeps Liquid from reading braces that are text; also one right before a tag of Liquid's."""
-        pattern = _OPENING if last else _OPENING_OR_LAST
-        for braces in pattern.finditer(self.source[part.start : part.end]):
+        text = self.source[part.start : part.end]
+        for braces in _OPENING.finditer(text):
+            if (self.liquid_is_kept and braces.end() < len(text)) or (last and len(braces[0]) == 1):
+                continue
             start, end = part.start + braces.start(), part.start + braces.end()
             self.edits.append(Edit(start, end, f"{{% raw %}}{braces[0]}{{% endraw %}}"))
 
