@@ -1,0 +1,227 @@
+"""Operators at work, by both command lines: ours and Temporal's own, on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.client import ScenarioClient
+from runtime.devserver import DevServer
+from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
+
+SCENARIO = """
+scenario: NAME
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://NAME.example.com/hook
+    body: {contact: "{{ contact.id }}", text: "TEXT"}
+    retry: {initial_interval: 1h, backoff_coefficient: 2, maximum_interval: 6h}
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Awaitable[Ran]]
+
+
+@pytest.fixture
+def command(server: DevServer, tmp_path: Path) -> Command:
+    """Runs a command as an operator would: a process of its own, beside the server and the store of the stand."""
+    environ = environment(
+        TEMPORAL_ADDRESS=server.address, SCENARIO_STORE=f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", LOGNAME="ann"
+    )
+
+    async def run(*arguments: str) -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            *arguments, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        async with asyncio.timeout(30):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+@pytest.fixture
+def scenario(command: Command) -> Command:
+    """Our command line."""
+
+    async def run(*arguments: str) -> Ran:
+        return await command(sys.executable, "-c", "from gateway.cli import main; main()", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def temporal(command: Command, temporal_program: Path) -> Command:
+    """Temporal's."""
+
+    async def run(*arguments: str) -> Ran:
+        return await command(str(temporal_program), *arguments)
+
+    return run
+
+
+async def enter(stand: Stand, folder: Path, name: str, *contacts: int, text: str = "hi") -> list[str]:
+    """Publishes the scenario under a name of its own, since tests share a server, and lets contacts in."""
+    await publish(stand.client, folder, SCENARIO.replace("NAME", name).replace("TEXT", text))
+    entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
+    return [journey.id for journey in entered]
+
+
+def entry(name: str, contact: int) -> dict[str, Any]:
+    return {"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}}
+
+
+async def until_held(client: ScenarioClient, host: str, count: int) -> None:
+    """Waits until Temporal's search has learnt of so many."""
+    async with asyncio.timeout(20):
+        while len(await client.held(destination=host)) < count:
+            await asyncio.sleep(0.1)
+
+
+async def until_retrying(client: ScenarioClient, journey: str) -> None:
+    """Waits until the first attempt has failed and is on record."""
+    async with asyncio.timeout(20):
+        while not (seen := await client.show(journey)).attempts or seen.pending[0].next_try_at is None:
+            await asyncio.sleep(0.05)
+
+
+async def result(client: ScenarioClient, journey: str) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        return await client.temporal.get_workflow_handle(journey, result_type=dict).result()
+
+
+async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
+    stand: Stands, scenario: Command, tmp_path: Path
+) -> None:
+    host, contacts = "many.example.com", range(1, 21)
+    async with stand(fail={f"/{host}": [422]}) as standing:
+        journeys = await enter(standing, tmp_path, "many", *contacts)
+        [other] = await enter(standing, tmp_path, "few", 1)
+        await until_held(standing.client, host, len(journeys))
+
+        listed = await scenario("list", "--held", "--destination", host, "--reason", "permanent", "--since", "1h")
+        assert (listed.status, listed.out.count("permanent"), listed.err) == (0, 20, "")
+        assert (await scenario("list", "--held", "--destination", host, "--since", "2099-01-01")).status == 1
+
+        wanted = ("retry", "--destination", host, "--since", "1h", "--reason", "it is mended")
+        dry = await scenario(*wanted, "--dry-run")
+        assert dry.err == "scenario: 20 journeys would be ordered to retry: nothing was sent\n"
+        assert len(standing.receiver.requests()) == 21
+        ran = await scenario(*wanted, "--rate", "50/s")
+        assert (ran.status, ran.out, ran.err) == (0, "ordered 20\n", "")
+
+        for journey in journeys:
+            assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
+        assert (await result(standing.client, other))["outcome"] == "finished"
+        sent = [(call.header("webhook-id"), call.body) for call in standing.receiver.requests(f"/{host}")]
+        assert sorted(sent) == sorted([*{*sent}, *{*sent}])  # each twice, with the same bytes
+        assert len(sent) == 40
+        again = await scenario(*wanted)
+        assert (again.status, again.err) == (1, "scenario: nothing to retry: no journey fits\n")
+
+
+async def test_a_mended_template_is_rendered_anew(stand: Stands, scenario: Command, tmp_path: Path) -> None:
+    async with stand(fail={"/mended.example.com": [422]}) as standing:
+        [journey] = await enter(standing, tmp_path, "mended", 1, text="wrong")
+        await until_held(standing.client, "mended.example.com", 1)
+        await enter(standing, tmp_path, "mended", text="right")
+        wanted = ("retry", "--scenario", "mended", "--step", "hook", "--reason", "the text was wrong")
+        ran = await scenario(*wanted, "--with-version", "newest")
+        assert (ran.status, ran.out) == (0, "ordered 1\n")
+        assert (await result(standing.client, journey))["outcome"] == "finished"
+        assert [call.json()["text"] for call in standing.receiver.requests()] == ["wrong", "right"]
+        shown = " ".join((await scenario("show", journey)).out.split())
+        assert "retry_step (version mended@2) by ann: the text was wrong" in shown
+        assert "rendered anew" in shown
+
+
+async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenario: Command, tmp_path: Path) -> None:
+    async with stand(fail={"/stopped.example.com": [422]}) as standing:
+        journeys = await enter(standing, tmp_path, "stopped", 1, 2)
+        await until_held(standing.client, "stopped.example.com", 2)
+        wanted = ("--destination", "stopped.example.com", "--scenario", "stopped", "--reason", "x")
+        assert (await scenario("pause", *wanted)).out == "ordered 2\n"
+        assert (await scenario("pause", *wanted)).err == "scenario: nothing to pause: no journey fits\n"
+        assert (await scenario("resume", *wanted)).out == "ordered 2\n"
+        assert (await scenario("leave", *wanted)).out == "ordered 2\n"
+        for journey in journeys:
+            assert (await result(standing.client, journey))["reason"] == "left by ann: x"
+
+
+async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Command, tmp_path: Path) -> None:
+    async with stand(fail={"/slow.example.com": [503]}) as standing:
+        journeys = await enter(standing, tmp_path, "slow", 1, 2)
+        for journey in journeys:
+            await until_retrying(standing.client, journey)
+        policy = ("retune", "slow.example.com", "--initial-interval", "1s", "--reason", "it is back")
+        dry = await scenario(*policy, "--dry-run")
+        assert dry.err == "scenario: 2 deliveries would be ordered to retune: nothing was sent\n"
+        ran = await scenario(*policy)
+        assert (ran.status, ran.out, ran.err) == (0, "ordered 2\n", "")
+        for journey in journeys:
+            assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
+        assert (await scenario(*policy)).err == "scenario: nothing to retune: no delivery fits\n"
+
+
+def documented(page: str, beginning: str) -> list[list[str]]:
+    """The commands of a page that begin so, each as its words."""
+    text = re.sub(r"\\\n\s*", "", (ROOT / "docs" / page).read_text("utf-8"))
+    lines = (line.strip() for line in text.splitlines() if line.startswith("    "))
+    return [shlex.split(line) for line in lines if line.startswith(beginning)]
+
+
+@pytest.mark.parametrize(
+    ("verbs", "by"),
+    [
+        (("update-options",), "-w"),
+        (("update-options",), "--query"),
+        (("reset",), "-w"),
+        (("reset",), "--query"),
+        (("pause", "unpause"), "-w"),  # there is no pause by query
+    ],
+)
+async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off(
+    stand: Stands, temporal: Command, tmp_path: Path, verbs: tuple[str, ...], by: str
+) -> None:
+    name = f"{verbs[0]}-{by.strip('-')}"
+    host = f"{name}.example.com"
+    given = {
+        "post-purchase/3028687/CGX0094": f"{name}/1",
+        "whatsapp": "hook",
+        "ScenarioName = 'post-purchase' AND ExecutionStatus = 'Running'": f"ScenarioName = '{name}' AND "
+        "ExecutionStatus = 'Running'",
+    }
+    async with stand(fail={f"/{host}": [503, 503]}) as standing:
+        [journey] = await enter(standing, tmp_path, name, 1)
+        await until_retrying(standing.client, journey)
+        for verb in verbs:
+            [words] = {tuple(words) for words in documented("operating.md", f"temporal activity {verb}") if by in words}
+            ran = await temporal(*(given.get(word, word) for word in words[1:]))
+            assert (ran.status, ran.err) == (0, "")
+        async with asyncio.timeout(20):
+            while len(standing.receiver.requests(f"/{host}")) < 2:
+                await asyncio.sleep(0.05)
+        if verbs == ("update-options",):  # the third attempt comes soon too
+            assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
+        else:
+            await standing.client.leave(journey, operator="ann", reason="seen")
