@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, cast
 
 from scenario.liquid.shapes import Object, Scalar, Tree, Value
@@ -223,6 +223,7 @@ def _tree(model: type[Shape], path: str) -> Value | None:
     return tree if isinstance(tree, Value) else None
 
 
+@lru_cache(1_000)
 def guess(table: str, name: str) -> str | None:
     """The old name that was probably meant, where one is close."""
     known = TABLES.get(table.lower())
