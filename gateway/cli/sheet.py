@@ -56,7 +56,7 @@ def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
 
     def put(line: Text) -> None:
         # Piece by piece, so that lines stay as long as what is sent, and tabs are tabs.
-        console.print(Segments([*line.render(console), Segment.line()]), soft_wrap=True)
+        console.print(Segments([*_joined(line).render(console), Segment.line()]), soft_wrap=True)
 
     for line in _header(report):
         put(line)
@@ -117,7 +117,7 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
         yield text(f"{indent}  ✗ {place}: {error['message']}", "bold red" if step["reachable"] else "red")
     bar = text(f"{indent}  │ ", "dim")
     for content in _content(step, look):
-        yield bar.copy().append_text(content if taken else text(content.plain, "dim"))
+        yield _joined(bar, content if taken else text(content.plain, "dim"))
 
 
 def _times(step: Mapping[str, Any]) -> str:
@@ -144,7 +144,7 @@ def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
 
 
 def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:
-    yield text(f"{request['method']} ", "bold").append_text(_masked(request["url"]))
+    yield _joined(text(f"{request['method']} ", "bold"), _masked(request["url"]))
     for name, value in request["headers"].items():
         yield _field(name, value)
     yield text(f"and of each attempt: {', '.join(request['attempt_headers'])}", "dim")
@@ -168,7 +168,18 @@ def _pretty(body: str) -> str | None:
 
 
 def _field(name: str, value: str) -> Text:
-    return text(f"{name}: ", "dim").append_text(_masked(value))
+    return _joined(text(f"{name}: ", "dim"), _masked(value))
+
+
+def _joined(*parts: Text) -> Text:
+    """Parts in a row, each in its own style.
+
+    What is appended to a styled text takes on that style, and the style of a text without parts is not rendered.
+    """
+    made = Text()
+    for part in parts:
+        made.append_text(part)
+    return made
 
 
 def _lines(content: str) -> Iterator[Text]:

@@ -9,12 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from activities.admission import Refused, entry_data, key_of
+from activities.content import Opened
 from gateway.errors import BadInput
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import Event, Passed, Walk
 from scenario import liquid, plan
-from scenario.entry import journey_id, parse_entry
+from scenario.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError, TemplateError
 from scenario.timing import zone_of
 
@@ -104,14 +105,8 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     zone = zone_of(own if isinstance(own, str) else None, draft.plan.zone)
     start = _start(given.at, zone)
     data = entry_data(entry, opened, given.platform_zone, start)
-    refused = _refused(draft, data)
-    key = journey = None
-    try:
-        key = key_of(entry, opened, data)
-        journey = journey_id(entry, key)
-    except (Refused, EntryError) as error:
-        refused = refused or str(error)
-    journey = journey or f"{entry.name}/{entry.contact_id}"
+    refused, key, identifier = _admission(draft, entry, opened, data)
+    journey = identifier or f"{entry.name}/{entry.contact_id}"
     data["journey"] = {**data["journey"], "id": journey}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
     version = f"{opened.name}@{opened.version}"
@@ -130,16 +125,35 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
 
 
 def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
-    """Why the entry rule keeps a contact out, or None.
+    """Why a contact may not come in, or None.
 
     Raises:
         EntryError: The entry is malformed.
     """
-    if draft.scenario.entry.condition is None:
+    rules = draft.scenario.entry
+    if rules.condition is None and rules.key is None:
         return None
     entry = parse_entry(argument)
     opened = draft.opened(entry.version)
-    return _refused(draft, entry_data(entry, opened, given.platform_zone, _start(given.at, zone_of(draft.plan.zone))))
+    data = entry_data(entry, opened, given.platform_zone, _start(given.at, zone_of(draft.plan.zone)))
+    return _admission(draft, entry, opened, data)[0]
+
+
+def _admission(
+    draft: Draft, entry: Entry, opened: Opened, data: dict[str, Any]
+) -> tuple[str | None, str | None, str | None]:
+    """What admission would say, as far as it can be known without a store.
+
+    Returns:
+        Why the contact may not come in; its key; the journey's id. Each is None where there is none.
+    """
+    refused = _refused(draft, data)
+    key = None
+    try:
+        key = key_of(entry, opened, data)
+        return refused, key, journey_id(entry, key)
+    except (Refused, EntryError) as error:
+        return refused or str(error), key, None
 
 
 def _start(at: datetime | None, zone: ZoneInfo) -> datetime:

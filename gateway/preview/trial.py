@@ -53,7 +53,7 @@ class Trial:
     Attributes:
         wanted: How many contacts were asked for.
         rendered: How many were rendered without a problem.
-        refused: For how many no contact was found that the entry rule lets in.
+        refused: For how many no contact was found that may come in.
         failure: The first that could not be.
         missed: Steps that none of them came by, with the problem that one of them would have had there, if any.
     """

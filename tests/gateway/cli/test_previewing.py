@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,7 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
       │ Zoé, only three days left for your reward The 4th is free.
 """
 NO_CODE = """\
-scenario: contact 2 of seed 0 cannot get step wallet:
+scenario: contact 18 of seed 0 cannot get step wallet:
 {file}:17:44: this value leaves a part of the URL's path empty, '.' or '..'
   reward.card_code = null
 """
@@ -208,15 +210,15 @@ def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path) -> 
 
 def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path) -> None:
     file = EXAMPLES / "reward.yaml"
-    ran = run("preview", file, "--random", "20", "--save", "fails.json")
+    ran = run("preview", file, "--random", "50", "--save", "fails.json")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == NO_CODE.format(file=file) + "the entry is in fails.json: see it with --entry fails.json\n"
     again = run("preview", file, "--entry", "fails.json")
     assert (again.status, f"✗ {file}:17:44: " in again.out) == (1, True)
-    printed = run("preview", file, "--random", "20")
+    printed = run("preview", file, "--random", "50")
     assert (printed.status, printed.json) == (1, json.loads((tmp_path / "fails.json").read_text()))
-    told = run("preview", file, "--random", "20", "--format", "json").json["failure"]
-    assert (told["number"], told["step"], told["fields"]) == (2, "wallet", {"reward.card_code": "null"})
+    told = run("preview", file, "--random", "50", "--format", "json").json["failure"]
+    assert (told["number"], told["step"], told["fields"]) == (18, "wallet", {"reward.card_code": "null"})
 
 
 def test_made_up_contacts_for_whom_all_is_well_are_counted(run: Run) -> None:
@@ -231,3 +233,25 @@ def test_made_up_contacts_for_whom_all_is_well_are_counted(run: Run) -> None:
 )
 def test_moments_are_read_by_people(moment: str, shown: str) -> None:
     assert when(moment) == shown
+
+
+def commands(page: Path) -> list[tuple[str, str]]:
+    """The commands of a page and what it says they write, in their order."""
+    blocks = re.findall(r"```text\n\$ uv run scenario (preview [^\n]*)\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    return [(command, output) for command, output in blocks]
+
+
+@pytest.mark.parametrize(("page", "many"), [("docs/preview.md", 3), ("README.md", 1)])
+def test_pages_show_what_is_written(run: Run, tmp_path: Path, page: str, many: int) -> None:
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    shown = commands(EXAMPLES.parent / page)
+    assert len(shown) == many
+    for command, output in shown:
+        ran = run(*shlex.split(command))
+        assert ran.out + ran.err == output, command
+
+
+def test_the_page_names_every_option(run: Run) -> None:
+    page = (EXAMPLES.parent / "docs" / "preview.md").read_text("utf-8")
+    options = set(re.findall(r"--[a-z]+", run("preview", "--help").out)) - {"--help"}
+    assert {option for option in options if f"`{option}" not in page} == set()
