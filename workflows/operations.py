@@ -80,7 +80,8 @@ class Operations(Means):
         if retuned.error:
             raise refusal(retuned.error)
         if state.at == name:
-            state.retuned = {**state.retuned, **retry}
+            # A deadline is brought forward to have an end of this try, not of those that an operator may order later.
+            state.retuned = {**state.retuned, **{key: value for key, value in retry.items() if key != "deadline"}}
         self._note("retune", order, step=name, details={"retry": order["retry"]})
         return self.report()
 

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowHandle
 from activities.failures import Kind
 from activities.signatures import Sent
 from tests.workflows.conftest import Stage, failing
-from workflows.state import Event, Held, Operation, State, StepRecord
+from workflows.state import Anew, Event, Held, Operation, State, StepRecord
 
 LONG = """
 scenario: long
@@ -110,7 +110,11 @@ def test_the_state_comes_back_as_it_went() -> None:
         patch={"firstname": "Zoë"},
         held=Held(step="a", kind="DeliveryPermanent", reason="r", at="t"),
         paused=Operation(name="pause", operator="ann", reason="r", at="t"),
-        operations=[Operation(name="pause", operator="ann", reason="r", at="t")],
+        operations=[Operation(name="pause", operator="ann", reason="r", at="t", details={"retry": {}})],
+        responses={"found": {"tier": "gold"}},
+        anew=Anew(version=4, step={"kind": "sms"}),
+        retuned={"initial": 1.0},
+        digest="0123456789abcdef",
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state

@@ -65,7 +65,7 @@ async def test_no_limit_of_attempts_is_told_as_a_number_where_the_delivery_has_o
 
 async def test_what_an_operator_changed_stays_for_this_step_also_when_it_is_tried_again(stage: Stage) -> None:
     handle = await backing_off(stage)
-    await stage.order(handle, "retune", {**WHO, "retry": {**FAST, "maximum_attempts": 2}})
+    await stage.order(handle, "retune", {**WHO, "retry": {**FAST, "maximum_attempts": 2, "deadline": "1s"}})
     # The test server cannot change activities: let this one end as it would have.
     stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
     await stage.environment.sleep(3 * 3600)
