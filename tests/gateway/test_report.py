@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway import report
+from gateway.flight import InFlight
+from gateway.listing import Listed
 from gateway.looking import JourneyView
 from gateway.pending import Pending
-from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START
+from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START, attempt
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
 BARE = JourneyView("a/7/K1", "r2", "running", None, None, ())
@@ -40,6 +43,18 @@ def test_the_keys_are_those_that_are_documented() -> None:
         "operations",
     ]
     assert all(f"`{key}`" in (report.__doc__ or "") for key in report.journey(HELD))
+
+
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text("utf-8")
+    documented = page.partition("\n## JSON\n")[2]
+    pending = Pending("hook", "scheduled", 3)
+    told = report.journey(replace(HELD, pending=(pending,)))
+    listed = report.listed(Listed("a", "r", "a@1", "7", None, "held", None, None, None, None))
+    flight = report.flight(InFlight("a/7", "hook", attempt("hook", 1), pending))
+    rows = [*told["steps"], *told["pending"], *told["deliveries"], *told["events"], *told["operations"]]
+    keys = {key for item in (told, told["waiting"], listed, flight, *rows) for key in item}
+    assert {key for key in keys if f"`{key}`" not in documented} == set()
 
 
 def test_a_held_journey_in_full() -> None:
