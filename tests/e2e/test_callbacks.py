@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import re
 import signal
 import subprocess
@@ -122,6 +123,23 @@ async def test_a_journey_goes_on_when_the_receiver_answers_it(dialogue: Dialogue
         result = await entered.result()
     assert outcomes(result) == [("ask", "delivered"), ("wait_for-2", "event"), ("thanks", "delivered")]
     assert await dialogue.post(address, "yes") == 410
+
+
+async def test_an_address_is_written_down_nowhere(dialogue: Dialogue, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    entered, address = await dialogue.enter("eve")
+    token = address.rpartition("/")[2]
+    assert await dialogue.post(address, "yes") == 202
+    async with asyncio.timeout(20):
+        await entered.result()
+    handle = dialogue.client.temporal.get_workflow_handle(entered.id, run_id=entered.run_id)
+    history = b"".join([event.SerializeToString() async for event in handle.fetch_history_events()])
+    store = b"".join(path.read_bytes() for path in list(tmp_path.glob("store.db*")))  # noqa: ASYNC240
+    ours = [record for record in caplog.records if record.name.startswith(("gateway", "activities", "uvicorn"))]
+    said = "\n".join(record.getMessage() for record in ours).encode()
+    # It is looked for where something of its delivery is.
+    assert [b"whatsapp.replied" in place for place in (history, store, said)] == [True, True, True]
+    assert [token.encode() in place for place in (history, store, said)] == [False, False, False]
 
 
 async def test_an_address_reaches_its_own_journey_alone(dialogue: Dialogue):
