@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
     from gateway.preview.trial import Failure, Trial
+    from gateway.preview.walk import Event
 
 _AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -66,6 +68,7 @@ def _plain(trial: Trial, seed: int) -> dict[str, Any]:
             "error": failure.finding.as_json(),
             "fields": dict(failure.fields),
             "entry": failure.entry,
+            "events": [{"name": event.name, "properties": dict(event.properties)} for event in failure.events],
         },
     }
 
@@ -80,10 +83,18 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float) -> None:
         say(f"{trial.rendered} of {trial.wanted} rendered{refused} ({trial.wanted / max(seconds, 1e-6):.0f} a second)")
         return
     _blame(failure, seed)
-    if save is None:
-        say(_json(failure.entry))
-    else:
-        note(f"the entry is in {save}: see it with --entry {save}")
+    where = "-" if save is None else str(save)
+    again = shlex.join(("--entry", where, *(part for event in failure.events for part in ("--event", _given(event)))))
+    if save is not None:
+        note(f"the entry is in {save}: see it with {again}")
+        return
+    if failure.events:
+        note(f"the entry goes with {again}")
+    say(_json(failure.entry))
+
+
+def _given(event: Event) -> str:
+    return f"{event.name}={json.dumps(dict(event.properties))}"
 
 
 def _blame(failure: Failure, seed: int) -> None:

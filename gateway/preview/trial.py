@@ -37,6 +37,7 @@ class Failure:
         finding: What is wrong, at its place in the file.
         fields: What the failing template names, and what that is for this contact, for people.
         entry: The entry, as simple as it can be and still fail.
+        events: What happens to the contact, where the failing template names an event.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Failure:
     finding: Finding
     fields: Mapping[str, str]
     entry: dict[str, Any]
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -183,8 +185,15 @@ def _failure(
 
     smallest = simplest(entry, lambda candidate: fails(candidate) is not None, _TRIES)
     last = fails(smallest) or problem
+    fields = _fields(places, passed.id, last)
+    named = any(name.partition(PATH_SEPARATOR)[0] == "event" for name in fields)
     return Failure(
-        number=number, step=passed.id, finding=wanted, fields=_fields(places, passed.id, last), entry=smallest
+        number=number,
+        step=passed.id,
+        finding=wanted,
+        fields=fields,
+        entry=smallest,
+        events=tuple(events) if named else (),
     )
 
 

@@ -71,6 +71,27 @@ def test_both_ways_of_a_wait_for_count(drafted: Drafts) -> None:
     assert all(tried(drafted, text % way).failure is not None for way in ("then", "else"))
 
 
+def test_an_event_that_a_step_fails_for_is_told(drafted: Drafts) -> None:
+    text = """steps:
+  - wait_for: a.b
+    for: 1d
+    then:
+      - webhook: w
+        url: https://x.example/
+        headers: {X-Size: "a{{ event.carrier }}b"}
+"""
+    failure = tried(drafted, text).failure
+    assert failure is not None
+    assert failure.fields.keys() == {"event.carrier"}
+    assert failure.entry == {
+        "scenario": "a",
+        "contact": {"id": failure.number},
+        "trigger": {"type": "order", "order": {}},
+    }
+    (event,) = failure.events
+    assert (event.name, [*event.properties]) == ("a.b", ["carrier"])
+
+
 def test_a_step_that_nobody_came_by_is_named_with_what_would_fail_there(drafted: Drafts) -> None:
     text = "steps:\n  - if: contact.firstname == contact.shoe\n    then:\n      - exit: early\n" + (
         "  - if: order.total_price > 5 and order.total_price < 5\n    then:\n"
