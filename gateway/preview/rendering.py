@@ -19,10 +19,12 @@ from activities.email.message import Envelope, StylesheetError
 from activities.signatures import Delivery
 from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
+from activities.webhook.access import Access
 from activities.webhook.destination import Book
 from activities.webhook.errors import RefusedError
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
+from activities.webhook.target import parse
 from activities.webhook.transport import sent_headers
 from scenario import model
 from scenario.errors import Aborted, TemplateError
@@ -219,10 +221,11 @@ class Workshop:
             made = with_headers(made, step, found.rendered_headers(secrets), found.name)
         try:
             headers = sent_headers(made.headers)
+            url = made.url if step.to and not found else parse(made.url, found.access if found else Access()).url
         except RefusedError as error:
             return Problem(str(error))
         signature = ("webhook-signature",) if found and found.signing else ()
-        return Request(made.method, made.url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
+        return Request(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
 
     def _email(self, step: model.Email, delivery: Delivery, seen: dict[str, Any], written: str) -> Result:
         if not written:

@@ -69,6 +69,20 @@ def test_ids_and_callback_addresses_are_as_long_as_real_ones_and_open_nothing(fo
     assert re.fullmatch(r"preview0{60,}", token)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://X.example?a=100%", "https://x.example/?a=100%25"),
+        ("http://x.example/", "The URL may not be called: its scheme is not https."),
+        ("https://127.0.0.1/", "The destination's name leads to an address that may not be called: "),
+    ],
+)
+def test_a_url_is_shown_as_it_is_called_or_why_it_is_not(follow: Follow, url: str, shown: str) -> None:
+    (step,) = follow(f"steps:\n  - webhook: w\n    url: {url}\n").steps
+    assert (step.reason or request(step.result).url).startswith(shown)
+    assert step.outcome == ("sent" if step.problem is None else "held")
+
+
 def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
     made = drafted("steps: [{wait: 1d}]\n")
     with pytest.raises(EntryError, match=r"needs its data under 'trigger\.order'"):
