@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import unquote
 
@@ -34,6 +35,29 @@ _ONE: Final = (
 _LIST: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _NAMED: Final = ("$defs", "definitions", "dependentSchemas", "properties")
 """Keywords whose values are schemas, lists of them, or schemas by name."""
+_NOTES: Final = (
+    "$anchor",
+    "$comment",
+    "$dynamicAnchor",
+    "$id",
+    "$schema",
+    "$vocabulary",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "deprecated",
+    "description",
+    "examples",
+    "maxContains",
+    "minContains",
+    "readOnly",
+    "title",
+    "writeOnly",
+)
+"""Keywords that say nothing of which values fit, or only beside others."""
+_LONGEST: Final = 30
+"""Characters of the longest keyword, and some."""
 _REFERENCES: Final = ("$ref", "$dynamicRef")
 _TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 _CALLED: Final[Mapping[str, str]] = {
@@ -45,6 +69,8 @@ _CALLED: Final[Mapping[str, str]] = {
     "string": "text",
 }
 _DEEPEST: Final = 20
+_MOST: Final = 2_000
+"""Levels and parts of a schema that are made shapes of: references can make a small one endless."""
 _ANYTHING: Final = Anything()
 
 
@@ -100,6 +126,7 @@ def _worded(error: ValidationError) -> str:
 
 def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
     """What is JSON Schema, and yet not to be had here."""
+    whole = _Whole(schema)
     for path, part in _parts(schema, ()):
         for key, value in part.items():
             place = (*path, key)
@@ -108,7 +135,7 @@ def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
                     yield Fault(
                         place, f"'{clip(value)}' is elsewhere, and nothing is fetched: write it under '$defs' here"
                     )
-                elif _referred(value, schema) is None:
+                elif whole.find(value) is None:
                     yield Fault(place, f"'{clip(value)}' leads nowhere in this schema")
             elif key == "$id" and path:
                 yield Fault(place, "'$id' stands at the top of a schema only")
@@ -118,14 +145,22 @@ def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
                 )
             elif key in UNCHECKED:
                 yield Fault(place, f"'{key}' is not looked at: any value passes here", "warning")
-            elif key not in _keywords() and (close := get_close_matches(key, _keywords(), 1, 0.8)):
-                yield Fault(place, f"'{clip(key)}' means nothing here: did you mean '{close[0]}'?", "warning")
+            elif key not in _keywords() and (meant := _meant(key)):
+                yield Fault(place, f"'{clip(key)}' means nothing here: did you mean '{meant}'?", "warning")
 
 
-def _keywords() -> list[str]:
+@lru_cache(1)
+def _keywords() -> tuple[str, ...]:
     from jsonschema import Draft202012Validator
 
-    return [*cast("Mapping[str, Any]", Draft202012Validator.VALIDATORS), *_ONE, *_NAMED]
+    return (*cast("Mapping[str, Any]", Draft202012Validator.VALIDATORS), *_ONE, *_NAMED, *_NOTES)
+
+
+@lru_cache(256)
+def _meant(key: str) -> str | None:
+    """The keyword that an unknown one is nearly spelt like."""
+    close = get_close_matches(key, _keywords(), 1, 0.8) if len(key) <= _LONGEST else []
+    return close[0] if close else None
 
 
 def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -145,16 +180,28 @@ def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
                 yield from _parts(item, (*path, key, name))
 
 
-def _referred(reference: str, schema: Any) -> Any:
-    """What a reference within a schema leads to (RFC 6901, or an anchor), or None."""
-    name = unquote(reference.removeprefix("#"))
-    if name and not name.startswith("/"):
-        anchors = ("$anchor", "$dynamicAnchor")
-        return next((part for _, part in _parts(schema, ()) if name in map(part.get, anchors)), None)
-    for segment in name.split("/")[1:]:
-        key = segment.replace("~1", "/").replace("~0", "~")
-        schema = _below(schema, key)
-    return schema
+class _Whole:
+    """A whole schema, within which references lead."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+        self.left = _MOST
+
+    @cached_property
+    def _anchors(self) -> dict[Any, Mapping[str, Any]]:
+        named = ("$anchor", "$dynamicAnchor")
+        parts = ((part.get(key), part) for _, part in _parts(self._schema, ()) for key in named)
+        return {name: part for name, part in parts if isinstance(name, str)}
+
+    def find(self, reference: str) -> Any:
+        """What a reference leads to, by a pointer (RFC 6901) or an anchor, or None."""
+        name = unquote(reference.removeprefix("#"))
+        if name and not name.startswith("/"):
+            return self._anchors.get(name)
+        found = self._schema
+        for segment in name.split("/")[1:]:
+            found = _below(found, segment.replace("~1", "/").replace("~0", "~"))
+        return found
 
 
 def _below(part: Any, key: str) -> Any:
@@ -173,33 +220,34 @@ def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
     Args:
         schema: A schema, right or wrong; None says nothing.
     """
-    return _tree(schema, schema, 0)
+    return _tree(schema, _Whole(schema), 0)
 
 
-def _tree(part: Any, schema: Any, depth: int) -> Tree:
-    if not isinstance(part, Mapping) or depth > _DEEPEST:
+def _tree(part: Any, whole: _Whole, depth: int) -> Tree:
+    whole.left -= 1
+    if not isinstance(part, Mapping) or depth > _DEEPEST or whole.left < 0:
         return _ANYTHING
     keys = cast("Mapping[str, Any]", part)
     if isinstance(reference := keys.get("$ref"), str):
-        return _tree(_referred(reference, schema), schema, depth + 1) if reference.startswith("#") else _ANYTHING
+        return _tree(whole.find(reference), whole, depth + 1) if reference.startswith("#") else _ANYTHING
     choices = [item for key in ("allOf", "anyOf", "oneOf") for item in _items(keys.get(key)) if not _is_null(item)]
-    shapes = [_tree(item, schema, depth + 1) for item in choices]
+    shapes = [_tree(item, whole, depth + 1) for item in choices]
     if not choices or "properties" in keys:
-        shapes.append(_own(keys, schema, depth))
+        shapes.append(_own(keys, whole, depth))
     return merged(shapes)
 
 
-def _own(keys: Mapping[str, Any], schema: Any, depth: int) -> Tree:
+def _own(keys: Mapping[str, Any], whole: _Whole, depth: int) -> Tree:
     """The shape by a schema's own words, without those of the schemas that it is joined of."""
     match _type(keys):
         case "object":
             given = keys.get("properties")
             properties = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
             more = keys.get("additionalProperties", not properties)
-            fields = {str(name): _tree(item, schema, depth + 1) for name, item in properties.items()}
+            fields = {str(name): _tree(item, whole, depth + 1) for name, item in properties.items()}
             return Object(fields, open=more is not False)
         case "array":
-            return ListOf(_tree(keys.get("items"), schema, depth + 1) if "prefixItems" not in keys else _ANYTHING)
+            return ListOf(_tree(keys.get("items"), whole, depth + 1) if "prefixItems" not in keys else _ANYTHING)
         case "string":
             return Value("date" if keys.get("format") in ("date", "date-time") else "text")
         case "integer" | "number":

@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - findings are asserted whole
 """A schema of a response says what it means here, or why it means nothing."""
 
+import time
 from typing import Any
 
 import pytest
@@ -87,3 +88,15 @@ def test_a_schema_that_holds_itself_is_as_deep_as_anybody_looks():
         assert isinstance(tree, Object)
         assert tree.fields["name"] == TEXT
         tree = tree.fields["child"]
+
+
+def test_a_schema_that_branches_into_itself_is_soon_done_with():
+    start = time.thread_time()
+    schema: dict[str, Any] = {"properties": {"child": {"anyOf": [{"$ref": "#"}] * 200}}}
+
+    assert faults_of(schema) == []
+    assert isinstance(tree_of_schema(schema), Object)
+    assert tree_of_schema({"allOf": [{"$ref": "#"}] * 200}) == ANYTHING
+    assert faults_of({"anyOf": [{"$ref": f"#a{number}"} for number in range(500)]})
+
+    assert time.thread_time() - start < 1
