@@ -39,7 +39,7 @@ from activities.sms.provider import Provider, provider_from
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations import Destinations
 from activities.webhook.gate import Gate
-from activities.webhook.rates import RateKeeper
+from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Routes
 from activities.webhook.transport import Transport
 from runtime import attributes, logs
@@ -97,7 +97,12 @@ class Services:
 
 @asynccontextmanager
 async def services(
-    settings: Settings, *, store: Store | None = None, inbox: Path | None = None, routes: Routes | None = None
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    inbox: Path | None = None,
+    routes: Routes | None = None,
+    destinations: Destinations | None = None,
 ) -> AsyncGenerator[Services]:
     """Opens what activities need, and closes it.
 
@@ -106,12 +111,13 @@ async def services(
         store: One that is open already; it stays open.
         inbox: Where the SMS provider ``local:`` puts messages.
         routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
+        destinations: Those that have been read already; else they are, unless `routes` says otherwise.
 
     Raises:
         SettingsError: A channel's setting or `destinations.yaml` is wrong.
         StoreError: The store cannot be opened.
     """
-    destinations = Destinations(settings.destinations if routes is None else None)
+    destinations = destinations or Destinations(settings.destinations if routes is None else None)
     async with AsyncExitStack() as stack:
         if store is None:
             store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
@@ -207,27 +213,6 @@ async def running(made: Sequence[Worker]) -> AsyncGenerator[None]:
         await asyncio.gather(*tasks)
 
 
-@asynccontextmanager
-async def pacing(client: Client, destinations: Destinations) -> AsyncGenerator[None]:
-    """Keeps the server's rates in step with `destinations.yaml`, where there is one."""
-    if not destinations.configured:
-        yield
-        return
-
-    def wanted() -> tuple[float, dict[str, float]]:
-        book = destinations.book
-        return book.rate, book.rates
-
-    task = asyncio.create_task(RateKeeper(client).keep(wanted))
-    try:
-        yield
-    finally:
-        task.cancel()
-        for error in await asyncio.gather(task, return_exceptions=True):
-            if not isinstance(error, asyncio.CancelledError):
-                logger.error("the rates of destinations were not kept any more (%s)", type(error).__name__)
-
-
 async def serve(settings: Settings, queues: Collection[str], health_port: int | None) -> None:
     """Runs the worker until the process is asked to stop.
 
@@ -235,6 +220,7 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
         SetupError: A setting is wrong, or there is no server.
         StoreError: The store cannot be opened.
     """
+    destinations = Destinations(settings.destinations)  # what is wrong with them is said before a server is waited for
     stop = asyncio.Event()
     ready = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -256,7 +242,7 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
             await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
         client = await connect(role="worker", patience=60.0, runtime=temporal_runtime())
         await attributes.ensure(client)
-        opened = await stack.enter_async_context(services(settings))
+        opened = await stack.enter_async_context(services(settings, destinations=destinations))
         made = workers(client, opened, queues)
         if "webhooks" in queues:
             await stack.enter_async_context(pacing(client, opened.destinations))

@@ -11,10 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from activities.webhook.destinations import Destinations
+from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Diverted
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from worker import pacing, services
+from worker import services
 
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
@@ -70,7 +71,7 @@ class Keeper:
 @pytest.fixture
 def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
     Keeper.told, Keeper.asked = None, asyncio.Event()
-    monkeypatch.setattr("worker.RateKeeper", Keeper)
+    monkeypatch.setattr("activities.webhook.pacing.RateKeeper", Keeper)
     return Keeper
 
 

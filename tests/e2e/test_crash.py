@@ -152,10 +152,11 @@ async def test_a_worker_that_is_asked_to_stop_ends_what_it_is_sending_and_exits_
         ({"TEMPORAL_ADDRESS": "FREE"}, "worker: no Temporal server at FREE: start one with `scenario dev`, or set "
          "TEMPORAL_ADDRESS (and TEMPORAL_TLS=true where it wants TLS)"),
         ({"SCENARIO_SMS": "pigeon:"}, "worker: SCENARIO_SMS must look like"),
+        ({"SCENARIO_DESTINATIONS": __file__, "TEMPORAL_ADDRESS": "FREE"}, f"worker: {__file__}:"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
          "worker: OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"),
     ],
-    ids=["a wrong address", "no server", "a wrong setting", "a wrong protocol"],
+    ids=["a wrong address", "no server", "a wrong setting", "a wrong file", "a wrong protocol"],
 )  # fmt: skip
 async def test_a_worker_that_cannot_start_says_why_in_one_sentence(
     variables: Mapping[str, str], sentence: str, store_url: str
