@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from temporalio.client import Client, WorkflowExecution
 
@@ -58,6 +58,11 @@ class Which:
     since: datetime | None = None
 
 
+class _Told(NamedTuple):
+    journey: Listed
+    answered: bool
+
+
 async def held(
     temporal: Client, store: Store, which: Which, *, limit: int = EVERY, ask: bool = True, insist: bool = False
 ) -> list[Listed]:
@@ -70,19 +75,23 @@ async def held(
         limit: So many at most.
         ask: Ask each of them why, since when, and whether it still is held. Otherwise search alone tells, which knows
             neither the sentence nor the time; with `Which.since` they are asked in any case.
-        insist: A journey must answer; otherwise search has to do where no worker does.
+        insist: Some journey must answer. Of one that does not, search alone tells.
 
     Raises:
-        NotAnswered: None of the first journeys answered, with `insist`.
+        NotAnswered: With `insist`, none of the first journeys answered.
     """
     found: list[Listed] = []
+    answered = not insist
     async for chunk in _chunks(temporal, _query(which)):
         if not ask and which.since is None:
-            seen: Sequence[Listed | None] = [_searched(execution) for execution in chunk]
+            found += map(_searched, chunk)
         else:
             turns = asyncio.Semaphore(_ASKED)
-            seen = await asyncio.gather(*(_asked(temporal, store, item, which, turns, insist) for item in chunk))
-        found += [item for item in seen if item is not None]
+            told = await asyncio.gather(*(_asked(temporal, store, item, turns) for item in chunk))
+            answered = answered or any(item.answered for item in told)
+            if not answered:
+                raise NotAnswered(f"{chunk[0].id}: no worker answered: see that one runs, and try again")
+            found += [item.journey for item in told if _fits(item, which)]
         if len(found) >= limit:
             return found[:limit]
     return found
@@ -130,10 +139,8 @@ def _searched(execution: WorkflowExecution) -> Listed:
     )
 
 
-async def _asked(
-    temporal: Client, store: Store, execution: WorkflowExecution, which: Which, turns: asyncio.Semaphore, insist: bool
-) -> Listed | None:
-    """A held journey as it tells itself; None where it is not one of those wanted."""
+async def _asked(temporal: Client, store: Store, execution: WorkflowExecution, turns: asyncio.Semaphore) -> _Told:
+    """A held journey as it tells itself, which is better than search knows; or as search knows it."""
     searched = _searched(execution)
     async with turns:
         progress = await progress_of(temporal.get_workflow_handle(execution.id, run_id=execution.run_id))
@@ -141,30 +148,32 @@ async def _asked(
     if entry is not None:
         searched = replace(searched, run_id=entry.run_id, key=entry.key, entered_at=entry.admitted_at)
     if progress is None:
-        if insist:
-            raise NotAnswered(f"{execution.id}: no worker answered: see that one runs, and try again")
-        return searched if which.since is None else None
-    # It knows better than search. What search has not heard of yet may make it one that nobody asked for.
+        return _Told(searched, answered=False)
     waiting: Mapping[str, Any] = progress.get("waiting") or {}
-    at, destination = waiting.get("at"), waiting.get("destination")
+    at = waiting.get("at")
     now = replace(
         searched,
         state=progress.get("state") or "held",
         step=progress.get("at") or searched.step,
         reason=waiting.get("reason"),
-        destination=destination or searched.destination,
+        destination=waiting.get("destination") or searched.destination,
         held_reason=waiting.get("cause") or searched.held_reason,
         since=datetime.fromisoformat(at) if at else None,
         status=waiting.get("status"),
     )
-    wanted = (
+    return _Told(now, answered=True)
+
+
+def _fits(told: _Told, which: Which) -> bool:
+    """Whether a journey still is one of those wanted: what search had not heard of yet may make it another."""
+    now = told.journey
+    return (
         now.state == "held"
         and which.step in (None, now.step)
         and which.destination in (None, now.destination)
         and which.reason in (None, now.held_reason)
-        and (which.since is None or now.since is None or now.since >= which.since)
+        and (which.since is None or (now.since is not None and now.since >= which.since))
     )
-    return now if wanted else None
 
 
 async def running(temporal: Client, store: Store, which: Which, *, paused: bool, limit: int = EVERY) -> list[Listed]:

@@ -109,6 +109,12 @@ async def test_an_order_is_not_begun_where_no_worker_answers(store: Store) -> No
         await held(client(temporal), store, Which(), insist=True)
 
 
+async def test_one_that_cannot_answer_keeps_no_other(store: Store) -> None:
+    temporal = Temporal([Execution("a/7"), Execution("a/8")], answers={"a/8": told()})
+    assert [item.id for item in await held(client(temporal), store, Which(), insist=True)] == ["a/7", "a/8"]
+    assert [item.id for item in await held(client(temporal), store, Which(since=NOW), insist=True)] == ["a/8"]
+
+
 @pytest.fixture
 async def many(store: Store) -> Temporal:
     """Journeys in several states, of two versions: the later one sends to wax."""
