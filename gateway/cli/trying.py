@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.options import Format
+from gateway.cli.progress import progress
 from gateway.cli.screen import dump, note, say
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, 
     started = time.perf_counter()
     # One moment for all of them and for ever: the same seed gives the same.
     given = replace(given, at=_AT)
-    trial = attempt(made, wanted, seed=seed, given=given, step=step, each=lambda: None)
+    with progress("contacts", wanted) as each:
+        trial = attempt(made, wanted, seed=seed, given=given, step=step, each=each)
     seconds = time.perf_counter() - started
     if trial.failure is not None and save is not None:
         _save(save, trial.failure.entry)
