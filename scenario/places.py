@@ -14,6 +14,8 @@ from scenario.findings import Mark
 _FOLD: Final = re.compile(r"[ \t]*(?:\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*")
 _ESCAPED_BREAK: Final = re.compile(r"\\(?:\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*")
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
+_PROPERTIES: Final = re.compile(r"(?:[&!][^\s]*(?:[ \t\r\n]+(?:\#[^\r\n]*)?)+)*")
+"""An anchor and a tag before a scalar (YAML 1.2 §6.9), and what may stand between them and it."""
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
 
 
@@ -47,6 +49,8 @@ def written(text: str, node: ScalarNode) -> list[int]:
         An index into `text` for each character of the node's value, and one for the end.
     """
     start, end = node.start_mark.index, node.end_mark.index
+    if properties := _PROPERTIES.match(text, start, end):
+        start = properties.end()
     if node.style in ("|", ">"):
         header = _BREAK.search(text, start, end)
         start = header.end() if header else end

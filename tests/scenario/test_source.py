@@ -216,6 +216,21 @@ def test_keys_values_and_what_is_not_there_have_places():
     assert source.inside(("list",), 3) == Mark(28, 3)
 
 
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ('&hi "one {{ two }}"', Mark(1, 13)),
+        ("!!str 'one {{ two }}'", Mark(1, 15)),
+        ("!!str &hi one {{ two }}", Mark(1, 18)),
+        ("&hi |\n  one {{ two }}", Mark(2, 7)),
+        ("&hi  # said often\n  >-\n  one {{ two }}", Mark(3, 7)),
+    ],
+)
+def test_an_anchor_or_a_tag_does_not_move_what_follows(written: str, place: Mark):
+    source = Source(f"a: {written}\n")
+    assert source.inside(("a",), source.data["a"].index("{{")) == place
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_count_as_in_an_editor_whatever_ends_them(end: str):
     text = f"\ufeffa: |{end}  one \u2028 two \x85{end}  {{{{ x }}}}{end}b: 1{end}b: 2{end}"
