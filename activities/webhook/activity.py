@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -13,7 +13,7 @@ from activities.context import Addresses, attempt_data
 from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.signatures import SEND_WEBHOOK, Delivery, Sent
-from activities.webhook import pulse, signature
+from activities.webhook import pulse, redaction, signature
 from activities.webhook.destination import CredentialsError
 from activities.webhook.errors import AttemptError
 from activities.webhook.exchange import exchange
@@ -31,11 +31,12 @@ __all__ = ["Rendered", "Webhooks", "render"]
 
 @dataclass(frozen=True)
 class _Outgoing:
-    """A webhook, signed and addressed."""
+    """A webhook, signed and addressed, and what nobody may see of it when it is sent back."""
 
     step: model.Webhook
     rendered: Rendered
     route: Route
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 class Webhooks:
@@ -91,7 +92,7 @@ class Webhooks:
             except SettingsError as error:  # a secret's file that cannot be read: it is being replaced, perhaps
                 raise attempt.failure(Kind.RETRY, _sentence(error), error="secrets_unreadable") from None
             response = await self._send(attempt, outgoing)
-            return judge(attempt, response, outgoing.step, secrets.values())
+            return judge(attempt, response, outgoing.step, outgoing.secrets)
 
     async def _compose(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> _Outgoing:
         """Renders, addresses and signs a webhook. Secrets come in here, and leave with the request alone."""
@@ -112,8 +113,10 @@ class Webhooks:
         if named := route.named:
             rendered = with_headers(rendered, step, named.rendered_headers(secrets), named.name)
             keys = named.keys(secrets, now)
+        templates = step.headers | dict(route.named.headers if route.named else {})
+        known = (*secrets.values(), *redaction.credentials(templates, rendered.headers))
         signed = rendered.headers | signature.headers(keys, delivery.id, now, rendered.body)
-        return _Outgoing(step, replace(rendered, headers=signed), route)
+        return _Outgoing(step, replace(rendered, headers=signed), route, known)
 
     async def _send(self, attempt: OpenAttempt, outgoing: _Outgoing) -> Response:
         """Sends it where the gate lets it; tells the gate how the receiver looked.

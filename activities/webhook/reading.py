@@ -1,6 +1,7 @@
 """From the text of `destinations.yaml` to a book of destinations, or to everything that is wrong with it.
 
-No finding quotes what stands under `headers` or `signing`: somebody may have put a secret there rather than its name.
+No finding quotes a value that stands under `headers` or `signing`: somebody may have put a secret there rather than its
+name.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ _SILENT: Final[Mapping[str, str]] = {
     "signing": "'signing' is a list of keys by the names of their secrets, such as [{key: WAX_SIGNING_KEY}]",
 }
 """What is said of values that may be secrets."""
+_UNQUOTED: Final[Mapping[str, str]] = {
+    "tag": "a tag means nothing here: put text that begins with '!' in quotes",
+    "number": "this is no number that JSON can hold",
+}
+"""What is said where YAML's own marks are wrong."""
 
 
 class DestinationsError(SettingsError):
@@ -104,7 +110,7 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
         form = None
     else:
         said = list(rulings(form, path.parent, now or datetime.now(UTC)))
-    findings = tidy([*source.findings, *(_placed(one, source) for one in said)], source.file)
+    findings = tidy([*map(_silenced, source.findings), *(_placed(one, source) for one in said)], source.file)
     wrong = form is None or any(finding.severity == "error" for finding in findings)
     return Reading(findings, None if wrong else _book(cast("File", form), path.parent))
 
@@ -114,6 +120,12 @@ def _begun(finding: Finding) -> Finding:
     if finding.code != "empty":
         return finding
     message = "the file is empty: begin with 'destinations:'"
+    return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
+
+
+def _silenced(finding: Finding) -> Finding:
+    """The finding of a text that is no plain YAML, which has no path yet, without the text."""
+    message = _UNQUOTED.get(finding.code, finding.message)
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 
 

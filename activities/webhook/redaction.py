@@ -5,9 +5,10 @@ Receivers echo what they were sent. What is kept of their answers is seen in Tem
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -27,6 +28,11 @@ _CALLBACK: Final = re.compile(r"(?<![\w-])AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASC
 # C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SLACK: Final = 4096
+_HALF: Final = 6
+"""Characters of a secret's beginning that give it away at the end of a text."""
+_WORD: Final = 8
+"""Characters of a word of a header's value that may be a credential: schemes such as ``Bearer`` are shorter."""
+_PREFIXED: Final = ("whsec_", "whsk_")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -39,14 +45,52 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     Returns:
         The text with `MASK` in those places. Numbers of nine digits and more are masked whatever they mean.
     """
-    return _PHONE.sub(MASK, _EMAIL.sub(MASK, masked(text, secrets)))
+    return _impersonal(masked(text, spellings(secrets)))
 
 
-def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    """Masks only what lets its holder act, secrets and callback tokens: where a text is kept for what it says."""
-    for secret in sorted(_spellings(secrets), key=len, reverse=True):
+def masked(text: str, spelt: Sequence[str]) -> str:
+    """Masks only what lets its holder act, secrets and callback tokens: where a text is kept for what it says.
+
+    Args:
+        text: Anything a receiver may have sent.
+        spelt: From `spellings`.
+    """
+    for secret in spelt:
         text = text.replace(secret, MASK)
     return _CALLBACK.sub(MASK, text)
+
+
+def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Secrets as they may be sent back: as they are, in a URL, in JSON, in Base64, a signing key without its prefix.
+
+    Returns:
+        The longest first, so that a secret within another leaves nothing of either.
+    """
+    found: set[str] = set()
+    for secret in secrets:
+        if secret:
+            quoted = json.dumps(secret)[1:-1]
+            found |= {secret, quote(secret, safe=""), quoted, quoted.replace("/", "\\/")}
+            found.add(json.dumps(secret, ensure_ascii=False)[1:-1])
+            raw = secret.encode(errors="replace")
+            found |= {encode(raw).rstrip(b"=").decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)}
+            found |= {secret.removeprefix(prefix) for prefix in _PREFIXED}
+    found.discard("")
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[str]:
+    """What headers hold of secrets as they were sent, encoded perhaps: ``Basic {{ … | base64_encode }}``.
+
+    Args:
+        templates: Of the headers that scenario and destination set.
+        headers: The same, rendered.
+    """
+    for name, template in templates.items():
+        if "secrets" in template or name.lower() == "authorization":
+            value = headers.get(name, "")
+            yield value
+            yield from (word for word in value.split() if len(word) >= _WORD)
 
 
 def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = 2048) -> str:
@@ -60,14 +104,21 @@ def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = 2048) -> 
         limit: Characters to keep.
     """
     text = body[: limit * 4 + _SLACK].decode("utf-8", errors="replace")
-    return redact(_CONTROL.sub("", text), secrets)[:limit]
+    spelt = spellings(secrets)
+    return _impersonal(_whole(masked(_CONTROL.sub("", text), spelt), spelt))[:limit]
 
 
-def _spellings(secrets: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    for secret in secrets:
-        if secret:
-            quoted = json.dumps(secret)[1:-1]
-            found |= {secret, quote(secret, safe=""), quoted, quoted.replace("/", "\\/")}
-            found.add(json.dumps(secret, ensure_ascii=False)[1:-1])
-    return found
+def _impersonal(text: str) -> str:
+    return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
+
+
+def _whole(text: str, spelt: Sequence[str]) -> str:
+    """The text without the beginning of a secret at its end, where it was cut, by us or by the receiver."""
+    for secret in spelt:
+        if len(secret) < _HALF:
+            break
+        start = max(0, len(text) - len(secret)) - 1
+        while (start := text.find(secret[:_HALF], start + 1)) >= 0:
+            if secret.startswith(text[start:]):
+                return text[:start] + MASK
+    return text

@@ -25,6 +25,7 @@ _WIDEST: Final = 1000.0
 """How many times the default rate a rate may be, or the other way round: Temporal's fairness weights end there."""
 _SECRETS: Final = Roots({"secrets": Object(open=True)})
 _NO_VALUE: Final = "this header's value"
+_QUOTED: Final = re.compile(r"'([^']*\w\w[^']*)'")
 
 
 class Said(NamedTuple):
@@ -115,7 +116,8 @@ def _headers(entry: Entry, place: Place) -> Iterator[Said]:
             yield Said(path, "header", message, key=True)
         findings = lint(value, kind="header", schema=_SECRETS)
         for found in findings:
-            yield Said(path, found.code, found.message, offset=found.offset, severity=found.severity)
+            message = _unquoted(found.message, value)
+            yield Said(path, found.code, message, offset=found.offset, severity=found.severity)
         plain = "{{" not in value and "{%" not in value
         errors = any(found.severity == "error" for found in findings)
         if not errors and any(len(named) == 1 for named in liquid.fields(value, kind="header")):
@@ -132,6 +134,11 @@ def _headers(entry: Entry, place: Place) -> Iterator[Said]:
                 f"{_NO_VALUE} looks like a secret: keep it as one, and write its name, such as {{{{ secrets.NAME }}}}"
             )
             yield Said(path, "plain-secret", message, severity="warning")
+
+
+def _unquoted(message: str, value: str) -> str:
+    """A template's fault without the words that it quotes: one of them may be a secret that somebody put in braces."""
+    return _QUOTED.sub(lambda found: "'…'" if found[1] in value and found[1] != "secrets" else found[0], message)
 
 
 def _signing(entry: Entry, place: Place, now: datetime) -> Iterator[Said]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
-from activities.webhook.redaction import masked
+from activities.webhook.redaction import MASK, masked, spellings
 from activities.webhook.transport import Response
 from scenario import model
 from scenario.fitting import misfit
@@ -49,7 +49,7 @@ def kept(save: model.Save, response: Response, secrets: Iterable[str]) -> Kept:
         value = _read(response)
         if save.shape is not None:
             _fit(value, save.shape)
-        return Kept(_clean(value, tuple(secrets), 0))
+        return Kept(_clean(value, spellings(secrets), 0))
     except _UnfitError as error:
         return Kept(note=f"the response was not kept as '{save.name}': {error}")
 
@@ -81,18 +81,20 @@ def _fit(value: Any, schema: Mapping[str, Any]) -> None:
         raise _UnfitError(f"it does not fit its schema{fault}")
 
 
-def _clean(value: Any, secrets: Sequence[str], depth: int) -> Any:
+def _clean(value: Any, spelt: Sequence[str], depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise _UnfitError(f"it is nested more than {MAX_DEPTH} levels deep")
     match value:
         case str():
-            return masked(value, secrets)
+            return masked(value, spelt)
         case dict():
             members = cast("dict[str, Any]", value).items()
-            return {masked(name, secrets): _clean(member, secrets, depth + 1) for name, member in members}
+            return {masked(name, spelt): _clean(member, spelt, depth + 1) for name, member in members}
         case list():
-            return [_clean(item, secrets, depth + 1) for item in cast("list[Any]", value)]
+            return [_clean(item, spelt, depth + 1) for item in cast("list[Any]", value)]
         case int() if abs(value) >= _MAX_INTEGER:
             raise _UnfitError("it holds a whole number of more than 64 bits")
+        case int() if str(value) in spelt:
+            return MASK
         case _:
             return value

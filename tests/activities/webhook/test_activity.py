@@ -475,6 +475,18 @@ class TestResponses:
             sent = await desk.send(self.STEP)
         assert sent == Sent(status=201, saved={"id": "m1", "echo": "Bearer […]"})
 
+    async def test_hold_no_credential_that_a_header_was_sent_with_encoded(self, desk: Desk):
+        basic = base64.b64encode(b"zoe:t0p-secret").decode()
+        async with receiver(answer(201, json.dumps({"id": f"m1 {basic}"}).encode())) as there:
+            desk.know(wax=desk.local(there, """, headers: {Authorization: "Basic {{ 'zoe:' | append: secrets.PW | """
+                                            """base64_encode }}"}"""))  # fmt: skip
+            desk.secrets["PW"] = "t0p-secret"
+            sent = await desk.send(self.STEP)
+        [call] = there.calls
+        assert call.header("authorization") == f"Basic {basic}"
+        assert sent.saved == {"id": "m1 […]"}
+        assert desk.rows[0].response == '{"id": "m1 […]"}'
+
     @pytest.mark.parametrize(
         ("reply", "why"),
         [

@@ -146,7 +146,7 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
         ("headers: {X-A: b, x-a: c}", "1:62: error header: 'x-a' and 'X-A' are the same header: keep one"),
         ("headers: {X-A: é}", "1:59: error header: this header's value is empty, "
          "or holds a line break, an outer blank or a character beyond ASCII"),
-        ("headers: {X-A: '{{ contact.email }}'}", "1:63: error unknown-variable: there is no variable 'contact'"),
+        ("headers: {X-A: '{{ contact.email }}'}", "1:63: error unknown-variable: there is no variable '…'"),
         ("headers: {X-A: '{{ secrets.A'}", "1:60: error syntax: '{{' is not closed: add '}}'"),
         (
             "headers: {X-A: '{{ secrets }}'}",
@@ -251,6 +251,12 @@ def test_no_finding_quotes_what_may_be_a_secret(said: Say):
         f"headers: {KEY}",
         f"headers: {{X-A: [{KEY}]}}",
         f"headers: {{X-A: {{a: {KEY}}}}}",
+        f"headers: {{X-A: 'Bearer {{{{ {KEY} }}}}'}}",
+        f"headers: {{X-A: '{{{{ secrets.A | {KEY} }}}}'}}",
+        f"headers: {{X-A: '{{% {KEY} %}}'}}",
+        f"headers: {{X-A: !{KEY} a}}",
+        f"headers: {{X-A: !!int {KEY}}}",
+        f"headers: {{X-A: *{KEY}}}",
     ):
         findings = said(ENTRY % more)
         assert findings

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from activities.webhook.redaction import MASK, readable, redact
+from activities.webhook.redaction import MASK, credentials, readable, redact
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,28 @@ def test_what_an_operator_needs_stays(text: str):
         "token=s3%2Fcr%26t%22x",
         r'{"auth": "s3/cr&t\"x"}',
         r'{"auth": "s3\/cr&t\"x"}',
+        "czMvY3ImdCJ4",
     ],
 )
 def test_a_secret_is_masked_however_it_is_echoed(echo: str):
     shown = redact(echo, ['s3/cr&t"x'])
     assert MASK in shown
     assert "s3" not in shown
+    assert "czMv" not in shown
+
+
+def test_a_signing_key_is_masked_without_its_prefix_too():
+    assert redact("v1 MfKQ9r8GKYqrTwjU", ["whsec_MfKQ9r8GKYqrTwjU"]) == f"v1 {MASK}"
+
+
+def test_a_credential_is_masked_as_it_was_sent():
+    templates = {
+        "Authorization": "Basic {{ secrets.PAIR | base64_encode }}",
+        "X-Order": "{{ order.external_id }}",
+        "X-Short": "{{ secrets.A }}",
+    }
+    headers = {"Authorization": "Basic enVlOnB3MTIz", "X-Order": "CGX00094", "X-Short": "Z", "webhook-id": "msg_0123"}
+    assert list(credentials(templates, headers)) == ["Basic enVlOnB3MTIz", "enVlOnB3MTIz", "Z"]
 
 
 def test_a_secret_inside_another_leaves_nothing_of_either():
@@ -69,6 +85,15 @@ def test_masking_comes_before_cutting():
     assert len(shown) <= 2048
     assert "hunt" not in shown
     assert "ann" not in readable(b"." * 2046 + b" ann@example.com")
+
+
+@pytest.mark.parametrize("times", [1, 400])
+def test_no_half_of_a_secret_is_left_where_a_receiver_or_we_cut(times: int):
+    secret = "hunter2-hunter2-hunter2-hunter2"
+    shown = readable((secret * times)[:-3].encode(), [secret])
+    assert "hunt" not in shown
+    assert readable(b"the hunter", [secret]) == f"the {MASK}"
+    assert readable(b"the hunt", [secret]) == "the hunt"
 
 
 def test_a_terminal_obeys_nothing_that_a_receiver_sent():

@@ -75,6 +75,7 @@ def test_a_response_of_just_the_size_is_kept():
 def test_secrets_are_masked_wherever_they_stand():
     body = json.dumps({"echo": ["Bearer t0p-secret", {"t0p-secret": "zoe@example.com"}]}).encode()
     assert kept(save(), response(body), ["t0p-secret"]).value == {"echo": ["Bearer […]", {"[…]": "zoe@example.com"}]}
+    assert kept(save(), response(b'{"pin": 77123, "n": 771234}'), ["77123"]).value == {"pin": "[…]", "n": 771234}
 
 
 def test_a_schema_s_own_definitions_are_followed():
