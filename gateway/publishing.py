@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +12,10 @@ from scenario import model
 from scenario.check import Checked, check
 from scenario.compile import compile_plan
 from scenario.document import digest, document
+from scenario.files import MAX_TEXT
 from scenario.findings import Finding
 from scenario.plan import dump_plan
+from scenario.syntax import MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,30 @@ def check_file(path: Path, destinations: Collection[str] | None = None) -> Check
     Raises:
         BadInput: The file itself cannot be read.
     """
+    return check(content(path), read=beside(path), file=str(path), destinations=destinations)
+
+
+def content(path: Path) -> bytes:
+    """A scenario file's bytes; of one that is too large as many as tell that it is.
+
+    Raises:
+        BadInput: It cannot be read.
+    """
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {(error.strerror or 'it is no file').lower()}") from None
-    folder = path.parent
+
+
+def beside(path: Path) -> Callable[[str], str]:
+    """Reads the texts that a scenario file refers to, see `scenario.check.check`."""
 
     def read(name: str) -> str:
-        return (folder / name).read_text(encoding="utf-8")
+        with (path.parent / name).open(encoding="utf-8-sig") as file:
+            return file.read(MAX_TEXT + 1)
 
-    return check(text, read=read, file=str(path), destinations=destinations)
+    return read
 
 
 async def publish(path: Path, shelf: Shelf, by: str = "") -> Publication:

@@ -51,6 +51,9 @@ def _read(name: str, place: Path, read: Callable[[str], str] | None, report: Rep
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
         report.add(place, "file", f"'{shown}' leaves the scenario's folder: keep the file beneath it")
         return None
+    if "\0" in name:
+        report.add(place, "file", "no file has a name with U+0000 in it")
+        return None
     if read is None:
         report.add(place, "file", f"'{shown}' cannot be read here: put the text itself in the scenario")
         return None

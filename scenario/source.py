@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from scenario.findings import Finding, Mark, clip
 from scenario.places import Lines, written
-from scenario.syntax import BARE, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, too_large
+from scenario.syntax import BARE, MAX_BYTES, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, larger, too_large
 
 Path = tuple[str | int, ...]
 _PLAIN_TAGS: Final = frozenset(
@@ -199,6 +199,8 @@ class Source:
 
 
 def _decode(content: bytes) -> str:
+    if len(content) > MAX_BYTES:  # said first, since readers stop there, be it in the middle of a character
+        raise larger()
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -87,6 +87,11 @@ class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
         return node
 
 
+def larger() -> SyntaxFault:
+    """The fault of a file of more than so many bytes."""
+    return SyntaxFault(f"the file is larger than {MAX_BYTES // 1024} KB", Mark(1, 1), "too-large")
+
+
 def too_large(mark: Mark, *, deep: bool = False) -> SyntaxFault:
     """The fault of a tree over the bounds."""
     if deep:
@@ -115,7 +120,7 @@ def compose(text: str) -> Composed:
         SyntaxFault: It is no YAML; the sentence says what to do.
     """
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise SyntaxFault(f"the file is larger than {MAX_BYTES // 1024} KB", Mark(1, 1), "too-large")
+        raise larger()
     odd = [character for character in _ODD_BREAKS if character in text]
     stand_ins = (code for code in _PRIVATE if chr(code) not in text)
     hidden = dict(zip(stand_ins, odd, strict=False))

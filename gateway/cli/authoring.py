@@ -48,7 +48,8 @@ def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: 
         _list(findings)
     for error in unread:
         note(f"scenario: {error}")
-    note(_summary(findings, len(files) - len(unread)))
+    if read := len(files) - len(unread):
+        note(_summary(findings, read))
     if unread or _errors(findings):
         raise typer.Exit(1)
 

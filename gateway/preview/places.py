@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from gateway.errors import BadInput
 from gateway.preview.rendering import Problem
+from gateway.publishing import beside, content
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
 from scenario.files import inline_files
@@ -98,17 +98,10 @@ class Places:
 
     def _read(self) -> Report:
         if self._report is None:
-            try:
-                source = Source(self._path.read_bytes(), str(self._path))
-            except OSError as error:
-                raise BadInput(f"{self._path} cannot be read: {(error.strerror or 'it is no file').lower()}") from None
+            source = Source(content(self._path), str(self._path))
             self._report = Report(source)
             data = check_structure(source, self._report)
-
-            def read(name: str) -> str:
-                return (self._path.parent / name).read_text(encoding="utf-8")
-
-            self._data = inline_files(data, read, self._report)
+            self._data = inline_files(data, beside(self._path), self._report)
             self._steps = {step.id: step.path for step in outline(self._data) if step.id is not None}
         return self._report
 

@@ -355,6 +355,12 @@ def test_a_reference_that_leads_nowhere_is_one_finding(name: str, read: Callable
     assert lines_of(text, read) == [f"6:16: error file: {message}"]
 
 
+def test_no_file_is_looked_for_by_a_name_that_none_can_have():
+    text = HEAD + '- email: a\n  subject: s\n  html: {file: "a\\0b.html"}\n'
+
+    assert lines_of(text, str) == ["6:16: error file: no file has a name with U+0000 in it"]
+
+
 def test_a_reference_behind_a_misspelt_key_is_read_too():
     text = HEAD + "- email: a\n  subject: s\n  htlm: {fiel: a.html}\n"
 

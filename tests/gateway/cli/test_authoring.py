@@ -117,6 +117,25 @@ def test_a_missing_file_does_not_keep_the_others_from_being_checked(run: Run, tm
     assert ran.err == "scenario: no.yaml cannot be read: no such file or directory\n1 error in 1 file\n"
 
 
+def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path) -> None:
+    if not Path("/dev/zero").exists():
+        pytest.skip("there is no file without an end here")
+    (tmp_path / "endless.txt").symlink_to("/dev/zero")
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {file: endless.txt}\n", "utf-8")
+
+    assert "scenario.yaml:5:18: error file: 'endless.txt' is longer than 512 KB" in run("check", scenario).out
+    assert "/dev/zero:1:1: error too-large: the file is larger than 512 KB" in run("check", "/dev/zero").out
+
+
+def test_a_byte_order_mark_of_a_text_beside_the_scenario_is_no_part_of_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hello.txt").write_bytes(b"\xef\xbb\xbfHello {{ contact.emial }}")
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {file: hello.txt}\n", "utf-8")
+
+    assert "hello.txt:1:18: error unknown-field" in run("check", scenario).out
+
+
 def test_schema_is_one_that_the_examples_obey(run: Run) -> None:
     schema = run("schema").json
     jsonschema.Draft202012Validator.check_schema(schema)
