@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
+from temporalio import activity
 from temporalio.common import RetryPolicy
 
 
@@ -19,3 +22,23 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
         return min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (attempt - 1), longest)
     except OverflowError:  # after hundreds of attempts the power is no float any more
         return longest
+
+
+def next_try(info: activity.Info, ended: datetime, delay: timedelta | None = None) -> datetime | None:
+    """When Temporal will try again after a failure that may be tried again.
+
+    Args:
+        info: Of the attempt: its number, and the policy that it was started under.
+        ended: When it failed, with a zone.
+        delay: What overrides the policy's interval (`next_retry_delay`).
+
+    Returns:
+        None where there will be no further attempt: their number or the deadline does not allow it.
+    """
+    policy = info.retry_policy
+    if policy is None or (policy.maximum_attempts and info.attempt >= policy.maximum_attempts):
+        return None
+    due = ended + (delay or timedelta(seconds=pause(policy, info.attempt)))
+    if info.schedule_to_close_timeout and due >= info.scheduled_time + info.schedule_to_close_timeout:
+        return None
+    return due

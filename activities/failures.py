@@ -37,12 +37,14 @@ class Failure:
         kind: See `Kind`.
         reason: One sentence without personal data: ``hooks.example.com answered 503``.
         destination: Host or channel that was sent to.
-        attempt: Counted from 1.
+        attempt: Its number, counted from 1; where it was turned away, that of the last one made, 0 for none.
         status: Reply code (HTTP, SMTP), if there was a reply.
         error: Class of the error in one word (``connect_refused``), if there was no reply.
         unknown: Whether the request may have been acted upon all the same.
         excerpt: The first 2 KB of the reply, redacted.
         exhausted: Whether it is for good only because attempts or time have run out: a later try may well succeed.
+        turned_away: Whether no attempt was made: it was no time to send.
+        next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
     """
 
     kind: Kind
@@ -54,17 +56,32 @@ class Failure:
     unknown: bool = False
     excerpt: str = ""
     exhausted: bool = False
+    turned_away: bool = False
+    next_try_at: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What an operator reads: ``hooks.example.com answered 503 (attempt 3, next try 2026-03-02 08:31:00 UTC)``."""
+        attempt = f"attempt {self.attempt}"
+        if self.turned_away:
+            attempt = f"after {attempt}" if self.attempt else "not attempted yet"
+        due = f", next try {self.next_try_at[:19].replace('T', ' ')} UTC" if self.next_try_at else ""
+        return f"{self.reason} ({attempt}{due})"
 
     def as_error(self, next_retry_delay: timedelta | None = None) -> ApplicationError:
         """The exception to raise.
 
         Args:
-            next_retry_delay: Overrides the retry policy's interval: for ``Retry-After`` only, since it also overrides
-                what an operator changes.
+            next_retry_delay: Overrides the retry policy's interval, and what an operator changes of it: only where the
+                receiver, or the gate in front of it, says when to come again.
         """
-        detail = {key: value for key, value in asdict(self).items() if value not in (None, "", False)}
+        detail = {
+            key: value
+            for key, value in asdict(self).items()
+            if value is not None and value is not False and value != ""
+        }
         return ApplicationError(
-            f"{self.reason} (attempt {self.attempt})",
+            self.sentence,
             detail,
             type=self.kind.value,
             non_retryable=self.kind is not Kind.RETRY,

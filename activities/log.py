@@ -14,12 +14,13 @@ import asyncio
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.backoff import next_try
 from activities.failures import Failure, Kind
 from activities.record import Log, record
 from activities.signatures import Delivery, Sent
@@ -137,16 +138,19 @@ class OpenAttempt:
         self.in_flight = self.in_flight and unknown
         if unknown and kind is Kind.RETRY and self.delivery.on_unknown != "retry":
             kind = Kind.UNKNOWN
+        due = next_try(activity.info(), datetime.now(UTC), next_retry_delay) if kind is Kind.RETRY else None
         return Failure(
             kind=kind,
             reason=reason,
             destination=self.destination,
-            attempt=self.number,
+            attempt=self.number - 1 if self.turned else self.number,
             status=status,
             error=error,
             unknown=unknown,
             excerpt=excerpt,
             exhausted=exhausted,
+            turned_away=self.turned,
+            next_try_at="" if due is None else due.isoformat(timespec="seconds"),
         ).as_error(next_retry_delay)
 
 

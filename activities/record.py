@@ -11,7 +11,7 @@ from opentelemetry import trace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.backoff import pause
+from activities.backoff import next_try
 from activities.failures import Failure, failure_of
 from runtime.store.deliveries import Attempt, Channel
 
@@ -97,19 +97,12 @@ def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Fa
 
 
 def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None) -> datetime | None:
-    """When Temporal will try again, by the policy that the attempt was started under; None where it will not."""
-    policy = info.retry_policy
-    if policy is None or error is None or isinstance(error, asyncio.CancelledError):
+    """When Temporal will try again; None where it will not."""
+    if error is None or isinstance(error, asyncio.CancelledError):
         return None
-    override = None
+    delay = None
     if isinstance(error, ApplicationError):
         if error.non_retryable:
             return None
-        override = error.next_retry_delay
-    if policy.maximum_attempts and info.attempt >= policy.maximum_attempts:
-        return None
-    delay = override or timedelta(seconds=pause(policy, info.attempt))
-    due = info.started_time + timedelta(milliseconds=milliseconds) + delay
-    if info.schedule_to_close_timeout and due >= info.scheduled_time + info.schedule_to_close_timeout:
-        return None
-    return due
+        delay = error.next_retry_delay
+    return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay)

@@ -167,6 +167,50 @@ async def test_a_permanent_failure_foretells_no_attempt(environment: ActivityEnv
     assert row.next_try_at is None
 
 
+@pytest.mark.parametrize(
+    ("away", "turned", "said", "seconds"),
+    [
+        (0, False, "It did not work (attempt 3, next try ", 45),
+        (1, False, "It did not work (attempt 2, next try ", 45),
+        (0, True, "It did not work (after attempt 2, next try ", 420),
+        (2, True, "It did not work (not attempted yet, next try ", 420),
+    ],
+)
+async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_next_one_is(
+    environment: ActivityEnvironment, away: int, turned: bool, said: str, seconds: int
+):
+    environment.info = replace(
+        environment.info,
+        scheduled_time=datetime.now(UTC),
+        heartbeat_details=["settled", away, 2] if away else [],
+    )
+
+    def block(attempt: OpenAttempt) -> None:
+        if turned:
+            raise attempt.turn_away("It did not work", "busy", timedelta(minutes=7))
+        raise attempt.failure(Kind.RETRY, "It did not work")
+
+    _, error, _ = await run(environment, HOLD, block)
+    assert isinstance(error, ApplicationError)
+    assert error.message.startswith(said)
+    assert error.message.endswith(" UTC)")
+    due = datetime.fromisoformat(error.message.removeprefix(said).removesuffix(" UTC)") + "+00:00")
+    assert abs(due - datetime.now(UTC) - timedelta(seconds=seconds)) < timedelta(seconds=10)
+    failure = failure_of(error)
+    assert failure is not None
+    assert datetime.fromisoformat(failure.next_try_at) == due
+
+
+@pytest.mark.parametrize("attempt", [3, 9])
+async def test_a_failure_tells_of_no_next_attempt_where_there_is_none(environment: ActivityEnvironment, attempt: int):
+    # The fixture's delivery is long past its deadline; and what is permanent is tried no more.
+    environment.info = replace(environment.info, attempt=attempt)
+    for kind in (Kind.RETRY, Kind.PERMANENT):
+        _, error, _ = await run(environment, HOLD, failing(kind))
+        assert isinstance(error, ApplicationError)
+        assert error.message == f"It did not work (attempt {attempt})"
+
+
 async def test_a_broken_log_costs_a_delivery_nothing(environment: ActivityEnvironment):
     sent, error, _ = await run(environment, HOLD, lambda attempt: attempt.delivered(201), Broken())
     assert (sent, error) == (Sent(status=201, attempt=3), None)

@@ -394,7 +394,8 @@ class TestBeingTurnedAway:
 
     async def test_is_no_attempt(self, full: Desk, there: Receiver):
         failure, error = await full.fail(STEP, attempt=1, attempts=1)
-        assert (failure.kind, failure.error, failure.attempt) == (Kind.RETRY, "busy", 1)
+        assert (failure.kind, failure.error, failure.attempt) == (Kind.RETRY, "busy", 0)
+        assert "this one waits for its turn (not attempted yet, next try 20" in error.message
         assert failure.reason.startswith("wax has as many requests under way as it may")
         assert error.next_retry_delay is not None
         assert error.next_retry_delay >= timedelta(seconds=1)
