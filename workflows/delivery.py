@@ -14,6 +14,7 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
+from workflows.orders import UNLIMITED
 from workflows.view import cut, summary
 
 with workflow.unsafe.imports_passed_through():
@@ -122,7 +123,8 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
         initial_interval=timedelta(seconds=initial),
         backoff_coefficient=step.retry.coefficient,
         maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
-        maximum_attempts=0 if step.kind == "webhook" else step.retry.attempts,
+        # A larger number would not fit into the command: the workflow task would fail, again and again.
+        maximum_attempts=0 if step.kind == "webhook" else min(step.retry.attempts, UNLIMITED),
         # A worker that died in mid-attempt may have sent: only `on_unknown: retry` may send again.
         non_retryable_error_types=None if step.on_unknown == "retry" else ["TemporalTimeout:StartToClose"],
     )

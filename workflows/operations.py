@@ -223,7 +223,7 @@ class Operations(Means):
             step=step or self.state.at,
             details=details,
         )
-        self.state.operations.append(operation)
+        self.state.note(operation)
         return operation
 
 

@@ -6,8 +6,13 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Made = TypeVar("_Made", bound="DataclassInstance")
 
 Outcome = Literal["finished", "exited", "refused"]
 JourneyState = Literal["running", "waiting", "held", "paused"]
@@ -21,6 +26,8 @@ Receivers tell events too, of 64 KB each: what a run hands to the next must stay
 """
 KNOWN_EVENT_IDS: Final = 1000
 """Event ids remembered, so that a repeated event counts once."""
+KEPT_OPERATIONS: Final = 100
+"""Operators' orders remembered, the latest ones: a program may give them for weeks, and every answer holds them all."""
 KEPT_RESPONSES: Final = 131_072
 """Bytes that all kept responses of a journey may take together, as JSON: every run of a journey carries them along."""
 
@@ -164,7 +171,7 @@ class State:
         patch: Changes of the contact's fields since it came in.
         held: Why it waits for a person, if it does.
         paused: By whom and why, if it is.
-        operations: What operators did.
+        operations: What operators did last.
         responses: What steps kept of their responses, by name, the last kept one last.
         anew: What the present step is performed by instead of the plan's row.
         retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.Retry`.
@@ -203,14 +210,13 @@ class State:
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
         """Reads what `dump` wrote, be it an older or a newer version of this code."""
-        known = {item.name for item in fields(cls)}
-        state = cls(**{key: value for key, value in data.items() if key in known})
-        state.steps = [StepRecord(**item) for item in data.get("steps", ())]
-        state.events = [Event(**item) for item in data.get("events", ())]
-        state.operations = [Operation(**item) for item in data.get("operations", ())]
-        state.held = Held(**data["held"]) if data.get("held") else None
-        state.paused = Operation(**data["paused"]) if data.get("paused") else None
-        state.anew = Anew(**data["anew"]) if data.get("anew") else None
+        state = _made(cls, data)
+        state.steps = [_made(StepRecord, item) for item in data.get("steps", ())]
+        state.events = [_made(Event, item) for item in data.get("events", ())]
+        state.operations = [_made(Operation, item) for item in data.get("operations", ())]
+        state.held = _made(Held, data["held"]) if data.get("held") else None
+        state.paused = _made(Operation, data["paused"]) if data.get("paused") else None
+        state.anew = _made(Anew, data["anew"]) if data.get("anew") else None
         return state
 
     def keep(self, event: Event) -> Event:
@@ -223,6 +229,10 @@ class State:
         while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
             self.events, sizes = self.events[1:], sizes[1:]
         return kept
+
+    def note(self, operation: Operation) -> None:
+        """Notes an operator's order, and forgets the oldest where there are too many."""
+        self.operations = [*self.operations[-(KEPT_OPERATIONS - 1) :], operation]
 
     def remember(self, event_id: str) -> bool:
         """Whether an event of this id came before; from now on it did."""
@@ -265,6 +275,12 @@ class State:
         if self.paused:
             return "paused"
         return "waiting" if self.until or self.awaiting else "running"
+
+
+def _made(cls: type[_Made], data: dict[str, Any]) -> _Made:
+    """One of these, without the fields that only a newer version knows."""
+    known = cls.__dataclass_fields__
+    return cls(**{key: value for key, value in data.items() if key in known})
 
 
 def _size(value: Any) -> int:

@@ -119,3 +119,22 @@ def test_the_state_comes_back_as_it_went() -> None:
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state
     assert State.load({**state.dump(), "a_field_of_a_later_version": 1}) == state
+    assert State.load(of_a_later_version(state.dump())) == state, "a worker may be put back to the version before"
+
+
+def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
+    """What a later version may have written: everything has one field more."""
+    more: dict[str, Any] = {"a_field_of_a_later_version": 1}
+    made: dict[str, Any] = {**data, **more}
+    for name in ("steps", "events", "operations"):
+        made[name] = [{**item, **more} for item in data[name]]
+    for name in ("held", "paused", "anew"):
+        made[name] = {**data[name], **more}
+    return made
+
+
+def test_orders_given_for_weeks_do_not_outgrow_what_a_run_can_hand_on() -> None:
+    state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run")
+    for number in range(1000):
+        state.note(Operation(name="retry_step", operator="cron", reason=str(number), at="t"))
+    assert [operation.reason for operation in state.operations] == [str(number) for number in range(900, 1000)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from temporalio.api.common.v1 import RetryPolicy
 
@@ -20,3 +22,10 @@ def test_no_jitter_makes_a_policy_that_temporal_refuses(seconds: float) -> None:
         initial.add(policy.initial_interval.total_seconds())
     assert seconds * 0.8 <= min(initial) < seconds * 0.81
     assert seconds * 1.19 < max(initial) <= seconds * 1.2
+
+
+@pytest.mark.parametrize("kind", ["email", "sms", "webhook"])
+def test_no_number_of_attempts_is_too_large_for_temporal(kind: Literal["email", "sms", "webhook"]) -> None:
+    """A policy that cannot be written fails the workflow task, for ever."""
+    policy = retry_policy(Send(kind=kind, retry=Retry(attempts=10**20)), "msg_1")
+    policy.apply_to_proto(RetryPolicy())
