@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -46,12 +46,12 @@ class Shelf(Protocol):
         ...
 
 
-def check_file(path: Path, destinations: Collection[str] | None = None) -> Checked:
+def check_file(path: Path, destinations: Collection[str] | Mapping[str, Collection[str]] | None = None) -> Checked:
     """Checks a scenario file together with the texts that it refers to.
 
     Args:
         path: Of the file.
-        destinations: The names of those that exist; None where they are not known, and any will do.
+        destinations: See `scenario.check.check`.
 
     Raises:
         BadInput: The file itself cannot be read.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from scenario import model
@@ -34,7 +34,7 @@ def check(
     *,
     read: Callable[[str], str] | None = None,
     file: str = "scenario.yaml",
-    destinations: Collection[str] | None = None,
+    destinations: Collection[str] | Mapping[str, Collection[str]] | None = None,
 ) -> Checked:
     """Checks a scenario file: every mistake in it, at its line and column.
 
@@ -44,7 +44,8 @@ def check(
             OSError or UnicodeDecodeError where there is none. Paths that leave the folder never get here. Without it,
             a reference is a mistake.
         file: How findings name the file.
-        destinations: The names of those that exist; None where they are not known, and any will do.
+        destinations: The names of those that exist, maybe each with the names of the headers that it sets itself; None
+            where they are not known, and any will do.
     """
     source = Source(text, file)
     report = Report(source)

@@ -137,21 +137,41 @@ def _save(step: Written, report: Report) -> None:
             report.add((*place, "schema", *fault.path), "schema", fault.message, severity=fault.severity)
 
 
-def check_destinations(data: Any, known: Collection[str], report: Report) -> None:
-    """Reports destinations that webhooks name and that do not exist.
+def check_destinations(data: Any, known: Collection[str] | Mapping[str, Collection[str]], report: Report) -> None:
+    """Reports destinations that webhooks name and that do not exist, and headers that these set themselves.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right.
-        known: The names of those that do.
+        known: The names of those that do; as a mapping, each with the names of the headers that it sets.
         report: Takes the findings.
     """
+    headers = _set_by(known)
     for step in outline(data):
         name = step.keys.get("to")
-        if step.kind != "webhook" or not isinstance(name, str) or name in known or report.knows((*step.path, "to")):
+        if step.kind != "webhook" or not isinstance(name, str) or report.knows((*step.path, "to")):
+            continue
+        if name in known:
+            _theirs(step, name, headers[name], report)
             continue
         close = get_close_matches(name, known, 1, 0.6)
         hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"
         report.add((*step.path, "to"), "unknown-destination", f"there is no destination '{clip(name)}': {hint}")
+
+
+def _set_by(known: Collection[str] | Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:
+    return cast("Mapping[str, Collection[str]]", known) if isinstance(known, Mapping) else dict.fromkeys(known, ())
+
+
+def _theirs(step: Written, destination: str, theirs: Collection[str], report: Report) -> None:
+    """What a destination sets is for operations to decide: a delivery that sets it as well would be held."""
+    headers = step.keys.get("headers")
+    if not isinstance(headers, Mapping):
+        return
+    taken = {name.lower() for name in theirs}
+    for name in cast("Mapping[str, Any]", headers):
+        if name.lower() in taken:
+            message = f"destination '{clip(destination)}' sets the header '{clip(name)}' itself: take it out here"
+            report.add((*step.path, "headers", name), "destination-header", message, key=True)
 
 
 def _is_form(keys: Mapping[str, Any]) -> bool:

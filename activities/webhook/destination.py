@@ -159,6 +159,11 @@ class Book:
         return tuple(sorted(self.destinations))
 
     @property
+    def headers(self) -> dict[str, tuple[str, ...]]:
+        """The names of the headers that each destination sets, which no scenario may set as well."""
+        return {name: tuple(found.headers) for name, found in self.destinations.items()}
+
+    @property
     def rates(self) -> dict[str, float]:
         """Deliveries a second of those destinations whose rate is not the default one."""
         return {name: found.rate for name, found in self.destinations.items() if found.rate != self.rate}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.destinations import DestinationsOption, names_in
+from gateway.cli.destinations import DestinationsOption, known_in
 from gateway.cli.options import Format, FormatOption, login
 from gateway.cli.screen import dump, note, say
 
@@ -26,7 +26,7 @@ FilesArgument = Annotated[
 def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: DestinationsOption = None) -> None:
     """Say everything that is wrong with scenario files, at its line and column.
 
-    With a destinations.yaml, also which destinations of webhooks are not in it.
+    With a destinations.yaml, also which destinations of webhooks are not in it, and which headers they set themselves.
 
     As text one finding a line, file:line:column: severity code: message; as JSON a list of objects with the same names.
     The exit status is 1 where there is an error; a warning does not stand in the way.
@@ -34,7 +34,7 @@ def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: 
     from gateway.errors import BadInput
     from gateway.publishing import check_file
 
-    known = names_in(destinations)
+    known = known_in(destinations)
     findings: list[Finding] = []
     unread: list[BadInput] = []
     for path in files:
@@ -68,7 +68,7 @@ def publish(files: FilesArgument, destinations: DestinationsOption = None) -> No
     """
     from gateway.publishing import check_file
 
-    known = names_in(destinations)
+    known = known_in(destinations)
     scenarios: dict[Path, Scenario] = {}
     findings: list[Finding] = []
     for path in files:

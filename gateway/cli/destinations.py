@@ -11,7 +11,7 @@ from gateway.cli.options import Format, FormatOption
 from gateway.cli.screen import console, dump, note, say, styled, table, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from activities.webhook.destination import Book, Destination
 
@@ -21,7 +21,7 @@ DestinationsOption = Annotated[
         "--destinations",
         metavar="FILE",
         envvar="SCENARIO_DESTINATIONS",
-        help="destinations.yaml, to find those that are not in it",
+        help="destinations.yaml, to find what does not go with it",
         show_default=False,
     ),
 ]
@@ -32,8 +32,8 @@ _FileArgument = Annotated[
 _BAD: Final = {"missing", "malformed"}
 
 
-def names_in(path: Path | None) -> tuple[str, ...] | None:
-    """The names of the destinations in a file; None without one, which means that they are not known.
+def known_in(path: Path | None) -> Mapping[str, Sequence[str]] | None:
+    """The destinations in a file, each with the headers that it sets; None without one: then they are not known.
 
     Raises:
         DestinationsError: The file cannot be used.
@@ -42,7 +42,7 @@ def names_in(path: Path | None) -> tuple[str, ...] | None:
         return None
     from activities.webhook.destinations import read
 
-    return read(path).names
+    return read(path).headers
 
 
 def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -> None:

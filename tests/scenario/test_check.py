@@ -424,6 +424,22 @@ def test_a_destination_is_one_that_there_is(name: str, report: str | None):
     assert [str(finding).removeprefix("scenario.yaml:") for finding in found] == ([report] if report else [])
 
 
+@pytest.mark.parametrize(
+    ("known", "codes"),
+    [
+        (None, []),
+        (("wax", "crm"), []),
+        ({"wax": (), "crm": ("X-Shop",)}, []),
+        ({"wax": ("X-SHOP", "Authorization"), "crm": ()}, ["destination-header"]),
+        ({"crm": ("X-Shop",)}, ["unknown-destination"]),
+    ],
+)
+def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: Any, codes: list[str]):
+    text = HEAD + "- webhook: a\n  to: wax\n  headers: {x-shop: a, Accept: b}\n- webhook: b\n  to: crm\n"
+
+    assert [finding.code for finding in check(text, destinations=known).findings] == codes
+
+
 PAGE_OF_WEBHOOKS = """\
 scenario: two-way
 trigger: order

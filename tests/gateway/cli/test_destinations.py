@@ -112,6 +112,18 @@ def test_check_finds_a_destination_that_is_not_in_the_file(
     assert (ran.status, ran.out) == (1, UNKNOWN)
 
 
+def test_check_finds_a_header_that_the_destination_sets_itself(run: Run, file: Path) -> None:
+    (file.parent / "told.yaml").write_text(
+        SCENARIO.replace("waxx", "wax") + "    headers: {X-Shop: a, authorization: Bearer 7}\n"
+    )
+    ran = run("check", "told.yaml", "--destinations", file)
+    assert (ran.status, ran.out) == (
+        1,
+        "told.yaml:8:26: error destination-header: destination 'wax' sets the header 'authorization' itself: "
+        "take it out here\n",
+    )
+
+
 @pytest.mark.parametrize("value", [None, ""])
 def test_without_a_file_any_destination_will_do(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
