@@ -15,7 +15,7 @@ from scenario.outline import Written, outline
 from scenario.report import Report
 from scenario.saved import Saved, saved
 from scenario.source import Path
-from scenario.variables import roots
+from scenario.variables import CALLBACK, roots
 
 
 class Template(NamedTuple):
@@ -133,6 +133,9 @@ def _tell(template: Template, found: Finding, kept: Saved, report: Report) -> No
             code, message = "unknown-response", _unkept(name, found.suggestion, template, kept, report)
         case "responses", _, _ if found.suggestion is None:
             severity, message = "warning", f"{message} by its schema"
+        case None if code == "unknown-field" and message.endswith(f"has no field '{CALLBACK}'"):
+            severity = "warning"
+            message = f"{message}: an address is made only where 'journey.{CALLBACK}' is written out"
         case None if code == "unknown-field" and found.suggestion is None:
             # The platform's objects keep what nobody declared: there is no telling whether it is misspelt.
             severity, message = "warning", f"{message}, unless the engine sends one"

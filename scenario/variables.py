@@ -31,6 +31,8 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
     "version": Value("number"),
     "entered_at": _DATE,
 }
+CALLBACK: Final = "callback_url"
+"""The field of `journey` that gives its holder a power: it is made only for templates that name it."""
 _SECRETS: Final = Object(open=True)
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
     values.as_id: _TEXT,
@@ -59,7 +61,9 @@ def roots(
         callback: Whether it belongs to a message, where `journey.callback_url` is made.
         responses: The responses that may be kept by then, or None where that is not known: then any may be.
     """
-    journey = Object({**_JOURNEY, "callback_url": _TEXT} if callback else _JOURNEY)
+    journey = Object(_JOURNEY)
+    if callback:
+        journey = Object({**_JOURNEY, CALLBACK: _TEXT}, direct=frozenset({CALLBACK}))
     kept = Object(open=True) if responses is None else Object(responses)
     known: dict[str, Tree] = {"contact": tree_of(Contact), "journey": journey, **_ANYWHERE, "responses": kept}
     elsewhere: dict[str, str] = {}

@@ -31,10 +31,19 @@ class Object:
     Attributes:
         fields: The ones that are always there, with or without a value.
         open: Whether any other name may be there too.
+        direct: Fields that are made only where a path names them; the object as a whole comes without them.
     """
 
     fields: Mapping[str, Tree] = field(default_factory=dict[str, "Tree"])
     open: bool = False
+    direct: frozenset[str] = frozenset()
+
+    @property
+    def whole(self) -> Object:
+        """What a template has that names the object, and not a field of it."""
+        if not self.direct:
+            return self
+        return Object({name: tree for name, tree in self.fields.items() if name not in self.direct}, self.open)
 
 
 @dataclass(frozen=True, slots=True)

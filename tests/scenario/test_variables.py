@@ -241,6 +241,9 @@ CALLBACK = (
     ("- sms: a\n  text: '{{ journey.callback_url }}'", None),
     ("- webhook: a\n  to: b\n  headers: {X-Back: '{{ journey.callback_url }}'}\n  body: {a: '{{ journey.callback_url }}'}", None),
     ("- if: journey.callback_url\n  then: [{exit: x}]", "error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step"),
+    ("- sms: a\n  text: '{% assign j = journey %}{{ j.callback_url }}'", "warning unknown-field: 'j' has no field 'callback_url': an address is made only where 'journey.callback_url' is written out"),
+    ("- webhook: a\n  to: b\n  body: {$let: {j: '{{ journey }}'}, $in: {id: '{{ j.id }}', back: '{{ j.callback_url }}'}}", "warning unknown-field: 'j' has no field 'callback_url': an address is made only where 'journey.callback_url' is written out"),
+    ("- sms: a\n  text: '{% assign u = journey.callback_url %}{{ u }}{{ journey[\"callback_url\"] }}'", None),
     ("- sms: a\n  text: '{{ journey.callback }}'", "error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?"),
     ("- sms: a\n  text: '{{ journey.zzz }}'", "error unknown-field: 'journey' has no field 'zzz'"),
 )  # fmt: skip

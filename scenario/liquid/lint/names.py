@@ -94,7 +94,7 @@ class Names:
             if shape is None:
                 return ANYTHING
             done, at = f"{done}.{key}", at + len(key)
-        return shape
+        return shape.whole if isinstance(shape, Object) else shape
 
     def _unknown(self, root: str, at: int, page: Page, *, test: bool) -> None:
         if root in self.schema.elsewhere:
