@@ -27,6 +27,14 @@ _UNDER_WAY: Final = frozenset(
     }
 )
 
+MOST_EVENTS: Final = 8_000
+"""Events of a run's history beyond which outsiders are not heard: Temporal takes 10,000 signals, 51,200 events."""
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of a run's history beyond which outsiders are not heard: at 50 MB Temporal ends the journey.
+
+A journey whose delivery is tried again for days cannot continue as new meanwhile; all it is told stays in that run.
+"""
+
 EventId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 """What tells a repeated event from another: visible ASCII."""
 
@@ -87,6 +95,10 @@ class Unsettled(Exception):
     """The journey went from run to run faster than it could be told. Try again."""
 
 
+class Overfull(Unsettled):
+    """The journey's run has been told as much as it can bear. It may be told again in the next."""
+
+
 async def tell(temporal: Client, claim: Claim, event: Told, identifier: str | None = None) -> bool:
     """Tells the journey of a claim.
 
@@ -105,7 +117,7 @@ async def tell(temporal: Client, claim: Claim, event: Told, identifier: str | No
 
     Raises:
         RPCError: Temporal does not answer, or refuses.
-        Unsettled: See there.
+        Unsettled: See there, and `Overfull`.
     """
     message: dict[str, Any] = {"name": event.name, "properties": event.properties}
     if identifier is not None:
@@ -126,7 +138,11 @@ async def tell(temporal: Client, claim: Claim, event: Told, identifier: str | No
 
 
 async def _run(temporal: Client, claim: Claim) -> str | None:
-    """The run in which the claim's journey is now; None where it is over."""
+    """The run in which the claim's journey is now; None where it is over.
+
+    Raises:
+        Overfull: See there.
+    """
     # Not the handle's own describe(): it tells nothing of the first run, and cannot read a paused workflow.
     try:
         described = await temporal.workflow_service.describe_workflow_execution(
@@ -143,4 +159,6 @@ async def _run(temporal: Client, claim: Claim) -> str | None:
     info = described.workflow_execution_info
     if info.first_run_id != claim.root or info.status not in _UNDER_WAY:
         return None
+    if info.history_length > MOST_EVENTS or info.history_size_bytes > MOST_BYTES:
+        raise Overfull("the journey's history is nearly full")
     return info.execution.run_id

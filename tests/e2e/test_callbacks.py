@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.webhook.route import Diverted
 from gateway.client import Entered, ScenarioClient
 from gateway.listening import Listening, application
-from gateway.telling import Told, tell
+from gateway.telling import Overfull, Told, tell
 from runtime import attributes
 from runtime.callback import Callbacks, Claim
 from runtime.connection import connect
@@ -202,6 +203,26 @@ async def test_a_journey_is_found_in_whatever_run_it_is(server: DevServer):
             heard = await handle.result()
         assert heard == [{"name": "x", "properties": {"a": 1}, "id": f"{DELIVERY}/evt_1"}]
         assert not await tell(temporal, claim, Told(name="x"))
+
+
+@pytest.mark.parametrize("bound", ["MOST_EVENTS", "MOST_BYTES"])
+async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, bound: str
+):
+    """A journey stays in one run for as long as its delivery is tried again, be it days."""
+    monkeypatch.setattr(f"gateway.telling.{bound}", {"MOST_EVENTS": 20, "MOST_BYTES": 20_000}[bound])
+    temporal = await connect(server.address)
+    queue = f"full-{bound.lower().replace('_', '-')}"
+    handle = await temporal.start_workflow(Relay.run, args=[1, []], id=queue, task_queue=queue)  # where nobody works
+    claim = Claim(queue, handle.first_execution_run_id or "", DELIVERY, datetime.now(UTC))
+    event = Told(name="x", properties={"a": "a" * 1_000})
+    told = 0
+    with suppress(Overfull):
+        while told < 40 and await tell(temporal, claim, event):
+            told += 1
+    assert 10 < told < 25
+    await handle.terminate()
+    assert not await tell(temporal, claim, event), "it is over, which is said first"
 
 
 async def test_the_command_serves_until_it_is_asked_to_stop(server: DevServer, tmp_path: Path):
