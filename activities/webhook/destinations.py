@@ -16,6 +16,10 @@ __all__ = ["Book", "CredentialsError", "Destination", "Destinations", "Destinati
 VARIABLE: Final = "SCENARIO_DESTINATIONS"
 """The setting that names the file."""
 
+_AGAIN: Final = 10.0
+"""Seconds after which a file that could not be used is read again although it is the same: what was in its way (a
+certificate that comes later, too many open files) may be gone."""
+
 _logger = logging.getLogger(__name__)
 # (inode, mtime in ns, ctime in ns, bytes): another content has another stamp. The inode and ctime tell of files put in
 # place by a rename, as editors and Kubernetes do, which may keep size and mtime.
@@ -26,7 +30,7 @@ class Destinations:
     """The book as it is now.
 
     A file that was edited is read again at the next look. One that cannot be used, or that is gone, is reported once in
-    the log, and what was read before stays.
+    the log, and what was read before stays; it is read again now and then.
 
     Args:
         path: Of `destinations.yaml`; None where there is none: then there are no destinations.
@@ -42,7 +46,8 @@ class Destinations:
     ) -> None:
         self._path, self._every, self._clock = path, every, clock
         self._stamp: _Stamp | None = None
-        self._looked = clock()
+        self._looked = self._tried = clock()
+        self._fault = ""
         if path is None:
             self._book = Book()
         else:
@@ -71,14 +76,18 @@ class Destinations:
 
     def _look(self, path: Path) -> None:
         stamp = _stamp(path)
-        if stamp == self._stamp:
+        if stamp == self._stamp and not (self._fault and self._looked - self._tried >= _AGAIN):
             return
-        self._stamp = stamp
+        told = self._fault if stamp == self._stamp else ""
+        self._stamp, self._tried = stamp, self._looked
         try:
             book = read(path)
         except DestinationsError as error:
-            _logger.error("%s; what was read before stays in use", error)  # noqa: TRY400 a sentence for people
+            self._fault = str(error)
+            if self._fault != told:
+                _logger.error("%s; what was read before stays in use", error)  # noqa: TRY400 a sentence for people
             return
+        self._fault = ""
         if book != self._book:
             self._book = book
             _logger.info("%s was read again: %d destinations", path, len(book.destinations))

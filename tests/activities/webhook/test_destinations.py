@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trustme import CA
 
 from activities.webhook.destination import Book
 from activities.webhook.destinations import Destinations, DestinationsError
@@ -128,3 +129,21 @@ def test_a_certificate_that_the_file_names_is_looked_at_when_the_file_changes(fi
     one = destinations.book.get("one")
     assert one
     assert one.tls.ca_file is None
+
+
+def test_what_was_in_the_way_of_an_edit_may_come_to_an_end_without_another(
+    file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    """A certificate is often put in place after the file that names it."""
+    destinations = Destinations(file, clock=clock)
+    file.write_text("destinations: {one: {url: https://one.example, tls: {ca: ca.pem}}}\n")
+    for clock.now in (2, 4, 13, 24):
+        one = destinations.book.get("one")
+        assert one
+        assert one.tls.ca_file is None
+    assert len(caplog.messages) == 1, "it is told once"
+    CA().cert_pem.write_to_path(file.with_name("ca.pem"))
+    clock.now = 35
+    one = destinations.book.get("one")
+    assert one
+    assert one.tls.ca_file == str(file.with_name("ca.pem"))
