@@ -55,10 +55,10 @@ class Source:
         try:
             self._text = text if isinstance(text, str) else _decode(text)
             root, self._text, self._hidden = compose(self._text)
-            if root is None:
-                self._report(Mark(1, 1), "empty", "the file is empty: begin with 'scenario: <name>'")
-            else:
+            if root is not None:
                 self.data = self._build(root, None, (), ())
+            if self.data is None:  # nothing but comments, or 'null'
+                self._report(Mark(1, 1), "empty", "the file is empty: begin with 'scenario: <name>'")
         except SyntaxFault as fault:
             self.data = None
             self._report(fault.mark, fault.code, str(fault))

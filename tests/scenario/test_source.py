@@ -104,6 +104,8 @@ SYNTAX = (
     ("%YAML x\n---\na: 1\n", "1:7", "this is no YAML: expected a digit, but found 'x'"),
     ("# nothing but this\n", "1:1", "the file is empty"),
     ("", "1:1", "the file is empty"),
+    ("null\n", "1:1", "the file is empty"),
+    ("--- ~\n", "1:1", "the file is empty"),
     (b"a: b\nc: caf\xe9\n", "2:7", "the file is not UTF-8"),
 )
 

@@ -104,7 +104,7 @@ def test_what_says_the_same_is_the_same_book(file: Path, clock: Clock):
     assert destinations.book is before
 
 
-@pytest.mark.parametrize("text", [BAD, "", "destinations: [", None])
+@pytest.mark.parametrize("text", [BAD, "", "null", "destinations: [", None])
 def test_a_worker_does_not_start_with_a_bad_file(file: Path, text: str | None):
     if text is None:
         file.unlink()
