@@ -174,8 +174,8 @@ def outcomes(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, without anything that configures a worker."""
-    ours = ("TEMPORAL_", "SCENARIO_", "OTEL_")
+    """This process's, without anything that configures a worker or narrows the screen."""
+    ours = ("TEMPORAL_", "SCENARIO_", "OTEL_", "COLUMNS")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
 
 
