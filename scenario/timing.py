@@ -18,9 +18,10 @@ from scenario.errors import EntryError
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
-# A day from the ends of the calendar: every zone can show these.
+# Two days from the ends of the calendar: every zone can show these.
 _FIRST: Final = datetime(1, 1, 3, tzinfo=UTC)
-_LAST: Final = datetime(9999, 12, 29, tzinfo=UTC)
+LAST: Final = datetime(9999, 12, 29, tzinfo=UTC)
+"""The end of time: what lies beyond it has no date."""
 _NO_DATE: Final = re.compile(r"|null|0|0000-00-00.*|0001-01-01(?:[T ]00:00.*)?", re.DOTALL)
 """How platforms write "no date": MySQL's zero date and .NET's least one among them."""
 
@@ -115,9 +116,9 @@ def shift(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
     try:
         local = moment.astimezone(zone)
         moved = at_local(local.date() + sign * days * _DAY, local.time(), zone) if days else moment.astimezone(UTC)
-        return max(_FIRST, min(moved + sign * rest, _LAST))
+        return max(_FIRST, min(moved + sign * rest, LAST))
     except OverflowError:
-        return _FIRST if moment.year < _LAST.year // 2 else _LAST
+        return _FIRST if moment.year < LAST.year // 2 else LAST
 
 
 def spell(moment: datetime, zone: ZoneInfo) -> str:

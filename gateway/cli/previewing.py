@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -49,6 +49,9 @@ SaveOption = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
 ]
+
+_YEARS: Final = (1970, 9000)
+"""Of `--at`: everything that a scenario may wait for has a date, too."""
 
 
 def preview(
@@ -154,11 +157,14 @@ def _moment(at: str | None) -> datetime | None:
     if at is None:
         return None
     try:
-        return datetime.fromisoformat(at)
+        moment = datetime.fromisoformat(at)
     except ValueError:
         raise BadInput(
             "--at is a date or a date and time, such as 2026-03-29T10:00 or 2026-03-29T10:00+02:00"
         ) from None
+    if not _YEARS[0] <= moment.year <= _YEARS[1]:
+        raise BadInput(f"--at is a date between the years {_YEARS[0]} and {_YEARS[1]}")
+    return moment
 
 
 def _event(item: str) -> Event:

@@ -184,13 +184,14 @@ def _unheard(draft: Draft, given: Given) -> list[str]:
 
 
 def _unanswered(draft: Draft, given: Given) -> list[str]:
-    """Responses that something names and nobody knows before they come."""
+    """Responses that something names and nobody knows before they come; and those given that no step keeps."""
     rows = draft.plan.steps.values()
     saved = {row.save for row in rows if isinstance(row, plan.Send) and row.save is not None}
     named = [field for row in rows if isinstance(row, plan.Send) for field in row.fields]
     named += [row.condition or "" for row in rows if isinstance(row, plan.If | plan.WaitFor)]
-    return [
+    empty = [
         f"responses.{name} is empty here: give it with --response {name}=JSON"
         for name in sorted(saved - set(given.responses))
         if any(f"responses.{name}" in text for text in named)
     ]
+    return empty + [f"no step saves a response as '{name}'" for name in sorted(set(given.responses) - saved)]

@@ -16,7 +16,7 @@ from scenario.compile import branches
 from scenario.context import event_root, pick
 from scenario.errors import EntryError, TemplateError
 from scenario.steps import Step
-from scenario.timing import next_local, parse_moment, shift
+from scenario.timing import LAST, next_local, parse_moment, shift
 from workflows.delivery import CALLBACK
 
 Way = Literal["then", "else"]
@@ -206,9 +206,12 @@ class Walk:
 
     def _end(self, row: plan.Wait, here: _Here) -> datetime:
         if row.seconds is not None:
-            return here.now + timedelta(seconds=row.seconds)
+            return _later(here.now, row.seconds)
         if row.clock is not None:
-            return next_local(here.now, row.clock, row.days, self._zone)
+            try:
+                return next_local(here.now, row.clock, row.days, self._zone)
+            except OverflowError:
+                return LAST
         value = liquid.evaluate_value(row.date or "", self.data(here))
         moment = parse_moment(str(value), self._zone) if value is not None else None
         if moment is None:
@@ -230,7 +233,7 @@ class Walk:
         return self._fork(passed, step, here, way, ways)
 
     def _wait_for(self, passed: Passed, row: plan.WaitFor, step: Step, here: _Here) -> _Here:
-        over = None if row.seconds is None else here.now + timedelta(seconds=row.seconds)
+        over = None if row.seconds is None else _later(here.now, row.seconds)
         named = [event for event in self._events if event.name == row.event]
         met = next((event for event in named if self._satisfies(row, event, here)), None)
         way: Way
@@ -279,6 +282,14 @@ class Walk:
         """Whether one of the given events would end the journey by a rule, if it came at the start."""
         here = _Here(start)
         return any(event.name == rule.event and self._satisfies(rule, event, here) for event in self._events)
+
+
+def _later(moment: datetime, seconds: float) -> datetime:
+    """So many seconds later, but not after the end of time: platforms write 9999-12-31 for "never"."""
+    try:
+        return min(moment + timedelta(seconds=seconds), LAST)
+    except OverflowError:
+        return LAST
 
 
 def _failed(here: _Here, on_failure: str) -> _Here:

@@ -77,6 +77,26 @@ def test_waits_end_at_the_contacts_local_time(
     assert [step["waits_until"] for step in told(shown, tmp_path).values()] == ends
 
 
+@pytest.mark.parametrize("zone", ["", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_path: Path, zone: str) -> None:
+    text = """steps:
+  - wait: {until: "{{ contact.custom.never }}"}
+  - wait: 5d
+  - wait: {until: "10:00", on: [mon]}
+  - wait_for: order.delivered
+    for: 5d
+  - email: after
+    subject: "{{ now | date: '%Y' }} {{ journey.callback_url | size }}"
+    text: "{{ today }}"
+"""
+    steps = told(follow(text, timezone=zone, custom={"never": "9999-12-31 23:59:59"}), tmp_path)
+    assert outcomes(steps) == dict.fromkeys(("wait-1", "wait-2", "wait-3"), "waited") | {
+        "wait_for-4": "timeout",
+        "after": "sent",
+    }
+    assert steps["after"]["message"]["subject"].startswith("9999 ")
+
+
 def test_a_start_without_a_zone_is_the_contacts_time(follow: Follow) -> None:
     shown = follow(FORK, given=Given(at=AT.replace(tzinfo=None)), timezone="Asia/Tokyo")
     assert shown.start.isoformat() == "2026-03-03T00:00:00+00:00"
@@ -237,4 +257,9 @@ steps:
         ("contact.lost", False),
     ]
     assert shown.notes == ("no step and no exit rule waits for 'order.retruned'",)
+
+
+def test_a_given_response_that_no_step_saves_is_said(follow: Follow) -> None:
+    shown = follow(FORK, given=Given(at=AT, responses={"whatsap": {"id": 1}}))
+    assert shown.notes == ("no step saves a response as 'whatsap'",)
     assert not any(exit_.met for exit_ in follow(text).exits)
