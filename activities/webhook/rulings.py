@@ -93,7 +93,8 @@ def _url(entry: Entry, place: Place) -> Iterator[Said]:
         try:
             target.parse(entry.url, entry.access)
         except RefusedError as error:
-            reason = error.detail or "its address may not be called: set 'allow_private: true' if it is meant"
+            hint = ", whatever is allowed" if entry.allow_private else ": set 'allow_private: true' if it is meant"
+            reason = error.detail or f"its address may not be called{hint}"
             if reason.startswith("port "):
                 reason = f"{reason.split(' is ', maxsplit=1)[0]} is not among 'ports'"
             elif reason.startswith("its scheme") and entry.url.lower().startswith("http:"):

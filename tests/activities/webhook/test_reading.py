@@ -200,8 +200,7 @@ def test_a_mistake_is_named_at_its_place(said: Say, more: str, finding: str):
         ("https://a.example:8443", "", "port 8443 is not among 'ports'"),
         ("https://127.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
         ("https://10.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
-        ("https://169.254.169.254", ", allow_private: true", "its address may not be called: "
-         "set 'allow_private: true' if it is meant"),
+        ("https://169.254.169.254", ", allow_private: true", "its address may not be called, whatever is allowed"),
         ("https://2130706433", "", "its host looks like an address, but is not one in its usual form"),
         ("https://localhost", "", "its host is a name that only leads inside a network"),
         ("https://a.example/../b", "", "its path holds a '.' or '..' segment"),
@@ -217,6 +216,14 @@ def test_a_base_url_is_judged_as_a_delivery_s_would_be(said: Say, url: str, more
 @pytest.mark.parametrize("url", ["https://127.0.0.1", "https://localhost", "https://10.0.0.1/x"])
 def test_a_private_base_url_is_for_operations_to_allow(said: Say, url: str):
     assert said(f'destinations: {{a: {{url: "{url}", allow_private: true}}}}\n') == []
+
+
+@pytest.mark.parametrize("key", ["allow_private: true", "allow_cidr: [10.0.0.0/8]", "allow_http: true", "ports: [80]"])
+def test_what_is_allowed_is_allowed_to_one_destination_and_not_to_all(said: Say, key: str):
+    name = key.partition(":")[0]
+    assert said(f"default: {{{key}}}\n") == [
+        f"1:11: error unknown-key: unknown key '{name}': the keys here are rate, concurrency and breaker"
+    ]
 
 
 @pytest.mark.parametrize("name", ["Wax", "wax_one", "-wax", "w x", "a" * 65, "wax.example"])
