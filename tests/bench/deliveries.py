@@ -15,9 +15,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,9 @@ from activities.content import Content
 from activities.signatures import Delivery
 from activities.webhook.access import Access
 from activities.webhook.activity import Webhooks, render
-from activities.webhook.route import Diverted
+from activities.webhook.gate import Gate
+from activities.webhook.limits import Limits
+from activities.webhook.route import Diverted, Route
 from activities.webhook.transport import Request, Transport
 from runtime.store import Attempt
 from scenario.check import check
@@ -103,6 +105,14 @@ class Rows:
         """Forgets it."""
 
 
+class Wide(Diverted):
+    """Leads to the receiver, and lets as many requests be under way as are measured: by default it would be 50."""
+
+    def find(self, url: str) -> Route:
+        """As in `Diverted`."""
+        return replace(super().find(url), limits=Limits(concurrency=max(IN_FLIGHT)))
+
+
 class Receiver:
     """The other end."""
 
@@ -156,7 +166,8 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         plain = await stack.enter_async_context(httpx.AsyncClient(timeout=15))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         transport = await stack.enter_async_context(Transport())
-        webhooks = Webhooks(content, transport, dict, Rows(), Diverted(f"http://127.0.0.1:{port}"))
+        routes, gate = Wide(f"http://127.0.0.1:{port}"), Gate(slots=4 * max(IN_FLIGHT))
+        webhooks = Webhooks(content, transport, dict, Rows(), routes, gate=gate)
         environment = ActivityEnvironment()
 
         async def by_httpx() -> None:
@@ -222,12 +233,12 @@ def _memory() -> float:
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE / 1e6
 
 
-async def rates(seconds: float) -> None:
+async def rates(seconds: float, delays: Sequence[int], crowds: Sequence[int]) -> None:
     """The table of rates."""
     say("| receiver | in flight | client | a second | CPU ms a delivery | connections reused |")
     say("|---|---|---|---|---|---|")
-    for delay in DELAYS:
-        for in_flight in IN_FLIGHT:
+    for delay in delays:
+        for in_flight in crowds:
             for name in ("bare aiohttp", "bare httpx", "our transport", "ours"):
                 got = await one(name, in_flight, delay, seconds)
                 say(f"| {delay} ms | {in_flight} | {name} | {got.rate:,.0f} | {got.cpu:.2f} | {got.reused:.1%} |")
@@ -260,10 +271,16 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each of the 32 runs takes")
+    parser.add_argument(
+        "--delay", type=int, choices=DELAYS, help="only with a receiver that takes so many milliseconds"
+    )
+    parser.add_argument("--in-flight", type=int, choices=IN_FLIGHT, help="only with so many at once")
     parser.add_argument("--memory", type=int, default=0, help="watch memory over so many deliveries instead")
     given = parser.parse_args()
     os.sched_setaffinity(0, {_cores()[0]})
-    asyncio.run(memory(given.memory) if given.memory else rates(given.seconds))
+    delays = DELAYS if given.delay is None else (given.delay,)
+    crowds = IN_FLIGHT if given.in_flight is None else (given.in_flight,)
+    asyncio.run(memory(given.memory) if given.memory else rates(given.seconds, delays, crowds))
 
 
 if __name__ == "__main__":
