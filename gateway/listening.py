@@ -9,11 +9,12 @@ import socket
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import uvicorn
 from starlette.applications import Starlette
 from temporalio.client import Client
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.http import Receiving
 from gateway.telling import tell
@@ -31,6 +32,41 @@ DRAIN: Final = 15
 
 _CONNECTIONS: Final = 500
 _HEAD: Final = 16 * 1024  # bytes of a request's line and headers
+PATIENCE: Final = 10.0
+"""Seconds that a request's line and headers may take to arrive, from when the connection is free for them."""
+
+
+class _Protocol(H11Protocol):
+    """Closes connections on which no request comes to be: uvicorn would wait for one for ever.
+
+    A few hundred of them, which cost their maker nothing, would otherwise keep everybody else out.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_request()
+
+    def on_response_complete(self) -> None:
+        self._await_request()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self.loop.call_later(PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        # Until the first request is there, uvicorn has no cycle, whatever its annotation says.
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -68,7 +104,7 @@ class Listening:
         """Begins to serve; connections that came before have waited."""
         config = uvicorn.Config(
             application,
-            http="h11",
+            http=_Protocol,
             ws="none",
             loop="asyncio",
             lifespan="off",

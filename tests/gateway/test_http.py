@@ -221,6 +221,33 @@ async def test_a_body_that_does_not_come_is_not_waited_for(serve: Callable[..., 
     assert journeys.told == []
 
 
+@pytest.mark.parametrize("begun", ["", "POST /callbacks/x HTTP/1.1\r\nhost: x\r\n", "{whole}POST / HTTP/1.1\r\n"])
+async def test_a_request_that_does_not_come_keeps_no_place(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, begun: str
+):
+    """There are so many places, and a connection costs nothing."""
+    monkeypatch.setattr("gateway.listening.PATIENCE", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listening.port)
+    try:
+        writer.write(begun.replace("{whole}", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").encode())
+        async with asyncio.timeout(5):
+            while await reader.read(4096):
+                pass
+    finally:
+        writer.close()
+
+
+async def test_a_request_that_takes_longer_than_its_head_may_is_answered(
+    gateway: Gateway, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gateway.listening.PATIENCE", 0.05)
+    body = json.dumps(EVENT).encode()
+    head = f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}"
+    answer = await gateway.raw(head, body[:9], body[9:], pause=0.2)
+    assert answer.startswith(b"HTTP/1.1 202")
+    assert len(journeys.told) == 1
+
+
 async def test_a_client_that_goes_away_in_the_middle_is_no_trouble(
     gateway: Gateway, journeys: Journeys, caplog: pytest.LogCaptureFixture
 ):
