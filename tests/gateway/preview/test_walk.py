@@ -257,9 +257,9 @@ steps:
         ("contact.lost", False),
     ]
     assert shown.notes == ("no step and no exit rule waits for 'order.retruned'",)
+    assert not any(exit_.met for exit_ in follow(text).exits)
 
 
 def test_a_given_response_that_no_step_saves_is_said(follow: Follow) -> None:
     shown = follow(FORK, given=Given(at=AT, responses={"whatsap": {"id": 1}}))
     assert shown.notes == ("no step saves a response as 'whatsap'",)
-    assert not any(exit_.met for exit_ in follow(text).exits)
