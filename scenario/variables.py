@@ -33,7 +33,7 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
 }
 CALLBACK: Final = "callback_url"
 """The field of `journey` that gives its holder a power: it is made only for templates that name it."""
-_SECRETS: Final = Object(open=True)
+_SECRETS: Final = Object(open=True, apart=True)
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
     values.as_id: _TEXT,
     values.as_text: _TEXT,

@@ -32,11 +32,14 @@ class Object:
         fields: The ones that are always there, with or without a value.
         open: Whether any other name may be there too.
         direct: Fields that are made only where a path names them; the object as a whole comes without them.
+        apart: Whether each value has to be written out, as in ``secrets.TOKEN``: never all of them, and none that data
+            choose.
     """
 
     fields: Mapping[str, Tree] = field(default_factory=dict[str, "Tree"])
     open: bool = False
     direct: frozenset[str] = frozenset()
+    apart: bool = False
 
     @property
     def whole(self) -> Object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from liquid.builtin.expressions import Path
@@ -78,6 +78,10 @@ class Names:
             if not quiet:
                 self._unknown(root, at, page, test=test)
             return ANYTHING
+        if isinstance(shape, Object) and shape.apart and not _spelt(keys):
+            if not quiet:
+                page.add("not-apart", f"name the one of '{root}' that is meant: {root}.NAME", at)
+            return ANYTHING
         # The schema says itself whether there may be more: of responses it knows which a step before has kept.
         if root in OPEN_NAMES and root not in self.schema.known and isinstance(shape, Object):
             shape = Object(shape.fields, open=True)
@@ -116,6 +120,11 @@ class Names:
             if (found := nearest(root, shape.fields)) is not None:
                 return f"{name}.{found}"
         return None
+
+
+def _spelt(keys: Sequence[object]) -> bool:
+    """Whether a path goes on with a name that is written out."""
+    return bool(keys) and isinstance(keys[0], str) and keys[0] not in _VIRTUAL
 
 
 def _below(shape: Tree, key: str, done: str, at: int, page: Page | None) -> Tree | None:

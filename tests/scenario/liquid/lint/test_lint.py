@@ -16,6 +16,7 @@ from tests.scenario.liquid.samples import Page, pages
 MISTAKES = Path(__file__).parent / "mistakes.html.liquid"
 REPORT = Path(__file__).parent / "mistakes.txt"
 
+_NOT_APART = "name the one of 'secrets' that is meant: secrets.NAME"
 CODE = re.compile(r'(?:add|_note)\(\s*(?:path, |inner, |\(\*path, \w+\), )?"([a-z]+(?:-[a-z]+)*)"')
 
 PARSERS: dict[str, Any] = {
@@ -178,6 +179,20 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "header",
             "Bearer {{ secret.TOKEN }}",
             ["1:11 error unknown-variable: there is no variable 'secret': did you mean 'secrets'?"],
+        ),
+        ("header", "{{ secrets['TOKEN'] }}{{ order.external_id | hmac_sha256: secrets.KEY }}", []),
+        *(
+            ("header", source, [f"1:{source.index('secrets') + 1} error not-apart: {_NOT_APART}"])
+            for source in (
+                "{{ secrets }}",
+                "{{ secrets | json }}",
+                "{{ secrets[contact.custom.choice] }}",
+                "{{ secrets[0] }}",
+                "{{ secrets.first }}",
+                "{{ 'a' | hmac_sha256: secrets }}",
+                "{% for secret in secrets %}{{ secret }}{% endfor %}",
+                "{% assign all = secrets %}{{ all.TOKEN }}",
+            )
         ),
         ("line", "{{ contact.custom.anything.at.all }} {{ responses.x.y }} {{ event.order_id }}", []),
         (
