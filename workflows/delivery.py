@@ -138,7 +138,9 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
     to = step.to or step.kind
     if isinstance(cause, ApplicationError):
         if found := failure_of(cause):
-            return found
+            # It does not wait for its turn any more, as it said.
+            why = found.reason.partition(": ")[0]
+            return replace(found, reason=f"the deadline passed meanwhile: {why}") if found.turned_away else found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"
         over = error.retry_state in _OVER
         return Failure(kind=Kind.PERMANENT, reason=reason, destination=to, attempt=1, exhausted=over)

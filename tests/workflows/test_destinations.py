@@ -167,6 +167,23 @@ async def test_a_deadline_that_ran_out_is_no_refusal(stage: Stage) -> None:
     await handle.terminate()
 
 
+async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says_so(stage: Stage) -> None:
+    await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
+
+    def busy(delivery: Delivery, attempt: int) -> Sent:
+        reason = "wax has as many requests under way as it may: this one waits for its turn"
+        raise Failure(
+            kind=Kind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True
+        ).as_error()
+
+    stage.channels.scripts["hook"] = busy
+    handle = await stage.start("wax")
+    waiting = (await _held(stage, handle))["waiting"]
+    assert (waiting["cause"], waiting["destination"], waiting.get("attempts")) == ("exhausted", "wax", None)
+    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as it may"
+    await handle.terminate()
+
+
 async def _held(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
     """Lets time go on until the journey is held."""
     async with asyncio.timeout(10):
