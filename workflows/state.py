@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-_Made = TypeVar("_Made", bound="DataclassInstance")
+class _Plain(Protocol):
+    """A dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+_Made = TypeVar("_Made", bound=_Plain)
 
 Outcome = Literal["finished", "exited", "refused"]
 JourneyState = Literal["running", "waiting", "held", "paused"]
