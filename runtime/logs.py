@@ -43,8 +43,13 @@ _CONTEXT: Final = {
 }
 _TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-# Loggers that write addresses, URLs or peers at a level where others write news.
-_QUIET: Final = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "mail.log": logging.CRITICAL}
+# Loggers that write addresses, URLs, peers or, at DEBUG, what activities return, which may be a receiver's answer.
+_QUIET: Final = {
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "mail.log": logging.CRITICAL,
+    "temporalio.worker": logging.INFO,
+}
 
 
 def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: bool | None = None) -> None:

@@ -17,14 +17,16 @@ MASK: Final = "[…]"
 
 _EMAIL: Final = re.compile(r"[\w.!#$'*+^~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 # Nine to fifteen digits (E.164), seven where a plus says that it is a number; not inside a word or a UUID, no ISO date.
+# An escape of a URL before it is no word.
 _SEPARATOR: Final = r"[\s().\-/]{0,2}"
 _PHONE: Final = re.compile(
-    rf"(?<![\w.-])(?![12][0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})"
+    rf"(?:(?<![\w.-])|(?<=%[0-9a-f]{{2}}))(?![12][0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})"
     rf"(?:(?:\+|%2B){_SEPARATOR}(?:[0-9]{_SEPARATOR}){{6,14}}[0-9]|\(?(?:[0-9]{_SEPARATOR}){{8,14}}[0-9])(?![\w-])",
     re.ASCII | re.IGNORECASE,
 )
-# A callback address lets its holder act (see runtime.callback): its version byte and the expiry's first begin all.
-_CALLBACK: Final = re.compile(r"(?<![\w-])AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASCII)
+# A callback address lets its holder act (see runtime.callback): its version byte and the expiry's first begin all. It
+# follows a slash, which a URL or JSON may write as %2F or \u002f.
+_CALLBACK: Final = re.compile(r"(?:(?<![\w-])|(?<=2F)|(?<=2f))AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASCII)
 # C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SLACK: Final = 4096

@@ -20,6 +20,8 @@ from activities.webhook.redaction import MASK, credentials, readable, redact
         ("tel:+1-202-555-0143", f"tel:{MASK}"),
         ('"to":["33612345678","33698765432"]', f'"to":["{MASK}","{MASK}"]'),
         ("+1234567", MASK),
+        ("mail%22%3A%22%2B33612345678%22", f"mail%22%3A%22{MASK}%22"),
+        ("tel%3D0612345678%26", f"tel%3D{MASK}%26"),
     ],
 )
 def test_addresses_and_numbers_are_masked(text: str, shown: str):
@@ -105,3 +107,9 @@ def test_a_long_run_of_the_same_character_costs_little():
     for run in ("1", "a", "a.", "+", "1 ", "(", "a@", "%40"):
         redact(run * 12_000)
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize("before", ["", "/", "%2F", "%2f", r"\/", r"\u002f", "https://a.example/callbacks/", '"'])
+def test_a_callback_address_is_masked_however_its_slashes_are_written(before: str):
+    token = "AQBrLoGQ" + "aA0_-" * 20
+    assert redact(f"{before}{token}&x") == f"{before}{MASK}&x"
