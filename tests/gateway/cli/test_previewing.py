@@ -28,18 +28,20 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
   │ subject: Zoé, you have earned: The 4th is free
   │ ─ text
   │ Your reward "The 4th is free" of Cercle is ready.
-▶ wallet  webhook → wallet.example.com  sent Wed 2026-11-25 14:00
-  │ PUT https://wallet.example.com/passes/1674075318835
-  │ accept: */*
-  │ user-agent: scenario-runner
-  │ authorization: Bearer ~~WALLET_TOKEN~~
-  │ webhook-id: msg_previewe8d44050873dba865aa7c170a
-  │ idempotency-key: msg_previewe8d44050873dba865aa7c170a
-  │ content-type: application/json
-  │ accept-encoding: identity
-  │ and of each attempt: webhook-timestamp, traceparent
-  │ ─ body, 91 bytes
-  │ {"reward":"EG29","name":"The 4th is free","value":15,"expires":"2026-12-31T23:59:59+01:00"}
+▶ if-2  if  → then Wed 2026-11-25 14:00: reward.card_code != blank
+  then of if-2:
+    ▶ wallet  webhook → wallet.example.com  sent Wed 2026-11-25 14:00
+      │ PUT https://wallet.example.com/passes?card=1674075318835
+      │ accept: */*
+      │ user-agent: scenario-runner
+      │ authorization: Bearer ~~WALLET_TOKEN~~
+      │ webhook-id: msg_previewe8d44050873dba865aa7c170a
+      │ idempotency-key: msg_previewe8d44050873dba865aa7c170a
+      │ content-type: application/json
+      │ accept-encoding: identity
+      │ and of each attempt: webhook-timestamp, traceparent
+      │ ─ body, 91 bytes
+      │ {"reward":"EG29","name":"The 4th is free","value":15,"expires":"2026-12-31T23:59:59+01:00"}
 ▶ if-3  if  → then Wed 2026-11-25 14:00: reward.expiration_date != blank
   then of if-3:
     ▶ wait-3.then.1  wait until a date → Mon 2026-12-28 23:59:59
@@ -47,9 +49,9 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
       │ to: +33612345678
       │ Zoé, only three days left for your reward The 4th is free.
 """
-NO_CODE = """\
-scenario: contact 18 of seed 0 cannot get step wallet:
-{file}:17:44: this value leaves a part of the URL's path empty, '.' or '..'
+NO_CARD = """\
+scenario: contact 2 of seed 0 cannot get step wallet:
+card.yaml:7:44: this value leaves a part of the URL's path empty, '.' or '..'
   reward.card_code = null
 """
 
@@ -70,6 +72,16 @@ def loop(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    """The scenario of the page on previews: it forgets that there are rewards without a card."""
+    page = (EXAMPLES.parent / "docs" / "preview.md").read_text("utf-8")
+    (written,) = re.findall(r"```yaml\n(# card\.yaml\n.*?)```", page, re.DOTALL)
+    path = tmp_path / "card.yaml"
+    path.write_text(written, "utf-8")
+    return path
+
+
 def test_a_person_sees_each_step_and_what_it_sends(run: Run) -> None:
     ran = run(*EXAMPLE)
     assert (ran.out, ran.err) == (SHEET, "3 messages on this way, 0 beside it; nothing was sent\n")
@@ -81,16 +93,17 @@ def test_a_program_gets_what_the_contract_says(run: Run) -> None:
     steps = ran.json["steps"]
     assert [(step["id"], step["kind"], step["taken"]) for step in steps] == [
         ("you-earned-it", "email", True),
+        ("if-2", "if", True),
         ("wallet", "webhook", True),
         ("if-3", "if", True),
         ("wait-3.then.1", "wait", True),
         ("last-days", "sms", True),
     ]
     assert steps[0]["message"].keys() >= {"from", "to", "subject", "text", "source"}
-    assert steps[1]["request"].keys() >= {"method", "url", "headers", "body"}
-    assert json.loads(steps[1]["request"]["body"])["reward"] == "EG29"
-    assert steps[3]["waits_until"] == "2026-12-28T23:59:59+01:00"
-    assert steps[4]["message"] == {
+    assert steps[2]["request"].keys() >= {"method", "url", "headers", "body"}
+    assert json.loads(steps[2]["request"]["body"])["reward"] == "EG29"
+    assert steps[4]["waits_until"] == "2026-12-28T23:59:59+01:00"
+    assert steps[5]["message"] == {
         "to": "+33612345678",
         "text": "Zoé, only three days left for your reward The 4th is free.",
     }
@@ -155,17 +168,16 @@ def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: 
     assert "s.yaml:5:9: error" in unknown.err
 
 
-def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path: Path) -> None:
+def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path: Path, card: Path) -> None:
     entry = json.loads((EXAMPLES / "entries" / "reward.json").read_text("utf-8"))
     entry["trigger"]["reward"]["card_code"] = ""
     (tmp_path / "e.json").write_text(json.dumps(entry))
-    file = EXAMPLES / "reward.yaml"
-    ran = run("preview", file, "--entry", "e.json")
-    assert f"  ✗ {file}:17:44: this value leaves a part of the URL's path empty" in ran.out
+    ran = run("preview", card, "--entry", "e.json")
+    assert f"  ✗ {card}:7:44: this value leaves a part of the URL's path empty" in ran.out
     assert (ran.status, ran.err) == (1, "1 step cannot be performed\n")
-    ran = run("preview", file, "--entry", "e.json", "--format", "json")
+    ran = run("preview", card, "--entry", "e.json", "--format", "json")
     (error,) = [step["error"] for step in ran.json["steps"] if "error" in step and step["reachable"]]
-    assert (ran.status, error["file"], error["line"], error["column"]) == (1, str(file), 17, 44)
+    assert (ran.status, error["file"], error["line"], error["column"]) == (1, str(card), 7, 44)
 
 
 def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -> None:
@@ -209,17 +221,22 @@ def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path) -> 
     assert run("preview", "bad.yaml", "--entry", "e.json", "--format", "json").json["findings"][0]["line"] == 4
 
 
-def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path) -> None:
-    file = EXAMPLES / "reward.yaml"
-    ran = run("preview", file, "--random", "50", "--save", "fails.json")
+def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path, card: Path) -> None:
+    ran = run("preview", card.name, "--random", "50", "--save", "fails.json")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == NO_CODE.format(file=file) + "the entry is in fails.json: see it with --entry fails.json\n"
-    again = run("preview", file, "--entry", "fails.json")
-    assert (again.status, f"✗ {file}:17:44: " in again.out) == (1, True)
-    printed = run("preview", file, "--random", "50")
+    assert ran.err == NO_CARD + "the entry is in fails.json: see it with --entry fails.json\n"
+    again = run("preview", card.name, "--entry", "fails.json")
+    assert (again.status, "✗ card.yaml:7:44: " in again.out) == (1, True)
+    printed = run("preview", card.name, "--random", "50")
     assert (printed.status, printed.json) == (1, json.loads((tmp_path / "fails.json").read_text()))
-    told = run("preview", file, "--random", "50", "--format", "json").json["failure"]
-    assert (told["number"], told["step"], told["fields"]) == (18, "wallet", {"reward.card_code": "null"})
+    told = run("preview", card.name, "--random", "50", "--format", "json").json["failure"]
+    assert (told["number"], told["step"], told["fields"]) == (2, "wallet", {"reward.card_code": "null"})
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda example: example.stem)
+def test_no_example_fails_for_anybody(run: Run, example: Path) -> None:
+    ran = run("preview", example, "--random", "60", "--seed", "7")
+    assert ran.status == 0, ran.err
 
 
 def test_made_up_contacts_for_whom_all_is_well_are_counted(run: Run) -> None:
@@ -242,6 +259,7 @@ def commands(page: Path) -> list[tuple[str, str]]:
     return [(command, output) for command, output in blocks]
 
 
+@pytest.mark.usefixtures("card")
 @pytest.mark.parametrize(("page", "many"), [("docs/preview.md", 3), ("README.md", 1)])
 def test_pages_show_what_is_written(run: Run, tmp_path: Path, page: str, many: int) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "examples")
