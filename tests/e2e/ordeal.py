@@ -1,0 +1,275 @@
+"""A journey to destinations that goes through all that can happen to deliveries, watched from everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.client import WorkflowHandle
+
+from gateway.client import ScenarioClient
+from runtime import attributes
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from runtime.inbox import Inbox
+from runtime.store import Store
+from tests.e2e import planted
+from tests.e2e.conftest import SENDER, environment, publish
+from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, Echo, call_back, command, process
+
+BOOK = """
+destinations:
+  wax:
+    url: URL/wax
+    headers:
+      Authorization: "Bearer {{ secrets.TOKEN }}"
+      X-Basic: "Basic {{ secrets.PAIR | base64_encode }}"
+      X-Pin: "{{ secrets.PIN }}"
+    signing: [{key: SIGN}, {key: SIGN_OLD, until: 2999-01-01T00:00:00Z}, {key: SIGN_OURS}]
+    retry: {initial_interval: 1s, backoff_coefficient: 1}
+    breaker: off
+    LOCAL
+  shaky:
+    url: URL/shaky
+    headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+    retry: {initial_interval: 1s, backoff_coefficient: 1}
+    breaker: {minimum: 1, pause: 1s}
+    LOCAL
+  sealed:
+    url: https://127.0.0.1:PORT/sealed
+    tls: {ca: ca.pem, certificate: client.pem, key: client.key}
+    allow_private: true
+    ports: [PORT]
+  unsigned:
+    url: URL/unsigned
+    signing: [{key: SIGN_BAD}]
+    LOCAL
+"""
+BODY = """{name: "{{ contact.firstname }}", mail: "{{ contact.email }}", phone: "{{ contact.cellphone }}",
+      back: "{{ journey.callback_url }}", token: "{{ secrets.TOKEN }}"}"""
+SCENARIO = f"""
+scenario: planted
+trigger: order
+entry: {{again: always}}
+steps:
+  - webhook: told
+    to: wax
+    path: /ok/{{{{ contact.email }}}}?name={{{{ contact.firstname }}}}&back={{{{ journey.callback_url }}}}
+    headers: {{X-Name: "{{{{ contact.firstname }}}} {{{{ journey.callback_url }}}}"}}
+    body: {BODY}
+    save: {{as: wax}}
+  - webhook: sealed
+    to: sealed
+    path: /ok
+    content: form
+    body: {{said: "{{{{ responses.wax.body }}}} {{{{ responses.wax.headers['X-Basic'] }}}}"}}
+    save: {{as: misfit, schema: {{required: [nothing]}}}}
+  - email: mail
+    subject: "{{{{ contact.firstname }}}}"
+    text: "{{{{ journey.callback_url }}}} {{{{ contact.email }}}}"
+  - sms: text
+    text: "{{{{ journey.callback_url }}}}"
+  - wait_for: planted.answered
+    for: 1h
+  - webhook: busy
+    to: wax
+    path: /busy/1
+    body: {BODY}
+    save: {{as: again}}
+  - webhook: refused
+    to: wax
+    path: /status/PERMANENT
+    body: {BODY}
+  - webhook: exhausted
+    to: wax
+    path: /cut
+    body: {BODY}
+    retry: {{maximum_attempts: 1}}
+  - webhook: unrenderable
+    to: wax
+    body: {{a: "{{{{ contact.cellphone | divided_by: 0 }}}} {{{{ secrets.TOKEN | times: 1 | divided_by: 0 }}}}"}}
+  - webhook: unsigned
+    to: unsigned
+    body: {BODY}
+  - webhook: unknown
+    to: nowhere
+    body: {BODY}
+  - webhook: shaky
+    to: shaky
+    path: /busy/1
+    body: {BODY}
+  - webhook: down
+    to: wax
+    path: /busy/1
+    body: {BODY}
+    retry: {{initial_interval: 5h, maximum_interval: 6h}}
+"""
+ENTRY: dict[str, Any] = {
+    "scenario": "planted",
+    "contact": {
+        "id": 4718,
+        "email": ADDRESSES[0],
+        "cellphone": f"+33{ADDRESSES[1]}",
+        "firstname": MARK,
+        "address": ADDRESSES[2],
+    },
+    "trigger": {"type": "order", "order": {"external_id": "CGX0094"}},
+}
+JOURNEY = "planted/4718"
+WHO = ("--operator", "ann", "--reason", "planted")
+
+
+@dataclass
+class Place:
+    """Worker and gateway in processes of their own, and everything that can be seen of them.
+
+    Attributes:
+        said: What was seen, by where.
+    """
+
+    client: ScenarioClient
+    echo: Echo
+    inbox: Inbox
+    folder: Path
+    environ: dict[str, str]
+    said: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    @property
+    def book(self) -> str:
+        port = self.echo.url.rpartition(":")[2]
+        local = f"allow_private: true\n    allow_http: true\n    ports: [{port}]"
+        return BOOK.replace("LOCAL", local).replace("URL", self.echo.url).replace("PORT", str(self.echo.tls_port))
+
+    @property
+    def handle(self) -> WorkflowHandle[Any, Any]:
+        return self.client.temporal.get_workflow_handle(JOURNEY)
+
+    async def run(self, *arguments: str, fails: bool = False) -> bytes:
+        """Runs a command of ours and keeps what it said."""
+        name = f"command {' '.join(arguments[:2])}"
+        status, out = await asyncio.to_thread(command, *arguments)
+        assert bool(status) is fails, (arguments, out.decode())
+        self.said[name] = self.said.get(name, b"") + out
+        return out
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool]) -> None:
+        """Waits until the journey's own progress is as wanted."""
+        async with asyncio.timeout(30):
+            while not holds(await self.handle.query("progress")):
+                await asyncio.sleep(0.1)
+
+    async def held(self, step: str, cause: str) -> None:
+        """Waits for it, and looks around."""
+        await self.until(lambda seen: seen["state"] == "held" and seen["at"] == step)
+        progress = await self.handle.query("progress")
+        assert progress["waiting"]["cause"] == cause, progress
+        await self.look(step)
+
+    async def look(self, when: str) -> None:
+        """Keeps all that Temporal shows of the journey now."""
+        described = await self.handle.describe()
+        progress: Any = await self.handle.query("progress")
+        metadata = await self.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+        self.said |= {
+            f"description at {when}": described.raw_description.SerializeToString(),
+            f"progress at {when}": repr(progress).encode(),
+            f"details at {when}": metadata.SerializeToString(),
+        }
+
+
+@asynccontextmanager
+async def placed(
+    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Place]:
+    """All of it, with this process's environment as an operator would have it."""
+    temporal = await connect(server.address, interceptors=[])
+    await attributes.ensure(temporal)
+    (secrets := tmp_path / "secrets").mkdir()
+    (secrets / "PAIR").write_text(SECRETS["PAIR"])
+    store = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    async with Echo(tmp_path) as echo, Store.open(store) as opened:
+        given = {f"SCENARIO_SECRET_{name}": value for name, value in SECRETS.items() if name != "PAIR"}
+        environ = environment(
+            **given,
+            TEMPORAL_ADDRESS=server.address,
+            SCENARIO_SECRETS_DIR=str(secrets),
+            SCENARIO_STORE=store,
+            SCENARIO_SMTP=inbox.url,
+            SCENARIO_MAIL_FROM=SENDER,
+            SCENARIO_SMS="local:",
+            SCENARIO_DESTINATIONS=str(tmp_path / "destinations.yaml"),
+            SCENARIO_CALLBACK_URL="https://hooks.example.com",
+            SCENARIO_CALLBACK_KEY=planted.CALLBACK_KEY,
+            SCENARIO_CALLBACK_KEY_PREVIOUS=planted.CALLBACK_OLD,
+            OTEL_EXPORTER_OTLP_ENDPOINT=echo.url,
+            OTEL_EXPORTER_OTLP_HEADERS=f"authorization={planted.COLLECTOR}",
+            OTEL_BSP_SCHEDULE_DELAY="200",
+        )
+        for name in os.environ.keys() - environ.keys():
+            monkeypatch.delenv(name)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        place = Place(ScenarioClient(temporal, opened), echo, inbox, tmp_path, environ)
+        (tmp_path / "destinations.yaml").write_text(place.book)
+        await publish(place.client, tmp_path, SCENARIO.replace("PERMANENT", "422"))
+        yield place
+
+
+async def through_everything(place: Place) -> None:
+    """Takes one journey through all that can happen to deliveries."""
+    file = place.folder / "destinations.yaml"
+    async with process("gateway.cli", place.folder / "gateway.log", place.environ, "serve", "--port", "0"):
+        await place.client.enter(ENTRY)
+        await place.client.contact_changed("4718", {"firstname": MARK, "email": ADDRESSES[0]})
+        await place.until(lambda seen: seen["at"] == "wait_for-5")
+        log = (place.folder / "gateway.log").read_text()
+        found = re.search(r"listening on port (\d+)", log)
+        assert found is not None
+        place.said["answers"] = await call_back(f"http://127.0.0.1:{found[1]}", min(place.echo.tokens()))
+        await place.held("refused", "permanent")
+    file.write_text(place.book.replace("Bearer {{ secrets.TOKEN }}", f"{{{{ {LITERAL} }}}}"))
+    await publish(place.client, place.folder, SCENARIO.replace("PERMANENT", "204"))
+    async with asyncio.timeout(10):
+        while b"what was read before stays in use" not in (place.folder / "worker.log").read_bytes():
+            await asyncio.sleep(0.2)
+            await place.run("list", "--held")
+    await place.run("destinations", str(file), fails=True)
+    file.write_text(place.book)
+    await place.run("retry", JOURNEY, "--with-version", "newest", *WHO)
+    for step, cause in (
+        ("exhausted", "exhausted"),
+        ("unrenderable", "template"),
+        ("unsigned", "unconfigured"),
+        ("unknown", "unconfigured"),
+    ):
+        await place.held(step, cause)
+        await place.run("skip", JOURNEY, *WHO)
+    async with asyncio.timeout(30):
+        while not (pending := (await place.client.show(JOURNEY)).pending) or pending[0].next_try_at is None:
+            await asyncio.sleep(0.1)
+    await place.until(lambda seen: seen["at"] == "down")
+    await asyncio.sleep(0.5)
+    await place.look("down")
+    for shown in (("show", JOURNEY), ("deliveries", JOURNEY), ("deliveries",), ("list",)):
+        for form in ("json", "text"):
+            await place.run(*shown, f"--format={form}")
+    await place.run("retune", "wax", "--initial-interval", "1s", "--yes", *WHO)
+    async with asyncio.timeout(30):
+        place.said["result"] = repr(await place.handle.result()).encode()
+    await place.run("destinations", str(file))
+    await place.run("check", str(place.folder / "scenario.yaml"), fails=True)
+    (place.folder / "entry.json").write_text(json.dumps(ENTRY))
+    (place.folder / "known.yaml").write_text(SCENARIO.replace("nowhere", "wax"))
+    for form in ("json", "text"):
+        wanted = ("preview", f"--format={form}", str(place.folder / "known.yaml"))
+        out = await place.run(*wanted, "--entry", str(place.folder / "entry.json"), fails=True)
+        assert MARK.encode() in out

@@ -1,0 +1,167 @@
+"""Secrets are nowhere, and personal data is where it has to be, whatever happens to a journey's deliveries.
+
+`SENT`, `ANSWERED` and the like say where a contact's data may be, whole: it is asserted to be there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+from google.protobuf.message import Message
+from pydantic import SecretStr
+from temporalio.api.enums.v1 import EventType
+
+from activities.sms.twilio import Twilio
+from activities.webhook.signature import Key
+from gateway.http import Receiving
+from runtime.devserver import DevServer
+from runtime.inbox import Inbox
+from runtime.settings import Settings
+from tests.e2e import planted
+from tests.e2e.ordeal import JOURNEY, Place, placed, through_everything
+from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, process, traces
+from worker import services
+
+SENT: Final = {
+    ("WORKFLOW_EXECUTION_STARTED", "input"),  # the entry
+    ("WORKFLOW_EXECUTION_SIGNALED", "input"),  # an event or a change that somebody told
+    ("ACTIVITY_TASK_SCHEDULED", "input"),  # the fields that the step's templates name
+    ("ACTIVITY_TASK_COMPLETED", "result"),  # the response, where the step has a `save:`
+}
+"""Where a history holds all of a contact's data: what came in, what is sent, what a scenario asked to keep."""
+ANSWERED: Final = {
+    ("ACTIVITY_TASK_FAILED", "failure"),
+    ("ACTIVITY_TASK_STARTED", "last_failure"),
+    ("WORKFLOW_EXECUTION_UPDATE_COMPLETED", "outcome"),  # the progress, at a step that is held
+}
+"""Where else it holds how receivers answered, which may repeat what they were sent: addresses and numbers masked."""
+ROWS: Final = {("deliveries", "response")}
+"""The same in the store."""
+TOLD: Final = {"description at down", "progress at refused"}
+"""The same where Temporal shows a failed attempt, and the journey the step that it is held at."""
+SHOWN: Final = {
+    *("command show planted/4718", "command deliveries planted/4718"),
+    *("command deliveries --format=json", "command deliveries --format=text"),
+}
+"""The same where operators look at it."""
+FILES: Final = {"history", "store.db", "temporal.db", "temporal.db-wal"}
+"""All of the above, and no more."""
+PREVIEWS: Final = {"command preview --format=json", "command preview --format=text"}
+"""Shown to whoever has the entry."""
+
+
+def in_history(event: Message, words: set[bytes]) -> Iterator[tuple[str, str]]:
+    """The fields of a history's event that hold one of the words, headers and summaries among them."""
+    name = EventType.Name(cast("Any", event).event_type).removeprefix("EVENT_TYPE_")
+    for descriptor, value in event.ListFields():
+        if descriptor.containing_oneof is not None and isinstance(value, Message):
+            parts = [(part.name, held) for part, held in value.ListFields()]
+        else:
+            parts = [(descriptor.name, value)]
+        for part, held in parts:
+            if any(word in _bytes(held) for word in words):
+                yield name, part
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, Message):
+        return value.SerializeToString(deterministic=True)
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def in_store(file: Path, words: set[bytes]) -> set[tuple[str, str]]:
+    """The columns of a store that hold one of the words."""
+    with sqlite3.connect(file) as store:
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found: set[tuple[str, str]] = set()
+        for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            rows = store.execute(f"SELECT * FROM {table}")
+            columns = [column[0] for column in rows.description]
+            for row in rows:
+                found |= {
+                    (table, column)
+                    for column, value in zip(columns, row, strict=True)
+                    if any(word in _bytes(value) for word in words)
+                }
+    store.close()
+    return found
+
+
+def hidden(place: Place) -> set[bytes]:
+    """All that nobody may see."""
+    secrets = [*SECRETS.values(), LITERAL, planted.CALLBACK_KEY, planted.CALLBACK_OLD, planted.COLLECTOR]
+    secrets += [SECRETS["TOKEN"][:-4], place.echo.tls_key()]
+    return {trace for secret in secrets for trace in traces(secret)} | {t.encode() for t in place.echo.tokens()}
+
+
+async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
+    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with placed(server, inbox, tmp_path, monkeypatch) as place:
+        async with process("worker", tmp_path / "worker.log", place.environ):
+            await through_everything(place)
+        history = (await place.handle.fetch_history()).events
+        said = place.said | {"history": b"".join(event.SerializeToString() for event in history)}
+    store = tmp_path / "store.db"
+    seen = in_store(store, {b"planted"})
+    personal = [{word.encode() for word in ADDRESSES}, {MARK.encode()}]
+    columns = [in_store(store, words) for words in personal]
+    files = (*tmp_path.glob("*.log"), *tmp_path.glob("store.db*"), *server.log.parent.glob("temporal.*"))  # noqa: ASYNC240
+    said |= {path.name: path.read_bytes() for path in files} | {"spans": bytes(place.echo.spans)}
+
+    # Receivers got it all, and wherever something is looked for, there is something of the journey.
+    sent = repr(place.echo.requests).encode()
+    assert all(SECRETS[name].encode() in sent for name in ("TOKEN", "PIN"))
+    assert [len(found["webhook-signature"].split()) for path, found, _ in place.echo.requests if "/wax/ok" in path] == [
+        3
+    ]
+    assert len(place.echo.tokens()) >= 6
+    wanted = ("history", "spans", "worker.log", "gateway.log", "store.db", "temporal.db", *SHOWN)
+    assert [where for where in wanted if JOURNEY.encode() not in said[where]] == []
+    assert {"entries", "deliveries", "scenario_versions"} <= {table for table, _ in seen}
+
+    secret = hidden(place)
+    assert [(where, word) for where, what in said.items() for word in secret if word in what] == []
+
+    all_of_it, what_is_said = ({place for event in history for place in in_history(event, words)} for words in personal)
+    assert all_of_it == SENT
+    assert what_is_said == SENT | ANSWERED
+    assert columns == [set(), ROWS]
+    addressed, marked = (
+        {where for where, what in said.items() if any(word in what for word in words)} for words in personal
+    )
+    assert addressed <= {*FILES, *PREVIEWS} - {"store.db"}
+    assert marked <= {*FILES, *PREVIEWS, *TOLD, *SHOWN}
+    assert {"history", *SHOWN, *PREVIEWS} <= marked
+
+
+async def test_nothing_that_is_printed_shows_a_secret(
+    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with placed(server, inbox, tmp_path, monkeypatch) as place:
+        settings = Settings(
+            smtp=SecretStr(f"smtps://shop:{planted.SMTP_PASSWORD}@127.0.0.1:465"),
+            sms=SecretStr(f"twilio://AC1:{planted.SMS_TOKEN}@?from=Shop"),
+        )
+        async with services(settings) as opened:
+            wax = opened.routes.named("wax")
+            assert wax.named is not None
+            assert opened.callbacks is not None
+
+            async def tell(*_: object) -> bool:
+                return False
+
+            things = [
+                settings, opened, opened.secrets, opened.secrets.values(), opened.callbacks, opened.destinations,
+                opened.destinations.book, wax, wax.named, Key.parse(SECRETS["SIGN"]), Key.parse(SECRETS["SIGN_OURS"]),
+                opened.mailer, opened.mailer and opened.mailer.server, opened.provider,
+                Twilio("AC1", planted.SMS_TOKEN, "Shop"), Receiving(opened.callbacks, tell),
+            ]  # fmt: skip
+            printed = "\n".join(f"{thing!r}\n{thing}" for thing in things).encode()
+        secret = hidden(place) | {planted.SMTP_PASSWORD.encode(), planted.SMS_TOKEN.encode()}
+    assert b"wax" in printed
+    assert [word for word in secret if word in printed] == []
