@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.course import Again, Course, Leave, Next
 from workflows.events import Intake
-from workflows.means import LOCAL, PATIENCE
+from workflows.means import LOCAL, PATIENCE, THRESHOLD
 from workflows.operations import Operations
 from workflows.state import State
 from workflows.steps import perform, skipped_to
@@ -89,6 +89,7 @@ class Journey(Operations, Intake):
             result_type=ADMIT.result,
             start_to_close_timeout=LOCAL,
             retry_policy=PATIENCE,
+            local_retry_threshold=THRESHOLD,
         )
         if admitted.refused:
             return admitted.refused
@@ -196,7 +197,11 @@ class Journey(Operations, Intake):
             now=workflow.now().isoformat(),
         )
         await workflow.execute_local_activity(
-            DEPART.name, departure, start_to_close_timeout=LOCAL, retry_policy=PATIENCE
+            DEPART.name,
+            departure,
+            start_to_close_timeout=LOCAL,
+            retry_policy=PATIENCE,
+            local_retry_threshold=THRESHOLD,
         )
         if not workflow.all_handlers_finished():  # an order that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)

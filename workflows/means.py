@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LOCAL: Final = timedelta(seconds=10)
 """What one try of a local activity may take; it is tried until it succeeds."""
 PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
+THRESHOLD: Final = timedelta(seconds=3)
+"""A longer pause between two tries is a timer at the server. While a worker itself waits, it can neither stop nor leave
+the journey to another, and every few seconds of that are three events of the journey's history, which has an end."""
 
 Row = TypeVar("Row", bound=Send | Wait | WaitFor | If | Exit)
 
@@ -121,6 +124,7 @@ class Means:
             result_type=CLEAR.result,
             start_to_close_timeout=LOCAL,
             retry_policy=PATIENCE,
+            local_retry_threshold=THRESHOLD,
         )
         self._stop_if_interrupted()
         return cleared
@@ -151,6 +155,7 @@ class Means:
             result_type=DECIDE.result,
             start_to_close_timeout=LOCAL,
             retry_policy=PATIENCE,
+            local_retry_threshold=THRESHOLD,
         )
 
     async def sleep(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:

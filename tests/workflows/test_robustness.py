@@ -248,3 +248,27 @@ async def test_changes_of_custom_fields_in_several_forms_all_survive_continue_as
     async with asyncio.timeout(10):
         await handle.result()
     assert stage.channels.of("last")[0].delivery.data["contact"]["custom"] == {"a": 1, "b": 2}
+
+
+async def test_a_store_that_is_down_for_long_is_waited_for_at_the_server(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waited itself could not stop meanwhile, and would fill the journey's history every few seconds."""
+    depart, tries = stage.store.depart, 0
+
+    async def down_at_first(*given: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 8:
+            raise OSError("the store is down")
+        await depart(*given)
+
+    monkeypatch.setattr(stage.store, "depart", down_at_first)
+    await stage.publish(HOOK)
+    handle = await stage.start("hook")
+    async with asyncio.timeout(20):
+        assert (await handle.result())["outcome"] == "exited"
+    assert tries == 8
+    history = await handle.fetch_history()
+    timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]
+    assert len(timers) == 4, "pauses of 4 s and more"
