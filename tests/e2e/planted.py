@@ -194,7 +194,7 @@ async def call_back(address: str, token: str) -> bytes:
     host, _, port = address.removeprefix("http://").partition(":")
     for line in (f"POST /callbacks/{token} HTTP/9.9", f"POST /callbacks/{token}", f"/callbacks/{token}\x00"):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"{line}\r\n\r\n".encode())
+        writer.write(f"{line}\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
         await writer.drain()
         said += await reader.read()
         writer.close()
