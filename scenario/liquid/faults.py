@@ -66,6 +66,7 @@ _WORDS: Final = {
     "ltgt": "'<>'",
     "ne": "'!='",
     "nil": "'nil'",
+    "one of ('colon',)": "':'",
     "null": "'null'",
     "output": "an output",
     "pipe": "'|'",

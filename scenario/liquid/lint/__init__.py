@@ -15,6 +15,7 @@ from scenario.errors import TemplateError
 from scenario.liquid import structured, url
 from scenario.liquid.bounds import MAX_SOURCE
 from scenario.liquid.lint.body import BodyLinter, parsed_expression
+from scenario.liquid.lint.constants import check_texts
 from scenario.liquid.lint.expressions import Reader
 from scenario.liquid.lint.findings import Finding, Page, Severity
 from scenario.liquid.lint.names import Names
@@ -50,6 +51,8 @@ def lint(source: str | Mapping[str, Any] | list[Any], *, kind: Kind, schema: Roo
         _lint_text(page, kind, names)
     if not any(found.severity == "error" for found in page.findings):
         _parse(page, kind)
+    if kind != "condition" and not any(found.severity == "error" for found in page.findings):
+        check_texts(template(ENGINES[kind], source).nodes, kind, page)
     return sorted(page.findings, key=lambda found: (found.offset, found.severity, found.code))
 
 

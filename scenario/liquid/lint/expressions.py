@@ -29,6 +29,7 @@ from liquid.expression import Expression
 from scenario.liquid.bounds import MAX_FILTERS
 from scenario.liquid.call import arguments_problem
 from scenario.liquid.engine import Engine
+from scenario.liquid.lint.constants import constants_problem
 from scenario.liquid.lint.findings import Page, nearest
 from scenario.liquid.lint.names import Names, below
 from scenario.liquid.lint.shaping import ANYTHING, FLAG, NUMBER, TEXT, called, field_argument, shape_after
@@ -137,7 +138,7 @@ class Reader:
             meant = nearest(applied.name, self._engine.filters)
             page.add("unknown-filter", f"there is no filter '{applied.name}'", at, suggestion=meant)
             return
-        if problem := arguments_problem(applied, function):
+        if problem := arguments_problem(applied, function) or constants_problem(applied, function):
             page.add("filter-arguments", problem, at)
         if isinstance(shape, Value) and applied.name in _OF_LISTS:
             page.add("not-a-list", f"'{applied.name}' works on lists, and this is {called(shape)}", at)

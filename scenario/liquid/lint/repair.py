@@ -141,12 +141,19 @@ class _Balance:
         for token in tokens:
             if token.kind == TOKEN_EXPRESSION and dropping:
                 continue
+            if token.kind == TOKEN_EXPRESSION and self._made and self._is_else(self._made[-1]) and token.value.strip():
+                message = "what stands behind 'else' is passed over: write 'elsif', or take it out"
+                self._page.add("else-if", message, token.start_index)
             dropping = token.kind == TOKEN_TAG and not self._tag(token)
             if token.kind != TOKEN_TAG:
                 self._made.append(token)
         while self._open:
             self._close_unclosed(self._open.pop(), len(self._page.source))
         return self._made
+
+    @staticmethod
+    def _is_else(token: Token) -> bool:
+        return token.kind == TOKEN_TAG and token.value == "else"
 
     def _tag(self, token: Token) -> bool:
         """Take a tag. Whether it stays."""

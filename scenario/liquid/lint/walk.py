@@ -22,7 +22,7 @@ from liquid.expression import Expression
 from scenario.liquid.lint.expressions import Reader
 from scenario.liquid.lint.names import Names
 from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, NUMBER, TABLEROWLOOP, TEXT, called
-from scenario.liquid.shapes import ListOf, Tree, Value
+from scenario.liquid.shapes import ListOf, Object, Tree, Value
 
 _NO_CONTEXT: Final = cast("RenderContext", None)
 
@@ -103,6 +103,12 @@ def item_of(loop: LoopExpression, reader: Reader, names: Names) -> Tree:
     if isinstance(shape, Value):
         at = loop.iterable.token.start_index
         reader.page.add("not-a-list", f"'{loop.iterable}' is {called(shape)}, not a list to loop over", at)
+    if isinstance(shape, Object) and not shape.open:
+        at = loop.iterable.token.start_index
+        lists = [name for name, tree in shape.fields.items() if isinstance(tree, ListOf)]
+        meant = f"{loop.iterable}.{lists[0]}" if len(lists) == 1 else None
+        message = f"'{loop.iterable}' is an object, not a list to loop over"
+        reader.page.add("not-a-list", message, at, suggestion=meant)
     return ANYTHING
 
 

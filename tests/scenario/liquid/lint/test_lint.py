@@ -180,6 +180,59 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "Bearer {{ secret.TOKEN }}",
             ["1:11 error unknown-variable: there is no variable 'secret': did you mean 'secrets'?"],
         ),
+        (
+            "header",
+            "Caf\u00e9 {{ contact.id }}",
+            [
+                "1:1 error header: a header's value holds a line break, a control character "
+                "or a character that is not ASCII"
+            ],
+        ),
+        ("header", "{% if contact.id %}\u00e9{% endif %}{{ contact.id }}", []),
+        (
+            "url",
+            "https://h.example.com/../{{ contact.id }}",
+            ["1:1 error url: a URL's path cannot have '.' or '..' as a part"],
+        ),
+        ("path", "/v1/./{{ contact.id }}", ["1:1 error url: a URL's path cannot have '.' or '..' as a part"]),
+        ("url", "https://h.example.com/.{{ contact.id }}?a=..&b={{ contact.id }}/..", []),
+        (
+            "text",
+            "{{ order.ordered_at | date: '%Y', 'Europe/Pariss' }}",
+            ["1:23 error filter-arguments: 'date' takes a time zone such as 'Europe/Paris'"],
+        ),
+        (
+            "text",
+            "{{ order.ordered_at | date: '%Y', contact.timezone, 'fr' }}{{ order.ordered_at | date: '%Q' }}",
+            ["1:82 error filter-arguments: 'date' has no directive '%Q'"],
+        ),
+        (
+            "text",
+            "{{ order.total_price | money: 'EURO' }}{{ order.total_price | money: order.currency, 'x' }}",
+            ["1:24 error filter-arguments: 'money' needs a currency of three letters, such as 'EUR'"],
+        ),
+        (
+            "text",
+            "{{ contact.cellphone | phone_e164: 'XX' }}",
+            ["1:24 error filter-arguments: 'phone_e164' takes a country of two letters, such as 'FR'"],
+        ),
+        (
+            "text",
+            "{{ order.total_price | divided_by: 0 }}",
+            ["1:24 error filter-arguments: 'divided_by' cannot divide by zero"],
+        ),
+        (
+            "text",
+            "{% for p in order %}{{ p }}{% endfor %}",
+            ["1:13 error not-a-list: 'order' is an object, not a list to loop over: did you mean 'order.products'?"],
+        ),
+        ("text", "{% for pair in contact.custom %}{{ pair.first }}{% endfor %}", []),
+        (
+            "text",
+            "{% if order %}a{% else if contact %}b{% else %}c{% endif %}",
+            ["1:24 error else-if: what stands behind 'else' is passed over: write 'elsif', or take it out"],
+        ),
+        ("text", "{% for p in order.products limit=3 %}{% endfor %}", ["1:33 error syntax: expected ':', not '='"]),
         ("header", "{{ secrets['TOKEN'] }}{{ order.external_id | hmac_sha256: secrets.KEY }}", []),
         *(
             ("header", source, [f"1:{source.index('secrets') + 1} error not-apart: {_NOT_APART}"])

@@ -1,0 +1,97 @@
+"""What a template says itself and what would fail for everybody: wrong constants, texts that no header or URL can hold.
+
+Data are not needed to find it. The functions that render are asked, so that they have the only say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from liquid.ast import Node
+from liquid.builtin.expressions import Filter, KeywordArgument, Nil, StringLiteral
+from liquid.builtin.expressions.primitive import FloatLiteral, IntegerLiteral
+from liquid.builtin.output import OutputNode
+from liquid.exceptions import LiquidError
+from liquid.expression import Expression
+
+from scenario.errors import TemplateError
+from scenario.liquid.header import check_header_value
+from scenario.liquid.lint.findings import Page
+from scenario.liquid.nodes import Content
+from scenario.liquid.url import render_path, render_url
+
+_SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
+    "date": ("2026-03-29T10:00:00+02:00", ("%Y", None, None)),
+    "money": (1, ("EUR", "en")),
+    "phone_e164": ("+33612345678", (None,)),
+    "divided_by": (1, (1,)),
+    "modulo": (1, (1,)),
+}
+"""By filter: a value that it works with, and for each argument that is no constant one that is right."""
+
+_URLS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], str]]] = {"url": render_url, "path": render_path}
+_VALUE: Final = "x"
+
+
+def constants_problem(applied: Filter, function: Callable[..., Any]) -> str | None:
+    """What is wrong with a filter's constants, such as a time zone that does not exist; or None.
+
+    Args:
+        applied: The filter as it is used, the number of its arguments right.
+        function: The filter.
+    """
+    if applied.name not in _SAMPLES or not applied.args:
+        return None
+    value, right = _SAMPLES[applied.name]
+    given = [argument.value for argument in applied.args if not isinstance(argument, KeywordArgument)]
+    arguments = [_constant(part, usual) for part, usual in zip(given, right, strict=False)]
+    named = {"context": None} if getattr(function, "with_context", False) else {}
+    try:
+        function(value, *arguments, **named)
+    except LiquidError as error:
+        return str(error.args[0])
+    return None
+
+
+def _constant(part: Expression, usual: object) -> object:
+    match part:
+        case StringLiteral() | IntegerLiteral() | FloatLiteral():
+            return part.value
+        case Nil():
+            return None
+        case _:
+            return usual
+
+
+def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
+    """Note what cannot stand in a header or a URL, whatever the values around it are.
+
+    Args:
+        nodes: The template. One with tags is left alone: nobody knows which of its texts are written.
+        kind: What it is for.
+        page: Takes what is wrong.
+    """
+    if kind not in ("header", *_URLS):
+        return
+    written = ""
+    for node in nodes:
+        match node:
+            case OutputNode():
+                written += _VALUE
+            case Content():
+                written += node.text
+            case _:
+                return
+    if "{{" in written or "{%" in written:  # out of a raw block: it would be read as Liquid
+        return
+    try:
+        if kind == "header":
+            check_header_value(written)
+        else:
+            _URLS[kind](written, {})
+    except TemplateError as error:
+        if kind == "header":
+            page.add("header", error.reason, 0)
+        else:
+            page.add("url", error.reason, 0)
