@@ -63,8 +63,10 @@ def convert(
         left = [rest.as_json() for rest in converted.left]
         dump({"text": converted.text, "left": left, "notes": list(converted.notes)})
     elif output is None:
-        sys.stdout.write(converted.text)
+        # In UTF-8 whatever the terminal's encoding is: it is a file's content, and files are read as UTF-8.
         sys.stdout.flush()
+        sys.stdout.buffer.write(converted.text.encode())
+        sys.stdout.buffer.flush()
     _tell(converted, name, listed=form is Format.TEXT)
     if converted.left:
         raise typer.Exit(1)

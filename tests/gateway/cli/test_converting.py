@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +17,17 @@ def test_a_template_goes_to_standard_output_as_it_is(run: Run, tmp_path: Path) -
     ran = run("convert", "a.html")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out == "<p>{{ contact.firstname }}\x1b\r\n{% if contact.email != blank %}é{% endif %}"
+
+
+def test_the_result_is_utf_8_whatever_a_terminal_takes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("é $firstname$", "utf-8")
+    made = subprocess.run(
+        [sys.executable, "-c", "from gateway.cli import main; main()", "convert", str(tmp_path / "a.txt")],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert made.stdout.decode() == "é {{ contact.firstname }}"
 
 
 def test_what_is_left_is_listed_and_the_status_says_so(run: Run, tmp_path: Path) -> None:
