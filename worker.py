@@ -32,6 +32,7 @@ from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
 from activities.email.smtp import Mailer, mailer_from
+from activities.recollection import Recollections
 from activities.retuning import Retunings
 from activities.signatures import JOURNEYS, QUEUES
 from activities.sms.activity import Texts
@@ -149,7 +150,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     """
     admissions = Admissions(given.content, given.store, given.zone)
     amendments, retunings = Amendments(given.content), Retunings(client)
-    clearances = Clearances(given.destinations)
+    clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     gate = Gate(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     webhooks = Webhooks(
         given.content, given.transport, given.secrets.all, given.writer, given.routes, given.callbacks, gate
@@ -176,6 +177,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         clearances.clear,
                         amendments.amend,
                         retunings.retune,
+                        recollections.recall,
                     ],
                     no_remote_activities=True,
                     workflow_runner=sandbox(strict=False),

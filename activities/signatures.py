@@ -245,12 +245,39 @@ class Retuned:
     error: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recollection:
+    """How did the latest attempt of a delivery end, before it was turned away?
+
+    Attributes:
+        delivery: The delivery id.
+    """
+
+    delivery: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalled:
+    """How it ended; empty where nothing is on record.
+
+    Attributes:
+        status: The receiver's reply code, if there was a reply.
+        error: Class of the error in one word.
+        excerpt: How the reply began, redacted.
+    """
+
+    status: int | None = None
+    error: str = ""
+    excerpt: str = ""
+
+
 ADMIT: Final = Call("admit", Admission, Admitted)
 DEPART: Final = Call("depart", Departure, type(None))
 DECIDE: Final = Call("decide", Question, Answer)
 CLEAR: Final = Call("clear", Clearance, Cleared)
 AMEND: Final = Call("amend", Amendment, Amended)
 RETUNE: Final = Call("retune", Retuning, Retuned)
+RECALL: Final = Call("recall", Recollection, Recalled)
 SEND_EMAIL: Final = Call("send_email", Delivery, Sent, "email")
 SEND_SMS: Final = Call("send_sms", Delivery, Sent, "sms")
 SEND_WEBHOOK: Final = Call("send_webhook", Delivery, Sent, "webhooks")

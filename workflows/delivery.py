@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, RetryState
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, RetryState
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
+from workflows.means import LOCAL
 from workflows.orders import UNLIMITED
 from workflows.view import cut, summary
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, Kind, failure_of
-    from activities.signatures import SENDS, Clearance, Cleared, Delivery, Sent
+    from activities.signatures import RECALL, SENDS, Clearance, Cleared, Delivery, Recalled, Recollection, Sent
     from scenario.context import pick
     from scenario.plan import Retry, Send
 
@@ -156,6 +157,35 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
             exhausted=not lost,
         )
     return Failure(kind=Kind.PERMANENT, reason="the delivery failed", destination=to, attempt=1)
+
+
+async def remembered(journey: Means, name: str, failure: Failure) -> Failure:
+    """The failure with what the receiver last answered, where the delivery was waiting for its turn at its end.
+
+    A receiver that is down for days is left alone most of the time: that says nothing of what is wrong with it.
+
+    Raises:
+        FailureError: The step was cancelled.
+    """
+    if not failure.turned_away or not failure.attempt:
+        return failure
+    state = journey.state
+    identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
+    try:
+        recalled: Recalled = await workflow.execute_local_activity(
+            RECALL.name,
+            Recollection(delivery=identifier),
+            result_type=RECALL.result,
+            start_to_close_timeout=LOCAL,
+            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3),
+        )
+    except FailureError as error:  # of a local activity it comes unwrapped
+        if isinstance(error, CancelledError) or isinstance(error.cause, CancelledError):
+            raise
+        return failure  # the log cannot be read: what is known has to do
+    last = f"it answered {recalled.status}" if recalled.status else recalled.error
+    reason = f"{failure.reason}; before that: {last}" if last else failure.reason
+    return replace(failure, reason=reason, status=recalled.status, excerpt=recalled.excerpt)
 
 
 def cause_of(failure: Failure) -> str:

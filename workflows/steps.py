@@ -14,7 +14,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
 
 from workflows.course import Again, Course, Leave, Next
-from workflows.delivery import cause_of, deliver, digest, failure_in
+from workflows.delivery import cause_of, deliver, digest, failure_in, remembered
 from workflows.events import event_data
 from workflows.state import Event
 
@@ -42,7 +42,7 @@ async def perform_send(journey: Means, name: str, step: Send) -> Course:
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 raise
-            failure = failure_in(error, row)
+            failure = await remembered(journey, name, failure_in(error, row))
             outcome = "unknown" if failure.kind is Kind.UNKNOWN else "failed"
             decision = row.on_unknown if failure.kind is Kind.UNKNOWN else row.on_failure
             if decision in ("continue", "exit"):

@@ -23,6 +23,7 @@ from activities.amendment import Amendments
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, Kind
+from activities.recollection import Recollections
 from activities.signatures import (
     CLEAR,
     JOURNEYS,
@@ -240,7 +241,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
             workflows=[Journey, UnknownWorkflow],
             activities=[
                 *(admissions.admit, admissions.depart, decide),
-                *(Amendments(content).amend, desk.clear, desk.retune),
+                *(Amendments(content).amend, Recollections(store).recall, desk.clear, desk.retune),
             ],
             workflow_runner=sandbox(),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from activities.failures import Failure, Kind
 from activities.signatures import Cleared, Delivery, Sent
+from runtime.store import Attempt, StoreError
 from scenario.plan import Retry, Send
 from tests.workflows.conftest import Stage, failing
 from workflows.delivery import with_destination
@@ -182,6 +183,69 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     assert (waiting["cause"], waiting["destination"], waiting.get("attempts")) == ("exhausted", "wax", None)
     assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as it may"
     await handle.terminate()
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "status", "excerpt"),
+    [
+        ({"status": 503, "response": "moving house"}, "; before that: it answered 503", 503, "moving house"),
+        ({"error": "connect_refused"}, "; before that: connect_refused", None, None),
+        (None, "", None, None),
+    ],
+)
+async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_end_is_remembered(
+    stage: Stage, known: dict[str, Any] | None, said: str, status: int | None, excerpt: str | None
+) -> None:
+    await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
+
+    async def left_alone(delivery: Delivery, attempt: int) -> Sent:
+        if attempt == 1 and known is not None:
+            await stage.store.record([_row(delivery, **known)])
+        reason = "wax has failed too often and is left alone for a while: this delivery waits for it"
+        raise Failure(kind=Kind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True).as_error()
+
+    stage.channels.scripts["hook"] = left_alone
+    handle = await stage.start("wax")
+    waiting = (await _overdue(stage, handle))["waiting"]
+    whole = f"the deadline passed meanwhile: wax has failed too often and is left alone for a while{said}"
+    assert (waiting["reason"], waiting["attempts"], waiting["cause"]) == (whole, 1, "exhausted")
+    assert (waiting.get("status"), waiting.get("excerpt")) == (status, excerpt)
+    await handle.terminate()
+
+
+async def test_a_log_that_cannot_be_read_does_not_keep_a_journey_from_being_held(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
+
+    async def unreadable(**_: Any) -> list[Attempt]:
+        raise StoreError("the store is away")
+
+    monkeypatch.setattr(stage.store, "deliveries", unreadable)
+
+    def busy(delivery: Delivery, attempt: int) -> Sent:
+        raise Failure(kind=Kind.RETRY, reason="wax is busy", destination="wax", attempt=2, turned_away=True).as_error()
+
+    stage.channels.scripts["hook"] = busy
+    handle = await stage.start("wax")
+    waiting = (await _overdue(stage, handle))["waiting"]
+    assert (waiting["reason"], waiting["attempts"]) == ("the deadline passed meanwhile: wax is busy", 2)
+    await handle.terminate()
+
+
+async def _overdue(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    """Lets the deadline pass after the first attempt; what comes then has its time."""
+    await stage.attempted("hook")
+    await stage.environment.sleep(4000)
+    return await stage.until(handle, "held")
+
+
+def _row(delivery: Delivery, **known: Any) -> Attempt:
+    return Attempt(
+        delivery_id=delivery.id, attempt=1, workflow_id="wax/1", run_id="run", scenario="wax", version=1, step="hook",
+        channel="webhook", destination="wax", contact_id="1", started_at=datetime(2026, 3, 2, tzinfo=UTC),
+        milliseconds=7, outcome="retry", **known,
+    )  # fmt: skip
 
 
 async def _held(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
