@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 from workflows.means import LOCAL, Means
 from workflows.orders import UNLIMITED, read_retry, read_version, refusal
@@ -237,5 +237,5 @@ async def _ask(call: Call[Any, Any], argument: Any) -> Any:
             start_to_close_timeout=LOCAL,
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=_TRIES),
         )
-    except ActivityError as error:
+    except FailureError as error:  # of a local activity it comes unwrapped
         raise refusal("this could not be done just now, and nothing has changed: try again") from error

@@ -62,7 +62,7 @@ class Desk:
     clearances: list[str] = field(default_factory=list[str])
     blocked: asyncio.Event | None = None
     retunings: list[Retuning] = field(default_factory=list[Retuning])
-    retuned: Retuned = field(default_factory=Retuned)
+    retuned: Retuned | Exception = field(default_factory=Retuned)
 
     @activity.defn(name=CLEAR.name)
     async def clear(self, clearance: Clearance) -> Cleared:
@@ -74,6 +74,8 @@ class Desk:
     @activity.defn(name=RETUNE.name)
     async def retune(self, retuning: Retuning) -> Retuned:
         self.retunings.append(retuning)
+        if isinstance(self.retuned, Exception):
+            raise self.retuned
         return self.retuned
 
 

@@ -134,3 +134,12 @@ async def test_webhooks_count_their_attempts_themselves(stage: Stage, kind: str)
     attempts = stage.channels.of("hook")
     assert (len(attempts), attempts[0].delivery.attempts) == ((4, 2) if kind == "webhook" else (2, 0))
     assert result["steps"][0]["outcome"] == ("delivered" if kind == "webhook" else "failed")
+
+
+async def test_a_server_that_cannot_be_asked_is_no_mystery_to_the_operator(stage: Stage) -> None:
+    handle = await backing_off(stage)
+    stage.desk.retuned = ConnectionError("10.0.0.7 does not answer")
+    said = await refusal(stage, handle, {**WHO, "retry": FAST})
+    assert said == "this could not be done just now, and nothing has changed: try again"
+    assert (len(stage.desk.retunings), (await handle.query("progress"))["operations"]) == (3, [])
+    await handle.terminate()
