@@ -108,7 +108,8 @@ def item_of(loop: LoopExpression, reader: Reader, names: Names) -> Tree:
         lists = [name for name, tree in shape.fields.items() if isinstance(tree, ListOf)]
         meant = f"{loop.iterable}.{lists[0]}" if len(lists) == 1 else None
         message = f"'{loop.iterable}' is an object, not a list to loop over"
-        reader.page.add("not-a-list", message, at, suggestion=meant)
+        # Without a list in it, it may be meant: a loop over an object goes over its names and values.
+        reader.page.add("not-a-list", message, at, severity="error" if lists else "warning", suggestion=meant)
     return ANYTHING
 
 

@@ -226,6 +226,11 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "{% for p in order %}{{ p }}{% endfor %}",
             ["1:13 error not-a-list: 'order' is an object, not a list to loop over: did you mean 'order.products'?"],
         ),
+        (
+            "text",
+            "{% for pair in order.store %}{{ pair }}{% endfor %}",
+            ["1:16 warning not-a-list: 'order.store' is an object, not a list to loop over"],
+        ),
         ("text", "{% for pair in contact.custom %}{{ pair.first }}{% endfor %}", []),
         (
             "text",
