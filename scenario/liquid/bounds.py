@@ -30,6 +30,14 @@ MAX_STEPS: Final = 100_000
 MAX_SECONDS: Final = 0.4
 """Processor seconds of one rendering. Not wall-clock time: a busy machine must not change what is sent."""
 
+MAX_PAUSE: Final = 0.1
+"""Processor seconds that count at most between two looks at the clock.
+
+What a template does between two looks, 64 steps or the call of one filter, takes 20 milliseconds at most. A longer time
+is not its own: a garbage collection of a large process takes hundreds of milliseconds of this very thread, and must not
+make a delivery fail for good.
+"""
+
 MAX_TEXT: Final = 256 * 1024
 """Characters of a text that a filter makes."""
 
@@ -76,12 +84,13 @@ class Budget:
         next_look: The number of steps left at which the clock is to be read again.
     """
 
-    __slots__ = ("_deadline", "next_look", "steps")
+    __slots__ = ("_looked", "_seconds", "next_look", "steps")
 
     def __init__(self) -> None:
         self.steps = MAX_STEPS
         self.next_look = MAX_STEPS - _LOOK_EVERY
-        self._deadline = time.thread_time() + MAX_SECONDS
+        self._seconds = MAX_SECONDS
+        self._looked = time.thread_time()
 
     def spend(self, steps: int) -> None:
         """Take some steps.
@@ -101,7 +110,10 @@ class Budget:
         """
         if self.steps < 0:
             raise BoundReached(f"the template takes more than {MAX_STEPS:,} steps: loop over less")
-        if time.thread_time() > self._deadline:
+        now = time.thread_time()
+        self._seconds -= min(now - self._looked, MAX_PAUSE)
+        self._looked = now
+        if self._seconds < 0:
             raise BoundReached(f"the template takes longer than {MAX_SECONDS} seconds: loop over less")
         self.next_look = self.steps - _LOOK_EVERY
 

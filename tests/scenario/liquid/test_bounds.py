@@ -9,7 +9,7 @@ import pytest
 
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.liquid import evaluate_condition, fields, render_html, render_json, render_text
-from scenario.liquid.bounds import MAX_SOURCE
+from scenario.liquid.bounds import MAX_SOURCE, BoundReached, Budget
 
 KILO = "a" * 1000
 
@@ -127,6 +127,21 @@ def outcome(render: Callable[[], object]) -> TemplateError | None:
     except TemplateError as error:
         return error
     return None
+
+
+def test_a_pause_of_the_process_does_not_count_as_the_templates_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("scenario.liquid.bounds.time.thread_time", lambda: clock[0])
+    budget = Budget()
+    for passed in (2.0, 0.01, 5.0, 0.01):  # two garbage collections of a very large process
+        clock[0] += passed
+        budget.look()
+    for _ in range(17):
+        clock[0] += 0.01
+        budget.look()
+    clock[0] += 0.02
+    with pytest.raises(BoundReached, match=r"longer than 0\.4 seconds"):
+        budget.look()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
