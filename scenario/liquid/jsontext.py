@@ -167,13 +167,16 @@ def finished(sink: JsonSink, source: str) -> bytes:
     """
     text = sink.getvalue()
     try:
-        _check(text)
-    except ValueError:
-        text = mend_commas(text)
         try:
             _check(text)
-        except ValueError as error:
-            raise _no_json(error, sink, source) from error
+        except ValueError:
+            text = mend_commas(text)
+            try:
+                _check(text)
+            except ValueError as error:
+                raise _no_json(error, text, sink, source) from error
+    except RecursionError as error:
+        raise mistake(TOO_DEEP, source, _origin(sink, deep(text)), limit=True) from error
     return encoded(text, source)
 
 
@@ -194,15 +197,17 @@ def encoded(text: str, source: str) -> bytes:
 
 
 def _check(text: str) -> None:
-    json.loads(text, parse_constant=_no_constant)
+    json.loads(text, parse_constant=no_constant)
 
 
-def _no_constant(name: str) -> NoReturn:
+def no_constant(name: str) -> NoReturn:
+    """Refuses what Python reads, and JSON does not have."""
     raise ValueError(f"{name} is no JSON")
 
 
 _REASONS: Final = {
     "Invalid control character at": "a line break or control character is inside a text: write \\n",
+    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark stands before it: take it out",
     "Expecting value": "a value is missing",
     "Expecting ',' delimiter": "a comma is missing",
     "Expecting ':' delimiter": "a colon is missing",
@@ -214,9 +219,33 @@ _REASONS: Final = {
 }
 
 
-def _no_json(error: ValueError, sink: JsonSink, source: str) -> TemplateError:
+TOO_DEEP: Final = "the body is nested too deep to be read by anyone"
+_DEPTH: Final = 500
+"""Brackets at which a place is shown. How many the parser takes depends on who called it."""
+_STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])|(-?\b(?:NaN|Infinity)\b|\d{4301,})')
+"""Texts; and outside of them brackets, and what Python reads beside JSON, or refuses to: 4,300 digits are its bound."""
+
+
+def deep(text: str) -> int:
+    """Where a document that nobody can read is nested too deep."""
+    depth = 0
+    for found in _STRUCTURE.finditer(text):
+        depth += bool(found[1]) - bool(found[2])
+        if depth > _DEPTH:
+            return found.start()
+    return 0
+
+
+def odd_number(text: str) -> tuple[int, str]:
+    """The first number that is none in JSON, or too long for one: where it is, and what is wrong with it."""
+    at = next((found.start(3) for found in _STRUCTURE.finditer(text) if found[3]), 0)
+    return at, "a number is too long" if text[at : at + 1].isdigit() else "NaN and Infinity do not exist there"
+
+
+def _no_json(error: ValueError, text: str, sink: JsonSink, source: str) -> TemplateError:
     if not isinstance(error, json.JSONDecodeError):
-        return mistake("the body is no JSON: NaN and Infinity do not exist there", source, None)
+        at, reason = odd_number(text)
+        return mistake(f"the body is no JSON: {reason}", source, _origin(sink, at))
     reason: Any = _REASONS.get(error.msg, error.msg)
     return mistake(f"the body is no JSON: {reason}", source, _origin(sink, error.pos))
 

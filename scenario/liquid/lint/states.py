@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from liquid import RenderContext
@@ -17,7 +17,17 @@ from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 
-from scenario.liquid.jsontext import ESCAPED, INSIDE, OUTSIDE, JsonContent, mend_commas
+from scenario.liquid.jsontext import (
+    ESCAPED,
+    INSIDE,
+    OUTSIDE,
+    TOO_DEEP,
+    JsonContent,
+    deep,
+    mend_commas,
+    no_constant,
+    odd_number,
+)
 from scenario.liquid.lint.findings import Page
 
 States = frozenset[int]
@@ -132,8 +142,17 @@ def _check_plain(nodes: list[Node], page: Page) -> None:
         size += len(text)
     rendered = mend_commas("".join(text for _, _, text in pieces))
     try:
-        json.loads(rendered)
+        json.loads(rendered, parse_constant=no_constant)
     except json.JSONDecodeError as error:
-        start, offset, text = next(piece for piece in reversed(pieces) if piece[0] <= error.pos or piece[0] == 0)
-        at = offset + (min(error.pos - start, len(text)) if text != "0" else 0)
-        page.add("no-json", f"this is no JSON: {error.msg[0].lower()}{error.msg[1:]}", at)
+        page.add("no-json", f"this is no JSON: {error.msg[0].lower()}{error.msg[1:]}", _origin(pieces, error.pos))
+    except ValueError:
+        place, reason = odd_number(rendered)
+        page.add("no-json", f"this is no JSON: {reason}", _origin(pieces, place))
+    except RecursionError:
+        page.add("limit", TOO_DEEP, _origin(pieces, deep(rendered)))
+
+
+def _origin(pieces: Sequence[tuple[int, int, str]], place: int) -> int:
+    """Which index of the template wrote a character."""
+    start, offset, text = next(piece for piece in reversed(pieces) if piece[0] <= place or piece[0] == 0)
+    return offset + (min(place - start, len(text)) if text != "0" else 0)

@@ -77,6 +77,9 @@ def test_there_is_no_false_alarm(page: Page) -> None:
                 "'json' inside quotes makes a text of JSON: remove the quotes, or the filter"
             ],
         ),
+        ("[NaN]", ["1:2 error no-json: this is no JSON: NaN and Infinity do not exist there"]),
+        ("[" + "9" * 5000 + "]", ["1:2 error no-json: this is no JSON: a number is too long"]),
+        ("[" * 30_000, ["1:501 error limit: the body is nested too deep to be read by anyone"]),
         ('{"a": {{ contact.id }} "b": 1}', ["1:24 error no-json: this is no JSON: expecting ',' delimiter"]),
         ('{"a": 1, "b": {{ contact.id }},}', []),
         ("{'a': 1}", ["1:2 error no-json: this is no JSON: expecting property name enclosed in double quotes"]),
