@@ -15,7 +15,7 @@ from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario import liquid
 from scenario.duration import parse_duration
-from scenario.entry import Entry, clean, journey_id, parse_entry
+from scenario.entry import LARGEST, Entry, clean, is_too_large, journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError, TemplateError
 from scenario.timing import spell
 
@@ -58,6 +58,8 @@ class Admissions:
         )
 
     async def _admit(self, admission: Admission) -> Admitted:
+        if is_too_large(admission.entry, LARGEST):
+            raise Refused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
         opened = await self._open(entry)
         kind = entry.trigger["type"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ __all__ = (
     "clean",
     "is_entry",
     "is_too_deep",
+    "is_too_large",
     "journey_id",
     "parse_entry",
     "patch_contact",
@@ -36,6 +38,10 @@ __all__ = (
 
 _LONGEST_ID: Final = 300
 """Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""
+LARGEST: Final = 1024 * 1024
+"""Bytes of an entry as JSON. All that a journey hands on, its entry among it, has to stay below Temporal's 2 MB."""
+LARGEST_EVENT: Final = 256 * 1024
+"""Bytes of an event as JSON."""
 _DEEPEST: Final = 60
 _DEEPEST_OF_ALL: Final = 100
 
@@ -127,6 +133,12 @@ def is_too_deep(data: object) -> bool:
         if not level:
             return False
     return True
+
+
+def is_too_large(data: object, limit: int) -> bool:
+    """Whether plain JSON data takes more than so many bytes as JSON in UTF-8."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return len(text) > limit or len(text.encode(errors="replace")) > limit
 
 
 LONGEST_WORKFLOW_ID: Final = 250

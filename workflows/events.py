@@ -11,7 +11,7 @@ from workflows.state import Event
 
 with workflow.unsafe.imports_passed_through():
     from scenario.context import event_root
-    from scenario.entry import is_too_deep, patch_contact
+    from scenario.entry import LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
     from scenario.errors import EntryError
     from scenario.timing import zone_of
 
@@ -42,6 +42,10 @@ class Intake(Means):
         properties: Any = data.get("properties") or {}
         if not isinstance(name, str) or not isinstance(properties, dict) or is_too_deep(data):
             workflow.logger.warning('event ignored: it must be {"name": text, "properties": object}, not too deep')
+            return
+        # Asked for only where it matters, so that journeys under way which took such an event can be replayed.
+        if is_too_large(data, LARGEST_EVENT) and workflow.patched("large-events"):
+            workflow.logger.warning("event ignored: it is larger than %d KB", LARGEST_EVENT // 1024)
             return
         now = workflow.now().isoformat()
         known = None if identifier is None else str(identifier)[:200]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC
-from typing import Any
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -23,10 +23,13 @@ from workflows.steps import perform, skipped_to
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
-    from scenario.entry import clean, is_entry, is_too_deep, parse_entry
+    from scenario.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
     from scenario.errors import ScenarioError
     from scenario.plan import Step, load_plan
     from scenario.timing import zone_of
+
+LARGEST_CARRIED: Final = 2_000_000
+"""Bytes that one run hands to the next, as JSON; Temporal takes 2 MiB, with what surrounds them."""
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
@@ -181,7 +184,12 @@ class Journey(Operations, Intake):
         """Starts the next run, unless somebody has just decided something: that is acted upon first."""
         await workflow.wait_condition(lambda: self.taken_in and workflow.all_handlers_finished())
         if self._undecided:
-            workflow.continue_as_new({"entry": data, "state": self.state.dump()})
+            carried = {"entry": data, "state": self.state.dump()}
+            if not is_too_large(carried, LARGEST_CARRIED):
+                workflow.continue_as_new(carried)
+            # The command would be refused, and the workflow task fail over and over.
+            workflow.logger.warning("what the journey has to remember is too large for another run: this one goes on")
+            self.stays = True
 
     @property
     def _undecided(self) -> bool:

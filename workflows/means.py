@@ -47,6 +47,7 @@ class Means:
         changes: Counts the changes of the contact.
         retrying: An operator wants the held step to be tried again.
         skipping: An operator wants the present step to be skipped, for this reason.
+        stays: What there is to hand on is too large for another run: this one goes on.
         under_way: The step whose delivery is under way, with the policy that it was scheduled with.
     """
 
@@ -59,6 +60,7 @@ class Means:
         self.changes = 0
         self.retrying = False
         self.skipping: str | None = None
+        self.stays = False
         self.under_way: Send | None = None
         self._attributes = view.Attributes()
         self._data: dict[str, Any] = {}
@@ -78,7 +80,7 @@ class Means:
     @property
     def must_continue(self) -> bool:
         """Whether the history has grown so long that the server suggests continue-as-new."""
-        return workflow.info().is_continue_as_new_suggested()
+        return not self.stays and workflow.info().is_continue_as_new_suggested()
 
     def local(self, moment: datetime) -> str:
         """A moment on the contact's clock, ISO 8601."""

@@ -96,6 +96,19 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
 
 
+async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stage) -> None:
+    """Continue-as-new would be refused, and the workflow task fail over and over."""
+    await stage.publish(LONG)
+    contact = {"id": 7, "firstname": "Zoé", "custom": {"a": "a" * 900_000}}
+    handle = await stage.start("long", {"type": "order", "order": {"external_id": "A"}}, contact=contact)
+    for name in ("b", "c"):
+        await handle.signal("contact_changed", {"custom": {name: name * 600_000}})
+    await handle.signal("event", {"name": "order.delivered", "properties": {"carrier": "Colissimo"}})
+    async with asyncio.timeout(20):
+        assert (await handle.result())["outcome"] == "finished"
+    assert await runs(stage, handle) == 1
+
+
 def test_the_state_comes_back_as_it_went() -> None:
     state = State(
         version=3,

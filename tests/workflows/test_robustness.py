@@ -200,6 +200,7 @@ async def test_an_event_with_strange_properties_stops_nothing(stage: Stage, prop
     ("order", "contact", "reason"),
     [
         (deep(198), {}, "the entry is nested too deeply"),
+        ("é" * 600_000, {}, "the entry is larger than 1024 KB: leave out what no template names"),
         (deep(70), {}, "trigger.order is nested more than 60 levels deep"),
         ({"total_price": 10**400}, {}, "'total_price' of trigger.order: must be a number that fits into 64 bits"),
         ({}, {"recommendations": [{"price": -(10**400)}]},
@@ -272,3 +273,13 @@ async def test_a_store_that_is_down_for_long_is_waited_for_at_the_server(
     history = await handle.fetch_history()
     timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]
     assert len(timers) == 4, "pauses of 4 s and more"
+
+
+async def test_an_event_that_could_not_be_handed_on_is_ignored(stage: Stage) -> None:
+    await stage.publish(PARKED)
+    handle = await stage.start("parked", ORDERED)
+    await handle.signal("event", {"name": "go", "properties": {"a": "ab" + "x" * 300_000, "b": "b"}})
+    await handle.signal("event", {"name": "go", "properties": {"a": "ab", "b": "b", "c": 1}})
+    result = await handle.result()
+    assert [step["outcome"] for step in result["steps"]] == ["event", "delivered", "exited"]
+    assert len((await handle.query("progress"))["events"]) == 1
