@@ -49,12 +49,14 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent:
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
     counted = step.kind == "webhook"
+    # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
+    state.now = state.now or journey.local(journey.began)
     delivery = Delivery(
         id=identifier,
         scenario=journey.followed,
         step=name,
         contact=journey.entry.contact_id,
-        now=journey.local(journey.began),
+        now=state.now,
         data=pick(journey.data(), step.fields),
         timeout=step.timeout,
         on_unknown=step.on_unknown,

@@ -179,6 +179,7 @@ class State:
         responses: What steps kept of their responses, by name, the last kept one last.
         anew: What the present step is performed by instead of the plan's row.
         retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.Retry`.
+        now: That step's time on the contact's clock, as its delivery was first given it.
         digest: Of the data that the present step's delivery was first given.
     """
 
@@ -205,6 +206,7 @@ class State:
     responses: dict[str, Any] = field(default_factory=dict[str, Any])
     anew: Anew | None = None
     retuned: dict[str, float] = field(default_factory=dict[str, float])
+    now: str | None = None
     digest: str | None = None
 
     def dump(self) -> dict[str, Any]:
@@ -266,7 +268,7 @@ class State:
     def go(self, step: str | None) -> None:
         """Moves on to a step, or to the end: what concerned the present one alone is over."""
         self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
-        self.anew, self.digest = None, None
+        self.anew, self.now, self.digest = None, None, None
         self.retuned = {}
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1

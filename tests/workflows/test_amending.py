@@ -166,6 +166,18 @@ async def test_a_retry_sends_what_the_contact_has_become_and_says_so(
     assert last.data == {"contact": {"firstname": patch.get("firstname", "Zoé")}}
 
 
+async def test_a_retry_in_another_zone_sends_the_same_time(stage: Stage) -> None:
+    """`now` is part of what is rendered: the same delivery id stands for the same bytes."""
+    handle = await held(stage)
+    await handle.signal("contact_changed", {"timezone": "Asia/Tokyo"})
+    await stage.order(handle, "retry_step", WHO)
+    result = await handle.result()
+    assert result["steps"][0].get("note") is None
+    before, again = (attempt.delivery for attempt in stage.channels.of("hook"))
+    assert again == before
+    assert stage.channels.of("after")[0].delivery.now.endswith("+09:00")
+
+
 async def test_both_reasons_are_named(stage: Stage) -> None:
     handle = await held(stage)
     await stage.publish(SECOND)

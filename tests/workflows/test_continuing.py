@@ -127,6 +127,7 @@ def test_the_state_comes_back_as_it_went() -> None:
         responses={"found": {"tier": "gold"}},
         anew=Anew(version=4, step={"kind": "sms"}),
         retuned={"initial": 1.0},
+        now="2027-01-01T01:00:00+01:00",
         digest="0123456789abcdef",
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
