@@ -140,7 +140,9 @@ def _follow(draft: Draft, entry: dict[str, Any], given: Given, events: list[Even
 def _problem(passed: Passed) -> Problem | None:
     """Why a step fails, in the scenario or in us."""
     if passed.problem is not None:
-        return None if passed.outcome == "failed" else passed.problem
+        # A wait that goes on without its date was told so. A message with a mistake is not meant, whatever follows it.
+        foreseen = passed.outcome == "failed" and isinstance(passed.row, plan.Wait)
+        return None if foreseen else passed.problem
     if isinstance(passed.result, Request):
         return _flaw(passed.result, passed.row)
     return None

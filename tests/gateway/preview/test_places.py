@@ -33,8 +33,8 @@ CASES = {
         (9, 17, "there is no 'contact.shoe_size'"),
     ),
     "an e-mail's subject": (
-        '  - email: e\n    subject: "{{ contact.firstname | divided_by: 0 }}"\n    text: x\n',
-        (6, 38, "'divided_by' cannot divide by zero"),
+        '  - email: e\n    subject: "{% assign z = 0 %}{{ contact.firstname | divided_by: z }}"\n    text: x\n',
+        (6, 56, "'divided_by' cannot divide by zero"),
     ),
     "a condition": (
         "  - if: contact.custom.size > 3\n    then: [{exit: x}]\n",

@@ -36,6 +36,17 @@ def test_the_first_contact_that_fails_is_told_with_the_value_that_does_it(drafte
     assert trial.rendered == failure.number - 1
 
 
+@pytest.mark.parametrize("on_failure", ["hold", "continue", "exit"])
+def test_a_message_with_a_mistake_fails_whatever_follows_it(drafted: Drafts, on_failure: str) -> None:
+    assert tried(drafted, f"steps:\n{HEADER}    on_failure: {on_failure}\n").failure is not None
+
+
+@pytest.mark.parametrize(("on_failure", "fails"), [("hold", True), ("continue", False), ("exit", False)])
+def test_a_date_that_is_missing_fails_where_no_one_foresaw_it(drafted: Drafts, on_failure: str, fails: bool) -> None:
+    text = f"steps:\n  - wait: {{until: '{{{{ contact.custom.day }}}}'}}\n    on_failure: {on_failure}\n"
+    assert (tried(drafted, text).failure is not None) is fails
+
+
 def test_the_same_seed_gives_the_same_and_another_one_another(drafted: Drafts) -> None:
     made = drafted(f"steps:\n{HEADER}")
 
