@@ -1,4 +1,6 @@
-"""How values become payloads: plain JSON by pydantic, and one clear failure for an argument that is none."""
+"""How values and errors become payloads: plain JSON by pydantic, one clear failure for an argument that is none, and no
+stack traces of what is expected to happen.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
-from temporalio.exceptions import ApplicationError
+from temporalio.converter import DefaultFailureConverter, PayloadConverter
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 
 class JsonPayloads(PydanticPayloadConverter):
@@ -37,5 +41,21 @@ class JsonPayloads(PydanticPayloadConverter):
             raise
 
 
-CONVERTER: Final = dataclasses.replace(pydantic_data_converter, payload_converter_class=JsonPayloads)
+class BriefFailures(DefaultFailureConverter):
+    """The SDK's converter, without the stack trace where nothing is wrong with our code.
+
+    A receiver that answers 503 is a BENIGN failure. Its sentence says all there is to say; a trace through the worker
+    would fill the operator's screen, and a kilobyte of the journey's history.
+    """
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """See the base class."""
+        super().to_failure(exception, payload_converter, failure)
+        if isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
+            failure.stack_trace = ""
+
+
+CONVERTER: Final = dataclasses.replace(
+    pydantic_data_converter, payload_converter_class=JsonPayloads, failure_converter_class=BriefFailures
+)
 """The data converter of every client and worker."""
