@@ -1,5 +1,6 @@
-"""How values and errors become payloads: plain JSON by pydantic, one clear failure for an argument that is none, and no
-stack traces of what is expected to happen.
+"""How values and errors become payloads.
+
+Plain JSON by pydantic, one clear failure for an argument that is none, no stack traces of what is expected to happen.
 """
 
 from __future__ import annotations
