@@ -43,8 +43,10 @@ _CONTEXT: Final = {
 }
 _TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-# Loggers that write addresses, URLs, peers or, at DEBUG, what activities return, which may be a receiver's answer.
+# Loggers that write addresses, URLs, peers or, at DEBUG, what activities return, which may be a receiver's answer; and
+# Alembic, whose lines at every start say nothing of the store.
 _QUIET: Final = {
+    "alembic": logging.WARNING,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "mail.log": logging.CRITICAL,

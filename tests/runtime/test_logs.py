@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 
 from runtime import logs
 from runtime.errors import SetupError
+from runtime.store import migrate
 
 EMAIL = "ann@example.com"
 logger = logging.getLogger("runtime.tests")
@@ -27,7 +29,7 @@ def stream() -> Iterator[io.StringIO]:
     """What is written, with the logging of this process put back afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "mail.log")}
+    quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "mail.log", "alembic")}
     context = workflow.logger.workflow_info_on_message, activity.logger.activity_info_on_message
     yield io.StringIO()
     root.handlers[:] = handlers
@@ -161,6 +163,12 @@ def test_loggers_that_write_urls_and_addresses_are_quiet(
 ):
     logging.getLogger(name).log(level, "HTTP Request: POST https://hooks.example.com/secret")
     assert written() == []
+
+
+async def test_a_store_says_nothing_of_how_it_is_set_up(written: Callable[[], list[dict[str, Any]]], tmp_path: Path):
+    await migrate(f"sqlite+aiosqlite:///{tmp_path}/store.db")
+    logging.getLogger("alembic.runtime.migration").warning("not so quiet")
+    assert [line["message"] for line in written()] == ["not so quiet"]
 
 
 def test_people_read_text(stream: io.StringIO):
