@@ -44,12 +44,14 @@ class Draft:
         return Opened(self.scenario.scenario, number, self.scenario, dump_plan(self.plan), self.steps)
 
 
-def draft(path: Path, destinations: Collection[str] | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:
+def draft(
+    path: Path, destinations: Collection[str] | Mapping[str, Collection[str]] | None = None
+) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Checks and compiles a scenario file.
 
     Args:
         path: Of the file.
-        destinations: The names of those that exist; None where they are not known, and any will do.
+        destinations: See `scenario.check.check`.
 
     Returns:
         The draft, or None where the file has a mistake; and everything that the check found.

@@ -168,6 +168,19 @@ def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: 
     assert "s.yaml:5:9: error" in unknown.err
 
 
+def test_a_header_that_the_destination_sets_itself_is_found(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text(
+        "destinations:\n  wax:\n    url: https://api.wax.example/v1\n    headers: {X-Shop: b}\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    to: wax\n    headers: {x-shop: a}\n  - wait: 1d\n"
+    )
+    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    ran = run("preview", "s.yaml", "--entry", "e.json", "--destinations", "d.yaml")
+    assert (ran.status, ran.out) == (1, "")
+    assert "s.yaml:6:15: error destination-header: destination 'wax' sets the header 'x-shop' itself" in ran.err
+
+
 def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path: Path, card: Path) -> None:
     entry = json.loads((EXAMPLES / "entries" / "reward.json").read_text("utf-8"))
     entry["trigger"]["reward"]["card_code"] = ""
