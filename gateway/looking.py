@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, cast
@@ -131,6 +131,16 @@ async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None
         return None
     except (WorkflowQueryFailedError, TimeoutError):  # its code cannot answer: a replay that fails, say
         return None
+
+
+def pause_in(progress: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The operator's pause that still counts, from a journey's own account; None where it is not paused.
+
+    What a journey waits for tells only of one thing: at one that is held as well, the pause is among what operators
+    did last.
+    """
+    orders = [item for item in progress.get("operations") or () if item.get("name") in ("pause", "resume")]
+    return dict(orders[-1]) if orders and orders[-1]["name"] == "pause" else None
 
 
 def _status(described: DescribeWorkflowExecutionResponse) -> str:

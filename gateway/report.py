@@ -16,6 +16,7 @@
 | `at`, `since` | the step at which it stands, since when |
 | `waiting` | ``{"for", "until", …}``; held: ``{"for": "an operator", "step", "kind", "reason", "at", "destination",`` |
 |  | ``"status", "attempts", "excerpt", "cause"}``, as far as known |
+| `paused` | the operator's pause as in `operations`, also of a journey that is held; null where it is not paused |
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
 | `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note"}``; `state` is |
 |  | ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
@@ -37,7 +38,7 @@ from typing import Any
 
 from gateway.flight import InFlight
 from gateway.listing import Listed
-from gateway.looking import JourneyView
+from gateway.looking import JourneyView, pause_in
 from gateway.pending import Pending
 from runtime.store import Attempt
 from scenario.plan import If, Plan, Send, Step, Wait, WaitFor
@@ -67,6 +68,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "at": None if over else _place(view),
         "since": None if over else iso(progress.get("since")),
         "waiting": None if over or not waiting else dict(waiting),
+        "paused": None if over else pause_in(progress),
         "answered": view.progress is not None,
         "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
         "pending": [_pending(item) for item in view.pending],

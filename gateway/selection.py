@@ -16,7 +16,7 @@ from temporalio.client import Client, WorkflowExecution
 
 from gateway.errors import NotAnswered
 from gateway.listing import UNDER_WAY, Listed, listed, quoted, states
-from gateway.looking import progress_of
+from gateway.looking import pause_in, progress_of
 from runtime.attributes import (
     CONTACT_ID,
     DESTINATION,
@@ -218,6 +218,4 @@ async def _sending_to(store: Store, destination: str, entries: Sequence[StoredEn
 
 async def _is_paused(temporal: Client, journey: str) -> bool:
     """Whether the latest of an operator's pauses still counts."""
-    progress = await progress_of(temporal.get_workflow_handle(journey)) or {}
-    names = [item.get("name") for item in progress.get("operations") or ()]
-    return next((name == "pause" for name in reversed(names) if name in ("pause", "resume")), False)
+    return pause_in(await progress_of(temporal.get_workflow_handle(journey)) or {}) is not None

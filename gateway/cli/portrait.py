@@ -31,6 +31,8 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
     console.print(_header(report, clock))
     if report["waiting"]:
         console.print(*_waiting(report["id"], report["waiting"], clock), sep="\n")
+    if report["paused"] and report["state"] == "held":
+        console.print(text(_paused(report["id"], report["paused"], clock), "yellow"))
     if not report["answered"] and report["status"] == "running":
         console.print(text("no worker answers: what follows is what is on record", "yellow"))
     if report["steps"]:
@@ -55,6 +57,15 @@ def _operation(operation: Mapping[str, Any], clock: ZoneInfo) -> str:
     said = ", ".join(f"{name} {_plain(value)}" for name, value in details.items())
     what = f"{operation['name']} ({said})" if said else operation["name"]
     return f"{local(operation['at'], clock)}  {what} by {operation['operator']}: {operation['reason']}"
+
+
+def _paused(journey: str, pause: Mapping[str, Any], clock: ZoneInfo) -> str:
+    """Of a journey that is held as well: deciding alone does not let it go on."""
+    since = local(pause["at"], clock)
+    return (
+        f"paused as well since {since} by {pause['operator']}: {pause['reason']}\n"
+        f"let it go on with: scenario resume {journey} --reason …"
+    )
 
 
 def _plain(value: Any) -> str:

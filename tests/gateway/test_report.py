@@ -35,6 +35,7 @@ def test_the_keys_are_those_that_are_documented() -> None:
         "at",
         "since",
         "waiting",
+        "paused",
         "answered",
         "steps",
         "pending",
@@ -88,11 +89,30 @@ def test_a_held_journey_in_full() -> None:
         "at": "hook",
         "since": "2026-03-31T08:05:00+00:00",
         "waiting": PROGRESS["waiting"],
+        "paused": None,
         "answered": True,
         "pending": [],
         "events": PROGRESS["events"],
         "operations": PROGRESS["operations"],
     }
+
+
+PAUSE = {"name": "pause", "operator": "ann", "reason": "sale", "at": "2026-03-31T08:30:00+00:00", "step": "hook"}
+RESUME = {**PAUSE, "name": "resume"}
+PAUSES: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None]] = {
+    "never": ([], None),
+    "once": ([PAUSE], PAUSE),
+    "and tried again since": ([PAUSE, {**PAUSE, "name": "retry_step"}], PAUSE),
+    "and resumed": ([PAUSE, RESUME], None),
+    "twice": ([PAUSE, RESUME, PAUSE], PAUSE),
+}
+
+
+@pytest.mark.parametrize(("orders", "pause"), PAUSES.values(), ids=PAUSES.keys())
+def test_a_held_journey_may_be_paused_as_well(orders: list[dict[str, Any]], pause: dict[str, Any] | None) -> None:
+    view = replace(HELD, progress={**PROGRESS, "operations": orders})
+    assert (report.journey(view)["state"], report.journey(view)["paused"]) == ("held", pause)
+    assert report.journey(replace(view, status="completed"))["paused"] is None
 
 
 STATES: dict[str, tuple[JourneyView, str, str | None]] = {

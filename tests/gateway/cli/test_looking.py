@@ -15,7 +15,7 @@ from gateway.looking import JourneyView
 from gateway.pending import Pending, Policy
 from runtime.store import Store
 from tests.gateway.cli.conftest import Client, Run
-from tests.gateway.journeys import HELD, attempt
+from tests.gateway.journeys import HELD, PROGRESS, attempt
 
 LISTED = Listed(
     id="a/7",
@@ -70,6 +70,17 @@ def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client
         "2026-03-31 10:05:00 skip_step by ann: hurry",
         "2026-03-31 10:05:00 retune (retry initial_interval 1, deadline 86400) by ann: it is slow",
         "times of Europe/Paris",
+    ]
+
+
+def test_show_says_that_a_held_journey_is_paused_as_well(run: Run, client: Client) -> None:
+    pause = {"name": "pause", "operator": "ann", "reason": "sale", "at": "2026-03-31T08:30:00+00:00", "step": "hook"}
+    client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "operations": [pause]})
+    lines = run("show", "a/7/K1").out.splitlines()
+    place = lines.index("decide with: scenario retry|skip|leave a/7/K1 --reason …")
+    assert lines[place + 1 : place + 3] == [
+        "paused as well since 2026-03-31 10:30:00 by ann: sale",
+        "let it go on with: scenario resume a/7/K1 --reason …",
     ]
 
 
