@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,17 @@ def content(path: Path) -> bytes:
 
 
 def beside(path: Path) -> Callable[[str], str]:
-    """Reads the texts that a scenario file refers to, see `scenario.check.check`."""
+    """Reads the texts that a scenario file refers to, see `scenario.check.check`.
+
+    Links are followed within the scenario's folder, as Kubernetes lays out its ConfigMaps, and not out of it: what is
+    read is published, and whoever may put a file there need not be one who may read everything here.
+    """
 
     def read(name: str) -> str:
         with (path.parent / name).open(encoding="utf-8-sig") as file:
+            # Once it is open: whatever cannot be resolved cannot be opened either.
+            if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
+                raise PermissionError(errno.EACCES, "a link leads out of the scenario's folder")
             return file.read(MAX_TEXT + 1)
 
     return read

@@ -120,12 +120,35 @@ def test_a_missing_file_does_not_keep_the_others_from_being_checked(run: Run, tm
 def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path) -> None:
     if not Path("/dev/zero").exists():
         pytest.skip("there is no file without an end here")
-    (tmp_path / "endless.txt").symlink_to("/dev/zero")
+    with (tmp_path / "endless.txt").open("wb") as file:
+        file.truncate(1 << 36)  # takes no room
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text("scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {file: endless.txt}\n", "utf-8")
 
     assert "scenario.yaml:5:18: error file: 'endless.txt' is longer than 512 KB" in run("check", scenario).out
     assert "/dev/zero:1:1: error too-large: the file is larger than 512 KB" in run("check", "/dev/zero").out
+
+
+def test_links_are_followed_within_the_scenarios_folder_alone(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "scenarios"
+    (folder / "..data" / "mails").mkdir(parents=True)
+    (folder / "..data" / "mails" / "in.txt").write_text("Hello", "utf-8")
+    (tmp_path / "out.txt").write_text("password", "utf-8")
+    (folder / "mails").symlink_to("..data/mails")  # as in a ConfigMap
+    (folder / "out.txt").symlink_to("../out.txt")
+    (folder / "all").symlink_to(tmp_path)
+    (folder / "loop.txt").symlink_to("loop.txt")
+    names = ("mails/in.txt", "out.txt", "all/out.txt", "loop.txt")
+    steps = "".join(f"  - sms: s{at}\n    text: {{file: {name}}}\n" for at, name in enumerate(names))
+    (folder / "s.yaml").write_text(f"scenario: a\ntrigger: order\nsteps:\n{steps}", "utf-8")
+    (tmp_path / "linked").symlink_to("scenarios")
+
+    for path in ("scenarios", "linked"):
+        first, second, third = run("check", f"{path}/s.yaml").out.splitlines()
+        why = "cannot be read: a link leads out of the scenario's folder"
+        assert first == f"{path}/s.yaml:7:18: error file: 'out.txt' {why}"
+        assert second == f"{path}/s.yaml:9:18: error file: 'all/out.txt' {why}"
+        assert third.startswith(f"{path}/s.yaml:11:18: error file: 'loop.txt' cannot be read: ")
 
 
 def test_a_byte_order_mark_of_a_text_beside_the_scenario_is_no_part_of_it(run: Run, tmp_path: Path) -> None:
