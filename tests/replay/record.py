@@ -40,6 +40,7 @@ BAD: Final = {
     "/hooks.example.com/slow": [503],
     "/hooks.example.com/mended": [422],
     "/hooks.example.com/changed": [422],
+    "/quiet.example.com/down": [503] * 99,
     "/wax/busy": [503],
     "/wax/no": [422],
 }
@@ -52,6 +53,10 @@ BUSY = '{webhook: hook, url: "https://hooks.example.com/busy", body: {}, retry: 
 DOWN = '{webhook: hook, url: "https://hooks.example.com/down", body: {}, retry: {initial_interval: 5h}}'
 NO = '{webhook: hook, url: "https://hooks.example.com/no", body: {}, on_failure: ON}'
 SLOW = '{webhook: hook, url: "https://hooks.example.com/slow", body: {}, retry: {initial_interval: 5h}}'
+ALONE = (
+    '{webhook: hook, url: "https://quiet.example.com/down", body: {}, '
+    "retry: {initial_interval: 1s, backoff_coefficient: 1, deadline: 20s}}"
+)
 MENDED = '{webhook: hook, url: "https://hooks.example.com/mended", body: {a: "{{ contact.FIELD }}"}}'
 CHANGED = '{webhook: hook, url: "https://hooks.example.com/changed", body: {a: "{{ contact.firstname }}"}}'
 TOLD = "{webhook: told, to: wax, path: /busy, body: {}, retry: {initial_interval: 1s}, save: {as: wax}}"
@@ -296,6 +301,14 @@ async def retuned(recorder: Recorder) -> None:
     await recorder.save("retuned", handle)
 
 
+async def recalled(recorder: Recorder) -> None:
+    """A delivery whose deadline passes while its receiver, which failed too often, is left alone; it is skipped."""
+    handle = await recorder.start("recalled", [ALONE, SMS])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "skip_step")
+    await recorder.save("recalled", handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -316,6 +329,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "amended": amended,
     "changed": changed,
     "retuned": retuned,
+    "recalled": recalled,
 }
 """By the name of the (first) history that each writes."""
 

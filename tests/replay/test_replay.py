@@ -60,7 +60,7 @@ def test_every_recording_and_every_step_kind_has_a_history() -> None:
     assert {kind for path in HISTORIES for kind in kinds_of(read(path))} == kinds_of_plans()
 
 
-@pytest.mark.parametrize("name", ["admit", "depart", "decide", "clear", "amend", "retune"])
+@pytest.mark.parametrize("name", ["admit", "depart", "decide", "clear", "amend", "retune", "recall"])
 def test_every_local_activity_is_recorded(name: str) -> None:
     assert name in {
         json.loads(event.marker_recorded_event_attributes.details["data"].payloads[0].data)["activity_type"]
