@@ -44,6 +44,12 @@ destinations:
     retry: {initial_interval: 1s, backoff_coefficient: 1}
     breaker: {minimum: 1, pause: 1s}
     LOCAL
+  tired:
+    url: URL/tired
+    headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+    retry: {initial_interval: 1s, deadline: 10s}
+    breaker: {minimum: 1, pause: 1h}
+    LOCAL
   sealed:
     url: https://127.0.0.1:PORT/sealed
     tls: {ca: ca.pem, certificate: client.pem, key: client.key}
@@ -96,12 +102,18 @@ steps:
     retry: {{maximum_attempts: 1}}
   - webhook: unrenderable
     to: wax
-    body: {{a: "{{{{ contact.cellphone | divided_by: 0 }}}} {{{{ secrets.TOKEN | times: 1 | divided_by: 0 }}}}"}}
+    body:
+      a: "{{{{ contact.cellphone | divided_by: contact.custom.none }}}}"
+      b: "{{{{ secrets.TOKEN | times: 1 | divided_by: contact.custom.none }}}}"
   - webhook: unsigned
     to: unsigned
     body: {BODY}
   - webhook: unknown
     to: nowhere
+    body: {BODY}
+  - webhook: overdue
+    to: tired
+    path: /status/503
     body: {BODY}
   - webhook: shaky
     to: shaky
@@ -121,6 +133,7 @@ ENTRY: dict[str, Any] = {
         "cellphone": f"+33{ADDRESSES[1]}",
         "firstname": MARK,
         "address": ADDRESSES[2],
+        "custom": {"none": 0},
     },
     "trigger": {"type": "order", "order": {"external_id": "CGX0094"}},
 }
@@ -250,6 +263,7 @@ async def through_everything(place: Place) -> None:
         ("unrenderable", "template"),
         ("unsigned", "unconfigured"),
         ("unknown", "unconfigured"),
+        ("overdue", "exhausted"),
     ):
         await place.held(step, cause)
         await place.run("skip", JOURNEY, *WHO)

@@ -37,11 +37,12 @@ ANSWERED: Final = {
     ("ACTIVITY_TASK_FAILED", "failure"),
     ("ACTIVITY_TASK_STARTED", "last_failure"),
     ("WORKFLOW_EXECUTION_UPDATE_COMPLETED", "outcome"),  # the progress, at a step that is held
+    ("MARKER_RECORDED", "details"),  # what was last answered to a delivery whose deadline passed while it waited
 }
 """Where else it holds how receivers answered, which may repeat what they were sent: addresses and numbers masked."""
 ROWS: Final = {("deliveries", "response")}
 """The same in the store."""
-TOLD: Final = {"description at down", "progress at refused"}
+TOLD: Final = {"description at down", "progress at refused", "progress at overdue"}
 """The same where Temporal shows a failed attempt, and the journey the step that it is held at."""
 SHOWN: Final = {
     *("command show planted/4718", "command deliveries planted/4718"),
