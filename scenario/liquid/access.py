@@ -61,12 +61,10 @@ class _OpenList(list[Any]):
 
 def opened(value: Any) -> Any:
     """The same value, open if it is a mapping or a list."""
-    if isinstance(value, Open | _OpenList):
-        return cast("Any", value)
     if isinstance(value, dict):
-        return Open(cast("dict[str, Any]", value))
+        return value if isinstance(value, Open) else Open(cast("dict[str, Any]", value))
     if isinstance(value, list):
-        return _OpenList(cast("list[Any]", value))
+        return value if isinstance(value, _OpenList) else _OpenList(cast("list[Any]", value))
     return value
 
 

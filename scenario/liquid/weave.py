@@ -91,8 +91,7 @@ def weave_expression(expression: Expression, environment: Environment, seen: set
             if isinstance(cast("Path", part).path[0], Path):
                 # Nobody could tell which data such a template reads.
                 raise LiquidSyntaxError("the name of a variable cannot be in a variable", token=part.token)
-            if expressions.is_plain(cast("Path", part)):
-                part.__class__ = expressions.PlainPath
+            part.__class__ = expressions.path_type(cast("Path", part))
         elif kind in _REPLACED:
             part.__class__ = _REPLACED[kind]
             if isinstance(part, LoopExpression):

@@ -1,11 +1,20 @@
 """Reading data: what is missing, what is open, and what a step is handed."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from liquid import Token
+from liquid.builtin.expressions import Path
+from liquid.undefined import Undefined
 
 from scenario.errors import TemplateError
 from scenario.liquid import Open, evaluate_value, fields, render_json, render_text, select
+from scenario.liquid.compiler import nobody
+from scenario.liquid.context import Context
+from scenario.liquid.expressions import path_type
 
 DATA: dict[str, Any] = {
     "contact": {"firstname": "Zoé", "custom": {"a": {"b": 1}, "list": [{"x": 1}, {}]}, "nick": None},
@@ -44,6 +53,36 @@ DATA: dict[str, Any] = {
 def test_a_path_leads_to(path: str, value: Any) -> None:
     assert render_json({"v": f"{{{{ {path} }}}}"}, DATA) == render_json({"v": value}, {})
     assert render_json(f"{{{{ {path} }}}}", DATA) == render_json("{{ v }}", {"v": value})
+
+
+KEYS = st.sampled_from(["a", "b-c", "d e", "custom", "event", "forloop", "first", "index", "last", "size"])
+NESTED = st.recursive(
+    st.sampled_from([None, "text", 1, True, Open({"a": {"a": 1}})]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(KEYS, NESTED, max_size=4), st.lists(KEYS | st.integers(-1, 2), max_size=3), KEYS)
+def test_a_path_that_is_followed_fast_leads_where_any_path_leads(
+    data: dict[str, Any], keys: list[str | int], root: str
+) -> None:
+    def seen(value: object) -> object:
+        return (type(value), value.hint if isinstance(value, Undefined) else value)
+
+    path = Path(Token("word", root, 0, root), [root, *keys])
+    context = Context(nobody(), globals=data)
+    expected = path.evaluate(context)
+    path.__class__ = path_type(path)
+    assert seen(path.evaluate(context)) == seen(expected)
+
+
+def test_a_loops_fields_are_those_of_the_innermost_loop_or_of_data_of_that_name() -> None:
+    source = "{{ forloop.last }}{% for i in (1..2) %}{{ forloop.index }}{{ forloop.last }},{% endfor %}"
+    assert render_text(source, {}) == "1false,2true,"
+    assert render_text("{{ forloop.last }}{{ forloop.index }}", {"forloop": {"last": 7}}) == "7"
+    with pytest.raises(TemplateError, match=re.escape("there is no 'forloop.last'")):
+        render_json("{{ forloop.last }}", {})
 
 
 def test_what_is_looped_over_below_an_open_name_is_open() -> None:
