@@ -66,7 +66,7 @@ class Compiler:
         except LiquidError as error:
             raise translated(error, text, at=path) from error
         node = template.nodes[0] if len(template.nodes) == 1 else None
-        return Leaf(path, template, text, node if isinstance(node, OutputNode) else None)
+        return Leaf(path, template, text, node.expression if isinstance(node, OutputNode) else None)
 
     def _mapping(self, body: Mapping[object, object], path: str, depth: int) -> Written:
         for form, (needed, allowed) in FORMS.items():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TextIO, cast
+from json.encoder import encode_basestring
+from typing import ClassVar, TextIO, cast
 
 from liquid.ast import Node
 from liquid.builtin.expressions import BooleanExpression, LoopExpression
-from liquid.builtin.output import OutputNode
 from liquid.builtin.tags.for_tag import ForLoop
 from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, LiquidTypeError
+from liquid.expression import Expression
 
 from scenario.liquid.context import Context
 from scenario.liquid.engine import Template
@@ -23,9 +24,11 @@ class Written:
 
     Attributes:
         path: Where it is in the body, such as ``lines.$each.name``.
+        chooses: Whether ``chosen`` may give anything but the part itself, so that it has to be asked.
     """
 
     path: str
+    chooses: ClassVar[bool] = False
 
     def chosen(self, context: Context) -> Written | None:
         """What is to be written in its place, or None for nothing."""
@@ -56,21 +59,27 @@ class Constant(Written):
 
 @dataclass(frozen=True, slots=True)
 class Leaf(Written):
-    """A text with Liquid in it."""
+    """A text with Liquid in it.
+
+    Attributes:
+        template: The text, parsed.
+        source: The text.
+        output: The expression that gives the value, where the text is one output and nothing else.
+    """
 
     path: str
     template: Template
     source: str
-    output: OutputNode | None
+    output: Expression | None
 
     def value(self, context: Context) -> object:
         """Its value: of a single output the output's, else the rendered text."""
         if self.output is None:
             return self.text(context)
         try:
-            return self.output.expression.evaluate(context)
+            return self.output.evaluate(context)
         except LiquidError as error:
-            raise _placed(error, self.path, self.output) from None
+            raise _placed(error, self.path, self.template.nodes[0]) from None
 
     def text(self, context: Context) -> str:
         """The rendered text."""
@@ -88,9 +97,9 @@ class Leaf(Written):
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the value."""
-        value = self.value(context)
         try:
-            sink.put(lead + json_text(value))
+            value = self.text(context) if self.output is None else self.output.evaluate(context)
+            sink.put(lead + (encode_basestring(value) if type(value) is str else json_text(value)))
         except NoJson as error:
             raise _placed(LiquidTypeError(str(error), token=self.template.nodes[0].token), self.path) from error
         except LiquidError as error:
@@ -108,7 +117,8 @@ class Listed(Written):
         """Write the items that are not left out."""
         before = f"{lead}["
         for item in self.items:
-            if (part := item.chosen(context)) is not None:
+            part = item.chosen(context) if item.chooses else item
+            if part is not None:
                 part.write(context, sink, before)
                 before = ","
         sink.put("]" if before == "," else f"{before}]")
@@ -136,8 +146,8 @@ class Mapped(Written):
         seen: set[str] | None = set() if self.has_rendered_keys else None
         before = f"{lead}{{"
         for pair in self.pairs:
-            part = pair.value.chosen(context)
-            if part is None:
+            part = pair.value
+            if part.chooses and (part := part.chosen(context)) is None:
                 continue
             key = pair.key if isinstance(pair.key, str) else f"{json_text(pair.key.text(context))}:"
             if seen is not None:
@@ -174,15 +184,16 @@ class For(Written):
             part = self.otherwise.chosen(context)
             sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
             return
-        name = self.loop.identifier
+        each, budget, name = self.each, context.budget, self.loop.identifier
         state = ForLoop(f"{name}-{self.loop.iterable}", items, length, context.parentloop())
         variables: dict[str, object] = {"forloop": state, name: None}
         before = f"{lead}["
         with context.loop(variables, state):
             for item in state:
-                context.budget.spend(1)
+                budget.spend(1)
                 variables[name] = item
-                if (part := self.each.chosen(context)) is not None:
+                part = each.chosen(context) if each.chooses else each
+                if part is not None:
                     part.write(context, sink, before)
                     before = ","
         sink.put("]" if before == "," else f"{before}]")
@@ -197,6 +208,7 @@ class If(Written):
     condition: BooleanExpression
     then: Written
     otherwise: Written | None
+    chooses: ClassVar[bool] = True
 
     def chosen(self, context: Context) -> Written | None:
         """The part that the condition picks."""
