@@ -86,7 +86,7 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
     handle = await stage.start("long", {"type": "order", "order": {"external_id": "A"}})
     await handle.signal("event", {"name": "order.delivered"})
     # Its search attributes say so without a query: one that meets continue-as-new is lost by the test server.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await runs(stage, handle) < 3 or not await shown_as_held(handle):
             await asyncio.sleep(0.05)
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
