@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from scenario.errors import TemplateError
-from scenario.liquid import jsontext, structured
+from scenario.liquid import jsontext, keys, structured
 from scenario.liquid.bounds import MAX_BODY
 from scenario.liquid.engine import json_engine, strict_engine
 from scenario.liquid.faults import mistake
@@ -28,15 +28,19 @@ def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, An
         Valid JSON in UTF-8: compact from a structure, laid out as written from a text.
 
     Raises:
-        TemplateError: The body is malformed, a variable is missing, or what a text renders to is no JSON.
+        TemplateError: The body is malformed, a variable is missing, what a text renders to is no JSON, or a key that
+            data write is equal to another of its object.
         LimitExceeded: The body is larger than ``MAX_BODY``, or takes too many steps.
         Aborted: The template says that nothing is to be sent.
     """
     if not isinstance(body, str):
         return structured.render_structured(body, data)
     sink = jsontext.JsonSink()
-    render(json_engine, body, data, sink)
-    return jsontext.finished(sink, body)
+    template = render(json_engine, body, data, sink)
+    rendered = jsontext.finished(sink, body)
+    if template.written_keys:
+        keys.refuse_twins(rendered, sink, body)
+    return rendered
 
 
 def render_plain(body: str, data: Mapping[str, Any]) -> bytes:

@@ -17,6 +17,7 @@ from scenario.liquid import filters
 from scenario.liquid.bounds import BoundReached
 from scenario.liquid.context import Context
 from scenario.liquid.jsontext import JsonContentTag
+from scenario.liquid.keys import has_written_keys
 from scenario.liquid.lexer import template_stream
 from scenario.liquid.missing import Missing, StrictMissing
 from scenario.liquid.nodes import (
@@ -40,6 +41,8 @@ class Template(BoundTemplate):
     """A parsed template. Holds no state: it may be rendered by several threads at once."""
 
     context_class: type[RenderContext] = Context
+    written_keys: bool = False
+    """Whether data may be in the keys of the JSON that it writes."""
 
     def write(self, data: Mapping[str, Any], sink: Sink) -> None:
         """Render into a sink.
@@ -132,7 +135,10 @@ class Engine(Environment):
             nodes = self._parse(source)
         except RecursionError as error:
             raise BoundReached("the template is nested too deep", Token("", "", 0, source)) from error
-        return self.template_class(self, nodes, name=name, path=path)
+        made = self.template_class(self, nodes, name=name, path=path)
+        if self._json:
+            cast("Template", made).written_keys = has_written_keys(nodes)
+        return made
 
     def error(
         self,

@@ -120,6 +120,8 @@ class JsonSink(Sink):
 
     def write(self, text: str, /) -> int:
         """Take what a tag writes by itself. It is data, too."""
+        before = self.marks[-1][1] if self.marks else Token("", "", 0, "")
+        self.marks.append((self.size, Token("tag", "", before.start_index + len(before.value), before.source)))
         return self._data(text, None)
 
     def _data(self, value: object, token: Token | None) -> int:

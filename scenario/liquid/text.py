@@ -50,8 +50,11 @@ def template(engine: Callable[[], Engine], source: str) -> Template:
     return _templates.get((engine, source), len(source), parse)
 
 
-def render(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], sink: Sink) -> None:
+def render(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], sink: Sink) -> Template:
     """Render a template into a sink.
+
+    Returns:
+        The template.
 
     Raises:
         TemplateError: It is malformed, or cannot be rendered with these data.
@@ -64,6 +67,7 @@ def render(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], s
         raise translated(error, source) from error
     except RecursionError as error:
         raise mistake("the template met a value that is nested too deep", source, None, limit=True) from error
+    return parsed
 
 
 def render_text(source: str, data: Mapping[str, Any]) -> str:

@@ -9,7 +9,9 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import render_json
+from scenario.liquid.engine import json_engine
 from scenario.liquid.jsontext import ESCAPED, INSIDE, OUTSIDE, mend_commas, scan
+from scenario.liquid.text import template
 
 DATA: dict[str, Any] = {
     "name": 'x", "admin": true, "y": "',
@@ -70,6 +72,63 @@ def test_data_cannot_add_a_key() -> None:
 )
 def test_a_json_text_means(source: str, means: Any) -> None:
     assert json.loads(render_json(source, DATA)) == means
+
+
+TWINS = "two keys of the same object are equal: what data write must not take another key's place"
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ('{"admin": false, "{{ role }}": true}', (1, 19)),
+        ('{"{{ role }}": true,\n "admin": false}', (1, 3)),
+        ('{"admin": false, {{ role }}: true}', (1, 18)),
+        ('{"admin": false,\n "ad{{ none }}min" : true}', (2, 5)),
+        ('{"admin": false, "{% cycle role %}": true}', (1, 19)),
+        ('{"admin": false, "{% if flag %}{% else %}{{ role }}{% endif %}": true}', (1, 42)),
+        (
+            '{"admin": 0, "{{ role }}{% if flag %}"{% else %}"{% endif %}{% if flag %}{% else %} : {% endif %}1}',
+            (1, 15),
+        ),
+        ('{"admin": 0, "\\{% if flag %}{% else %}u0061d{% endif %}{{ none }}min": 1}', (1, 56)),
+        ('{"admin": 0, {% liquid\n echo role %}: 1}', (2, 2)),
+        ('[,{"b": [{"admin": 1,, "\\u0061dmi{{ none }}n": 2}]}]', (1, 34)),
+        ('{ {% for i in (1..2) %}"{{ role }}": {{ i }},{% endfor %} }', (1, 25)),
+        ('{"\ufffd": 1, "{{ surrogate }}": 2}', (1, 11)),
+    ],
+)
+def test_data_cannot_take_a_keys_place(source: str, place: tuple[int, int]) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render_json(source, {**DATA, "role": "admin", "none": ""})
+    assert str(caught.value) == f"{TWINS} (line {place[0]}, column {place[1]})"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a": 1, "a": 2, "{{ role }}": 3}',
+        '{"admin": 1, "o": {"{{ role }}": 2, "a": ["admin", "{{ role }}: admin"]}, "b": {"admin": {"{{ role }}": 1}}}',
+        '{"admin": 1, "{{ role }} ": 2, " {{ role }}": 3}',
+    ],
+)
+def test_other_keys_are_left_alone(source: str) -> None:
+    assert render_json(source, {"role": "admin"}).decode() == source.replace("{{ role }}", "admin")
+
+
+@pytest.mark.parametrize(
+    ("source", "looked_at"),
+    [
+        ('{"a": "{{ a }}", "b": {{ b }}, "c": "{{ a }} {{ b }}"}', False),
+        ('[{% for i in a %}{"k": "{{ i }}"}{% unless forloop.last %}, {% endunless %}{% endfor %}]', False),
+        ('{"a": "\\"{{ a }}\\"", {% if a %}"b": 1{% else %}"c": "x: y"{% endif %}}', False),
+        ('{"{{ a }}": 1}', True),
+        ('{"{{ a }}"{{ b }}\n : 1}', True),
+        ('{"a": "\\{% if a %}"{% endif %}": 1}', True),
+    ],
+)
+def test_only_templates_with_outputs_in_keys_are_looked_at(source: str, looked_at: bool) -> None:
+    assert template(json_engine, source).written_keys is looked_at
 
 
 def test_a_text_is_sent_as_it_is_laid_out() -> None:

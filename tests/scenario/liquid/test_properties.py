@@ -133,6 +133,28 @@ def test_a_json_text_means_what_it_says(share: int, data: dict[str, Any]) -> Non
     assert json.loads(liquid.render_json(FIXED, data)) == expected
 
 
+KEYED = """\
+{"admin": false, "{{ s }}": {{ a }}, "in": [{"{{ s }}{{ t }}": 1, "x": "{{ t }}: {{ b }}"}],
+ {% for i in items %}"<{{ i.t }}>": {{ i.v }},{% endfor %}}
+"""
+keys = st.one_of(texts, st.sampled_from(["admin", "in", "x", "<x>", "\ud800", "\ufffd", ""]))
+
+
+@tried(MOST)
+@given(contacts, keys, keys, st.lists(keys, max_size=3))
+@settings_
+def test_no_key_takes_anothers_place(share: int, data: dict[str, Any], s: str, t: str, more: list[str]) -> None:
+    given = {**data, "s": s, "t": t, "items": [{"t": key, "v": key} for key in more]}
+    outer = [("admin", False), (plain(s), as_json(data["a"])), *((plain(f"<{key}>"), plain(key)) for key in more)]
+    inner = [(plain(s + t), 1), ("x", plain(f"{t}: {as_text(data['b'])}"))]
+    outer.insert(2, ("in", [dict(inner)]))
+    if any(len(dict(pairs)) < len(pairs) for pairs in (outer, inner)):
+        with pytest.raises(TemplateError, match="two keys of the same object are equal"):
+            liquid.render_json(KEYED, given)
+    else:
+        assert json.loads(liquid.render_json(KEYED, given)) == dict(outer)
+
+
 @dataclass(frozen=True)
 class Made:
     """A part of a generated template and what it means.
