@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from scenario import model
-from scenario.compile import walk
+from scenario.compile import named_secrets, walk
 from scenario.document import load
 
 _KEPT: Final = 256
@@ -49,6 +49,16 @@ class Opened:
     scenario: model.Scenario
     plan: dict[str, Any]
     steps: Mapping[str, model.Step]
+    _named: dict[str, frozenset[str] | None] = field(
+        default_factory=dict[str, frozenset[str] | None], init=False, compare=False, repr=False
+    )
+
+    def secrets(self, step: str) -> frozenset[str] | None:
+        """See `Content.secrets`. Worked out at the first delivery: a template at fault is that step's own matter."""
+        if step not in self._named:
+            found = self.steps.get(step)
+            self._named[step] = named_secrets(found) if isinstance(found, model.Webhook) else frozenset()
+        return self._named[step]
 
 
 class Content:
@@ -89,6 +99,15 @@ class Content:
             return opened.steps[step]
         except KeyError:
             raise UnknownVersion(f"{scenario}@{version} has no step '{step}'") from None
+
+    async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str] | None:
+        """The names of the secrets that a step's templates may read; None where any may be meant.
+
+        Raises:
+            UnknownVersion: There is no such version.
+            TemplateError: A template is malformed.
+        """
+        return (await self.open(scenario, version)).secrets(step)
 
     async def _keep(self, published: PublishedVersion) -> Opened:
         key = (published.scenario, published.version)

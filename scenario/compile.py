@@ -201,6 +201,17 @@ def _fields(step: model.Email | model.Sms | model.Webhook) -> tuple[str, ...]:
     return tuple(sorted(PATH_SEPARATOR.join(path) for path in kept))
 
 
+def named_secrets(step: model.Webhook) -> frozenset[str] | None:
+    """The names of the secrets that a webhook's templates may read; None where one works the name out as it goes.
+
+    Raises:
+        TemplateError: A template that `scenario.check` would have reported.
+    """
+    paths = {path for source, kind in templates(step) for path in liquid.fields(source, kind=kind)}
+    asked = [path[1:2] for path in paths if path[0] == "secrets"]
+    return None if () in asked else frozenset(name for (name,) in asked)
+
+
 def _cut(path: tuple[str, ...]) -> tuple[str, ...]:
     for index, segment in enumerate(path):
         if PATH_SEPARATOR in segment:

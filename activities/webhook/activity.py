@@ -103,16 +103,22 @@ class Webhooks:
         if step.to is not None:
             attempt.destination = step.to
         route = None if step.to is None else self._routes.named(step.to)
-        seen = {name: value for name, value in secrets.items() if name not in self._routes.hidden}
+        # Only what this step names: a template that could be made to show more would have nothing more to show.
+        named = await self._content.secrets(delivery.name, delivery.version, delivery.step)
+        seen = {
+            name: value
+            for name, value in secrets.items()
+            if name not in self._routes.hidden and (named is None or name in named)
+        }
         data = attempt_data(attempt, activity.info().workflow_id, self._callbacks) | {"secrets": seen}
         rendered = render(step, data, delivery.id, base=route.url if route else None)
         route = replace(route, url=rendered.url) if route else self._routes.find(rendered.url)
         attempt.destination = route.destination
         keys: list[signature.Key] = []
         now = datetime.now(UTC)
-        if named := route.named:
-            rendered = with_headers(rendered, step, named.rendered_headers(secrets), named.name)
-            keys = named.keys(secrets, now)
+        if to := route.named:
+            rendered = with_headers(rendered, step, to.rendered_headers(secrets), to.name)
+            keys = to.keys(secrets, now)
         templates = step.headers | dict(route.named.headers if route.named else {})
         known = (*secrets.values(), *redaction.credentials(templates, rendered.headers))
         signed = rendered.headers | signature.headers(keys, delivery.id, now, rendered.body)

@@ -1,6 +1,7 @@
 """The whole activity, from a published step to a receiver on this machine."""
 
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.content import Content
 from activities.failures import Failure, Kind, failure_of
 from activities.signatures import Delivery, Sent
-from activities.webhook.activity import Webhooks
+from activities.webhook import activity as channel
+from activities.webhook.activity import Rendered, Webhooks, render
 from activities.webhook.destinations import Destinations
 from activities.webhook.gate import Gate
 from activities.webhook.limits import Limits
@@ -29,6 +31,7 @@ from activities.webhook.route import Direct, Diverted
 from activities.webhook.transport import Transport
 from runtime.errors import SettingsError
 from runtime.store import Attempt
+from scenario import model
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
 
@@ -279,6 +282,41 @@ class TestSignatures:
         assert failure.kind is Kind.TEMPLATE
         await desk.send({**STEP, "body": {"a": "{{ secrets.OTHER }}"}})
         assert json.loads(there.calls[0].body) == {"a": "o"}
+
+    @pytest.mark.parametrize(
+        ("more", "handed"),
+        [
+            ({"headers": {"A": "{{ secrets.A }}"}, "body": {"b": "{{ secrets.B | upcase }}"}}, {"A", "B"}),
+            ({"body": '{"b": "{% if secrets.B == secrets.NONE %}{% endif %}"}'}, {"B"}),
+            ({"body": {"a": "{{ order.external_id }}"}}, set[str]()),
+            ({"body": {"a": "{% assign name = 'A' %}{{ secrets[name] }}"}}, {"A", "B", "C"}),
+        ],
+        ids=["named", "asked for", "none", "worked out"],
+    )
+    async def test_templates_are_handed_the_secrets_that_they_name(
+        self, desk: Desk, there: Receiver, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], handed: set[str]
+    ):
+        desk.know(wax=desk.local(there, ", signing: [{key: SIGN}], headers: {X: '{{ secrets.C }}'}"))
+        desk.secrets = {"A": "aaa", "B": "bbb", "C": "ccc", "SIGN": KEY}
+        seen: list[Mapping[str, Any]] = []
+
+        def noted(step: model.Webhook, data: Mapping[str, Any], *rest: Any, **named: Any) -> Rendered:
+            seen.append(data["secrets"])
+            return render(step, data, *rest, **named)
+
+        monkeypatch.setattr(channel, "render", noted)
+        with contextlib.suppress(ApplicationError):
+            await desk.send({**STEP, **more})
+        assert [set(secrets) for secrets in seen] == [handed]
+
+    async def test_what_is_sent_back_shows_no_secret_that_templates_were_not_handed(self, desk: Desk):
+        desk.secrets = {"A": "aaa-secret", "B": "bbb-secret"}
+        async with receiver(answer(422, b"aaa-secret, bbb-secret.")) as there:
+            desk.know(wax=desk.local(there))
+            failure, _ = await desk.fail({**STEP, "body": {"a": "{{ secrets.A }}"}})
+        assert failure.status == 422
+        assert failure.excerpt.endswith(".")
+        assert "secret" not in failure.excerpt
 
 
 class TestPlaces:
