@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence, Sized
 from io import StringIO
 from typing import Any, TextIO, cast
 
 from liquid import BoundTemplate, RenderContext
+from liquid.builtin.tags.for_tag import ForLoop
+from liquid.builtin.tags.tablerow_tag import TableRow
+from liquid.exceptions import ContextDepthError
 from liquid.token import Token
 from liquid.undefined import UNDEFINED
 from liquid.utils import ReadOnlyChainMap
@@ -24,14 +28,35 @@ class Scope(ReadOnlyChainMap):
     """
 
     def __init__(self, *maps: Mapping[str, object]) -> None:
-        super().__init__(*maps)
-        self.maps = self._maps
+        self._maps = self.maps = deque(maps)
 
     def __getitem__(self, key: str) -> object:
         for variables in self.maps:
             if key in variables:
                 return variables[key]
         raise KeyError(key)
+
+
+class _Looping:
+    """Has a loop's variables in scope while it runs, without the two generators that python-liquid takes for it."""
+
+    __slots__ = ("_context", "_loop", "_variables")
+
+    def __init__(self, context: Context, variables: Mapping[str, object], loop: ForLoop | TableRow) -> None:
+        self._context, self._variables, self._loop = context, variables, loop
+
+    def __enter__(self) -> Context:
+        context = self._context
+        context.raise_for_loop_limit(self._loop.length)
+        if context.scope.size() > context.env.context_depth_limit:
+            raise ContextDepthError("loops are nested too deep", token=None)
+        context.loops.append(self._loop)
+        context.scope.push(self._variables)
+        return context
+
+    def __exit__(self, *error: object) -> None:
+        self._context.scope.pop()
+        self._context.loops.pop()
 
 
 class Context(RenderContext):
@@ -69,6 +94,24 @@ class Context(RenderContext):
         name = str(key)  # python-liquid's names compare themselves in Python
         self._weights[name] = weight
         self.locals[name] = val
+
+    def loop(self, namespace: Mapping[str, object], forloop: ForLoop | TableRow) -> _Looping:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Have the variables of a loop in scope, as a context manager.
+
+        Raises:
+            LoopIterationLimitError, ContextDepthError: On entering: nested loops go around too often, or too deep.
+        """
+        return _Looping(self, namespace, forloop)
+
+    def raise_for_loop_limit(self, length: int = 1) -> None:
+        """Count the rounds of all loops that are inside of one another.
+
+        Raises:
+            LoopIterationLimitError: There are too many.
+        """
+        # A single loop is most of them, and a short one no reason to multiply.
+        if self.loops or length * self.loop_iteration_carry > (self.env.loop_iteration_limit or 0):
+            super().raise_for_loop_limit(length)
 
     def get_size_of_locals(self) -> int:
         """Nothing: ``assign`` does its own counting."""

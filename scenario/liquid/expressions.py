@@ -42,15 +42,16 @@ _OF_LOOPS: Final = frozenset({"first", "index", "index0", "last", "length", "nam
 
 def path_type(path: Path) -> type[Path]:
     """The kind of path that follows a parsed one fastest, by nothing but what the template spells out."""
-    segments = path.path
-    if len(segments) == 2 and segments[0] == "forloop" and segments[1] in _OF_LOOPS:
+    segments = cast("list[str]", path.path)
+    try:
+        letters = "".join(segments)
+    except TypeError:  # an index, or a path in brackets
+        return Path
+    if segments[0] == "forloop" and len(segments) == 2 and segments[1] in _OF_LOOPS:
         return LoopPath
-    open_ = False
-    for segment in segments:
-        if not isinstance(segment, str) or segment in _COMPUTED or not segment.replace("-", "_").isidentifier():
-            return Path
-        open_ = open_ or segment in OPEN_NAMES
-    return OpenPath if open_ else PlainPath
+    if not _COMPUTED.isdisjoint(segments) or not letters.replace("-", "_").isidentifier():
+        return Path
+    return PlainPath if OPEN_NAMES.isdisjoint(segments) else OpenPath
 
 
 class PlainPath(Path):
@@ -258,6 +259,10 @@ class Loop(LoopExpression):
         offset: int | str | None,
     ) -> tuple[Iterator[object], int]:
         key = f"{self.identifier}-{self.iterable}"
+        if limit is None and offset is None and not self.reversed:
+            context.stopindex(key=key, index=length)
+            context.raise_for_loop_limit(length)
+            return it, length
         start = context.stopindex(key) if offset == "continue" else int(offset or 0)
         first = min(max(start, 0), length)
         end = length if limit is None else min(max(start + limit, first), length)
