@@ -5,6 +5,7 @@ Data are not needed to find it. The functions that render are asked, so that the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
 
 _URLS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], str]]] = {"url": render_url, "path": render_path}
 _VALUE: Final = "x"
+_NO_PART_OF_A_DATE: Final = re.compile(r"[^\d\s:+.,TtZzW-]", re.ASCII)
+"""ISO 8601 has signs enough: anything else around an output makes no date of it, whatever it is."""
 
 
 def constants_problem(applied: Filter, function: Callable[..., Any]) -> str | None:
@@ -65,13 +68,15 @@ def _constant(part: Expression, usual: object) -> object:
 
 
 def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
-    """Note what cannot stand in a header or a URL, whatever the values around it are.
+    """Note what cannot stand in a header, a URL or a date, whatever the values around it are.
 
     Args:
-        nodes: The template. One with tags is left alone: nobody knows which of its texts are written.
+        nodes: The template. What is inside of tags is left alone: nobody knows which of its texts are written.
         kind: What it is for.
         page: Takes what is wrong.
     """
+    if kind == "value":
+        _check_date(nodes, page)
     if kind not in ("header", *_URLS):
         return
     written = ""
@@ -95,3 +100,12 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
             page.add("header", error.reason, 0)
         else:
             page.add("url", error.reason, 0)
+
+
+def _check_date(nodes: Iterable[Node], page: Page) -> None:
+    """Note text around the output of a date, such as that of the ``until`` of a wait."""
+    for node in nodes:
+        if isinstance(node, Content) and (found := _NO_PART_OF_A_DATE.search(node.text)) is not None:
+            message = "a date has no text around it: leave the output alone, such as '{{ reward.expiration_date }}'"
+            page.add("date", message, node.token.start_index + found.start())
+            return

@@ -289,6 +289,25 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "{% tablerow p in order.products %}{{ p.nmae }}{{ tablerowloop.col }}{% endtablerow %}",
             ["1:40 error unknown-field: 'p' has no field 'nmae': did you mean 'name'?"],
         ),
+        ("value", "{{ order.ordered_at }}", []),
+        ("value", " {{ order.ordered_at | date: '%Y-%m-%d' }}T10:00:00+02:00\n", []),
+        ("value", "{% if order.store %}{{ order.ordered_at }}{% else %}2026-03-29{% endif %}", []),
+        (
+            "value",
+            "on {{ order.ordered_at }}",
+            [
+                "1:1 error date: a date has no text around it: leave the output alone, such as "
+                "'{{ reward.expiration_date }}'"
+            ],
+        ),
+        (
+            "value",
+            "{{ order.ordered_at }} at 10:00",
+            [
+                "1:24 error date: a date has no text around it: leave the output alone, such as "
+                "'{{ reward.expiration_date }}'"
+            ],
+        ),
         (
             "json",
             "{% tablerow p in order.products %}1{% endtablerow %}",
