@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scenario import model
 from scenario.files import inline_files
 from scenario.findings import Finding
+from scenario.legacy.remnants import check_remnants
 from scenario.report import Report
 from scenario.rules import check_rules
 from scenario.source import Source
@@ -57,6 +58,7 @@ def check(
     if destinations is not None:
         check_destinations(data, destinations, report)
     check_templates(data, report)
+    check_remnants(data, report)
     if report.has_errors:
         return Checked(report.findings, None)
     return Checked(report.findings, model.Scenario.model_validate(data, by_alias=True, by_name=False))

@@ -1,0 +1,23 @@
+"""The old syntax where Liquid is read is warned of; Liquid, amounts and JSON Schema's words are not."""
+
+from pathlib import Path
+
+import pytest
+
+from scenario.legacy.lexer import Tag, Variable, parts
+
+ROOT = Path(__file__).parents[3]
+REAL = [
+    *(ROOT / "tests" / "scenario" / "liquid" / "pages").iterdir(),
+    *(path for path in (ROOT / "examples").rglob("*") if path.suffix in (".yaml", ".html", ".txt")),
+]
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+def test_there_is_no_false_alarm(path: Path) -> None:
+    found = [part for part in parts(path.read_text("utf-8"), liquid=True) if isinstance(part, Variable | Tag)]
+    assert found == []
+
+
+def test_there_are_realistic_templates() -> None:
+    assert len(REAL) > 30
