@@ -153,7 +153,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     gate = Gate(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     webhooks = Webhooks(
-        given.content, given.transport, given.secrets.all, given.writer, given.routes, given.callbacks, gate
+        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, given.callbacks, gate
     )
     emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
     texts = Texts(given.content, given.provider, given.writer, given.callbacks)

@@ -64,6 +64,26 @@ class Secrets(Mapping[str, str]):
                 found[name] = value
         return found
 
+    def snapshot(self) -> Snapshot:
+        """Every secret as it is now, for one delivery. Costs a `stat` a file.
+
+        A file that cannot be read stands in nobody's way but of those who ask for that secret.
+
+        Raises:
+            SettingsError: The folder cannot be read.
+        """
+        found, unreadable = self._variables(), dict[str, SettingsError]()
+        for name, path in self._files().items():
+            try:
+                value = self._value(name, path)
+            except SettingsError as error:
+                found.pop(name, None)
+                unreadable[name] = error
+            else:
+                if value is not None:
+                    found[name] = value
+        return Snapshot(found, unreadable)
+
     def __getitem__(self, name: str) -> str:
         path = self._files().get(name)
         value = self._value(name, path) if path is not None else None
@@ -119,3 +139,42 @@ class Secrets(Mapping[str, str]):
         value = value.removesuffix("\n").removesuffix("\r")
         self._read[name] = (stamp, value)
         return value
+
+
+class Snapshot(Mapping[str, str]):
+    """The secrets at one moment.
+
+    It lists those that could be read, and says what is wrong with another where that one is asked for.
+
+    Printing shows names only.
+
+    Args:
+        found: Values by name.
+        unreadable: What is wrong with the others, by name.
+    """
+
+    def __init__(self, found: Mapping[str, str], unreadable: Mapping[str, SettingsError]) -> None:
+        self._found, self._unreadable = found, unreadable
+
+    def __getitem__(self, name: str) -> str:
+        """The secret.
+
+        Raises:
+            SettingsError: Its file cannot be read.
+            KeyError: There is none of that name.
+        """
+        if name in self._unreadable:
+            raise self._unreadable[name]
+        return self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._found or name in self._unreadable
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        return f"Snapshot({', '.join(sorted(self._found))})"

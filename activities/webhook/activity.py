@@ -105,11 +105,8 @@ class Webhooks:
         route = None if step.to is None else self._routes.named(step.to)
         # Only what this step names: a template that could be made to show more would have nothing more to show.
         named = await self._content.secrets(delivery.name, delivery.version, delivery.step)
-        seen = {
-            name: value
-            for name, value in secrets.items()
-            if name not in self._routes.hidden and (named is None or name in named)
-        }
+        wanted = (frozenset(secrets) if named is None else named) - self._routes.hidden
+        seen = {name: secrets[name] for name in wanted if name in secrets}
         data = attempt_data(attempt, activity.info().workflow_id, self._callbacks) | {"secrets": seen}
         rendered = render(step, data, delivery.id, base=route.url if route else None)
         route = replace(route, url=rendered.url) if route else self._routes.find(rendered.url)

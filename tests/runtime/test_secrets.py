@@ -121,3 +121,17 @@ def test_printing_shows_names_only(files: Path):
     found = Secrets(Settings(), {"SCENARIO_SECRET_OTHER": VALUE})
     assert found.all()
     assert f"{found!r} {found}" == "Secrets(OTHER, TOKEN) Secrets(OTHER, TOKEN)"
+
+
+def test_a_file_that_cannot_be_read_stands_in_the_way_of_those_alone_who_ask_for_it(files: Path):
+    (files / "BROKEN").write_bytes(b"\xff")
+    found = Secrets(
+        Settings(), {"SCENARIO_SECRET_TOKEN": VALUE, "SCENARIO_SECRET_BROKEN": "behind the file"}
+    ).snapshot()
+    assert dict(found) == {"TOKEN": VALUE}
+    assert (len(found), "BROKEN" in found, "OTHER" in found) == (1, True, False)
+    with pytest.raises(SettingsError, match=r"^the file of the secret BROKEN is not UTF-8 text"):
+        found["BROKEN"]
+    with pytest.raises(SettingsError):
+        found.get("BROKEN")
+    assert (found.get("OTHER"), repr(found)) == (None, "Snapshot(TOKEN)")

@@ -30,6 +30,7 @@ from activities.webhook.limits import Limits
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.transport import Transport
 from runtime.errors import SettingsError
+from runtime.secrets import Snapshot
 from runtime.store import Attempt
 from scenario import model
 from tests.activities.webhook.casefiles import table
@@ -69,6 +70,7 @@ class Desk:
     Attributes:
         file: `destinations.yaml`.
         secrets: By name.
+        unreadable: What is wrong with the files of others.
         rows: Attempts on record.
         marks: Heartbeats, as the server keeps them.
     """
@@ -76,11 +78,16 @@ class Desk:
     transport: Transport
     file: Path
     secrets: dict[str, str] = field(default_factory=dict[str, str])
+    unreadable: dict[str, SettingsError] = field(default_factory=dict[str, SettingsError])
     rows: Rows = field(default_factory=Rows)
     marks: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     gate: Gate = field(default_factory=Gate)
     policy: RetryPolicy = field(default_factory=lambda: TRIPLING)
     routes: Any = None
+
+    def read(self) -> Mapping[str, str]:
+        """The secrets as they are now."""
+        return Snapshot(self.secrets, self.unreadable)
 
     def know(self, **entries: str) -> None:
         """Writes `destinations.yaml`, an entry's keys as YAML in braces."""
@@ -108,9 +115,7 @@ class Desk:
             retry_policy=self.policy,
             heartbeat_details=list(self.marks[-1]) if self.marks else [],
         )
-        webhooks = Webhooks(
-            Content(Shelf(step)), self.transport, lambda: self.secrets, self.rows, self.routes, gate=self.gate
-        )
+        webhooks = Webhooks(Content(Shelf(step)), self.transport, self.read, self.rows, self.routes, gate=self.gate)
         delivery = Delivery(
             id=ID,
             scenario="post-purchase@3",
@@ -226,16 +231,19 @@ class TestADestination:
         assert "p4ss" not in repr(error.details) + str(error)
         assert not there.calls
 
-    async def test_is_tried_again_where_the_secrets_cannot_be_read(self, desk: Desk, there: Receiver, tmp_path: Path):
-        desk.know(wax=desk.local(there))
-
-        class Unreadable(dict[str, str]):
-            def items(self) -> Any:
-                raise SettingsError("the file of the secret TOKEN cannot be read: look at its rights")
-
-        desk.secrets = Unreadable()
+    async def test_is_tried_again_where_a_secret_that_it_needs_cannot_be_read(
+        self, desk: Desk, there: Receiver, tmp_path: Path
+    ):
+        desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
+        desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: look at its rights")}
         failure, _ = await desk.fail(STEP)
         assert (failure.kind, failure.error) == (Kind.RETRY, "secrets_unreadable")
+
+    async def test_goes_on_where_a_secret_of_others_cannot_be_read(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
+        desk.secrets = {"TOKEN": "value"}
+        desk.unreadable = {"OTHER": SettingsError("the file of the secret OTHER cannot be read: look at its rights")}
+        assert (await desk.send(STEP)).outcome == "delivered"
 
 
 class TestSignatures:
