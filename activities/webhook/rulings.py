@@ -123,11 +123,12 @@ def _headers(entry: Entry, place: Place) -> Iterator[Said]:
         errors = any(found.severity == "error" for found in findings)
         if not errors and any(len(named) == 1 for named in liquid.fields(value, kind="header")):
             yield Said(path, "secret", "name the secret that is meant, such as {{ secrets.NAME }}")
-        if not value or (plain and flaw("x", value)):
+        if not errors and (not value or (plain and flaw("x", value))):
             message = f"{_NO_VALUE} is empty, or holds a line break, an outer blank or a character beyond ASCII"
             yield Said(path, "header", message)
         elif (
             plain
+            and not errors
             and not reserved(name)
             and re.search(r"auth|token|secret|key|password", name, re.ASCII | re.IGNORECASE)
         ):

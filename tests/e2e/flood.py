@@ -123,6 +123,10 @@ class Book:
     async def step(self, name: str, version: int, step: str) -> model.Webhook:
         return model.Webhook.model_validate({"webhook": step, "to": step, "path": "/hook", "body": {"a": 1}})
 
+    async def secrets(self, name: str, version: int, step: str) -> frozenset[str]:
+        del name, version, step
+        return frozenset()
+
 
 class Forgetful:
     """Keeps no record of attempts."""

@@ -50,11 +50,11 @@ steps:
   - webhook: unrenderable
     url: https://hooks.example.com/a
     body: |
-      {"T0PS3CRET": {{ contact.cellphone | divided_by: 0 }}}
+      {"T0PS3CRET": {{ contact.cellphone | divided_by: contact.custom.none }}}
     on_failure: continue
   - webhook: unfit
     url: https://hooks.example.com/a
-    headers: {X-Name: "{{ contact.firstname }}\\nT0PS3CRET: {{ secrets.TOKEN }}"}
+    headers: {X-Name: "{{ contact.firstname }} T0PS3CRET: {{ secrets.TOKEN }}"}
     on_failure: continue
   - wait_for: never
     for: 1s
