@@ -38,13 +38,24 @@ steps:
 """ + "".join(
     f"""
   - webhook: {step}
-    url: https://hooks.example.com/{step}
+    to: shop
+    path: /{step}
     body: {{contact: "{{{{ contact.id }}}}", step: {step}}}
     timeout: 1s
     retry: {{initial_interval: 1s, backoff_coefficient: 1.5, maximum_interval: 3s}}
 """
     for step in STEPS
 )
+
+SHOP = """
+destinations:
+  shop:
+    url: http://127.0.0.1:PORT/hooks
+    ports: [PORT]
+    allow_http: true
+    allow_private: true
+    breaker: {pause: 2s}
+"""
 
 
 @dataclass
@@ -57,11 +68,6 @@ class Unsteady:
     more: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens, when it is up."""
-        return f"http://127.0.0.1:{self.port}"
 
     async def up(self) -> None:
         """Begins to listen."""
@@ -102,12 +108,12 @@ class Unsteady:
 
 
 @asynccontextmanager
-async def working(address: str, store: str, receiver: str, log: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def working(address: str, store: str, book: Path, log: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A worker in a process of its own."""
-    variables = environment(TEMPORAL_ADDRESS=address, SCENARIO_STORE=store, TEST_RECEIVER=receiver)
+    variables = environment(TEMPORAL_ADDRESS=address, SCENARIO_STORE=store, SCENARIO_DESTINATIONS=str(book))
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.e2e.process"), cwd=ROOT, env=variables, stderr=errors
+            *(sys.executable, "worker.py"), cwd=ROOT, env=variables, stderr=errors
         )
     try:
         yield process
@@ -145,9 +151,10 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
 ) -> None:
     del temporal_program  # it is there
     url, log = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", tmp_path / "worker.log"
-    port = free_port()
+    port, book = free_port(), tmp_path / "destinations.yaml"
 
     async with Store.open(url) as store, Unsteady() as receiver:
+        book.write_text(SHOP.replace("PORT", str(receiver.port)), "utf-8")
         server = DevServer(tmp_path / "state", port=port)
         await server.__aenter__()
         try:
@@ -157,7 +164,7 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
 
             async def kill_workers() -> None:
                 for deliveries in (*KILLS, None):
-                    async with working(server.address, url, receiver.url, log) as process:
+                    async with working(server.address, url, book, log) as process:
                         if deliveries is None:
                             await finished.wait()
                             return
