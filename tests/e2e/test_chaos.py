@@ -206,8 +206,8 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
     recorded: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         recorded[attempt.delivery_id].append(attempt)
-    # In order, and none twice. Who is killed between the answer and the word to Temporal has delivered, and is not known to
-    # have: one attempt more follows.
+    # In order, and none twice. A worker may be killed between the receiver's answer and its own word to Temporal: then
+    # one attempt more follows.
     for rows in recorded.values():
         numbers = [row.attempt for row in rows]
         assert numbers == sorted(set(numbers))
