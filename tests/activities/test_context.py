@@ -1,12 +1,10 @@
 """What templates see is the same in every channel, and the same at every attempt."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
@@ -15,14 +13,14 @@ from activities.email.activity import Emails
 from activities.email.address import Mailbox
 from activities.email.message import Envelope
 from activities.email.smtp import Mailer
-from activities.failures import Kind, failure_of
+from activities.failures import Kind
 from activities.signatures import Delivery
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, Receipt, Text
 from activities.webhook.activity import Webhooks
 from activities.webhook.transport import Request, Response, Transport
 from runtime.callback import Callbacks
-from runtime.store import Attempt
+from tests.activities.shelf import Rows, Shelf
 
 JOURNEY = "post-purchase/3028687/CGX0094"
 ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
@@ -41,27 +39,6 @@ DELIVERY = Delivery(
 SEEN = "{{ journey.id }} {{ journey.scenario }} {{ journey.version }} {{ journey.entered_at }} {{ now }} {{ today }}"
 WANTED = "post-purchase/3028687/CGX0094 post-purchase 3 2026-02-28T08:00:00+00:00 2026-03-02T09:30:00+01:00 2026-03-02"
 ASKS = "{{ journey.callback_url }}"
-
-
-@dataclass
-class Version:
-    document: Mapping[str, Any]
-    scenario: str = "post-purchase"
-    version: int = 3
-    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass
-class Versions:
-    step: dict[str, Any]
-
-    async def version(self, scenario: str, version: int | None) -> Version:
-        return Version({"scenario": scenario, "trigger": "order", "steps": [self.step]})
-
-
-class Rows(list[Attempt]):
-    def put(self, attempt: Attempt) -> None:
-        self.append(attempt)
 
 
 @dataclass
@@ -123,15 +100,10 @@ def outside() -> Outside:
 
 
 @pytest.fixture
-def rows() -> Rows:
-    return Rows()
-
-
-@pytest.fixture
 def send(environment: ActivityEnvironment, outside: Outside, rows: Rows) -> Any:
     async def run(channel: str, text: str, delivery: Delivery = DELIVERY, callbacks: Callbacks | None = None) -> str:
         written = {"body": {"text": text}} if channel == "webhook" else {"text": text}
-        content = Content(Versions(CHANNELS[channel] | written))
+        content = Content(Shelf(CHANNELS[channel] | written))
         match channel:
             case "email":
                 activity = Emails(content, cast("Mailer", outside), rows, callbacks).send_email
@@ -190,11 +162,8 @@ async def test_every_channel_can_hand_out_the_callback_address(channel: str, sen
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-async def test_a_step_that_asks_for_what_is_not_configured_is_held(channel: str, send: Any, outside: Outside):
-    with pytest.raises(ApplicationError) as caught:
-        await send(channel, ASKS, replace(DELIVERY, root=ROOT))
-    failure = failure_of(caught.value)
-    assert failure is not None
+async def test_a_step_that_asks_for_what_is_not_configured_is_held(channel: str, refuse: Any, outside: Outside):
+    failure, _ = await refuse(channel, ASKS, replace(DELIVERY, root=ROOT))
     assert (failure.kind, failure.error, outside.sent) == (Kind.UNCONFIGURED, "unconfigured", [])
     assert "SCENARIO_CALLBACK_URL" in failure.reason
 

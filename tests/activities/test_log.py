@@ -17,6 +17,7 @@ from activities.failures import Kind, failure_of
 from activities.log import OpenAttempt, attempt_of
 from activities.signatures import Delivery, Sent
 from runtime.store import Attempt
+from tests.activities.shelf import Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOLD = Delivery(
@@ -24,11 +25,6 @@ HOLD = Delivery(
     on_unknown="hold",
 )  # fmt: skip
 RETRY = replace(HOLD, on_unknown="retry")
-
-
-class Rows(list[Attempt]):
-    def put(self, attempt: Attempt) -> None:
-        self.append(attempt)
 
 
 class Broken:

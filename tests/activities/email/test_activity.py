@@ -1,23 +1,21 @@
 """E-mail steps, from the published templates to the bytes at a real mail server."""
 
 import email
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any
 
 import pytest
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.email.activity import Emails
 from activities.email.server import Server
-from activities.failures import Failure, Kind, failure_of
+from activities.failures import Kind
 from activities.signatures import SEND_EMAIL, Delivery, Sent
-from runtime.store import Attempt
+from tests.activities.shelf import Rows, Shelf
 
 DELIVERY = Delivery(
     id="msg_1",
@@ -38,34 +36,6 @@ STEP: dict[str, Any] = {
 }
 
 
-@dataclass
-class Version:
-    document: Mapping[str, Any]
-    scenario: str = "post-purchase"
-    version: int = 3
-    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass
-class Versions:
-    steps: list[dict[str, Any]]
-
-    async def version(self, scenario: str, version: int | None) -> Version | None:
-        if (scenario, version) != ("post-purchase", 3):
-            return None
-        return Version({"scenario": scenario, "trigger": "order", "steps": self.steps})
-
-
-class Rows(list[Attempt]):
-    def put(self, attempt: Attempt) -> None:
-        self.append(attempt)
-
-
-@pytest.fixture
-def rows() -> Rows:
-    return Rows()
-
-
 @pytest.fixture
 def environment() -> ActivityEnvironment:
     environment = ActivityEnvironment()
@@ -76,21 +46,9 @@ def environment() -> ActivityEnvironment:
 @pytest.fixture
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(mailer: Any, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
-        steps = [{name: value for name, value in (STEP | step).items() if value is not None}]
-        emails = Emails(Content(Versions(steps)), mailer, rows)
+        written = {name: value for name, value in (STEP | step).items() if value is not None}
+        emails = Emails(Content(Shelf(written)), mailer, rows)
         return await environment.run(emails.send_email, delivery)
-
-    return run
-
-
-@pytest.fixture
-def refuse(send: Any) -> Any:
-    async def run(*args: Any, **step: Any) -> tuple[Failure, ApplicationError]:
-        with pytest.raises(ApplicationError) as caught:
-            await send(*args, **step)
-        failure = failure_of(caught.value)
-        assert failure is not None
-        return failure, caught.value
 
     return run
 

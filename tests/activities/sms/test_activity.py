@@ -1,22 +1,20 @@
 """SMS steps, from the published template to the provider."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from temporalio.activity import ActivityCancellationDetails
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
-from activities.failures import Failure, Kind, failure_of
+from activities.failures import Kind
 from activities.signatures import SEND_SMS, Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
-from runtime.store import Attempt
+from tests.activities.shelf import Rows, Shelf
 
 DELIVERY = Delivery(
     id="msg_1",
@@ -30,34 +28,6 @@ DELIVERY = Delivery(
 STEP: dict[str, Any] = {"sms": "thanks", "text": " Merci {{ contact.firstname }} & à bientôt, le {{ today }}\n"}
 
 
-@dataclass
-class Version:
-    document: Mapping[str, Any]
-    scenario: str = "post-purchase"
-    version: int = 3
-    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass
-class Versions:
-    steps: list[dict[str, Any]]
-
-    async def version(self, scenario: str, version: int | None) -> Version | None:
-        if (scenario, version) != ("post-purchase", 3):
-            return None
-        return Version({"scenario": scenario, "trigger": "order", "steps": self.steps})
-
-
-class Rows(list[Attempt]):
-    def put(self, attempt: Attempt) -> None:
-        self.append(attempt)
-
-
-@pytest.fixture
-def rows() -> Rows:
-    return Rows()
-
-
 @pytest.fixture
 def environment() -> ActivityEnvironment:
     return ActivityEnvironment()
@@ -66,20 +36,8 @@ def environment() -> ActivityEnvironment:
 @pytest.fixture
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(provider: Provider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
-        steps = [{name: value for name, value in (STEP | step).items() if value is not None}]
-        return await environment.run(Texts(Content(Versions(steps)), provider, rows).send_sms, delivery)
-
-    return run
-
-
-@pytest.fixture
-def refuse(send: Any) -> Any:
-    async def run(*args: Any, **step: Any) -> tuple[Failure, ApplicationError]:
-        with pytest.raises(ApplicationError) as caught:
-            await send(*args, **step)
-        failure = failure_of(caught.value)
-        assert failure is not None
-        return failure, caught.value
+        written = {name: value for name, value in (STEP | step).items() if value is not None}
+        return await environment.run(Texts(Content(Shelf(written)), provider, rows).send_sms, delivery)
 
     return run
 

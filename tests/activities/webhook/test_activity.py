@@ -31,8 +31,8 @@ from activities.webhook.route import Direct, Diverted
 from activities.webhook.transport import Transport
 from runtime.errors import SettingsError
 from runtime.secrets import Snapshot
-from runtime.store import Attempt
 from scenario import model
+from tests.activities.shelf import Rows, Shelf
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
 
@@ -40,27 +40,6 @@ ID = "msg_00112233445566778899aabbccddeeff"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OLD = "whsec_" + base64.b64encode(bytes(range(100, 132))).decode()
 TRIPLING = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=3.0)
-
-
-@dataclass
-class Version:
-    document: Mapping[str, Any]
-    scenario: str = "post-purchase"
-    version: int = 3
-    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass
-class Shelf:
-    step: Mapping[str, Any]
-
-    async def version(self, scenario: str, version: int | None) -> Version:
-        return Version({"scenario": scenario, "trigger": "order", "steps": [{"webhook": "told", **self.step}]})
-
-
-class Rows(list[Attempt]):
-    def put(self, attempt: Attempt) -> None:
-        self.append(attempt)
 
 
 @dataclass
@@ -115,7 +94,8 @@ class Desk:
             retry_policy=self.policy,
             heartbeat_details=list(self.marks[-1]) if self.marks else [],
         )
-        webhooks = Webhooks(Content(Shelf(step)), self.transport, self.read, self.rows, self.routes, gate=self.gate)
+        content = Content(Shelf({"webhook": "told", **step}))
+        webhooks = Webhooks(content, self.transport, self.read, self.rows, self.routes, gate=self.gate)
         delivery = Delivery(
             id=ID,
             scenario="post-purchase@3",
