@@ -88,6 +88,18 @@ def as_json(value: Any) -> Any:
             return value
 
 
+def written(value: Any) -> str:
+    """A value as JSON text, in which two keys may have become alike: two broken characters are the same one then."""
+    match value:
+        case dict():
+            pairs = cast("dict[str, Any]", value).items()
+            return "{" + ",".join(f"{written(key)}:{written(item)}" for key, item in pairs) + "}"
+        case list():
+            return "[" + ",".join(map(written, cast("list[Any]", value))) + "]"
+        case _:
+            return json.dumps(as_json(value), ensure_ascii=False)
+
+
 def as_text(value: Any) -> str:
     """What a value inside of quotes means."""
     match value:
@@ -102,7 +114,7 @@ def as_text(value: Any) -> str:
         case list():
             return "".join(map(as_text, cast("list[Any]", value)))
         case dict():
-            return json.dumps(as_json(value), ensure_ascii=False, separators=(",", ":"))
+            return written(value)
         case _:
             return str(value)
 
