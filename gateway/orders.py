@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gateway.abreast import Abreast
 from gateway.errors import NotAnswered, Refusal
 
 RATE: Final = 10.0
@@ -106,37 +107,17 @@ class Round:
             Exception: Whatever `send` raised that is no refusal. What was on its way is cancelled.
         """
         self.tally.left = len(targets)
-        places = asyncio.Semaphore(AT_ONCE)
         clock = asyncio.get_running_loop()
         turn = clock.time()
-        broken: list[BaseException] = []
-        tasks: set[asyncio.Task[None]] = set()
-
-        def over(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
-            places.release()
-            if not task.cancelled() and (error := task.exception()) is not None:
-                broken.append(error)
-
-        try:
+        async with Abreast(AT_ONCE) as orders:
             for target in targets:
-                await places.acquire()
+                await orders.place()
                 await asyncio.sleep(turn - clock.time())
                 # Where answers are slow, what was missed is not made up for by a burst.
                 turn = max(turn, clock.time()) + 1 / self.rate
-                if broken or self.tally.unanswered:
+                if orders.broken or self.tally.unanswered:
                     break
-                task = asyncio.create_task(self._one(target))
-                tasks.add(task)
-                task.add_done_callback(over)
-            while tasks and not broken:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if broken:
-            raise broken[0]
+                orders.start(self._one(target))
         return self.tally
 
     async def _one(self, target: Target) -> None:

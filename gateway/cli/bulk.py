@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from gateway.abreast import Abreast
 from gateway.cli import session
 from gateway.cli.entering import UNADMITTED, remark
 from gateway.cli.progress import progress
@@ -67,32 +68,12 @@ class Bulk:
             SetupError: The server went away.
             StoreError: The store did.
         """
-        places = asyncio.Semaphore(WAITING if self.wait else ENTERING)
-        tasks: set[asyncio.Task[None]] = set()
-        broken: list[BaseException] = []
-
-        def done(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
-            places.release()
-            if not task.cancelled() and (error := task.exception()) is not None:
-                broken.append(error)
-
-        try:
+        async with Abreast(WAITING if self.wait else ENTERING) as entries:
             async for line in lines(file, self.name):
-                await places.acquire()
-                if broken:
+                await entries.place()
+                if entries.broken:
                     break
-                task = asyncio.create_task(self._one(line))
-                tasks.add(task)
-                task.add_done_callback(done)
-            if tasks and not broken:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if broken:
-            raise broken[0]
+                entries.start(self._one(line))
 
     async def _one(self, line: Line) -> None:
         """Enters one. A refusal is said and counted; what concerns all of them ends the run."""
