@@ -65,14 +65,19 @@ async def test_what_a_slow_answer_held_up_is_not_made_up_for_by_a_burst() -> Non
 
 async def test_only_so_many_are_on_their_way_at_once() -> None:
     busy = [0, 0]
+    full = asyncio.Event()
 
     async def send(_: Target) -> None:
         busy[0] += 1
         busy[1] = max(busy)
-        await asyncio.sleep(0.01)
+        if busy[0] == AT_ONCE:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.01)  # one more would come now
         busy[0] -= 1
 
-    await Round(send, rate=100_000).run(targets(3 * AT_ONCE))
+    async with asyncio.timeout(10):
+        await Round(send, rate=100_000).run(targets(3 * AT_ONCE))
     assert busy == [0, AT_ONCE]
 
 
