@@ -1,6 +1,5 @@
-"""Every filter with every odd value: a result or an error of ours, and soon."""
+"""Every filter with every odd value: a result or an error of ours."""
 
-import time
 from decimal import Decimal
 from itertools import product
 from typing import Any
@@ -62,9 +61,7 @@ def refusal(source: str, data: dict[str, Any]) -> TemplateError | None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_takes_anything(name: str) -> None:
-    start = time.thread_time()
     for source, data in calls(name):
         if (error := refusal(source, data)) is not None:
             assert error.line == 1, error
             assert len(error.reason) < 150
-    assert time.thread_time() - start < 0.5
