@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
-from urllib.parse import unquote
 
 from scenario.findings import Severity, clip, listed
-from scenario.fitting import UNCHECKED, is_endless
+from scenario.fitting import UNCHECKED
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
+from scenario.references import NAMED, ONE, REFERENCES, Whole, parts
 from scenario.source import Path
 
 if TYPE_CHECKING:
@@ -19,22 +19,9 @@ if TYPE_CHECKING:
 
 MAX_SCHEMA: Final = 16 * 1024
 """Bytes of a schema as compact JSON."""
+MAX_LOOKS: Final = 2_000
+"""How many schemas may look at one and the same value: a tenth of the steps that `scenario.fitting` goes."""
 
-_ONE: Final = (
-    "additionalProperties",
-    "contains",
-    "else",
-    "if",
-    "items",
-    "not",
-    "propertyNames",
-    "then",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-)
-_LIST: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
-_NAMED: Final = ("$defs", "definitions", "dependentSchemas", "properties")
-"""Keywords whose values are schemas, lists of them, or schemas by name."""
 _NOTES: Final = (
     "$anchor",
     "$comment",
@@ -58,7 +45,6 @@ _NOTES: Final = (
 """Keywords that say nothing of which values fit, or only beside others."""
 _LONGEST: Final = 30
 """Characters of the longest keyword, and some."""
-_REFERENCES: Final = ("$ref", "$dynamicRef")
 _TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 _CALLED: Final[Mapping[str, str]] = {
     "array": "a list",
@@ -94,9 +80,19 @@ def faults_of(schema: Mapping[str, Any]) -> list[Fault]:
     if size > MAX_SCHEMA:
         return [Fault((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
     faults = list(dict.fromkeys((*_malformed(schema), *_unusable(schema))))
-    if not any(fault.severity == "error" for fault in faults) and is_endless(schema):
-        faults.append(Fault((), "the schema refers to itself without end"))
+    if not any(fault.severity == "error" for fault in faults):
+        faults += _tiring(schema)
     return faults
+
+
+def _tiring(schema: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is right, and never done with a value, or not for long."""
+    looks = Whole(schema).most_looks()
+    if looks is None:
+        yield Fault((), "the schema refers to itself without end")
+    elif looks > MAX_LOOKS:
+        message = f"more than {MAX_LOOKS:,} schemas look at one value, by references to references: leave out some"
+        yield Fault((), message)
 
 
 def _malformed(schema: Mapping[str, Any]) -> Iterator[Fault]:
@@ -126,11 +122,11 @@ def _worded(error: ValidationError) -> str:
 
 def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
     """What is JSON Schema, and yet not to be had here."""
-    whole = _Whole(schema)
-    for path, part in _parts(schema, ()):
+    whole = Whole(schema)
+    for path, part in parts(schema):
         for key, value in part.items():
             place = (*path, key)
-            if key in _REFERENCES and isinstance(value, str):
+            if key in REFERENCES and isinstance(value, str):
                 if not value.startswith("#"):
                     yield Fault(
                         place, f"'{clip(value)}' is elsewhere, and nothing is fetched: write it under '$defs' here"
@@ -153,7 +149,7 @@ def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
 def _keywords() -> tuple[str, ...]:
     from jsonschema import Draft202012Validator
 
-    return (*cast("Mapping[str, Any]", Draft202012Validator.VALIDATORS), *_ONE, *_NAMED, *_NOTES)
+    return (*cast("Mapping[str, Any]", Draft202012Validator.VALIDATORS), *ONE, *NAMED, *_NOTES)
 
 
 @lru_cache(256)
@@ -161,54 +157,6 @@ def _meant(key: str) -> str | None:
     """The keyword that an unknown one is nearly spelt like."""
     close = get_close_matches(key, _keywords(), 1, 0.8) if len(key) <= _LONGEST else []
     return close[0] if close else None
-
-
-def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """A schema and all schemas in it."""
-    if not isinstance(schema, Mapping):
-        return
-    keys = cast("Mapping[str, Any]", schema)
-    yield path, keys
-    for key in _ONE:
-        yield from _parts(keys.get(key), (*path, key))
-    for key in _LIST:
-        for index, item in enumerate(cast("list[Any]", inner) if isinstance(inner := keys.get(key), list) else ()):
-            yield from _parts(item, (*path, key, index))
-    for key in _NAMED:
-        if isinstance(inner := keys.get(key), Mapping):
-            for name, item in cast("Mapping[str, Any]", inner).items():
-                yield from _parts(item, (*path, key, name))
-
-
-class _Whole:
-    """A whole schema, within which references lead."""
-
-    def __init__(self, schema: Any) -> None:
-        self._schema = schema
-        self.left = _MOST
-
-    @cached_property
-    def _anchors(self) -> dict[Any, Mapping[str, Any]]:
-        named = ("$anchor", "$dynamicAnchor")
-        parts = ((part.get(key), part) for _, part in _parts(self._schema, ()) for key in named)
-        return {name: part for name, part in parts if isinstance(name, str)}
-
-    def find(self, reference: str) -> Any:
-        """What a reference leads to, by a pointer (RFC 6901) or an anchor, or None."""
-        name = unquote(reference.removeprefix("#"))
-        if name and not name.startswith("/"):
-            return self._anchors.get(name)
-        found = self._schema
-        for segment in name.split("/")[1:]:
-            found = _below(found, segment.replace("~1", "/").replace("~0", "~"))
-        return found
-
-
-def _below(part: Any, key: str) -> Any:
-    if isinstance(part, list):
-        items = cast("list[Any]", part)
-        return items[int(key)] if key.isdecimal() and int(key) < len(items) else None
-    return cast("Mapping[str, Any]", part).get(key) if isinstance(part, Mapping) else None
 
 
 def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
@@ -220,10 +168,16 @@ def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
     Args:
         schema: A schema, right or wrong; None says nothing.
     """
-    return _tree(schema, _Whole(schema), 0)
+    return _tree(schema, _Search(schema), 0)
 
 
-def _tree(part: Any, whole: _Whole, depth: int) -> Tree:
+class _Search(Whole):
+    """A whole schema, and how many of its parts may still be made shapes of."""
+
+    left = _MOST
+
+
+def _tree(part: Any, whole: _Search, depth: int) -> Tree:
     whole.left -= 1
     if not isinstance(part, Mapping) or depth > _DEEPEST or whole.left < 0:
         return _ANYTHING
@@ -237,7 +191,7 @@ def _tree(part: Any, whole: _Whole, depth: int) -> Tree:
     return merged(shapes)
 
 
-def _own(keys: Mapping[str, Any], whole: _Whole, depth: int) -> Tree:
+def _own(keys: Mapping[str, Any], whole: _Search, depth: int) -> Tree:
     """The shape by a schema's own words, without those of the schemas that it is joined of."""
     match _type(keys):
         case "object":

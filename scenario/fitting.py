@@ -40,17 +40,6 @@ def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
     return None if error is None else f", at '{_place(error)}'"
 
 
-def is_endless(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema is never through with a value, since it refers to itself without looking deeper into it."""
-    samples: tuple[Any, ...] = (None, True, 0, "", [], {})
-    for value in samples:
-        try:
-            next(_validator(schema).iter_errors(value), None)
-        except (_TooMuch, RecursionError):
-            return True
-    return False
-
-
 def _place(error: ValidationError) -> str:
     """Where the schema says what does not hold: never a value, nor a key that only the response has."""
     return clip("/".join(str(part) for part in error.absolute_schema_path), 200) or "its top"

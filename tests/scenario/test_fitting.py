@@ -1,6 +1,5 @@
 """A response either fits its schema or does not; where not, says nothing of what is in it, and never takes long."""
 
-import time
 from typing import Any
 
 import pytest
@@ -37,29 +36,29 @@ def nested(levels: int) -> Any:
 
 
 SELF = {"properties": {"a": {"$ref": "#"}}}
-HOSTILE: list[tuple[dict[str, Any], Any]] = [
-    ({"anyOf": [SELF | {"type": "array"}, {"not": SELF}, {"not": {"not": SELF}}]}, nested(90)),
-    ({"items": {"anyOf": [{"const": 1}, {"const": 2}, {"type": "null"}]}}, [[]] * 5000),
-    ({"items": {"anyOf": [{"type": "null"}] * 40 + [{"type": "integer"}]}}, [1] * 8000),
-    ({"properties": {"a": {"$ref": "#"}}}, nested(2000)),
-    ({"multipleOf": 0.1}, 10**4000),
-    ({"maximum": 1.5}, 10**4000),
+TOO_MUCH = ", which cannot be applied to it"
+HOSTILE: list[tuple[dict[str, Any], Any, str]] = [
+    ({"anyOf": [SELF | {"type": "array"}, {"not": SELF}, {"not": {"not": SELF}}]}, nested(90), TOO_MUCH),
+    ({"items": {"anyOf": [{"const": 1}, {"const": 2}, {"type": "null"}]}}, [[]] * 5000, ", at 'items/anyOf'"),
+    ({"items": {"anyOf": [{"type": "null"}] * 40 + [{"type": "integer"}]}}, [1] * 8000, TOO_MUCH),
+    ({"properties": {"a": {"$ref": "#"}}}, nested(2000), TOO_MUCH),
+    ({"multipleOf": 0.1}, 10**4000, TOO_MUCH),
+    ({"maximum": 1.5}, 10**4000, ", at 'maximum'"),
 ]
 
 
-@pytest.mark.parametrize(("schema", "value"), HOSTILE, ids=range(len(HOSTILE)))
-def test_no_response_takes_a_schema_long(schema: dict[str, Any], value: Any):
-    start = time.thread_time()
+@pytest.mark.parametrize(("schema", "value", "said"), HOSTILE, ids=range(len(HOSTILE)))
+def test_no_response_takes_a_schema_long(schema: dict[str, Any], value: Any, said: str):
+    assert misfit(value, schema) == said
 
-    assert misfit(value, schema) is not None
 
-    assert time.thread_time() - start < 0.5
+def test_a_schema_goes_so_many_steps_and_no_more():
+    """An item takes two: what `items` says of it, and what `type` says."""
+    numbers: dict[str, Any] = {"items": {"type": "integer"}}
+    assert misfit([1] * 19_999, numbers) is None
+    assert misfit([1] * 20_000, numbers) == TOO_MUCH
 
 
 def test_what_could_take_longest_is_not_tried():
-    start = time.thread_time()
-
     assert misfit([f"{'a' * 100}!"] * 100, {"items": {"pattern": "^(a+)+$"}, "uniqueItems": True}) is None
-    assert misfit({}, {"$ref": "https://x.example/"}) == ", which cannot be applied to it"
-
-    assert time.thread_time() - start < 0.5
+    assert misfit({}, {"$ref": "https://x.example/"}) == TOO_MUCH
