@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Escape sequences in a contact's key or a receiver's answer must not reach the terminal.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# The bidirectional controls (Unicode Standard Annex 9, §2) reorder what a terminal shows, also beyond their own text.
+_BIDIRECTIONAL: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _WIDE: Final = 160  # columns where nobody's terminal sets a limit
 
 STYLES: Final = {
@@ -40,8 +42,12 @@ STYLES: Final = {
 
 
 def plain(text: str) -> str:
-    """A text that cannot move the cursor or do anything else to a terminal."""
-    return _CONTROL.sub("\ufffd", text)
+    """A text that cannot move the cursor, reorder what is around it or do anything else to a terminal.
+
+    Returns:
+        The text with U+FFFD for each control character, and with each bidirectional control spelt: ``<U+202E>``.
+    """
+    return _BIDIRECTIONAL.sub(lambda found: f"<U+{ord(found[0]):04X}>", _CONTROL.sub("\ufffd", text))
 
 
 def say(text: str) -> None:

@@ -130,10 +130,10 @@ def test_show_of_nothing_is_status_1(run: Run, client: Client) -> None:
 
 
 def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client) -> None:
-    client.views["x"] = JourneyView("a/\x1b[2J[red]", "r", "running", None, None, ())
+    client.views["x"] = JourneyView("a/\x1b[2J[red]\u202e7", "r", "running", None, None, ())
     out = run("show", "x").out
     assert "\x1b" not in out
-    assert "a/\ufffd[2J[red]" in out
+    assert "a/\ufffd[2J[red]<U+202E>7" in out
 
 
 def test_list_shows_state_step_and_why(run: Run, client: Client) -> None:

@@ -122,6 +122,24 @@ def test_lines_are_as_long_as_what_is_sent_and_harmless(run: Run, loop: Path) ->
     assert "  │ <p>\ufffd[31mZoé" + "x" * 300 + "</p>\n" in ran.out
 
 
+BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def test_nothing_reorders_what_a_terminal_shows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - sms: s\n    text: '{{ contact.firstname }}'\n"
+        "  - webhook: w\n    url: https://x.example/\n    body: {name: '{{ contact.firstname }}'}\n"
+    )
+    contact = {"id": 1, "firstname": f"a{BIDIRECTIONAL}b مرحبا", "cellphone": "+33612345678"}
+    (tmp_path / "e.json").write_text(json.dumps({"scenario": "a", "contact": contact, "trigger": {"type": "birthday"}}))
+    shown = run("preview", "s.yaml", "--entry", "e.json").out
+    spelt = "".join(f"<U+{ord(character):04X}>" for character in BIDIRECTIONAL)
+    assert shown.count(f"a{spelt}b مرحبا") == 2
+    assert not set(shown) & set(BIDIRECTIONAL)
+    for_programs = run("preview", "s.yaml", "--entry", "e.json", "--format", "json").json
+    assert for_programs["steps"][0]["message"]["text"] == f"a{BIDIRECTIONAL}b مرحبا"
+
+
 def test_a_body_is_laid_out_where_that_is_asked_for_and_says_so(run: Run, loop: Path) -> None:
     ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--pretty", "--step", "w")
     assert re.search(r"│ ─ body, \d+ bytes, here with line breaks of its own\n  │ \{\n  │   \"name\": ", ran.out)
