@@ -28,6 +28,7 @@ from activities.webhook.errors import AttemptError, RefusedError, UnreachableErr
 from activities.webhook.faults import translate
 from activities.webhook.flight import CURRENT, Flight, Phase, reached
 from activities.webhook.tls import Stamp, context, stamp
+from activities.webhook.wire import Connector
 
 KEPT_HEADERS: Final = frozenset(
     {"content-encoding", "content-length", "content-type", "date", "request-id", "retry-after", "x-request-id"}
@@ -117,7 +118,7 @@ class Lanes(httpx.AsyncBaseTransport):
 
     def _open(self, access: Access, tls: Tls) -> _Lane:
         verify = context(tls)
-        connector = aiohttp.TCPConnector(
+        connector = Connector(
             ssl=verify,
             resolver=GuardedResolver(self._lookup, access),
             socket_factory=socket_factory(access),
