@@ -30,6 +30,7 @@ SPREAD: Final = 0.2
 
 _BUCKETS: Final = 20
 _FULL: Final = 1_000
+_SLIP: Final = 1e-6  # 0.55 * 20 is a little more than 11 to a computer
 
 
 class State(StrEnum):
@@ -126,7 +127,7 @@ class Breaker:
         now = self._clock()
         self._window.add(now, self.limits.window, failing=failing)
         bad, total = self._window.counts(now, self.limits.window)
-        if failing and total >= self.limits.minimum and bad >= self.limits.failures * total:
+        if failing and total >= self.limits.minimum and bad >= self.limits.failures * total - _SLIP:
             self._open()
 
     def _open(self) -> None:

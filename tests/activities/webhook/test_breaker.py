@@ -54,6 +54,16 @@ def test_it_opens_at_the_share_of_enough_results(breaker: Breaker, good: int, ba
     assert breaker.state is state
 
 
+@pytest.mark.parametrize("percent", range(1, 101))
+def test_it_opens_at_each_share_to_the_result(clock: Clock, percent: int):
+    below = Breaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
+    send(below, *[Pulse.DELIVERED] * (101 - percent), *[Pulse.FAILING] * (percent - 1))
+    assert (below.counted(), below.state) == ((percent - 1, 100), State.CLOSED)
+    at = Breaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
+    send(at, *[Pulse.DELIVERED] * (100 - percent), *[Pulse.FAILING] * percent)
+    assert (at.counted(), at.state) == ((percent, 100), State.OPEN)
+
+
 def test_only_a_failing_result_opens_it(breaker: Breaker):
     send(breaker, *[Pulse.FAILING] * 9, Pulse.ALIVE)
     assert breaker.counted() == (9, 10)
