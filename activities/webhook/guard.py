@@ -5,8 +5,8 @@ runs in (SSRF). The decision is made here on the numeric address that is about t
 (decimal, octal, mapped, a name that resolves inwards) makes a difference.
 
 Sources: IANA special-purpose registries (RFC 6890 and updates), RFC 4291 §2.5.5 (embedded IPv4), RFC 6052 (NAT64),
-RFC 3056 (6to4), RFC 4380 (Teredo), RFC 9602 (SRv6), RFC 9637 (documentation). Python's `ipaddress.is_global` is not
-enough: it lets multicast, NAT64, 6to4 (3.11), ``::/96`` and site-local addresses through.
+RFC 3056 (6to4), RFC 4380 (Teredo), RFC 7915 (SIIT), RFC 9602 (SRv6), RFC 9637 (documentation). Python's
+`ipaddress.is_global` is not enough: it lets multicast, NAT64, 6to4 (3.11), ``::/96`` and site-local addresses through.
 """
 
 from __future__ import annotations
@@ -81,7 +81,14 @@ _SPECIAL_V6: Final = _v6(
     "3fff::/20",  # documentation
     "2620:4f:8000::/48",  # AS112
 )
-_NAT64: Final = IPv6Network("64:ff9b::/96")
+_CARRIERS: Final = (
+    (IPv6Network("64:ff9b::/96"), 12),  # NAT64
+    (IPv6Network("64:ff9b:1::/48"), 12),  # NAT64 of a network's own (RFC 8215), with a prefix of 96 bits
+    (IPv6Network("2002::/16"), 2),  # 6to4
+    (IPv6Network("::ffff:0:0:0/96"), 12),  # SIIT
+    (IPv6Network("::/96"), 12),  # "IPv4-compatible"
+)
+"""Networks whose addresses hold an IPv4 address that packets end up at, and the byte at which it begins."""
 _LOOPBACK_V6: Final = IPv6Address("::1")
 
 
@@ -128,8 +135,8 @@ def classify(address: str | Address) -> Kind:
 def permitted(address: str | Address, access: Access) -> bool:
     """Whether this destination may dial this address.
 
-    An address of the NAT64 prefix that ``allow_cidr`` opens (a network that has IPv6 only reaches all of IPv4 through
-    it) is judged by the IPv4 address inside it.
+    An address that holds an IPv4 address, and that ``allow_cidr`` opens (a network that has IPv6 only reaches all of
+    IPv4 through its NAT64 prefix), is judged by the IPv4 address inside it as well.
 
     Args:
         address: The numeric address that is about to be dialled.
@@ -149,9 +156,16 @@ def permitted(address: str | Address, access: Access) -> bool:
         case Kind.PRIVATE | Kind.SPECIAL:
             if not _within(target, access.allow_cidr):
                 return False
-            if isinstance(target, IPv6Address) and target in _NAT64:
-                return permitted(IPv4Address(target.packed[-4:]), access)
-            return True
+            carried = _carried(target)
+            return carried is None or permitted(carried, access)
+
+
+def _carried(address: Address) -> IPv4Address | None:
+    """The IPv4 address inside an IPv6 address that is made of one."""
+    if not isinstance(address, IPv6Address):
+        return None
+    start = next((start for network, start in _CARRIERS if address in network), None)
+    return None if start is None else IPv4Address(address.packed[start : start + 4])
 
 
 def _within(address: Address, networks: tuple[Network, ...]) -> bool:

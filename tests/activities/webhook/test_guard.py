@@ -76,7 +76,23 @@ def test_the_kinds_of_addresses(address: str, kind: Kind):
     assert permitted(address, PRIVATE) is (kind in {Kind.PUBLIC, Kind.PRIVATE})
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "169.254.169.254", "100.100.100.200", "224.0.0.1", "fe80::1", "::"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0",
+        "169.254.169.254",
+        "100.100.100.200",
+        "224.0.0.1",
+        "fe80::1",
+        "::",
+        "::ffff:169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "::169.254.169.254",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b:1::169.254.169.254",
+        "2002:a9fe:a9fe::1",
+    ],
+)
 def test_no_setting_opens_what_is_never_right(address: str):
     everything = Access(allow_private=True, allow_cidr=(IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
     assert not permitted(address, everything)
@@ -91,6 +107,8 @@ def test_no_setting_opens_what_is_never_right(address: str):
         ("fd12:3456::/32", "fd12:3456::1", "fd12:3457::1"),
         ("64:ff9b::/96", "64:ff9b::8.8.8.8", "64:ff9b::10.0.0.1"),
         ("64:ff9b::/96", "64:ff9b::1.1.1.1", "64:ff9b::169.254.169.254"),
+        ("64:ff9b:1::/48", "64:ff9b:1:2::1.1.1.1", "64:ff9b:1:2::10.0.0.1"),
+        ("2002::/16", "2002:808:808::1", "2002:a00:1::1"),
     ],
 )
 def test_a_network_by_name_opens_just_that_network(network: str, inside: str, outside: str):
