@@ -47,6 +47,7 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
     ) as span:
         headers = dict(rendered.headers)
         _TRACE_CONTEXT.inject(headers)  # never baggage: it may hold what is nobody's business
+        headers.pop("tracestate", None)  # nor what tracing systems say to each other (W3C Trace Context §3.3 allows it)
         attempt.sending()
         try:
             response = await transport.send(

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import baggage, trace
+from opentelemetry.context import attach, detach
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import NonRecordingSpan
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 from temporalio.common import RetryPolicy
@@ -578,3 +581,22 @@ async def test_an_attempt_is_one_client_span(
     assert span.events == ()
     for planted in ("t0p-secret", "zoe@example.com", "CGX", "/orders"):
         assert planted not in span.to_json()
+
+
+async def test_of_the_trace_nothing_but_its_ids_travels(desk: Desk, spans: InMemorySpanExporter):
+    around = trace.SpanContext(
+        0xABC, 0xDEF, True, trace.TraceFlags(1), trace.TraceState([("vendor", "zoe@example.com")])
+    )
+    context = baggage.set_baggage("contact", "zoe@example.com", trace.set_span_in_context(NonRecordingSpan(around)))
+    token = attach(context)
+    try:
+        async with receiver() as there:
+            desk.know(wax=desk.local(there))
+            await desk.send(STEP)
+    finally:
+        detach(token)
+    [call] = there.calls
+    [span] = spans.get_finished_spans()
+    assert span.context is not None
+    assert call.header("traceparent") == f"00-{0xABC:032x}-{span.context.span_id:016x}-01"
+    assert (call.header("tracestate"), call.header("baggage")) == (None, None)
