@@ -53,7 +53,7 @@ def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptEr
         error: Raised before the response's status and headers were complete.
         flight: The attempt it ended.
     """
-    if flight.denied:
+    if flight.denied and flight.phase < Phase.SENDING:  # unless another address of the name took the request
         return _refused(flight, "refused_address")
     match error:
         case aiohttp.ClientConnectorDNSError(os_error=LookupFailedError(word="refused_address")):

@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
+from activities.webhook.faults import translate
+from activities.webhook.flight import Flight, Phase
 from activities.webhook.outcome import Outcome, of_error, of_status
+from activities.webhook.target import Target
 from activities.webhook.transport import MAX_BODY, MAX_EXCERPT, Request, Transport
 from activities.webhook.wire import MAX_INTERIM
 from tests.activities.webhook import faults
@@ -48,6 +51,14 @@ async def test_no_response(transport: Transport, post: Post, fault: Behaviour, w
     assert (error.word, error.sent) == (word, sent)
     assert len(there.calls) == 1
     assert of_error(error.word).outcome is Outcome.RETRY
+
+
+@pytest.mark.parametrize(
+    ("phase", "word"), [(Phase.CONNECTING, "refused_address"), (Phase.SENDING, "reset_before_response")]
+)
+def test_a_denied_address_does_not_hide_what_became_of_a_request_that_left(phase: Phase, word: str):
+    flight = Flight(Target("https://a.example/", "https", "a.example", 443), phase=phase, denied=True)
+    assert translate(ConnectionResetError(), flight).word == word
 
 
 async def test_nothing_listens(transport: Transport, post: Post):
