@@ -38,6 +38,10 @@ class Open(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         return opened(super().__getitem__(key))
 
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of a key, opened as by a look-up: what filters such as ``property`` and ``map`` ask."""
+        return opened(super().get(key, default))
+
     def items(self) -> Any:
         """The pairs, values opened as by a look-up."""
         return [(key, opened(value)) for key, value in super().items()]

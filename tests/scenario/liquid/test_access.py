@@ -85,6 +85,18 @@ def test_a_loops_fields_are_those_of_the_innermost_loop_or_of_data_of_that_name(
         render_json("{{ forloop.last }}", {})
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        "contact.custom | property: 'a'",
+        "event.properties.items | first",
+        "event.properties.items | where: 'label' | last",
+    ],
+)
+def test_what_a_filter_takes_from_below_an_open_name_is_open(way: str) -> None:
+    assert render_json(f"{{% assign x = {way} %}}{{{{ x.nope.deeper }}}}", DATA) == b"null"
+
+
 def test_what_is_looped_over_below_an_open_name_is_open() -> None:
     body = "[{% for i in contact.custom.list %}{{ i.x }}{{ ',' }}{% endfor %}]".replace("{{ ',' }}", ",")
     assert render_json(body, DATA) == b"[1,null ]"
