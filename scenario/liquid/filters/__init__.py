@@ -6,51 +6,40 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
+from liquid.builtin.filters import extra
 from liquid.builtin.filters import string as stock
-from liquid.undefined import is_undefined
 
 from scenario.liquid.filters import dates, encodings, lists, money, numbers, texts
 from scenario.liquid.values import to_text
 
 
 def _textual(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A text filter of python-liquid that prints values as we do: ``true`` and not ``True``."""
+    """A text filter of python-liquid that prints values as we do: ``true`` and not ``True``, nothing for nil."""
 
     @wraps(function)
     def printed(value: object, *arguments: object, **named: object) -> Any:
-        texts_ = [_printed(argument) for argument in arguments]
-        return function(_printed(value), *texts_, **named)
+        return function(to_text(value), *[to_text(argument) for argument in arguments], **named)
 
     return printed
-
-
-def _printed(value: object) -> object:
-    # Numbers stay numbers: they may be a length or a place.
-    return value if value is None or is_undefined(value) or type(value) in (str, int, float) else to_text(value)
 
 
 _TEXTUAL: Final[Mapping[str, Callable[..., Any]]] = {
     "append": stock.append,
     "capitalize": stock.capitalize,
     "downcase": stock.downcase,
-    "escape": stock.escape,
-    "escape_once": stock.escape_once,
+    "escapejs": extra.escapejs,
     "lstrip": stock.lstrip,
     "newline_to_br": stock.newline_to_br,
     "prepend": stock.prepend,
     "remove": stock.remove,
     "remove_first": stock.remove_first,
-    "remove_last": stock.remove_last,
     "replace_first": stock.replace_first,
-    "replace_last": stock.replace_last,
     "rstrip": stock.rstrip,
-    "split": stock.split,
+    "safe": extra.safe,
     "squish": stock.squish,
     "strip": stock.strip,
     "strip_html": stock.strip_html,
     "strip_newlines": stock.strip_newlines,
-    "truncate": stock.truncate,
-    "truncatewords": stock.truncatewords,
     "upcase": stock.upcase,
     "url_decode": stock.url_decode,
 }

@@ -1,4 +1,4 @@
-"""Encodings and digests: JSON, URLs, base64, hashes and signatures."""
+"""Encodings and digests: JSON, HTML, URLs, base64, hashes and signatures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import base64
 import binascii
 import hashlib
 import hmac
+import html
 import json
 import urllib.parse
 from collections.abc import Callable
 from typing import Any, Final
 
-from liquid.filter import string_filter
+from liquid import Environment
+from liquid.filter import with_environment
+from markupsafe import escape as escape_markup
 
 from scenario.liquid.call import Unfit
 from scenario.liquid.values import InString, PercentEncoded, RawJson, clean, to_json, to_text
@@ -27,22 +30,38 @@ def json_escape(value: object) -> InString:
     return InString(json.dumps(to_text(value), ensure_ascii=False)[1:-1])
 
 
-@string_filter
-def url_encode(text: str) -> PercentEncoded:
+@with_environment
+def escape(value: object, *, environment: Environment) -> str:
+    """The text with HTML's special characters escaped; in HTML, where values are escaped anyway, only once."""
+    text = str(to_text(value))
+    return escape_markup(text) if environment.autoescape else _html(text)
+
+
+@with_environment
+def escape_once(value: object, *, environment: Environment) -> str:
+    """As ``escape``, but for what is escaped already."""
+    text = html.unescape(str(to_text(value)))
+    return escape_markup(text) if environment.autoescape else _html(text)
+
+
+def _html(text: str) -> str:
+    # The apostrophe as Shopify's Liquid writes it: receivers compare.
+    return html.escape(text).replace("&#x27;", "&#39;")
+
+
+def url_encode(value: object) -> PercentEncoded:
     """The text as a value in a URL's query, blanks as ``+``."""
-    return PercentEncoded(urllib.parse.quote_plus(clean(text)))
+    return PercentEncoded(urllib.parse.quote_plus(clean(to_text(value))))
 
 
-@string_filter
-def url_param_escape(text: str) -> PercentEncoded:
+def url_param_escape(value: object) -> PercentEncoded:
     """The text as any part of a URL, everything but letters, digits and ``-._~`` percent-encoded."""
-    return PercentEncoded(urllib.parse.quote(clean(text), safe=""))
+    return PercentEncoded(urllib.parse.quote(clean(to_text(value)), safe=""))
 
 
-@string_filter
-def url_escape(text: str) -> PercentEncoded:
+def url_escape(value: object) -> PercentEncoded:
     """A whole URL with what no URL may hold percent-encoded; its own ``/?#&=`` are kept."""
-    return PercentEncoded(urllib.parse.quote(clean(text), safe="/:?#[]@!$&'()*+,;=%"))
+    return PercentEncoded(urllib.parse.quote(clean(to_text(value)), safe="/:?#[]@!$&'()*+,;=%"))
 
 
 def _bytes(value: object) -> bytes:
@@ -60,22 +79,23 @@ def base64_url_safe_encode(value: object) -> str:
 
 
 def base64_decode(value: object) -> str:
-    """The text that base64 holds.
+    """The text that base64 holds, as RFC 4648 §4 writes it: nothing else in it, and padded.
 
     Raises:
         Unfit: It is no base64, or holds no UTF-8 text.
     """
-    return _decoded("base64_decode", base64.b64decode, value)
+    return _decoded("base64_decode", _bytes(value), b"+/")
 
 
 def base64_url_safe_decode(value: object) -> str:
-    """The text that URL-safe base64 holds. Raises as ``base64_decode`` does."""
-    return _decoded("base64_url_safe_decode", base64.urlsafe_b64decode, value)
+    """The text that URL-safe base64 holds (RFC 4648 §5), padded or not. Raises as ``base64_decode`` does."""
+    encoded = _bytes(value)
+    return _decoded("base64_url_safe_decode", encoded + b"=" * (-len(encoded) % 4), b"-_")
 
 
-def _decoded(name: str, decode: Callable[[bytes], bytes], value: object) -> str:
+def _decoded(name: str, encoded: bytes, last_two: bytes) -> str:
     try:
-        return decode(_bytes(value)).decode()
+        return base64.b64decode(encoded, altchars=last_two, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise Unfit(f"'{name}' needs base64 of a UTF-8 text") from error
 
@@ -103,6 +123,8 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "base64_encode": base64_encode,
     "base64_url_safe_decode": base64_url_safe_decode,
     "base64_url_safe_encode": base64_url_safe_encode,
+    "escape": escape,
+    "escape_once": escape_once,
     "hmac_sha1": _signature("sha1"),
     "hmac_sha256": _signature("sha256"),
     "json": to_json_text,

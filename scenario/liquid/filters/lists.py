@@ -47,7 +47,7 @@ def unique(items: Sequence[Any], key: object = None) -> list[Any]:
     seen: set[Hashable] = set()
     kept: list[Any] = []
     for item in items:
-        value = item if key is None else _field(item, key)
+        value = item if key is None else _field("uniq", item, key)
         mark = _mark(value)
         if mark not in seen:
             seen.add(mark)
@@ -55,10 +55,10 @@ def unique(items: Sequence[Any], key: object = None) -> list[Any]:
     return kept
 
 
-def _field(item: Any, key: object) -> Any:
+def _field(name: str, item: Any, key: object) -> Any:
     if isinstance(item, Mapping):
         return cast("Mapping[Any, Any]", item).get(key)
-    raise Unfit("'uniq' needs a list of objects to look into their fields")
+    raise Unfit(f"'{name}' needs a list of objects to look into their fields")
 
 
 def _mark(value: object) -> Hashable:
@@ -71,6 +71,14 @@ def _mark(value: object) -> Hashable:
     if is_undefined(value):
         return None
     return (bool, value) if isinstance(value, bool) else cast("Hashable", value)
+
+
+@sequence_filter
+def compact(items: Iterable[Any], key: object = None) -> list[Any]:
+    """The items that are not nil, or whose field is not."""
+    if key is None or is_undefined(key):
+        return [item for item in items if item is not None]
+    return [item for item in items if _field("compact", item, key) is not None]
 
 
 @sequence_filter
@@ -179,6 +187,7 @@ def property_(value: object, key: object) -> object:
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "compact": compact,
     "find": find,
     "find_index": find_index,
     "has": has,

@@ -1,44 +1,110 @@
-"""Texts: replacements that cannot explode, and names in title case."""
+"""Texts: values printed as everywhere, lengths as Shopify counts them, replacements that cannot explode."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
 import phonenumbers
-from liquid.filter import string_filter
 from liquid.undefined import is_undefined
 
 from scenario.liquid.bounds import MAX_TEXT, BoundReached
 from scenario.liquid.call import Unfit
-from scenario.liquid.values import to_text
+from scenario.liquid.values import InString, PercentEncoded, RawJson, describe, to_text
 
-_WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_LETTERS: Final = r"(?:[^\W_]|[\u0300-\u036f])+"  # accents may be characters of their own
+_WORD: Final = re.compile(rf"{_LETTERS}(?:['’]{_LETTERS})*")
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-@string_filter
-def replace(text: str, old: object, new: object = "") -> str:
+def replace(value: object, old: object, new: object = "") -> str:
     """Each occurrence of a text replaced by another.
 
     Raises:
         BoundReached: The result would be too long.
     """
-    old, new = to_text(old), to_text(new)
+    text, old, new = to_text(value), to_text(old), to_text(new)
     if len(text) + text.count(old) * (len(new) - len(old)) > MAX_TEXT:
         raise BoundReached(f"'replace' makes a text of more than {MAX_TEXT:,} characters")
     return text.replace(old, new)
 
 
-@string_filter
-def titlecase(text: str) -> str:
+def replace_last(value: object, old: object, new: object) -> str:
+    """The last occurrence of a text replaced by another; of an empty text, that is the end."""
+    text, old, new = to_text(value), to_text(old), to_text(new)
+    if not old:
+        return text + new
+    before, found, after = text.rpartition(old)
+    return before + new + after if found else text
+
+
+def remove_last(value: object, old: object) -> str:
+    """The text without the last occurrence of another."""
+    return replace_last(value, old, "")
+
+
+def split(value: object, separator: object) -> list[str]:
+    """The parts of a text between separators, without empty ones at its end; without a separator, its characters."""
+    text, between = to_text(value), to_text(separator)
+    if not between:
+        return list(text)
+    parts = text.split(None if between == " " else between)
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts
+
+
+def truncate(value: object, length: object = 50, end: object = "...") -> str:
+    """The text, cut off so that it and the end are no longer than a number of characters."""
+    text, end, most = to_text(value), to_text(end), _whole("truncate", length)
+    return text if len(text) <= most else f"{text[: max(most - len(end), 0)]}{end}"
+
+
+def truncate_words(value: object, number: object = 15, end: object = "...") -> str:
+    """The text, cut off behind so many words, at least one."""
+    text, most = to_text(value), max(_whole("truncatewords", number), 1)
+    words = text.split()
+    return text if len(words) <= most else " ".join(words[:most]) + to_text(end)
+
+
+def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
+    """A part of a text or a list.
+
+    Args:
+        value: The text or the list.
+        start: Where it begins, from 0; below 0, from the end.
+        length: Its length.
+
+    Raises:
+        Unfit: These are no whole numbers.
+    """
+    items = cast("Sequence[Any]", value if isinstance(value, list | tuple | range) else to_text(value))
+    first = _whole("slice", start)
+    count = 1 if length is None or is_undefined(length) else _whole("slice", length)
+    if first < 0:
+        first += len(items)
+    part = items[first : first + count] if first >= 0 and count > 0 else items[:0]
+    return part if isinstance(part, str) else list(part)
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return int(value)
+    raise Unfit(f"'{name}' counts in whole numbers, not with {describe(value)}")
+
+
+def titlecase(value: object) -> str:
     """Each word with a capital: what a shouted ``MARIE-CLAIRE`` needs."""
-    return _WORD.sub(lambda word: word[0][:1].upper() + word[0][1:].lower(), text)
+    return _WORD.sub(lambda word: word[0].capitalize(), to_text(value))
 
 
 def string(value: object) -> str:
-    """The value's text, so that it is written to JSON in quotes."""
-    return to_text(value)
+    """The value's text, so that it is written to JSON in quotes, even if it is JSON itself."""
+    text = to_text(value)
+    return str(text) if isinstance(text, RawJson | InString | PercentEncoded) else text
 
 
 def phone_e164(value: object, region: object = None) -> str | None:
@@ -65,12 +131,21 @@ def phone_e164(value: object, region: object = None) -> str | None:
         return None
     if not phonenumbers.is_possible_number(number):
         return None
+    if number.italian_leading_zero and not phonenumbers.is_valid_number(number):
+        # The 0 for calls inside the country, taken for a digit of a number that lacks one: it would reach a stranger.
+        return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "phone_e164": phone_e164,
+    "remove_last": remove_last,
     "replace": replace,
+    "replace_last": replace_last,
+    "slice": slice_,
+    "split": split,
     "string": string,
     "titlecase": titlecase,
+    "truncate": truncate,
+    "truncatewords": truncate_words,
 }

@@ -1,7 +1,10 @@
 """Filters: the examples of the documentation, and the corner cases that retail data have."""
 
 import re
+from contextlib import suppress
+from datetime import date
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import evaluate_value, render_html, render_json, render_line, render_text
+from scenario.liquid.call import parameters
 from scenario.liquid.engine import text_engine
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
@@ -107,7 +111,36 @@ def test_every_filter_is_documented() -> None:
             "+442079460958 +33612345678",
         ),
         ("{{ nothing }}{{ prices }}", "0.100.20"),
+        (
+            "{{ 'a' | append: nothing }}{{ 'b' | prepend: nothing }}{{ 'c' | replace_first: 'c', nothing }}"
+            "{{ 'abcd' | truncate: 1, nothing }}",
+            "aba",
+        ),
+        (
+            "{{ 'Rouge' | truncate: 5 }} {{ 'Rouge' | truncate: 4 }} {{ 'Rouge' | truncate: 2 }}"
+            " {{ 'a  b' | truncatewords: 2 }} {{ 'a  b' | truncatewords: 0 }}",
+            "Rouge R... ... a  b a...",
+        ),
+        (
+            "{{ 'a-b' | remove_last: 'a' }} {{ 'a-b' | replace_last: 'a', 'x' }} {{ 'ab' | replace_last: '', '.' }}",
+            "-b x-b ab.",
+        ),
+        (
+            "{{ 'a,b,,' | split: ',' | size }} {{ ',a' | split: ',' | size }} {{ ',' | split: ',' | size }}",
+            "2 2 0",
+        ),
+        ("{{ 'abc' | slice: 0, -1 }}|{{ 'abc' | slice: -5, 9 }}|{{ 'abc' | slice: 1, nothing }}", "||b"),
+        ("{{ tags | slice: -2, 9 }}|{{ tags | slice: 5 }}", "ab|"),
+        (
+            "{{ true | url_encode }} {{ true | replace: 'x' }} {{ true | url_escape }} {{ true | safe }}",
+            "true " * 3 + "true",
+        ),
+        ("{{ 'ßa été 1er 2E e\u0301te\u0301' | titlecase }}", "Ssa Été 1er 2e E\u0301te\u0301"),
+        ('{{ "it\'s <" | escape }} {{ "it\'s &lt; <" | escape_once }}', "it&#39;s &lt; it&#39;s &lt; &lt;"),
+        ("{{ 'w6k' | base64_url_safe_decode }} {{ 'w6k=' | base64_url_safe_decode }}", "é é"),
+        ("{{ '06 12 34 56 7' | phone_e164: 'FR' }}{{ '06 698 12345' | phone_e164: 'IT' }}", "+390669812345"),
         # Lists
+        ("{{ products | compact: 'colour' | map: 'name' }} {{ products | compact: 'size' | size }}", "B 0"),
         ("{% for i in tags limit: 0 %}{{ i }}{% else %}none{% endfor %}", "none"),
         ("{{ prices | sort | first }} {{ prices | sort | last }}|", "0.10 |"),
         ("{{ products | where: 'price', 20.9 | map: 'name' }} {{ products | reject: 'colour' | map: 'name' }}", "A A"),
@@ -121,6 +154,21 @@ def test_every_filter_is_documented() -> None:
 )
 def test_a_filter_gives(source: str, result: str) -> None:
     assert render_text(source, DATA).replace("\xa0", " ").replace("\u202f", " ") == result
+
+
+def arguments(name: str) -> list[str]:
+    """The ways to call a filter with nothing."""
+    least, most, _ = parameters(text_engine().filters[name])
+    return [f"{name}: {', '.join(['nothing'] * number)}" if number else name for number in range(least, most + 1)]
+
+
+@pytest.mark.parametrize("name", text_engine().filters)
+def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
+    values = [None, {"a": None}, [None, 1], Decimal("1.50"), date(2026, 7, 16)]
+    for call, value in product(arguments(name), values):
+        with suppress(TemplateError):
+            written = render_text(f"{{{{ x | {call} }}}}", {"x": value, **DATA})
+            assert not re.search(r"None|\{'|Decimal|datetime", written), (call, value)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +191,18 @@ def test_a_filter_gives(source: str, result: str) -> None:
             "'phone_e164' takes a country of two letters, such as 'FR' (line 1, column 10)",
         ),
         ("{{ 'abc' | base64_decode }}", "'base64_decode' needs base64 of a UTF-8 text (line 1, column 12)"),
+        ("{{ 'YQ' | base64_decode }}", "'base64_decode' needs base64 of a UTF-8 text (line 1, column 11)"),
+        ("{{ 'YQ==?' | base64_decode }}", "'base64_decode' needs base64 of a UTF-8 text (line 1, column 14)"),
+        (
+            "{{ 'YQ/_' | base64_url_safe_decode }}",
+            "'base64_url_safe_decode' needs base64 of a UTF-8 text (line 1, column 13)",
+        ),
+        ("{{ 'a' | slice: 1.5 }}", "'slice' counts in whole numbers, not with a number (line 1, column 10)"),
+        ("{{ 'a' | truncate: nothing }}", "'truncate' counts in whole numbers, not with nothing (line 1, column 10)"),
+        (
+            "{{ tags | compact: 'a' }}",
+            "'compact' needs a list of objects to look into their fields (line 1, column 11)",
+        ),
         ("{{ 'a' | hmac_sha256: nothing }}", "'hmac_sha256' needs a key that is not empty (line 1, column 10)"),
         ("{{ mixed | sort }}", "'sort' cannot mix numbers and texts (line 1, column 12)"),
         ("{{ tags | map: 'a' }}", "'map' needs a list of objects (line 1, column 11)"),
@@ -176,6 +236,11 @@ def test_json_is_not_encoded_twice() -> None:
     assert render_json('[{{ tags | json }}, "{{ tags | json }}", "{{ lines | json_escape }}"]', DATA) == (
         rb'[["b","a","b"], "[\"b\",\"a\",\"b\"]", "a\r\nb"]'
     )
+
+
+def test_json_is_a_text_where_a_text_is_wanted() -> None:
+    assert render_json("[{{ tags | json | string }}]", DATA) == rb'["[\"b\",\"a\",\"b\"]"]'
+    assert render_json({"a": "{{ tags | json | string }}"}, DATA) == rb'{"a":"[\"b\",\"a\",\"b\"]"}'
 
 
 def test_line_breaks_in_data_are_kept_in_texts() -> None:
