@@ -181,7 +181,7 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
 
             finished = asyncio.Event()
             troubles = asyncio.gather(kill_workers(), take_the_receiver_down(), restart_the_server())
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(250):
                 await receiver.have(JOURNEYS * len(STEPS))
                 journeys = await entering
                 results: list[dict[str, Any]] = [await journey.result() for journey in journeys]
