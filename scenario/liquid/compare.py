@@ -14,7 +14,7 @@ from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
 from liquid.undefined import Undefined
 
-from scenario.liquid.values import describe
+from scenario.liquid.values import describe, exact
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
@@ -32,7 +32,7 @@ def same(left: object, right: object) -> bool:
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left == right
     if isinstance(left, Decimal) or isinstance(right, Decimal):
-        return _is_number(left) and _is_number(right) and _exact(left) == _exact(right)
+        return _is_number(left) and _is_number(right) and exact(left) == exact(right)
     return left == right
 
 
@@ -79,7 +79,7 @@ def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bo
         if not _is_number(left) or not _is_number(right):
             return False
         if isinstance(left, Decimal) != isinstance(right, Decimal):
-            left, right = _exact(left), _exact(right)
+            left, right = exact(left), exact(right)
         return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
     if left is None or right is None or isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         return False
@@ -99,7 +99,3 @@ def _instants(left: str, right: str) -> tuple[str, str] | tuple[dt.datetime, dt.
 
 def _aware(at: dt.datetime) -> dt.datetime:
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
-
-
-def _exact(number: float | Decimal) -> Decimal:
-    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)

@@ -24,6 +24,8 @@ from liquid.undefined import Undefined
 from scenario.liquid.bounds import MAX_DEPTH, BoundReached, check_range
 from scenario.liquid.missing import StrictMissing
 
+Number = int | float | Decimal
+
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LONGEST: Final = 10**300
@@ -179,6 +181,11 @@ def _decimal(value: Decimal) -> int | float | str:
         return int(value)
     double = float(value)
     return double if math.isfinite(double) and Decimal(repr(double)) == value else str(value)
+
+
+def exact(number: Number) -> Decimal:
+    """The number that a person reads: of the double 0.1, 0.1."""
+    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
 def describe(value: object) -> str:

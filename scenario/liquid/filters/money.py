@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any, Final
 
 from babel import Locale, UnknownLocaleError
-from babel.numbers import format_currency, is_currency
+from babel.numbers import format_currency, get_currency_precision, is_currency
 from liquid.undefined import is_undefined
 
 from scenario.liquid.bounds import MOST_DIGITS
 from scenario.liquid.call import Unfit
-from scenario.liquid.filters.numbers import number
-from scenario.liquid.values import to_text
+from scenario.liquid.filters.numbers import ARITHMETIC, numeric
+from scenario.liquid.values import exact, to_text
 
 
 @lru_cache(maxsize=256)
@@ -33,7 +33,9 @@ def locale(name: str) -> Locale:
 
 
 def money(value: object, currency: object, language: object = "en") -> str:
-    """An amount with its currency: ``12,50 €``.
+    """An amount with its currency: ``12,50 €``; halves of the currency's smallest unit go away from zero.
+
+    babel rounds halves to even, and writes what is left of -0.001 as -0.00.
 
     Args:
         value: The amount, a number or a text that is one.
@@ -51,13 +53,15 @@ def money(value: object, currency: object, language: object = "en") -> str:
     code = to_text(currency).strip().upper()
     if not is_currency(code):
         raise Unfit("'money' needs a currency of three letters, such as 'EUR'")
-    amount = number(value)
-    if not isinstance(amount, int | float | Decimal):
+    amount = numeric("money", value)
+    if amount is None:
         return ""
-    exact = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
-    if not exact.is_finite() or abs(exact.adjusted()) > MOST_DIGITS:
+    rounded = exact(amount)
+    if not rounded.is_finite() or rounded.adjusted() > MOST_DIGITS:
         raise Unfit("'money' works with numbers of up to 40 digits")
-    return format_currency(exact, code, locale=locale(to_text(language)))
+    smallest = Decimal(1).scaleb(-get_currency_precision(code))
+    rounded = rounded.quantize(smallest, ROUND_HALF_UP, ARITHMETIC)
+    return format_currency(rounded or abs(rounded), code, locale=locale(to_text(language)))
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {"money": money}

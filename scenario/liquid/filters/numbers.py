@@ -14,11 +14,14 @@ from liquid.undefined import is_undefined
 
 from scenario.liquid.bounds import MOST_DIGITS
 from scenario.liquid.call import Unfit
-from scenario.liquid.values import describe, to_text
+from scenario.liquid.values import Number, describe, exact, to_text
 
-Number = int | float | Decimal
+ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
+"""Ten digits more than a number may have: nothing but quotients is ever rounded."""
 
-_ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
+_AS_A_DOUBLE: Final = decimal.Context(prec=15)
+"""As many digits as every double holds."""
+
 _NUMERAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
 _COMMA: Final = re.compile(r"[+-]?\d+,(?:\d{1,2}|\d{4,})")
@@ -58,37 +61,33 @@ def _operand(value: object) -> Number:
     return 0
 
 
-def _exact(number: Number) -> Decimal:
-    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
-
-
 def _calculate(
     left: object,
     right: object,
     whole: Callable[[int, int], int],
-    exact: Callable[[Decimal, Decimal], Decimal],
+    decimals: Callable[[Decimal, Decimal], Decimal],
 ) -> Number:
     """Whole numbers stay whole; a Decimal on either side makes a Decimal; else a double, calculated exactly."""
     first, second = _operand(left), _operand(right)
     if isinstance(first, int) and isinstance(second, int):
         return whole(first, second)
-    made = exact(_exact(first), _exact(second))
+    made = decimals(exact(first), exact(second))
     return made if isinstance(first, Decimal) or isinstance(second, Decimal) else float(made)
 
 
 def plus(value: object, other: object) -> Number:
     """The sum."""
-    return _calculate(value, other, lambda a, b: a + b, _ARITHMETIC.add)
+    return _calculate(value, other, lambda a, b: a + b, ARITHMETIC.add)
 
 
 def minus(value: object, other: object) -> Number:
     """The difference."""
-    return _calculate(value, other, lambda a, b: a - b, _ARITHMETIC.subtract)
+    return _calculate(value, other, lambda a, b: a - b, ARITHMETIC.subtract)
 
 
 def times(value: object, other: object) -> Number:
     """The product."""
-    return _calculate(value, other, lambda a, b: a * b, _ARITHMETIC.multiply)
+    return _calculate(value, other, lambda a, b: a * b, ARITHMETIC.multiply)
 
 
 def divided_by(value: object, other: object) -> Number:
@@ -104,7 +103,13 @@ def divided_by(value: object, other: object) -> Number:
         return first / second
     if isinstance(second, float) and isinstance(first, int):
         return first / second
-    return _calculate(value, other, lambda a, b: a // b, _ARITHMETIC.divide)
+    return _calculate(value, other, lambda a, b: a // b, _quotient)
+
+
+def _quotient(value: Decimal, other: Decimal) -> Decimal:
+    """What comes out even, exactly; what does not, as a double has it, so that JSON writes it as a number, too."""
+    made = ARITHMETIC.divide(value, other)
+    return made if len(made.as_tuple().digits) < ARITHMETIC.prec else _AS_A_DOUBLE.plus(made)
 
 
 def modulo(value: object, other: object) -> Number:
@@ -119,20 +124,20 @@ def modulo(value: object, other: object) -> Number:
 
 
 def _remainder(value: Decimal, other: Decimal) -> Decimal:
-    rounded_down = _ARITHMETIC.divide(value, other).to_integral_value(ROUND_FLOOR)
-    return _ARITHMETIC.subtract(value, _ARITHMETIC.multiply(other, rounded_down))
+    rounded_down = ARITHMETIC.divide(value, other).to_integral_value(ROUND_FLOOR)
+    return ARITHMETIC.subtract(value, ARITHMETIC.multiply(other, rounded_down))
 
 
 def at_least(value: object, least: object) -> Number:
     """The value, or the least that it may be."""
     first, second = _operand(value), _operand(least)
-    return second if _exact(first) < _exact(second) else first
+    return second if exact(first) < exact(second) else first
 
 
 def at_most(value: object, most: object) -> Number:
     """The value, or the most that it may be."""
     first, second = _operand(value), _operand(most)
-    return second if _exact(first) > _exact(second) else first
+    return second if exact(first) > exact(second) else first
 
 
 def absolute(value: object) -> Number:
@@ -161,14 +166,14 @@ def round_half_up(value: object, digits: object = 0) -> Number:
     number = _operand(value)
     if places > _MOST_PLACES or isinstance(number, int):
         return number
-    made = _finite("round", number).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _ARITHMETIC)
+    made = _finite("round", number).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, ARITHMETIC)
     if not places:
         return int(made)
     return made if isinstance(number, Decimal) else float(made)
 
 
 def _finite(name: str, value: object) -> Decimal:
-    number = _exact(_operand(value))
+    number = exact(_operand(value))
     if not number.is_finite() or number.adjusted() > MOST_DIGITS:
         raise Unfit(f"'{name}' works with numbers of up to 40 digits")
     return number
@@ -192,13 +197,15 @@ def total(items: Iterable[object], key: object = None) -> Number:
     return made
 
 
-def number(value: object) -> Number | None:
-    """The number that a text spells, so that it is written to JSON without quotes and can be compared.
+def numeric(name: str, value: object) -> Number | None:
+    """The number that a value is, or that a text spells; nothing where there is nothing or a blank text.
 
-    Nothing and blank text stay nothing.
+    Args:
+        name: The filter that wants it, for messages.
+        value: The value.
 
     Raises:
-        Unfit: The value is no number.
+        Unfit: It is no number.
     """
     if value is None or is_undefined(value):
         return None
@@ -209,15 +216,22 @@ def number(value: object) -> Number | None:
             return None
         if (found := numeral(value)) is not None:
             return found
-        raise Unfit("'number' needs a text that is a number, such as '12.50'")
-    raise Unfit(f"'number' cannot make a number of {describe(value)}")
+        raise Unfit(f"'{name}' needs a text that is a number, such as '12.50'")
+    raise Unfit(f"'{name}' cannot make a number of {describe(value)}")
+
+
+def number(value: object) -> Number | None:
+    """The number that a text spells, so that it is written to JSON without quotes and can be compared.
+
+    Raises:
+        Unfit: The value is no number.
+    """
+    return numeric("number", value)
 
 
 def number_with_delimiter(value: object, delimiter: object = ",", separator: object = ".") -> str:
     """The number with its digits in groups of three."""
-    if value is None or is_undefined(value) or value == "":
-        return ""
-    text = to_text(number(value))
+    text = to_text(numeric("number_with_delimiter", value))
     sign, text = ("-", text[1:]) if text.startswith("-") else ("", text)
     whole, point, fraction = text.partition(".")
     if not whole.isdigit():
@@ -243,4 +257,4 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "times": times,
 }
 
-__all__ = ["FILTERS", "Number", "numeral"]
+__all__ = ["ARITHMETIC", "FILTERS", "numeral", "numeric"]

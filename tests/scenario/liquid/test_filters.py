@@ -65,6 +65,10 @@ def test_every_filter_is_documented() -> None:
         ("{{ 0.1 | plus: 0.2 }} {{ 1.1 | times: 3 }} {{ 5.5 | modulo: 2 }}", "0.3 3.3 1.5"),
         ("{{ -7 | modulo: 3 }} {{ -7.5 | modulo: 3 }} {{ -7 | divided_by: 2 }}", "2 1.5 -4"),
         ("{{ '10' | plus: '2' }} {{ '1_0' | plus: 1 }} {{ true | plus: 1 }}", "12 1 1"),
+        (
+            "{{ price | divided_by: 3 }} {{ 1 | divided_by: price | round: 4 }} {{ price | divided_by: 8 }}",
+            "6.63333333333333 0.0503 2.4875",
+        ),
         # Numbers that people write
         ("{{ '' | number }}{{ nothing | number }}{{ ' ' | number }}", ""),
         (
@@ -80,6 +84,10 @@ def test_every_filter_is_documented() -> None:
             "{{ 5 | money: 'JPY', 'ja' }} {{ 5 | money: 'EUR', 'xx-nowhere' }} {{ 5 | money: 'EUR', nothing }}",
             "￥5 €5.00 €5.00",
         ),
+        ("{{ 2.665 | money: 'EUR' }} {{ 0.005 | money: 'EUR' }} {{ -12.345 | money: 'EUR' }}", "€2.67 €0.01 -€12.35"),
+        ("{{ 2.5 | money: 'JPY' }} {{ -0.001 | money: 'EUR' }} {{ '1e-99' | money: 'EUR' }}", "¥3 €0.00 €0.00"),
+        ("{{ 1234.5675 | money: 'KWD', 'ar' }}", "\u200f1,234.568 د.ك.\u200f"),
+        ("{{ 1.0005 | money: 'TND', 'fr_FR' }} {{ 1234.5 | money: 'CHF', 'de_CH' }}", "1,001 TND CHF 1’234.50"),
         # Dates
         ("{{ nothing | date: '%Y' }}{{ '' | date: '%Y' }}{{ missing | date: '%Y' }}", ""),
         ("{{ 'no date' | date: '%Y' }} {{ '2026-02-30' | date: '%Y' }}", "no date 2026-02-30"),
@@ -179,7 +187,11 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
         ("{{ tags | number }}", "'number' cannot make a number of a list (line 1, column 11)"),
         ("{{ 1 | divided_by: 0 }}", "'divided_by' cannot divide by zero (line 1, column 8)"),
         ("{{ 1 | modulo: nothing }}", "'modulo' cannot divide by zero (line 1, column 8)"),
-        ("{{ 'abc' | money: 'EUR' }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 12)"),
+        ("{{ 'abc' | money: 'EUR' }}", "'money' needs a text that is a number, such as '12.50' (line 1, column 12)"),
+        (
+            "{{ tags | number_with_delimiter }}",
+            "'number_with_delimiter' cannot make a number of a list (line 1, column 11)",
+        ),
         ("{{ 5 | money: 'Euro' }}", "'money' needs a currency of three letters, such as 'EUR' (line 1, column 8)"),
         ("{{ 5 | money }}", "'money' takes at least 1 argument, not 0 (line 1, column 8)"),
         ("{{ now | date: '%Y', 'Paris' }}", "'date' takes a time zone such as 'Europe/Paris' (line 1, column 10)"),
@@ -230,6 +242,10 @@ def test_values_come_out_of_filters_with_their_types() -> None:
     assert render_json('[{{ "12.50" | number }}, {{ 42 | string }}, {{ products | map: "colour" }}]', DATA) == (
         b'[12.5, "42", [null,"red"]]'
     )
+
+
+def test_a_quotient_is_a_number_in_json() -> None:
+    assert render_json("{{ price | divided_by: 3 }}", DATA) == b"6.63333333333333"
 
 
 def test_json_is_not_encoded_twice() -> None:
