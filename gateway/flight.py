@@ -1,12 +1,14 @@
-"""Deliveries to one destination that are under way between two attempts: what an operator may retune.
+"""Deliveries to one destination that are under way: what an operator may retune.
 
-The store knows whose latest attempt is to be followed by another, Temporal whether that is still so. One that has
-not been attempted yet, or that was only ever turned away by a breaker, is in neither and keeps its policy.
+The store knows whose latest attempt is to be followed by another, and which journeys follow a version that sends to the
+destination; Temporal knows what each of them has under way. So those are found too that have not been attempted:
+they wait for their turn, a breaker turned them away, or no worker has taken them yet.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -15,11 +17,15 @@ from temporalio.client import Client
 
 from gateway.errors import BadInput
 from gateway.pending import Pending, describe, pending
+from gateway.selection import EVERY, sending_to
 from runtime.store import Attempt, Store
+from workflows.delivery import fairness_key
 
 LOOK_BACK: Final = timedelta(days=7)
 """How long ago an attempt may have been due that was never made: no worker ran, say."""
-_ASKED: Final = 10  # journeys looked up at the same time
+_CHANNELS: Final = {"send_webhook": "webhook", "send_email": "email", "send_sms": "sms"}
+_ASKED: Final = 20  # journeys looked up at the same time
+_CHUNK: Final = 200  # journeys looked up before it is known whether more are wanted
 
 
 @dataclass(frozen=True)
@@ -29,45 +35,82 @@ class InFlight:
     Attributes:
         journey: The workflow id.
         step: The step's id.
-        latest: Its latest attempt on record.
+        goes_to: What the journey calls the destination: e-mails and SMS have but the name of their channel there.
+        latest: Its latest attempt on record; None where it has not been attempted since it was scheduled, as far as
+            is known.
         pending: How Temporal sees it.
     """
 
     journey: str
     step: str
-    latest: Attempt
+    goes_to: str
+    latest: Attempt | None
     pending: Pending
 
-    @property
-    def goes_to(self) -> str:
-        """What the journey calls the destination: e-mails and SMS have but the name of their channel there."""
-        return self.latest.destination if self.latest.channel == "webhook" else self.latest.channel
 
+async def in_flight(temporal: Client, store: Store, destination: str, *, limit: int = EVERY) -> list[InFlight]:
+    """Deliveries under way: first those between two attempts, by when they are due, then those not attempted yet.
 
-async def in_flight(
-    temporal: Client, store: Store, destination: str, *, since: datetime | None = None, limit: int = 1_000_000
-) -> list[InFlight]:
-    """Deliveries between two attempts, those first that are due first.
+    Every journey that follows a version which sends to the destination is looked up on the server, some hundreds a
+    second.
 
     Args:
         temporal: Knows what is under way.
-        store: Knows what was attempted.
-        destination: A destination's name, a host, or a mail server's or provider's name, as `deliveries` has it.
-        since: Only those whose next attempt was due then or later; by default `LOOK_BACK` ago.
+        store: Knows what was attempted, and who may be about to send.
+        destination: A destination's name, a host, or ``email`` or ``sms``. By a mail server's or a provider's name,
+            as `deliveries` has it, only those are found that have been attempted.
         limit: So many at most.
     """
-    attempts = await store.between_attempts(destination, since=since or datetime.now(UTC) - LOOK_BACK, limit=limit)
+    attempts = await store.between_attempts(destination, since=datetime.now(UTC) - LOOK_BACK, limit=EVERY)
+    tried = {(attempt.workflow_id, attempt.step): attempt for attempt in attempts}
+
+    def again(journey: str, item: Pending) -> InFlight | None:
+        latest = tried.get((journey, item.step))
+        if latest is None:
+            return None
+        goes_to = latest.destination if latest.channel == "webhook" else latest.channel
+        return InFlight(journey, item.step, goes_to, latest, item)
+
+    def first(journey: str, item: Pending) -> InFlight | None:
+        if (journey, item.step) in tried or not _goes(item, destination):
+            return None
+        return InFlight(journey, item.step, destination, None, item)
+
+    found = await _look(temporal, dict.fromkeys(journey for journey, _ in tried), again, limit)
+    if len(found) < limit:
+        under_way = await store.entries(running=True, limit=EVERY)
+        journeys = [entry.workflow_id for entry in await sending_to(store, destination, under_way)]
+        found += await _look(temporal, journeys, first, limit - len(found))
+    return found
+
+
+def _goes(item: Pending, destination: str) -> bool:
+    """Whether a delivery goes there, as far as Temporal knows: of a long name it has the beginning."""
+    if item.fairness_key:
+        return item.fairness_key == fairness_key(destination)
+    return _CHANNELS.get(item.activity) == destination
+
+
+async def _look(
+    temporal: Client, journeys: Iterable[str], pick: Callable[[str, Pending], InFlight | None], limit: int
+) -> list[InFlight]:
+    """What of the deliveries that these journeys have under way is wanted, in the journeys' order."""
     turns = asyncio.Semaphore(_ASKED)
 
-    async def look(attempt: Attempt) -> InFlight | None:
+    async def look(journey: str) -> list[InFlight]:
         async with turns:
-            described = await describe(temporal, attempt.workflow_id)
-        found = (item for item in pending(described) if item.step == attempt.step) if described else iter(())
-        item = next(found, None)
-        return InFlight(attempt.workflow_id, attempt.step, attempt, item) if item else None
+            described = await describe(temporal, journey)
+        picked = (pick(journey, item) for item in pending(described)) if described else ()
+        return [item for item in picked if item is not None]
 
-    looked = await asyncio.gather(*(look(attempt) for attempt in attempts))
-    return [found for found in looked if found is not None]
+    wanted = list(journeys)
+    found: list[InFlight] = []
+    for start in range(0, len(wanted), _CHUNK):
+        for items in await asyncio.gather(*map(look, wanted[start : start + _CHUNK])):
+            found += items
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 @dataclass(frozen=True, kw_only=True)

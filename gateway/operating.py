@@ -136,11 +136,9 @@ class Operating:
             return await selection.running(self.temporal, self.store, which, paused=verb == "resume", limit=limit)
         return await selection.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
 
-    async def in_flight(
-        self, destination: str, *, since: datetime | None = None, limit: int = 1_000_000
-    ) -> list[InFlight]:
-        """Deliveries to a destination that are between two attempts. See `gateway.flight.in_flight`."""
-        return await flight.in_flight(self.temporal, self.store, destination, since=since, limit=limit)
+    async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
+        """Deliveries to a destination that are under way. See `gateway.flight.in_flight`."""
+        return await flight.in_flight(self.temporal, self.store, destination, limit=limit)
 
     def round(
         self,

@@ -46,6 +46,8 @@ class Pending:
         last_failure: Why the attempt before failed.
         retry: Its policy; None where the server does not tell.
         gives_up_at: The end of its deadline.
+        activity: The activity's type, such as ``send_webhook``.
+        fairness_key: What the server counts its rate by: the beginning of a webhook's destination, else empty.
     """
 
     step: str
@@ -55,6 +57,8 @@ class Pending:
     last_failure: str | None = None
     retry: Policy | None = None
     gives_up_at: datetime | None = None
+    activity: str = ""
+    fairness_key: str = ""
 
 
 async def describe(
@@ -91,6 +95,8 @@ def _pending(activity: PendingActivityInfo) -> Pending:
         last_failure=activity.last_failure.message or None,
         retry=_policy(activity),
         gives_up_at=_instant(activity.expiration_time) if activity.HasField("expiration_time") else None,
+        activity=activity.activity_type.name,
+        fairness_key=activity.priority.fairness_key,
     )
 
 

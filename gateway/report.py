@@ -90,21 +90,23 @@ def listed(item: Listed) -> dict[str, Any]:
 
 
 def flight(item: InFlight) -> dict[str, Any]:
-    """One delivery between two attempts, for ``scenario retune --dry-run --format json``.
+    """One delivery under way, for ``scenario retune --dry-run --format json``.
 
-    Keys: `journey`, `step`, `delivery_id`, `attempts` (made so far), `pending` (as above).
+    Keys: `journey`, `step`, `delivery_id` and `attempts` (on record; both None where there is none), `pending` (as
+    above).
     """
     return {
         "journey": item.journey,
         "step": item.step,
-        "delivery_id": item.latest.delivery_id,
-        "attempts": item.latest.attempt,
+        "delivery_id": item.latest.delivery_id if item.latest else None,
+        "attempts": item.latest.attempt if item.latest else None,
         "pending": _pending(item.pending),
     }
 
 
 def _pending(item: Pending) -> dict[str, Any]:
-    return {**asdict(item), "next_try_at": iso(item.next_try_at), "gives_up_at": iso(item.gives_up_at)}
+    told = {**asdict(item), "next_try_at": iso(item.next_try_at), "gives_up_at": iso(item.gives_up_at)}
+    return {key: value for key, value in told.items() if key not in ("activity", "fairness_key")}  # internal
 
 
 def _state(view: JourneyView) -> str:

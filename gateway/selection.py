@@ -190,7 +190,7 @@ async def running(temporal: Client, store: Store, which: Which, *, paused: bool,
         scenario=which.scenario, contact_id=which.contact, running=True, since=which.since, limit=EVERY
     )
     if which.destination is not None:
-        entries = await _sending_to(store, which.destination, entries)
+        entries = await sending_to(store, which.destination, entries)
     seen = await states(temporal, [entry.workflow_id for entry in entries])
     turns = asyncio.Semaphore(_ASKED)
 
@@ -206,12 +206,19 @@ async def running(temporal: Client, store: Store, which: Which, *, paused: bool,
     return [item for item, wanted in zip(items, found, strict=True) if wanted][:limit]
 
 
-async def _sending_to(store: Store, destination: str, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
+async def sending_to(store: Store, destination: str, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
+    """Those journeys whose version of the scenario has a step for a destination.
+
+    Args:
+        store: Knows the versions.
+        destination: A destination's name, a host, or ``email`` or ``sms``.
+        entries: The journeys.
+    """
     sends: set[tuple[str, int]] = set()
     for scenario, version in {(entry.scenario, entry.version) for entry in entries}:
         published = await store.version(scenario, version)
         steps = load_plan(published.plan).steps.values() if published else ()
-        if any(isinstance(step, Send) and step.to == destination for step in steps):
+        if any(isinstance(step, Send) and destination == (step.to or step.kind) for step in steps):
             sends.add((scenario, version))
     return [entry for entry in entries if (entry.scenario, entry.version) in sends]
 

@@ -57,7 +57,7 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent:
         step=name,
         contact=journey.entry.contact_id,
         now=state.now,
-        data=pick(journey.data(), step.fields),
+        data=pick(journey.data(), step.fields, step.items),
         timeout=step.timeout,
         on_unknown=step.on_unknown,
         attempts=step.retry.attempts if counted else 0,
@@ -76,7 +76,7 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent:
             schedule_to_close_timeout=timedelta(seconds=step.retry.deadline),
             retry_policy=retry_policy(step, identifier),
             summary=summary(name, step),
-            priority=Priority(fairness_key=cut(step.to, _FAIRNESS_KEY)) if step.to else Priority.default,
+            priority=Priority(fairness_key=fairness_key(step.to)) if step.to else Priority.default,
         )
     finally:
         journey.under_way = None
@@ -86,6 +86,11 @@ def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> s
     """The id of a delivery: the same over attempts, crashes, operators' retries and continue-as-new."""
     place = "\n".join((workflow_id, first_run_id, step, str(visit)))
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
+
+
+def fairness_key(destination: str) -> str:
+    """What the server knows a webhook's destination by: its name or host, or the beginning of a long one."""
+    return cut(destination, _FAIRNESS_KEY)
 
 
 def digest(data: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ SendingToOption = Annotated[
     typer.Option(
         "--destination",
         metavar="NAME",
-        help="only those whose scenario sends to this destination or host",
+        help="only those whose scenario sends to this destination or host; email, sms",
         show_default=False,
     ),
 ]

@@ -10,7 +10,10 @@ from gateway.cli.choices import DryRunOption, RateOption, SomeOption, YesOption
 from gateway.cli.options import Format, FormatOption, OperatorOption, ReasonOption, length, login
 
 DestinationArgument = Annotated[
-    str, typer.Argument(metavar="DESTINATION", help="a destination's name, or a host: as 'scenario deliveries' says")
+    str,
+    typer.Argument(
+        metavar="DESTINATION", help="a destination's name or a host, as 'scenario deliveries' says; email, sms"
+    ),
 ]
 
 
@@ -48,9 +51,10 @@ def retune(
     yes: YesOption = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Change the retry policy of the deliveries to a destination that are between two attempts.
+    """Change the retry policy of the deliveries to a destination that are under way.
 
-    At once, also during a pause, and for these deliveries only.
+    At once, also during a pause, and for these deliveries only: those between two attempts, and those that have not
+    been attempted yet.
     """
     from gateway.cli import ordering
     from gateway.cli.ordering import Order

@@ -51,16 +51,19 @@ def held(found: Sequence[Listed]) -> None:
 
 
 def flights(found: Sequence[InFlight]) -> None:
-    """Prints deliveries that are between two attempts."""
-    rows = table("journey", "step", "try", "latest", "status", "error", "next try (local)", right=("try", "status"))
+    """Prints deliveries under way; of one that has not been attempted there is less to say."""
+    columns = ("journey", "step", "try", "latest", "status", "error", "now", "next try (local)")
+    rows = table(*columns, right=("try", "status"))
     for item in found:
+        latest = item.latest
         rows.add_row(
             text(item.journey),
             text(item.step),
-            text(item.latest.attempt),
-            text(local(item.latest.started_at)),
-            text(item.latest.status),
-            text(item.latest.error),
+            text(latest and latest.attempt),
+            text(local(latest and latest.started_at)),
+            text(latest and latest.status),
+            text(latest and latest.error),
+            text(item.pending.state),
             text(local(item.pending.next_try_at)),
         )
     console().print(rows)

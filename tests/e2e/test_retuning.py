@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from temporalio.client import WorkflowUpdateFailedError
 
-from gateway.client import Entered
+from gateway.client import Entered, targets
 from runtime.receiver import Receiver
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
 
@@ -87,6 +87,63 @@ async def test_a_pause_that_the_receiver_asked_for_is_cut_short_too(
         await order(entered, "retune", retry=FAST)
         async with asyncio.timeout(20):
             assert outcomes(await entered.handle.result()) == [("hook", "delivered")]
+
+
+class Slow(Receiver):
+    """It answers when it is told to."""
+
+    answers = asyncio.Event()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        response = await super()._receive(request)
+        await self.answers.wait()
+        return response
+
+
+async def test_an_attempt_under_way_is_not_disturbed(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Slow, "answers", asyncio.Event())
+    monkeypatch.setattr("tests.e2e.conftest.Receiver", Slow)
+    async with stand() as up:
+        await publish(up.client, tmp_path, SLOW.replace("NAME", "now").replace("LIMIT", "0"))
+        entered = await up.client.enter({"scenario": "now", "contact": {"id": 1}, "trigger": {"type": "segment"}})
+        await called(up, "now", 1)
+        (found,) = await up.client.in_flight("hooks.example.com")
+        assert (found.journey, found.latest, found.pending.state) == (entered.id, None, "started")
+        await order(entered, "retune", retry=FAST)
+        Slow.answers.set()
+        async with asyncio.timeout(60):
+            result = await entered.handle.result()
+        assert (outcomes(result), result["steps"][0]["attempts"]) == ([("hook", "delivered")], 1)
+        assert len(up.receiver.requests("/hooks.example.com/now")) == 1
+
+
+async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand: Stands, tmp_path: Path) -> None:
+    host = "down.example.com"
+    async with stand(fail={f"/{host}/down": [503] * 99}) as up:
+        text = SLOW.replace("hooks.example.com", host).replace("NAME", "down").replace("LIMIT", "0")
+        await publish(up.client, tmp_path, text)
+        for contact in range(1, 12):  # one after the other, until the breaker opens
+            entry = {"scenario": "down", "contact": {"id": contact}, "trigger": {"type": "segment"}}
+            entered = await up.client.enter(entry)
+            async with asyncio.timeout(60):
+                while not (seen := await up.client.show(entered.id)).pending or seen.pending[0].attempt < 2:
+                    await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while len(found := await up.client.in_flight(host)) < 11 or found[-2].latest is None:
+                await asyncio.sleep(0.05)  # attempts are on record a moment later
+        assert [item.latest is None for item in found] == [False] * 10 + [True]
+        assert (found[-1].journey, found[-1].goes_to) == ("down/11", host)
+        tally = await up.client.round("retune", operator="ann", reason="x", destination=host, retry=FAST).run(
+            targets(found[-1:])
+        )
+        assert (tally.ordered, tally.refused) == (["down/11"], [])
+        (changed,) = (await up.client.show("down/11")).pending
+        assert changed.retry is not None
+        assert changed.retry.initial_interval == 1
+        for item in found:
+            await up.client.leave(item.journey, operator="ann", reason="seen")
 
 
 @pytest.mark.parametrize(("limit", "wanted", "attempts"), [(2, 0, 4), (2, 4, 4), (0, 2, 2)])

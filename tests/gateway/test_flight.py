@@ -14,19 +14,22 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.flight import Change, InFlight, in_flight
+from gateway.flight import Change, in_flight
 from gateway.operating import targets
 from gateway.orders import Target
 from gateway.pending import Policy, pending
 from runtime.store import Admission, Attempt, Store
+from scenario.plan import Plan, Send, dump_plan
 from tests.gateway.journeys import attempt
 
 NOW = datetime.now(UTC)
 
 
-def activity(step: str) -> PendingActivityInfo:
+def activity(step: str, kind: str = "webhook", destination: str = "wax") -> PendingActivityInfo:
     """A delivery under way, as the server describes it."""
     made = PendingActivityInfo(activity_id=step, state=PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED, attempt=3)
+    made.activity_type.name = f"send_{kind}"
+    made.priority.fairness_key = destination
     made.next_attempt_schedule_time.FromDatetime(NOW + timedelta(minutes=5))
     made.expiration_time.FromDatetime(NOW + timedelta(days=3))
     made.last_failure.message = "wax answered 503 (attempt 2)"
@@ -38,24 +41,36 @@ def activity(step: str) -> PendingActivityInfo:
     return made
 
 
-def temporal(under_way: dict[str, list[str]]) -> Client:
-    """Stands in for Temporal's client: these journeys have these steps under way."""
+def temporal(under_way: dict[str, list[PendingActivityInfo]]) -> Client:
+    """Stands in for Temporal's client: these journeys have these deliveries under way."""
 
     async def describe(request: DescribeWorkflowExecutionRequest, **_: Any) -> DescribeWorkflowExecutionResponse:
         name = request.execution.workflow_id
         if name not in under_way:
             raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-        return DescribeWorkflowExecutionResponse(pending_activities=map(activity, under_way[name]))
+        return DescribeWorkflowExecutionResponse(pending_activities=under_way[name])
 
     service = SimpleNamespace(describe_workflow_execution=describe)
     return cast("Client", SimpleNamespace(namespace="default", workflow_service=service))
 
 
-async def record(store: Store, journey: str, **more: Any) -> Attempt:
+async def publish(store: Store, name: str, *steps: Send) -> None:
+    """Publishes a scenario of these steps, named by their kinds, as its first version."""
+    plan = Plan(start=steps[0].kind, steps={step.kind: step for step in steps})
+    await store.publish(name, {}, dump_plan(plan), "h")
+
+
+async def let_in(store: Store, journey: str) -> None:
+    name, _, contact = journey.partition("/")
+    since = NOW - timedelta(days=30)
+    await store.admit(Admission(name, 1, contact, None, journey, "r1", "always", since, "segment"))
+
+
+async def record(store: Store, journey: str, step: str = "webhook", **more: Any) -> Attempt:
     """Lets a journey in, whose delivery to wax has failed and is tried again in five minutes."""
-    await store.admit(Admission("a", 3, journey, None, journey, "r1", "always", NOW - timedelta(days=30)))
+    await let_in(store, journey)
     made = attempt("hook", 2, workflow_id=journey, destination="wax", delivery_id=f"msg_{journey}")
-    made = replace(made, **{"started_at": NOW, "next_try_at": NOW + timedelta(minutes=5), **more})
+    made = replace(made, **{"step": step, "started_at": NOW, "next_try_at": NOW + timedelta(minutes=5), **more})
     await store.record([made])
     return made
 
@@ -65,26 +80,58 @@ async def test_only_what_temporal_has_under_way_is_in_flight(store: Store) -> No
     for journey in ("a/2", "a/3"):  # one has gone on to another step, one was terminated
         await record(store, journey)
     await record(store, "a/4", destination="other.example.com")
-    client = temporal({"a/1": ["hook"], "a/2": ["mail"], "a/4": ["hook"]})
+    client = temporal({"a/1": [activity("webhook")], "a/2": [activity("mail", "email", "")], "a/4": [activity("hook")]})
     (found,) = await in_flight(client, store, "wax")
-    assert (found.journey, found.step, found.latest, found.goes_to) == ("a/1", "hook", latest, "wax")
+    assert (found.journey, found.step, found.latest, found.goes_to) == ("a/1", "webhook", latest, "wax")
     assert found.pending.last_failure == "wax answered 503 (attempt 2)"
-    assert targets([found]) == [Target("a/1", "hook")]
+    assert targets([found]) == [Target("a/1", "webhook")]
 
 
-@pytest.mark.parametrize(("days", "since", "count"), [(6, None, 1), (8, None, 0), (8, NOW - timedelta(days=9), 1)])
-async def test_what_is_long_overdue_is_not_looked_for(
-    store: Store, days: int, since: datetime | None, count: int
-) -> None:
+async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(store: Store) -> None:
+    await publish(store, "a", Send(kind="webhook", to="wax", next="email"), Send(kind="email"))
+    await publish(store, "b", Send(kind="webhook", to="other.example.com"))
+    latest = await record(store, "a/1")
+    for journey in ("a/2", "a/3", "a/4", "a/5", "b/6"):
+        await let_in(store, journey)
+    client = temporal(
+        {
+            "a/1": [activity("webhook")],
+            "a/2": [activity("webhook")],  # turned away, or waiting for its turn
+            "a/3": [activity("webhook", destination="other.example.com")],  # retried by another version
+            "a/4": [activity("email", "email", "")],
+            "a/5": [],
+            "b/6": [activity("webhook")],  # never asked: no step of its version goes there
+        }
+    )
+    found = await in_flight(client, store, "wax")
+    assert [(item.journey, item.goes_to, item.latest) for item in found] == [
+        ("a/1", "wax", latest),
+        ("a/2", "wax", None),
+    ]
+    assert [item.journey for item in await in_flight(client, store, "wax", limit=1)] == ["a/1"]
+    assert [item.journey for item in await in_flight(client, store, "email")] == ["a/4"]
+
+
+async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:
+    host = f"{'a' * 60}.{'b' * 60}.example.com"
+    await publish(store, "a", Send(kind="webhook", to=host))
+    await let_in(store, "a/1")
+    client = temporal({"a/1": [activity("webhook", destination=host[:64])]})
+    assert [item.goes_to for item in await in_flight(client, store, host)] == [host]
+
+
+@pytest.mark.parametrize(("days", "count"), [(6, 1), (8, 0)])
+async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store, days: int, count: int) -> None:
     then = NOW - timedelta(days=days)
     await record(store, "a/1", started_at=then, next_try_at=then)
-    assert len(await in_flight(temporal({"a/1": ["hook"]}), store, "wax", since=since)) == count
+    assert len(await in_flight(temporal({"a/1": [activity("webhook")]}), store, "wax")) == count
 
 
-@pytest.mark.parametrize(("channel", "name"), [("webhook", "wax"), ("email", "email"), ("sms", "sms")])
-def test_journeys_know_mail_servers_and_providers_by_their_channel(channel: Any, name: str) -> None:
-    (item,) = pending(DescribeWorkflowExecutionResponse(pending_activities=[activity("hook")]))
-    assert InFlight("a/1", "hook", attempt("hook", 1, channel=channel, destination="wax"), item).goes_to == name
+@pytest.mark.parametrize(("channel", "name"), [("webhook", "mx"), ("email", "email"), ("sms", "sms")])
+async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: Store, channel: Any, name: str) -> None:
+    await record(store, "a/1", step=channel, channel=channel, destination="mx")
+    (found,) = await in_flight(temporal({"a/1": [activity(channel, channel, "")]}), store, "mx")
+    assert found.goes_to == name
 
 
 def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:

@@ -52,7 +52,7 @@ def test_every_key_is_documented() -> None:
     pending = Pending("hook", "scheduled", 3)
     told = report.journey(replace(HELD, pending=(pending,)))
     listed = report.listed(Listed("a", "r", "a@1", "7", None, "held", None, None, None, None))
-    flight = report.flight(InFlight("a/7", "hook", attempt("hook", 1), pending))
+    flight = report.flight(InFlight("a/7", "hook", "wax", attempt("hook", 1), pending))
     rows = [*told["steps"], *told["pending"], *told["deliveries"], *told["events"], *told["operations"]]
     keys = {key for item in (told, told["waiting"], listed, flight, *rows) for key in item}
     assert {key for key in keys if f"`{key}`" not in documented} == set()

@@ -189,7 +189,8 @@ def test_what_makes_no_sense_is_said(run: Run, client: Client, arguments: tuple[
 
 DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 LATEST = attempt("hook", 4, error="connect_refused", status=None, destination="wax")
-FLIGHT = InFlight("a/7", "hook", LATEST, Pending("hook", "scheduled", 5, DUE))
+FLIGHT = InFlight("a/7", "hook", "wax", LATEST, Pending("hook", "scheduled", 5, DUE))
+WAITING = InFlight("a/8", "hook", "wax", None, Pending("hook", "scheduled", 1))
 
 
 def test_retune_orders_every_delivery_under_way(run: Run, client: Client) -> None:
@@ -213,23 +214,25 @@ def test_retune_orders_every_delivery_under_way(run: Run, client: Client) -> Non
 
 def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Client) -> None:
     latest = replace(LATEST, channel="email", destination="mx.example.com")
-    client.flights = [replace(FLIGHT, latest=latest)]
+    client.flights = [replace(FLIGHT, latest=latest, goes_to="email")]
     run("retune", "mx.example.com", "--deadline", "1h", "--reason", "x")
     assert client.asked[-1][3]["destination"] == "email"
 
 
 @pytest.mark.usefixtures("paris")
 def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
-    client.flights = [FLIGHT]
+    client.flights = [FLIGHT, WAITING]
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
-    assert (ran.status, ran.err) == (0, "scenario: 1 delivery would be ordered to retune: nothing was sent\n")
+    assert (ran.status, ran.err) == (0, "scenario: 2 deliveries would be ordered to retune: nothing was sent\n")
     assert [" ".join(row) for row in rows(ran.out)] == [
-        "journey step try latest status error next try (local)",
-        "a/7 hook 4 2026-03-31 10:00:01 connect_refused 2026-03-31 11:30:00",
+        "journey step try latest status error now next try (local)",
+        "a/7 hook 4 2026-03-31 10:00:01 connect_refused scheduled 2026-03-31 11:30:00",
+        "a/8 hook scheduled",
     ]
-    (listed,) = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run", "--format", "json").json
+    listed, waiting = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run", "--format", "json").json
     assert (listed["journey"], listed["step"], listed["attempts"]) == ("a/7", "hook", 4)
     assert listed["pending"]["next_try_at"] == "2026-03-31T09:30:00+00:00"
+    assert (waiting["journey"], waiting["delivery_id"], waiting["attempts"]) == ("a/8", None, None)
 
 
 def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
