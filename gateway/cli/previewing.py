@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -84,7 +85,7 @@ def preview(
         from gateway.cli import trying
 
         raise typer.Exit(
-            trying.run(made, random, _given(None, (), (), book), seed=seed, step=step, save=save, form=form)
+            trying.run(made, random, _given(None, (), response or (), book), seed=seed, step=step, save=save, form=form)
         )
     given = _given(at, event or (), response or (), book)
     raise typer.Exit(_show(made, read_entry(entry or ""), given, step, form, source=source, pretty=pretty))
@@ -176,8 +177,14 @@ def _event(item: str) -> Event:
 
 
 def _response(item: str) -> tuple[str, Any]:
+    """A response may be any JSON, be it what no template expects."""
+    from gateway.errors import BadInput
+
     name, _, content = item.partition("=")
-    return name, _json(content, "--response", """write it as NAME='{"id": "7"}'""")
+    try:
+        return name, json.loads(content)
+    except (ValueError, RecursionError):
+        raise BadInput("""--response is not JSON: write it as NAME='{"id": "7"}'""") from None
 
 
 def _json(content: str, option: str, wanted: str) -> dict[str, Any]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
     from gateway.preview.trial import Failure, Trial
-    from gateway.preview.walk import Event
 
 _AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -63,6 +62,7 @@ def _plain(trial: Trial, seed: int) -> dict[str, Any]:
         "refused": trial.refused,
         "seed": seed,
         "missed": {name: finding and finding.as_json() for name, finding in trial.missed.items()},
+        "unmade": trial.unmade,
         "failure": failure
         and {
             "number": failure.number,
@@ -71,6 +71,7 @@ def _plain(trial: Trial, seed: int) -> dict[str, Any]:
             "fields": dict(failure.fields),
             "entry": failure.entry,
             "events": [{"name": event.name, "properties": dict(event.properties)} for event in failure.events],
+            "responses": dict(failure.responses),
         },
     }
 
@@ -79,6 +80,8 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float) -> None:
     for name, finding in trial.missed.items():
         why = "" if finding is None else f"; it would fail: {finding.file}:{finding.line}:{finding.column}: "
         note(f"step {name}: none of these contacts came by{why}{'' if finding is None else finding.message}")
+    for name in trial.unmade:
+        note(f"no response '{name}' could be made up that fits its schema: give one with --response {name}=JSON")
     failure = trial.failure
     if failure is None:
         refused = f", {trial.refused} would not have been let in" if trial.refused else ""
@@ -86,17 +89,19 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float) -> None:
         return
     _blame(failure, seed)
     where = "-" if save is None else str(save)
-    again = shlex.join(("--entry", where, *(part for event in failure.events for part in ("--event", _given(event)))))
+    more = [part for event in failure.events for part in ("--event", _given(event.name, event.properties))]
+    more += [part for name, value in failure.responses.items() for part in ("--response", _given(name, value))]
+    again = shlex.join(("--entry", where, *more))
     if save is not None:
         note(f"the entry is in {save}: see it with {again}")
         return
-    if failure.events:
+    if more:
         note(f"the entry goes with {again}")
     say(_json(failure.entry))
 
 
-def _given(event: Event) -> str:
-    return f"{event.name}={json.dumps(dict(event.properties))}"
+def _given(name: str, value: Any) -> str:
+    return f"{name}={json.dumps(value)}".replace("\x7f", "\\u007f")
 
 
 def _blame(failure: Failure, seed: int) -> None:

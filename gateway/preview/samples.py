@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import UnionType
@@ -14,18 +13,15 @@ from pydantic.fields import FieldInfo
 
 from gateway.preview import worst
 from gateway.preview.draft import Draft
+from gateway.preview.uses import Path, literals, named
 from gateway.preview.walk import Event
-from scenario import liquid, plan
-from scenario.compile import templates
+from scenario import plan
 from scenario.objects import DATA, Contact
 from scenario.values import as_custom
 
 _ROWS: Final = (0, 1, 2, 3, 7)
 MANY: Final = 500
 """Lines of a very long order."""
-_LITERAL: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])(-?\d+(?:\.\d+)?|true|false)(?![\w.])")
-
-Path = tuple[str, ...]
 
 
 class Samples:
@@ -39,8 +35,8 @@ class Samples:
 
     def __init__(self, draft: Draft, seed: int) -> None:
         self._draft, self._seed = draft, seed
-        self._named = frozenset(_named(draft))
-        self._literals = dict(_literals(draft))
+        self._named = named(draft)
+        self._literals = literals(draft)
 
     def entry(self, number: int, again: int = 0) -> dict[str, Any]:
         """An entry.
@@ -163,57 +159,6 @@ def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[...,
 
 def _reader(info: FieldInfo) -> Callable[..., Any] | None:
     return next((mark.func for mark in info.metadata if isinstance(mark, BeforeValidator)), None)
-
-
-def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
-    """Every template and condition of a scenario."""
-    for rule in draft.plan.exit:
-        if rule.condition:
-            yield rule.condition, "condition"
-    entry = draft.scenario.entry
-    if entry.condition:
-        yield entry.condition, "condition"
-    if entry.key:
-        yield entry.key, "line"
-    for name, step in draft.steps.items():
-        yield from templates(step)
-        match draft.plan.steps[name]:
-            case plan.If(condition=str() as condition) | plan.WaitFor(condition=str() as condition):
-                yield condition, "condition"
-            case plan.Wait(date=str() as date):
-                yield date, "value"
-            case _:
-                pass
-
-
-def _named(draft: Draft) -> Iterator[Path]:
-    for source, kind in _sources(draft):
-        yield from liquid.fields(source, kind=kind)
-
-
-def _literals(draft: Draft) -> Iterator[tuple[Path, list[Any]]]:
-    """For each path that conditions name, the values that they compare with."""
-    found: dict[Path, list[Any]] = {}
-    for source, kind in _sources(draft):
-        if kind != "condition":
-            continue
-        texts = [value for match in _LITERAL.finditer(source) for value in _around(_read(*match.groups()))]
-        for path in liquid.fields(source, kind="condition"):
-            found.setdefault(path, []).extend(texts)
-    yield from ((path, sorted(literals, key=repr)) for path, literals in found.items() if literals)
-
-
-def _read(single: str | None, double: str | None, word: str | None) -> Any:
-    if word is None:
-        return double if single is None else single
-    if word in ("true", "false"):
-        return word == "true"
-    return float(word) if "." in word else int(word)
-
-
-def _around(value: Any) -> tuple[Any, ...]:
-    """A value that a condition compares with, and where it is a number what lies on either side of it."""
-    return (value - 1, value, value + 1) if isinstance(value, int | float) and not isinstance(value, bool) else (value,)
 
 
 def _identifiers(entry: Mapping[str, Any]) -> Iterator[Any]:

@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 Path = tuple[str | int, ...]
-_KEPT: Final[frozenset[Path]] = frozenset(
+ENTRY: Final[frozenset[Path]] = frozenset(
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )
+"""What an entry cannot do without."""
 
 
-def simplest(entry: dict[str, Any], fails: Callable[[dict[str, Any]], bool], tries: int) -> dict[str, Any]:
+def simplest(
+    entry: dict[str, Any], fails: Callable[[dict[str, Any]], bool], tries: int, *, kept: frozenset[Path] = ENTRY
+) -> dict[str, Any]:
     """The entry without all that its failing does not need.
 
     Args:
         entry: Fails.
         fails: Whether an entry fails in the same way.
         tries: How many entries may be looked at.
+        kept: The places that stay as they are.
 
     Returns:
         An entry that fails; the one that was given where nothing can be left out.
@@ -29,7 +33,7 @@ def simplest(entry: dict[str, Any], fails: Callable[[dict[str, Any]], bool], tri
         again = True
         while again and left > 0:
             again = False
-            for path in list(_paths(best, ())):
+            for path in [path for path in _paths(best, ()) if path not in kept]:
                 candidate = change(best, path)
                 if candidate is None:
                     continue
@@ -46,7 +50,7 @@ def simplest(entry: dict[str, Any], fails: Callable[[dict[str, Any]], bool], tri
 
 def _paths(data: Any, path: Path) -> Iterator[Path]:
     """Every place in an entry that may be changed: the whole before its parts, so that much goes at once."""
-    if path and path not in _KEPT:
+    if path:
         yield path
     if isinstance(data, dict):
         for key, value in cast("dict[str, Any]", data).items():

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from gateway.preview.contact import Given, Preview, kept_out, preview
+from gateway.preview.contact import Given, kept_out, preview
 from gateway.preview.draft import Draft
 from gateway.preview.places import Places
 from gateway.preview.rendering import Problem, Request
+from gateway.preview.replies import Replies
 from gateway.preview.samples import Samples
 from gateway.preview.simplest import simplest
 from gateway.preview.walk import Event, Passed
@@ -38,6 +39,7 @@ class Failure:
         fields: What the failing template names, and what that is for this contact, for people.
         entry: The entry, as simple as it can be and still fail.
         events: What happens to the contact, where the failing template names an event.
+        responses: What webhooks get for an answer, by the name that it is saved under, as far as the failing needs it.
     """
 
     number: int
@@ -46,6 +48,7 @@ class Failure:
     fields: Mapping[str, str]
     entry: dict[str, Any]
     events: tuple[Event, ...] = ()
+    responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(kw_only=True)
@@ -58,6 +61,7 @@ class Trial:
         refused: For how many no contact was found that may come in.
         failure: The first that could not be.
         missed: Steps that none of them came by, with the problem that one of them would have had there, if any.
+        unmade: Names of saved responses of which none could be made up that fits its schema.
     """
 
     wanted: int
@@ -65,6 +69,7 @@ class Trial:
     refused: int = 0
     failure: Failure | None = None
     missed: dict[str, Finding | None] = field(default_factory=dict[str, Finding | None])
+    unmade: list[str] = field(default_factory=list[str])
 
 
 def attempt(
@@ -79,11 +84,11 @@ def attempt(
         draft: The scenario.
         wanted: How many contacts.
         seed: Another one gives other contacts.
-        given: The circumstances; its events are made up, too.
+        given: The circumstances; its events are made up, too, and those responses that are not in it.
         step: The one step to look at.
         each: Called after each contact.
     """
-    samples, places = Samples(draft, seed), Places(draft.path)
+    samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), Places(draft.path)
     trial = Trial(wanted=wanted)
     missed: dict[str, Problem | None] = dict.fromkeys(draft.steps)
     seen: set[str] = set()
@@ -93,20 +98,21 @@ def attempt(
             trial.refused += 1
             each()
             continue
-        events = samples.events(number, entry)
-        for passed in _follow(draft, entry, given, events).steps:
+        circumstances = replace(given, events=samples.events(number, entry), responses=replies.made(number))
+        for passed in preview(draft, entry, circumstances).steps:
             if step not in (None, passed.id):
                 continue
             problem = _problem(passed)
             if passed.reachable:
                 seen.add(passed.id)
                 if problem is not None:
-                    trial.failure = _failure(draft, places, number, passed, entry, given, events)
+                    trial.failure = _failure(draft, places, number, passed, entry, circumstances)
                     return trial
             elif problem is not None and missed.get(passed.id) is None:
                 missed[passed.id] = problem
         trial.rendered += 1
         each()
+    trial.unmade = replies.unmade
     for name, problem in missed.items():
         if name not in seen and step in (None, name):
             trial.missed[name] = None if problem is None else places.find(name, problem)
@@ -124,17 +130,6 @@ def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict
             # The models let nearly all of it in; what they do not is never rendered.
             continue
     return None
-
-
-def _follow(draft: Draft, entry: dict[str, Any], given: Given, events: list[Event]) -> Preview:
-    circumstances = Given(
-        at=given.at,
-        events=events,
-        responses=given.responses,
-        platform_zone=given.platform_zone,
-        workshop=given.workshop,
-    )
-    return preview(draft, entry, circumstances)
 
 
 def _problem(passed: Passed) -> Problem | None:
@@ -160,33 +155,28 @@ def _flaw(request: Request, row: plan.Step) -> Problem | None:
     return None
 
 
-def _failure(
-    draft: Draft,
-    places: Places,
-    number: int,
-    passed: Passed,
-    entry: dict[str, Any],
-    given: Given,
-    events: list[Event],
-) -> Failure:
+def _failure(draft: Draft, places: Places, number: int, passed: Passed, entry: dict[str, Any], given: Given) -> Failure:
     problem = _problem(passed)
     assert problem is not None  # noqa: S101 the caller has seen it
     wanted = places.find(passed.id, problem)
 
-    def fails(candidate: dict[str, Any]) -> Problem | None:
+    def fails(candidate: dict[str, Any], responses: Mapping[str, Any]) -> Problem | None:
         """The problem of the same step at the same place, if the candidate has it."""
         try:
             if kept_out(draft, candidate, given) is not None:
                 return None
-            steps = _follow(draft, candidate, given, events).steps
+            steps = preview(draft, candidate, replace(given, responses=responses)).steps
         except EntryError:
             return None
         there = next(item for item in steps if item.id == passed.id)
         found = _problem(there) if there.reachable else None
         return found if found is not None and places.find(passed.id, found) == wanted else None
 
-    smallest = simplest(entry, lambda candidate: fails(candidate) is not None, _TRIES)
-    last = fails(smallest) or problem
+    smallest = simplest(entry, lambda candidate: fails(candidate, given.responses) is not None, _TRIES)
+    answers = simplest(
+        dict(given.responses), lambda responses: fails(smallest, responses) is not None, _TRIES, kept=frozenset()
+    )
+    last = fails(smallest, answers) or problem
     fields = _fields(places, passed.id, last)
     named = any(name.partition(PATH_SEPARATOR)[0] == "event" for name in fields)
     return Failure(
@@ -195,7 +185,8 @@ def _failure(
         finding=wanted,
         fields=fields,
         entry=smallest,
-        events=tuple(events) if named else (),
+        events=tuple(given.events) if named else (),
+        responses=answers,
     )
 
 

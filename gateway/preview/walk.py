@@ -9,12 +9,14 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from activities.signatures import Delivery
+from gateway.preview.answers import keep
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
 from scenario import liquid, plan
 from scenario.compile import branches
 from scenario.context import event_root, pick
 from scenario.errors import EntryError, TemplateError
+from scenario.model import Webhook
 from scenario.steps import Step
 from scenario.timing import LAST, next_local, parse_moment, shift
 from workflows.delivery import CALLBACK
@@ -72,12 +74,13 @@ class Passed:
 
 @dataclass(frozen=True)
 class _Here:
-    """Where the contact is: the time, and the event that it met last; and whether it is there, or might be."""
+    """Where the contact is: the time, the last event, the responses kept; and whether it is there, or might be."""
 
     now: datetime
     taken: bool = True
     reachable: bool = True
     event: Mapping[str, Any] | None = None
+    responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Walk:
@@ -106,7 +109,7 @@ class Walk:
     ) -> None:
         self._draft, self._zone, self._workshop, self._version = draft, zone, workshop, version
         self._events, self._responses = events, responses or {}
-        self._data = {**data, "responses": dict[str, Any]()}
+        self._data = dict(data)
         self._names = {id(step): name for name, step in draft.steps.items()}
         self._passed: list[Passed] = []
 
@@ -123,7 +126,10 @@ class Walk:
     def data(self, here: _Here) -> dict[str, Any]:
         """What conditions see."""
         now = self._local(here.now)
-        seen = {**self._data, "now": now, "today": now[:10]}
+        return {**self._seen(here), "now": now, "today": now[:10]}
+
+    def _seen(self, here: _Here) -> dict[str, Any]:
+        seen = {**self._data, "responses": here.responses}
         return seen if here.event is None else {**seen, "event": here.event}
 
     def _local(self, moment: datetime) -> str:
@@ -162,14 +168,13 @@ class Walk:
     # ---- deliveries
 
     def _send(self, passed: Passed, row: plan.Send, step: Step, here: _Here) -> _Here:
-        seen = self._data if here.event is None else {**self._data, "event": here.event}
         delivery = Delivery(
             id=self._workshop.identify(passed.id),
             scenario=self._version,
             step=passed.id,
             contact=str(self._data["contact"]["id"]),
             now=self._local(here.now),
-            data=pick(seen, row.fields),
+            data=pick(self._seen(here), row.fields),
             root=ROOT if CALLBACK.intersection(row.fields) else "",
         )
         result = self._workshop.render(step, delivery, str(self._data["journey"]["id"]))
@@ -180,10 +185,18 @@ class Walk:
             case Nothing():
                 self._passed.append(replace(passed, outcome="skipped", reason=result.reason, result=result))
             case _:
-                self._passed.append(replace(passed, outcome="sent", result=result))
-                if row.save is not None and row.save in self._responses:
-                    self._data["responses"][row.save] = self._responses[row.save]
+                note, here = self._answered(step, here)
+                self._passed.append(replace(passed, outcome="sent", reason=note, result=result))
         return here
+
+    def _answered(self, step: Step, here: _Here) -> tuple[str | None, _Here]:
+        """What becomes of the response: why it is not kept, or None; and where the contact is with it."""
+        if not isinstance(step, Webhook) or step.save is None or step.save.name not in self._responses:
+            return None, here
+        value, note = keep(step.save, self._responses[step.save.name])
+        if value is None:
+            return note, here
+        return None, replace(here, responses={**here.responses, step.save.name: value})
 
     def _fail(self, passed: Passed, problem: Problem, on_failure: str) -> None:
         outcome = "held" if on_failure == "hold" else "failed"

@@ -135,3 +135,36 @@ NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
     "image_url": ("https://shop.example.com/p 1.jpg?a=1&b=2", "", None),
 }
 """Fields whose values have a form of their own. A malformed address is no template's fault: there is none here."""
+
+# ---- what receivers answer
+
+_SAVED: Final = 2**63
+"""A response that holds a greater whole number is not kept, nor is one with half a character."""
+
+
+def _is_kept(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    return not isinstance(value, int) or abs(value) < _SAVED
+
+
+JSON: Final[tuple[Any, ...]] = tuple(value for value in ANYTHING if _is_kept(value))
+"""What any value of a response may be."""
+WHOLES: Final[tuple[Any, ...]] = ({}, [], [{}], [1], "", "ok", 0, True)
+"""What a whole response may be that nobody expects: some receivers answer so where all went well."""
+ANSWERS: Final[Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {
+    "string": (("a1",), tuple(value for value in JSON if isinstance(value, str))),
+    "integer": ((3,), tuple(value for value in NUMBERS if isinstance(value, int) and _is_kept(value))),
+    "number": ((3, 39.9), tuple(value for value in NUMBERS if isinstance(value, int | float) and _is_kept(value))),
+    "boolean": ((True, False), (True, False)),
+}
+"""By the type that a schema names: what usually comes, and the worst."""
+FORMATS: Final[Mapping[str, tuple[Any, ...]]] = {
+    "date": ("2026-03-02", "2024-02-29", "0001-01-01", "9999-12-31"),
+    "date-time": ("2026-03-02T10:00:00Z", "2026-10-25T02:30:00.5+02:00", "9999-12-31T23:59:59-12:00"),
+    "time": ("10:00:00Z", "23:59:59.999+14:00"),
+    "email": tuple(value for value in NAMED["email"][:3]),
+    "uri": ("https://shop.example.com/p?a=1&b=2", "https://shop.example.com/" + "p" * 1000, "urn:x:1"),
+    "uuid": ("3f2b6f1e-9c1d-4c58-9b7e-0a1b2c3d4e5f",),
+}
+"""By the format that a schema names: well-formed values, since nobody looks whether they are."""

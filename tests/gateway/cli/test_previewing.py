@@ -230,6 +230,7 @@ def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -
         (("--entry", "e.json", "--at", "9999-12-31"), 1, "--at is a date between the years 1970 and 9000"),
         (("--entry", "e.json", "--event", "a.b=[1]"), 1, "--event is no JSON object"),
         (("--entry", "e.json", "--response", "x={"), 1, "--response is not JSON"),
+        (("--entry", "e.json", "--response", "x"), 1, "--response is not JSON"),
         (("--entry", "bad.json"), 1, "'trigger.type' must be one of"),
     ],
 )
@@ -262,6 +263,37 @@ def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path, ca
     assert (printed.status, printed.json) == (1, json.loads((tmp_path / "fails.json").read_text()))
     told = run("preview", card.name, "--random", "50", "--format", "json").json["failure"]
     assert (told["number"], told["step"], told["fields"]) == (2, "wallet", {"reward.card_code": "null"})
+
+
+def test_a_response_that_fails_is_given_back_as_an_option(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: ask\n    url: https://x.example/\n"
+        "    save: {as: wax, schema: {type: object, properties: {name: {type: string}}}}\n"
+        "  - webhook: tell\n    url: https://x.example/\n    headers: {x-name: '{{ responses.wax.name }}'}\n"
+    )
+    ran = run("preview", "s.yaml", "--random", "100", "--save", "e.json")
+    assert ran.status == 1
+    again = ran.err.splitlines()[-1].partition("see it with ")[2]
+    assert re.fullmatch(r"""--entry e.json --response 'wax=\{"name": .+\}'""", again)
+    shown = run("preview", "s.yaml", *shlex.split(again))
+    assert (shown.status, "▶ tell  webhook → x.example  held" in shown.out) == (1, True)
+    printed = run("preview", "s.yaml", "--random", "100")
+    assert printed.err.splitlines()[-1] == f"the entry goes with {again.replace('e.json', '-')}"
+    told = run("preview", "s.yaml", "--random", "100", "--format", "json").json
+    assert told["failure"]["responses"]["wax"] == json.loads(shlex.split(again)[-1].removeprefix("wax="))
+    given = run("preview", "s.yaml", "--random", "100", "--response", 'wax={"name": "Zoe"}')
+    assert (given.status, given.out.startswith("100 of 100 rendered")) == (0, True)
+
+
+def test_a_response_may_be_any_json(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: ask\n    url: https://x.example/\n    save: {as: wax}\n"
+        "  - webhook: tell\n    url: https://x.example/\n    body: {it: '{{ responses.wax }}'}\n"
+    )
+    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    for response in ('["a", 1]', '"ok"', "7", "true"):
+        ran = run("preview", "s.yaml", "--entry", "e.json", "--response", f"wax={response}", "--format", "json")
+        assert json.loads(ran.json["steps"][1]["request"]["body"]) == {"it": json.loads(response)}
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda example: example.stem)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.preview import worst
-from gateway.preview.contact import Given
+from gateway.preview.contact import Given, preview
 from gateway.preview.samples import MANY, Samples
 from gateway.preview.trial import Trial, attempt
 from scenario.entry import parse_entry
@@ -101,6 +101,59 @@ def test_an_event_that_a_step_fails_for_is_told(drafted: Drafts) -> None:
     }
     (event,) = failure.events
     assert (event.name, [*event.properties]) == ("a.b", ["carrier"])
+
+
+ASK = """steps:
+  - webhook: ask
+    url: https://x.example/
+    save: {as: wax%s}
+"""
+
+
+def test_a_response_that_a_step_fails_for_is_told_as_simple_as_it_can_be(drafted: Drafts) -> None:
+    text = ASK % ", schema: {type: object, required: [state], properties: {state: {enum: [sent, refused]}}}" + (
+        "  - if: responses.wax.state == 'refused'\n    then:\n"
+        "      - webhook: tell\n        url: https://x.example/{{ responses.wax.id }}\n"
+    )
+    failure = tried(drafted, text).failure
+    assert failure is not None
+    assert (failure.step, failure.finding.line) == ("tell", 11)
+    assert failure.responses == {"wax": {"state": "refused"}}, "without it, nobody comes by"
+    assert failure.entry["contact"] == {"id": failure.number}
+    # Whoever previews that contact with that response sees the same.
+    given = Given(at=AT, responses=failure.responses)
+    steps = {step.id: step for step in preview(drafted(text), failure.entry, given).steps}
+    assert steps["tell"].problem is not None
+    assert steps["tell"].reachable
+
+
+def test_where_no_response_is_needed_to_fail_none_is_told(drafted: Drafts) -> None:
+    failure = tried(drafted, f"{ASK % ''}{HEADER}").failure
+    assert failure is not None
+    assert (failure.fields.keys(), failure.responses) == ({"contact.firstname"}, {})
+
+
+def test_what_no_template_expects_is_answered_where_no_schema_forbids_it(drafted: Drafts) -> None:
+    body = '  - webhook: w\n    url: https://x.example/\n    body: {id: "{{ responses.wax.id }}"}\n'
+    failure = tried(drafted, f"{ASK % ''}{body}").failure
+    assert failure is not None
+    assert not isinstance(failure.responses["wax"], dict)
+    assert tried(drafted, f"{ASK % ', schema: {type: object}'}{body}", wanted=150).failure is None
+
+
+def test_a_given_response_is_the_one_that_everybody_gets(drafted: Drafts) -> None:
+    text = f"{ASK % ''}  - webhook: w\n    url: https://x.example/{{{{ responses.wax.id }}}}\n"
+    assert tried(drafted, text).failure is not None
+    given = Given(at=AT, responses={"wax": {"id": "7"}})
+    trial = attempt(drafted(text), 40, seed=0, given=given, each=lambda: None)
+    assert (trial.failure, trial.rendered) == (None, 40)
+
+
+def test_a_schema_that_nothing_made_up_fits_is_named(drafted: Drafts) -> None:
+    schema = ", schema: {required: [id], properties: {id: {type: string, minLength: 9000}}}"
+    trial = tried(drafted, f"{ASK % schema}  - sms: s\n    text: 'It is {{{{ responses.wax.id }}}}'\n")
+    assert (trial.failure, trial.rendered, trial.unmade) == (None, 60, ["wax"])
+    assert tried(drafted, ASK % "").unmade == []
 
 
 def test_a_step_that_nobody_came_by_is_named_with_what_would_fail_there(drafted: Drafts) -> None:

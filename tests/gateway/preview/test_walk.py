@@ -242,6 +242,53 @@ def test_a_response_is_there_behind_the_step_that_saves_it(follow: Follow, tmp_p
     assert known.notes == ()
 
 
+def test_a_response_is_there_on_the_ways_behind_its_step_alone(follow: Follow, tmp_path: Path) -> None:
+    text = """steps:
+  - if: contact.firstname == 'Bo'
+    then:
+      - webhook: ask
+        url: https://x.example/
+        save: {as: answer}
+      - sms: inside
+        text: "{{ responses.answer.id }}!"
+  - sms: behind
+    text: "{{ responses.answer.id }}!"
+"""
+    given = Given(at=AT, responses={"answer": {"id": "7"}})
+
+    def texts(**contact: Any) -> list[str]:
+        shown = told(follow(text, given=given, **contact), tmp_path)
+        return [shown[name]["message"]["text"] for name in ("inside", "behind")]
+
+    assert texts(firstname="Bo") == ["7!", "7!"]
+    assert texts() == ["7!", "!"]
+
+
+@pytest.mark.parametrize(
+    ("response", "reason", "shown"),
+    [
+        ({"id": "7"}, None, "7"),
+        ({"id": 7}, "the response was not kept as 'answer': it does not fit its schema, at 'properties/id/type'", "-"),
+        (["7"], "the response was not kept as 'answer': it does not fit its schema, at 'type'", "-"),
+        ({"id": "7", "x": "x" * 17_000}, "the response was not kept as 'answer': it is larger than 16 KB", "-"),
+        (None, "the response was not kept as 'answer': it does not fit its schema, at 'type'", "-"),
+    ],
+)
+def test_a_response_is_kept_only_where_a_worker_would_keep_it(
+    follow: Follow, tmp_path: Path, response: Any, reason: str | None, shown: str
+) -> None:
+    text = """steps:
+  - webhook: ask
+    url: https://x.example/
+    save: {as: answer, schema: {type: object, properties: {id: {type: string}}}}
+  - sms: behind
+    text: "{{ responses.answer.id | default: '-' }}"
+"""
+    steps = told(follow(text, given=Given(at=AT, responses={"answer": response})), tmp_path)
+    assert (steps["ask"]["outcome"], steps["ask"].get("reason")) == ("sent", reason)
+    assert steps["behind"]["message"]["text"] == shown
+
+
 def test_exit_rules_say_whether_a_given_event_fulfils_them(follow: Follow) -> None:
     text = """exit:
   - event: order.returned

@@ -1,0 +1,254 @@
+"""Made-up responses: JSON that a receiver may answer with, by its schema where there is one."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from activities.webhook.saving import Kept, kept
+from activities.webhook.transport import Response
+from gateway.preview import worst
+from scenario.fitting import misfit
+from scenario.parts import Save
+from scenario.references import REFERENCES, Whole
+
+Path = tuple[str, ...]
+
+_DEEPEST: Final = 12
+"""Levels of lists and objects in a made-up value, where a schema refers to itself."""
+_PARTS: Final = 400
+"""Values in one: a response of 16 KB holds not many more."""
+_MANY: Final = 40
+_ROWS: Final = (0, 1, 2, 3)
+_BOUNDS: Final = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
+_LEAF: Final = ("type", "maxLength", "minLength", *_BOUNDS)
+"""Keywords that values without parts are chosen by."""
+_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
+    "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties", "propertyNames"),
+    "array": ("items", "prefixItems", "contains", "minItems", "maxItems"),
+    "string": ("minLength", "maxLength", "pattern", "format"),
+    "number": _BOUNDS,
+}
+"""Keywords that tell the type where a schema does not say it."""
+
+
+class Unmade(Exception):
+    """No value could be made that way; another try may have more luck."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a scenario does with a response: what it does not name needs no value.
+
+    Attributes:
+        named: What templates and conditions name, as paths beneath the response.
+        looped: What they loop over, with the names that they use of each item.
+        literals: By path, what conditions compare it with.
+    """
+
+    named: frozenset[Path] = frozenset()
+    looped: Mapping[Path, frozenset[str]] = field(default_factory=dict[Path, frozenset[str]])
+    literals: Mapping[Path, Sequence[Any]] = field(default_factory=dict[Path, Sequence[Any]])
+
+    def below(self, path: Path) -> list[str]:
+        """The names that are used of what is at a path."""
+        depth = len(path)
+        return sorted({name[depth] for name in self.named if len(name) > depth and name[:depth] == path})
+
+
+def keep(save: Save, value: Any) -> Kept:
+    """What a step keeps of a response, as a worker decides it.
+
+    Args:
+        save: What the step says about it.
+        value: The response, as JSON has it.
+    """
+    body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
+    return kept(save, Response(200, {}, body, 0), ())
+
+
+class Answer:
+    """Makes up one response.
+
+    Args:
+        chance: Decides.
+        schema: What the step says of its response; None where it says nothing.
+        hints: What the scenario does with it.
+        mode: ``ordinary``: what usually comes. ``empty``: as little as may come. ``mixed``: anything.
+    """
+
+    def __init__(self, chance: random.Random, schema: Mapping[str, Any] | None, hints: Hints, mode: str) -> None:
+        self._chance, self._schema, self._hints, self._mode = chance, schema, hints, mode
+        self._whole = Whole(schema)
+        self._left = _PARTS
+
+    def value(self) -> Any:
+        """The response, of which not every one fits its schema: some of what schemas say is left to luck.
+
+        Raises:
+            Unmade: None was found.
+        """
+        if self._schema is not None:
+            return self._by(self._schema, (), 0)
+        if self._mode == "mixed" and self._chance.random() < 0.25:
+            return self._chance.choice(worst.WHOLES)
+        return self._object({}, (), 0)
+
+    # ---- by a schema
+
+    def _by(self, schema: Any, path: Path, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > _DEEPEST:
+            raise Unmade
+        flat = self._flat(schema)
+        if "const" in flat:
+            return flat["const"]
+        if choices := _items(flat.get("enum")):
+            return self._chance.choice(choices)
+        match self._kind(flat):
+            case "object":
+                return self._object(flat, path, depth)
+            case "array":
+                return self._list(flat, path, depth)
+            case "null":
+                return None
+            case None:
+                return self._free(path, depth)
+            case kind:
+                return self._leaf({**flat, "type": kind}, path)
+
+    def _flat(self, schema: Any) -> dict[str, Any]:
+        """A schema with one choice of each that it leaves, and with all that it refers to."""
+        if schema is False:
+            raise Unmade
+        if not isinstance(schema, Mapping):
+            return {}
+        keys = cast("Mapping[str, Any]", schema)
+        others = [self._whole.find(name) for key in REFERENCES if isinstance(name := keys.get(key), str)]
+        others += _items(keys.get("allOf"))
+        others += [self._chance.choice(items) for key in ("anyOf", "oneOf") if (items := _items(keys.get(key)))]
+        if "if" in keys:
+            held = self._chance.random() < 0.5
+            others += [keys["if"], keys.get("then")] if held else [keys.get("else")]
+        flat = dict(keys)
+        for other in others:
+            flat = _joined(flat, self._flat(other))
+        return flat
+
+    def _kind(self, flat: Mapping[str, Any]) -> str | None:
+        given = flat.get("type")
+        if isinstance(given, str):
+            return given
+        if kinds := _items(given):
+            return self._chance.choice(kinds)
+        return next((kind for kind, keys in _OF_TYPE.items() if not flat.keys().isdisjoint(keys)), None)
+
+    def _object(self, flat: Mapping[str, Any], path: Path, depth: int) -> dict[str, Any]:
+        properties = cast("Mapping[str, Any]", flat.get("properties") or {})
+        required = _items(flat.get("required"))
+        more = flat.get("additionalProperties", True)
+        names = {name: properties[name] for name in properties if name in required or self._is_there()}
+        if more is not False:
+            named = (*self._hints.below(path), *(("more",) if self._mode == "mixed" else ()))
+            names |= {name: more for name in named if name not in properties and self._is_there()}
+        names |= {name: more for name in required if name not in names}
+        names |= {f"more{number}": more for number in range(_count(flat.get("minProperties"), 0) - len(names))}
+        return {name: self._by(inner, (*path, name), depth + 1) for name, inner in names.items()}
+
+    def _is_there(self) -> bool:
+        return self._mode == "ordinary" or (self._mode == "mixed" and self._chance.random() < 0.8)
+
+    def _list(self, flat: Mapping[str, Any], path: Path, depth: int) -> list[Any]:
+        least, first = _count(flat.get("minItems"), 0), _items(flat.get("prefixItems"))
+        least = max(least, 1 if "contains" in flat else 0)
+        most = _count(flat.get("maxItems"), max(least, _MANY))
+        rows = {"ordinary": 2, "empty": 0}.get(self._mode, self._chance.choice((*_ROWS, most)))
+        rows = min(max(rows, least), most)
+        items = [*first[:rows], *[flat.get("items", True)] * max(0, rows - len(first))]
+        made = [self._by(item, path, depth + 1) for item in items]
+        if made and "contains" in flat:
+            made[-1] = self._by(flat["contains"], path, depth + 1)
+        return made
+
+    def _leaf(self, flat: Mapping[str, Any], path: Path) -> Any:
+        """Text, a number, true or false. What a format or a pattern says is not looked at, so is not broken either."""
+        kind = str(flat["type"])
+        usual, worse = worst.ANSWERS.get(kind, ((), ()))
+        if kind == "string" and (known := worst.FORMATS.get(str(flat.get("format")))):
+            usual = worse = known
+        least = flat.get("minLength")
+        edges = [flat[key] for key in _BOUNDS if key in flat]
+        edges += ["x" * min(least, worst.LONG)] if isinstance(least, int) else []
+        named = [*self._hints.literals.get(path, ()), *_items(flat.get("examples")), flat.get("default")]
+        groups = [named, usual, [*worse, *edges]]
+        match self._mode:
+            case "ordinary":
+                first = 0
+            case "empty":
+                groups, first = [[value for value in worse if not value], *groups], 0
+            case _:
+                first = self._chance.choices((0, 1, 2), (3, 2, 5))[0]
+        leaf = json.dumps({key: flat[key] for key in _LEAF if key in flat})
+        for group in (*groups[first:], *groups[:first]):
+            if fitting := [value for value in group if value is not None and _fits(json.dumps(value), leaf)]:
+                return self._chance.choice(fitting)
+        raise Unmade
+
+    # ---- by nothing but what is done with it
+
+    def _free(self, path: Path, depth: int) -> Any:
+        if path in self._hints.looped:
+            return self._rows(path)
+        if self._hints.below(path):
+            is_odd = self._mode == "mixed" and self._chance.random() < 0.1
+            return self._chance.choice(worst.WHOLES) if is_odd else self._object({}, path, depth)
+        return self._scalar(path)
+
+    def _rows(self, path: Path) -> Any:
+        if self._mode != "ordinary" and self._chance.random() < 0.2:
+            return self._chance.choice((None, []))
+        names = sorted(self._hints.looped[path])
+        rows = 2 if self._mode == "ordinary" else self._chance.choice((*_ROWS, _MANY))
+        if not names:
+            return [self._scalar(()) for _ in range(rows)]
+        return [{name: self._scalar((*path, name)) for name in names if self._is_there()} for _ in range(rows)]
+
+    def _scalar(self, path: Path) -> Any:
+        literals = self._hints.literals.get(path)
+        if self._mode == "empty":
+            return self._chance.choice((None, "", []))
+        if literals and self._chance.random() < 0.6:
+            return self._chance.choice(literals)
+        if self._mode == "ordinary" or self._chance.random() < 0.4:
+            return "a1"
+        return self._chance.choice(worst.JSON)
+
+
+@lru_cache(2048)
+def _fits(value: str, schema: str) -> bool:
+    return misfit(json.loads(value), json.loads(schema)) is None
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """What two schemas say of the same value, as one; where both say something of a keyword, the first is heard."""
+    both = {**other, **one}
+    if "properties" in one and "properties" in other:
+        mine, theirs = (cast("Mapping[str, Any]", each["properties"]) for each in (one, other))
+        shared = {name: {"allOf": [mine[name], theirs[name]]} for name in mine if name in theirs}
+        both["properties"] = {**theirs, **mine, **shared}
+    if "required" in one and "required" in other:
+        both["required"] = list(dict.fromkeys((*_items(one["required"]), *_items(other["required"]))))
+    return both
+
+
+def _count(value: Any, default: int) -> int:
+    """A number of items or keys, of which a made-up value has no more than its parts may be."""
+    return min(int(value), _PARTS) if isinstance(value, int | float) else default
+
+
+def _items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []

@@ -1,0 +1,84 @@
+"""What a scenario's templates and conditions do with data: made-up data need to have no more."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from gateway.preview.draft import Draft
+from scenario import liquid, plan
+from scenario.compile import templates
+
+Path = tuple[str, ...]
+
+_LITERAL: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])(-?\d+(?:\.\d+)?|true|false)(?![\w.])")
+_LOOP: Final = re.compile(r"(?<![\w.-])([A-Za-z_]\w{0,60})\s+in\s+([A-Za-z_][\w.-]{0,200}\w)", re.ASCII)
+_SHORT: Final = ("first", "last", "size")
+"""What Liquid knows of every list: no names of fields."""
+
+
+def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
+    """Every template and condition of a scenario."""
+    for rule in draft.plan.exit:
+        if rule.condition:
+            yield rule.condition, "condition"
+    entry = draft.scenario.entry
+    if entry.condition:
+        yield entry.condition, "condition"
+    if entry.key:
+        yield entry.key, "line"
+    for name, step in draft.steps.items():
+        yield from templates(step)
+        match draft.plan.steps[name]:
+            case plan.If(condition=str() as condition) | plan.WaitFor(condition=str() as condition):
+                yield condition, "condition"
+            case plan.Wait(date=str() as date):
+                yield date, "value"
+            case _:
+                pass
+
+
+def named(draft: Draft) -> frozenset[Path]:
+    """Every path that they name."""
+    return frozenset(path for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind))
+
+
+def literals(draft: Draft) -> dict[Path, list[Any]]:
+    """For each path that conditions name, the values that they compare with."""
+    found: dict[Path, list[Any]] = {}
+    for source, kind in _sources(draft):
+        if kind != "condition":
+            continue
+        texts = [value for match in _LITERAL.finditer(source) for value in _around(_read(*match.groups()))]
+        for path in liquid.fields(source, kind="condition"):
+            found.setdefault(path, []).extend(texts)
+    return {path: sorted(values, key=repr) for path, values in found.items() if values}
+
+
+def loops(draft: Draft) -> dict[Path, set[str]]:
+    """The paths that they loop over, with the names that they use of each item.
+
+    Read from the words that they are written with, which is good enough for samples.
+    """
+    found: dict[Path, set[str]] = {}
+    for source, _ in _sources(draft):
+        text = source if isinstance(source, str) else json.dumps(source)
+        for item, path in _LOOP.findall(text):
+            used = re.findall(rf"(?<![\w.-]){item}\.(\w+)", text)
+            found.setdefault(tuple(path.split(".")), set()).update(name for name in used if name not in _SHORT)
+    return found
+
+
+def _read(single: str | None, double: str | None, word: str | None) -> Any:
+    if word is None:
+        return double if single is None else single
+    if word in ("true", "false"):
+        return word == "true"
+    return float(word) if "." in word else int(word)
+
+
+def _around(value: Any) -> tuple[Any, ...]:
+    """A value that a condition compares with, and where it is a number what lies on either side of it."""
+    return (value - 1, value, value + 1) if isinstance(value, int | float) and not isinstance(value, bool) else (value,)

@@ -1,0 +1,111 @@
+# ruff: noqa: E501 - a schema a line
+"""Made-up responses: they fit their schema, have what the scenario names, and are as bad as they may be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from gateway.preview import worst
+from gateway.preview.answers import keep
+from gateway.preview.replies import Replies
+from scenario.fitting import misfit
+from scenario.parts import Save
+from tests.gateway.preview.conftest import Drafts
+
+NODE = {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/node"}}}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "anything": {},
+    "object": {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer", "minimum": 3}}},
+    "closed": {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False},
+    "others": {"type": "object", "required": ["x"], "additionalProperties": {"type": "number", "exclusiveMinimum": 0}},
+    "typeless": {"properties": {"a": {"minLength": 2, "maxLength": 4}}, "required": ["a"]},
+    "nullable": {"type": ["object", "null"], "required": ["a"], "properties": {"a": {"type": ["string", "null"]}}},
+    "lists": {"type": "array", "minItems": 2, "maxItems": 5, "items": {"type": "array", "items": {"type": "boolean"}}},
+    "tuple": {"type": "array", "prefixItems": [{"const": "v1"}, {"type": "integer"}], "minItems": 2, "items": False},
+    "contains": {"type": "array", "items": {"type": ["integer", "string"]}, "contains": {"const": 7}},
+    "choice": {"anyOf": [{"type": "object", "required": ["id"]}, {"type": "array", "minItems": 1}], "title": "t"},
+    "both": {"allOf": [{"properties": {"a": {"type": "string"}}}, {"required": ["a"]}, {"type": "object"}]},
+    "narrowed": {"$ref": "#/$defs/a", "properties": {"a": {"minLength": 3}}, "required": ["a"], "$defs": {"a": {"properties": {"a": {"type": "string"}}, "type": "object"}}},
+    "either": {"if": {"properties": {"ok": {"const": True}}, "required": ["ok"]}, "then": {"required": ["id"]}, "else": {"required": ["error"]}, "type": "object"},
+    "recursive": {"$ref": "#/$defs/node", "$defs": {"node": NODE}},
+    "dates": {"type": "object", "required": ["at"], "properties": {"at": {"type": "string", "format": "date-time"}}},
+    "steps": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer", "multipleOf": 7, "minimum": 14}}},
+    "example": {"type": "object", "required": ["c"], "properties": {"c": {"type": "string", "pattern": "^[A-Z]{3}$", "examples": ["EUR"]}}},
+    "counted": {"type": "object", "minProperties": 1, "maxProperties": 2},
+}  # fmt: skip
+
+
+def replies(drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", seed: int = 0) -> list[dict[str, Any]]:
+    return [made_by(drafts, schema, behind, seed).made(number) for number in range(1, 201)]
+
+
+def made_by(drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", seed: int = 0) -> Replies:
+    said = "" if schema is None else f", schema: {json.dumps(schema)}"
+    text = f"steps:\n  - webhook: ask\n    url: https://x.example/\n    save: {{as: wax{said}}}\n{behind}  - wait: 1d\n"
+    return Replies(drafts(text), seed, {})
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_response_fits_its_schema(drafted: Drafts, name: str) -> None:
+    made = replies(drafted, SCHEMAS[name])
+    values = [reply["wax"] for reply in made if reply]
+    assert len(values) > 100, "some are lost, most are not"
+    assert "wax" in made[0], "an ordinary one"
+    assert made[1] == {}, "none"
+    assert [value for value in values if misfit(value, SCHEMAS[name]) is not None] == []
+    assert len({repr(value) for value in values}) > 2
+
+
+def test_every_response_is_one_that_a_worker_keeps(drafted: Drafts) -> None:
+    made = made_by(drafted, None, "  - sms: s\n    text: '{{ responses.wax.a.b }} {{ responses.wax.c }}'\n")
+    save = Save.model_validate({"as": "wax"})
+    values = [reply["wax"] for number in range(1, 201) if (reply := made.made(number))]
+    assert [value for value in values if keep(save, value).value != value] == []
+
+
+def test_the_worst_is_among_them(drafted: Drafts) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}},
+    }
+    values = [cast("dict[str, Any]", reply["wax"]) for reply in replies(drafted, schema) if reply]
+    assert {} in values, "optional fields that are missing"
+    assert any(value.get("list") == [] for value in values)
+    assert any(len(value.get("list", ())) > 30 for value in values)
+    texts = {value["text"] for value in values if "text" in value}
+    assert {"", 'Ann "Bo"'} <= texts
+    assert len(texts) > len(worst.JSON) // 4
+    assert values[0].keys() == {"text", "list"}, "the first has everything"
+
+
+def test_without_a_schema_there_is_what_the_scenario_names(drafted: Drafts) -> None:
+    behind = """  - if: responses.wax.state == 'refused'
+    then:
+      - sms: s
+        text: "{{ responses.wax.data.id }} {% for m in responses.wax.messages %}{{ m.body }}{% endfor %}"
+"""
+    values = [reply["wax"] for reply in replies(drafted, None, behind) if reply]
+    first = values[0]
+    assert first.keys() == {"state", "data", "messages"}
+    assert [item.keys() for item in first["messages"]] == [{"body"}, {"body"}]
+    objects = [cast("dict[str, Any]", value) for value in values if isinstance(value, dict)]
+    assert sum(value.get("state") == "refused" for value in objects) > 20, "what is compared with comes often"
+    assert any(value.get("messages") == [] for value in objects)
+    assert {"[]", "'ok'", "{}"} <= {repr(value) for value in values}, "and what nobody expects"
+
+
+def test_the_same_seed_gives_the_same_and_another_one_another(drafted: Drafts) -> None:
+    assert replies(drafted, SCHEMAS["object"]) == replies(drafted, SCHEMAS["object"])
+    assert replies(drafted, None) != replies(drafted, None, seed=1)
+
+
+@pytest.mark.parametrize(
+    "schema", [{"not": {}}, {"type": "string", "minLength": 4, "maxLength": 3}, {"anyOf": [False]}]
+)
+def test_where_nothing_fits_there_is_none(drafted: Drafts, schema: dict[str, Any]) -> None:
+    made = made_by(drafted, schema)
+    assert [made.made(number) for number in range(1, 10)] == [{}] * 9
+    assert made.unmade == ["wax"]
