@@ -52,12 +52,14 @@ def _zone_of_text(name: str | None, seconds: int | None) -> dt.tzinfo | None:
     return dt.UTC if name in ("UTC", "GMT", "Z") else None
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> dt.datetime | None:
     """The date that a text holds, or None: ISO 8601, seconds since 1970, or as people write dates in English."""
     text = text.strip()
-    if len(text) > _LONGEST_DATE:
-        return None
+    return _parsed(text) if len(text) <= _LONGEST_DATE else None
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> dt.datetime | None:
     if text.isascii() and text.isdigit():
         return _from_seconds(int(text)) if len(text) != len("20240131") else _iso(text) or _from_seconds(int(text))
     return _iso(text) or _loose(text)
@@ -109,8 +111,8 @@ def date(
         value: The date: a date, ISO 8601 text, seconds since 1970, ``'now'``.
         format_: Directives such as ``%d/%m/%Y``, or a style: ``short``, ``medium``, ``long``, ``full``, with ``time``
             after it for the time as well (``long time``).
-        zone: The zone to show it in, such as ``Europe/Paris``. Dates without a zone count as UTC then. By default
-            the date's own.
+        zone: The zone to show it in, such as ``Europe/Paris``. Times without a zone count as UTC then; a date
+            without a time is the same day in every zone. By default the date's own.
         language: Whose names and order to use, such as ``fr`` or ``contact.language``. English by default.
         context: The variables.
 
@@ -122,7 +124,8 @@ def date(
     """
     if value is None or is_undefined(value) or value == "":
         return ""
-    if is_undefined(format_) or format_ is None:
+    pattern = to_text(format_)
+    if not pattern:
         return to_text(value)
     if isinstance(value, str) and value in _CLOCK_WORDS:
         value = _clock(context, value)
@@ -130,8 +133,7 @@ def date(
     if at is None:
         return to_text(value)
     if zone is not None and not is_undefined(zone) and zone != "":
-        at = (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(_zone(to_text(zone)))
-    pattern = to_text(format_)
+        at = _shown_in(_zone(to_text(zone)), at, value)
     if len(pattern) > _LONGEST_FORMAT:
         raise BoundReached(f"'date' takes a format of up to {_LONGEST_FORMAT} characters")
     names = None if language is None or is_undefined(language) else locale(to_text(language))
@@ -140,6 +142,25 @@ def date(
         write = format_datetime if with_time else format_date
         return write(at, style, locale=names or locale("en"))
     return strftime(at, pattern, names)
+
+
+def _shown_in(zone: ZoneInfo, at: dt.datetime, value: object) -> dt.datetime:
+    """The date in another zone."""
+    if _is_day(value, at):
+        # Midnight in UTC is the evening before in America: a birthday would be a day early.
+        return at.replace(tzinfo=zone)
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(zone)
+    except OverflowError:
+        # 9999-12-31T23:59:59Z, which stands for "never", has no time in Tokyo.
+        return at
+
+
+def _is_day(value: object, at: dt.datetime) -> bool:
+    """Whether the date is one without a time of day."""
+    if isinstance(value, str):
+        return at.tzinfo is None and at.time() == dt.time() and ":" not in value
+    return isinstance(value, dt.date) and not isinstance(value, dt.datetime)
 
 
 def _moment(value: object) -> dt.datetime | None:

@@ -16,14 +16,20 @@ from scenario.liquid.call import Unfit
 from scenario.liquid.filters.numbers import ARITHMETIC, numeric
 from scenario.liquid.values import exact, to_text
 
+_LONGEST_NAME: Final = 64
 
-@lru_cache(maxsize=256)
+
 def locale(name: str) -> Locale:
     """A locale by its name, as contacts' data has it: ``fr``, ``fr_FR``, ``fr-fr``.
 
     Falls back to the language alone and to English: what a contact's record holds must not stop a message.
     """
-    wanted = name.strip().replace("-", "_")
+    return _found(name.strip()[:_LONGEST_NAME])
+
+
+@lru_cache(maxsize=256)
+def _found(name: str) -> Locale:
+    wanted = name.replace("-", "_")
     for candidate in (wanted, wanted.partition("_")[0].lower()):
         try:
             return Locale.parse(candidate)

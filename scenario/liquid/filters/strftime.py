@@ -65,7 +65,7 @@ def strftime(at: dt.datetime, pattern: str, locale: Locale | None = None) -> str
     Args:
         at: The date; without a zone it counts as UTC where a zone matters.
         pattern: Text with directives such as ``%d/%m/%Y``. Flags: ``-`` no padding, ``_`` blanks, ``0`` zeros,
-            ``^`` upper case.
+            ``^`` upper case, ``#`` the other case.
         locale: Whose names days and months get; English by default.
 
     Raises:
@@ -83,15 +83,15 @@ def strftime(at: dt.datetime, pattern: str, locale: Locale | None = None) -> str
 def _directive(at: dt.datetime, names: Locale, flags: str, width: int, directive: str) -> str:
     if directive in _NUMBERS:
         usual, padding, value = _NUMBERS[directive]
-        if directive == "N" and width:
-            return f"{at.microsecond * 1000:09d}"[:width]
+        if directive in ("L", "N"):  # here the width is a number of digits
+            return f"{at.microsecond * 1000:09d}".ljust(width, "0")[: width or usual]
         padding = "0" if "0" in flags else " " if "_" in flags else padding
         return str(value(at)) if "-" in flags else str(value(at)).rjust(width or usual, padding)
     text = strftime(at, _COMPOSED[directive], names) if directive in _COMPOSED else _name(at, names, directive)
     if "^" in flags:
         text = text.upper()
     elif "#" in flags:
-        text = text.swapcase()
+        text = text.lower() if directive in ("p", "Z") else text.upper()
     return text.rjust(width, "0" if "0" in flags else " ")
 
 

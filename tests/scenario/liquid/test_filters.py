@@ -22,6 +22,7 @@ EXAMPLES = [(name, source.replace(r"\|", "|"), result) for name, source, result 
 DATA: dict[str, Any] = {
     "now": "2026-07-16T10:00:00+02:00",
     "today": "2026-07-16",
+    "day": date(2026, 7, 16),
     "tags": ["b", "a", "b"],
     "lines": "a\r\nb",
     "field": "name",
@@ -107,7 +108,24 @@ def test_every_filter_is_documented() -> None:
         ),
         ("{{ '2026-12-01T23:30:00' | date: '%F %H', 'Asia/Tokyo' }}", "2026-12-02 08"),
         ("{{ '2026-12-01T23:30:00Z' | date: 'short time', 'Europe/Paris', 'fr' }}", "02/12/2026 00:30"),
-        ("{{ '2026-12-01' | date: missing }}", "2026-12-01"),
+        ("{{ '2026-12-01' | date: missing }} {{ '2026-12-01' | date: '' }}", "2026-12-01 2026-12-01"),
+        # A day is the same in every zone, a time is not
+        ("{{ '2026-07-16' | date: '%F %H:%M %Z', 'America/New_York' }}", "2026-07-16 00:00 EDT"),
+        ("{{ day | date: '%F', 'America/New_York' }} {{ today | date: '%F', 'Asia/Tokyo' }}", "2026-07-16 2026-07-16"),
+        ("{{ '16 July 2026' | date: 'long', 'America/New_York', 'fr' }}", "16 juillet 2026"),
+        ("{{ '2026-07-16 00:00' | date: '%F %R', 'America/New_York' }}", "2026-07-15 20:00"),
+        ("{{ '2026-07-16T00:00:00Z' | date: '%F %R', 'America/New_York' }}", "2026-07-15 20:00"),
+        # Clocks that skip an hour, or run through it twice
+        ("{{ '2026-03-29T02:30:00+01:00' | date: '%R %Z', 'Europe/Paris' }}", "03:30 CEST"),
+        ("{{ '2026-10-25T00:30:00Z' | date: '%R %Z', 'Europe/Paris' }}", "02:30 CEST"),
+        ("{{ '2026-10-25T01:30:00Z' | date: '%R %Z', 'Europe/Paris' }}", "02:30 CET"),
+        # The ends of time
+        ("{{ '9999-12-31T23:59:59Z' | date: '%F %R', 'Asia/Tokyo' }}", "9999-12-31 23:59"),
+        ("{{ '0001-01-01T00:00:00Z' | date: '%F', 'America/New_York' }}", "0001-01-01"),
+        (
+            "{{ '2026-07-05T03:04:05.678Z' | date: '%6L %12N %L %#B %#a %#p %#Z' }}",
+            "678000 678000000000 678 JULY SUN am utc",
+        ),
         ("{{ 'today' | date: '%F' }}", "2026-07-16"),
         ("{{ '2020-01-01 10:00 EST' | date: '%H:%M %z' }}", "10:00 +0000"),
         ("{{ '20260715' | date: '%F' }} {{ '2026-07-15 18:45:00' | date: '%F %T' }}", "2026-07-15 2026-07-15 18:45:00"),
