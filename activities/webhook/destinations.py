@@ -29,30 +29,38 @@ _Stamp = tuple[int, int, int, int]
 class Destinations:
     """The book as it is now.
 
-    A file that was edited is read again at the next look. One that cannot be used, or that is gone, is reported once in
-    the log, and what was read before stays; it is read again now and then.
+    A file that was edited is read again as soon as it rests, for the time between two looks: what is still being
+    written may be YAML already, with half of the destinations. One that cannot be used, or that is gone, is reported
+    once in the log, and what was read before stays; it is read again now and then.
 
     Args:
         path: Of `destinations.yaml`; None where there is none: then there are no destinations.
         every: Seconds between two looks at the file.
         clock: Seconds, for tests.
+        wall: Seconds since 1970, as files have them; for tests.
 
     Raises:
         DestinationsError: The file cannot be used at the start.
     """
 
     def __init__(
-        self, path: Path | None = None, *, every: float = 1.0, clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path | None = None,
+        *,
+        every: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._path, self._every, self._clock = path, every, clock
-        self._stamp: _Stamp | None = None
+        self._path, self._every, self._clock, self._wall = path, every, clock, wall
+        self._stamp: _Stamp | None = None  # of what was read last
+        self._seen: _Stamp | None = None  # at the last look
         self._looked = self._tried = clock()
         self._fault = ""
         if path is None:
             self._book = Book()
         else:
             # Before the reading: what is written meanwhile is seen at the next look.
-            self._stamp = _stamp(path)
+            self._stamp = self._seen = _stamp(path)
             self._book = read(path)
 
     @property
@@ -75,7 +83,10 @@ class Destinations:
         return self.book.names
 
     def _look(self, path: Path) -> None:
-        stamp = _stamp(path)
+        before, self._seen = self._seen, _stamp(path)
+        stamp = self._seen
+        if stamp != before and not self._rests(stamp):
+            return
         if stamp == self._stamp and not (self._fault and self._looked - self._tried >= _AGAIN):
             return
         told = self._fault if stamp == self._stamp else ""
@@ -91,6 +102,10 @@ class Destinations:
         if book != self._book:
             self._book = book
             _logger.info("%s was read again: %d destinations", path, len(book.destinations))
+
+    def _rests(self, stamp: _Stamp | None) -> bool:
+        """Whether a file that is new to us has been as it is for a while, as far as clocks agree."""
+        return stamp is not None and self._wall() - stamp[2] / 1e9 >= self._every
 
 
 def _stamp(path: Path) -> _Stamp | None:

@@ -1,6 +1,8 @@
 """The living file: it changes while the worker runs, and sometimes for the worse."""
 
 import logging
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,25 +50,64 @@ def replace(path: Path, text: str) -> None:
     other.replace(path)
 
 
-@pytest.fixture(params=[Path.write_text, replace], ids=["written over", "replaced"])
+def swap(path: Path, text: str) -> None:
+    """As Kubernetes does it: the file is a link into a folder, which is a link to another folder, which is moved."""
+    folder = path.with_name(f"..{len(list(path.parent.iterdir()))}")
+    folder.mkdir()
+    (folder / path.name).write_text(text)
+    os.utime(folder / path.name, ns=(1, 1))
+    (path.parent / "..next").symlink_to(folder.name)
+    (path.parent / "..next").replace(path.parent / "..data")
+    if not path.is_symlink():
+        path.unlink()
+        path.symlink_to(Path("..data") / path.name)
+
+
+@pytest.fixture(params=[Path.write_text, replace, swap], ids=["written over", "replaced", "another folder"])
 def edit(request: pytest.FixtureRequest) -> Edit:
     return request.param
 
 
-def test_an_edit_is_in_use_at_the_next_look(file: Path, clock: Clock, edit: Edit):
-    destinations = Destinations(file, clock=clock)
+def test_an_edit_is_in_use_at_the_second_look(file: Path, clock: Clock, edit: Edit):
+    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    for text, names in ((TWO, ("two",)), (ONE, ("one",))):
+        before, begin = destinations.names, clock.now
+        edit(file, text)
+        for later in (0, 0.9, 1.1, 2.0):
+            clock.now = begin + later
+            assert destinations.names == before
+        clock.now = begin + 2.2
+        assert destinations.names == names
+
+
+def test_an_edit_of_long_ago_is_in_use_at_the_first_look(file: Path, clock: Clock, edit: Edit):
+    destinations = Destinations(file, clock=clock, wall=lambda: time.time() + 3600)
     edit(file, TWO)
-    assert destinations.names == ("one",)
-    clock.now = 0.9
-    assert destinations.names == ("one",)
-    clock.now = 1.1
+    clock.now = 3600
     assert destinations.names == ("two",)
+
+
+def test_what_is_still_being_written_is_not_in_use(file: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
+    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    whole = "destinations:\n  one: {url: https://one.example}\n  two: {url: https://two.example}\n"
+    for end in (0, 20, 30, 50, 60, 70, len(whole)):
+        file.write_text(whole[:end])
+        clock.now += 2
+        assert destinations.names == ("one",)
+    file.unlink()
+    clock.now += 2
+    assert destinations.names == ("one",)
+    file.write_text(whole)
+    for names in (("one",), ("one", "two")):
+        clock.now += 2
+        assert destinations.names == names
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, edit: Edit
 ):
-    destinations = Destinations(file, clock=clock)
+    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
     before = destinations.book
     with caplog.at_level(logging.INFO):
         edit(file, BAD)
@@ -79,29 +120,30 @@ def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
             "what was read before stays in use"
         )
         edit(file, TWO)
-        clock.now = 8
-        assert destinations.names == ("two",)
+        for clock.now in (8, 10):
+            names = destinations.names
+        assert names == ("two",)
     assert caplog.messages[1:] == [f"{file} was read again: 1 destinations"]
 
 
 def test_a_file_that_is_taken_away_and_put_back(file: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
-    destinations = Destinations(file, clock=clock)
+    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
     file.unlink()
     for clock.now in (2, 4):
         assert destinations.names == ("one",)
     assert len(caplog.messages) == 1
     assert "cannot be read" in caplog.messages[0]
     file.write_text(TWO)
-    clock.now = 6
-    assert destinations.names == ("two",)
+    for clock.now, names in ((6, ("one",)), (8, ("two",))):
+        assert destinations.names == names
 
 
 def test_what_says_the_same_is_the_same_book(file: Path, clock: Clock):
-    destinations = Destinations(file, clock=clock)
+    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
     before = destinations.book
     file.write_text("# a comment\n" + ONE)
-    clock.now = 2
-    assert destinations.book is before
+    for clock.now in (2, 4):
+        assert destinations.book is before
 
 
 @pytest.mark.parametrize("text", [BAD, "", "null", "destinations: [", None])
@@ -123,10 +165,10 @@ def test_without_a_file_there_are_no_destinations(clock: Clock):
 
 
 def test_a_certificate_that_the_file_names_is_looked_at_when_the_file_changes(file: Path, clock: Clock):
-    destinations = Destinations(file, clock=clock)
+    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
     file.write_text("destinations: {one: {url: https://one.example, tls: {ca: none.pem}}}\n")
-    clock.now = 2
-    one = destinations.book.get("one")
+    for clock.now in (2, 4):
+        one = destinations.book.get("one")
     assert one
     assert one.tls.ca_file is None
 
@@ -135,15 +177,15 @@ def test_what_was_in_the_way_of_an_edit_may_come_to_an_end_without_another(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ):
     """A certificate is often put in place after the file that names it."""
-    destinations = Destinations(file, clock=clock)
+    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
     file.write_text("destinations: {one: {url: https://one.example, tls: {ca: ca.pem}}}\n")
-    for clock.now in (2, 4, 13, 24):
+    for clock.now in (2, 4, 15, 26):
         one = destinations.book.get("one")
         assert one
         assert one.tls.ca_file is None
     assert len(caplog.messages) == 1, "it is told once"
     CA().cert_pem.write_to_path(file.with_name("ca.pem"))
-    clock.now = 35
+    clock.now = 37
     one = destinations.book.get("one")
     assert one
     assert one.tls.ca_file == str(file.with_name("ca.pem"))
