@@ -19,6 +19,7 @@ _RATE: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,4})?) ?/ ?([smh])", re.ASCII
 _SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
 _SECRET: Final = re.compile(r"(?!wh(?:sec|sk|pk)_)[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 FASTEST: Final = 100_000.0
 """Deliveries a second. More is a slip of the pen."""
 
@@ -68,9 +69,12 @@ def _until(value: object) -> datetime:
 
 def _network(value: object) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(value if isinstance(value, str) else "")
+        network = ip_network(value if isinstance(value, str) else "")
     except ValueError:
         raise ValueError("a network is its first address and the length of its prefix: write 10.1.0.0/16") from None
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):  # which would open nothing
+        raise ValueError("a network of IPv4 addresses in IPv6 is that IPv4 network: write 10.1.0.0/16")
+    return network
 
 
 Rate = Annotated[float, BeforeValidator(_rate)]

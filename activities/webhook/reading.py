@@ -116,10 +116,17 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
 
 
 def _begun(finding: Finding) -> Finding:
-    """The finding of a file without a value, in the words of this one."""
-    if finding.code != "empty":
-        return finding
-    message = "the file is empty: begin with 'destinations:'"
+    """The finding of a file without a value, in the words of this one: others speak of scenarios."""
+    message = finding.message
+    match finding.code:
+        case "empty":
+            message = "the file is empty: begin with 'destinations:'"
+        case "too-large" if "values" in message:
+            message = f"{message.partition(':')[0]}: take destinations out that nobody names"
+        case "syntax" if message.startswith("a file holds one scenario"):
+            message = "the file goes on behind '---': put all destinations under the one 'destinations:'"
+        case _:
+            pass
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 
 

@@ -68,17 +68,17 @@ def problem(tls: Tls) -> str:
             probe.load_verify_locations(cafile=tls.ca_file)
     except ssl.SSLError:
         return "the file of 'ca' holds no certificate in PEM"
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         return f"the file of 'ca' cannot be read: {_said(error)}"
     try:
         if tls.cert_file:
             probe.load_cert_chain(tls.cert_file, tls.key_file, password=_NO_PASSWORD)
     except ssl.SSLError:
         return "'certificate' and 'key' are no certificate and its own key in PEM, the key without a password"
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return f"the files of 'certificate' and 'key' cannot be read: {_said(error)}"
     return ""
 
 
-def _said(error: OSError) -> str:
-    return (error.strerror or "they are no files").lower()
+def _said(error: OSError | ValueError) -> str:
+    return ((error.strerror if isinstance(error, OSError) else None) or "there is no such file").lower()

@@ -133,6 +133,8 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
         ("allow_private: 1", "1:59: error value: 'allow_private' is wrong: input should be a valid boolean"),
         ("allow_cidr: [10.1.0.1/16]", "1:57: error value: a network is its first address and the length of its prefix: "
          "write 10.1.0.0/16"),
+        ("allow_cidr: ['::ffff:10.1.0.0/112']", "1:57: error value: a network of IPv4 addresses in IPv6 "
+         "is that IPv4 network: write 10.1.0.0/16"),
         ("ports: [70000]", "1:52: error value: 'ports' must be 65535 or less"),
         ("headers: {X-A: 5}", "1:59: error type: 'headers' are names with values, and each value is text in quotes"),
         ("headers: [a]", "1:53: error type: 'headers' are names with values, and each value is text in quotes"),
@@ -176,6 +178,7 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
             "the newest needs no 'until'",
         ),
         ("tls: {ca: none.pem}", "1:44: error tls: the file of 'ca' cannot be read: no such file or directory"),
+        ('tls: {ca: "a\\0b"}', "1:44: error tls: the file of 'ca' cannot be read: there is no such file"),
         ("tls: {ca: destinations.yaml}", "1:44: error tls: the file of 'ca' holds no certificate in PEM"),
         ("tls: {key: a.key}", "1:55: error tls: 'key' goes with 'certificate', the certificate that it belongs to"),
         (
@@ -242,8 +245,17 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
         ("- a\n", ["1:1: error type: the file must be keys with values, not a list"]),
         ("destination: {}\n", ["1:1: error unknown-key: unknown key 'destination': did you mean 'destinations'?"]),
         ("destinations: {a: {url: 1}\n", None),
+        ("destinations: {}\n---\ndestinations: {}\n", ["2:1: error syntax: the file goes on behind '---': put all "
+         "destinations under the one 'destinations:'"]),
+        ("destinations: [" + "a, " * 20_000 + "a]\n", ["1:60007: error too-large: more than 20,000 values: "
+         "take destinations out that nobody names"]),
+        ("destinations:\n  a: {url: https://a.example}\n  a: {url: https://b.example}\n",
+         ["3:3: error duplicate-key: 'a' stands here twice: first on line 2"]),
+        ("destinations: {a: {<<: {rate: 5/s}, url: https://a.example}}\n",
+         ["1:20: error unknown-key: unknown key '<<': the keys here are rate, concurrency, breaker, url, headers, "
+          "signing, timeout, retry, tls, allow_private, allow_cidr, allow_http and ports"]),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_is_no_such_file(said: Say, text: str, findings: list[str] | None):
     found = said(text)
     assert found == findings if findings is not None else ": error syntax: " in found[0]
