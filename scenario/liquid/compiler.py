@@ -10,12 +10,12 @@ from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 from liquid.token import TOKEN_EXPRESSION, Token
 
-from scenario.liquid.bounds import MAX_DEPTH
+from scenario.liquid.bounds import MAX_DEPTH, BoundReached
 from scenario.liquid.context import Context
 from scenario.liquid.engine import Template, strict_engine
 from scenario.liquid.faults import mistake, translated
 from scenario.liquid.lexer import expression_stream
-from scenario.liquid.parts import Constant, For, If, Leaf, Let, Listed, Mapped, Pair, Written
+from scenario.liquid.parts import SAME_KEYS, Constant, For, If, Leaf, Let, Listed, Mapped, Pair, Written, below
 from scenario.liquid.sinks import Sink
 from scenario.liquid.values import NoJson, json_text
 from scenario.liquid.weave import weave_expression
@@ -54,8 +54,8 @@ class Compiler:
             return _folded(Listed(path, made), made)
         try:
             return Constant(path, json_text(body))
-        except NoJson as error:
-            raise mistake(str(error), "", None, at=path) from error
+        except (NoJson, BoundReached) as error:
+            raise mistake(str(error.args[0]), "", None, at=path) from error
 
     def _text(self, text: str, path: str) -> Written:
         return self._leaf(text, path) if "{{" in text or "{%" in text else Constant(path, json_text(text))
@@ -78,7 +78,10 @@ class Compiler:
                     raise mistake(f"'{form}' is a mapping of {names} alone{more}", "", None, at=path)
                 return self._form(form, cast("Mapping[str, object]", body), path, depth)
         pairs = tuple(self._pair(key, value, path, depth) for key, value in body.items())
-        rendered = any(not isinstance(pair.key, str) for pair in pairs)
+        plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
+        if len(set(plain)) < len(plain):
+            raise mistake(SAME_KEYS, "", None, at=path)  # 1 and "1" are two keys in YAML, and one in JSON
+        rendered = len(plain) < len(pairs)
         mapped = Mapped(path, pairs, rendered)
         return mapped if rendered else _folded(mapped, tuple(pair.value for pair in pairs))
 
@@ -91,29 +94,29 @@ class Compiler:
             key = key[1:]
         elif key.startswith("$"):
             reason = "there is no such form: use $for, $if or $let, or write the key with '$$'"
-            raise mistake(reason, "", None, at=_below(path, key))
-        inner = _below(path, key)
+            raise mistake(reason, "", None, at=below(path, key))
+        inner = below(path, key)
         part = self._text(key, inner)
         return Pair(part if isinstance(part, Leaf) else f"{json_text(key)}:", self.part(value, inner, depth + 1))
 
     def _form(self, form: str, body: Mapping[str, object], path: str, depth: int) -> Written:
         def inner(key: str) -> Written:
-            return self.part(body[key], _below(path, key), depth + 1)
+            return self.part(body[key], below(path, key), depth + 1)
 
         otherwise = inner("$else") if "$else" in body else None
         if form == "$for":
             source = self._expression(body, form, path)
-            loop = self._parsed(LoopExpression, source, _below(path, form))
+            loop = self._parsed(LoopExpression, source, below(path, form))
             return For(path, source, loop, inner("$each"), otherwise)
         if form == "$if":
             source = self._expression(body, form, path)
-            condition = self._parsed(BooleanExpression, source, _below(path, form))
+            condition = self._parsed(BooleanExpression, source, below(path, form))
             return If(path, source, condition, inner("$then"), otherwise)
         names = body["$let"]
         if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in cast("Any", names)):
             raise mistake("'$let' is a mapping of names", "", None, at=path)
         parts = [
-            (name, self.part(value, f"{_below(path, form)}.{name}", depth + 1))
+            (name, self.part(value, f"{below(path, form)}.{name}", depth + 1))
             for name, value in cast("Mapping[str, object]", names).items()
         ]
         return Let(path, tuple(parts), inner("$in"))
@@ -125,6 +128,8 @@ class Compiler:
             return "true" if source else "false"
         if not isinstance(source, str):
             raise mistake(f"'{form}' takes a text", "", None, at=path)
+        if source.lstrip().startswith(("{{", "{%")):
+            raise mistake(f"'{form}' is written without braces", source, 0, at=below(path, form))
         return source
 
     def _parsed(self, kind: type[_Parsed], source: str, path: str) -> _Parsed:
@@ -137,16 +142,15 @@ class Compiler:
         return cast("_Parsed", parsed)
 
 
-def _below(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
-
-
 def _folded(part: Written, inner: tuple[Written, ...]) -> Written:
     """The part encoded now, where nothing in it has Liquid."""
     if not all(isinstance(item, Constant) for item in inner):
         return part
     sink = Sink()
-    part.write(Context(nobody(), globals={}), sink, "")
+    try:
+        part.write(Context(nobody(), globals={}), sink, "")
+    except BoundReached as error:
+        raise mistake(str(error.args[0]), "", None, limit=True, at=part.path) from error
     return Constant(part.path, sink.getvalue())
 
 

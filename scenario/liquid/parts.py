@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import ClassVar, TextIO, cast
+from typing import ClassVar, Final, TextIO, cast
 
 from liquid.ast import Node
 from liquid.builtin.expressions import BooleanExpression, LoopExpression
@@ -16,7 +16,14 @@ from liquid.expression import Expression
 from scenario.liquid.context import Context
 from scenario.liquid.engine import Template
 from scenario.liquid.sinks import Sink
-from scenario.liquid.values import NoJson, json_text
+from scenario.liquid.values import NoJson, clean, json_text
+
+SAME_KEYS: Final = "two keys of the same mapping are equal"
+
+
+def below(path: str, key: str) -> str:
+    """The place of a key in the part of a body at a path."""
+    return f"{path}.{key}" if path else key
 
 
 class Written:
@@ -143,7 +150,7 @@ class Mapped(Written):
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the pairs that are not left out."""
         context.budget.spend(len(self.pairs))
-        seen: set[str] | None = set() if self.has_rendered_keys else None
+        seen: dict[str, Leaf | None] | None = {} if self.has_rendered_keys else None
         before = f"{lead}{{"
         for pair in self.pairs:
             part = pair.value
@@ -156,12 +163,14 @@ class Mapped(Written):
             before = ","
         sink.put("}" if before == "," else f"{before}}}")
 
-    def _refuse_twice(self, key: str, seen: set[str], pair: Pair) -> None:
-        # A key made of data must not replace one that the author wrote.
-        if key in seen:
-            token = pair.key.template.nodes[0].token if isinstance(pair.key, Leaf) else None
-            raise _placed(LiquidTypeError("two keys of the same mapping are equal", token=token), pair.value.path)
-        seen.add(key)
+    @staticmethod
+    def _refuse_twice(key: str, seen: dict[str, Leaf | None], pair: Pair) -> None:
+        # A key made of data must not take another's place, as the receiver reads them: broken characters are one.
+        name = clean(key)
+        leaf = pair.key if isinstance(pair.key, Leaf) else None
+        if name in seen and (leaf := leaf or seen[name]) is not None:
+            raise _placed(LiquidTypeError(SAME_KEYS, token=leaf.template.nodes[0].token), leaf.path)
+        seen[name] = leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +188,7 @@ class For(Written):
         try:
             items, length = self.loop.evaluate(context)
         except LiquidError as error:
-            raise _placed(error, f"{self.path}.$for") from None
+            raise _placed(error, below(self.path, "$for")) from None
         if not length and self.otherwise is not None:
             part = self.otherwise.chosen(context)
             sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
@@ -215,7 +224,7 @@ class If(Written):
         try:
             holds = self.condition.evaluate(context)
         except LiquidError as error:
-            raise _placed(error, f"{self.path}.$if") from None
+            raise _placed(error, below(self.path, "$if")) from None
         part = self.then if holds else self.otherwise
         return part.chosen(context) if part is not None else None
 

@@ -21,6 +21,7 @@ DATA: dict[str, Any] = {
     "price": Decimal("10.10"),
     "day": date(2026, 7, 16),
     "custom": {"a": {"b": 1}},
+    "half": "\ud83d",
 }
 
 
@@ -102,6 +103,18 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": float("nan")}, "a: JSON has no infinite numbers and no NaN"),
         ({"a": "{{ flag | divided_by: 0 }}"}, "a: 'divided_by' cannot divide by zero (line 1, column 11)"),
         ({"at": 1, "a{{ text }}": 2}, "a{{ text }}: two keys of the same mapping are equal (line 1, column 1)"),
+        ({"a{{ text }}": 1, "at": 2}, "a{{ text }}: two keys of the same mapping are equal (line 1, column 1)"),
+        ({"\ufffd": 1, "{{ half }}": 2}, "{{ half }}: two keys of the same mapping are equal (line 1, column 1)"),
+        ({"a": {1: 1, "1": 2}}, "a: two keys of the same mapping are equal"),
+        ({"a": 10**301}, "a: a number has more than 300 digits"),
+        ({"a": {"b": ["x" * 600_000, "y" * 600_000]}}, "a.b: the template writes more than 1,000,000 characters"),
+        (
+            {"$if": "missing contains 1 or total contains 1", "$then": 1},
+            "$if: 'contains' looks into a text or a list, not into a number (line 1, column 29)",
+        ),
+        ({"$for": "i in missing", "$each": 1}, "$for: there is no 'missing' (line 1, column 6)"),
+        ({"a": {"$if": "{{ flag }}", "$then": 1}}, "a.$if: '$if' is written without braces (line 1, column 1)"),
+        ({"a": {"$for": " {{ items }}", "$each": 1}}, "a.$for: '$for' is written without braces (line 1, column 1)"),
         ({"a": "{{ '1e300' | times: '1e300' }}"}, "a: JSON has no infinite numbers and no NaN (line 1, column 1)"),
         ({"a": "{% break %}"}, "a: 'break' is outside of a loop (line 1, column 4)"),
         ({"a": {1, 2}}, "a: JSON cannot hold a value of type set"),
