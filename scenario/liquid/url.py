@@ -2,7 +2,8 @@
 
 Scheme, host and port are plain text in the template, so that no data can send a request elsewhere. Values are
 percent-encoded, so that they cannot add a segment, a parameter or a fragment. A path segment that data leave empty is
-refused: ``/contacts/{{ contact.id }}`` without an id would address all contacts.
+refused: ``/contacts/{{ contact.id }}`` without an id would address all contacts. So is one that a branch or a loop
+leaves out between two slashes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from scenario.liquid.sinks import Sink
 from scenario.liquid.text import render, template
 from scenario.liquid.values import PercentEncoded, clean, to_text
 
-_ORIGIN: Final = re.compile(r"https?://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?=[/?#]|\Z)")
+_ORIGIN: Final = re.compile(r"https?://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)")
+_LAST_PORT: Final = 65535
 _LITERAL: Final = "/:?#[]@!$&'()*+,;=%-._~"
 _DROPPED: Final = str.maketrans("", "", "\r\n\t")
 
@@ -34,17 +36,26 @@ _shapes: Final = Cache[str]()
 
 
 class _UrlSink(Sink):
-    """A URL in the making, which remembers where data went."""
+    """A URL in the making, which remembers where data went.
 
-    __slots__ = ("data",)
+    Attributes:
+        data: Where each value stands, and which output wrote it.
+        seams: Where two pieces of text meet in ``//``, and where in the template the second is: a branch that was
+            not taken, or a loop over nothing, left the part between them out.
+    """
+
+    __slots__ = ("data", "seams")
 
     def __init__(self, carried: int = 0) -> None:
         super().__init__(carried)
-        self.data: list[tuple[int, int, Token | None]] = []
+        self.data: list[tuple[int, Token | None]] = []
+        self.seams: list[tuple[int, Token]] = []
 
     def literal(self, node: Content) -> int:
         # Line breaks are dropped, as browsers do: a long URL may be folded in YAML.
         text = node.text.translate(_DROPPED)
+        if text.startswith("/") and self._parts and self._parts[-1].endswith("/"):
+            self.seams.append((self.size, node.token))
         return self.put(urllib.parse.quote(clean(text), safe=_LITERAL + " "))
 
     def value(self, value: object, token: Token) -> int:
@@ -55,10 +66,8 @@ class _UrlSink(Sink):
 
     def _encoded(self, value: object, token: Token | None) -> int:
         text = value if isinstance(value, PercentEncoded) else urllib.parse.quote(clean(to_text(value)), safe="")
-        start = self.size
-        written = self.put(text)
-        self.data.append((start, self.size, token))
-        return written
+        self.data.append((self.size, token))
+        return self.put(text)
 
 
 def _checked(sink: _UrlSink, path_start: int, source: str) -> str:
@@ -70,10 +79,13 @@ def _checked(sink: _UrlSink, path_start: int, source: str) -> str:
     path_start += leading
     query = re.search(r"[?#]", url[path_start:])
     path_end = path_start + query.start() if query else len(url)
-    for start, _, token in sink.data:
+    for start, token in sink.data:
         if start <= path_end and _is_hollow(_segment(url, start, path_start, path_end)):
-            offset = token.start_index if token is not None else None
+            offset = token.start_index if token is not None else 0
             raise mistake("this value leaves a part of the URL's path empty, '.' or '..'", source, offset)
+    for start, token in sink.seams:
+        if start < path_end:
+            raise mistake("the part of the URL's path before this is empty", source, token.start_index)
     for segment in url[path_start:path_end].split("/"):
         if segment and _is_hollow(segment):
             raise mistake("a URL's path cannot have '.' or '..' as a part", source, 0)
@@ -123,6 +135,8 @@ def _origin(source: str) -> str:
     if found is None:
         reason = "a URL starts with http:// or https:// and a host, as plain text, followed by '/'"
         raise mistake(reason, source, first.token.start_index)
+    if int(found["port"] or 0) > _LAST_PORT:
+        raise mistake(f"a port is a number up to {_LAST_PORT}", source, first.token.start_index)
     if found.end() == len(text.rstrip("\r\n\t ")) and any(not isinstance(node, Content) for node in after):
         reason = "a URL's host is plain text: put a '/' between it and what follows"
         raise mistake(reason, source, first.token.start_index + len(first.text))

@@ -15,6 +15,7 @@ DATA: dict[str, Any] = {
     "dots": "..",
     "host": "evil.example.net",
     "flag": True,
+    "empty_list": [],
     "long": "x" * 10,
 }
 
@@ -35,6 +36,11 @@ DATA: dict[str, Any] = {
         ("https://h.example.com/{{ id | url_encode }}", "https://h.example.com/a%2Fb%3Fc%23d+e"),
         ("https://h.example.com/{{ id | url_param_escape }}", "https://h.example.com/a%2Fb%3Fc%23d%20e"),
         ("https://h.example.com/{% if flag %}a{% else %}b{% endif %}", "https://h.example.com/a"),
+        ("https://h.example.com/a{% for i in empty_list %}/{{ i }}{% endfor %}/b", "https://h.example.com/a/b"),
+        (
+            "https://h.example.com/{% if nothing %}x{% endif %}?a=/{% if nothing %}x{% endif %}/",
+            "https://h.example.com/?a=//",
+        ),
         ("https://h.example.com/%7Euser/%E2", "https://h.example.com/%7Euser/%E2"),
         ("  https://h.example.com/a\n  ", "https://h.example.com/a"),
         ("https://h.example.com/a\n?b={{ long }}\n", "https://h.example.com/a?b=xxxxxxxxxx"),
@@ -66,6 +72,8 @@ def test_values_are_encoded(source: str, url: str) -> None:
         "https://h.example.com\\@evil.example.net/",
         "",
         "   ",
+        "https://h.example.com:65536/",
+        "https://h.example.com:٤٤٣/",
     ],
 )
 def test_the_host_is_plain_text(source: str) -> None:
@@ -90,6 +98,9 @@ def test_the_host_is_plain_text(source: str) -> None:
         ("https://h.example.com/a/%2e%2E/b", 1),
         ("https://h.example.com/a b", 1),
         ("https://h.example.com/{{ missing }}", 26),
+        ("https://h.example.com/{% cycle empty %}/x", 1),
+        ("https://h.example.com/{% if nothing %}{{ nothing }}{% endif %}/orders", 63),
+        ("https://h.example.com/{% for i in empty_list %}{{ i }}/{% endfor %}/x?y=/", 68),
     ],
 )
 def test_a_path_keeps_its_parts(source: str, column: int) -> None:
