@@ -67,21 +67,30 @@ class Secrets(Mapping[str, str]):
     def snapshot(self) -> Snapshot:
         """Every secret as it is now, for one delivery. Costs a `stat` a file.
 
-        A file that cannot be read stands in nobody's way but of those who ask for that secret.
+        A file that cannot be read stands in nobody's way but of those who ask for that secret. One that is empty, or
+        that was there and is gone, counts as such: it is being replaced, or somebody made a mistake.
 
         Raises:
             SettingsError: The folder cannot be read.
         """
         found, unreadable = self._variables(), dict[str, SettingsError]()
-        for name, path in self._files().items():
+        files = self._files()
+        for name in self._read.keys() - files.keys() - found.keys():
+            unreadable[name] = SettingsError(f"the file of the secret {name} is gone: put it back")
+        for name, path in files.items():
             try:
                 value = self._value(name, path)
             except SettingsError as error:
                 found.pop(name, None)
                 unreadable[name] = error
             else:
-                if value is not None:
+                if value:
                     found[name] = value
+                elif value is not None:
+                    found.pop(name, None)
+                    unreadable[name] = SettingsError(
+                        f"the file of the secret {name} is empty: write the secret into it"
+                    )
         return Snapshot(found, unreadable)
 
     def __getitem__(self, name: str) -> str:

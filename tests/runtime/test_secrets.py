@@ -135,3 +135,32 @@ def test_a_file_that_cannot_be_read_stands_in_the_way_of_those_alone_who_ask_for
     with pytest.raises(SettingsError):
         found.get("BROKEN")
     assert (found.get("OTHER"), repr(found)) == (None, "Snapshot(TOKEN)")
+
+
+def test_a_file_that_is_empty_or_gone_is_waited_for_by_those_who_ask_for_it(files: Path):
+    """As it is in the middle of being written over, or of being taken away and put back."""
+    path = files / "TOKEN"
+    path.write_text(VALUE)
+    secrets = Secrets(Settings(), {"SCENARIO_SECRET_OTHER": VALUE})
+    assert secrets.snapshot()["TOKEN"] == VALUE
+    for change, sentence in (
+        (lambda: path.write_text(""), "the file of the secret TOKEN is empty: write the secret into it"),
+        (lambda: path.write_text("\n"), "the file of the secret TOKEN is empty: write the secret into it"),
+        (path.unlink, "the file of the secret TOKEN is gone: put it back"),
+    ):
+        change()
+        found = secrets.snapshot()
+        assert dict(found) == {"OTHER": VALUE}
+        with pytest.raises(SettingsError) as caught:
+            found["TOKEN"]
+        assert str(caught.value) == sentence
+    path.write_text("new")
+    assert secrets.snapshot()["TOKEN"] == "new"
+
+
+def test_the_variable_of_a_file_that_is_gone_takes_its_place(files: Path):
+    (files / "TOKEN").write_text("from-file")
+    secrets = Secrets(Settings(), {"SCENARIO_SECRET_TOKEN": "from-variable"})
+    assert secrets.snapshot()["TOKEN"] == "from-file"
+    (files / "TOKEN").unlink()
+    assert secrets.snapshot()["TOKEN"] == "from-variable"
