@@ -53,7 +53,7 @@ DENIED_NAMES: Final = frozenset(
         "baggage",
     }
 )
-"""Names that a scenario may not set, in lower case."""
+"""Names that a scenario may not set, in lower case and with hyphens."""
 
 DENIED_PREFIXES: Final = (
     "webhook-",
@@ -83,7 +83,8 @@ def check_header_name(name: str) -> None:
     """
     if not _TOKEN.fullmatch(name):
         raise TemplateError("a header's name is made of letters, digits and '-'")
-    lowered = name.lower()
+    # CGI and its heirs (RFC 3875 §4.1.18) hand 'Content_Length' to a program as what 'Content-Length' would be.
+    lowered = name.lower().replace("_", "-")
     if lowered in DENIED_NAMES or lowered.startswith(DENIED_PREFIXES):
         raise TemplateError(f"the header '{name}' cannot be set by a scenario: remove it")
 

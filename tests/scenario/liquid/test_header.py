@@ -42,6 +42,12 @@ def test_names_and_values_are_decided_as_the_table_says(cases: dict[str, Any]) -
     assert not [prefix for prefix in cases["deny_prefixes"] if not refused(check_header_name, f"{prefix}Anything")]
 
 
+@pytest.mark.parametrize("name", ["Content_Length", "X_Forwarded-For", "webhook_id", "CF_Connecting_IP"])
+def test_an_underscore_is_no_way_around_the_lists(name: str) -> None:
+    with pytest.raises(TemplateError, match="cannot be set by a scenario"):
+        check_header_name(name)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -52,6 +58,8 @@ def test_names_and_values_are_decided_as_the_table_says(cases: dict[str, Any]) -
         ("{{ long }}", "longer than 4096 characters"),
         ("{{ break }}", "no header can hold"),
         ("{{ missing }}", "there is no 'missing'"),
+        ("{% cycle break %}", "holds a line break"),
+        ("{% capture c %}{{ break }}{% endcapture %}{{ c }}", "no header can hold"),
     ],
 )
 def test_a_value_that_no_header_can_have_is_refused(source: str, message: str) -> None:
@@ -59,6 +67,19 @@ def test_a_value_that_no_header_can_have_is_refused(source: str, message: str) -
     with pytest.raises(TemplateError, match=message) as caught:
         render_header(source, data)
     assert caught.value.line == 1
+
+
+def test_the_only_control_character_in_a_value_is_the_tab() -> None:
+    def passes(source: str, character: str) -> bool:
+        try:
+            return bool(render_header(source, {"x": character}))
+        except TemplateError:
+            return False
+
+    characters = [chr(code) for code in [*range(0x180), 0x2028, 0x2029, 0xFEFF, 0xD800]]
+    plain = ["\t", *map(chr, range(0x20, 0x7F))]
+    assert [character for character in characters if passes("a{{ x }}b", character)] == plain
+    assert [character for character in characters if passes(f"a{character}b", "")] == plain
 
 
 def test_a_value_is_written_as_it_is() -> None:
