@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO, cast
+from typing import Final, TextIO, cast
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
@@ -26,6 +26,10 @@ from scenario.liquid.bounds import few_digits
 from scenario.liquid.context import Context
 from scenario.liquid.lexer import expression_stream, liquid_tag_stream
 from scenario.liquid.sinks import Nowhere, Sink
+
+_NO_REASON: Final = "the template says so"
+_LONGEST_REASON: Final = 200
+"""Characters of an abort's reason, which stands in lists of journeys."""
 
 
 class Content(ContentNode):
@@ -172,8 +176,8 @@ class Abort(Node):
 class AbortTag(Tag):
     """Parses ``{% abort %}``.
 
-    The reason is a plain text, not an expression: it ends up in logs and in Temporal's history, where a contact's data
-    has no place.
+    The reason is one line of plain text, not an expression: it ends up in logs and in Temporal's history, where a
+    contact's data has no place.
     """
 
     name = "abort"
@@ -183,13 +187,16 @@ class AbortTag(Tag):
         """Parse the tag and its reason, if any."""
         token = stream.current
         if stream.peek.kind != TOKEN_EXPRESSION:
-            return Abort(token, "the template says so")
+            return Abort(token, _NO_REASON)
         next(stream)
         tokens = stream.into_inner(tag=token, eat=False)
         if tokens.current.kind != TOKEN_STRING:
             raise LiquidSyntaxError("'abort' takes a reason in quotes", token=tokens.current)
-        reason = tokens.eat(TOKEN_STRING).value
+        quoted = tokens.eat(TOKEN_STRING)
         tokens.eat(TOKEN_EOF)
+        reason = " ".join(quoted.value.split()) or _NO_REASON
+        if len(reason) > _LONGEST_REASON:
+            raise LiquidSyntaxError(f"a reason has at most {_LONGEST_REASON} characters", token=quoted)
         return Abort(token, reason)
 
 
