@@ -79,7 +79,8 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
     for name, value in cast("dict[str, Any]", rendered).items():
         for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
             if isinstance(item, dict | list):
-                raise mistake("a form's value is a text, a number or a list of these", "", None, at=name)
+                reason = "a form's value is a text, a number or a list of these: for JSON in a text, '| json | string'"
+                raise mistake(reason, "", None, at=name)
             pairs.append((name, item if isinstance(item, str) else "" if item is None else json.dumps(item)))
     form = urllib.parse.urlencode(pairs).encode()
     if len(form) > MAX_BODY:

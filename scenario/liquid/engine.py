@@ -137,7 +137,8 @@ class Engine(Environment):
             raise BoundReached("the template is nested too deep", Token("", "", 0, source)) from error
         made = self.template_class(self, nodes, name=name, path=path)
         if self._json:
-            cast("Template", made).written_keys = has_written_keys(nodes)
+            # Partials are read only while rendering: any may have an output in a key.
+            cast("Template", made).written_keys = bool(self._partials) or has_written_keys(nodes)
         return made
 
     def error(

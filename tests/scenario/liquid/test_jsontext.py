@@ -9,8 +9,8 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import render_json
-from scenario.liquid.engine import json_engine
-from scenario.liquid.jsontext import ESCAPED, INSIDE, OUTSIDE, mend_commas, scan
+from scenario.liquid.engine import Engine, Template, json_engine
+from scenario.liquid.jsontext import ESCAPED, INSIDE, OUTSIDE, JsonSink, finished, mend_commas, scan
 from scenario.liquid.text import template
 
 DATA: dict[str, Any] = {
@@ -129,6 +129,34 @@ def test_other_keys_are_left_alone(source: str) -> None:
 )
 def test_only_templates_with_outputs_in_keys_are_looked_at(source: str, looked_at: bool) -> None:
     assert template(json_engine, source).written_keys is looked_at
+
+
+PARTIALS = {"value": "{{ x }}", "ends": '{{ x }}"', "item": '{"n": "{{ i }}"},', "key": '"{{ x }}": 1,'}
+
+
+def rendered(source: str, **data: Any) -> bytes:
+    """A JSON text that may name partials. No scenario has any; the sink does not care."""
+    template = Engine(strict=True, json=True, partials=PARTIALS).from_string(source)
+    assert isinstance(template, Template)
+    sink = JsonSink()
+    template.write(data, sink)
+    assert template.written_keys
+    return finished(sink, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "means"),
+    [
+        ('["{% render "value", x: name %}"]', [DATA["name"]]),
+        ('[{% render "value", x: name %}]', [DATA["name"]]),
+        ('["<{% render "ends", x: name %}]', ["<" + DATA["name"]]),
+        ('[{% render "item" for items as i %}]', [{"n": "a"}, {"n": "b"}]),
+        ('[{% for i in items %}{% include "item" %}{% endfor %}]', [{"n": "a"}, {"n": "b"}]),
+        ('{ {% render "key", x: name %} }', {DATA["name"]: 1}),
+    ],
+)
+def test_a_partial_escapes_by_where_it_is_put(source: str, means: Any) -> None:
+    assert json.loads(rendered(source, name=DATA["name"], items=["a", "b"])) == means
 
 
 def test_a_text_is_sent_as_it_is_laid_out() -> None:

@@ -166,6 +166,9 @@ def test_a_template_is_compiled_by_content_not_by_object() -> None:
             b"a=t%26%3D&b=66.25&b=true&b=",
         ),
         ({"{{ text }} x": "é"}, b"t+x=%C3%A9"),
+        ({"payload": "{{ object.k | json | string }}"}, b"payload=%5B1%2C%7B%22x%22%3Anull%7D%5D"),
+        ({"a": "{{ items | map: 'n' }}", "none": "{{ none }}"}, b"a=a&a=b%22&a=c"),
+        ({"a": "x\r\n\x00&={{ half }}"}, b"a=x%0D%0A%00%26%3D%EF%BF%BD"),
         ({}, b""),
     ],
 )
