@@ -6,8 +6,8 @@ the fields of the objects, the items of the lists, what loops and assignments ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from liquid.builtin.expressions import BooleanExpression
 
@@ -25,6 +25,22 @@ from scenario.liquid.lint.walk import walk
 from scenario.liquid.reading import ENGINES, Kind
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
 from scenario.liquid.text import condition, template
+
+_OF_DATA: Final = frozenset(
+    {
+        "comparison",
+        "json-string",
+        "list-field",
+        "no-json",
+        "no-object",
+        "not-a-list",
+        "not-apart",
+        "out-of-scope",
+        "unknown-field",
+        "unknown-variable",
+    }
+)
+"""Codes of mistakes that do not keep a template from being parsed."""
 
 __all__ = ["Anything", "Finding", "ListOf", "Object", "Roots", "Severity", "Tree", "Value", "lint"]
 
@@ -49,11 +65,16 @@ def lint(source: str | Mapping[str, Any] | list[Any], *, kind: Kind, schema: Roo
         _lint_condition(page, names)
     else:
         _lint_text(page, kind, names)
-    if not any(found.severity == "error" for found in page.findings):
+    if _can_be_parsed(page.findings):
         _parse(page, kind)
-    if kind != "condition" and not any(found.severity == "error" for found in page.findings):
+    if kind != "condition" and _can_be_parsed(page.findings):
         check_texts(template(ENGINES[kind], source).nodes, kind, page)
     return sorted(page.findings, key=lambda found: (found.offset, found.severity, found.code))
+
+
+def _can_be_parsed(findings: Iterable[Finding]) -> bool:
+    """Whether all that is wrong so far is about data: the parser knows of none, and has a word to say itself."""
+    return all(found.severity == "warning" or found.code in _OF_DATA for found in findings)
 
 
 def _lint_text(page: Page, kind: Kind, names: Names) -> None:
@@ -96,7 +117,7 @@ def _parse(page: Page, kind: Kind) -> None:
 def _lint_structure(body: Mapping[str, Any] | list[Any], kind: Kind, names: Names) -> list[Finding]:
     linter = BodyLinter(ENGINES["form"](), kind)
     linter.part(body, (), names)
-    if not any(found.severity == "error" for found in linter.findings):
+    if _can_be_parsed(linter.findings):
         try:
             structured.compiled(body)
         except TemplateError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from liquid.builtin.expressions import Filter, FilteredExpression, Path, StringLiteral, TernaryFilteredExpression
@@ -39,7 +40,14 @@ _EQUALITY: Final = (EqExpression, NeExpression)
 _ORDER: Final = (LtExpression, GtExpression, LeExpression, GeExpression)
 _CLOCK_WORDS: Final = ("now", "today")
 _OF_LISTS: Final = frozenset({"map", "where", "find", "find_index", "reject", "has"})
-_BY_HAND: Final = frozenset({"escape", "escape_once", "escapejs"})
+_FOR_HTML: Final = frozenset({"escape", "escape_once", "escapejs"})
+_BY_HAND: Final[Mapping[str, frozenset[str]]] = {
+    "json": _FOR_HTML,
+    "form": _FOR_HTML | {"url_encode", "url_param_escape"},
+    "url": _FOR_HTML,
+    "path": _FOR_HTML,
+}
+"""By what a template is for: filters that escape a value once more than it is escaped there, or for another place."""
 _HANDMADE: Final = frozenset({'"', "\\", "\n"})
 
 
@@ -149,7 +157,8 @@ class Reader:
 
     def _habits(self, applied: Filter) -> None:
         page, at = self.page, applied.token.start_index
-        if self._kind == "json" and (applied.name in _BY_HAND or _replaces_quotes(applied)):
+        by_hand = applied.name in _BY_HAND.get(self._kind, ())
+        if by_hand or (self._kind == "json" and _replaces_quotes(applied)):
             message = f"'{applied.name}' escapes by hand what is escaped anyway: remove it"
             page.add("escaped-by-hand", message, at, severity="warning")
         if self._kind == "html" and applied.name == "safe":

@@ -174,6 +174,16 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             ["1:34 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"],
         ),
         (
+            "url",
+            "https://{{ contact.host }}/{{ contact.email | escape }}",
+            [
+                "1:1 error url: a URL starts with http:// or https:// and a host, as plain text, followed by '/'",
+                "1:20 error unknown-field: 'contact' has no field 'host'",
+                "1:47 warning escaped-by-hand: 'escape' escapes by hand what is escaped anyway: remove it",
+            ],
+        ),
+        ("url", "https://h.example.com/?q={{ contact.email | url_encode }}", []),
+        (
             "path",
             "//evil/{{ contact.id }}",
             ["1:1 error url: a path is what comes after the destination's URL: write /orders, not https://… or //…"],
@@ -189,6 +199,17 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             [
                 "1:1 error header: a header's value holds a line break, a control character "
                 "or a character that is not ASCII"
+            ],
+        ),
+        (
+            "header",
+            "\u00e9 {{ contact.emial }}{{ order.products.name }}",
+            [
+                "1:1 error header: a header's value holds a line break, a control character "
+                "or a character that is not ASCII",
+                "1:14 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
+                "1:40 error list-field: 'order.products' is a list, it has no field 'name': loop over it, "
+                "or write order.products.first.name",
             ],
         ),
         ("header", "{% if contact.id %}\u00e9{% endif %}{{ contact.id }}", []),
@@ -320,6 +341,12 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
 )
 def test_each_kind_of_template_has_its_own_mistakes(kind: Any, source: str, found: list[str]) -> None:
     assert report(source, kind) == found
+
+
+@pytest.mark.parametrize("name", ["escape", "escape_once", "url_encode", "url_param_escape"])
+def test_what_a_form_escapes_is_not_escaped_by_hand(name: str) -> None:
+    message = f"'{name}' escapes by hand what is escaped anyway: remove it"
+    assert report({"a": f"{{{{ contact.email | {name} }}}}"}, "form") == [f"a 1:20 warning escaped-by-hand: {message}"]
 
 
 def test_findings_are_data() -> None:
