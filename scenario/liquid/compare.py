@@ -23,7 +23,7 @@ def same(left: object, right: object) -> bool:
     """Whether two values are equal, as ``==`` and ``when`` see it.
 
     Nil, false, blanks and empty lists equal ``blank``; ``0`` is not ``false``; a ``Decimal`` of 19.90 equals the
-    double 19.9.
+    double 19.9; two times (ISO 8601) are equal where they are the same moment.
     """
     if isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         keyword, value = (left, right) if isinstance(left, Blank | Empty) else (right, left)
@@ -31,6 +31,10 @@ def same(left: object, right: object) -> bool:
     left, right = _plain(left), _plain(right)
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left == right
+    if isinstance(left, str) and isinstance(right, str):
+        if left != right and _are_times(left, right):
+            left, right = _instants(left, right)
+        return left == right
     if isinstance(left, Decimal) or isinstance(right, Decimal):
         return _is_number(left) and _is_number(right) and exact(left) == exact(right)
     return left == right
@@ -56,6 +60,11 @@ def _is_empty(value: object) -> bool:
 
 
 def _plain(value: object) -> object:
+    """The value as it would be in data that came as JSON."""
+    if type(value) is str:
+        return value
+    if isinstance(value, dt.date):
+        return value.isoformat()
     return None if isinstance(value, Undefined | Nil) else value
 
 
@@ -69,12 +78,9 @@ def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bo
     """
     left, right = _plain(left), _plain(right)
     if isinstance(left, str) and isinstance(right, str):
-        if _TIME.match(left) and _TIME.match(right):
+        if _are_times(left, right):
             left, right = _instants(left, right)
         return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
-    if isinstance(left, dt.datetime) and isinstance(right, dt.datetime):
-        left, right = _aware(left), _aware(right)
-        return left <= right if or_equal else left < right
     if isinstance(left, int | float | Decimal) and isinstance(right, int | float | Decimal):
         if not _is_number(left) or not _is_number(right):
             return False
@@ -87,6 +93,10 @@ def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bo
         f"{describe(left)} and {describe(right)} cannot be compared: make both a number with the 'number' filter",
         token=token,
     )
+
+
+def _are_times(left: str, right: str) -> bool:
+    return left[4:5] == right[4:5] == "-" and bool(_TIME.match(left) and _TIME.match(right))
 
 
 def _instants(left: str, right: str) -> tuple[str, str] | tuple[dt.datetime, dt.datetime]:

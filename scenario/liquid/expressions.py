@@ -27,6 +27,7 @@ from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyri
 from liquid.builtin.tags.for_tag import ForLoop
 from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
+from liquid.undefined import Undefined
 
 from scenario.liquid.access import OPEN_NAMES, opened
 from scenario.liquid.bounds import cost, few_digits
@@ -231,14 +232,19 @@ class Range(RangeLiteral):
 
 
 class Loop(LoopExpression):
-    """What ``for`` and ``tablerow`` loop over, where ``limit: 0`` means nothing instead of everything."""
+    """What ``for`` and ``tablerow`` loop over, where ``limit: 0`` means nothing instead of everything, and nil all."""
 
     __slots__ = ()
 
-    def _to_int(self, obj: object, *, token: Token) -> int:
+    def _to_int(self, obj: object, *, token: Token) -> Any:
+        if isinstance(obj, StrictMissing):
+            obj.refuse()
+        # As in Shopify's Liquid: a limit or an offset of nil is none.
+        if obj is None or isinstance(obj, Undefined):
+            return None
         try:
             return super()._to_int(few_digits(obj), token=token)
-        except OverflowError as error:
+        except (LiquidTypeError, OverflowError) as error:
             raise LiquidTypeError("a loop's limit and offset are whole numbers", token=token) from error
 
     def _to_iter(self, obj: object, context: RenderContext) -> tuple[Iterator[Any], int]:

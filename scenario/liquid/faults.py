@@ -28,6 +28,7 @@ _REWORDED: Final = (
     (re.compile(r"unexpected tag '?([^']*)'?"), r"there is no tag '\1'"),
     (re.compile(r"expected content, found expression"), "this tag takes nothing after its name"),
     (re.compile(r"missing or unexpected path segment"), "a value is missing here"),
+    (re.compile(r"range literal length limit reached"), "a range has more numbers than anything can loop over"),
     (re.compile(r"missing expression"), "this tag needs an expression"),
     (re.compile(r"unexpected '(break|continue)'"), r"'\1' is outside of a loop"),
     (re.compile(r"unexpected (\"'\"|'\"')"), r"the quote \1 is not closed"),
@@ -40,7 +41,9 @@ _UNEXPECTED: Final = re.compile(r"unexpected token (?P<found>.+)")
 _END: Final = "end of expression"
 
 _WORDS: Final = {
+    "StringLiteral": "a text in quotes",
     "a comma separated list of arguments": "arguments with commas between them",
+    "a path with multiple segments": "a path with a '.' in it",
     "a primitive expression": "a value",
     "an argument name": "the name of an argument",
     "an identifier": "a name",

@@ -130,6 +130,8 @@ def test_tests_and_defaults_may_ask_for_what_is_missing() -> None:
         "{{ 'a' | append: x }}",
         "{{ x | json }}",
         "{% for i in x %}{% endfor %}",
+        "{% for i in (1..2) limit: x %}{% endfor %}",
+        "{% for i in (1..2) offset: x %}{% endfor %}",
         "{{ x | size }}",
         "{% assign y = x %}{{ y }}",
     ],

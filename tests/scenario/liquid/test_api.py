@@ -1,5 +1,6 @@
 """What the rest of the project relies on: each sink's function, its escaping, and its errors."""
 
+import datetime as dt
 import json
 from decimal import Decimal
 from typing import Any
@@ -166,6 +167,15 @@ def test_a_misspelt_field_is_a_mistake_in_a_webhook_and_nothing_in_a_text() -> N
         ("a < 'x'", True),
         ("e < f", True),
         ("e > '2026'", True),
+        ("a == '2026-07-16T08:00:00Z'", True),
+        ("a != '2026-07-16T08:00:00Z'", False),
+        ("a == '2026-07-16T10:00:00Z'", False),
+        ("e == f", False),
+        ("e == e", True),
+        ("d == '2026-07-16'", True),
+        ("now == a and now <= b and now == now", True),
+        ("now > today and today == d", True),
+        ("today < '2026-07-17' and today >= '2026-07-16'", True),
     ],
 )
 def test_times_are_compared_as_times(condition: str, holds: bool) -> None:
@@ -176,5 +186,7 @@ def test_times_are_compared_as_times(condition: str, holds: bool) -> None:
         "d": "2026-07-16",
         "e": "2026-13-45T99:99 no time",
         "f": "2026-13-45T99:99 not a time",
+        "now": dt.datetime(2026, 7, 16, 8, tzinfo=dt.UTC),
+        "today": dt.date(2026, 7, 16),
     }
     assert liquid.evaluate_condition(condition, data) is holds

@@ -168,6 +168,8 @@ def test_every_filter_is_documented() -> None:
         # Lists
         ("{{ products | compact: 'colour' | map: 'name' }} {{ products | compact: 'size' | size }}", "B 0"),
         ("{% for i in tags limit: 0 %}{{ i }}{% else %}none{% endfor %}", "none"),
+        ("{% for i in tags limit: nothing %}{{ i }}{% endfor %}", "bab"),
+        ("{% for i in tags offset: missing %}{{ i }}{% endfor %}", "bab"),
         ("{{ prices | sort | first }} {{ prices | sort | last }}|", "0.10 |"),
         ("{{ products | where: 'price', 20.9 | map: 'name' }} {{ products | reject: 'colour' | map: 'name' }}", "A A"),
         ("{{ products | uniq: 'colour' | size }} {{ products | concat: products | uniq | size }}", "2 2"),

@@ -37,6 +37,16 @@ from tests.scenario.liquid.samples import pages
         ("{{ 'a }}", 'the quote "\'" is not closed (line 1, column 4)'),
         ("{% raw %}a", "'raw' is not closed: add '{% endraw %}' (line 1, column 4)"),
         ("{% comment %}a", "'comment' is not closed: add '{% endcomment %}' (line 1, column 4)"),
+        ("{% capture 'a' %}{% endcapture %}", "expected a name, not a text in quotes (line 1, column 12)"),
+        ("{% assign a.b = 1 %}", "expected a name, not a path with a '.' in it (line 1, column 11)"),
+        (
+            "{% for i in (1..2) limit: 'x' %}{% endfor %}",
+            "a loop's limit and offset are whole numbers (line 1, column 27)",
+        ),
+        (
+            "{% assign n = 99999999 | times: 999999999999 %}{% for i in (1..n) %}{% endfor %}",
+            "a range has more numbers than anything can loop over (line 1, column 51)",
+        ),
         ("{% abort a.b %}", "'abort' takes a reason in quotes (line 1, column 10)"),
         ("{% abort 'a' b %}", "a name is too much here (line 1, column 14)"),
         ("{% liquid\necho a\n| b\n%}", "a line of a 'liquid' tag starts with the name of a tag (line 3, column 1)"),
