@@ -78,6 +78,7 @@ def preview(
     """
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
+    _fitting(random is not None, event=event, source=source, pretty=pretty, save=save)
     book = _book(destinations)
     made = _draft(file, book, form)
     _known(made, step)
@@ -85,10 +86,21 @@ def preview(
         from gateway.cli import trying
 
         raise typer.Exit(
-            trying.run(made, random, _given(None, (), response or (), book), seed=seed, step=step, save=save, form=form)
+            trying.run(made, random, _given(at, (), response or (), book), seed=seed, step=step, save=save, form=form)
         )
     given = _given(at, event or (), response or (), book)
     raise typer.Exit(_show(made, read_entry(entry or ""), given, step, form, source=source, pretty=pretty))
+
+
+def _fitting(is_random: bool, **given: object) -> None:
+    """Refuses options that would say nothing, rather than pass them over.
+
+    Raises:
+        typer.BadParameter: One was given.
+    """
+    for name, value in given.items():
+        if value and (name == "save") is not is_random:
+            raise typer.BadParameter(f"--{name} goes with {'--random' if name == 'save' else '--entry'}")
 
 
 def _book(path: Path | None) -> Book | None:
@@ -169,10 +181,13 @@ def _moment(at: str | None) -> datetime | None:
 
 
 def _event(item: str) -> Event:
+    from gateway.errors import BadInput
     from gateway.preview.walk import Event
 
     name, equals, properties = item.partition("=")
     wanted = """write it as NAME='{"order_id": "CGX0094"}'"""
+    if not name:
+        raise BadInput(f"--event needs a name: {wanted}")
     return Event(name, _json(properties, "--event", wanted) if equals else {})
 
 
@@ -181,10 +196,13 @@ def _response(item: str) -> tuple[str, Any]:
     from gateway.errors import BadInput
 
     name, _, content = item.partition("=")
+    wanted = """write it as NAME='{"id": "7"}'"""
+    if not name:
+        raise BadInput(f"--response needs a name: {wanted}")
     try:
         return name, json.loads(content)
     except (ValueError, RecursionError):
-        raise BadInput("""--response is not JSON: write it as NAME='{"id": "7"}'""") from None
+        raise BadInput(f"--response is not JSON: {wanted}") from None
 
 
 def _json(content: str, option: str, wanted: str) -> dict[str, Any]:

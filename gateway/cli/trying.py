@@ -40,8 +40,9 @@ def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, 
     from gateway.preview.trial import attempt
 
     started = time.perf_counter()
+    at = given.at
     # One moment for all of them and for ever: the same seed gives the same.
-    given = replace(given, at=_AT)
+    given = replace(given, at=at or _AT)
     with progress("contacts", wanted) as each:
         trial = attempt(made, wanted, seed=seed, given=given, step=step, each=each)
     seconds = time.perf_counter() - started
@@ -50,7 +51,7 @@ def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, 
     if form is Format.JSON:
         dump(_plain(trial, seed))
     else:
-        _tell(trial, seed, save, seconds)
+        _tell(trial, seed, save, seconds, at)
     return 1 if trial.failure is not None else 0
 
 
@@ -76,7 +77,7 @@ def _plain(trial: Trial, seed: int) -> dict[str, Any]:
     }
 
 
-def _tell(trial: Trial, seed: int, save: Path | None, seconds: float) -> None:
+def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: datetime | None) -> None:
     for name, finding in trial.missed.items():
         why = "" if finding is None else f"; it would fail: {finding.file}:{finding.line}:{finding.column}: "
         note(f"step {name}: none of these contacts came by{why}{'' if finding is None else finding.message}")
@@ -91,6 +92,7 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float) -> None:
     where = "-" if save is None else str(save)
     more = [part for event in failure.events for part in ("--event", _given(event.name, event.properties))]
     more += [part for name, value in failure.responses.items() for part in ("--response", _given(name, value))]
+    more += [] if at is None else ["--at", at.isoformat()]
     again = shlex.join(("--entry", where, *more))
     if save is not None:
         note(f"the entry is in {save}: see it with {again}")

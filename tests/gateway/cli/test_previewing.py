@@ -231,6 +231,11 @@ def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -
         (("--entry", "e.json", "--event", "a.b=[1]"), 1, "--event is no JSON object"),
         (("--entry", "e.json", "--response", "x={"), 1, "--response is not JSON"),
         (("--entry", "e.json", "--response", "x"), 1, "--response is not JSON"),
+        (("--entry", "e.json", "--response", "={}"), 1, "--response needs a name: write it as NAME="),
+        (("--entry", "e.json", "--event", "={}"), 1, "--event needs a name: write it as NAME="),
+        (("--entry", "e.json", "--save", "x.json"), 2, "--save goes with --random"),
+        (("--random", "3", "--event", "a.b"), 2, "--event goes with --entry"),
+        (("--random", "3", "--pretty"), 2, "--pretty goes with --entry"),
         (("--entry", "bad.json"), 1, "'trigger.type' must be one of"),
     ],
 )
@@ -283,6 +288,19 @@ def test_a_response_that_fails_is_given_back_as_an_option(run: Run, tmp_path: Pa
     assert told["failure"]["responses"]["wax"] == json.loads(shlex.split(again)[-1].removeprefix("wax="))
     given = run("preview", "s.yaml", "--random", "100", "--response", 'wax={"name": "Zoe"}')
     assert (given.status, given.out.startswith("100 of 100 rendered")) == (0, True)
+
+
+def test_made_up_contacts_come_in_when_they_are_told_to(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    url: https://x.example/\n"
+        "    headers: {x-day: \"{% if today == '2027-01-02' %}{{ contact.firstname }}{% endif %}\"}\n"
+    )
+    assert run("preview", "s.yaml", "--random", "60").status == 0
+    ran = run("preview", "s.yaml", "--random", "60", "--at", "2027-01-02T03:00", "--save", "e.json")
+    assert ran.status == 1
+    again = ran.err.splitlines()[-1].partition("see it with ")[2]
+    assert again == "--entry e.json --at 2027-01-02T03:00:00"
+    assert run("preview", "s.yaml", *shlex.split(again)).status == 1
 
 
 def test_a_response_may_be_any_json(run: Run, tmp_path: Path) -> None:
