@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +23,9 @@ from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequ
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.cli.screen import local as local_time
 from gateway.client import Entered
-from gateway.local import Local, local
-from gateway.proof import Arrival, arrivals
+from gateway.local import Local, local, until_interrupted
+from gateway.proof import Arrival, arrivals, parcel
 from runtime.errors import LocalError
 from scenario.timing import zone_of
 
@@ -75,7 +75,7 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
         state: Folder for databases, inbox and what the receiver got; emptied first.
 
     Returns:
-        The exit status: 0, or 1 where a journey did not do what it should.
+        The exit status: 0, or 1 where a journey did not do what it should; by Ctrl-C afterwards it does not change.
     """
     if not (examples / "entries").is_dir():
         raise LocalError(f"the examples are not at {examples}: run the demo from a copy of the source tree")
@@ -91,7 +91,7 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
             _show(say, done)
         status = _conclude(say, place, runs, stay=stay)
         if stay:
-            await asyncio.Event().wait()
+            await until_interrupted()
     return status
 
 
@@ -106,11 +106,7 @@ async def run(place: Local, files: list[Path]) -> list[Run]:
     # The parcel arrives: told before time is skipped, and kept until the journey gets to wait for it.
     for entry in entries:
         if order := entry["trigger"].get("order"):
-            await place.client.event(
-                str(entry["contact"]["id"]),
-                "order.delivered",
-                {"order_id": order["external_id"], "carrier": "Colissimo"},
-            )
+            await place.client.event(str(entry["contact"]["id"]), *parcel(order))
     await asyncio.gather(*(_skip_time(place.client.temporal, journey) for journey in journeys))
     async with asyncio.timeout(_PATIENCE):
         results = await asyncio.gather(*(journey.result() for journey in journeys))
@@ -145,7 +141,7 @@ def _show(say: Callable[..., None], run: Run) -> None:
         good = arrival.sound if arrival else step["outcome"] not in ("failed", "unknown")
         rows.append(
             (
-                local_time(step["at"], zone),
+                f"{datetime.fromisoformat(step['at']).astimezone(zone):%Y-%m-%d %H:%M:%S}",
                 step["id"],
                 f"{'✓' if good else '✗'} {step['outcome']}",
                 str(step.get("attempts", "")),

@@ -101,6 +101,19 @@ async def local(
         yield Local(client, server, inbox, receiver, gateway, opened)
 
 
+async def until_interrupted() -> None:
+    """Waits for Ctrl-C, and takes it as the end that was meant: what follows, and its exit status, is as without it.
+
+    `asyncio.run` turns the first Ctrl-C into a cancellation of its task, and the second into `KeyboardInterrupt`.
+    """
+    task = asyncio.current_task()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if task is not None:
+            task.uncancel()
+
+
 def _folder(state: Path) -> Path:
     state.mkdir(parents=True, exist_ok=True)
     return state.resolve()

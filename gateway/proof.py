@@ -43,6 +43,11 @@ class Arrival:
         return not self.problem
 
 
+def parcel(order: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What journeys of the examples are told once: the order's parcel has arrived. Name and properties of the event."""
+    return "order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"}
+
+
 def shorten(text: str, length: int = 60) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(text.split())
@@ -86,8 +91,8 @@ async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result
 
 def _data(place: Local, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
     data = entry_data(parse_entry(entry), opened, place.services.zone, datetime.now(UTC))
-    order: dict[str, Any] = data.get("order") or {}
-    event = event_root("order.delivered", None, {"order_id": order.get("external_id"), "carrier": "Colissimo"})
+    name, properties = parcel(data.get("order") or {})
+    event = event_root(name, None, properties)
     return {
         **data,
         "journey": data["journey"] | {"id": workflow_id},

@@ -20,7 +20,10 @@ StateOption = Annotated[
 
 
 def demo(stay: StayOption = False) -> None:
-    """Run the examples from entry to end on a local server, and show what was sent."""
+    """Run the examples from entry to end on a local server, and show what was sent.
+
+    With --stay, Ctrl-C ends it, with the status of what was shown.
+    """
     from gateway.demo import demo as run
 
     raise typer.Exit(_run(run(stay=stay, console=console())))

@@ -57,7 +57,7 @@ def test_dev_takes_other_ports_and_another_folder(run: Run, begun: list[dict[str
     assert (begun[0]["port"], begun[0]["ui_port"], begun[0]["state"]) == (0, 0, Path("elsewhere"))
 
 
-def test_ctrl_c_is_how_dev_ends_and_not_how_demo_does(run: Run, begun: list[dict[str, Any]]) -> None:
+def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun: list[dict[str, Any]]) -> None:
     begun.append({"ends": KeyboardInterrupt()})
     assert run("dev").status == 0
     begun[:] = [{"ends": KeyboardInterrupt()}]
