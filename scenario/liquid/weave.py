@@ -22,6 +22,7 @@ from liquid.builtin.expressions.logical import (
     NeExpression,
 )
 from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
 from liquid.exceptions import LiquidSyntaxError
 from liquid.expression import Expression
@@ -69,6 +70,9 @@ def weave(nodes: Iterable[Node], environment: Environment) -> None:
         node = pending.pop()
         if type(node) is BlockNode:
             node.__class__ = Block
+        elif isinstance(node, CaptureNode):
+            # Blanks are dropped from what steers: a capture of a line break is one, as in Shopify's Liquid.
+            node.block.blank = False
         for expression in node.expressions():
             weave_expression(expression, environment, seen)
         if isinstance(node, Value) and type(node.expression) is FilteredExpression and not node.expression.filters:

@@ -165,6 +165,9 @@ def test_every_filter_is_documented() -> None:
         ('{{ "it\'s <" | escape }} {{ "it\'s &lt; <" | escape_once }}', "it&#39;s &lt; it&#39;s &lt; &lt;"),
         ("{{ 'w6k' | base64_url_safe_decode }} {{ 'w6k=' | base64_url_safe_decode }}", "é é"),
         ("{{ '06 12 34 56 7' | phone_e164: 'FR' }}{{ '06 698 12345' | phone_e164: 'IT' }}", "+390669812345"),
+        # The way that Shopify's users write a line break
+        ("{% capture lf %}\n{% endcapture %}{{ 'a\nb' | replace: lf, '/' }}", "a/b"),
+        ("{% if true %} {% capture c %} {% if true %}  {% endif %}{% endcapture %} {% endif %}[{{ c }}]", "[ ]"),
         # Lists
         ("{{ products | compact: 'colour' | map: 'name' }} {{ products | compact: 'size' | size }}", "B 0"),
         ("{% for i in tags limit: 0 %}{{ i }}{% else %}none{% endfor %}", "none"),
