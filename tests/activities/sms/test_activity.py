@@ -119,7 +119,9 @@ async def test_the_providers_answer_decides(
     refuse: Any, api: Any, twilio: Twilio, rows: Rows, answer: Any, on_unknown: Any, kind: Kind, unknown: bool
 ):
     api.answer = answer
-    failure, raised = await refuse(twilio, replace(DELIVERY, timeout=0.3, on_unknown=on_unknown))
+    failure, raised = await refuse(
+        twilio, replace(DELIVERY, timeout=1 if answer == "hang" else 60, on_unknown=on_unknown)
+    )
     assert (failure.kind, failure.unknown, failure.destination) == (kind, unknown, "twilio")
     assert raised.non_retryable == (kind is not Kind.RETRY)
     word = "unknown" if unknown else {Kind.RETRY: "retry", Kind.PERMANENT: "failed"}[kind]

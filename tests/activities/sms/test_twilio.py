@@ -10,10 +10,10 @@ from activities.sms.errors import BusyError, ProviderError, RefusedError, Unansw
 from activities.sms.provider import Receipt, Text
 from activities.sms.twilio import Twilio
 
-MESSAGE = Text(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=5)
+MESSAGE = Text(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=60)
 
 
-async def failing(twilio: Twilio, within: float = 5) -> ProviderError:
+async def failing(twilio: Twilio, within: float = 60) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         await twilio.send(Text(id="msg_1", to=MESSAGE.to, body="Hi", within=within))
     return caught.value
@@ -81,7 +81,7 @@ async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
     api: Any, twilio: Twilio, answer: Any, error: str
 ):
     api.answer = answer
-    failure = await failing(twilio, within=0.3)
+    failure = await failing(twilio, within=1 if answer == "hang" else 60)
     assert (type(failure), failure.sent, failure.error) == (UnansweredError, None, error)
     assert len(api.requests) == 1
 

@@ -38,6 +38,7 @@ class Behaviour:
     pause: float = 0.0
     end: End = End.KEEP
     delay: float = 0.0
+    together: asyncio.Barrier | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Receiver:
     """Set when the first request has arrived."""
     cut_off: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client went away before it was sent everything."""
+    pieces: int = 0
+    """Sent so far, of all answers."""
 
     def url(self, path: str = "/", scheme: str = "http", host: str | None = None) -> str:
         return f"{scheme}://{host or self.host}:{self.port}{path}"
@@ -93,6 +96,11 @@ def head(status: int = 200, *lines: str, length: int | None = None, version: str
 def answer(status: int = 200, body: bytes = b"ok", *lines: str, end: End = End.KEEP, delay: float = 0.0) -> Behaviour:
     """A well-behaved answer."""
     return raw(head(status, *lines, length=len(body)) + body, end=end, delay=delay)
+
+
+def together(number: int) -> Behaviour:
+    """A well-behaved answer that is given as soon as so many requests wait for it."""
+    return Behaviour((head(length=2) + b"ok",), together=asyncio.Barrier(number))
 
 
 def silence() -> Behaviour:
@@ -224,7 +232,7 @@ async def receiver(
         while (call := await _read(reader, number)) is not None:
             there.calls.append(call)
             there.called.set()
-            if not await _play(next(steps, last), reader, writer):
+            if not await _play(next(steps, last), there, reader, writer):
                 break
 
     async with serving(converse, tls=tls, host=host, port=port) as there:
@@ -242,14 +250,19 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Call | None:
     return Call(method, target, headers, await reader.readexactly(length), connection, version)
 
 
-async def _play(behaviour: Behaviour, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def _play(
+    behaviour: Behaviour, there: Receiver, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bool:
     """Does what the behaviour says; whether the connection is kept for another request."""
     await asyncio.sleep(behaviour.delay)
+    if behaviour.together is not None:
+        await behaviour.together.wait()
     for number, piece in enumerate(behaviour.pieces):
         if number:
             await asyncio.sleep(behaviour.pause)
         writer.write(piece)
         await writer.drain()
+        there.pieces += 1
     match behaviour.end:
         case End.HANG:
             await reader.read()  # until the client gives up

@@ -70,7 +70,7 @@ class LyingServer(BaseResolver):
         """A `dial.Lookup` that asks this server."""
         found: list[str] = []
         for kind in ("A", "AAAA"):
-            packet = await asyncio.to_thread(DNSRecord.question(host, kind).send, "127.0.0.1", self._port, timeout=2)
+            packet = await asyncio.to_thread(DNSRecord.question(host, kind).send, "127.0.0.1", self._port, timeout=60)
             reply = DNSRecord.parse(packet)
             if reply.header.rcode == RCODE.NXDOMAIN and kind == "AAAA":
                 raise LookupFailedError("dns_nxdomain")

@@ -53,7 +53,7 @@ async def lying(dns: LyingServer) -> AsyncGenerator[Transport]:
 
 async def failure(transport: Transport, url: str, access: Access | None = None) -> AttemptError:
     with pytest.raises(AttemptError) as caught:
-        await transport.send(Request("POST", url, body=b"{}", timeout=2, access=access or Access()))
+        await transport.send(Request("POST", url, body=b"{}", timeout=60, access=access or Access()))
     return caught.value
 
 
@@ -169,7 +169,7 @@ async def test_a_name_that_turns_inwards_between_two_attempts_reaches_nothing(dn
         access = Access(allow_cidr=(ip_network("127.0.0.2/32"),), allow_http=True, ports=(allowed.port,))
         url = f"http://rebind.test:{allowed.port}/"
         async with Transport(lookup=dns.lookup, dns_ttl=0, keep_alive=0.01) as transport:
-            response = await transport.send(Request("POST", url, timeout=2, access=access))
+            response = await transport.send(Request("POST", url, timeout=60, access=access))
             await asyncio.sleep(0.05)
             words = [(await failure(transport, url, access)).word for _ in range(2)]
     assert (response.status, words) == (200, ["refused_address", "refused_address"])
@@ -219,7 +219,7 @@ async def test_a_silent_name_server_costs_no_more_than_its_time(monkeypatch: pyt
     loop = asyncio.get_running_loop()
 
     def getaddrinfo(*_args: Any, **_kwargs: Any) -> Any:
-        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(2)
+        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(60)
         return []
 
     monkeypatch.setattr("activities.webhook.dial.socket.getaddrinfo", getaddrinfo)

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from activities.webhook.redaction import MASK, credentials, readable, redact
@@ -102,11 +100,10 @@ def test_a_terminal_obeys_nothing_that_a_receiver_sent():
     assert readable(b"a\x1b[2Jb\x00\r\n\tc\x9b\xff" + "\u202egnp".encode()) == "a[2Jb\n\tc\ufffd\ufffdgnp"
 
 
-def test_a_long_run_of_the_same_character_costs_little():
-    began = time.perf_counter()
-    for run in ("1", "a", "a.", "+", "1 ", "(", "a@", "%40"):
-        redact(run * 12_000)
-    assert time.perf_counter() - began < 2
+@pytest.mark.parametrize("run", ["1", "a", "a.", "+", "1 ", "(", "a@", "%40"])
+def test_a_long_run_of_the_same_character_comes_to_an_end(run: str):
+    """Where the time grew with the square of the length, this would take longer than any test may."""
+    assert len(redact(run * 400_000)) <= len(run) * 400_000
 
 
 @pytest.mark.parametrize("before", ["", "/", "%2F", "%2f", r"\/", r"\u002f", "https://a.example/callbacks/", '"'])

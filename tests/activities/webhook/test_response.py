@@ -31,8 +31,6 @@ async def failure(transport: Transport, request: Request) -> AttemptError:
 @pytest.mark.parametrize(
     ("fault", "word", "sent"),
     [
-        (faults.silence(), "read_timeout", None),
-        (faults.drip_headers(), "read_timeout", None),
         (faults.reset_before_headers(), "reset_before_response", None),
         (faults.close_unanswered(), "disconnect_without_response", None),
         (raw(b"HTTP/1.1 200 OK\r\nx: ", end=faults.End.CLOSE), "disconnect_without_response", None),
@@ -46,10 +44,26 @@ async def failure(transport: Transport, request: Request) -> AttemptError:
 )
 async def test_no_response(transport: Transport, post: Post, fault: Behaviour, word: str, sent: bool | None):
     async with receiver(fault) as there:
-        error = await failure(transport, post(there, timeout=0.3))
+        error = await failure(transport, post(there))
     assert isinstance(error, UnansweredError)
     assert (error.word, error.sent) == (word, sent)
     assert len(there.calls) == 1
+    assert of_error(error.word).outcome is Outcome.RETRY
+
+
+@pytest.mark.parametrize(("fault", "pieces"), [(faults.silence(), 0), (faults.drip_headers(), 5)])
+async def test_no_response_in_time(
+    transport: Transport, post: Post, out_of_time: Callable[[], None], fault: Behaviour, pieces: int
+):
+    async with receiver(fault) as there:
+        task = asyncio.create_task(failure(transport, post(there)))
+        await there.called.wait()
+        while there.pieces < pieces:
+            await asyncio.sleep(0.01)
+        out_of_time()
+        error = await task
+    assert isinstance(error, UnansweredError)
+    assert (error.word, error.sent, len(there.calls)) == ("read_timeout", None, 1)
     assert of_error(error.word).outcome is Outcome.RETRY
 
 
@@ -83,7 +97,7 @@ async def test_a_port_that_swallows_connections(post: Post):
             by_connecting = await failure(transport, post(there, timeout=5))
             by_total = await failure(transport, post(there, timeout=0.1))
     assert {by_connecting.word, by_total.word} == {"connect_timeout"}
-    assert 150 <= by_connecting.milliseconds < 2000
+    assert by_connecting.milliseconds >= 150
     assert by_total.sent is False
 
 
@@ -93,8 +107,8 @@ async def test_a_drip_does_not_stretch_the_attempt(transport: Transport, post: P
         began = time.perf_counter()
         error = await failure(transport, post(there, timeout=seconds))
         took = time.perf_counter() - began
-    assert seconds * 0.9 <= took < seconds + 2
-    assert error.milliseconds == pytest.approx(took * 1000, abs=200)
+    assert error.word.endswith("_timeout")  # the drip goes on for ever: the attempt's own time ended it
+    assert seconds * 900 <= error.milliseconds <= took * 1000 + 1
 
 
 async def test_no_log_line_quotes_the_url(transport: Transport, post: Post, caplog: pytest.LogCaptureFixture):
@@ -109,8 +123,8 @@ async def test_no_log_line_quotes_the_url(transport: Transport, post: Post, capl
 
 async def test_no_failure_quotes_the_url_in_itself_or_in_what_caused_it(transport: Transport, post: Post):
     async with receiver(faults.malformed(), faults.close_unanswered(), faults.silence()) as there:
-        for _ in range(3):
-            error = await failure(transport, post(there, "/hunter2?token=hunter2", timeout=0.1))
+        for seconds in (60, 60, 0.1):
+            error = await failure(transport, post(there, "/hunter2?token=hunter2", timeout=seconds))
             chain: list[BaseException] = []
             link: BaseException | None = error
             while link is not None:
@@ -127,7 +141,6 @@ async def test_no_failure_quotes_the_url_in_itself_or_in_what_caused_it(transpor
 @pytest.mark.parametrize(
     ("fault", "error", "begin"),
     [
-        (faults.drip_body, "body_timeout", b"."),
         (faults.reset_in_body, "body_broken", b"begin"),
         (faults.wrong_length, "body_broken", b"begin"),
     ],
@@ -136,14 +149,28 @@ async def test_a_broken_body_does_not_undo_a_status(
     transport: Transport, post: Post, fault: Callable[[int], Behaviour], error: str, begin: bytes, status: int
 ):
     async with receiver(fault(status)) as there:
-        response = await transport.send(post(there, timeout=0.3))
+        response = await transport.send(post(there))
     assert (response.status, response.body_error, response.complete) == (status, error, False)
     assert response.body.startswith(begin)
 
 
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_slow_body_does_not_either(
+    transport: Transport, post: Post, out_of_time: Callable[[], None], status: int
+):
+    async with receiver(faults.drip_body(status)) as there:
+        task = asyncio.create_task(transport.send(post(there)))
+        while there.pieces < 10:
+            await asyncio.sleep(0.01)
+        out_of_time()
+        response = await task
+    assert (response.status, response.body_error, response.complete) == (status, "body_timeout", False)
+    assert response.body.startswith(b".")
+
+
 async def test_a_chunk_that_makes_no_sense_does_not_either(transport: Transport, post: Post):
     async with receiver(faults.bad_chunk()) as there:
-        response = await transport.send(post(there, timeout=30))
+        response = await transport.send(post(there))
     assert (response.status, response.body, response.body_error) == (200, b"begin", "body_broken")
 
 
@@ -176,7 +203,7 @@ async def test_a_broken_body_undoes_no_status_though_it_comes_in_one_piece_with_
     where = len(before) + (cut or 0)
     pieces = [whole] if cut is None else [whole[:where], whole[where:]]
     async with receiver(raw(*pieces, pause=0.02, end=faults.End.HANG)) as there:
-        response = await transport.send(post(there, timeout=30))
+        response = await transport.send(post(there))
     assert (response.status, response.body_error) == (status, error)
     assert response.body == read or (error and not response.body)  # what was read before the fault may be lost with it
 
@@ -201,7 +228,7 @@ async def test_more_than_anybody_reads_is_cut_and_the_connection_closed(transpor
         assert (response.status, len(response.body), response.truncated) == (200, MAX_BODY, True)
         assert (response.body_error, response.complete) == (None, False)
         assert len(response.excerpt) == MAX_EXCERPT
-        await asyncio.wait_for(there.cut_off.wait(), 2)
+        await asyncio.wait_for(there.cut_off.wait(), 60)
         assert not (await transport.send(post(there))).reused
 
 
@@ -235,8 +262,8 @@ async def test_interim_responses_without_end_are_no_answer(transport: Transport,
             await writer.drain()
 
     async with faults.serving(flood) as there:
-        error = await failure(transport, post(there, timeout=30))
-        await asyncio.wait_for(there.cut_off.wait(), 30)
+        error = await failure(transport, post(there))
+        await asyncio.wait_for(there.cut_off.wait(), 60)
     assert (error.word, error.sent) == ("malformed_response", True)
 
 
@@ -248,7 +275,7 @@ async def test_as_many_interim_responses_as_anybody_sends_are_skipped(transport:
 
 async def test_a_final_101_is_a_protocol_error(transport: Transport, post: Post):
     async with receiver(faults.switching(), answer()) as there:
-        response = await transport.send(post(there, timeout=0.2))
+        response = await transport.send(post(there))
         assert of_status(response.status).outcome is Outcome.RETRY
         assert not (await transport.send(post(there))).reused
 
@@ -268,5 +295,5 @@ async def test_an_answer_before_the_body_was_read_counts(transport: Transport, p
         await reader.read()
 
     async with faults.serving(refuse) as there:
-        response = await transport.send(post(there, body=bytes(1024 * 1024), timeout=2))
+        response = await transport.send(post(there, body=bytes(1024 * 1024)))
     assert (response.status, response.headers["retry-after"]) == (413, "60")
