@@ -213,7 +213,7 @@ async def started(folder: Path, *command: str, **variables: str) -> AsyncGenerat
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             line = (await process.stdout.readline()).decode()
         yield int(line.rpartition(" ")[2]), process.stdout
     finally:
