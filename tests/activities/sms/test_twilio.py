@@ -81,7 +81,7 @@ async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
     api: Any, twilio: Twilio, answer: Any, error: str
 ):
     api.answer = answer
-    failure = await failing(twilio, within=1 if answer == "hang" else 60)
+    failure = await failing(twilio, within=1 if error == "timeout" else 60)
     assert (type(failure), failure.sent, failure.error) == (UnansweredError, None, error)
     assert len(api.requests) == 1
 
