@@ -32,6 +32,7 @@ _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
 """By filter: a value that it works with, and for each argument that is no constant one that is right."""
 
 _URLS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], str]]] = {"url": render_url, "path": render_path}
+_HOST: Final = re.compile(r"https?://([^/?#:]*)")
 _VALUE: Final = "x"
 _NO_PART_OF_A_DATE: Final = re.compile(r"[^\d\s:+.,TtZzW-]", re.ASCII)
 """ISO 8601 has signs enough: anything else around an output makes no date of it, whatever it is."""
@@ -79,6 +80,9 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
         _check_date(nodes, page)
     if kind not in ("header", *_URLS):
         return
+    nodes = list(nodes)
+    if kind in _URLS:
+        _check_fragment(nodes, page)
     written = ""
     for node in nodes:
         match node:
@@ -95,11 +99,33 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
             check_header_value(written)
         else:
             _URLS[kind](written, {})
+            _check_host(written, page)
     except TemplateError as error:
         if kind == "header":
             page.add("header", error.reason, 0)
         else:
             page.add("url", error.reason, 0)
+
+
+def _check_fragment(nodes: Iterable[Node], page: Page) -> None:
+    """Note a ``#``: what follows it is for browsers and is never sent (RFC 9110 §4.2.5), so a delivery is refused."""
+    for node in nodes:
+        if isinstance(node, Content) and "#" in node.text:
+            message = "a URL that is called has no fragment: leave out the '#' and what follows it, or write %23"
+            page.add("url", message, node.token.start_index + node.text.index("#"))
+            return
+
+
+def _check_host(written: str, page: Page) -> None:
+    """Note a host with letters that names on the wire do not have (RFC 3986 §3.2.2)."""
+    found = _HOST.match(written)
+    if found is None or found[1].isascii():
+        return
+    try:
+        spelt = f", here '{found[1].encode('idna').decode()}'"
+    except UnicodeError:
+        spelt = ""
+    page.add("url", f"a host is written in ASCII{spelt}", found.start(1))
 
 
 def _check_date(nodes: Iterable[Node], page: Page) -> None:

@@ -184,6 +184,28 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
         ),
         ("url", "https://h.example.com/?q={{ contact.email | url_encode }}", []),
         (
+            "url",
+            "https://h.example.com/{{ contact.id }}?a=%23#top",
+            [
+                "1:45 error url: a URL that is called has no fragment: "
+                "leave out the '#' and what follows it, or write %23"
+            ],
+        ),
+        (
+            "path",
+            "/{% if contact.id %}a{% endif %}#{{ contact.id }}",
+            [
+                "1:33 error url: a URL that is called has no fragment: "
+                "leave out the '#' and what follows it, or write %23"
+            ],
+        ),
+        (
+            "url",
+            "https://caf\u00e9.example.com/{{ contact.id }}",
+            ["1:9 error url: a host is written in ASCII, here 'xn--caf-dma.example.com'"],
+        ),
+        ("url", "https://xn--caf-dma.example.com/caf\u00e9?q=\u00e9", []),
+        (
             "path",
             "//evil/{{ contact.id }}",
             ["1:1 error url: a path is what comes after the destination's URL: write /orders, not https://… or //…"],
