@@ -186,7 +186,7 @@ ONE_MISTAKE = (
     ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_attempts: 1.5}", "6:29: error type: 'maximum_attempts' must be a whole number"),
     ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_interval: 1s}", "6:10: error value: 'maximum_interval' (6h unless given) is shorter than 'initial_interval'"),
     ("- webhook: a\n  url: ftp://x.example/", "5:8: error url: a URL starts with http:// or https:// and a host, as plain text, followed by '/'"),
-    ("- webhook: a\n  url: https://x.example:99999/", "5:8: error url: the URL's host or port is malformed"),
+    ("- webhook: a\n  url: https://x.example:99999/", "5:8: error url: a port is a number up to 65535"),
     ("- webhook: a\n  url: http://x.example/", "5:8: warning plain-http: everybody on the way can read what is sent by http: write https if the receiver has it"),
     ("- webhook: a\n  url: https://x.example/\n  headers: {A: 1}", "6:16: error type: 'A' must be text: put '1' in quotes"),
     ("- webhook: a\n  url: https://x.example/\n  headers: {x-a: b, X-A: c}", "6:21: error header: 'X-A' and 'x-a' are the same header: keep one"),
