@@ -29,6 +29,8 @@ _LONGEST_FORMAT: Final = 256
 _LAST_SECOND: Final = 10**11
 _STYLES: Final = ("short", "medium", "long", "full")
 _CLOCK_WORDS: Final = ("now", "today")
+_ZONES_OF_MACHINES: Final = ("localtime", "posixrules")
+"""Names under which a machine keeps the zone that it stands in: a template gives the same everywhere."""
 
 
 class _Reader(dateutil.parserinfo):
@@ -84,12 +86,18 @@ def _from_seconds(seconds: int) -> dt.datetime | None:
     return dt.datetime.fromtimestamp(seconds, dt.UTC) if abs(seconds) < _LAST_SECOND else None
 
 
+_NO_ZONE: Final = "'date' takes a time zone such as 'Europe/Paris'"
+
+
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
+        found = ZoneInfo(name)
     except (ValueError, OSError, LookupError) as error:  # ZoneInfoNotFoundError is a LookupError
-        raise Unfit("'date' takes a time zone such as 'Europe/Paris'") from error
+        raise Unfit(_NO_ZONE) from error
+    if name in _ZONES_OF_MACHINES:
+        raise Unfit(_NO_ZONE)
+    return found
 
 
 def _clock(context: RenderContext, word: str) -> object:

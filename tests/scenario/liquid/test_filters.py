@@ -218,6 +218,7 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
         ("{{ 5 | money: 'Euro' }}", "'money' needs a currency of three letters, such as 'EUR' (line 1, column 8)"),
         ("{{ 5 | money }}", "'money' takes at least 1 argument, not 0 (line 1, column 8)"),
         ("{{ now | date: '%Y', 'Paris' }}", "'date' takes a time zone such as 'Europe/Paris' (line 1, column 10)"),
+        ("{{ now | date: '%Y', 'localtime' }}", "'date' takes a time zone such as 'Europe/Paris' (line 1, column 10)"),
         ("{{ now | date: '%Q' }}", "'date' has no directive '%Q' (line 1, column 10)"),
         ("{{ now | date }}", "'date' takes at least 1 argument, not 0 (line 1, column 10)"),
         ("{{ tags | date: '%Y' }}", "'date' cannot make a date of a list (line 1, column 11)"),
