@@ -38,7 +38,7 @@ from activities.signatures import JOURNEYS, QUEUES
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, provider_from
 from activities.webhook.activity import Webhooks
-from activities.webhook.destinations import Destinations
+from activities.webhook.destinations import Book, Destinations
 from activities.webhook.gate import Gate
 from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Routes
@@ -61,6 +61,10 @@ logger = logging.getLogger("worker")
 
 DRAIN: Final = timedelta(seconds=20)
 """What attempts under way may take when the worker stops: an attempt's time-out and some; less than the platform's."""
+_SPARE: Final = timedelta(seconds=5)
+_PLATFORM: Final = timedelta(seconds=10)
+"""How much longer the platform has to wait: for the logs of attempts and of traces."""
+_WEBHOOKS: Final = "webhooks"
 _CONCURRENT: Final = 200
 _POLLERS: Final = 10
 
@@ -143,6 +147,16 @@ async def services(
         )
 
 
+def drain_of(book: Book) -> timedelta:
+    """What webhooks under way may take when the worker stops: the longest time-out of a destination and some.
+
+    A time-out that a scenario's step sets for itself is not known here. An attempt that takes longer is cut off, and
+    made again under the same delivery id.
+    """
+    longest = max((found.timeout or 0.0 for found in book.destinations.values()), default=0.0)
+    return max(DRAIN, timedelta(seconds=longest) + _SPARE)
+
+
 def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -> list[Worker]:
     """One worker for each task queue.
 
@@ -151,6 +165,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     admissions = Admissions(given.content, given.store, given.zone)
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
+    drain = drain_of(given.destinations.book)
     gate = Gate(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     webhooks = Webhooks(
         given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, given.callbacks, gate
@@ -158,7 +173,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
     texts = Texts(given.content, given.provider, given.writer, given.callbacks)
     channels: dict[str, Callable[..., Any]] = {
-        "webhooks": webhooks.send_webhook,
+        _WEBHOOKS: webhooks.send_webhook,
         "email": emails.send_email,
         "sms": texts.send_sms,
     }
@@ -194,7 +209,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                     activities=[channels[queue]],
                     max_concurrent_activities=_CONCURRENT,
                     max_concurrent_activity_task_polls=_POLLERS,
-                    graceful_shutdown_timeout=DRAIN,
+                    graceful_shutdown_timeout=drain if queue == _WEBHOOKS else DRAIN,
                 )
             )
     return made
@@ -206,7 +221,7 @@ def _secret(value: SecretStr | None) -> str | None:
 
 @asynccontextmanager
 async def running(made: Sequence[Worker]) -> AsyncGenerator[None]:
-    """Runs workers, and at the end stops them all at once: together they have `DRAIN`, not each."""
+    """Runs workers, and at the end stops them all at once: together they have the longest drain, not each its own."""
     tasks = [asyncio.create_task(worker.run()) for worker in made]
     try:
         yield
@@ -246,13 +261,22 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
         await attributes.ensure(client)
         opened = await stack.enter_async_context(services(settings, destinations=destinations))
         made = workers(client, opened, queues)
-        if "webhooks" in queues:
+        drain = DRAIN
+        if _WEBHOOKS in queues:
+            drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations))
         await stack.enter_async_context(running(made))
         ready.set()
         logger.info("ready, polling %s", ", ".join(queues))
+        if drain > DRAIN:
+            logger.warning(
+                "a destination's time-out lets a stop take %d s: the platform must not kill this worker "
+                "before %d s have passed",
+                drain.total_seconds(),
+                (drain + _PLATFORM).total_seconds(),
+            )
         await stop.wait()
-        logger.info("stopping: attempts under way have %d s", DRAIN.total_seconds())
+        logger.info("stopping: attempts under way have %d s", drain.total_seconds())
     logger.info("stopped")
 
 

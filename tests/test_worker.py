@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from pydantic import SecretStr
 
+from activities.signatures import QUEUES
 from activities.webhook.destinations import Destinations
 from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Diverted
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from worker import services
+from worker import drain_of, services, workers
 
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
@@ -50,6 +52,28 @@ async def test_a_trial_run_does_not_look_at_the_file(settings: Settings):
     settings.destinations.write_text("nonsense")
     async with services(settings, routes=Diverted("http://127.0.0.1:4000")) as opened:
         assert opened.destinations.names == ()
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "seconds"), [([], 20), ([None, 1.0], 20), ([15.0], 20), ([16.0, None], 21), ([15.0, 300.0, 60.0], 305)]
+)
+async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination_to_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, timeouts: list[float | None], seconds: int
+):
+    given: dict[str, timedelta] = {}
+
+    def made(_client: Any, *, task_queue: str, graceful_shutdown_timeout: timedelta, **_: Any) -> None:
+        given[task_queue] = graceful_shutdown_timeout
+
+    monkeypatch.setattr("worker.Worker", made)
+    entries = [f"  d{n}: {{url: https://a.example{f', timeout: {t:g}s' if t else ''}}}" for n, t in enumerate(timeouts)]
+    assert settings.destinations is not None
+    settings.destinations.write_text("\n".join(["destinations:", *entries]) if entries else "destinations: {}")
+    client: Any = None
+    async with services(settings) as opened:
+        workers(client, opened)
+        assert drain_of(opened.destinations.book) == timedelta(seconds=seconds)
+    assert given == {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
 
 
 class Keeper:
