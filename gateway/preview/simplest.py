@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 Path = tuple[str | int, ...]
+Change = Callable[[dict[str, Any], Path], Iterator[dict[str, Any]]]
 ENTRY: Final[frozenset[Path]] = frozenset(
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )
@@ -34,16 +35,15 @@ def simplest(
         while again and left > 0:
             again = False
             for path in [path for path in _paths(best, ()) if path not in kept]:
-                candidate = change(best, path)
-                if candidate is None:
-                    continue
-                left -= 1
-                if fails(candidate):
-                    # What stood at a path may have moved or gone: look at what there is now.
-                    best, again = candidate, change is not _plain
-                    if again:
+                for candidate in change(best, path):
+                    left -= 1
+                    if fails(candidate):
+                        best, again = candidate, change is not _plain
                         break
-                if left <= 0:
+                    if left <= 0:
+                        return best
+                if again:
+                    # What stood at a path may have moved or gone: look at what there is now.
                     break
     return best
 
@@ -66,28 +66,30 @@ def _at(data: Any, path: Path) -> Any:
     return data
 
 
-def _without(entry: dict[str, Any], path: Path) -> dict[str, Any] | None:
+def _without(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     """The entry without the value at a path."""
     changed = copy.deepcopy(entry)
     del _at(changed, path[:-1])[path[-1]]
-    return changed
+    yield changed
 
 
-def _halved(entry: dict[str, Any], path: Path) -> dict[str, Any] | None:
-    """The entry with the first or the second half of a long text at a path: what is wrong with it is in one of them."""
+def _halved(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
+    """The entry with either half of a long text at a path: what is wrong with it may be in one of them."""
     value = _at(entry, path)
-    if not isinstance(value, str) or len(value) < 2:
-        return None
-    changed = copy.deepcopy(entry)
-    _at(changed, path[:-1])[path[-1]] = value[: len(value) // 2]
-    return changed
+    if isinstance(value, str) and len(value) > 1:
+        middle = len(value) // 2
+        for half in (value[:middle], value[middle:]):
+            yield _with(entry, path, half)
 
 
-def _plain(entry: dict[str, Any], path: Path) -> dict[str, Any] | None:
+def _plain(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     """The entry with a plain text at a path."""
     value = _at(entry, path)
-    if not isinstance(value, str) or value == "x":
-        return None
+    if isinstance(value, str) and value != "x":
+        yield _with(entry, path, "x")
+
+
+def _with(entry: dict[str, Any], path: Path, value: str) -> dict[str, Any]:
     changed = copy.deepcopy(entry)
-    _at(changed, path[:-1])[path[-1]] = "x"
+    _at(changed, path[:-1])[path[-1]] = value
     return changed
