@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -12,13 +12,13 @@ from activities.signatures import Delivery
 from gateway.preview.answers import keep
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
+from gateway.preview.waits import later, wait_end
 from scenario import liquid, plan
 from scenario.compile import branches
 from scenario.context import event_root, pick
 from scenario.errors import EntryError, TemplateError
 from scenario.model import Webhook
 from scenario.steps import Step
-from scenario.timing import LAST, next_local, parse_moment, shift
 from workflows.delivery import CALLBACK
 
 Way = Literal["then", "else"]
@@ -206,7 +206,7 @@ class Walk:
 
     def _wait(self, passed: Passed, row: plan.Wait, here: _Here) -> _Here:
         try:
-            until = max(self._end(row, here), here.now)
+            until = max(wait_end(row, here.now, self._zone, self.data(here)), here.now)
         except TemplateError as error:
             problem = Problem(f"the date cannot be worked out: {error}", error, self.data(here))
         except EntryError as error:
@@ -216,20 +216,6 @@ class Walk:
             return replace(here, now=until)
         self._fail(passed, problem, row.on_failure)
         return _failed(here, row.on_failure)
-
-    def _end(self, row: plan.Wait, here: _Here) -> datetime:
-        if row.seconds is not None:
-            return _later(here.now, row.seconds)
-        if row.clock is not None:
-            try:
-                return next_local(here.now, row.clock, row.days, self._zone)
-            except OverflowError:
-                return LAST
-        value = liquid.evaluate_value(row.date or "", self.data(here))
-        moment = parse_moment(str(value), self._zone) if value is not None else None
-        if moment is None:
-            raise EntryError("the date to wait for is missing")
-        return shift(moment, timedelta(seconds=row.offset), self._zone)
 
     # ---- forks
 
@@ -246,7 +232,7 @@ class Walk:
         return self._fork(passed, step, here, way, ways)
 
     def _wait_for(self, passed: Passed, row: plan.WaitFor, step: Step, here: _Here) -> _Here:
-        over = None if row.seconds is None else _later(here.now, row.seconds)
+        over = None if row.seconds is None else later(here.now, row.seconds)
         named = [event for event in self._events if event.name == row.event]
         met = next((event for event in named if self._satisfies(row, event, here)), None)
         way: Way
@@ -295,14 +281,6 @@ class Walk:
         """Whether one of the given events would end the journey by a rule, if it came at the start."""
         here = _Here(start)
         return any(event.name == rule.event and self._satisfies(rule, event, here) for event in self._events)
-
-
-def _later(moment: datetime, seconds: float) -> datetime:
-    """So many seconds later, but not after the end of time: platforms write 9999-12-31 for "never"."""
-    try:
-        return min(moment + timedelta(seconds=seconds), LAST)
-    except OverflowError:
-        return LAST
 
 
 def _failed(here: _Here, on_failure: str) -> _Here:
