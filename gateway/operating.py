@@ -187,7 +187,10 @@ class Operating:
             cause = error.cause
             why = cause.message if isinstance(cause, ApplicationError) else "it was refused"
             raise NotAccepted(f"{journey}: {why}") from None
-        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # the SDK makes that an error of its own; nobody was late
+                raise asyncio.CancelledError from error
             raise NotAnswered(
                 f"{journey}: no worker answered within {ANSWER:g} s: see that one runs, and try again"
             ) from None

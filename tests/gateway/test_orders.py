@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 
 from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
+from gateway.operating import Operating
 from gateway.orders import AT_ONCE, Refused, Round, Tally, Target
 
 Answer = Callable[[Target], Awaitable[None]]
@@ -141,3 +145,48 @@ async def test_nothing_to_order_is_not_complete() -> None:
 )
 def test_a_tally_says_it_in_one_line(tally: Tally, said: str) -> None:
     assert str(tally) == said
+
+
+class Silent:
+    """A journey that does not answer, as the SDK shows it: what is cancelled becomes an error of its own."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def execute_update(self, *_: Any, **__: Any) -> None:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise WorkflowUpdateRPCTimeoutOrCancelledError from error
+
+
+def of(journey: Silent) -> Operating:
+    """A client that knows but this one."""
+
+    def handle(_: str) -> Silent:
+        return journey
+
+    operating = Operating()
+    operating.temporal = cast("Client", SimpleNamespace(get_workflow_handle=handle))
+    return operating
+
+
+async def test_an_order_that_is_interrupted_was_not_refused() -> None:
+    silent = Silent()
+    operating = of(silent)
+    ordering = operating.round("retry_step", operator="ann", reason="x")
+    running = asyncio.create_task(ordering.run(targets(2)[:1]))
+    await silent.asked.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (ordering.tally.ordered, ordering.tally.refused, ordering.tally.left) == ([], [], 1)
+
+
+async def test_an_order_that_nobody_answers_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.operating.ANSWER", 0.01)
+    tally = await of(Silent()).round("retry_step", operator="ann", reason="x").run(targets(1))
+    assert [item.why for item in tally.refused] == [
+        "no worker answered within 0.01 s: see that one runs, and try again"
+    ]
