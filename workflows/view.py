@@ -64,12 +64,14 @@ def details(state: State, plan: Plan, title: str) -> str:
     """The journey in Markdown: why it waits, then its steps, done, running and to come."""
     lines = [f"**{title}**", ""]
     if state.held:
-        after = f", {state.held.attempts} attempts" if state.held.attempts else ""
+        tries = state.held.attempts
+        after = f", {tries} {'attempt' if tries == 1 else 'attempts'}" if tries else ""
         lines += [f"**Held** at `{state.held.step}` since {state.held.at}: {state.held.reason}{after}", ""]
         lines += ["Decide with the updates `retry_step`, `skip_step` or `leave`.", ""]
-    elif state.paused:
+    if state.paused:
         lines += [f"**Paused** since {state.paused.at} by {state.paused.operator}: {state.paused.reason}", ""]
-    elif state.until and state.at:
+        lines += ["Let it go on with the update `resume`.", ""]
+    elif not state.held and state.until and state.at:
         lines += [f"Waiting at `{state.at}` until {state.until}", ""]
     lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
     done = state.steps[-_SHOWN:]
