@@ -20,6 +20,7 @@ from gateway.pending import Pending, describe, pending
 from gateway.selection import EVERY, sending_to
 from runtime.store import Attempt, Store
 from workflows.delivery import fairness_key
+from workflows.orders import STEEPEST, UNLIMITED
 
 LOOK_BACK: Final = timedelta(days=7)
 """How long ago an attempt may have been due that was never made: no worker ran, say."""
@@ -119,7 +120,7 @@ class Change:
 
     Attributes:
         initial_interval: Seconds before the second attempt.
-        backoff_coefficient: By which each further pause is longer; at least 1.
+        backoff_coefficient: By which each further pause is longer; 1 to `workflows.orders.STEEPEST`.
         maximum_interval: Seconds that a pause is at most.
         maximum_attempts: So many at most; 0 = no limit.
         deadline: Seconds over all attempts, from when the delivery was scheduled.
@@ -144,10 +145,10 @@ class Change:
         ):
             if value is not None and not value > 0:
                 raise BadInput(f"the {name} must be longer than nothing")
-        if self.backoff_coefficient is not None and not self.backoff_coefficient >= 1:
-            raise BadInput("the backoff coefficient must be at least 1: with 1, all pauses are the same")
-        if self.maximum_attempts is not None and self.maximum_attempts < 0:
-            raise BadInput("the number of attempts cannot be less than 0, which means no limit")
+        if self.backoff_coefficient is not None and not 1 <= self.backoff_coefficient <= STEEPEST:
+            raise BadInput(f"the backoff coefficient must be from 1 to {STEEPEST}: with 1, all pauses are the same")
+        if self.maximum_attempts is not None and not 0 <= self.maximum_attempts <= UNLIMITED:
+            raise BadInput(f"the number of attempts must be from 0, which means no limit, to {UNLIMITED}")
         if self.initial_interval and self.maximum_interval and self.initial_interval > self.maximum_interval:
             raise BadInput("the initial interval cannot be longer than the maximum interval")
 

@@ -123,7 +123,7 @@ class Receiving:
                 async for chunk in request.stream():
                     body += chunk
                     if len(body) > MAX_BODY:
-                        raise Answer(413, f"an event may have {MAX_BODY} bytes", {"connection": "close"})
+                        raise Answer(413, f"an event may have {MAX_BODY} bytes at most", {"connection": "close"})
         except TimeoutError:
             raise Answer(408, "the body did not arrive in time", {"connection": "close"}) from None
         return bytes(body)

@@ -23,6 +23,8 @@ WORDS: Final = {
 """The words of a scenario's `retry:`, with the names that a plan has for them."""
 UNLIMITED: Final = 2**31 - 1
 """So many attempts are as good as no limit; the largest number that Temporal takes."""
+STEEPEST: Final = 100
+"""The largest backoff coefficient."""
 
 
 def refusal(reason: str) -> ApplicationError:
@@ -66,8 +68,8 @@ def _known(word: str) -> str:
 def _value(word: str, value: Any) -> float:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if word == "backoff_coefficient":
-        if number is None or not 1 <= number <= 100:
-            raise refusal("'backoff_coefficient' must be a number from 1 to 100")
+        if number is None or not 1 <= number <= STEEPEST:
+            raise refusal(f"'backoff_coefficient' must be a number from 1 to {STEEPEST}")
         return number
     if word == "maximum_attempts":
         if not isinstance(number, int) or not 0 <= number <= UNLIMITED:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.cli.options import rate
+from gateway.cli.options import cause, rate
 
 
 def _version(text: str) -> int | Literal["newest"]:
@@ -42,6 +42,7 @@ HeldForOption = Annotated[
     typer.Option(
         "--held-reason",
         metavar="WORD",
+        parser=cause,
         help="only those held for this: permanent, exhausted, unknown, unconfigured, template",
         show_default=False,
     ),

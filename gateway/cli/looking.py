@@ -16,6 +16,7 @@ from gateway.cli.options import (
     LimitOption,
     ScenarioOption,
     SinceOption,
+    cause,
 )
 from gateway.cli.screen import console, dump, note
 
@@ -38,6 +39,7 @@ HeldForOption = Annotated[
     typer.Option(
         "--reason",
         metavar="WORD",
+        parser=cause,
         help="with --held: only those held for this: permanent, exhausted, unknown, unconfigured, template",
         show_default=False,
     ),

@@ -202,16 +202,19 @@ def _give(order: Order, journey: str | None, which: Any, step: str | None = None
         from gateway.cli import ordering
 
         raise typer.Exit(ordering.order_held(order, which))
-    named += ["--dry-run"] if order.dry_run else []
-    named += ["--limit"] if order.limit is not None else []
     if named:
         raise typer.BadParameter(f"{named[0]} says which journeys are meant: leave it out, or leave out JOURNEY")
+    if order.dry_run or order.limit is not None:
+        many = "--dry-run" if order.dry_run else "--limit"
+        raise typer.BadParameter(f"{many} is for many journeys: leave it out, or see 'scenario show {journey}'")
     progress = asyncio.run(_give_one(order, journey, {"step": step} if step else {}))
     at = progress.get("at")
     if order.json:
         dump(progress)
     else:
-        say(f"{journey}: {f'step {at} {done}' if done else progress.get('state')}")
+        state = progress.get("state")
+        state = "held, and paused as well" if order.verb == "pause" and state == "held" else state
+        say(f"{journey}: {f'step {at} {done}' if done else state}")
 
 
 async def _give_one(order: Order, journey: str, more: dict[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,40 @@ FormatOption = Annotated[Format, typer.Option("--format", help="text for people,
 JourneyArgument = Annotated[
     str, typer.Argument(metavar="JOURNEY", help="the journey's id, such as post-purchase/3028687/CGX0094")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="why, for the record")]
+
+CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template")
+"""The words for why a journey is held."""
+_LONGEST: Final = 500  # characters of an order's operator and reason; the journey would refuse more
+
+
+def cause(text: str) -> str:
+    """Why journeys are held, in one word.
+
+    Raises:
+        BadParameter: Nothing is ever held for that.
+    """
+    if text not in CAUSES:
+        raise typer.BadParameter(f"nothing is held for '{text}': it is one of {', '.join(CAUSES)}")
+    return text
+
+
+def record(text: str) -> str:
+    """What an order says for the record: who, or why.
+
+    Raises:
+        BadParameter: It says nothing, or too much.
+    """
+    if not text.strip() or len(text) > _LONGEST:
+        raise typer.BadParameter(f"say it in 1 to {_LONGEST} characters, for the record")
+    return text
+
+
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record")]
 OperatorOption = Annotated[
     str | None,
-    typer.Option("--operator", metavar="NAME", help="who; by default your login name", show_default=False),
+    typer.Option(
+        "--operator", metavar="NAME", parser=record, help="who; by default your login name", show_default=False
+    ),
 ]
 
 

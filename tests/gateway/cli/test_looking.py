@@ -193,9 +193,15 @@ def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
     ]
 
 
+def test_held_journeys_are_held_for_one_of_some_reasons(run: Run, client: Client) -> None:
+    ran = run("list", "--held", "--reason", "down")
+    assert (ran.status, client.asked) == (2, [])
+    assert "nothing is held for 'down': it is one of permanent, exhausted, unknown, unconfigured, template" in ran.err
+
+
 @pytest.mark.parametrize("option", ["--destination", "--reason", "--step"])
 def test_what_only_held_journeys_have_goes_with_held(run: Run, client: Client, option: str) -> None:
-    ran = run("list", option, "x")
+    ran = run("list", option, "unknown")
     assert (ran.status, client.asked) == (2, [])
     assert ran.err == f"scenario: invalid value: {option} goes with --held: see 'scenario list --help'\n"
 

@@ -41,6 +41,18 @@ def test_an_order_needs_a_reason(run: Run, client: Client, command: str) -> None
     assert ran.err == f"scenario: missing option '--reason': see 'scenario {command} --help'\n"
 
 
+@pytest.mark.parametrize("reason", ["", " ", "x" * 501])
+def test_a_reason_says_something(run: Run, client: Client, reason: str) -> None:
+    ran = run("retry", "--scenario", "a", "--reason", reason)
+    assert (ran.status, client.asked) == (2, [])
+    assert "invalid value for '--reason': say it in 1 to 500 characters, for the record" in ran.err
+
+
+def test_a_journey_that_is_held_is_paused_as_well(run: Run, client: Client) -> None:
+    client.answer = {"state": "held", "at": "hook"}
+    assert run("pause", "a/1", "--reason", "x").out == "a/1: held, and paused as well\n"
+
+
 def test_a_skip_may_name_its_step(run: Run, client: Client) -> None:
     run("skip", "a/1", "--reason", "x", "--operator", "ann", "--step", "hook")
     assert client.asked == [("skip_step", "a/1", {"operator": "ann", "reason": "x", "step": "hook"})]

@@ -168,8 +168,11 @@ MISUSES = [
     (("leave", "--step", "hook"), "name a JOURNEY, or say which are meant: by --scenario, --destination or --since"),
     (("retry", "a/7", "--destination", "wax"), "--destination says which journeys are meant: leave it out, or leave "
      "out JOURNEY"),
-    (("pause", "a/7", "--limit", "3"), "--limit says which journeys are meant: leave it out, or leave out JOURNEY"),
-    (("skip", "a/7", "--dry-run"), "--dry-run says which journeys are meant: leave it out, or leave out JOURNEY"),
+    (("pause", "a/7", "--limit", "3"), "--limit is for many journeys: leave it out, or see 'scenario show a/7'"),
+    (("skip", "a/7", "--dry-run"), "--dry-run is for many journeys: leave it out, or see 'scenario show a/7'"),
+    (("retry", "--held-reason", "down"), "nothing is held for 'down': it is one of permanent, exhausted, unknown, "
+     "unconfigured, template"),
+    (("leave", "a/7", "--operator", " "), "say it in 1 to 500 characters, for the record"),
     (("retry", "a/7", "--with-version", "last"), "'last' is no version: write its number, such as 4, or newest"),
     (("retry", "--scenario", "a", "--rate", "fast"), "'fast' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--scenario", "a", "--rate", "0/s"), "'0/s' is not a rate: write 10/s, 600/m or 0.5/s"),
@@ -244,11 +247,17 @@ def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
     ("options", "said"),
     [
         ((), "say what is to be changed: an interval, the coefficient, the attempts or the deadline"),
-        (("--backoff-coefficient", "0.5"), "the backoff coefficient must be at least 1: with 1, all pauses "
+        (("--backoff-coefficient", "0.5"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
          "are the same"),
         (("--initial-interval", "0s"), "the initial interval must be longer than nothing"),
         (("--deadline", "-1d"), "the deadline must be longer than nothing"),
-        (("--maximum-attempts", "-1"), "the number of attempts cannot be less than 0, which means no limit"),
+        (("--backoff-coefficient", "101"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+         "are the same"),
+        (("--backoff-coefficient", "nan"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+         "are the same"),
+        (("--maximum-attempts", "-1"), "the number of attempts must be from 0, which means no limit, to 2147483647"),
+        (("--maximum-attempts", "2147483648"), "the number of attempts must be from 0, which means no limit, to "
+         "2147483647"),
         (("--initial-interval", "1h", "--maximum-interval", "1m"), "the initial interval cannot be longer than the "
          "maximum interval"),
     ],
