@@ -44,6 +44,7 @@ class OpenAttempt:
         number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
         away: How many attempts were turned away since then.
         turned: Whether this one is, so that it is no attempt at all.
+        began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that.
         outcome: How it ended, unless it failed.
@@ -56,6 +57,7 @@ class OpenAttempt:
         self.number = number
         self.away = away
         self.turned = False
+        self.began = False
         self.in_flight = False
         self.marked = False
         self.outcome: Sent | None = None
@@ -68,7 +70,7 @@ class OpenAttempt:
         worker be lost before it can report, the next attempt finds the mark and does not send. Temporal itself would
         only see a time-out, and try again.
         """
-        self.in_flight = True
+        self.began = self.in_flight = True
         self.marked = self.delivery.on_unknown != "retry"
         if self.marked:
             self.mark(_SENDING)
@@ -86,9 +88,13 @@ class OpenAttempt:
             delay: When to come again.
         """
         self.turned = True
+        self.discount()
+        return self.failure(Kind.RETRY, reason, error=error, next_retry_delay=delay)
+
+    def discount(self) -> None:
+        """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
         self.away += 1
         self.mark(_SETTLED)  # goes out with the failure
-        return self.failure(Kind.RETRY, reason, error=error, next_retry_delay=delay)
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
@@ -183,6 +189,8 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
         raise error from None
     except BaseException as raised:
         error = raised
+        if not attempt.began and not isinstance(raised, ApplicationError):
+            attempt.discount()  # the store is away, or the program has a mistake: the step's attempts are for sending
         raise
     finally:
         if error is not None and attempt.marked and not attempt.in_flight:
@@ -227,7 +235,6 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
             unknown=True,
         )
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
-    attempt.away += 1
-    attempt.mark(_SETTLED)
+    attempt.discount()
     reason = "The worker was stopped before it sent anything"
     return attempt.failure(Kind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)

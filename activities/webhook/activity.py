@@ -90,6 +90,7 @@ class Webhooks:
             except (UnknownDestination, CredentialsError) as error:
                 raise attempt.failure(Kind.UNCONFIGURED, _sentence(error), error="unconfigured") from None
             except SettingsError as error:  # a secret's file that cannot be read: it is being replaced, perhaps
+                attempt.discount()
                 raise attempt.failure(Kind.RETRY, _sentence(error), error="secrets_unreadable") from None
             response = await self._send(attempt, outgoing)
             return judge(attempt, response, outgoing.step, outgoing.secrets)

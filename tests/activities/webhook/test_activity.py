@@ -36,6 +36,7 @@ from activities.webhook.route import Direct, Diverted
 from activities.webhook.transport import Transport
 from runtime.errors import SettingsError
 from runtime.secrets import Snapshot
+from runtime.store import StoreUnavailable
 from scenario import model
 from tests.activities.shelf import Rows, Shelf
 from tests.activities.webhook.casefiles import table
@@ -221,8 +222,28 @@ class TestADestination:
     ):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: look at its rights")}
-        failure, _ = await desk.fail(STEP)
-        assert (failure.kind, failure.error) == (Kind.RETRY, "secrets_unreadable")
+        for attempt in (1, 2, 3):
+            failure, error = await desk.fail(STEP, attempt=attempt, attempts=1)
+            assert (failure.kind, failure.error, failure.attempt) == (Kind.RETRY, "secrets_unreadable", 1)
+            assert error.next_retry_delay is None  # the policy's own pause
+        assert [(row.attempt, row.outcome, row.error) for row in desk.rows] == [(1, "retry", "secrets_unreadable")] * 3
+        desk.secrets, desk.unreadable = {"TOKEN": "value"}, {}
+        assert (await desk.send(STEP, attempt=4, attempts=1)).attempt == 1  # none of them was one of the step's
+
+    async def test_is_tried_again_where_the_store_is_away(
+        self, desk: Desk, there: Receiver, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def away(*_: Any) -> model.Step:
+            raise StoreUnavailable("the store is away")
+
+        desk.know(wax=desk.local(there))
+        with monkeypatch.context() as patched:
+            patched.setattr(Content, "step", away)
+            for attempt in (1, 2):
+                with pytest.raises(StoreUnavailable):
+                    await desk.send(STEP, attempt=attempt, attempts=1)
+        sent = await desk.send(STEP, attempt=3, attempts=1)
+        assert (sent.outcome, sent.attempt, len(there.calls)) == ("delivered", 1, 1)
 
     async def test_goes_on_where_a_secret_of_others_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
