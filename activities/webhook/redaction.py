@@ -6,9 +6,11 @@ Receivers echo what they were sent. What is kept of their answers is seen in Tem
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -34,6 +36,9 @@ _HALF: Final = 6
 """Characters of a secret's beginning that give it away at the end of a text."""
 _WORD: Final = 8
 """Characters of a word of a header's value that may be a credential: schemes such as ``Bearer`` are shorter."""
+_ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
+_UNESCAPED: Final = ("", "/", "!'()*")
+"""What is left alone in a URL: by RFC 3986's letter, by most servers, by JavaScript's `encodeURIComponent`."""
 _PREFIXED: Final = ("whsec_", "whsk_")
 
 
@@ -63,22 +68,34 @@ def masked(text: str, spelt: Sequence[str]) -> str:
 
 
 def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Secrets as they may be sent back: as they are, in a URL, in JSON, in Base64, a signing key without its prefix.
+    """Secrets as they may be sent back: as they are, in a URL, in JSON, in HTML, in Base64, a key without its prefix.
 
     Returns:
         The longest first, so that a secret within another leaves nothing of either.
     """
-    found: set[str] = set()
-    for secret in secrets:
-        if secret:
-            quoted = json.dumps(secret)[1:-1]
-            found |= {secret, quote(secret, safe=""), quoted, quoted.replace("/", "\\/")}
-            found.add(json.dumps(secret, ensure_ascii=False)[1:-1])
-            raw = secret.encode(errors="replace")
-            found |= {encode(raw).rstrip(b"=").decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)}
-            found |= {secret.removeprefix(prefix) for prefix in _PREFIXED}
-    found.discard("")
+    found = {spelling for secret in secrets for spelling in _spelt(secret)}
     return tuple(sorted(found, key=len, reverse=True))
+
+
+@lru_cache(maxsize=256)
+def _spelt(secret: str) -> frozenset[str]:
+    raw = secret.encode(errors="replace")
+    found = {secret, *_escaped(secret)}
+    found |= {encode(raw).rstrip(b"=").decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)}
+    found |= {secret.removeprefix(prefix) for prefix in _PREFIXED}
+    return frozenset(found - {""}) if secret else frozenset()
+
+
+def _escaped(secret: str) -> Iterator[str]:
+    """A secret as URLs, JSON and HTML write it, each in the ways that libraries have."""
+    if secret.isascii() and secret.isalnum():
+        return
+    for safe in _UNESCAPED:
+        url = quote(secret, safe=safe, errors="replace")
+        yield from (url, url.replace("%20", "+"), _ESCAPE.sub(lambda one: one[0].lower(), url))
+    quoted = json.dumps(secret)[1:-1]
+    yield from (quoted, quoted.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
+    yield from (html.escape(secret, quote=False), html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;"))
 
 
 def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[str]:

@@ -52,6 +52,10 @@ def test_what_an_operator_needs_stays(text: str):
         r'{"auth": "s3/cr&t\"x"}',
         r'{"auth": "s3\/cr&t\"x"}',
         "czMvY3ImdCJ4",
+        "token=s3/cr%26t%22x",
+        "token=s3%2fcr%26t%22x",
+        "<p>s3/cr&amp;t&quot;x</p>",
+        '<p>s3/cr&amp;t"x</p>',
     ],
 )
 def test_a_secret_is_masked_however_it_is_echoed(echo: str):
@@ -59,6 +63,16 @@ def test_a_secret_is_masked_however_it_is_echoed(echo: str):
     assert MASK in shown
     assert "s3" not in shown
     assert "czMv" not in shown
+
+
+@pytest.mark.parametrize("echo", ["(a%20b)'%2Fc", "%28a+b%29%27%2Fc", "(a b)&#39;/c", "(a b)&#x27;/c", "(a b)'/c"])
+def test_a_secret_with_blanks_and_quotes_is_masked_too(echo: str):
+    assert redact(f"x={echo}", ["(a b)'/c"]) == f"x={MASK}"
+
+
+def test_a_secret_that_is_no_text_stands_in_nobodys_way():
+    """As a variable of the environment may hold it."""
+    assert redact("answer", ["a\udcff/b"]) == "answer"
 
 
 def test_a_signing_key_is_masked_without_its_prefix_too():
