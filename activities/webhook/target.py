@@ -27,7 +27,11 @@ _AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<p
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f\\]")
-_DOTS: Final = re.compile(r"/(?:\.|%2e){1,2}(?=[/?]|$)", _ANY_CASE)
+# Some servers decode a path before they take its '..' away, and some take what follows a semicolon for no part of it.
+_DOTS: Final = re.compile(
+    r"/(?:\.|%2e){1,2}(?=/|$)|(?:/|%2f|%5c)(?:\.|%2e){2}(?=[/;]|%2f|%5c|%3b|$)",
+    _ANY_CASE,
+)
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
 # Unreserved, sub-delims, and what a path and a query may hold besides (RFC 3986 §3.3, §3.4).
 _LEFT_ALONE: Final = "-._~!$&'()*+,;=:@/?%"
