@@ -24,6 +24,8 @@ _AS_A_DOUBLE: Final = decimal.Context(prec=15)
 
 _NUMERAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
+_GERMAN: Final = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+")
+_ENGLISH: Final = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+")
 _COMMA: Final = re.compile(r"[+-]?\d+,(?:\d{1,2}|\d{4,})")
 _LONGEST_NUMERAL: Final = 60
 _MOST_PLACES: Final = 12
@@ -32,14 +34,18 @@ _MOST_PLACES: Final = 12
 def numeral(text: str) -> int | Decimal | None:
     """The number that a text spells, or None.
 
-    Takes what data holds: ``12``, ``-3.50``, ``1e3``, and the French ``1 234,50``. A comma before exactly three digits
-    could mean either, so that it means nothing.
+    Takes what data holds: ``12``, ``-3.50``, ``1e3``, the French ``1 234,50``, the German ``1.234,50`` and the English
+    ``1,234.50``. A comma before exactly three digits could mean either, so that it means nothing.
     """
     text = text.strip()
     if len(text) > _LONGEST_NUMERAL:
         return None
     if _GROUPED.fullmatch(text):
         text = re.sub(r"[ \u00a0\u202f]", "", text).replace(",", ".")
+    elif _ENGLISH.fullmatch(text):
+        text = text.replace(",", "")
+    elif _GERMAN.fullmatch(text):
+        text = text.replace(".", "").replace(",", ".")
     elif _COMMA.fullmatch(text):
         text = text.replace(",", ".")
     if not _NUMERAL.fullmatch(text):

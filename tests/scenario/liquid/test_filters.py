@@ -76,6 +76,7 @@ def test_every_filter_is_documented() -> None:
             "{{ '-3' | number }} {{ '1e3' | number }} {{ '12,5' | number }} {{ '1\u202f234' | number }}",
             "-3 1000 12.5 1234",
         ),
+        ("{{ '1.234,50' | number }} {{ '-1,234,567.8' | number }}", "1234.50 -1234567.8"),
         ("{{ -1234 | number_with_delimiter }} {{ '1234.50' | number_with_delimiter }}", "-1,234 1,234.50"),
         ("{{ nothing | number_with_delimiter }}{{ 12 | number_with_delimiter }}", "12"),
         # Money
@@ -206,6 +207,7 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
     ("source", "message"),
     [
         ("{{ 'abc' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 12)"),
+        ("{{ '1.23,50' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 16)"),
         ("{{ '1,234' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 14)"),
         ("{{ tags | number }}", "'number' cannot make a number of a list (line 1, column 11)"),
         ("{{ 1 | divided_by: 0 }}", "'divided_by' cannot divide by zero (line 1, column 8)"),
