@@ -167,6 +167,21 @@ def test_no_key_takes_anothers_place(share: int, data: dict[str, Any], s: str, t
         assert json.loads(liquid.render_json(KEYED, given)) == dict(outer)
 
 
+@tried(MOST)
+@given(keys, keys)
+@settings_
+def test_no_key_of_a_structure_takes_anothers_place(share: int, s: str, t: str) -> None:
+    body = {"admin": False, "{{ s }}": 1, "<{{ t }}>": 2, "in": {"{{ s }}{{ t }}": 3, "x": "{{ t }}", "\ufffd": 4}}
+    inner = [(plain(s + t), 3), ("x", plain(t)), ("\ufffd", 4)]
+    outer = [("admin", False), (plain(s), 1), (plain(f"<{t}>"), 2), ("in", dict(inner))]
+    if any(len(dict(pairs)) < len(pairs) for pairs in (outer, inner)):
+        with pytest.raises(TemplateError, match="two keys of the same mapping are equal") as caught:
+            liquid.render_json(body, {"s": s, "t": t})
+        assert caught.value.line == 1
+    else:
+        assert json.loads(liquid.render_json(body, {"s": s, "t": t})) == dict(outer)
+
+
 @dataclass(frozen=True)
 class Made:
     """A part of a generated template and what it means.
