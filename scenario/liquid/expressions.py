@@ -208,7 +208,7 @@ class Contains(ContainsExpression):
         raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
 
 
-class Any_(AnyExpression):  # noqa: N801 - "Any" is taken
+class When(AnyExpression):
     """The values of a ``when``."""
 
     __slots__ = ()

@@ -43,7 +43,7 @@ _REPLACED: Final[dict[type[Expression], type[Expression]]] = {
     LeExpression: expressions.LessOrEqual,
     GeExpression: expressions.GreaterOrEqual,
     ContainsExpression: expressions.Contains,
-    AnyExpression: expressions.Any_,
+    AnyExpression: expressions.When,
     LoopExpression: expressions.Loop,
     RangeLiteral: expressions.Range,
 }
