@@ -14,45 +14,38 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.admission import Admissions
 from activities.amendment import Amendments
 from activities.clearance import Clearances
-from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
-from activities.email.smtp import Mailer, mailer_from
 from activities.recollection import Recollections
 from activities.retuning import Retunings
+from activities.services import CLOSING, Services, services
 from activities.signatures import JOURNEYS, QUEUES
 from activities.sms.activity import Texts
-from activities.sms.provider import Provider, provider_from
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations import Book, Destinations
 from activities.webhook.gate import Gate
 from activities.webhook.pacing import pacing
-from activities.webhook.route import Direct, Routes
-from activities.webhook.transport import Transport
 from runtime import attributes, logs
-from runtime.callback import Callbacks
 from runtime.connection import connect
-from runtime.errors import SetupError
+from runtime.crew import Crew, running
+from runtime.deadline import Deadline
+from runtime.errors import SetupError, WorkerFailed
 from runtime.exit import leave
 from runtime.health import Health
-from runtime.secrets import Secrets
 from runtime.settings import Settings
-from runtime.store import AttemptWriter, Store, StoreError
-from runtime.telemetry import Telemetry, temporal_runtime
+from runtime.store import StoreError
+from runtime.telemetry import PATIENCE, Telemetry, temporal_runtime
 from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -60,91 +53,15 @@ from workflows.sandbox import sandbox
 logger = logging.getLogger("worker")
 
 DRAIN: Final = timedelta(seconds=20)
-"""What attempts under way may take when the worker stops: an attempt's time-out and some; less than the platform's."""
+"""What attempts under way may take when the worker stops: an attempt's time-out and some."""
 _SPARE: Final = timedelta(seconds=5)
-_PLATFORM: Final = timedelta(seconds=10)
-"""How much longer the platform has to wait: for the logs of attempts and of traces."""
+ENDING: Final = timedelta(seconds=8)
+"""What stopping may take beyond the drain: 2 s for attempts that are cut off, and `activities.services.CLOSING`."""
+PLATFORM: Final = timedelta(seconds=10)
+"""How much longer than the drain the platform has to wait before it kills."""
 _WEBHOOKS: Final = "webhooks"
 _CONCURRENT: Final = 200
 _POLLERS: Final = 10
-
-
-@dataclass(frozen=True)
-class Services:
-    """What activities need, open for as long as the worker runs.
-
-    Attributes:
-        store: Versions, journeys, attempts.
-        writer: Writes attempts in the background.
-        content: Published versions, kept by version.
-        transport: Sends webhooks.
-        mailer: Sends e-mail, or None where it is not configured.
-        provider: Sends SMS, or None where none is configured.
-        secrets: What webhooks may name.
-        zone: The platform's time zone.
-        routes: Where webhooks lead.
-        destinations: What operations say about the systems that webhooks go to.
-        callbacks: Makes `journey.callback_url`, or None where it is not configured.
-    """
-
-    store: Store
-    writer: AttemptWriter
-    content: Content
-    transport: Transport
-    mailer: Mailer | None
-    provider: Provider | None
-    secrets: Secrets
-    zone: str
-    routes: Routes
-    destinations: Destinations
-    callbacks: Callbacks | None = None
-
-
-@asynccontextmanager
-async def services(
-    settings: Settings,
-    *,
-    store: Store | None = None,
-    inbox: Path | None = None,
-    routes: Routes | None = None,
-    destinations: Destinations | None = None,
-) -> AsyncGenerator[Services]:
-    """Opens what activities need, and closes it.
-
-    Args:
-        settings: Of the process.
-        store: One that is open already; it stays open.
-        inbox: Where the SMS provider ``local:`` puts messages.
-        routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
-        destinations: Those that have been read already; else they are, unless `routes` says otherwise.
-
-    Raises:
-        SettingsError: A channel's setting or `destinations.yaml` is wrong.
-        StoreError: The store cannot be opened.
-    """
-    destinations = destinations or Destinations(settings.destinations if routes is None else None)
-    async with AsyncExitStack() as stack:
-        if store is None:
-            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
-        writer = await stack.enter_async_context(AttemptWriter(store))
-        transport = await stack.enter_async_context(Transport())
-        if mailer := mailer_from(_secret(settings.smtp), settings.mail_from):
-            await stack.enter_async_context(mailer)
-        if provider := provider_from(_secret(settings.sms), inbox or Path(".scenario/inbox")):
-            stack.push_async_callback(provider.close)
-        yield Services(
-            store=store,
-            writer=writer,
-            content=Content(store),
-            transport=transport,
-            mailer=mailer,
-            provider=provider,
-            secrets=Secrets(settings),
-            zone=settings.platform_timezone,
-            routes=routes or Direct(destinations),
-            destinations=destinations,
-            callbacks=Callbacks.configured(settings),
-        )
 
 
 def drain_of(book: Book) -> timedelta:
@@ -215,57 +132,52 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     return made
 
 
-def _secret(value: SecretStr | None) -> str | None:
-    return None if value is None else value.get_secret_value()
-
-
-@asynccontextmanager
-async def running(made: Sequence[Worker]) -> AsyncGenerator[None]:
-    """Runs workers, and at the end stops them all at once: together they have the longest drain, not each its own."""
-    tasks = [asyncio.create_task(worker.run()) for worker in made]
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(worker.shutdown() for worker in made))
-        await asyncio.gather(*tasks)
-
-
-async def serve(settings: Settings, queues: Collection[str], health_port: int | None) -> None:
+async def serve(settings: Settings, queues: Collection[str], health_port: int | None, deadline: Deadline) -> None:
     """Runs the worker until the process is asked to stop.
 
+    Args:
+        settings: Of the process.
+        queues: Those to serve.
+        health_port: Of the health pages, if there are to be any.
+        deadline: Counts from when the process is asked to stop.
+
     Raises:
-        SetupError: A setting is wrong, or there is no server.
+        SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
         StoreError: The store cannot be opened.
     """
     destinations = Destinations(settings.destinations)  # what is wrong with them is said before a server is waited for
     stop = asyncio.Event()
     ready = asyncio.Event()
+    crew: Crew | None = None
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
     def ask_to_stop() -> None:
-        stop.set()
-        if task is not None and not ready.is_set():  # it may still wait for a server
+        deadline.begin()
+        if task is not None and not ready.is_set() and not stop.is_set():  # it may still wait for a server
             task.cancel()
+        stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask_to_stop)
 
     async def is_ready() -> bool:
-        return ready.is_set() and not stop.is_set()
+        return ready.is_set() and not stop.is_set() and crew is not None and crew.sound
 
     async with AsyncExitStack() as stack:
         if health_port is not None:
             await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
         client = await connect(role="worker", patience=60.0, runtime=temporal_runtime())
         await attributes.ensure(client)
-        opened = await stack.enter_async_context(services(settings, destinations=destinations))
+        opened = await stack.enter_async_context(services(settings, destinations=destinations, deadline=deadline))
         made = workers(client, opened, queues)
         drain = DRAIN
         if _WEBHOOKS in queues:
             drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations))
-        await stack.enter_async_context(running(made))
+        deadline.seconds = (drain + ENDING).total_seconds()
+        crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
+        await crew.polling()
         ready.set()
         logger.info("ready, polling %s", ", ".join(queues))
         if drain > DRAIN:
@@ -273,10 +185,13 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
                 "a destination's time-out lets a stop take %d s: the platform must not kill this worker "
                 "before %d s have passed",
                 drain.total_seconds(),
-                (drain + _PLATFORM).total_seconds(),
+                (drain + PLATFORM).total_seconds(),
             )
-        await stop.wait()
-        logger.info("stopping: attempts under way have %d s", drain.total_seconds())
+        try:
+            await crew.until(stop)
+        finally:
+            deadline.begin()
+            logger.info("stopping: attempts under way have %d s", drain.total_seconds())
     logger.info("stopped")
 
 
@@ -292,16 +207,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         parser.error(f"--queues: there is no queue {', '.join(unknown) or 'at all'}; there are {', '.join(QUEUES)}")
     logs.configure()
     telemetry = None
+    deadline = Deadline((DRAIN + ENDING).total_seconds())
     status = 0
     try:
         telemetry = Telemetry.start()
-        asyncio.run(serve(Settings(), queues, given.health_port))
+        asyncio.run(serve(Settings(), queues, given.health_port, deadline))
+    except WorkerFailed:
+        status = 1  # it has been said when it happened
     except (SetupError, StoreError) as error:
         sys.stderr.write(f"worker: {error}\n")
         status = 1
     except asyncio.CancelledError:
         logger.info("stopped before it was ready")
-    leave(status, telemetry)
+    leave(status, telemetry, patience=deadline.left(PATIENCE))
 
 
 if __name__ == "__main__":

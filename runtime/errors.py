@@ -4,6 +4,7 @@
     ├── SettingsError      a SCENARIO_* variable, or Temporal's own configuration, that cannot be used
     ├── ConnectionFailed   no Temporal server, or one that does not let this process in
     ├── AttributesMissing  search attributes that are not there and may not be registered by this process
+    ├── WorkerFailed       the worker of a task queue has ended by itself
     └── LocalError         the local server, inbox or receiver cannot be started
         ├── NotInstalled   its program is not there
         └── PortInUse      another program listens on its port
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 
 class SetupError(Exception):
-    """Anything wrong around a process, before it does its work."""
+    """Anything wrong around a process, mostly before it does its work."""
 
 
 class SettingsError(SetupError):
@@ -29,6 +30,10 @@ class ConnectionFailed(SetupError):
 
 class AttributesMissing(SetupError):
     """Search attributes are missing and could not be registered. The message holds the command that does it."""
+
+
+class WorkerFailed(SetupError):
+    """The worker of a task queue has ended although nobody asked it to: nothing polls that queue any more."""
 
 
 class LocalError(SetupError):

@@ -12,10 +12,10 @@ import os
 import sys
 from typing import NoReturn
 
-from runtime.telemetry import Telemetry
+from runtime.telemetry import PATIENCE, Telemetry
 
 
-def leave(status: int, telemetry: Telemetry | None = None) -> NoReturn:
+def leave(status: int, telemetry: Telemetry | None = None, *, patience: float = PATIENCE) -> NoReturn:
     """Ends the process, with nothing lost that was written or traced.
 
     To be called last, by a process's main function, when everything that it opened is closed: no `finally`, no
@@ -24,10 +24,11 @@ def leave(status: int, telemetry: Telemetry | None = None) -> NoReturn:
     Args:
         status: The exit status.
         telemetry: What was started.
+        patience: Seconds for what is left of traces.
     """
     try:
         if telemetry is not None:
-            telemetry.shutdown()
+            telemetry.shutdown(patience)
         logging.shutdown()
     finally:
         for stream in (sys.stdout, sys.stderr):

@@ -27,6 +27,9 @@ from runtime.lineage import JourneyIds
 SERVICE: Final = "scenario-runner"
 """The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES give another."""
 
+PATIENCE: Final = 5.0
+"""Seconds that a collector may take for the last traces. One that is down must not keep a process from ending."""
+
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _EXPORTERS = "OTEL_TRACES_EXPORTER"
@@ -64,11 +67,11 @@ class Telemetry:
         trace.set_tracer_provider(provider)
         return cls(provider)
 
-    def shutdown(self, patience: float = 5.0) -> bool:
+    def shutdown(self, patience: float = PATIENCE) -> bool:
         """Sends what is left.
 
         Args:
-            patience: Seconds to wait for a collector. One that is down must not keep a process from ending.
+            patience: Seconds to wait for a collector.
 
         Returns:
             Whether everything was handed over or given up in that time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,13 @@ from activities.signatures import QUEUES
 from activities.webhook.destinations import Destinations
 from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Diverted
-from runtime.errors import SettingsError
+from runtime.deadline import Deadline
+from runtime.errors import SettingsError, WorkerFailed
+from runtime.health import Health
 from runtime.settings import Settings
-from worker import drain_of, services, workers
+from runtime.store import AttemptWriter
+from tests.runtime.hand import Hand
+from worker import DRAIN, ENDING, drain_of, main, serve, services, workers
 
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
@@ -74,6 +79,113 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
         workers(client, opened)
         assert drain_of(opened.destinations.book) == timedelta(seconds=seconds)
     assert given == {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
+
+
+@pytest.mark.parametrize(("passed", "log"), [(0.1, 10.0), (22.0, 3.0), (30.0, 0.0)])
+async def test_the_log_has_what_the_drain_leaves_of_the_whole_stop(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, passed: float, log: float
+):
+    now: list[float] = [0.0]
+    given: list[float] = []
+    deadline = Deadline((DRAIN + ENDING).total_seconds(), lambda: now[0])
+
+    async def close(_writer: AttemptWriter, within: float) -> None:
+        given.append(within)
+
+    monkeypatch.setattr(AttemptWriter, "close", close)
+    async with services(settings, deadline=deadline):
+        deadline.begin()
+        now[0] = passed
+    assert given == [log]
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
+    """Workers in the place of the real ones, and no server; their health pages are looked at from inside."""
+    made = [Hand("email", slow=True), Hand("sms")]
+
+    async def nothing(*_given: Any, **_named: Any) -> None:
+        return None
+
+    def all_hands(*_given: Any) -> list[Hand]:
+        return made
+
+    monkeypatch.setattr("worker.connect", nothing)
+    monkeypatch.setattr("worker.temporal_runtime", object)
+    monkeypatch.setattr("worker.attributes.ensure", nothing)
+    monkeypatch.setattr("worker.workers", all_hands)
+    return made
+
+
+@pytest.fixture
+def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """Asks what `/readyz` answers by."""
+    asked: list[Any] = []
+
+    class Asked(Health):
+        def __init__(self, port: int, checks: Mapping[str, Any]) -> None:
+            super().__init__(port, checks)
+            asked.append(checks["worker"])
+
+    monkeypatch.setattr("worker.Health", Asked)
+    return lambda: asked[0]()
+
+
+async def until(check: Callable[[], Any], wanted: bool) -> None:
+    while await check() is not wanted:
+        await asyncio.sleep(0.01)
+
+
+async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_others_drained(
+    settings: Settings, hands: list[Hand], ready: Callable[[], Any], caplog: pytest.LogCaptureFixture
+):
+    slow, other = hands
+    deadline = Deadline(1)
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], 0, deadline))
+    await other.started.wait()
+    assert await ready() is False
+    slow.polls.set()
+    await until(ready, True)
+    other.stays = asyncio.Event()
+    slow.breaks.set()
+    await until(ready, False)
+    await other.asked.wait()
+    assert not serving.done()
+    other.stays.set()
+    with pytest.raises(WorkerFailed):
+        await serving
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert said == [
+        "the worker of the queue 'email' failed (RuntimeError): see the lines before this one, and start it again"
+    ]
+    assert deadline.left(3600) <= (DRAIN + ENDING).total_seconds()
+
+
+async def test_a_stop_ends_it_in_peace(settings: Settings, hands: list[Hand], ready: Callable[[], Any]):
+    hands[0].polls.set()
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], 0, Deadline(1)))
+    await until(lambda: ready() if hands[1].started.is_set() else asyncio.sleep(0, False), True)
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+    assert all(hand.ended.is_set() for hand in hands)
+
+
+def test_a_queue_that_fails_is_status_1_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    async def fail(*_: Any) -> None:
+        raise WorkerFailed("the worker of the queue 'email' failed")
+
+    def left(status: int, *_: Any, **_named: Any) -> NoReturn:
+        raise SystemExit(status)
+
+    monkeypatch.setattr("worker.serve", fail)
+    monkeypatch.setattr("worker.leave", left)
+    monkeypatch.setattr("worker.logs.configure", lambda: None)
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == ""
 
 
 class Keeper:

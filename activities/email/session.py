@@ -28,7 +28,6 @@ from activities.email.message import Envelope
 from activities.email.server import Encryption, Server
 
 _CONNECT_SECONDS: Final = 10.0
-_QUIT_SECONDS: Final = 2.0
 _GO_AHEAD: Final = 354
 _DOT: Final = re.compile(rb"^\.", re.MULTILINE)
 
@@ -142,10 +141,14 @@ class Session:
         """Closes the connection at once."""
         self._client.close()
 
-    async def close(self) -> None:
-        """Takes leave of the server, and closes."""
+    async def close(self, within: float) -> None:
+        """Takes leave of the server, and closes.
+
+        Args:
+            within: Seconds that the server may take to answer.
+        """
         with suppress(SMTPException, OSError):
-            await self._client.quit(timeout=_QUIT_SECONDS)
+            await self._client.quit(timeout=within)
         self._client.close()
 
     async def _greet(self) -> None:

@@ -79,10 +79,14 @@ class Mailer:
                 raise UnansweredError("no_answer", self.server.host) from None
             raise UnreachableError("timeout", self.server.host) from None
 
-    async def close(self) -> None:
-        """Closes the connections. None may be in use."""
+    async def close(self, within: float = 2.0) -> None:
+        """Closes the connections. None may be in use.
+
+        Args:
+            within: Seconds that the server may take to answer the leave-taking.
+        """
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(session.close() for session, _ in idle))
+        await asyncio.gather(*(session.close(within) for session, _ in idle))
 
     async def __aenter__(self) -> Self:
         return self

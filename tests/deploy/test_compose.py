@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from gateway import listening
-from runtime import attributes
+from runtime import attributes, telemetry
 from runtime.devserver import DYNAMIC_CONFIG
 from runtime.settings import Settings
-from worker import DRAIN
+from worker import DRAIN, ENDING, PLATFORM
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
@@ -133,13 +133,14 @@ def test_temporal_is_set_as_the_local_server_is() -> None:
     assert written == {key: [{"value": value}] for key, value in DYNAMIC_CONFIG.items() if key not in only_for_trying}
 
 
-def test_a_worker_may_finish_draining() -> None:
-    assert seconds(SERVICES["worker"]["stop_grace_period"]) > DRAIN.total_seconds()
+def test_a_worker_may_finish_draining_and_what_it_does_after_it() -> None:
+    assert seconds(SERVICES["worker"]["stop_grace_period"]) >= (DRAIN + PLATFORM).total_seconds()
+    assert ENDING < PLATFORM
 
 
 def test_the_gateway_may_finish_draining_and_has_no_way_to_the_store() -> None:
     gateway = SERVICES["callbacks"]
-    assert seconds(gateway["stop_grace_period"]) > listening.DRAIN
+    assert seconds(gateway["stop_grace_period"]) > listening.DRAIN + telemetry.PATIENCE
     assert (gateway["networks"], gateway["secrets"], gateway["environment"].keys()) == (
         ["default"],
         [],

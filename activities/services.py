@@ -1,0 +1,118 @@
+"""What activities need of a process: opened before its workers run, and closed after them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from activities.content import Content
+from activities.email.smtp import Mailer, mailer_from
+from activities.sms.provider import Provider, provider_from
+from activities.webhook.destinations import Destinations
+from activities.webhook.route import Direct, Routes
+from activities.webhook.transport import Transport
+from runtime.callback import Callbacks
+from runtime.deadline import Deadline
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from runtime.store import AttemptWriter, Store
+
+CLOSING: Final = 6.0
+"""Seconds that are enough for all of it to close, and for traces after it, where others answer slowly."""
+# In the order in which things are closed: what each has at most, and what of the time is kept for those after it.
+_MAILER: Final = 2.0
+_AFTER_MAILER: Final = 5.0
+_LOG: Final = 10.0
+_AFTER_LOG: Final = 3.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """What activities need, open for as long as the worker runs.
+
+    Attributes:
+        store: Versions, journeys, attempts.
+        writer: Writes attempts in the background.
+        content: Published versions, kept by version.
+        transport: Sends webhooks.
+        mailer: Sends e-mail, or None where it is not configured.
+        provider: Sends SMS, or None where none is configured.
+        secrets: What webhooks may name.
+        zone: The platform's time zone.
+        routes: Where webhooks lead.
+        destinations: What operations say about the systems that webhooks go to.
+        callbacks: Makes `journey.callback_url`, or None where it is not configured.
+    """
+
+    store: Store
+    writer: AttemptWriter
+    content: Content
+    transport: Transport
+    mailer: Mailer | None
+    provider: Provider | None
+    secrets: Secrets
+    zone: str
+    routes: Routes
+    destinations: Destinations
+    callbacks: Callbacks | None = None
+
+
+@asynccontextmanager
+async def services(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    inbox: Path | None = None,
+    routes: Routes | None = None,
+    destinations: Destinations | None = None,
+    deadline: Deadline | None = None,
+) -> AsyncGenerator[Services]:
+    """Opens what activities need, and closes it.
+
+    Args:
+        settings: Of the process.
+        store: One that is open already; it stays open.
+        inbox: Where the SMS provider ``local:`` puts messages.
+        routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
+        destinations: Those that have been read already; else they are, unless `routes` says otherwise.
+        deadline: By when the process has to be over.
+
+    Raises:
+        SettingsError: A channel's setting or `destinations.yaml` is wrong.
+        StoreError: The store cannot be opened.
+    """
+    destinations = destinations or Destinations(settings.destinations if routes is None else None)
+    ending = deadline or Deadline(math.inf)
+    async with AsyncExitStack() as stack:
+        if store is None:
+            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
+        writer = AttemptWriter(store)
+        stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
+        transport = await stack.enter_async_context(Transport())
+        if mailer := mailer_from(_secret(settings.smtp), settings.mail_from):
+            stack.push_async_callback(lambda: mailer.close(ending.left(_MAILER, keep=_AFTER_MAILER)))
+        if provider := provider_from(_secret(settings.sms), inbox or Path(".scenario/inbox")):
+            stack.push_async_callback(provider.close)
+        yield Services(
+            store=store,
+            writer=writer,
+            content=Content(store),
+            transport=transport,
+            mailer=mailer,
+            provider=provider,
+            secrets=Secrets(settings),
+            zone=settings.platform_timezone,
+            routes=routes or Direct(destinations),
+            destinations=destinations,
+            callbacks=Callbacks.configured(settings),
+        )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()

@@ -1,0 +1,51 @@
+"""By when a process that was asked to stop has to be over: one deadline for everything that it still does.
+
+An orchestrator kills what has not ended by its grace period. Each thing that a process closes may wait for somebody
+else: an attempt for its receiver, the log of attempts for the store, traces for their collector. Each has a longest
+time of its own; what all of them take together is bounded here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Deadline:
+    """Counts from the moment at which the process is asked to stop.
+
+        deadline = Deadline(28)
+        deadline.begin()
+        await writer.close(deadline.left(10, keep=3))
+
+    Args:
+        seconds: How long stopping may take in all.
+        clock: Seconds that only go forward.
+
+    Attributes:
+        seconds: May be set until it counts.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._end: float | None = None
+
+    def begin(self) -> None:
+        """Starts to count, unless it counts already."""
+        if self._end is None:
+            self._end = self._clock() + self.seconds
+
+    def left(self, most: float, *, keep: float = 0.0) -> float:
+        """Seconds that one thing may take.
+
+        Args:
+            most: How long it may take at most; what it gets where nobody asked to stop.
+            keep: Seconds that are kept for what comes after it.
+
+        Returns:
+            At least 0.
+        """
+        if self._end is None:
+            return most
+        return max(0.0, min(most, self._end - self._clock() - keep))
