@@ -90,19 +90,30 @@ class Question:
     Attributes:
         text: The condition, or for ``kind="value"`` a template.
         data: The data by root name, `now` and `today` among it.
+        zone: IANA zone of a value that is a date to wait for; empty where it is none.
+        offset: Seconds from that date to the end of the wait.
     """
 
     text: str
     data: dict[str, Any]
     kind: Literal["condition", "value"] = "condition"
+    zone: str = ""
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came out: `value` is a bool for a condition; or, where it could not be worked out, `error` says why."""
+    """What came out; or, where it could not be worked out, `error` says why.
+
+    Attributes:
+        value: A bool for a condition.
+        error: One sentence.
+        end: Where a date was asked for and is one: the end of the wait, ISO 8601 in UTC.
+    """
 
     value: Any = None
     error: str = ""
+    end: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.entry import Entry
     from scenario.errors import EntryError
     from scenario.plan import Exit, If, Plan, Send, Step, Wait, WaitFor, load_plan
-    from scenario.timing import zone_of
+    from scenario.timing import parse_moment, shift, zone_of
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -135,25 +135,35 @@ class Means:
         """Works out a condition."""
         return await self._question(condition, "condition", event)
 
-    async def value(self, template: str) -> Any:
-        """Works out a template's value.
+    async def moment(self, template: str, offset: float) -> datetime:
+        """Works out a date to wait for.
+
+        Args:
+            template: Gives the date.
+            offset: Seconds from there to the end of the wait.
 
         Raises:
-            EntryError: It cannot be.
+            EntryError: It cannot be, or it is no date.
         """
-        answer = await self._question(template, "value", None)
+        answer = await self._question(template, "value", None, zone=self.zone.key, offset=offset)
         if answer.error:
             raise EntryError(f"the date cannot be worked out: {answer.error}")
-        return answer.value
+        if answer.end:
+            return datetime.fromisoformat(answer.end)
+        # No date at all; or one that was asked for when answers did not give the end of the wait.
+        moment = parse_moment(str(answer.value), self.zone) if answer.value is not None else None
+        if moment is None:
+            raise EntryError("the date to wait for is missing")
+        return shift(moment, timedelta(seconds=offset), self.zone)
 
-    async def _question(self, text: str, kind: Any, event: dict[str, Any] | None) -> Answer:
+    async def _question(self, text: str, kind: Any, event: dict[str, Any] | None, **more: Any) -> Answer:
         now = self.local(workflow.now())
         data = {**self.data(), "now": now, "today": now[:10]}
         if event is not None:
             data["event"] = event
         return await workflow.execute_local_activity(
             DECIDE.name,
-            Question(text=text, data=data, kind=kind),
+            Question(text=text, data=data, kind=kind, **more),
             result_type=DECIDE.result,
             start_to_close_timeout=LOCAL,
             retry_policy=PATIENCE,

@@ -1,0 +1,29 @@
+"""Conditions and values that a journey asks for."""
+
+from typing import Any
+
+import pytest
+
+from activities.decision import decide
+from activities.signatures import Answer, Question
+
+DATE = "{{ reward.expiration_date }}"
+
+
+@pytest.mark.parametrize(
+    ("value", "offset", "expected"),
+    [
+        ("2027-03-29 09:00:00", 0.0, Answer(value="2027-03-29 09:00:00", end="2027-03-29T07:00:00+00:00")),
+        # Three days of the calendar, with a change of the clocks between: 09:00 there, too.
+        ("2027-03-29 09:00:00", -3 * 86_400.0, Answer(value="2027-03-29 09:00:00", end="2027-03-26T08:00:00+00:00")),
+        ("2027-03-29T09:00:00+02:00", 60.0, Answer(value="2027-03-29T09:00:00+02:00", end="2027-03-29T07:01:00+00:00")),
+        ("0000-00-00 00:00:00", 0.0, Answer(value="0000-00-00 00:00:00")),
+        (None, 0.0, Answer()),
+        ("soon", 0.0, Answer(value="soon")),
+        ({"a": "x" * 10_000}, 0.0, Answer(value=str({"a": "x" * 94})[:100])),
+    ],
+)
+async def test_a_date_to_wait_for_comes_with_the_end_of_the_wait(value: Any, offset: float, expected: Answer) -> None:
+    data = {"reward": {"expiration_date": value}}
+    question = Question(text=DATE, data=data, kind="value", zone="Europe/Paris", offset=offset)
+    assert await decide(question) == expected

@@ -1,0 +1,110 @@
+"""Zones change while journeys are under way: governments decide, and a newer tz database says so to every replay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+
+from runtime.payloads import CONVERTER
+from scenario import timing
+from tests.workflows.conftest import Stage
+from workflows.journey import Journey
+from workflows.sandbox import sandbox
+
+WAITS = """
+scenario: waits
+trigger: reward
+timezone: Europe/Paris
+steps:
+  - sms: first
+    text: hi
+  - wait: {until: "10:00"}
+  - wait: {until: "{{ reward.expiration_date }}", offset: -3d}
+  - sms: last
+    text: hi
+"""
+
+HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
+at_local = timing.at_local
+
+
+@pytest.fixture
+def move(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves every zone by some hours, as a newer tz database may."""
+
+    def moved(hours: float) -> None:
+        def moved_at_local(day: date, clock: time, zone: ZoneInfo) -> datetime:
+            return at_local(day, clock, zone) - timedelta(hours=hours)
+
+        monkeypatch.setattr(timing, "at_local", moved_at_local)
+
+    return moved
+
+
+async def replay(history: WorkflowHistory) -> None:
+    await Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER).replay_workflow(history)
+
+
+async def started(stage: Stage, date: str = "2027-05-20 09:00") -> Any:
+    """A journey that begins at a local noon."""
+    await stage.publish(WAITS)
+    await stage.environment.sleep(datetime(2027, 5, 3, 10, tzinfo=UTC) - await stage.now())
+    return await stage.start("waits", {"type": "reward", "reward": {"external_id": "R", "expiration_date": date}})
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+# When the second wait begins, at 10:00 on the next day, it has: two weeks, a quarter of an hour, less than nothing.
+@pytest.mark.parametrize("date", ["2027-05-20 09:00", "2027-05-07 10:15", "2027-05-07 09:45"])
+async def test_a_journey_that_is_past_its_waits_replays_where_its_zone_has_been_moved(
+    stage: Stage, move: Callable[[float], None], date: str, hours: float
+) -> None:
+    handle = await started(stage, date)
+    result = await handle.result()
+    assert [step["outcome"] for step in result["steps"]] == ["delivered", "waited", "waited", "delivered"]
+    move(hours)
+    await replay(await handle.fetch_history())
+
+
+# A wait that had five seconds left is none any more where its end comes an hour sooner: such a history is too old to
+# have kept the end itself.
+@pytest.mark.parametrize(("name", "hours"), [("linear", -1), ("clock", -1), ("clock", 1)])
+async def test_a_recorded_journey_replays_where_its_zone_has_been_moved(
+    move: Callable[[float], None], name: str, hours: float
+) -> None:
+    move(hours)
+    await replay(WorkflowHistory.from_json(f"recorded/{name}", (HISTORIES / f"{name}.json").read_text("utf-8")))
+
+
+async def test_the_end_of_a_wait_that_was_worked_out_goes_along_in_continue_as_new(
+    stage: Stage, move: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suggested = False
+
+    def suggests(_: workflow.Info) -> bool:
+        return suggested
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
+    handle = await started(stage)
+    progress = await stage.until(handle, "waiting")
+    suggested = True
+    await handle.signal("event", {"name": "whatever"})
+    newest = stage.client.get_workflow_handle(handle.id)
+    async with asyncio.timeout(60):
+        while (await newest.describe()).run_id == handle.first_execution_run_id:
+            await asyncio.sleep(0.02)
+    suggested = False
+    move(1)
+    result: dict[str, Any] = await handle.result()
+    until = datetime.fromisoformat(progress["waiting"]["until"])
+    ended = datetime.fromisoformat(result["steps"][1]["at"])
+    assert (result["steps"][1]["outcome"], abs(ended - until) < timedelta(seconds=2)) == ("waited", True)
+    await replay(await newest.fetch_history())
