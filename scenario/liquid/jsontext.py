@@ -221,6 +221,9 @@ _REASONS: Final = {
 }
 
 
+_GOES_ON: Final = ("Expecting ',' delimiter", "Expecting property name enclosed in double quotes")
+"""What Python expects of an object or a list that is still open: at a document's end, not what is missing."""
+
 TOO_DEEP: Final = "the body is nested too deep to be read by anyone"
 _DEPTH: Final = 500
 """Brackets at which a place is shown. How many the parser takes depends on who called it."""
@@ -249,6 +252,8 @@ def _no_json(error: ValueError, text: str, sink: JsonSink, source: str) -> Templ
         at, reason = odd_number(text)
         return mistake(f"the body is no JSON: {reason}", source, _origin(sink, at))
     reason: Any = _REASONS.get(error.msg, error.msg)
+    if error.msg in _GOES_ON and not text[error.pos :].strip():
+        reason = "it ends before its last bracket is closed"
     return mistake(f"the body is no JSON: {reason}", source, _origin(sink, error.pos))
 
 
