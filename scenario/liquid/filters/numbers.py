@@ -148,7 +148,9 @@ def at_most(value: object, most: object) -> Number:
 
 def absolute(value: object) -> Number:
     """The value without its sign."""
-    return abs(_operand(value))
+    found = _operand(value)
+    # Not abs(): that rounds a Decimal as the thread's context says.
+    return found.copy_abs() if isinstance(found, Decimal) else abs(found)
 
 
 def ceil(value: object) -> int:

@@ -56,6 +56,7 @@ def test_every_filter_is_documented() -> None:
         ("{{ price | round }} {{ price | floor }} {{ price | ceil }} {{ price | abs }}", "20 19 20 19.90"),
         ("{{ price | at_least: 20 }} {{ price | at_most: 20 }}", "20 19.90"),
         ("{{ prices | sum }}", "0.30"),
+        ("{{ '-123456789012345678901234567890123.45' | number | abs }}", "123456789012345678901234567890123.45"),
         ("{{ third | round: 4 }}", "0.3333"),
         ("{% if price == 19.9 %}same{% endif %}{% if price < 19.91 %} less{% endif %}", "same less"),
         # Halves
