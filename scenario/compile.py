@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from scenario import liquid, model
+from scenario.items import spelled
 from scenario.plan import PATH_SEPARATOR, Exit, ExitRule, If, Plan, Retry, Send, Step, Wait, WaitFor
 
 
@@ -123,11 +124,13 @@ def _step(step: model.Step, following: str | None, ids: Mapping[int, str], table
 def _send(step: model.Email | model.Sms | model.Webhook, following: str | None) -> Send:
     kind = _kind(step)
     assert kind in ("email", "sms", "webhook")  # noqa: S101
+    fields, items = handed(templates(step), _ALWAYS[kind])
     return Send(
         kind=kind,
         next=following,
         to=_to(step) if isinstance(step, model.Webhook) else "",
-        fields=_fields(step),
+        fields=fields,
+        items=items,
         retry=Retry(
             initial=step.retry.initial_interval.total_seconds(),
             coefficient=step.retry.backoff_coefficient,
@@ -190,15 +193,35 @@ _PROVIDED: Final = frozenset({"now", "today", "secrets"})
 """Roots that the activity adds itself: handing them over would only make histories longer."""
 
 
-def _fields(step: model.Email | model.Sms | model.Webhook) -> tuple[str, ...]:
-    """The fields that a step's templates name, without those that another one contains, sorted."""
-    named = {path for source, kind in templates(step) for path in liquid.fields(source, kind=kind)}
-    named.update(_ALWAYS[_kind(step)])
+def handed(
+    sources: Iterable[tuple[Any, liquid.Kind]], always: Iterable[tuple[str, ...]] = ()
+) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """What a step is handed of the journey's data, for `scenario.context.pick`.
+
+    Args:
+        sources: Its templates, and what each is for.
+        always: Fields that it needs whole, whatever its templates name.
+
+    Returns:
+        The fields that they name, without those that another one contains, sorted. And of those that may be lists what
+        is read of each item, where that is known field by field.
+
+    Raises:
+        TemplateError: A template that `scenario.check` would have reported.
+    """
+    sources, always = list(sources), frozenset(always)
+    named = always.union(*(liquid.fields(source, kind=kind) for source, kind in sources))
     # A segment with a dot in it cannot be written as a path: its parent goes along whole instead.
     paths = {_cut(path) for path in named if path and path[0] not in _PROVIDED}
     kept = {path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))}
     kept |= paths & {CALLBACK}
-    return tuple(sorted(PATH_SEPARATOR.join(path) for path in kept))
+    needs = liquid.needs(sources)
+    items: dict[str, tuple[str, ...]] = {}
+    for path in sorted(kept - always):
+        each = needs.of_lines(path)
+        if each is not None and (names := spelled(each)) is not None:
+            items[PATH_SEPARATOR.join(path)] = names
+    return tuple(sorted(PATH_SEPARATOR.join(path) for path in kept)), items
 
 
 def named_secrets(step: model.Webhook) -> frozenset[str] | None:

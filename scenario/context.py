@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
+from scenario.items import narrowed
 from scenario.plan import PATH_SEPARATOR
+
+NO_ITEMS: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
+"""Nothing is known of any list's items."""
 
 
 def event_root(name: str, time: str | None, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -16,13 +21,17 @@ def event_root(name: str, time: str | None, properties: Mapping[str, Any]) -> di
     return {**properties, "name": name, "time": time, "properties": dict(properties)}
 
 
-def pick(data: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+def pick(
+    data: Mapping[str, Any], fields: Iterable[str], items: Mapping[str, Iterable[str]] = NO_ITEMS
+) -> dict[str, Any]:
     """The part of `data` that some fields need, in the shape that it has.
 
     Args:
         data: By root name.
         fields: Dotted paths, as `scenario.compile` lists them. A path that leads through a list, or through something
             that is not there, takes along what it got to.
+        items: Of some of the fields, what is needed of each item where the field is a list; see `scenario.items`. As
+            many items are picked as there are, in the same order.
     """
     picked: dict[str, Any] = {}
     for path in fields:
@@ -34,7 +43,8 @@ def pick(data: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
                 break
             value: Any = source[segment]
             if index == len(segments) - 1 or not isinstance(value, Mapping):
-                target[segment] = value
+                narrow = index == len(segments) - 1 and path in items and isinstance(value, list)
+                target[segment] = narrowed(cast("list[Any]", value), items[path]) if narrow else value
                 break
             source = cast("Mapping[str, Any]", value)
             target = target.setdefault(segment, {})

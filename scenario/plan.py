@@ -38,6 +38,8 @@ class Send:
         to: The host or the destination that a webhook goes to.
         destination: Whether `to` names a destination, rather than a host.
         fields: The data that its templates name.
+        items: Of those that may be lists, what the templates read of each item, where that is known field by field:
+            `{"order.products": ("name", "options[].label")}`. Who does not know this hands over all of each item.
         own: Which of the retry policy's values, and whether `timeout`, the scenario itself sets: what it does not, a
             destination may.
         save: The name under which the response is kept, if it is.
@@ -47,6 +49,7 @@ class Send:
     next: str | None = None
     to: str = ""
     fields: tuple[str, ...] = ()
+    items: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     retry: Retry = Retry()
     timeout: float = 15.0
     on_failure: model.OnFailure = "hold"
@@ -141,6 +144,9 @@ class Plan:
 _PLAN: Final = TypeAdapter(Plan)
 PATH_SEPARATOR: Final = "."
 """Between the segments of a field's path, as in ``contact.custom.vip``."""
+EACH: Final = "[]"
+"""Behind a list's name, for each of its items, as in ``options[].label``: in `Send.items` alone. In `Send.fields` it
+is a part of a name like any other."""
 
 
 def dump_plan(plan: Plan) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class Walk:
             step=passed.id,
             contact=str(self._data["contact"]["id"]),
             now=self._local(here.now),
-            data=pick(self._seen(here), row.fields),
+            data=pick(self._seen(here), row.fields, row.items),
             root=ROOT if CALLBACK.intersection(row.fields) else "",
         )
         result = self._workshop.render(step, delivery, str(self._data["journey"]["id"]))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from scenario.liquid.reading import Kind, fields
     from scenario.liquid.text import evaluate_condition, evaluate_value, render_html, render_line, render_text
+    from scenario.liquid.tracing import needs
     from scenario.liquid.url import render_path, render_url
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate_condition",
     "evaluate_value",
     "fields",
+    "needs",
     "parse_condition",
     "parse_form",
     "parse_header",
@@ -71,6 +73,7 @@ _HOMES = {
     "header": ("check_header_name", "check_header_value", "render_header"),
     "parsing": tuple(name for name in __all__ if name.startswith("parse_")),
     "text": ("evaluate_condition", "evaluate_value", "render_html", "render_line", "render_text"),
+    "tracing": ("needs",),
     "url": ("render_path", "render_url"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
