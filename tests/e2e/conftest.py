@@ -110,7 +110,7 @@ class Gate:
 
     async def called(self, times: int) -> None:
         """Waits until so many requests have come."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.calls) < times:
                 await asyncio.sleep(0.02)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import cast
@@ -63,18 +63,21 @@ class Receivers:
 
     Args:
         takes: Seconds that a request takes, by destination; no time otherwise.
+        busy: Destinations that answer nobody before `free` is set.
 
     Attributes:
         got: The moments at which each destination got its requests.
         most: The most requests that each had under way at once.
         down: Destinations that answer 503.
+        free: Lets the busy ones answer.
     """
 
-    def __init__(self, takes: Mapping[str, float] | None = None) -> None:
+    def __init__(self, takes: Mapping[str, float] | None = None, busy: Collection[str] = ()) -> None:
         self.got: dict[str, list[float]] = defaultdict(list)
         self.most: Counter[str] = Counter()
         self.down: set[str] = set()
-        self._takes = takes or {}
+        self.free = asyncio.Event()
+        self._takes, self._busy = takes or {}, busy
         self._now: Counter[str] = Counter()
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -89,6 +92,7 @@ class Receivers:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.free.set()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -100,13 +104,15 @@ class Receivers:
         self.most[name] = max(self.most[name], self._now[name])
         try:
             await asyncio.sleep(self._takes.get(name, 0.0))
+            if name in self._busy:
+                await self.free.wait()
         finally:
             self._now[name] -= 1
         return web.Response(status=503 if name in self.down else 200)
 
     async def called(self, name: str, times: int) -> None:
         """Waits until a destination has got so many requests."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.got[name]) < times:
                 await asyncio.sleep(0.01)
 

@@ -176,7 +176,7 @@ class Place:
 
     async def until(self, holds: Callable[[dict[str, Any]], bool]) -> None:
         """Waits until the journey's own progress is as wanted."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not holds(await self.handle.query("progress")):
                 await asyncio.sleep(0.1)
 
@@ -251,7 +251,7 @@ async def through_everything(place: Place) -> None:
         await place.held("refused", "permanent")
     file.write_text(place.book.replace("Bearer {{ secrets.TOKEN }}", f"{{{{ {LITERAL} }}}}"))
     await publish(place.client, place.folder, SCENARIO.replace("PERMANENT", "204"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while b"what was read before stays in use" not in (place.folder / "worker.log").read_bytes():
             await asyncio.sleep(0.2)
             await place.run("list", "--held")
@@ -267,7 +267,7 @@ async def through_everything(place: Place) -> None:
     ):
         await place.held(step, cause)
         await place.run("skip", JOURNEY, *WHO)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (pending := (await place.client.show(JOURNEY)).pending) or pending[0].next_try_at is None:
             await asyncio.sleep(0.1)
     await place.until(lambda seen: seen["at"] == "down")
@@ -277,7 +277,7 @@ async def through_everything(place: Place) -> None:
         for form in ("json", "text"):
             await place.run(*shown, f"--format={form}")
     await place.run("retune", "wax", "--initial-interval", "1s", "--yes", *WHO)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         place.said["result"] = repr(await place.handle.result()).encode()
     await place.run("destinations", str(file))
     await place.run("check", str(place.folder / "scenario.yaml"), fails=True)

@@ -73,7 +73,7 @@ class Dialogue:
         }
         entered = await self.client.enter(entry)
         delivery = delivery_id(entered.id, entered.run_id, "ask", 0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (sent := [got for got in self.receiver.requests() if got.header("webhook-id") == delivery]):
                 await asyncio.sleep(0.02)
         content = sent[0].json()
@@ -120,7 +120,7 @@ async def test_a_journey_goes_on_when_the_receiver_answers_it(dialogue: Dialogue
     assert await dialogue.post(address, "no") == 202
     assert await dialogue.post(address, "yes", id="evt_1") == 202
     assert await dialogue.post(address, "yes", id="evt_1") in (202, 410)  # again, since the answer might be lost
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         result = await entered.result()
     assert outcomes(result) == [("ask", "delivered"), ("wait_for-2", "event"), ("thanks", "delivered")]
     assert await dialogue.post(address, "yes") == 410
@@ -131,7 +131,7 @@ async def test_an_address_is_written_down_nowhere(dialogue: Dialogue, tmp_path: 
     entered, address = await dialogue.enter("eve")
     token = address.rpartition("/")[2]
     assert await dialogue.post(address, "yes") == 202
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await entered.result()
     handle = dialogue.client.temporal.get_workflow_handle(entered.id, run_id=entered.run_id)
     history = b"".join([event.SerializeToString() async for event in handle.fetch_history_events()])
@@ -148,7 +148,7 @@ async def test_an_address_reaches_its_own_journey_alone(dialogue: Dialogue):
     second, other = await dialogue.enter("cid")
     assert address != other
     assert await dialogue.post(address, "yes") == 202
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await first.result()
     # The contact comes again: another journey, of the same workflow id.
     again, anew = await dialogue.enter("bea")
@@ -194,12 +194,12 @@ async def test_a_journey_is_found_in_whatever_run_it_is(server: DevServer):
         handle = await temporal.start_workflow(Relay.run, args=[3, []], id="relay/1", task_queue="relay")
         root = handle.first_execution_run_id
         assert root is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await temporal.get_workflow_handle("relay/1").describe()).run_id == root:
                 await asyncio.sleep(0.02)
         claim = Claim("relay/1", root, DELIVERY, datetime.now(UTC))
         assert await tell(temporal, claim, Told(name="x", properties={"a": 1}), "evt_1")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             heard = await handle.result()
         assert heard == [{"name": "x", "properties": {"a": 1}, "id": f"{DELIVERY}/evt_1"}]
         assert not await tell(temporal, claim, Told(name="x"))
@@ -237,7 +237,7 @@ async def test_the_command_serves_until_it_is_asked_to_stop(server: DevServer, t
     assert process.stderr is not None
     said = b""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := re.search(rb"listening on port (\d+)", said)):
                 said += await process.stderr.readline()
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{found[1].decode()}", trust_env=False) as http:

@@ -107,7 +107,7 @@ async def test_a_worker_that_is_killed_in_mid_send_loses_nothing_and_its_duplica
             first.kill()
             assert await first.wait() == -signal.SIGKILL
             journeys = await entering
-        async with worker_process(gate.url), asyncio.timeout(30):
+        async with worker_process(gate.url), asyncio.timeout(60):
             for journey in journeys:
                 await forget_the_dead(client, journey)
             results = [await journey.result() for journey in journeys]
@@ -136,7 +136,7 @@ async def test_a_worker_that_is_asked_to_stop_ends_what_it_is_sending_and_exits_
         await asyncio.sleep(0.3)
         assert process.returncode is None, "an attempt is under way"
         gate.opened.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await process.wait() == 0
     handle = journey.handle
     events = [event.event_type async for event in handle.fetch_history_events()]
@@ -167,7 +167,7 @@ async def test_a_worker_that_cannot_start_says_why_in_one_sentence(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.e2e.process"), cwd=ROOT, env=environ, stderr=subprocess.PIPE
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         _, errors = await process.communicate()
     [line] = errors.decode().splitlines()
     assert line.startswith(sentence.replace("FREE", free))

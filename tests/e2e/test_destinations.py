@@ -145,7 +145,7 @@ async def test_a_delivery_to_an_unknown_destination_is_held_until_the_file_knows
     await publish(place.client, tmp_path, LOST)
     handle = await place.enter("lost")
     progress: dict[str, Any] = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while progress.get("state") != "held":
             await asyncio.sleep(0.1)
             progress = await handle.query("progress")

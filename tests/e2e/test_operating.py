@@ -52,7 +52,7 @@ def command(server: DevServer, tmp_path: Path) -> Command:
         process = await asyncio.create_subprocess_exec(
             *arguments, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             out, err = await process.communicate()
         assert process.returncode is not None
         return Ran(process.returncode, out.decode(), err.decode())
@@ -93,20 +93,20 @@ def entry(name: str, contact: int) -> dict[str, Any]:
 
 async def until_held(client: ScenarioClient, host: str, count: int) -> None:
     """Waits until Temporal's search has learnt of so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(await client.held(destination=host)) < count:
             await asyncio.sleep(0.1)
 
 
 async def until_retrying(client: ScenarioClient, journey: str) -> None:
     """Waits until the first attempt has failed and is on record."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (seen := await client.show(journey)).attempts or seen.pending[0].next_try_at is None:
             await asyncio.sleep(0.05)
 
 
 async def result(client: ScenarioClient, journey: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await client.temporal.get_workflow_handle(journey, result_type=dict).result()
 
 
@@ -218,7 +218,7 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
             [words] = {tuple(words) for words in documented("operating.md", f"temporal activity {verb}") if by in words}
             ran = await temporal(*(given.get(word, word) for word in words[1:]))
             assert (ran.status, ran.err) == (0, "")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(standing.receiver.requests(f"/{host}")) < 2:
                 await asyncio.sleep(0.05)
         if verbs == ("update-options",):  # the third attempt comes soon too

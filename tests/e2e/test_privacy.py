@@ -120,7 +120,7 @@ async def _details(handle: WorkflowHandle[Any, Any]) -> str:
 
 async def until_backing_off(place: Stand, handle: WorkflowHandle[Any, Any]) -> None:
     """Waits until the last webhook has failed once and is to be tried again."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not place.receiver.requests("/hooks.example.com/down"):
             await asyncio.sleep(0.05)
         while not (await handle.describe()).raw_description.pending_activities[0].HasField("last_failure"):

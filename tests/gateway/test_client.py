@@ -156,7 +156,7 @@ async def test_a_delivery_that_is_tried_again_is_shown_as_pending(stage: Stage, 
     stage.channels.scripts["hook"] = failing(Kind.RETRY)
     await client.enter(entry())
     await client.event("7", "order.delivered")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (pending := (await client.show("waits/7/CGX0094")).pending) or pending[0].last_failure is None:
             await asyncio.sleep(0.02)
     assert (pending[0].step, pending[0].last_failure) == ("hook", "it answered 503 (attempt 1)")
@@ -236,7 +236,7 @@ async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: St
         await client.enter(entry(contact, order={"external_id": order}))
     assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == 2
     assert await client.event("9", "order.delivered") is None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await stage.store.running("7"):
             await asyncio.sleep(0.02)
     assert len(await stage.store.running("8")) == 1

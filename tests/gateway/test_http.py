@@ -230,7 +230,7 @@ async def test_a_request_that_does_not_come_keeps_no_place(
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listening.port)
     try:
         writer.write(begun.replace("{whole}", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await reader.read(4096):
                 pass
     finally:
@@ -240,10 +240,10 @@ async def test_a_request_that_does_not_come_keeps_no_place(
 async def test_a_request_that_takes_longer_than_its_head_may_is_answered(
     gateway: Gateway, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gateway.listening.PATIENCE", 0.05)
+    monkeypatch.setattr("gateway.listening.PATIENCE", 0.25)
     body = json.dumps(EVENT).encode()
     head = f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}"
-    answer = await gateway.raw(head, body[:9], body[9:], pause=0.2)
+    answer = await gateway.raw(head, body[:9], body[9:], pause=0.5)
     assert answer.startswith(b"HTTP/1.1 202")
     assert len(journeys.told) == 1
 
@@ -325,17 +325,33 @@ async def test_no_token_and_no_property_is_logged(
     assert "zoe" not in "\n".join(said)
 
 
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return False
+    writer.close()
+    return True
+
+
 async def test_requests_under_way_are_answered_before_it_stops(journeys: Journeys):
+    begun, go = asyncio.Event(), asyncio.Event()
+
     async def slowly(claim: Claim, event: Told, identifier: str | None) -> bool:
-        await asyncio.sleep(0.1)
+        begun.set()
+        await go.wait()
         return await journeys.tell(claim, event, identifier)
 
     async with Listening() as listening, httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:
         listening.start(Receiving(Callbacks("", [KEY]), slowly).application)
         gateway = Gateway(listening, client)
         answering = asyncio.create_task(gateway.post())
-        await asyncio.sleep(0.03)
-        await listening.__aexit__()
+        await begun.wait()
+        stopping = asyncio.create_task(listening.__aexit__())
+        while await _listens(listening.port):
+            await asyncio.sleep(0.01)
+        go.set()
         assert (await answering).status_code == 202
+        await stopping
         with pytest.raises(httpx.ConnectError):
             await client.get("/healthz")

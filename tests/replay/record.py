@@ -108,7 +108,7 @@ class Recorder:
 
     async def until(self, handle: Handle, ready: Callable[[dict[str, Any]], bool]) -> None:
         """Waits for a journey's progress to be so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not ready(await handle.query("progress")):
                 await asyncio.sleep(0.1)
 
@@ -118,7 +118,7 @@ class Recorder:
 
     async def called(self, path: str) -> None:
         """Waits for the receiver to be called."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self.place.receiver.requests(path):
                 await asyncio.sleep(0.1)
 
@@ -223,7 +223,7 @@ async def continued(recorder: Recorder) -> None:
     await handle.signal("contact_changed", {"firstname": "Zoë", "custom": {"vip": True}})
     temporal = recorder.place.client.temporal
     latest = temporal.get_workflow_handle(handle.id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await latest.describe()).run_id == handle.first_execution_run_id:
             await latest.signal("event", {"name": "page.viewed"})
     await latest.signal("event", {"name": "go"})

@@ -198,14 +198,14 @@ class Stage:
 
     async def until(self, handle: WorkflowHandle[Any, Any], state: str) -> dict[str, Any]:
         """Waits (in real time) until a journey is in a state; gives its progress."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (progress := await handle.query("progress"))["state"] != state:
                 await asyncio.sleep(0.02)
         return progress
 
     async def attempted(self, step: str) -> None:
         """Waits (in real time) until a step has been attempted."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.channels.of(step):
                 await asyncio.sleep(0.02)
 

@@ -95,7 +95,7 @@ async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_name
 
 
 async def _attempts(stage: Stage, number: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(stage.channels.of("hook")) < number:
             await asyncio.sleep(0.02)
 
@@ -135,11 +135,11 @@ async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatc
     await stage.order(handle, "retry_step", {**WHO, "version": 2})
     newest = stage.client.get_workflow_handle(handle.id)
     first = handle.first_execution_run_id
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(stage.channels.of("hook")) < 2 or (await newest.describe()).run_id == first:
             await asyncio.sleep(0.05)
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
-    await asyncio.sleep(0.1)
+    await stage.until(newest, "held")
     await stage.order(newest, "retry_step", WHO)
     result = await handle.result()
     assert result["steps"][0]["note"] == "rendered anew from mended@2"

@@ -106,7 +106,7 @@ async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stag
     for name in ("b", "c"):
         await handle.signal("contact_changed", {"custom": {name: name * 600_000}})
     await handle.signal("event", {"name": "order.delivered", "properties": {"carrier": "Colissimo"}})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await handle.result())["outcome"] == "finished"
     assert await runs(stage, handle) == 1
 

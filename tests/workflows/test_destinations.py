@@ -125,7 +125,7 @@ async def test_a_journey_can_be_cancelled_while_a_destination_is_asked(stage: St
 
 
 async def _asked(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not stage.desk.clearances:
             await asyncio.sleep(0.02)
 
@@ -250,7 +250,7 @@ def _row(delivery: Delivery, **known: Any) -> Attempt:
 
 async def _held(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
     """Lets time go on until the journey is held."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (progress := await handle.query("progress"))["state"] != "held":
             await stage.environment.sleep(600)
     return progress

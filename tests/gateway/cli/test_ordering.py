@@ -104,9 +104,17 @@ def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, mon
 
     def interrupted(main: Coroutine[Any, Any, Any]) -> Any:
         async def with_signal() -> Any:
-            # A moment in which all but the slow one are done.
-            asyncio.get_running_loop().call_later(0.2, signal.raise_signal, signal.SIGINT)
-            return await main
+            interrupting = asyncio.create_task(interrupt())
+            try:
+                return await main
+            finally:
+                interrupting.cancel()
+
+        async def interrupt() -> None:
+            while ("retry_step", "a/2", "hook", ORDER) not in client.asked:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.1)  # the others were asked before it, and have answered
+            signal.raise_signal(signal.SIGINT)
 
         return ran(with_signal())
 

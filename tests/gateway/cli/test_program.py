@@ -24,7 +24,7 @@ def process(*arguments: str, code: str = MAIN, **environ: str) -> subprocess.Com
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 

@@ -69,7 +69,7 @@ class Server:
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres", autocommit=True)
 
-    def wait(self, seconds: float = 30) -> None:
+    def wait(self, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while True:
             try:

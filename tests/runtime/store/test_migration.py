@@ -126,7 +126,7 @@ def test_several_processes_may_start_at_once(url: str) -> None:
         )
         for _ in range(3)
     ]
-    assert [process.communicate(timeout=30)[1].decode() for process in processes] == [""] * 3
+    assert [process.communicate(timeout=60)[1].decode() for process in processes] == [""] * 3
     assert [process.returncode for process in processes] == [0] * 3
 
 
