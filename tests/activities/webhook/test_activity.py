@@ -1,5 +1,6 @@
 """The whole activity, from a published step to a receiver on this machine."""
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -40,6 +41,7 @@ from runtime.store import StoreUnavailable
 from scenario import model
 from tests.activities.shelf import Rows, Shelf
 from tests.activities.webhook.casefiles import table
+from tests.activities.webhook.crowd import Clock
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
 
 ID = "msg_00112233445566778899aabbccddeeff"
@@ -428,6 +430,13 @@ class TestAttempts:
             failure, _ = await desk.fail(STEP, attempts=1, on_unknown="hold")
         assert failure.kind is Kind.UNKNOWN
 
+    async def test_are_not_put_off_past_the_deadline_whatever_a_receiver_asks_for(self, desk: Desk):
+        async with receiver(answer(503, b"", "Retry-After: 99999999")) as there:
+            desk.know(wax=desk.local(there))
+            _, error = await desk.fail(STEP, age=timedelta(days=3) - timedelta(minutes=10))
+        assert error.next_retry_delay is not None
+        assert timedelta(seconds=5) < error.next_retry_delay <= timedelta(minutes=10) - timedelta(seconds=5)
+
     async def test_at_what_looks_misconfigured_end_after_an_hour(self, desk: Desk):
         async with receiver(answer(404)) as there:
             desk.know(wax=desk.local(there))
@@ -515,6 +524,36 @@ class TestBeingTurnedAway:
             assert words == ["http_503", "http_503", *["breaker_open"] * 3]
             assert len(dead.calls) == 2
             desk.marks.clear()
+            assert (await desk.send(STEP)).status == 200
+
+    async def test_a_slot_is_given_back_when_a_journey_leaves(self, desk: Desk):
+        async with receiver(silence(), answer(200)) as there:
+            desk.know(wax=desk.local(there, ", concurrency: 1"))
+            task = asyncio.create_task(desk.send(STEP))
+            await there.called.wait()
+            assert (await desk.fail(STEP))[0].error == "busy"
+            desk.marks.clear()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await desk.send(STEP)).status == 200
+        assert [row.outcome for row in desk.rows] == ["unknown", "delivered"]
+
+    async def test_a_probe_that_is_cut_short_lets_the_next_one_probe(self, desk: Desk):
+        async with receiver(answer(503), silence(), answer(200)) as there:
+            desk.know(wax=desk.local(there, ", breaker: {failures: 50%, minimum: 1, window: 1m, pause: 1s}"))
+            clock = Clock()
+            desk.gate = Gate(clock=clock)
+            await desk.fail(STEP)
+            assert (await desk.fail(STEP))[0].error == "breaker_open"
+            clock.now = 2
+            there.called.clear()
+            task = asyncio.create_task(desk.send(STEP))
+            await there.called.wait()
+            assert (await desk.fail(STEP))[0].error == "breaker_open"
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
             assert (await desk.send(STEP)).status == 200
 
     async def test_a_slot_is_given_back_whatever_happens(self, desk: Desk):
