@@ -72,7 +72,7 @@ class Emails:
                     Kind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
                 ) from None
             except UnknownVersion as error:
-                raise attempt.failure(Kind.PERMANENT, str(error), error="unknown_version") from None
+                raise attempt.failure(Kind.TEMPLATE, str(error), error="unknown_version") from None
             except (TemplateError, StylesheetError) as error:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
             try:

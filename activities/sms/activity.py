@@ -66,7 +66,7 @@ class Texts:
             except BadNumber as error:
                 raise attempt.failure(Kind.PERMANENT, str(error), error="bad_number") from None
             except UnknownVersion as error:
-                raise attempt.failure(Kind.PERMANENT, str(error), error="unknown_version") from None
+                raise attempt.failure(Kind.TEMPLATE, str(error), error="unknown_version") from None
             except TemplateError as error:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.

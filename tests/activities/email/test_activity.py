@@ -148,11 +148,11 @@ async def test_a_template_may_decide_to_send_nothing(send: Any, mail_server: Any
         (
             replace(DELIVERY, scenario="post-purchase@4"),
             {},
-            Kind.PERMANENT,
+            Kind.TEMPLATE,
             "unknown_version",
             "post-purchase@4 is not",
         ),
-        (replace(DELIVERY, step="nope"), {}, Kind.PERMANENT, "unknown_version", "post-purchase@3 has no step 'nope'"),
+        (replace(DELIVERY, step="nope"), {}, Kind.TEMPLATE, "unknown_version", "post-purchase@3 has no step 'nope'"),
     ],
 )
 async def test_what_cannot_be_sent_is_held_with_its_reason(

@@ -81,8 +81,8 @@ async def test_a_template_may_decide_to_send_nothing(send: Any, api: Any, twilio
         (DELIVERY, {"text": "{{ 'x' | nonsense }}"}, Kind.TEMPLATE, "template_failed", "the SMS's text: "),
         (DELIVERY, {"text": " {{ contact.lastname }} "}, Kind.TEMPLATE, "template_failed", "the SMS's text: nothing"),
         (DELIVERY, {"text": {"file": "a.txt"}}, Kind.TEMPLATE, "template_failed", "the file of the SMS was not"),
-        (replace(DELIVERY, scenario="other@3"), {}, Kind.PERMANENT, "unknown_version", "other@3 is not published"),
-        (DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, Kind.PERMANENT, "unknown_version",
+        (replace(DELIVERY, scenario="other@3"), {}, Kind.TEMPLATE, "unknown_version", "other@3 is not published"),
+        (DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, Kind.TEMPLATE, "unknown_version",
          "the step 'thanks' of post-purchase@3 is no SMS"),
     ],
 )  # fmt: skip
