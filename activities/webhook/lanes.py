@@ -27,7 +27,7 @@ from activities.webhook.dial import GuardedResolver, Lookup, socket_factory
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
 from activities.webhook.faults import translate
 from activities.webhook.flight import CURRENT, Flight, Phase, reached
-from activities.webhook.tls import Stamp, context, stamp
+from activities.webhook.tls import ClientContext, Stamp, context, stamp
 from activities.webhook.wire import Connector
 
 KEPT_HEADERS: Final = frozenset(
@@ -72,6 +72,7 @@ class Lanes(httpx.AsyncBaseTransport):
         self._dns_ttl = dns_ttl
         self._max_connections = max_connections
         self._lanes: OrderedDict[_Key, _Lane] = OrderedDict()
+        self._contexts: dict[tuple[Tls, Stamp], ClientContext] = {}  # each takes 10 ms and a megabyte
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends one request and returns once the status and the headers are there.
@@ -107,7 +108,7 @@ class Lanes(httpx.AsyncBaseTransport):
             key = _Key(access, tls, stamp(tls))
             lane = self._lanes.get(key)
             if lane is None:
-                lane = self._lanes[key] = self._open(access, tls)
+                lane = self._lanes[key] = self._open(key)
         except OSError as error:
             name = type(error).__name__
         else:
@@ -116,8 +117,11 @@ class Lanes(httpx.AsyncBaseTransport):
             return lane
         raise UnreachableError("tls_files_unusable", detail=name, milliseconds=flight.milliseconds)
 
-    def _open(self, access: Access, tls: Tls) -> _Lane:
-        verify = context(tls)
+    def _open(self, key: _Key) -> _Lane:
+        access, same = key.access, (key.tls, key.files)
+        verify = self._contexts.get(same)
+        if verify is None:
+            verify = self._contexts[same] = context(key.tls)
         connector = Connector(
             ssl=verify,
             resolver=GuardedResolver(self._lookup, access),
@@ -145,6 +149,8 @@ class Lanes(httpx.AsyncBaseTransport):
             if not lane.busy and len(self._lanes) > _MAX_LANES:
                 del self._lanes[key]
                 await lane.transport.aclose()
+        used = {(key.tls, key.files) for key in self._lanes}
+        self._contexts = {same: verify for same, verify in self._contexts.items() if same in used}
 
 
 class _Body(httpx.AsyncByteStream):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from activities.webhook.access import Access
+from activities.webhook.access import Access, Tls
 from activities.webhook.errors import AttemptError, RefusedError
 from activities.webhook.outcome import Outcome, of_error, of_status
+from activities.webhook.tls import ClientContext, context
 from activities.webhook.transport import Request, Response, Transport
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, answer, head, raw, receiver
@@ -208,7 +209,14 @@ async def test_closing_closes_the_kept_connections(post: Post):
             await transport.send(post(there))
 
 
-async def test_settings_that_come_and_go_do_not_pile_up(post: Post):
+async def test_settings_that_come_and_go_do_not_pile_up(post: Post, monkeypatch: pytest.MonkeyPatch):
+    made: list[Tls] = []
+
+    def noted(tls: Tls) -> ClientContext:
+        made.append(tls)
+        return context(tls)
+
+    monkeypatch.setattr("activities.webhook.lanes.context", noted)
     async with Transport() as transport, receiver() as there:
         for number in range(80):
             request = post(there)
@@ -219,6 +227,7 @@ async def test_settings_that_come_and_go_do_not_pile_up(post: Post):
             while there.open != 64:
                 await asyncio.sleep(0.01)
         assert there.connections == 80
+    assert made == [Tls()]  # whom they trust is the same
 
 
 def test_a_request_and_a_response_show_no_secret_and_no_payload():
