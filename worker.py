@@ -94,6 +94,12 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
         "email": emails.send_email,
         "sms": texts.send_sms,
     }
+    # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
+    at_once = {
+        _WEBHOOKS: _CONCURRENT,
+        "email": given.mailer.connections if given.mailer else _CONCURRENT,
+        "sms": given.provider.connections if given.provider else _CONCURRENT,
+    }
     made: list[Worker] = []
     for queue in queues:
         if queue == JOURNEYS:
@@ -124,7 +130,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                     client,
                     task_queue=queue,
                     activities=[channels[queue]],
-                    max_concurrent_activities=_CONCURRENT,
+                    max_concurrent_activities=at_once[queue],
                     max_concurrent_activity_task_polls=_POLLERS,
                     graceful_shutdown_timeout=drain if queue == _WEBHOOKS else DRAIN,
                 )

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 import pytest
 from pydantic import SecretStr
 
+from activities.email.smtp import CONNECTIONS
 from activities.signatures import QUEUES
+from activities.sms.local import Local
 from activities.webhook.destinations import Destinations
 from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Diverted
@@ -79,6 +81,32 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
         workers(client, opened)
         assert drain_of(opened.destinations.book) == timedelta(seconds=seconds)
     assert given == {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
+
+
+@pytest.mark.parametrize(
+    ("channels", "at_once"),
+    [
+        ({}, {"webhooks": 200, "email": 200, "sms": 200}),
+        (
+            {"smtp": SecretStr("smtp://mail.example"), "mail_from": "a@b.example", "sms": SecretStr("local:")},
+            {"webhooks": 200, "email": CONNECTIONS, "sms": Local.connections},
+        ),
+        ({"sms": SecretStr("twilio://AC1:token@?from=SHOP")}, {"webhooks": 200, "email": 200, "sms": 50}),
+    ],
+)
+async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, channels: dict[str, Any], at_once: dict[str, int]
+):
+    given: dict[str, int] = {}
+
+    def made(_client: Any, *, task_queue: str, max_concurrent_activities: int = 0, **_: Any) -> None:
+        given[task_queue] = max_concurrent_activities
+
+    monkeypatch.setattr("worker.Worker", made)
+    client: Any = None
+    async with services(settings.model_copy(update=channels)) as opened:
+        workers(client, opened)
+    assert given == at_once | {"journeys": 0}
 
 
 @pytest.mark.parametrize(("passed", "log"), [(0.1, 10.0), (22.0, 3.0), (30.0, 0.0)])

@@ -26,7 +26,6 @@ SENTENCES: Final[dict[str, str]] = {
     "login_missing": "The mail server {host} offers no login that we know: check the port in SCENARIO_SMTP",
     "disconnected": "The mail server {host} closed the connection before the message left",
     "timeout": "The mail server {host} was too slow, and the message did not leave",
-    "pool_timeout": "No connection to the mail server {host} came free in time: too many messages at once",
     "protocol_error": "The mail server {host} answered something that is not SMTP",
     "no_smtputf8": "The mail server {host} takes no address with letters beyond ASCII before the @",
     "no_answer": "The message left and the mail server {host} did not answer in time: it may have been delivered",

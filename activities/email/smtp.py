@@ -24,6 +24,10 @@ _CLOSING: Final = 421
 """RFC 5321 §3.8: the server closes the connection."""
 
 
+CONNECTIONS: Final = 4
+"""How many conversations a worker has with the server at once: few of them allow many to one client."""
+
+
 class Mailer:
     """One mail server and the connections to it.
 
@@ -33,24 +37,27 @@ class Mailer:
     Attributes:
         server: The mail server.
         sender: From whom the e-mails are.
+        connections: How many messages may be under way at once. A worker takes as many e-mails and no more, so that the
+            others wait at Temporal, where it costs them no attempt and another worker may take them.
         idle: Seconds after which an unused connection is not trusted any more.
     """
 
     idle = 60.0
 
     def __init__(
-        self, server: Server, sender: Mailbox, *, connections: int = 4, tls: ssl.SSLContext | None = None
+        self, server: Server, sender: Mailbox, *, connections: int = CONNECTIONS, tls: ssl.SSLContext | None = None
     ) -> None:
         """Prepares; connections are made when they are needed.
 
         Args:
             server: The mail server.
             sender: From whom the e-mails are.
-            connections: How many messages may be under way at once; others wait within their own time-out.
+            connections: How many messages may be under way at once; others wait.
             tls: What to trust; by default what this machine does.
         """
         self.server = server
         self.sender = sender
+        self.connections = connections
         self._tls = tls or ssl.create_default_context()
         self._turns = asyncio.Semaphore(connections)
         self._idle: list[tuple[Session, float]] = []
@@ -60,7 +67,7 @@ class Mailer:
 
         Args:
             envelope: The message.
-            within: Seconds for everything: the wait for a connection, connecting, the server's answer.
+            within: Seconds for everything from when it is the message's turn: connecting, the server's answer.
             leaving: Called just before the message may leave.
 
         Raises:
@@ -70,12 +77,10 @@ class Mailer:
         """
         current: list[Session] = []
         try:
-            async with asyncio.timeout(within), self._turns:
+            async with self._turns, asyncio.timeout(within):
                 return await self._send(envelope, leaving, current)
         except TimeoutError:
-            if not current:
-                raise UnreachableError("pool_timeout", self.server.host) from None
-            if current[-1].left:
+            if current and current[-1].left:
                 raise UnansweredError("no_answer", self.server.host) from None
             raise UnreachableError("timeout", self.server.host) from None
 

@@ -21,6 +21,7 @@ class Local:
     """
 
     name = "local"
+    connections = 50
 
     def __init__(self, inbox: Path) -> None:
         self._inbox = inbox

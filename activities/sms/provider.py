@@ -47,9 +47,12 @@ class Provider(Protocol):
 
     Attributes:
         name: As failures and the log of deliveries name it.
+        connections: How many messages may be under way at once. A worker takes as many SMS and no more, so that the
+            others wait at Temporal and not within their time-out.
     """
 
     name: str
+    connections: int
 
     async def send(self, message: Text) -> Receipt:
         """Hands one message over, once.

@@ -41,11 +41,16 @@ class Twilio:
     """
 
     name = "twilio"
+    connections = 50
 
     def __init__(self, sid: str, token: str, sender: str, *, origin: str = _ORIGIN) -> None:
         self._url = f"{origin}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json"
         self._from = {"MessagingServiceSid" if sender.startswith(_SERVICE) else "From": sender}
-        self._client = httpx.AsyncClient(auth=(sid, token), timeout=None)  # noqa: S113 `send` has one for everything
+        self._client = httpx.AsyncClient(
+            auth=(sid, token),
+            timeout=None,  # noqa: S113 `send` has one for everything
+            limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
+        )
 
     async def send(self, message: Text) -> Receipt:
         """Asks for one message, once.

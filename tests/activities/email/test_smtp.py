@@ -181,12 +181,27 @@ class TestAConversationThatBreaks:
         error = await failing(await mailer(Server("127.0.0.1", unused_tcp_port)))
         assert (type(error), error.word) == (UnreachableError, "connect_refused")
 
-    async def test_when_all_connections_are_taken(self, faulty_server: Any, mailer: Any):
-        post = await mailer(await faulty_server(MAIL="hang"), connections=1)
-        first = asyncio.create_task(failing(post, within=0.4))
-        await asyncio.sleep(0)
-        assert (await failing(post, within=0.1)).word == "pool_timeout"
-        assert (await first).word == "timeout"
+
+async def test_a_message_that_waits_for_a_connection_has_its_whole_time_once_it_has_one(
+    faulty_server: Any, mailer: Any, monkeypatch: pytest.MonkeyPatch
+):
+    begun: list[float | None] = []
+
+    def timeout(seconds: float | None, real: Callable[..., asyncio.Timeout] = asyncio.timeout) -> asyncio.Timeout:
+        begun.append(seconds)
+        return real(seconds)
+
+    monkeypatch.setattr(asyncio, "timeout", timeout)
+    faulty = await faulty_server(MAIL=["hang"])
+    post = await mailer(faulty, connections=1)
+    first = asyncio.create_task(post.send(LETTER, within=61))
+    await faulty.hanging.wait()
+    second = asyncio.create_task(post.send(LETTER, within=62))
+    await asyncio.sleep(0.01)
+    assert (61 in begun, 62 in begun) == (True, False)
+    first.cancel()
+    assert await second == Reply(250, "fine")
+    assert 62 in begun
 
 
 class TestAConnectionThatTheServerClosedMeanwhile:
