@@ -81,10 +81,11 @@ class Lanes(httpx.AsyncBaseTransport):
             AttemptError: No response.
         """
         flight = CURRENT.get()
-        lane = await self._lane(request.extensions["access"], request.extensions["tls"], flight)
+        lane = self._lane(request.extensions["access"], request.extensions["tls"], flight)
         request.extensions["timeout"] = {"connect": self._connect_timeout}
         lane.busy += 1
         try:
+            await self._retire()
             answer = await lane.transport.handle_async_request(request)
         except BaseException:
             lane.busy -= 1
@@ -103,7 +104,7 @@ class Lanes(httpx.AsyncBaseTransport):
             _, lane = self._lanes.popitem()
             await lane.transport.aclose()
 
-    async def _lane(self, access: Access, tls: Tls, flight: Flight) -> _Lane:
+    def _lane(self, access: Access, tls: Tls, flight: Flight) -> _Lane:
         try:
             key = _Key(access, tls, stamp(tls))
             lane = self._lanes.get(key)
@@ -113,7 +114,6 @@ class Lanes(httpx.AsyncBaseTransport):
             name = type(error).__name__
         else:
             self._lanes.move_to_end(key)
-            await self._retire()
             return lane
         raise UnreachableError("tls_files_unusable", detail=name, milliseconds=flight.milliseconds)
 
@@ -146,7 +146,8 @@ class Lanes(httpx.AsyncBaseTransport):
         if len(self._lanes) <= _MAX_LANES:
             return
         for key, lane in list(self._lanes.items()):
-            if not lane.busy and len(self._lanes) > _MAX_LANES:
+            # While one is being closed, somebody else may have closed another, or begun to use it.
+            if not lane.busy and len(self._lanes) > _MAX_LANES and self._lanes.get(key) is lane:
                 del self._lanes[key]
                 await lane.transport.aclose()
         used = {(key.tls, key.files) for key in self._lanes}

@@ -230,6 +230,18 @@ async def test_settings_that_come_and_go_do_not_pile_up(post: Post, monkeypatch:
     assert made == [Tls()]  # whom they trust is the same
 
 
+async def test_many_settings_at_once_disturb_nobody(transport: Transport, post: Post):
+    async with receiver() as there:
+        request = post(there)
+        everything = [
+            dataclasses.replace(request, access=dataclasses.replace(request.access, ports=(there.port, number + 1)))
+            for number in range(200)
+        ]
+        for _ in range(2):
+            answers = await asyncio.gather(*(transport.send(one) for one in everything))
+            assert {response.status for response in answers} == {200}
+
+
 def test_a_request_and_a_response_show_no_secret_and_no_payload():
     request = Request("POST", "https://a.example/hunter2", {"authorization": "hunter2"}, b"hunter2")
     response = Response(200, {}, b"hunter2", 12)
