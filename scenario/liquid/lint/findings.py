@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Final, Literal
-
-from scenario.liquid.faults import position
 
 Severity = Literal["error", "warning"]
 
+_NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 ALIKE: Final = 0.6
 """How much of two words must agree for one to be a misspelling of the other."""
 
@@ -59,6 +61,7 @@ class Page:
     def __init__(self, source: str, path: tuple[str | int, ...] = (), *, in_key: bool = False) -> None:
         self.source, self.path, self.in_key = source, path, in_key
         self.findings: list[Finding] = []
+        self._known: set[Finding] = set()
 
     def add(
         self, code: str, message: str, offset: int, *, severity: Severity = "error", suggestion: str | None = None
@@ -73,12 +76,19 @@ class Page:
             suggestion: What was probably meant.
         """
         offset = min(max(offset, 0), len(self.source))
-        line, column = position(self.source, offset)
+        line = bisect_right(self._starts, offset)
+        column = offset - self._starts[line - 1] + 1
         if suggestion is not None:
             message = f"{message}: did you mean '{suggestion}'?"
         found = Finding(code, message, severity, line, column, offset, suggestion, self.path, self.in_key)
-        if found not in self.findings:
+        if found not in self._known:
+            self._known.add(found)
             self.findings.append(found)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where lines begin, as `scenario.liquid.faults.position` counts them; once, and not for each mistake."""
+        return [0, *(found.end() for found in _NEWLINE.finditer(self.source))]
 
 
 def nearest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:

@@ -384,6 +384,20 @@ def test_findings_are_data() -> None:
     )
 
 
+def test_each_mistake_of_thousands_is_noted_without_looking_through_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[Any] = []
+    equal = Finding.__eq__
+
+    def noted(self: Finding, other: object) -> bool:
+        compared.append(other)
+        return equal(self, other)
+
+    monkeypatch.setattr(Finding, "__eq__", noted)
+    found = lint("{% iff x %}\n" * 5_000, kind="text", schema=schema("order"))
+    assert {one.line for one in found if one.code == "unknown-tag"} == set(range(1, 5_001))
+    assert len(compared) < len(found), "where every one is compared with every other, it is millions"
+
+
 def errors(mutant: Page) -> list[Finding]:
     found = lint(mutant.source, kind=mutant.kind, schema=schema(mutant.trigger))
     return [one for one in found if one.severity == "error"]
