@@ -38,7 +38,7 @@ class Operating:
 
     All of them raise:
         NotAccepted: The journey refused it, or is over.
-        NotAnswered: No worker answered in time.
+        NotAnswered: No worker answered in time. One that comes later may carry the order out all the same.
         UnknownJourney: There is none.
     """
 
@@ -192,13 +192,17 @@ class Operating:
             if task is not None and task.cancelling():  # the SDK makes that an error of its own; nobody was late
                 raise asyncio.CancelledError from error
             raise NotAnswered(
-                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs, and try again"
+                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs; the order may be carried out then"
             ) from None
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            # What cannot be an id is nobody's either.
+            if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
                 raise
+            refused = error
         # Says so where there is none.
         seen = await looking.view(self.temporal, self.store, journey, None)
+        if refused.status is RPCStatusCode.INVALID_ARGUMENT:
+            raise refused
         raise NotAccepted(f"{journey}: the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
 
 

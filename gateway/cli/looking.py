@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -23,6 +23,15 @@ from gateway.cli.screen import console, dump, note
 if TYPE_CHECKING:
     from gateway.listing import Listed
     from runtime.store import Attempt
+
+_OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
+
+
+def _outcome(text: str) -> str:
+    if text not in _OUTCOMES:
+        raise typer.BadParameter(f"no attempt ends as '{text}': it is one of {', '.join(_OUTCOMES)}")
+    return text
+
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only those that wait for an operator, and why")]
 HeldAtOption = Annotated[
@@ -59,7 +68,8 @@ OutcomeOption = Annotated[
     typer.Option(
         "--outcome",
         metavar="WORD",
-        help="only those with this outcome: delivered, retry, failed, unknown, skipped",
+        parser=_outcome,
+        help=f"only those with this outcome: {', '.join(_OUTCOMES)}",
         show_default=False,
     ),
 ]
@@ -97,7 +107,16 @@ async def _show(journey: str) -> tuple[dict[str, Any], str]:
 
 
 def listing(
-    held: HeldOption = False,
+    held: _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
+
+
+def _outcome(text: str) -> str:
+    if text not in _OUTCOMES:
+        raise typer.BadParameter(f"no attempt ends as '{text}': it is one of {', '.join(_OUTCOMES)}")
+    return text
+
+
+HeldOption = False,
     scenario: ScenarioOption = None,
     contact: ContactOption = None,
     destination: HeldAtOption = None,

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import pytest
 from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
 from gateway.operating import Operating
 from gateway.orders import AT_ONCE, Refused, Round, Tally, Target
+from runtime.store import Store
 
 Answer = Callable[[Target], Awaitable[None]]
 
@@ -186,5 +188,22 @@ async def test_an_order_that_nobody_answers_in_time_is_refused(monkeypatch: pyte
     monkeypatch.setattr("gateway.operating.ANSWER", 0.01)
     tally = await of(Silent()).round("retry_step", operator="ann", reason="x").run(targets(1))
     assert [item.why for item in tally.refused] == [
-        "no worker answered within 0.01 s: see that one runs, and try again"
+        "no worker answered within 0.01 s: see that one runs; the order may be carried out then"
     ]
+
+
+async def test_what_cannot_be_the_id_of_a_journey_is_nobodys(store: Store) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise RPCError("WorkflowId is not set on request.", RPCStatusCode.INVALID_ARGUMENT, b"")
+
+    def handle(_: str) -> Any:
+        return SimpleNamespace(execute_update=refuse)
+
+    operating = Operating()
+    operating.store = store
+    service = SimpleNamespace(describe_workflow_execution=refuse)
+    operating.temporal = cast(
+        "Client", SimpleNamespace(namespace="default", get_workflow_handle=handle, workflow_service=service)
+    )
+    with pytest.raises(UnknownJourney, match="^there is no journey '': 'scenario list' shows those there are$"):
+        await operating.leave("", operator="ann", reason="x")

@@ -193,6 +193,12 @@ def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
     ]
 
 
+def test_attempts_end_in_one_of_some_ways(run: Run) -> None:
+    ran = run("deliveries", "--outcome", "sent")
+    assert (ran.status, ran.out) == (2, "")
+    assert "no attempt ends as 'sent': it is one of delivered, retry, failed, unknown, skipped, cancelled" in ran.err
+
+
 def test_held_journeys_are_held_for_one_of_some_reasons(run: Run, client: Client) -> None:
     ran = run("list", "--held", "--reason", "down")
     assert (ran.status, client.asked) == (2, [])
