@@ -57,15 +57,17 @@ class Intake(Means):
         return not self._arrived and not self._dealing
 
     async def take_in(self) -> None:
-        """Deals with events as they come, for as long as the journey runs."""
+        """Deals with events as they come, for as long as the journey runs; an error is the journey's own."""
         self.apply_patches()
         while True:
             await workflow.wait_condition(lambda: bool(self._arrived))
             self._dealing = True
-            event = self._arrived.pop(0)
-            if event.name in self.plan.events and not (event.id and self.state.remember(event.id)):
-                await self._deal_with(event)
-            self._dealing = False
+            try:
+                event = self._arrived.pop(0)
+                if event.name in self.plan.events and not (event.id and self.state.remember(event.id)):
+                    await self._deal_with(event)
+            finally:
+                self._dealing = False
 
     async def _deal_with(self, event: Event) -> None:
         for rule in self.plan.exit:

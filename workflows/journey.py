@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -47,7 +47,7 @@ class Journey(Operations, Intake):
         Raises:
             ApplicationError: The argument is no entry at all.
         """
-        carried: dict[str, Any] | None = argument if workflow.info().continued_run_id else None
+        carried = _carried(argument) if workflow.info().continued_run_id else None
         data: Any = carried["entry"] if carried else argument
         if not is_entry(data):
             raise ApplicationError(
@@ -61,9 +61,13 @@ class Journey(Operations, Intake):
             return {"outcome": "refused", "reason": refused, "version": None, "steps": []}
         self._open(data)
         intake = asyncio.create_task(self.take_in())
+        if (journey := asyncio.current_task()) is not None:
+            intake.add_done_callback(lambda ended: journey.cancel() if _error_of(ended) else None)
         try:
             outcome, reason = await self._follow(data)
         except asyncio.CancelledError:
+            if error := _error_of(intake):
+                raise error from None
             await self._depart("exited", "cancelled")
             raise
         finally:
@@ -213,6 +217,24 @@ class Journey(Operations, Intake):
         )
         if not workflow.all_handlers_finished():  # an order that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)
+
+
+def _carried(argument: Any) -> dict[str, Any] | None:
+    """What the run before handed on, or None where this run begins a journey.
+
+    That a run follows another says nothing: a cron schedule or a workflow's retry policy begins one, too, and hands it
+    the argument of the first. So may anybody an argument that only looks like what is handed on.
+    """
+    if not isinstance(argument, dict):
+        return None
+    data = cast("dict[str, Any]", argument)
+    carries = data.keys() == {"entry", "state"} and State.is_dumped(data["state"])
+    return data if carries else None
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """What a task failed with, if it has."""
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 def _heard(work: asyncio.Task[Course]) -> None:

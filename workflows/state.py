@@ -225,6 +225,13 @@ class State:
         state.anew = _made(Anew, data["anew"]) if data.get("anew") else None
         return state
 
+    @classmethod
+    def is_dumped(cls, data: object) -> bool:
+        """Whether this is something that `dump` wrote: an object with all that every version of this code wrote."""
+        if not isinstance(data, dict):
+            return False
+        return all(name in data for name in ("version", "plan", "zone", "entered_at", "root"))
+
     def keep(self, event: Event) -> Event:
         """Keeps an event for later steps, and forgets the oldest where there are too many."""
         self.counted += 1
