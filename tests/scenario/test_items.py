@@ -17,27 +17,27 @@ LINES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("names", "made"),
-    [
-        ((), [{}, {}, {}]),
-        (("name",), [{"name": "a"}, {}, {}]),
-        (("brand.label",), [{"brand": {"label": "A"}}, {"brand": None}, {"brand": "A"}]),
-        (("brand",), [{"brand": {"label": "A", "x": 1}}, {"brand": None}, {"brand": "A"}]),
-        (
-            ("options[].label",),
-            [
-                {"options": [{"label": "o"}, "text", [{"label": 1}]]},
-                {"options": {"label": "no list"}},
-                {"options": None},
-            ],
-        ),
-        (
-            ("options[]",),
-            [{"options": [{}, "text", [{"label": 1}]]}, {"options": {"label": "no list"}}, {"options": None}],
-        ),
-    ],
-)
+CASES: list[tuple[tuple[str, ...], list[Any]]] = [
+    ((), [{}, {}, {}]),
+    (("name",), [{"name": "a"}, {}, {}]),
+    (("brand.label",), [{"brand": {"label": "A"}}, {"brand": None}, {"brand": "A"}]),
+    (("brand",), [{"brand": {"label": "A", "x": 1}}, {"brand": None}, {"brand": "A"}]),
+    (
+        ("options[].label",),
+        [
+            {"options": [{"label": "o"}, "text", [{"label": 1}]]},
+            {"options": {"label": "no list"}},
+            {"options": None},
+        ],
+    ),
+    (
+        ("options[]",),
+        [{"options": [{}, "text", [{"label": 1}]]}, {"options": {"label": "no list"}}, {"options": None}],
+    ),
+]
+
+
+@pytest.mark.parametrize(("names", "made"), CASES)
 def test_an_object_keeps_the_fields_that_are_named_and_all_else_stays(names: tuple[str, ...], made: list[Any]) -> None:
     assert narrowed(LINES, names) == [*made, *LINES[3:]]
 

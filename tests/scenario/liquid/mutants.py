@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from scenario import liquid
+from scenario.compile import handed
+from scenario.context import pick
 from scenario.errors import Aborted, TemplateError
 from tests.scenario.liquid.samples import Page, pages, variables
 
@@ -111,4 +113,8 @@ def problem(mutant: Page) -> str | None:
     again = outcome(mutant.kind, mutant.source, liquid.select(data, named))
     if (again[0], str(again[1])) != (ended, str(what)):
         return f"with the fields that it names it ends otherwise: {what} / {again[1]}"
+    given = {name: data[name] for name in ("now", "today", "secrets") if name in data}
+    narrow = outcome(mutant.kind, mutant.source, {**pick(data, *handed([(mutant.source, mutant.kind)])), **given})
+    if (narrow[0], str(narrow[1])) != (ended, str(what)):
+        return f"with what a step is handed it ends otherwise: {what} / {narrow[1]}"
     return None

@@ -63,16 +63,10 @@ FILTERS = [
     ),
 ]
 KEEPING = [
-    "where: 'a'",
-    "where: 'name', 'x'",
-    "reject: 'b'",
-    "sort: 'a'",
-    "sort_natural: 'name'",
-    "uniq: 'a'",
-    "compact",
+    *("where: 'a'", "where: 'name', 'x'", "reject: 'b'", "sort: 'a'", "sort_natural: 'name'", "uniq: 'a'", "compact"),
+    *("map: 'rows'", "map: 'brand'", "reverse", "slice: 0, 2", "slice: -2, 2", "concat: o.rows", "concat: rows"),
+    "default: o.rows",
 ]
-KEEPING += ["map: 'rows'", "map: 'brand'", "reverse", "slice: 0, 2", "slice: -2, 2", "concat: o.rows", "concat: rows"]
-KEEPING += ["default: o.rows"]
 ENDS = [
     "size",
     "map: 'name' | join: ','",
@@ -82,8 +76,8 @@ ENDS = [
     "find_index: 'name', 'x'",
     "map: 'a' | json",
 ]
-CONDITIONS = ["{}", "{}", "{} == {}", "{} != blank", "{} == empty", "{} == nil", "{} contains 'a'", "{} == 'x'"]
-CONDITIONS += ["{} and {}", "{} or {}", "{} > 1", "{} <> {}"]
+TESTS = ["{}", "{}", "{} == {}", "{} != blank", "{} == empty", "{} == nil", "{} contains 'a'", "{} == 'x'"]
+CONDITIONS = [*TESTS, "{} and {}", "{} or {}", "{} > 1", "{} <> {}"]
 
 
 class Maker:

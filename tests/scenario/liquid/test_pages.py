@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from scenario import liquid
+from scenario.compile import handed
+from scenario.context import pick
 from scenario.errors import Aborted
 from tests.scenario.liquid.samples import Page, pages, variables
 
@@ -53,6 +55,9 @@ def test_a_page_needs_no_more_data_than_it_names(page: Page) -> None:
     data = variables()
     chosen = liquid.select(data, liquid.fields(page.source, kind=page.kind))
     assert render(page.kind, page.source, chosen) == render(page.kind, page.source, data)
+    given = {name: data[name] for name in ("now", "today", "secrets") if name in data}
+    narrow = {**pick(data, *handed([(page.source, page.kind)])), **given}
+    assert render(page.kind, page.source, narrow) == render(page.kind, page.source, data)
 
 
 EXPECTED = {
