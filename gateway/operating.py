@@ -192,7 +192,7 @@ class Operating:
             if task is not None and task.cancelling():  # the SDK makes that an error of its own; nobody was late
                 raise asyncio.CancelledError from error
             raise NotAnswered(
-                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs; the order may be carried out then"
+                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs; it may carry the order out then"
             ) from None
         except RPCError as error:
             # What cannot be an id is nobody's either.

@@ -107,16 +107,7 @@ async def _show(journey: str) -> tuple[dict[str, Any], str]:
 
 
 def listing(
-    held: _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
-
-
-def _outcome(text: str) -> str:
-    if text not in _OUTCOMES:
-        raise typer.BadParameter(f"no attempt ends as '{text}': it is one of {', '.join(_OUTCOMES)}")
-    return text
-
-
-HeldOption = False,
+    held: HeldOption = False,
     scenario: ScenarioOption = None,
     contact: ContactOption = None,
     destination: HeldAtOption = None,

@@ -188,7 +188,7 @@ async def test_an_order_that_nobody_answers_in_time_is_refused(monkeypatch: pyte
     monkeypatch.setattr("gateway.operating.ANSWER", 0.01)
     tally = await of(Silent()).round("retry_step", operator="ann", reason="x").run(targets(1))
     assert [item.why for item in tally.refused] == [
-        "no worker answered within 0.01 s: see that one runs; the order may be carried out then"
+        "no worker answered within 0.01 s: see that one runs; it may carry the order out then"
     ]
 
 
@@ -205,5 +205,5 @@ async def test_what_cannot_be_the_id_of_a_journey_is_nobodys(store: Store) -> No
     operating.temporal = cast(
         "Client", SimpleNamespace(namespace="default", get_workflow_handle=handle, workflow_service=service)
     )
-    with pytest.raises(UnknownJourney, match="^there is no journey '': 'scenario list' shows those there are$"):
+    with pytest.raises(UnknownJourney, match=r"^there is no journey '': 'scenario list' shows those there are$"):
         await operating.leave("", operator="ann", reason="x")
