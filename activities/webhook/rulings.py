@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
-from activities.webhook import target, tls
+from activities.webhook import guard, target, tls
 from activities.webhook.destination import DEFAULT_RATE
 from activities.webhook.errors import RefusedError
 from activities.webhook.form import Entry, File
@@ -23,6 +24,12 @@ NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 """A destination's name; Temporal's fairness keys have 64 bytes at most."""
 _WIDEST: Final = 1000.0
 """How many times the default rate a rate may be, or the other way round: Temporal's fairness weights end there."""
+_HINTS: Final[Mapping[guard.Kind, str]] = {
+    guard.Kind.PUBLIC: "",
+    guard.Kind.PRIVATE: ": set 'allow_private: true' if it is meant",
+    guard.Kind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
+    guard.Kind.NEVER: ", whatever is allowed",
+}
 _SECRETS: Final = Roots({"secrets": Object(open=True)})
 _NO_VALUE: Final = "this header's value"
 _QUOTED: Final = re.compile(r"'([^']*\w\w[^']*)'")
@@ -93,14 +100,18 @@ def _url(entry: Entry, place: Place) -> Iterator[Said]:
         try:
             target.parse(entry.url, entry.access)
         except RefusedError as error:
-            hint = ", whatever is allowed" if entry.allow_private else ": set 'allow_private: true' if it is meant"
-            reason = error.detail or f"its address may not be called{hint}"
+            reason = error.detail or f"its address may not be called{_HINTS[guard.classify(_literal(entry.url))]}"
             if reason.startswith("port "):
                 reason = f"{reason.split(' is ', maxsplit=1)[0]} is not among 'ports'"
             elif reason.startswith("its scheme") and entry.url.lower().startswith("http:"):
                 reason = "its scheme is not https: set 'allow_http: true' if it is meant"
     if reason:
         yield Said(place, "url", f"'url' cannot be used: {reason}")
+
+
+def _literal(url: str) -> str:
+    """The address of a URL that has one instead of a name."""
+    return urlsplit(url).hostname or ""
 
 
 def _headers(entry: Entry, place: Place) -> Iterator[Said]:
