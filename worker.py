@@ -24,12 +24,13 @@ from temporalio.worker import Worker
 
 from activities.admission import Admissions
 from activities.amendment import Amendments
+from activities.channels import channels_of
 from activities.clearance import Clearances
 from activities.decision import decide
 from activities.email.activity import Emails
 from activities.recollection import Recollections
 from activities.retuning import Retunings
-from activities.services import CLOSING, Services, services
+from activities.services import CLOSING, INBOX, Services, services
 from activities.signatures import JOURNEYS, QUEUES
 from activities.sms.activity import Texts
 from activities.webhook.activity import Webhooks
@@ -151,7 +152,8 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
         StoreError: The store cannot be opened.
     """
-    destinations = Destinations(settings.destinations)  # what is wrong with them is said before a server is waited for
+    # What is wrong with these is said before a server is waited for.
+    destinations, channels = Destinations(settings.destinations), channels_of(settings, INBOX)
     stop = asyncio.Event()
     ready = asyncio.Event()
     crew: Crew | None = None
@@ -175,7 +177,9 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
             await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
         client = await connect(role="worker", patience=60.0, runtime=temporal_runtime())
         await attributes.ensure(client)
-        opened = await stack.enter_async_context(services(settings, destinations=destinations, deadline=deadline))
+        opened = await stack.enter_async_context(
+            services(settings, destinations=destinations, channels=channels, deadline=deadline)
+        )
         made = workers(client, opened, queues)
         drain = DRAIN
         if _WEBHOOKS in queues:
@@ -185,7 +189,7 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
         crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
         ready.set()
-        logger.info("ready, polling %s", ", ".join(queues))
+        logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)
         if drain > DRAIN:
             logger.warning(
                 "a destination's time-out lets a stop take %d s: the platform must not kill this worker "

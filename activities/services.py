@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import SecretStr
-
+from activities.channels import Channels, channels_of
 from activities.content import Content
-from activities.email.smtp import Mailer, mailer_from
-from activities.sms.provider import Provider, provider_from
+from activities.email.smtp import Mailer
+from activities.sms.provider import Provider
 from activities.webhook.destinations import Destinations
 from activities.webhook.route import Direct, Routes
 from activities.webhook.transport import Transport
@@ -23,6 +22,8 @@ from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
 
+INBOX: Final = Path(".scenario/inbox")
+"""Where the SMS provider ``local:`` puts messages unless told otherwise."""
 CLOSING: Final = 6.0
 """Seconds that are enough for all of it to close, and for traces after it, where others answer slowly."""
 # In the order in which things are closed: what each has at most, and what of the time is kept for those after it.
@@ -71,6 +72,7 @@ async def services(
     inbox: Path | None = None,
     routes: Routes | None = None,
     destinations: Destinations | None = None,
+    channels: Channels | None = None,
     deadline: Deadline | None = None,
 ) -> AsyncGenerator[Services]:
     """Opens what activities need, and closes it.
@@ -81,6 +83,7 @@ async def services(
         inbox: Where the SMS provider ``local:`` puts messages.
         routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
         destinations: Those that have been read already; else they are, unless `routes` says otherwise.
+        channels: Those of the settings, where they have been looked at already.
         deadline: By when the process has to be over.
 
     Raises:
@@ -88,6 +91,7 @@ async def services(
         StoreError: The store cannot be opened.
     """
     destinations = destinations or Destinations(settings.destinations if routes is None else None)
+    channels = channels or channels_of(settings, inbox or INBOX)
     ending = deadline or Deadline(math.inf)
     async with AsyncExitStack() as stack:
         if store is None:
@@ -95,24 +99,20 @@ async def services(
         writer = AttemptWriter(store)
         stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
         transport = await stack.enter_async_context(Transport())
-        if mailer := mailer_from(_secret(settings.smtp), settings.mail_from):
+        if mailer := channels.mailer:
             stack.push_async_callback(lambda: mailer.close(ending.left(_MAILER, keep=_AFTER_MAILER)))
-        if provider := provider_from(_secret(settings.sms), inbox or Path(".scenario/inbox")):
+        if provider := channels.provider:
             stack.push_async_callback(provider.close)
         yield Services(
             store=store,
             writer=writer,
             content=Content(store),
             transport=transport,
-            mailer=mailer,
-            provider=provider,
+            mailer=channels.mailer,
+            provider=channels.provider,
             secrets=Secrets(settings),
             zone=settings.platform_timezone,
             routes=routes or Direct(destinations),
             destinations=destinations,
-            callbacks=Callbacks.configured(settings),
+            callbacks=channels.callbacks,
         )
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    return None if value is None else value.get_secret_value()

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -25,14 +24,12 @@ from runtime.errors import SettingsError
 PREFIX: Final = "SCENARIO_"
 """What the name of every variable starts with."""
 
-_MAILBOX = re.compile(r"\s*(?P<name>[^<>\r\n]*?)\s*<(?P<address>[^<>\s]+)>\s*")
-_SENDER = re.compile(r"\+[1-9]\d{6,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10}|MG[0-9a-f]{32}")
-
 
 class Settings(BaseSettings):
     """What one deployment sets. A variable that is empty counts as not set.
 
-    Values that may hold a password are `SecretStr`: printing the settings shows none of them.
+    Values that may hold a password are `SecretStr`: printing the settings shows none of them. What `smtp`, `mail_from`
+    and `sms` may be is their channels' own matter, and judged by `activities.channels` alone.
 
     Attributes:
         store: SQLAlchemy URL of the store.
@@ -78,23 +75,6 @@ class Settings(BaseSettings):
         # Only what a typing mistake looks like: which databases can be used is the store's own business.
         return _checked(value, lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)), _WANTED["store"])
 
-    @field_validator("smtp")
-    @classmethod
-    def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        return value and _checked(value, _is_smtp, _WANTED["smtp"])
-
-    @field_validator("sms")
-    @classmethod
-    def _sms(cls, value: SecretStr | None) -> SecretStr | None:
-        return value and _checked(value, _is_sms, _WANTED["sms"])
-
-    @field_validator("mail_from")
-    @classmethod
-    def _mail_from(cls, value: str | None) -> str | None:
-        if value is not None and not _is_mailbox(value):
-            raise ValueError(_WANTED["mail_from"])
-        return value
-
     @field_validator("secrets_dir")
     @classmethod
     def _secrets_dir(cls, value: Path | None) -> Path | None:
@@ -134,9 +114,6 @@ class Settings(BaseSettings):
 
 _WANTED: Final = {
     "store": "must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or postgresql://user@host/name",
-    "smtp": "must look like smtp://user:password@host:587 or smtps://user:password@host:465",
-    "mail_from": "must be one sender such as Name <address@example.com>",
-    "sms": "must look like twilio://sid:token@?from=+33… or be local:",
     "secrets_dir": "must name a folder that exists",
     "destinations": "must name a file that exists",
     "callback_url": "must be an address such as https://hooks.example.com, without user, query or fragment",
@@ -160,27 +137,6 @@ def _checked(value: SecretStr, good: Callable[[str], bool], wanted: str) -> Secr
     if not good(value.get_secret_value()):
         raise ValueError(wanted)
     return value
-
-
-def _is_smtp(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:  # a bracket or a port that is none
-        return False
-    return url.scheme in {"smtp", "smtps"} and bool(url.hostname) and port != 0 and url.path in {"", "/"}
-
-
-def _is_sms(text: str) -> bool:
-    if text == "local:":
-        return True
-    try:
-        url = urlsplit(text)
-        senders = parse_qs(url.query.replace("+", "%2B")).get("from", [])
-    except ValueError:
-        return False
-    known = len(senders) == 1 and bool(_SENDER.fullmatch(senders[0].strip()))
-    return url.scheme == "twilio" and bool(url.username) and bool(url.password) and known
 
 
 _LEAST: Final = 32
@@ -212,12 +168,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _is_mailbox(text: str) -> bool:
-    match = _MAILBOX.fullmatch(text)
-    try:
-        validate_email(match["address"] if match else text.strip(), check_deliverability=False)
-    except EmailNotValidError:
-        return False
-    return True

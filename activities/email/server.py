@@ -64,7 +64,10 @@ def parse_server(url: str) -> Server:
         options = parse_qs(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
         raise SettingsError(_FORM) from None
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
+    # A password with a # in it that is not written %23 would end here.
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/") or "#" in url:
+        raise SettingsError(_FORM)
+    if port == 0:
         raise SettingsError(_FORM)
     if options not in ({}, {"tls": ["off"]}) or (options and parts.scheme == "smtps"):
         raise SettingsError("SCENARIO_SMTP may end in ?tls=off after smtp://, and in nothing else")

@@ -158,20 +158,27 @@ def _stale(error: MailError) -> bool:
 
 
 def mailer_from(url: str | None, sender: str | None) -> Mailer | None:
-    """The mailer that the settings ask for; None where one of them is missing.
+    """The mailer that the settings ask for; None where there is no server.
 
     Args:
         url: SCENARIO_SMTP, see `activities.email.server.parse_server`.
         sender: SCENARIO_MAIL_FROM, ``Name <address>``.
 
     Raises:
-        SettingsError: One of them cannot be used.
+        SettingsError: One of them cannot be used, or there is a server and no sender.
     """
-    if not url or not sender:
-        return None
+    wrong: list[str] = []
+    server = mailbox = None
     try:
-        return Mailer(parse_server(url), parse_sender(sender))
+        server = parse_server(url) if url else None
+    except SettingsError as error:
+        wrong.append(str(error))
+    try:
+        mailbox = parse_sender(sender) if sender else None
     except BadAddress as error:
-        raise SettingsError(
-            f"SCENARIO_MAIL_FROM must be one sender such as Name <address@example.com>: {error}"
-        ) from None
+        wrong.append(f"SCENARIO_MAIL_FROM must be one sender such as Name <address@example.com>: {error}")
+    if url and not sender:
+        wrong.append("SCENARIO_MAIL_FROM is missing: set it with SCENARIO_SMTP, as Name <address@example.com>")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return Mailer(server, mailbox) if server and mailbox else None

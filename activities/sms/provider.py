@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from runtime.errors import SettingsError
 
 _FORM = "SCENARIO_SMS must look like twilio://sid:token@?from=+33… or be local:"
+
+
+_SENDER: Final = re.compile(r"\+[1-9]\d{6,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10}|MG[0-9a-f]{32}", re.ASCII)
+"""Who may send, as Twilio has it: a number (E.164), a name or short code of eleven letters and digits at most, or a
+messaging service's id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +98,8 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
         raise SettingsError(_FORM) from None
     sender = query.pop("from", [])
     if parts.scheme != "twilio" or not parts.username or not parts.password or len(sender) != 1 or query:
+        raise SettingsError(_FORM)
+    if parts.hostname or parts.path not in ("", "/") or "#" in url or not _SENDER.fullmatch(sender[0].strip()):
         raise SettingsError(_FORM)
     from activities.sms.twilio import Twilio
 

@@ -48,7 +48,9 @@ def test_without_a_setting_there_is_no_provider(tmp_path: Path, url: str | None)
     "url",
     ["twilio:", "twilio://", "twilio://AC1:secret@", "twilio://AC1:secret@?from=", "twilio://AC1@?from=+33",
      "twilio://AC1:secret@?from=+33&x=1", "twilio://AC1:secret@?from=+33&from=+34", "other://AC1:secret@?from=+33",
-     "twilio://[secret", "local"],
+     "twilio://[secret", "local", "twilio://AC1:secret@?from=+33", "twilio://AC1:secret@?from=TwelveLetters",
+     "twilio://AC1:secret@api.example?from=+33700000000", "twilio://AC1:secret@/x?from=+33700000000",
+     "twilio://AC1:secret@?from=+33700000000#x"],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_read_is_refused_without_being_quoted(tmp_path: Path, url: str):
     with pytest.raises(SettingsError, match=r"^SCENARIO_SMS must look like") as caught:
