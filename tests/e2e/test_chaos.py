@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from aiohttp import web
 
 from gateway.client import Entered, ScenarioClient
@@ -135,6 +136,7 @@ async def enter_all(client: ScenarioClient) -> list[Entered]:
     return await asyncio.gather(*(enter(number) for number in range(1, JOURNEYS + 1)))
 
 
+@pytest.mark.timeout(600)  # it takes a minute, and several where the machine is busy
 async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
     temporal_program: Path, tmp_path: Path
 ) -> None:
@@ -181,7 +183,7 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
 
             finished = asyncio.Event()
             troubles = asyncio.gather(kill_workers(), take_the_receiver_down(), restart_the_server())
-            async with asyncio.timeout(250):
+            async with asyncio.timeout(570):
                 await receiver.have(JOURNEYS * len(STEPS))
                 journeys = await entering
                 results: list[dict[str, Any]] = [await journey.result() for journey in journeys]
