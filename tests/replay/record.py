@@ -40,12 +40,14 @@ BAD: Final = {
     "/hooks.example.com/slow": [503],
     "/hooks.example.com/mended": [422],
     "/hooks.example.com/changed": [422],
+    "/hooks.example.com/lines": [422],
     "/quiet.example.com/down": [503] * 99,
     "/wax/busy": [503],
     "/wax/no": [422],
 }
 WHO: Final = {"operator": "ann", "reason": "incident 42"}
-ORDER: Final = {"type": "order", "order": {"external_id": "CGX0094", "total_price": 30, "currency": "EUR"}}
+BOUGHT: Final = {"external_id": "CGX0094", "total_price": 30, "currency": "EUR"}
+ORDER: Final = {"type": "order", "order": BOUGHT}
 DELIVERED: Final = {"name": "order.delivered", "properties": {"order_id": "CGX0094"}}
 
 HEAD = "scenario: {name}\ntrigger: {trigger}\ntimezone: Europe/Paris\n{more}steps:\n"
@@ -67,6 +69,12 @@ KNOWN = "{if: responses.wax.received > 0, then: [" + ASKED + "], else: [{exit: n
 MAIL = '{email: mail, subject: "Hi {{ contact.firstname }}", text: "Hi"}'
 SMS = "{sms: text, text: hi}"
 WAIT_FOR = "{wait_for: order.delivered, if: event.order_id == order.external_id, for: LONG, then: [THEN], else: [ELSE]}"
+
+LINES = (
+    '{webhook: lines, url: "https://hooks.example.com/lines", '
+    'body: {$for: p in order.products, $each: {name: "{{ p.name }}", n: "{{ p.quantity }}"}}}'
+)
+PRODUCTS = [{"external_id": "10", "name": "Mascara", "quantity": 2}, {"external_id": "11", "name": "Vernis"}]
 
 Handle = WorkflowHandle[Any, dict[str, Any]]
 
@@ -309,6 +317,15 @@ async def recalled(recorder: Recorder) -> None:
     await recorder.save("recalled", handle)
 
 
+async def lines(recorder: Recorder) -> None:
+    """A delivery that is handed some of the fields of an order's lines, held and tried again."""
+    trigger = {"type": "order", "order": {**BOUGHT, "products": PRODUCTS}}
+    handle = await recorder.start("lines", [LINES, SMS], trigger)
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.save("lines", handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -330,6 +347,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "changed": changed,
     "retuned": retuned,
     "recalled": recalled,
+    "lines": lines,
 }
 """By the name of the (first) history that each writes."""
 
