@@ -63,6 +63,12 @@ def test_it_runs_without_rights_as_a_process_that_gets_its_signals() -> None:
         assert re.findall(rf"^{instruction} (.)", final, re.MULTILINE) == ["["], f"{instruction} in exec form"
 
 
+def test_its_zones_are_those_of_the_package_that_is_pinned() -> None:
+    assert re.findall(r"PYTHONTZPATH=(\S+)", TEXT) == ['""']
+    code = "import zoneinfo; print(zoneinfo.TZPATH, zoneinfo.ZoneInfo('Europe/Paris'), end='')"
+    assert run(sys.executable, "-c", code, PYTHONTZPATH="").stdout == "() Europe/Paris"
+
+
 def test_its_command_is_one_that_the_worker_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'CMD ["python", "-m", "worker", "--health-port", "8081"]' in TEXT
     assert "127.0.0.1:8081/readyz" in TEXT
