@@ -22,7 +22,7 @@ from scenario.errors import TemplateError
 from scenario.liquid.reading import Kind
 
 SHARE = 250
-EXAMPLES = int(os.environ.get("LIQUID_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("LIQUID_EXAMPLES", "500"))
 
 KEYS = ["a", "b", "rows", "name", "brand"] * 4 + ["size", "first", "custom", "c.d", "e[]", ""]
 VALUES: list[Any] = [None, True, False, 0, 1, 2, 7.5, "", "x", "x", "y", "rows", "2026-01-01"]

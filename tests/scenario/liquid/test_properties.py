@@ -23,6 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario import liquid
+from scenario.compile import handed
+from scenario.context import pick
 from scenario.errors import TemplateError
 from scenario.liquid.engine import text_engine
 from tests.scenario.liquid.test_odd import ODD
@@ -302,6 +304,8 @@ def test_any_body_needs_only_the_data_that_it_names(share: int, made: Made, data
     for source in (made.text, {"x": made.structure}):
         chosen = liquid.select(data, liquid.fields(source, kind="json"))
         assert liquid.render_json(source, chosen) == liquid.render_json(source, data)
+        given_ = pick(data, *handed([(source, "json")]))
+        assert liquid.render_json(source, given_) == liquid.render_json(source, data)
 
 
 URL = "https://hooks.example.com:8443/v1/{{ s }}/x-{{ t }}?q={{ a }}&r={{ t }}#{{ s }}"
