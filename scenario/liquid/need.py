@@ -22,7 +22,7 @@ class Need:
         is_item: Whether it is an item of a list, rather than a field or a variable.
         whole: Whether all of it is read, or may be.
         tested: Whether it is asked for being there, or for being empty.
-        each: What is read of each of its items, where it is read as a list: of some, that is, and of the others maybe.
+        each: What is read of any of its items, where it is read as a list.
         fields: What is read of its fields, where it is read as an object.
     """
 
