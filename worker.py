@@ -1,6 +1,6 @@
 """The worker process: settings, telemetry, client, one worker a task queue; drains on SIGTERM, flushes, ends.
 
-    python worker.py [--queues journeys,webhooks] [--health-port 8081]
+    python worker.py [--queues journeys,webhooks] [--health-port 8081] [--metrics-port 9090]
 
 Configured by TEMPORAL_*, SCENARIO_* and OTEL_* variables: see `docs/operating.md`.
 """
@@ -139,14 +139,22 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     return made
 
 
-async def serve(settings: Settings, queues: Collection[str], health_port: int | None, deadline: Deadline) -> None:
+async def serve(
+    settings: Settings,
+    queues: Collection[str],
+    deadline: Deadline,
+    *,
+    health_port: int | None = None,
+    metrics_port: int | None = None,
+) -> None:
     """Runs the worker until the process is asked to stop.
 
     Args:
         settings: Of the process.
         queues: Those to serve.
-        health_port: Of the health pages, if there are to be any.
         deadline: Counts from when the process is asked to stop.
+        health_port: Of the health pages, if there are to be any.
+        metrics_port: Of the SDK's metrics, if they are to be served.
 
     Raises:
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
@@ -175,7 +183,7 @@ async def serve(settings: Settings, queues: Collection[str], health_port: int | 
     async with AsyncExitStack() as stack:
         if health_port is not None:
             await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
-        client = await connect(role="worker", patience=60.0, runtime=temporal_runtime())
+        client = await connect(role="worker", patience=60.0, runtime=temporal_runtime(metrics_port))
         await attributes.ensure(client)
         opened = await stack.enter_async_context(
             services(settings, destinations=destinations, channels=channels, deadline=deadline)
@@ -210,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
     parser.add_argument("--health-port", type=int, help="serve /healthz and /readyz on this port")
+    parser.add_argument("--metrics-port", type=int, help="serve the SDK's metrics for Prometheus on this port")
     given = parser.parse_args(arguments)
     queues = [queue.strip() for queue in given.queues.split(",") if queue.strip()]
     unknown = sorted(set(queues) - set(QUEUES))
@@ -221,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     status = 0
     try:
         telemetry = Telemetry.start()
-        asyncio.run(serve(Settings(), queues, given.health_port, deadline))
+        ports = {"health_port": given.health_port, "metrics_port": given.metrics_port}
+        asyncio.run(serve(Settings(), queues, deadline, **ports))
     except WorkerFailed:
         status = 1  # it has been said when it happened
     except (SetupError, StoreError) as error:

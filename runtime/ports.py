@@ -1,4 +1,4 @@
-"""Ports of the loopback interface: the only one that anything local listens on."""
+"""Ports, mostly of the loopback interface: the only one that anything local listens on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def check_port(port: int, purpose: str) -> None:
+def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
     """Makes sure that a port can be listened on.
 
     Args:
         port: The port; 0 can always be.
         purpose: What it is for, to complete "choose another port for …".
+        host: The address to listen on.
 
     Raises:
         PortInUse: Somebody listens on it.
@@ -34,7 +35,7 @@ def check_port(port: int, purpose: str) -> None:
         # As servers do, or a connection that closed a moment ago would count as a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise refusal(error, port, purpose) from None
         except OverflowError:

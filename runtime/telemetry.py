@@ -1,6 +1,6 @@
-"""Traces over OTLP, where OpenTelemetry's own variables name a collector.
+"""Traces over OTLP, where OpenTelemetry's variables name a collector; metrics for Prometheus, where a port is given.
 
-OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT turn it on; the other OTEL_* variables mean what
+OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT turn traces on; the other OTEL_* variables mean what
 OpenTelemetry says (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Without them
 nothing is traced, and nothing is added to histories or to what is sent.
 """
@@ -19,16 +19,27 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler
-from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 
-from runtime.errors import SettingsError
+from runtime.errors import LocalError, SettingsError
 from runtime.lineage import JourneyIds
+from runtime.ports import check_port
 
 SERVICE: Final = "scenario-runner"
 """The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES give another."""
 
 PATIENCE: Final = 5.0
 """Seconds that a collector may take for the last traces. One that is down must not keep a process from ending."""
+
+ANYWHERE: Final = "0.0.0.0"  # noqa: S104
+"""All addresses: whoever asks for metrics comes from outside, as a cluster's probes do."""
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -124,22 +135,45 @@ def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> Tra
     return provider
 
 
-def temporal_runtime() -> Runtime:
+def temporal_runtime(metrics_port: int | None = None, *, host: str = ANYWHERE) -> Runtime:
     """A runtime whose native part logs through Python, so that its lines are like all others.
 
     Expensive: one a process.
+
+    Args:
+        metrics_port: Where the SDK's metrics are served as Prometheus wants them, at ``/metrics``. They are counts and
+            durations (seconds) by task queue, by type of workflow and activity, and by call of the server's API.
+            Nothing of them is about one journey or one contact.
+        host: The address to listen on.
+
+    Raises:
+        LocalError: The port cannot be listened on.
     """
-    return Runtime(
-        telemetry=TelemetryConfig(
-            logging=LoggingConfig(
-                filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
-                forwarding=LogForwardingConfig(
-                    logger=logging.getLogger("temporalio.core"),
-                    append_target_to_name=False,
-                    prepend_target_on_message=False,
-                    overwrite_log_record_time=True,
-                    append_log_fields_to_message=False,
-                ),
-            )
+    metrics = None
+    if metrics_port is not None:
+        check_port(metrics_port, "the metrics", host=host)
+        metrics = PrometheusConfig(
+            bind_address=f"{host}:{metrics_port}",
+            # As Prometheus names things (https://prometheus.io/docs/practices/naming/): `…_seconds`, `…_total`.
+            counters_total_suffix=True,
+            unit_suffix=True,
+            durations_as_seconds=True,
         )
+    try:
+        return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=metrics))
+    except ValueError:
+        # Somebody else was there first, after all.
+        raise LocalError(f"port {metrics_port} cannot be listened on: choose another one for the metrics") from None
+
+
+def _logging() -> LoggingConfig:
+    return LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(
+            logger=logging.getLogger("temporalio.core"),
+            append_target_to_name=False,
+            prepend_target_on_message=False,
+            overwrite_log_record_time=True,
+            append_log_fields_to_message=False,
+        ),
     )

@@ -139,7 +139,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
         return made
 
     monkeypatch.setattr("worker.connect", nothing)
-    monkeypatch.setattr("worker.temporal_runtime", object)
+    monkeypatch.setattr("worker.temporal_runtime", all_hands)
     monkeypatch.setattr("worker.attributes.ensure", nothing)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
@@ -169,7 +169,7 @@ async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_o
 ):
     slow, other = hands
     deadline = Deadline(1)
-    serving = asyncio.create_task(serve(settings, ["email", "sms"], 0, deadline))
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], deadline, health_port=0))
     await other.started.wait()
     assert await ready() is False
     slow.polls.set()
@@ -191,7 +191,7 @@ async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_o
 
 async def test_a_stop_ends_it_in_peace(settings: Settings, hands: list[Hand], ready: Callable[[], Any]):
     hands[0].polls.set()
-    serving = asyncio.create_task(serve(settings, ["email", "sms"], 0, Deadline(1)))
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
     await until(lambda: ready() if hands[1].started.is_set() else asyncio.sleep(0, False), True)
     signal.raise_signal(signal.SIGTERM)
     await serving
@@ -201,7 +201,7 @@ async def test_a_stop_ends_it_in_peace(settings: Settings, hands: list[Hand], re
 def test_a_queue_that_fails_is_status_1_and_told_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    async def fail(*_: Any) -> None:
+    async def fail(*_: Any, **_named: Any) -> None:
         raise WorkerFailed("the worker of the queue 'email' failed")
 
     def left(status: int, *_: Any, **_named: Any) -> NoReturn:

@@ -1,20 +1,29 @@
-"""Traces are sent where OpenTelemetry's variables say, and a collector that is down keeps nobody from ending."""
+"""Traces are sent where OpenTelemetry's variables say, and hold nobody up; metrics are there for who comes for them."""
 
 import asyncio
+import re
+import socket
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from temporalio import activity, workflow
+from temporalio.worker import Worker
 
-from runtime.errors import SettingsError
+from runtime.connection import connect
+from runtime.devserver import DevServer
+from runtime.errors import LocalError, SettingsError
+from runtime.ports import HOST, free_port
 from runtime.receiver import Receiver
-from runtime.telemetry import Telemetry, provider_of, wanted
+from runtime.telemetry import Telemetry, provider_of, temporal_runtime, wanted
 
 ROOT = Path(__file__).parents[2]
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
@@ -127,6 +136,54 @@ async def test_a_process_leaves_with_its_status_although_nobody_reads_it(closed:
     code = f"import sys\nfrom runtime.exit import leave\nsys.{closed}.write('x')\nsys.{closed}.close()\nleave(4)\n"
     status, _, _ = await subprocess_of(code, {})
     assert status == 4
+
+
+@workflow.defn(sandboxed=False)
+class Greeting:
+    @workflow.run
+    async def run(self, address: str) -> str:
+        return await workflow.execute_activity(greet, address, start_to_close_timeout=timedelta(minutes=1))
+
+
+@activity.defn
+async def greet(address: str) -> str:
+    return address
+
+
+async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(server: DevServer):
+    port = free_port()
+    client = await connect(server.address, interceptors=[], runtime=temporal_runtime(port, host=HOST))
+    queue, identifier = "metrics", "greeting/3028687"
+    async with Worker(client, task_queue=queue, workflows=[Greeting], activities=[greet]):
+        await client.execute_workflow(Greeting.run, "zoe@example.com", id=identifier, task_queue=queue)
+        async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/metrics") as page:
+            text = await page.text()
+    waited = re.search(r"^temporal_activity_schedule_to_start_latency_seconds_count{(.*)} 1$", text, re.MULTILINE)
+    assert waited is not None
+    assert f'task_queue="{queue}"' in waited[1]
+    assert "\ntemporal_workflow_task_schedule_to_start_latency_seconds_bucket{" in text
+    slots = rf'^temporal_worker_task_slots_available{{.*task_queue="{queue}",worker_type="ActivityWorker"}} \d+$'
+    assert re.search(slots, text, re.MULTILINE)
+    assert not any(said in text for said in ("zoe@", "3028687"))
+    assert set(re.findall(r'(\w+)="', text)) <= {
+        "activity_type", "eager", "le", "namespace", "operation", "poller_type", "service_name", "status_code",
+        "task_queue", "worker_type", "workflow_type",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("port", "sentence"),
+    [
+        (0, "port {port} is in use by another program: stop that program, or choose another port for the metrics"),
+        (70_000, "70000 is no port: choose one from 1024 to 65535 for the metrics"),
+    ],
+)
+def test_a_port_for_metrics_that_cannot_be_had_is_one_sentence(port: int, sentence: str):
+    with socket.create_server((HOST, 0)) as other:
+        taken = port or other.getsockname()[1]
+        with pytest.raises(LocalError) as caught:
+            temporal_runtime(taken, host=HOST)
+    assert str(caught.value) == sentence.format(port=taken)
 
 
 async def subprocess_of(code: str, environ: dict[str, str]) -> tuple[int, str, str]:
