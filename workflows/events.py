@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from temporalio import workflow
 
+from workflows.bounds import MOST_PARTS, has_too_many_parts, size_of
 from workflows.means import Means
 from workflows.state import Event
 
 with workflow.unsafe.imports_passed_through():
     from scenario.context import event_root
-    from scenario.entry import LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
+    from scenario.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
     from scenario.errors import EntryError
     from scenario.timing import zone_of
+
+
+_LARGE: Final = "large-changes"
 
 
 def event_data(event: Event) -> dict[str, Any]:
@@ -41,11 +45,11 @@ class Intake(Means):
         name, identifier = data.get("name"), data.get("id")
         properties: Any = data.get("properties") or {}
         if not isinstance(name, str) or not isinstance(properties, dict) or is_too_deep(data):
-            workflow.logger.warning('event ignored: it must be {"name": text, "properties": object}, not too deep')
+            self.pass_over("event", 'it must be {"name": text, "properties": object}, not too deep')
             return
         # Asked for only where it matters, so that journeys under way which took such an event can be replayed.
         if is_too_large(data, LARGEST_EVENT) and workflow.patched("large-events"):
-            workflow.logger.warning("event ignored: it is larger than %d KB", LARGEST_EVENT // 1024)
+            self.pass_over("event", f"it is larger than {LARGEST_EVENT // 1024} KB")
             return
         now = workflow.now().isoformat()
         known = None if identifier is None else str(identifier)[:200]
@@ -58,6 +62,7 @@ class Intake(Means):
 
     async def take_in(self) -> None:
         """Deals with events as they come, for as long as the journey runs; an error is the journey's own."""
+        self.note_passed_over()
         self.apply_patches()
         while True:
             await workflow.wait_condition(lambda: bool(self._arrived))
@@ -73,18 +78,32 @@ class Intake(Means):
         for rule in self.plan.exit:
             if rule.event != event.name:
                 continue
-            if rule.condition is None or (await self.ask(rule.condition, event_data(event))).value is True:
-                self.leave(f"event {event.name}")
-                return
+            if rule.condition is not None:
+                answer = await self.ask(rule.condition, event_data(event))
+                if answer.error:
+                    self.pass_over(f"exit rule {rule.event}", answer.error, tell=False)
+                if answer.value is not True:
+                    continue
+            self.leave(f"event {event.name}")
+            return
         self.state.keep(event)
 
     @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
     def contact_changed(self, patch: Any = None, *_: Any) -> None:
         """Takes over changed fields of the contact; waits are worked out anew."""
         if not isinstance(patch, dict):
-            workflow.logger.warning("contact_changed ignored: its argument must be one JSON object")
+            self.pass_over("contact_changed", "its argument must be one JSON object")
             return
-        self.patches.append(cast("dict[str, Any]", patch))
+        changes = cast("dict[str, Any]", patch)
+        if is_too_deep(changes):
+            self.pass_over("contact_changed", "it is nested too deeply")
+            return
+        # As with events: asked for only where it matters.
+        if (is_too_large(changes, LARGEST) or has_too_many_parts(changes)) and workflow.patched(_LARGE):
+            most = f"{LARGEST // 1024} KB, or of more than {MOST_PARTS:,} objects and lists"
+            self.pass_over("contact_changed", f"it is larger than {most}")
+            return
+        self.patches.append(changes)
         self.apply_patches()
 
     def apply_patches(self) -> None:
@@ -96,17 +115,32 @@ class Intake(Means):
                 self.changes += 1
         self.patches.clear()
 
-    def refresh(self, patch: dict[str, Any]) -> bool:
-        """Applies one change, empty where there is none. Returns whether it could be."""
+    def refresh(self, patch: dict[str, Any], *, carried: bool = False) -> bool:
+        """Applies one change, empty where there is none.
+
+        Args:
+            patch: Fields of the contact.
+            carried: All changes so far, from the run before: there is no bound to them but that run's.
+
+        Returns:
+            Whether it could be applied.
+        """
         if patch:
             zone = zone_of(self.state.zone)
             try:
                 # Kept clean: as they come, two changes need not be alike, and could not be laid over each other.
                 kept = patch_contact(self.state.patch, patch, zone)
-                self._data["contact"] = patch_contact(self._data["contact"], patch, zone)
+                contact = patch_contact(self._data["contact"], patch, zone)
             except EntryError as error:
-                workflow.logger.warning("contact_changed ignored: %s", error)
+                self.pass_over("contact_changed", str(error))
                 return False
-            self.state.patch = kept
+            if not carried and self._outgrows(contact) and workflow.patched(_LARGE):
+                self.pass_over("contact_changed", f"the contact would be larger than {LARGEST // 1024} KB")
+                return False
+            self._data["contact"], self.state.patch = contact, kept
         self._zone = zone_of(self._data["contact"].get("timezone"), self.plan.zone)
         return True
+
+    def _outgrows(self, contact: dict[str, Any]) -> bool:
+        """Whether a changed contact is too large, and larger than it was: one that came in large may still change."""
+        return is_too_large(contact, LARGEST) and is_too_large(contact, size_of(self._data["contact"]))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from workflows.bounds import LARGEST_CARRIED, MOST_PARTS, has_too_many_parts
 from workflows.course import Again, Course, Leave, Next
 from workflows.events import Intake
 from workflows.means import LOCAL, PATIENCE, THRESHOLD
@@ -27,9 +28,6 @@ with workflow.unsafe.imports_passed_through():
     from scenario.errors import ScenarioError
     from scenario.plan import Step, load_plan
     from scenario.timing import zone_of
-
-LARGEST_CARRIED: Final = 2_000_000
-"""Bytes that one run hands to the next, as JSON; Temporal takes 2 MiB, with what surrounds them."""
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
@@ -86,6 +84,9 @@ class Journey(Operations, Intake):
         """Asks to come in. Returns why not, or an empty text."""
         if is_too_deep(data):  # not even the admission could be asked
             return "the entry is nested too deeply"
+        # Asked for only where it matters, as with large events.
+        if has_too_many_parts(data) and workflow.patched("many-parts"):
+            return f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
         info = workflow.info()
         root = info.first_execution_run_id
         started = info.start_time.astimezone(UTC).isoformat()
@@ -119,7 +120,7 @@ class Journey(Operations, Intake):
             "entered_at": self.state.entered_at,
         }
         patch, self.state.patch = self.state.patch, {}
-        self.refresh(patch)
+        self.refresh(patch, carried=True)
 
     async def _follow(self, data: dict[str, Any]) -> tuple[str, str]:
         """Performs step after step. Returns how it ended and why."""

@@ -66,6 +66,7 @@ class Means:
         self._data: dict[str, Any] = {}
         self._zone: ZoneInfo = zone_of()
         self._leaving: Leave | None = None
+        self._unnoted: list[tuple[str, str, str]] = []
 
     @property
     def zone(self) -> ZoneInfo:
@@ -244,6 +245,29 @@ class Means:
         self.state.held = None
         self.show()
         return None
+
+    def pass_over(self, what: str, reason: str, *, tell: bool = True) -> None:
+        """Notes that something cannot be used, for `progress`, and logs it.
+
+        Args:
+            what: An event, a rule, a step; see `workflows.state.PassedOver`.
+            reason: Without any of the contact's data.
+            tell: Log it each time, instead of the first time.
+        """
+        now = workflow.now().isoformat(timespec="seconds")
+        if getattr(self, "state", None) is None:  # not admitted yet
+            self._unnoted.append((what, reason, now))
+            count = 1
+        else:
+            count = self.state.pass_over(what, reason, now)
+        if tell or count == 1:
+            workflow.logger.warning("%s passed over: %s", what, reason)
+
+    def note_passed_over(self) -> None:
+        """Notes what was passed over before the journey was admitted."""
+        for what, reason, at in self._unnoted:
+            self.state.pass_over(what, reason, at)
+        self._unnoted.clear()
 
     def leave(self, reason: str) -> None:
         """Ends the journey at once, whatever it is doing."""

@@ -197,6 +197,7 @@ class Operations(Means):
             "steps": [record.as_dict() for record in state.steps],
             "events": [{"name": event.name, "at": event.at} for event in state.events],
             "operations": [operation.as_dict() for operation in state.operations],
+            "passed_over": [asdict(one) for one in state.passed_over],
         }
 
     def _started(self, order: Any) -> State:

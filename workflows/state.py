@@ -32,6 +32,10 @@ KNOWN_EVENT_IDS: Final = 1000
 """Event ids remembered, so that a repeated event counts once."""
 KEPT_OPERATIONS: Final = 100
 """Operators' orders remembered, the latest ones: a program may give them for weeks, and every answer holds them all."""
+KEPT_PASSED_OVER: Final = 20
+"""Kinds of things remembered that could not be used."""
+LONGEST_REASON: Final = 500
+"""Characters of the reason for that."""
 KEPT_RESPONSES: Final = 131_072
 """Bytes that all kept responses of a journey may take together, as JSON: every run of a journey carries them along."""
 
@@ -151,6 +155,23 @@ class Anew:
     step: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PassedOver:
+    """Something that came, or was to be worked out, and could not be used.
+
+    Attributes:
+        what: ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``.
+        reason: Why, the last time; without any of the contact's data.
+        at: When that was, ISO 8601 in UTC.
+        count: How often it happened.
+    """
+
+    what: str
+    reason: str
+    at: str
+    count: int = 1
+
+
 @dataclass
 class State:
     """Everything a journey knows that its history would not give it back.
@@ -181,6 +202,7 @@ class State:
         retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.Retry`.
         now: That step's time on the contact's clock, as its delivery was first given it.
         digest: Of the data that the present step's delivery was first given.
+        passed_over: What could not be used, the latest last; each `what` once.
     """
 
     version: int
@@ -208,6 +230,7 @@ class State:
     retuned: dict[str, float] = field(default_factory=dict[str, float])
     now: str | None = None
     digest: str | None = None
+    passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -220,6 +243,7 @@ class State:
         state.steps = [_made(StepRecord, item) for item in data.get("steps", ())]
         state.events = [_made(Event, item) for item in data.get("events", ())]
         state.operations = [_made(Operation, item) for item in data.get("operations", ())]
+        state.passed_over = [_made(PassedOver, item) for item in data.get("passed_over", ())]
         state.held = _made(Held, data["held"]) if data.get("held") else None
         state.paused = _made(Operation, data["paused"]) if data.get("paused") else None
         state.anew = _made(Anew, data["anew"]) if data.get("anew") else None
@@ -246,6 +270,18 @@ class State:
     def note(self, operation: Operation) -> None:
         """Notes an operator's order, and forgets the oldest where there are too many."""
         self.operations = [*self.operations[-(KEPT_OPERATIONS - 1) :], operation]
+
+    def pass_over(self, what: str, reason: str, at: str) -> int:
+        """Notes what could not be used, and forgets the oldest where there are too many.
+
+        Returns:
+            How often that happened, with this time.
+        """
+        earlier = [one.count for one in self.passed_over if one.what == what]
+        others = [one for one in self.passed_over if one.what != what]
+        noted = PassedOver(what=what, reason=reason[:LONGEST_REASON], at=at, count=1 + sum(earlier))
+        self.passed_over = [*others[-(KEPT_PASSED_OVER - 1) :], noted]
+        return noted.count
 
     def remember(self, event_id: str) -> bool:
         """Whether an event of this id came before; from now on it did."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
 
+from workflows.bounds import LARGEST_DELIVERY, size_of
 from workflows.course import Again, Course, Leave, Next
 from workflows.delivery import cause_of, deliver, digest, failure_in, remembered
 from workflows.events import event_data
@@ -37,12 +38,9 @@ async def perform_send(journey: Means, name: str, step: Send) -> Course:
             return course
         row = journey.anew(step)
         notes = _renewed(journey, step)
-        try:
-            sent = await deliver(journey, name, row)
-        except ActivityError as error:
-            if isinstance(error.cause, CancelledError):
-                raise
-            failure = await remembered(journey, name, failure_in(error, row))
+        sent = await _delivered(journey, name, row)
+        if isinstance(sent, Failure):
+            failure = sent
             outcome = "unknown" if failure.kind is Kind.UNKNOWN else "failed"
             decision = row.on_unknown if failure.kind is Kind.UNKNOWN else row.on_failure
             if decision in ("continue", "exit"):
@@ -53,6 +51,20 @@ async def perform_send(journey: Means, name: str, step: Send) -> Course:
             notes += _saved(journey, row, sent)
             journey.record(name, row, sent.outcome, sent.reason, sent.status, sent.attempt, _joined(notes))
             return Next(row.next)
+
+
+async def _delivered(journey: Means, name: str, row: Send) -> Sent | Failure:
+    """Delivers. Returns the failure where that failed for good."""
+    # As with large events: asked for only where it matters.
+    if size_of(pick(journey.data(), row.fields, row.items)) > LARGEST_DELIVERY and workflow.patched("large-deliveries"):
+        most = LARGEST_DELIVERY // 1_000_000
+        return _step_failure(f"cannot be rendered: the data that its templates name are larger than {most} MB")
+    try:
+        return await deliver(journey, name, row)
+    except ActivityError as error:
+        if isinstance(error.cause, CancelledError):
+            raise
+        return await remembered(journey, name, failure_in(error, row))
 
 
 def _renewed(journey: Means, step: Send) -> list[str]:
@@ -138,7 +150,7 @@ async def perform_wait_for(journey: Means, name: str, step: WaitFor) -> Course:
     while True:
         for event in [kept for kept in state.events if kept.name == step.event and kept.number > checked]:
             checked = event.number
-            if await _satisfies(journey, step.condition, event):
+            if await _satisfies(journey, name, step.condition, event):
                 state.event = event_data(event)
                 journey.record(name, step, "event")
                 return Next(step.then)
@@ -152,10 +164,12 @@ async def perform_wait_for(journey: Means, name: str, step: WaitFor) -> Course:
             return Again()
 
 
-async def _satisfies(journey: Means, condition: str | None, event: Event) -> bool:
+async def _satisfies(journey: Means, name: str, condition: str | None, event: Event) -> bool:
     if condition is None:
         return True
     answer = await journey.ask(condition, event_data(event))
+    if answer.error:
+        journey.pass_over(f"step {name}", answer.error, tell=False)
     return answer.value is True
 
 

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowHandle
 from activities.failures import Kind
 from activities.signatures import Sent
 from tests.workflows.conftest import Stage, failing
-from workflows.state import Anew, Event, Held, Operation, State, StepRecord
+from workflows.state import Anew, Event, Held, Operation, PassedOver, State, StepRecord
 
 LONG = """
 scenario: long
@@ -101,11 +101,12 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
 async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stage) -> None:
     """Continue-as-new would be refused, and the workflow task fail over and over."""
     await stage.publish(LONG)
-    contact = {"id": 7, "firstname": "Zoé", "custom": {"a": "a" * 900_000}}
-    handle = await stage.start("long", {"type": "order", "order": {"external_id": "A"}}, contact=contact)
-    for name in ("b", "c"):
-        await handle.signal("contact_changed", {"custom": {name: name * 600_000}})
-    await handle.signal("event", {"name": "order.delivered", "properties": {"carrier": "Colissimo"}})
+    contact = {"id": 7, "firstname": "Zoé", "custom": {"a": "a" * 20_000}}
+    order = {"external_id": "A", "custom": {"c": "c" * 950_000}}
+    handle = await stage.start("long", {"type": "order", "order": order}, contact=contact)
+    await handle.signal("contact_changed", {"custom": {"b": "b" * 1_000_000}})
+    carrier = {"carrier": "Colissimo", "d": "d" * 200_000}
+    await handle.signal("event", {"name": "order.delivered", "properties": carrier})
     async with asyncio.timeout(60):
         assert (await handle.result())["outcome"] == "finished"
     assert await runs(stage, handle) == 1
@@ -131,6 +132,7 @@ def test_the_state_comes_back_as_it_went() -> None:
         retuned={"initial": 1.0},
         now="2027-01-01T01:00:00+01:00",
         digest="0123456789abcdef",
+        passed_over=[PassedOver(what="event", reason="r", at="t", count=2)],
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state
@@ -142,7 +144,7 @@ def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
     """What a later version may have written: everything has one field more."""
     more: dict[str, Any] = {"a_field_of_a_later_version": 1}
     made: dict[str, Any] = {**data, **more}
-    for name in ("steps", "events", "operations"):
+    for name in ("steps", "events", "operations", "passed_over"):
         made[name] = [{**item, **more} for item in data[name]]
     for name in ("held", "paused", "anew"):
         made[name] = {**data[name], **more}

@@ -1,4 +1,4 @@
-"""What must never fail a workflow task over and over: runs that Temporal begins anew, and code that fails."""
+"""What must never fail a workflow task over and over: runs begun anew, code that fails, and data that are too much."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowHistory
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
@@ -20,6 +20,31 @@ from tests.workflows.conftest import Stage
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
 
+SENDS = """
+scenario: sends
+trigger: order
+steps:
+  - wait_for: go
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {a: "{{ contact.custom.a }}{{ contact.custom.b }}", c: "{{ order.custom.c }}{{ ticket.custom.c }}"}
+    on_failure: FAILURE
+  - sms: last
+    text: "{{ contact.custom.a | size }} {{ contact.custom.b | size }}"
+"""
+JUDGES = """
+scenario: judges
+trigger: segment
+exit:
+  - event: seen
+    if: event.much > 5
+  - event: seen
+    if: event.little > 5
+steps:
+  - wait_for: go
+    if: event.much > 5
+    for: 30d
+"""
 HISTORIES: Final = Path(__file__).parents[1] / "replay" / "histories"
 
 LEAVES = """
@@ -77,3 +102,105 @@ async def test_an_event_that_cannot_be_dealt_with_is_no_silent_end_of_all_dealin
             await handle.result()
     assert isinstance(caught.value.cause, ApplicationError)
     assert caught.value.cause.message == "this is a mistake in the code"
+
+
+async def start(stage: Stage, *, a: str = "", c: str = "", failure: str = "hold") -> WorkflowHandle[Any, Any]:
+    """A journey of a contact with a custom field `a`, whose order has a custom field `c`."""
+    await stage.publish(SENDS.replace("FAILURE", failure))
+    order = {"type": "order", "order": {"external_id": "A", "custom": {"c": c}}}
+    handle = await stage.start("sends", order, contact={"custom": {"a": a, "b": ""}})
+    await stage.until(handle, "waiting")
+    return handle
+
+
+def passed_over(progress: dict[str, Any]) -> list[tuple[str, str, int]]:
+    return [(one["what"], one["reason"], one["count"]) for one in progress["passed_over"]]
+
+
+async def test_changes_that_would_make_a_contact_too_large_are_passed_over(stage: Stage) -> None:
+    handle = await start(stage)
+    patches: list[Any] = [
+        {"custom": {"a": "a" * 700_000}},
+        {"custom": {"b": "b" * 700_000}},
+        {"custom": {"b": "é" * 700_000}},
+        {"recommendations": [{}] * 20_000},
+        {"custom": {"b": "small"}},
+        ["no change"],
+    ]
+    for patch in patches:
+        await handle.signal("contact_changed", patch)
+    progress = await handle.query("progress")
+    assert passed_over(progress) == [("contact_changed", "its argument must be one JSON object", 4)]
+    await handle.signal("event", {"name": "go"})
+    async with asyncio.timeout(60):
+        assert (await handle.result())["outcome"] == "finished"
+    custom = stage.channels.of("hook")[0].delivery.data["contact"]["custom"]
+    assert (len(custom["a"]), custom["b"]) == (700_000, "small")
+
+
+async def test_a_contact_that_came_in_large_may_still_change(stage: Stage) -> None:
+    handle = await start(stage, a="a" * 1_000_000)
+    await handle.signal("contact_changed", {"custom": {"b": "b" * 100_000}})
+    await handle.signal("contact_changed", {"custom": {"a": "short", "b": "b"}})
+    assert passed_over(await handle.query("progress")) == [
+        ("contact_changed", "the contact would be larger than 1024 KB", 1)
+    ]
+    await handle.signal("event", {"name": "go"})
+    async with asyncio.timeout(60):
+        assert (await handle.result())["outcome"] == "finished"
+    assert stage.channels.of("last")[0].delivery.data["contact"]["custom"] == {"a": "short", "b": "b"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [("continue", [("hook", "failed"), ("last", "delivered")]), ("exit", [("hook", "failed")])],
+)
+async def test_a_delivery_of_too_much_data_is_a_failed_one(
+    stage: Stage, failure: str, expected: list[tuple[str, str]]
+) -> None:
+    handle = await start(stage, c="c" * 900_000, failure=failure)
+    await handle.signal("contact_changed", {"custom": {"a": "a" * 900_000}})
+    await handle.signal("event", {"name": "go"})
+    async with asyncio.timeout(60):
+        result = await handle.result()
+    assert [(step["id"], step["outcome"]) for step in result["steps"][1:]] == expected
+    assert result["steps"][1]["reason"] == ("cannot be rendered: the data that its templates name are larger than 2 MB")
+
+
+async def test_a_held_delivery_of_too_much_data_goes_on_once_the_contact_has_become_smaller(stage: Stage) -> None:
+    handle = await start(stage, c="c" * 900_000)
+    await handle.signal("contact_changed", {"custom": {"a": "a" * 900_000}})
+    await handle.signal("event", {"name": "go"})
+    held = await stage.until(handle, "held")
+    assert (held["waiting"]["cause"], held["waiting"]["step"]) == ("template", "hook")
+    await handle.signal("contact_changed", {"custom": {"a": "a"}})
+    await stage.order(handle, "retry_step", {"operator": "ann", "reason": "mended"})
+    async with asyncio.timeout(60):
+        assert (await handle.result())["outcome"] == "finished"
+
+
+async def test_an_entry_of_too_many_parts_is_refused(stage: Stage) -> None:
+    await stage.publish(SENDS.replace("FAILURE", "hold"))
+    handle = await stage.start("sends", {"type": "order", "order": {"products": [{}] * 100_000}})
+    async with asyncio.timeout(60):
+        result = await handle.result()
+    assert result["reason"] == "the entry has more than 10,000 objects and lists: leave out what no template names"
+
+
+async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    await stage.publish(JUDGES)
+    handle = await stage.start("judges")
+    await stage.until(handle, "waiting")
+    for much in ("secret", "text", 3):
+        await handle.signal("event", {"name": "seen", "properties": {"much": much, "little": 1}})
+    await handle.signal("event", {"name": "go", "properties": {"much": "secret"}})
+    async with asyncio.timeout(60):
+        while len((progress := await handle.query("progress"))["passed_over"]) < 2:
+            await asyncio.sleep(0.02)
+    why = "a number and a text cannot be compared: make both a number with the 'number' filter (line 1, column 12)"
+    assert passed_over(progress) == [("exit rule seen", why, 2), ("step wait_for-1", why, 1)]
+    told = [record.message.partition(" passed over")[0] for record in caplog.records if why in record.message]
+    assert told == ["exit rule seen", "step wait_for-1"], "once each"
+    await handle.signal("event", {"name": "seen", "properties": {"much": "secret", "little": 6}})
+    assert (await handle.result())["outcome"] == "exited"
+    assert "secret" not in caplog.text
