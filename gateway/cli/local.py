@@ -32,7 +32,7 @@ def demo(stay: StayOption = False) -> None:
 def dev(port: PortOption = 7233, ui_port: UiPortOption = 8233, state: StateOption = Path(".scenario")) -> None:
     """Run the local server, its UI, an inbox and a worker until Ctrl-C.
 
-    Other commands that are run in this folder find them without configuration.
+    Other commands that are run in this folder find them without configuration, or with what this one says.
     """
     from gateway.dev import dev as run
 
