@@ -1,11 +1,12 @@
 """Journeys that are under way go on after a change of the code: every recorded history is replayed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
@@ -13,6 +14,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 from temporalio.workflow import NondeterminismError
 
+from runtime.lineage import JourneyIds
+from runtime.payloads import CONVERTER
+from runtime.tracing import JourneyTracing
 from scenario.errors import ScenarioError
 from scenario.plan import Step
 from tests.replay.record import FOLDER, RECORDINGS
@@ -35,6 +39,16 @@ def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> R
     )
 
 
+def as_workers_do() -> Replayer:
+    """With all that a worker brings along: its converter, its sandbox, its tracing."""
+    return Replayer(
+        workflows=[Journey, UnknownWorkflow],
+        workflow_runner=sandbox(strict=False),
+        data_converter=CONVERTER,
+        interceptors=[JourneyTracing(TracerProvider(id_generator=JourneyIds()))],
+    )
+
+
 def kinds_of(history: WorkflowHistory) -> set[str]:
     """The kinds of the steps that a journey did."""
     last = history.events[-1]
@@ -50,9 +64,10 @@ def kinds_of_plans() -> set[str]:
     return {kind for row in union for kind in get_args(get_type_hints(row)["kind"])}
 
 
+@pytest.mark.parametrize("made", [replayer, as_workers_do])
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
-async def test_a_recorded_history_replays(path: Path) -> None:
-    await replayer().replay_workflow(read(path))
+async def test_a_recorded_history_replays(path: Path, made: Callable[[], Replayer]) -> None:
+    await made().replay_workflow(read(path))
 
 
 def test_every_recording_and_every_step_kind_has_a_history() -> None:
