@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final, NoReturn
@@ -181,6 +182,8 @@ async def serve(
         return ready.is_set() and not stop.is_set() and crew is not None and crew.sound
 
     async with AsyncExitStack() as stack:
+        # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
+        stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         if health_port is not None:
             await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
         client = await connect(role="worker", patience=60.0, runtime=temporal_runtime(metrics_port))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -196,6 +198,23 @@ async def test_a_stop_ends_it_in_peace(settings: Settings, hands: list[Hand], re
     signal.raise_signal(signal.SIGTERM)
     await serving
     assert all(hand.ended.is_set() for hand in hands)
+
+
+def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Settings, hands: list[Hand]):
+    answers = threading.Event()
+
+    async def run() -> None:
+        hands[0].polls.set()
+        asyncio.get_running_loop().run_in_executor(None, answers.wait)
+        serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1)))
+        await hands[1].started.wait()
+        await asyncio.sleep(0.1)
+        signal.raise_signal(signal.SIGTERM)
+        with suppress(asyncio.CancelledError):  # where it was not ready yet
+            await serving
+
+    asyncio.run(run())  # or it would wait for ever
+    answers.set()
 
 
 def test_a_queue_that_fails_is_status_1_and_told_once(
