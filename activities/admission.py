@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from pydantic import ValidationError
 from temporalio import activity
 
 from activities.content import Content, Opened, UnknownVersion
@@ -17,9 +18,12 @@ from scenario import liquid
 from scenario.duration import parse_duration
 from scenario.entry import LARGEST, Entry, clean, is_too_large, journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError, TemplateError
+from scenario.plan import load_plan
 from scenario.timing import spell
 
 _KEY: Final = 300
+LARGEST_PLAN: Final = 1_500_000
+"""Bytes of a plan as JSON: the answer that it goes along in has to stay below Temporal's 2 MB."""
 
 
 class Refused(ScenarioError):
@@ -37,6 +41,7 @@ class Admissions:
 
     def __init__(self, content: Content, store: stored.Store, zone: str) -> None:
         self._content, self._store, self._zone = content, store, zone
+        self._read: set[tuple[str, int]] = set()
 
     @activity.defn(name=ADMIT.name)
     async def admit(self, admission: Admission) -> Admitted:
@@ -62,6 +67,7 @@ class Admissions:
             raise Refused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
         opened = await self._open(entry)
+        self._check_plan(opened)
         kind = entry.trigger["type"]
         if kind != opened.scenario.trigger:
             raise Refused(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
@@ -90,7 +96,27 @@ class Admissions:
             raise Refused(_already_in(answer, opened))
         if answer.version != opened.version:  # this journey asked before, and was let in by that version
             opened = await self._content.open(opened.name, answer.version)
+            self._check_plan(opened)
         return Admitted(version=opened.version, plan=opened.plan, zone=self._zone, key=key)
+
+    def _check_plan(self, opened: Opened) -> None:
+        """What a journey could not take up is told here: in the journey, its workflow task would fail over and over.
+
+        Raises:
+            Refused: It is more than a journey can carry.
+            ScenarioError: A newer version of this program has made it. The journey waits for a worker that can read it.
+        """
+        key = (opened.name, opened.version)
+        if key in self._read:
+            return
+        if is_too_large(opened.plan, LARGEST_PLAN):
+            raise Refused(f"{opened.name} is too large to be performed: split it, or name less in its templates")
+        try:
+            load_plan(opened.plan)
+        except ValidationError:
+            name = f"{opened.name}@{opened.version}"
+            raise ScenarioError(f"{name} is not for this version of the workers: update them") from None
+        self._read.add(key)
 
     async def _open(self, entry: Entry) -> Opened:
         try:

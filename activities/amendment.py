@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from pydantic import ValidationError
 from temporalio import activity
 
 from activities.content import Content, UnknownVersion
 from activities.signatures import AMEND, Amended, Amendment
+from scenario.plan import load_plan
 
 
 class Amendments:
@@ -39,4 +41,8 @@ class Amendments:
             return Amended(error=f"{name} has no step '{amendment.step}': name a version that has it")
         if row["kind"] != amendment.kind:
             return Amended(error=f"'{amendment.step}' is of kind {row['kind']} in {name}, not {amendment.kind}")
+        try:
+            load_plan({"start": amendment.step, "steps": {amendment.step: row}})
+        except ValidationError:  # said here, since the journey would fail over it again and again
+            return Amended(error=f"'{amendment.step}' of {name} is not for this version of the workers: update them")
         return Amended(version=opened.version, step=row)

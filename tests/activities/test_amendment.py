@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -73,3 +73,11 @@ async def test_a_step_is_found_or_a_sentence_says_why_not(
     found = await amendments.amend(Amendment(scenario=scenario, version=number, step=step, kind=kind))
     kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
     assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)
+
+
+async def test_a_step_that_a_newer_program_has_published_is_not_handed_to_the_journey() -> None:
+    row = {"kind": "sms", "on_failure": "ring the bell"}
+    newer = replace(version(3, "5s"), plan={"start": "first", "steps": {"first": row}})
+    amendments = Amendments(Content(Versions([newer])))
+    found = await amendments.amend(Amendment(scenario="welcome", version=None, step="first", kind="sms"))
+    assert found == Amended(error="'first' of welcome@3 is not for this version of the workers: update them")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
@@ -204,3 +204,15 @@ async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, ca
     await handle.signal("event", {"name": "seen", "properties": {"much": "secret", "little": 6}})
     assert (await handle.result())["outcome"] == "exited"
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("step", ["x" * 1_000_000, ["x" * 1_000_000], 10**400])
+@pytest.mark.parametrize("update", ["leave", "skip_step"])
+async def test_what_an_order_names_instead_of_a_step_is_not_told_back_at_length(
+    stage: Stage, update: str, step: Any
+) -> None:
+    handle = await start(stage)
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await stage.order(handle, update, {"operator": "ann", "reason": "mended", "step": step})
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert len(caught.value.cause.message) < 500

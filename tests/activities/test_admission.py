@@ -1,0 +1,56 @@
+"""Plans that no journey could take up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.admission import LARGEST_PLAN, Admissions
+from activities.content import Content
+from activities.signatures import Admission, Admitted
+from runtime.store import Store
+from scenario.check import check
+from scenario.compile import compile_plan
+from scenario.document import digest, document
+from scenario.errors import ScenarioError
+from scenario.plan import dump_plan
+
+SCENARIO = """
+scenario: welcome
+trigger: segment
+steps:
+  - sms: first
+    text: hi
+"""
+
+
+async def admit(folder: Path, row: Mapping[str, Any]) -> Admitted:
+    """What a contact is answered that asks for a scenario whose plan has a row with something more in it."""
+    scenario = check(SCENARIO, file="a.yaml").scenario
+    assert scenario is not None
+    content, plan = document(scenario), dump_plan(compile_plan(scenario))
+    plan["steps"]["first"] |= row
+    async with Store.open(f"sqlite:///{folder / 'store.db'}") as store:
+        await store.publish("welcome", content, plan, digest(content))
+        entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+        admission = Admission(entry=entry, workflow_id="welcome/1", run_id="r", now="2027-01-01T00:00:00+00:00")
+        return await Admissions(Content(store), store, "Europe/Paris").admit(admission)
+
+
+async def test_a_plan_with_what_only_a_newer_program_knows_is_passed_over_key_by_key(tmp_path: Path) -> None:
+    assert (await admit(tmp_path, {"a_key_of_a_later_version": 1})).refused == ""
+
+
+async def test_a_plan_that_this_program_cannot_read_keeps_the_contact_waiting_for_a_worker_that_can(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ScenarioError, match="welcome@1 is not for this version of the workers: update them"):
+        await admit(tmp_path, {"kind": "pigeon"})
+
+
+async def test_a_plan_that_temporal_would_not_take_refuses_the_contact(tmp_path: Path) -> None:
+    admitted = await admit(tmp_path, {"to": "a" * LARGEST_PLAN})
+    assert admitted.refused == "welcome is too large to be performed: split it, or name less in its templates"
