@@ -77,14 +77,20 @@ class ScenarioClient(Operating):
         async with Store.open(settings.store.get_secret_value()) as store:
             yield cls(temporal, store, settings.platform_timezone)
 
-    async def publish(self, path: Path, by: str = "") -> Publication:
+    async def publish(self, path: Path, by: str = "", *, newest: bool = False) -> Publication:
         """Checks a scenario file and stores it; the same content again is the same version.
+
+        Args:
+            path: Of the file.
+            by: Who publishes, for the record.
+            newest: Where another version has followed that content, it becomes the newest again, as one more version:
+                a rollback. Without it, `Publication.newest` tells whether new journeys take what was published.
 
         Raises:
             CheckFailed: It has mistakes; nothing is stored.
             BadInput: It cannot be read.
         """
-        return await publish(path, self.store, by)
+        return await publish(path, self.store, by, newest=newest)
 
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> Entered:
         """Lets a contact in.

@@ -26,11 +26,13 @@ class Publication:
     Attributes:
         scenario: The scenario's name.
         version: Its number; an earlier one where the content is not new.
+        newest: The number of the scenario's newest version, which new journeys take unless their entry pins another.
         warnings: What the check found that does not stand in the way.
     """
 
     scenario: str
     version: int
+    newest: int
     warnings: tuple[Finding, ...] = ()
 
     def __str__(self) -> str:
@@ -41,9 +43,20 @@ class Shelf(Protocol):
     """Where versions are stored."""
 
     async def publish(
-        self, scenario: str, document: dict[str, object], plan: dict[str, object], digest: str, by: str = ""
+        self,
+        scenario: str,
+        document: dict[str, object],
+        plan: dict[str, object],
+        digest: str,
+        by: str = "",
+        *,
+        newest: bool = False,
     ) -> int:
-        """Stores a version and returns its number."""
+        """Stores a version and returns its number, see `runtime.store.Store.publish`."""
+        ...
+
+    async def newest(self, scenario: str) -> int | None:
+        """The number of a scenario's newest version."""
         ...
 
 
@@ -90,8 +103,8 @@ def beside(path: Path) -> Callable[[str], str]:
     return read
 
 
-async def publish(path: Path, shelf: Shelf, by: str = "") -> Publication:
-    """Checks a scenario file and stores it.
+async def publish(path: Path, shelf: Shelf, by: str = "", *, newest: bool = False) -> Publication:
+    """Checks a scenario file and stores it, see `publish_checked`.
 
     Raises:
         CheckFailed: It has mistakes; nothing is stored.
@@ -100,14 +113,19 @@ async def publish(path: Path, shelf: Shelf, by: str = "") -> Publication:
     checked = check_file(path)
     if checked.scenario is None:
         raise CheckFailed(str(path), checked.findings)
-    return await publish_checked(checked.scenario, shelf, by, checked.findings)
+    return await publish_checked(checked.scenario, shelf, by, checked.findings, newest=newest)
 
 
 async def publish_checked(
-    scenario: model.Scenario, shelf: Shelf, by: str = "", warnings: tuple[Finding, ...] = ()
+    scenario: model.Scenario, shelf: Shelf, by: str = "", warnings: tuple[Finding, ...] = (), *, newest: bool = False
 ) -> Publication:
-    """Stores a scenario that a check has found good; the same content again is the same version."""
+    """Stores a scenario that a check has found good.
+
+    The same content again is the same version. With `newest` it is stored once more where another version has followed
+    it: so a scenario is rolled back.
+    """
     content = document(scenario)
     plan = dump_plan(compile_plan(scenario))
-    version = await shelf.publish(scenario.scenario, content, plan, digest(content), by)
-    return Publication(scenario.scenario, version, warnings)
+    name = scenario.scenario
+    version = await shelf.publish(name, content, plan, digest(content), by, newest=newest)
+    return Publication(name, version, await shelf.newest(name) or version, warnings)

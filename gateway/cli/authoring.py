@@ -22,6 +22,11 @@ FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML", show_default=False)
 ]
 
+NewestOption = Annotated[
+    bool,
+    typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback"),
+]
+
 
 def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: DestinationsOption = None) -> None:
     """Say everything that is wrong with scenario files, at its line and column.
@@ -61,10 +66,11 @@ def schema() -> None:
     dump(make())
 
 
-def publish(files: FilesArgument, destinations: DestinationsOption = None) -> None:
+def publish(files: FilesArgument, destinations: DestinationsOption = None, newest: NewestOption = False) -> None:
     """Check scenario files and store them; prints name@version.
 
-    Where one of them has an error, none is stored. Content that was published before keeps its version.
+    Where one of them has an error, none is stored. Content that was published before keeps its version. Where a newer
+    one has followed it, that is said, and new journeys go on to take the newer one: --newest makes it the newest again.
     """
     from gateway.publishing import check_file
 
@@ -81,16 +87,22 @@ def publish(files: FilesArgument, destinations: DestinationsOption = None) -> No
         note(f"scenario: nothing was published: {_summary(findings, len(files))}")
         raise typer.Exit(1)
     _refuse_twins(scenarios)
-    asyncio.run(_publish(list(scenarios.values())))
+    asyncio.run(_publish(list(scenarios.values()), newest=newest))
 
 
-async def _publish(scenarios: Sequence[Scenario]) -> None:
+async def _publish(scenarios: Sequence[Scenario], *, newest: bool) -> None:
     from gateway.cli import session
     from gateway.publishing import publish_checked
 
     async with session.stored(migrate=True) as store:
         for scenario in scenarios:
-            say(str(await publish_checked(scenario, store, login())))
+            published = await publish_checked(scenario, store, login(), newest=newest)
+            say(str(published))
+            if published.newest > published.version:
+                note(
+                    f"scenario: {published} is published already, and {published.scenario}@{published.newest} is the "
+                    "newest: new journeys take that; to roll back, publish the file with --newest"
+                )
 
 
 def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:

@@ -29,7 +29,8 @@ class Published:
         version: 1, 2, …
         document: The scenario as JSON, with the texts of its files.
         plan: The compiled plan as JSON.
-        digest: Of the content; unique within the scenario.
+        digest: Of the content. It is unique within the scenario: of content that was published again to be the newest,
+            the version that it replaced follows after a ``~``.
         published_at: When.
         published_by: Who, as the publisher said, or "".
     """
@@ -66,7 +67,14 @@ class Versions:
         self._kept: OrderedDict[tuple[str, int], Published] = OrderedDict()
 
     async def publish(
-        self, scenario: str, document: Mapping[str, Any], plan: Mapping[str, Any], digest: str, by: str = ""
+        self,
+        scenario: str,
+        document: Mapping[str, Any],
+        plan: Mapping[str, Any],
+        digest: str,
+        by: str = "",
+        *,
+        newest: bool = False,
     ) -> int:
         """Store a scenario as its next version, or find the version that has this content already.
 
@@ -76,10 +84,11 @@ class Versions:
             plan: The compiled plan as JSON.
             digest: Of the content. Equal digests are taken as equal content, and keep the first one's plan.
             by: Who publishes, for the record.
+            newest: The content shall be the newest version's: where another has followed it, it is stored once more.
 
         Returns:
-            The version's number: that of the earlier publication of the same content, even where a newer version
-            has followed it, else one more than the newest.
+            The version's number. Of content that was published before, it is the newest version's where that has it,
+            else without `newest` that of the first publication; in all other cases it is one more than the newest.
 
         Raises:
             StoreError: The store could not take it.
@@ -93,9 +102,14 @@ class Versions:
             "published_by": by,
         }
         while True:
+            last = await self._database.read(_LAST, {"scenario": scenario})
+            if last and last[0]["digest"].partition(_AGAIN)[0] == digest:
+                return last[0]["version"]
             known = await self._database.read(_BY_DIGEST, {"scenario": scenario, "digest": digest})
-            if known:
+            if known and not newest:
                 return known[0]["version"]
+            if known:  # two who ask for this at once have the same digest, and get one version
+                row["digest"] = f"{digest}{_AGAIN}{last[0]['version']}"
             added = await self._database.write(_add(self._database.insert), row)
             if added:
                 return added[0]["version"]
@@ -149,10 +163,17 @@ class Versions:
         return [Newest(**row) for row in await self._database.read(_SCENARIOS)]
 
 
+_AGAIN = "~"
 _ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by")
 
 _BY_DIGEST = select(_table.version).where(
     _table.scenario == bindparam("scenario"), _table.digest == bindparam("digest")
+)
+_LAST = (
+    select(_table.version, _table.digest)
+    .where(_table.scenario == bindparam("scenario"))
+    .order_by(_table.version.desc())
+    .limit(1)
 )
 _NEWEST = select(func.max(_table.version).label("version")).where(_table.scenario == bindparam("scenario"))
 _ONE = select(versions).where(_table.scenario == bindparam("scenario"), _table.version == bindparam("version"))

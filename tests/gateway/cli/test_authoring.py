@@ -175,6 +175,28 @@ def test_publishing_makes_the_store_and_prints_the_version(run: Run, good: Path,
     assert run("publish", good).out == "welcome@2\n"
 
 
+def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_is_one(
+    run: Run, good: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "texts" / "hello.txt"
+    first = text.read_text()
+    run("publish", good)
+    text.write_text("Another text.")
+    run("publish", good)
+    text.write_text(first)
+    ran = run("publish", good)
+    assert (ran.status, ran.out) == (0, "welcome@1\n")
+    assert ran.err == (
+        "scenario: welcome@1 is published already, and welcome@2 is the newest: new journeys take that; "
+        "to roll back, publish the file with --newest\n"
+    )
+    ran = run("publish", good, "--newest")
+    assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")
+    for options in ([], ["--newest"]):
+        ran = run("publish", good, *options)
+        assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")
+
+
 def test_who_published_is_on_record(run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ann")
     run("publish", good)

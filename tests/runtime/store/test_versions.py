@@ -22,6 +22,28 @@ async def test_the_same_content_is_the_same_version_even_when_a_newer_one_follow
     assert await store.newest("welcome") == 2
 
 
+async def test_content_becomes_the_newest_again_where_that_is_asked_for(store: Store, another: Store) -> None:
+    for number in (1, 2):
+        await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
+    assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 3
+    third = await another.version("welcome")
+    assert third is not None
+    assert (third.version, third.document) == (3, {"n": 1})
+    assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 3, "it is the newest already"
+    assert await another.publish("welcome", {"n": 1}, {}, "digest-1") == 3
+    assert await store.publish("welcome", {"n": 2}, {}, "digest-2", newest=True) == 4
+    assert await store.publish("welcome", {"n": 1}, {}, "digest-1") == 1
+    assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 5
+    assert await store.publish("welcome", {"n": 3}, {}, "digest-3", newest=True) == 6
+
+
+async def test_two_who_roll_back_at_once_make_one_version(store: Store, another: Store) -> None:
+    for number in (1, 2):
+        await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
+    asked = (at.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) for at in (store, another) * 4)
+    assert set(await asyncio.gather(*asked)) == {3}
+
+
 async def test_a_version_comes_back_as_it_was_published(store: Store, another: Store) -> None:
     document = {"z": 1, "a": ["é", "\x00", "\ud800", None, 1.5], "m": {"ö": True}}
     await store.publish("welcome", document, {"b": {}, "a": {}}, "digest", by="ann")
