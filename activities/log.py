@@ -3,7 +3,7 @@
 All channels go through `attempt_of`, so that an attempt is counted, recorded, cut short and resumed in one way:
 
     with attempt_of(delivery, channel="sms", destination="twilio", log=self._log) as attempt:
-        attempt.sending()
+        await attempt.sending()
         ...
         return attempt.delivered(status=201)
 """
@@ -15,10 +15,12 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.backoff import next_try
 from activities.failures import Failure, Kind
@@ -33,6 +35,9 @@ _SETTLED: Final = "settled"
 _MARK: Final = 3
 """Values of a full mark: the word, how many attempts were turned away until then, Temporal's number of the attempt."""
 _SOON: Final = timedelta(seconds=1)
+_PATIENCE: Final = timedelta(seconds=2)
+"""What the server may take to note that a message is about to leave: it comes off what an attempt has beyond its
+time-out (`workflows.delivery.GRACE`)."""
 
 
 class OpenAttempt:
@@ -46,7 +51,8 @@ class OpenAttempt:
         turned: Whether this one is, so that it is no attempt at all.
         began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
-        marked: The server keeps a mark of that.
+        marked: The server keeps a mark of that, or may do so.
+        stale: The server keeps a mark that means nothing any more.
         outcome: How it ended, unless it failed.
         excerpt: How the answer to a delivered message begins.
     """
@@ -60,24 +66,48 @@ class OpenAttempt:
         self.began = False
         self.in_flight = False
         self.marked = False
+        self.stale = False
         self.outcome: Sent | None = None
         self.excerpt = ""
 
-    def sending(self) -> None:
+    async def sending(self) -> None:
         """Says that from now on the message may arrive.
 
-        Where the step must not send twice (`on_unknown` is not ``retry``), the server keeps a mark of it: should this
+        Where the step must not send twice (`on_unknown` is not ``retry``), the server notes it first: should this
         worker be lost before it can report, the next attempt finds the mark and does not send. Temporal itself would
-        only see a time-out, and try again.
+        only see a time-out, and try again. `activity.heartbeat` does not do for it: that call returns before anything
+        has left, and keeps a second one in an attempt back.
+
+        Raises:
+            ApplicationError: RETRY: the server has not noted it, or does not want it any more. Nothing is to be sent.
         """
+        if self.delivery.on_unknown != "retry":
+            self.marked = True
+            handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+            try:
+                await handle.heartbeat(*self._values(_SENDING), rpc_timeout=_PATIENCE)
+            except AsyncActivityCancelledError:  # a journey that leaves or skips, a pause, a reset
+                raise self._not_left("called_off") from None
+            except RPCError as error:
+                gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
+                raise self._not_left("called_off" if gone else "not_noted") from None
         self.began = self.in_flight = True
-        self.marked = self.delivery.on_unknown != "retry"
-        if self.marked:
-            self.mark(_SENDING)
+
+    def _not_left(self, word: Literal["called_off", "not_noted"]) -> ApplicationError:
+        self.discount()
+        known = word == "called_off"
+        reason = "It was called off" if known else "Temporal could not note the sending in time"
+        return self.failure(Kind.RETRY, f"{reason}: nothing was sent", error=word)
 
     def mark(self, word: str) -> None:
-        """Leaves a mark at the server, for the next attempt to find: how this one stands, and what does not count."""
-        activity.heartbeat(word, *((self.away, activity.info().attempt) if self.away else ()))
+        """Leaves a mark that goes out with the failure, for the next attempt to find.
+
+        It says how this one stands, and what does not count.
+        """
+        activity.heartbeat(*self._values(word))
+
+    def _values(self, word: str) -> tuple[Any, ...]:
+        return (word, self.away, activity.info().attempt) if self.away else (word,)
 
     def turn_away(self, reason: str, error: str, delay: timedelta) -> ApplicationError:
         """The exception to raise where this is no time to send: no attempt has been made, and none is counted.
@@ -94,7 +124,7 @@ class OpenAttempt:
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
         self.away += 1
-        self.mark(_SETTLED)  # goes out with the failure
+        self.mark(_SETTLED)
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
@@ -177,8 +207,9 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
         ApplicationError: As the block raised it, or for an attempt that was cut short, now or before.
     """
     info = activity.info()
-    away = _turned_away(info)
+    counted, away = _turned_away(info)
     attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away)
+    attempt.stale = not counted
     started = time.perf_counter()
     error: BaseException | None = None
     try:
@@ -193,27 +224,28 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
             attempt.discount()  # the store is away, or the program has a mistake: the step's attempts are for sending
         raise
     finally:
-        if error is not None and attempt.marked and not attempt.in_flight:
-            # Goes out with the failure, in the mark's place: this time nothing is uncertain.
+        uncertain = attempt.in_flight and delivery.on_unknown != "retry"
+        if error is not None and (attempt.marked or attempt.stale) and not uncertain:
+            # In place of the mark that is there: this time nothing is uncertain.
             attempt.mark(_SETTLED)
         record(log, attempt, channel, info, round((time.perf_counter() - started) * 1000), error)
 
 
-def _turned_away(info: activity.Info) -> int:
-    """How many of the attempts before this one were turned away."""
+def _turned_away(info: activity.Info) -> tuple[bool, int]:
+    """How many of the attempts before this one were turned away, and whether the mark that tells it still holds."""
     details = list(info.heartbeat_details)
     if len(details) != _MARK:
-        return 0
-    word, away, number = details
+        return True, 0
+    _, away, number = details
     if info.attempt > number:
-        return int(away)
-    activity.heartbeat(word)  # an operator let Temporal count from 1 again: what was counted before means nothing
-    return 0
+        return True, int(away)
+    return False, 0  # an operator let Temporal count from 1 again: what was counted before means nothing
 
 
 def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
     """Raises the failure of an attempt whose predecessor was lost while it was sending."""
     if attempt.delivery.on_unknown != "retry" and list(info.heartbeat_details[:1]) == [_SENDING]:
+        attempt.in_flight = True  # as it was: the mark stays
         raise attempt.failure(
             Kind.RETRY,
             "The worker was lost while it was sending: the message may have been delivered",

@@ -6,7 +6,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -92,12 +92,12 @@ class Session:
                 await self._login(server.user, server.password)
         client.timeout = None  # from now on, the caller's
 
-    async def send(self, envelope: Envelope, leaving: Callable[[], None]) -> Reply:
+    async def send(self, envelope: Envelope, leaving: Callable[[], Awaitable[None]]) -> Reply:
         """Hands one message over.
 
         Args:
             envelope: The message.
-            leaving: Called once, just before the message may leave.
+            leaving: Awaited once, just before the message may leave; where it raises, the message stays here.
 
         Raises:
             UnreachableError: The conversation ended before the message left.
@@ -120,7 +120,7 @@ class Session:
             encoding = "utf-8" if envelope.utf8 else "ascii"
             await client.mail(envelope.sender, options=options, encoding=encoding)
             await client.rcpt(envelope.recipient, encoding=encoding)
-            leaving()
+            await leaving()
             reply = await client.execute_command(b"DATA")
             if reply.code != _GO_AHEAD:
                 raise SMTPResponseException(reply.code, reply.message)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
 from activities.email.address import BadAddress, Mailbox, parse_sender
@@ -26,6 +26,13 @@ _CLOSING: Final = 421
 
 CONNECTIONS: Final = 4
 """How many conversations a worker has with the server at once: few of them allow many to one client."""
+
+Leaving = Callable[[], Awaitable[None]]
+"""Told that the message may leave now."""
+
+
+async def _unannounced() -> None:
+    """Nobody wants to know."""
 
 
 class Mailer:
@@ -62,13 +69,13 @@ class Mailer:
         self._turns = asyncio.Semaphore(connections)
         self._idle: list[tuple[Session, float]] = []
 
-    async def send(self, envelope: Envelope, *, within: float, leaving: Callable[[], None] = lambda: None) -> Reply:
+    async def send(self, envelope: Envelope, *, within: float, leaving: Leaving = _unannounced) -> Reply:
         """Hands one message over.
 
         Args:
             envelope: The message.
             within: Seconds for everything from when it is the message's turn: connecting, the server's answer.
-            leaving: Called just before the message may leave.
+            leaving: Awaited just before the message may leave; where it raises, the message stays here.
 
         Raises:
             UnreachableError: The message did not leave.
@@ -99,7 +106,7 @@ class Mailer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _send(self, envelope: Envelope, leaving: Callable[[], None], current: list[Session]) -> Reply:
+    async def _send(self, envelope: Envelope, leaving: Leaving, current: list[Session]) -> Reply:
         session = self._take()
         if session is not None:
             current.append(session)
@@ -119,7 +126,7 @@ class Mailer:
             raise
         return await self._through(session, envelope, leaving)
 
-    async def _through(self, session: Session, envelope: Envelope, leaving: Callable[[], None]) -> Reply:
+    async def _through(self, session: Session, envelope: Envelope, leaving: Leaving) -> Reply:
         reusable = False
         try:
             reply = await session.send(envelope, leaving)

@@ -70,7 +70,7 @@ class Texts:
             except TemplateError as error:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
-            attempt.sending()
+            await attempt.sending()
             try:
                 receipt = await provider.send(Text(id=delivery.id, to=number, body=body, within=delivery.timeout))
             except ProviderError as error:

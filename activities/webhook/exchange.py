@@ -33,11 +33,13 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
 
     Raises:
         AttemptError: There is no response.
+        ApplicationError: The server could not note that it is about to leave; see `OpenAttempt.sending`.
     """
     attributes: dict[str, str | int] = {"http.request.method": rendered.method, **route.server}
     attributes["scenario.destination"] = route.destination
     if attempt.number > 1:
         attributes["http.request.resend_count"] = attempt.number - 1
+    await attempt.sending()
     with _tracer.start_as_current_span(
         rendered.method,
         kind=trace.SpanKind.CLIENT,
@@ -48,7 +50,6 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
         headers = dict(rendered.headers)
         _TRACE_CONTEXT.inject(headers)  # never baggage: it may hold what is nobody's business
         headers.pop("tracestate", None)  # nor what tracing systems say to each other (W3C Trace Context §3.3 allows it)
-        attempt.sending()
         try:
             response = await transport.send(
                 Request(

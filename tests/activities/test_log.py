@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from temporalio.activity import ActivityCancellationDetails
+from temporalio.client import AsyncActivityCancelledError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.failures import Kind, failure_of
 from activities.log import OpenAttempt, attempt_of
 from activities.signatures import Delivery, Sent
 from runtime.store import Attempt
+from tests.activities.marks import Marks
 from tests.activities.shelf import Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -33,8 +36,13 @@ class Broken:
 
 
 @pytest.fixture
-def environment() -> ActivityEnvironment:
-    environment = ActivityEnvironment()
+def marks() -> Marks:
+    return Marks()
+
+
+@pytest.fixture
+def environment(marks: Marks) -> ActivityEnvironment:
+    environment = marks.environment()
     environment.info = replace(
         environment.info,
         attempt=3,
@@ -68,10 +76,10 @@ async def run(
     return sent, error, rows[0] if rows else None  # type: ignore[return-value]
 
 
-def failing(kind: Kind, sending: bool = True, **details: Any) -> Callable[[OpenAttempt], None]:
-    def block(attempt: OpenAttempt) -> None:
+def failing(kind: Kind, sending: bool = True, **details: Any) -> Callable[[OpenAttempt], Any]:
+    async def block(attempt: OpenAttempt) -> None:
         if sending:
-            attempt.sending()
+            await attempt.sending()
         raise attempt.failure(kind, "It did not work", **details)
 
     return block
@@ -226,13 +234,10 @@ async def test_a_mistake_in_the_program_passes_through_and_is_on_record(environm
 class TestAWorkerThatIsLostWhileSending:
     """Temporal sees a time-out and tries again: the mark on the server says that a message may be out."""
 
-    async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, environment: ActivityEnvironment):
-        marks: list[Any] = []
-        environment.on_heartbeat = lambda *details: marks.append(details)
-
-        def block(attempt: OpenAttempt) -> Sent:
-            attempt.sending()
-            assert marks == [("sending",)]
+    async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, environment: ActivityEnvironment, marks: Marks):
+        async def block(attempt: OpenAttempt) -> Sent:
+            await attempt.sending()
+            assert marks.noted == [("sending",)]
             return attempt.delivered()
 
         await run(environment, HOLD, block)
@@ -246,18 +251,66 @@ class TestAWorkerThatIsLostWhileSending:
         ],
     )
     async def test_takes_the_mark_back_when_nothing_is_uncertain(
-        self, environment: ActivityEnvironment, block: Callable[[OpenAttempt], None], left: str
+        self, environment: ActivityEnvironment, marks: Marks, block: Callable[[OpenAttempt], None], left: str
     ):
-        marks: list[Any] = []
-        environment.on_heartbeat = lambda *details: marks.append(details)
         await run(environment, HOLD, block)
         assert marks[-1] == (left,)
 
-    async def test_needs_no_mark_where_sending_again_is_right(self, environment: ActivityEnvironment):
-        marks: list[Any] = []
-        environment.on_heartbeat = lambda *details: marks.append(details)
+    async def test_needs_no_mark_where_sending_again_is_right(self, environment: ActivityEnvironment, marks: Marks):
         await run(environment, RETRY, failing(Kind.RETRY))
         assert marks == []
+
+    @pytest.mark.parametrize(
+        ("refusal", "word"),
+        [
+            (RPCError("deadline", RPCStatusCode.DEADLINE_EXCEEDED, b""), "not_noted"),
+            (RPCError("gone", RPCStatusCode.NOT_FOUND, b""), "called_off"),
+            (AsyncActivityCancelledError(), "called_off"),
+        ],
+    )
+    async def test_sends_nothing_where_the_server_keeps_no_mark(
+        self, environment: ActivityEnvironment, marks: Marks, refusal: Exception, word: str
+    ):
+        marks.refusal = refusal
+        sent: list[OpenAttempt] = []
+
+        async def block(attempt: OpenAttempt) -> None:
+            await attempt.sending()
+            sent.append(attempt)
+
+        _, error, row = await run(environment, HOLD, block)
+        assert isinstance(error, ApplicationError)
+        assert (error.type, sent) == (Kind.RETRY, [])
+        assert (row.outcome, row.error) == ("retry", word)
+        # It may have kept one all the same: what goes out with the failure takes it back, and does not count.
+        assert marks[-1] == ("settled", 1, 3)
+
+    async def test_says_in_the_mark_what_does_not_count(self, environment: ActivityEnvironment, marks: Marks):
+        environment.info = replace(environment.info, heartbeat_details=["settled", 2, 2])
+        await run(environment, HOLD, failing(Kind.RETRY, unknown=True))
+        assert marks == [("sending", 2, 3)]
+
+    @pytest.mark.parametrize(
+        ("delivery", "block", "left"),
+        [
+            (HOLD, failing(Kind.RETRY, sending=False), [("settled",)]),
+            (HOLD, failing(Kind.RETRY, status=429), [("sending",), ("settled",)]),
+            (HOLD, failing(Kind.RETRY, unknown=True), [("sending",)]),
+            (RETRY, failing(Kind.RETRY, unknown=True), [("settled",)]),
+        ],
+    )
+    async def test_leaves_no_old_mark_behind_once_an_operator_lets_temporal_count_anew(
+        self,
+        environment: ActivityEnvironment,
+        marks: Marks,
+        delivery: Delivery,
+        block: Callable[[OpenAttempt], None],
+        left: list[Any],
+    ):
+        # Nothing may be on its way to the server while the mark is: which of them came last would be chance.
+        environment.info = replace(environment.info, heartbeat_details=["settled", 4, 7])
+        await run(environment, delivery, block)
+        assert marks == left
 
     async def test_makes_the_next_attempt_stop_before_it_sends(self, environment: ActivityEnvironment):
         environment.info = replace(environment.info, heartbeat_details=["sending"])
@@ -291,7 +344,7 @@ class TestCancellation:
     ):
         async def block(attempt: OpenAttempt) -> None:
             if sending:
-                attempt.sending()
+                await attempt.sending()
             environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
             await asyncio.Event().wait()
 
@@ -305,7 +358,7 @@ class TestCancellation:
     ):
         async def block(attempt: OpenAttempt) -> None:
             if sending:
-                attempt.sending()
+                await attempt.sending()
             environment.cancel()
             await asyncio.Event().wait()
 

@@ -15,6 +15,7 @@ from activities.email.activity import Emails
 from activities.email.server import Server
 from activities.failures import Kind
 from activities.signatures import SEND_EMAIL, Delivery, Sent
+from tests.activities.marks import Marks
 from tests.activities.shelf import Rows, Shelf
 
 DELIVERY = Delivery(
@@ -37,8 +38,13 @@ STEP: dict[str, Any] = {
 
 
 @pytest.fixture
-def environment() -> ActivityEnvironment:
-    environment = ActivityEnvironment()
+def marks() -> Marks:
+    return Marks()
+
+
+@pytest.fixture
+def environment(marks: Marks) -> ActivityEnvironment:
+    environment = marks.environment()
     environment.info = replace(environment.info, started_time=datetime(2026, 3, 2, 8, 30, tzinfo=UTC))
     return environment
 
@@ -217,12 +223,10 @@ async def test_nothing_that_is_kept_names_the_contact(refuse: Any, faulty_server
 
 
 async def test_the_mark_is_set_when_the_message_leaves_and_not_before(
-    send: Any, refuse: Any, faulty_server: Any, mailer: Any, environment: ActivityEnvironment
+    send: Any, refuse: Any, faulty_server: Any, mailer: Any, marks: Marks
 ):
-    marks: list[Any] = []
-    environment.on_heartbeat = lambda *details: marks.append(details)
     careful = replace(DELIVERY, on_unknown="hold")
     await refuse(await mailer(await faulty_server(RCPT="450 busy")), careful)
     assert marks == []
     await send(await mailer(await faulty_server()), careful)
-    assert marks == [("sending",)]
+    assert marks.noted == [("sending",)]

@@ -29,7 +29,11 @@ async def failing(mailer: Mailer, *, envelope: Envelope = LETTER, within: float 
 async def test_a_message_arrives_byte_by_byte(mail_server: Any, mailer: Any):
     received = await mail_server()
     left: list[int] = []
-    reply = await (await mailer(received)).send(LETTER, within=60, leaving=lambda: left.append(len(received.mails)))
+
+    async def leaving() -> None:
+        left.append(len(received.mails))
+
+    reply = await (await mailer(received)).send(LETTER, within=60, leaving=leaving)
     assert (reply, left) == (Reply(250, "OK"), [0])
     [mail] = received.mails
     assert (mail.mail_from, mail.rcpt_tos, mail.content) == ("news@shop.example", ["zoe@example.com"], LETTER.message)

@@ -14,6 +14,7 @@ from activities.signatures import SEND_SMS, Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
+from tests.activities.marks import Marks
 from tests.activities.shelf import Rows, Shelf
 
 DELIVERY = Delivery(
@@ -29,8 +30,13 @@ STEP: dict[str, Any] = {"sms": "thanks", "text": " Merci {{ contact.firstname }}
 
 
 @pytest.fixture
-def environment() -> ActivityEnvironment:
-    return ActivityEnvironment()
+def marks() -> Marks:
+    return Marks()
+
+
+@pytest.fixture
+def environment(marks: Marks) -> ActivityEnvironment:
+    return marks.environment()
 
 
 @pytest.fixture
@@ -142,22 +148,16 @@ class TestAWorkerThatEndsWhileSending:
         assert (failure.kind, failure.error, rows[0].outcome) == (Kind.UNKNOWN, "worker_stopped", "unknown")
 
     async def test_by_being_killed(
-        self, send: Any, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment
+        self, send: Any, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment, marks: Marks
     ):
-        marks: list[Any] = []
-        environment.on_heartbeat = lambda *details: marks.append(details)
         await send(twilio)
-        assert marks == [("sending",)]
+        assert marks.noted == [("sending",)]
         # What Temporal hands to the next attempt, had the worker been killed then.
         environment.info = replace(environment.info, attempt=2, heartbeat_details=["sending"])
         failure, _ = await refuse(twilio)
         assert (failure.kind, failure.error, len(api.requests)) == (Kind.UNKNOWN, "worker_lost", 1)
 
-    async def test_after_an_attempt_that_failed_for_certain(
-        self, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment
-    ):
-        marks: list[Any] = []
-        environment.on_heartbeat = lambda *details: marks.append(details)
+    async def test_after_an_attempt_that_failed_for_certain(self, refuse: Any, api: Any, twilio: Twilio, marks: Marks):
         api.answer = (503, {})
         await refuse(twilio)
         assert marks == [("sending",), ("settled",)]

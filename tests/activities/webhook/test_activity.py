@@ -22,7 +22,6 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.failures import Failure, Kind, failure_of
@@ -39,6 +38,7 @@ from runtime.errors import SettingsError
 from runtime.secrets import Snapshot
 from runtime.store import StoreUnavailable
 from scenario import model
+from tests.activities.marks import Marks
 from tests.activities.shelf import Rows, Shelf
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.crowd import Clock
@@ -59,7 +59,7 @@ class Desk:
         secrets: By name.
         unreadable: What is wrong with the files of others.
         rows: Attempts on record.
-        marks: Heartbeats, as the server keeps them.
+        marks: What the server keeps.
     """
 
     transport: Transport
@@ -67,7 +67,7 @@ class Desk:
     secrets: dict[str, str] = field(default_factory=dict[str, str])
     unreadable: dict[str, SettingsError] = field(default_factory=dict[str, SettingsError])
     rows: Rows = field(default_factory=Rows)
-    marks: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    marks: Marks = field(default_factory=Marks)
     gate: Gate = field(default_factory=Gate)
     policy: RetryPolicy = field(default_factory=lambda: TRIPLING)
     routes: Any = None
@@ -90,8 +90,7 @@ class Desk:
         self, step: Mapping[str, Any], *, attempt: int = 1, age: timedelta = timedelta(0), **changes: Any
     ) -> Sent:
         """Makes one attempt as Temporal would start it."""
-        environment = ActivityEnvironment()
-        environment.on_heartbeat = lambda *details: self.marks.append(details)
+        environment = self.marks.environment()
         environment.info = replace(
             environment.info,
             attempt=attempt,
@@ -472,7 +471,7 @@ class TestBeingTurnedAway:
         assert (sent.attempt, [row.attempt for row in full.rows]) == (1, [1])
 
     async def test_lengthens_no_pause_after_it(self, desk: Desk):
-        desk.marks = [("settled", 4, 4)]
+        desk.marks[:] = [("settled", 4, 4)]
         async with receiver(answer(503)) as there:
             desk.know(wax=desk.local(there))
             _, fifth = await desk.fail(STEP, attempt=5)  # the first that is one
@@ -482,7 +481,7 @@ class TestBeingTurnedAway:
         assert all(row.next_try_at for row in desk.rows)
 
     async def test_leaves_temporal_s_own_pause_alone_where_it_is_the_same(self, desk: Desk):
-        desk.marks = [("settled", 4, 4)]
+        desk.marks[:] = [("settled", 4, 4)]
         desk.policy = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=1.0)
         async with receiver(answer(503)) as there:
             desk.know(wax=desk.local(there))
@@ -490,14 +489,14 @@ class TestBeingTurnedAway:
         assert error.next_retry_delay is None
 
     async def test_yields_to_what_the_receiver_asks_for(self, desk: Desk):
-        desk.marks = [("settled", 4, 4)]
+        desk.marks[:] = [("settled", 4, 4)]
         async with receiver(answer(503, b"", "Retry-After: 60")) as there:
             desk.know(wax=desk.local(there))
             _, error = await desk.fail(STEP, attempt=5)
         assert error.next_retry_delay == timedelta(seconds=60)
 
     async def test_is_forgotten_where_an_operator_begins_anew(self, desk: Desk):
-        desk.marks = [("settled", 4, 9)]
+        desk.marks[:] = [("settled", 4, 9)]
         async with receiver(answer(503)) as there:
             desk.know(wax=desk.local(there))
             for attempt in (1, 2, 10):
