@@ -66,7 +66,7 @@ class Admissions:
         if is_too_large(admission.entry, LARGEST):
             raise Refused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
-        opened = await self._open(entry)
+        opened = await open_for(entry, self._content, self._store)
         self._check_plan(opened)
         kind = entry.trigger["type"]
         if kind != opened.scenario.trigger:
@@ -118,17 +118,23 @@ class Admissions:
             raise ScenarioError(f"{name} is not for this version of the workers: update them") from None
         self._read.add(key)
 
-    async def _open(self, entry: Entry) -> Opened:
-        try:
-            return await self._content.open(entry.name, entry.version)
-        except UnknownVersion:
-            pass
-        newest = {item.scenario: item.version for item in await self._store.scenarios()}
-        if (version := newest.get(entry.name)) is not None:
-            raise Refused(f"{entry.name} has no version {entry.version}: the newest is {version}")
-        close = get_close_matches(entry.name, newest, 1)
-        hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
-        raise Refused(f"there is no scenario '{entry.name}': {hint}")
+
+async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opened:
+    """The version that an entry asks for.
+
+    Raises:
+        Refused: There is none; the text says which there are.
+    """
+    try:
+        return await content.open(entry.name, entry.version)
+    except UnknownVersion:
+        pass
+    newest = {item.scenario: item.version for item in await store.scenarios()}
+    if (version := newest.get(entry.name)) is not None:
+        raise Refused(f"{entry.name} has no version {entry.version}: the newest is {version}")
+    close = get_close_matches(entry.name, newest, 1)
+    hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
+    raise Refused(f"there is no scenario '{entry.name}': {hint}")
 
 
 def entry_data(entry: Entry, opened: Opened, zone: str, now: datetime) -> dict[str, Any]:

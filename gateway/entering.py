@@ -7,15 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, Final
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, WorkflowAlreadyStartedError
 
-from activities.admission import Refused, entry_data, key_of
-from activities.content import Content, Opened, UnknownVersion
+from activities.admission import Refused, entry_data, key_of, open_for
+from activities.content import Content, Opened
 from activities.signatures import JOURNEYS
 from gateway.errors import JourneyFailed, NotEntered
 from runtime.attributes import CONTACT_ID, SCENARIO_NAME
@@ -79,7 +78,7 @@ class Door:
         try:
             argument = plain(entry)
             parsed = parse_entry(argument)
-            opened = await self._open(parsed)
+            opened = await open_for(parsed, self._content, self._store)
             identifier, summary = self._identify(parsed, opened)
         except (EntryError, Refused) as error:
             raise NotEntered(str(error)) from None
@@ -107,23 +106,6 @@ class Door:
             return Entered(identifier, error.run_id or "", already=True, handle=handle)
         entered = Entered(identifier, handle.first_execution_run_id or "", already=False, handle=handle)
         return entered if await self._settle(entered, settle) else replace(entered, admitted=False)
-
-    async def _open(self, entry: Entry) -> Opened:
-        """The version that the entry asks for.
-
-        Raises:
-            EntryError: There is none; the text says which there are.
-        """
-        try:
-            return await self._content.open(entry.name, entry.version)
-        except UnknownVersion:
-            pass
-        newest = {item.scenario: item.version for item in await self._store.scenarios()}
-        if (version := newest.get(entry.name)) is not None:
-            raise EntryError(f"{entry.name} has no version {entry.version}: the newest is {version}")
-        close = get_close_matches(entry.name, newest, 1)
-        hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
-        raise EntryError(f"there is no scenario '{entry.name}': {hint}")
 
     def _identify(self, entry: Entry, opened: Opened) -> tuple[str, str]:
         """The journey's workflow id, and its summary for Temporal's UI: ids only."""
