@@ -17,8 +17,8 @@ from activities.email.message import Envelope, StylesheetError, compose
 from activities.email.smtp import Mailer
 from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
+from activities.redaction import readable
 from activities.signatures import SEND_EMAIL, Delivery, Sent
-from activities.webhook.redaction import readable
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
 from scenario.model import Email, File

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import httpx
 
+from activities.redaction import readable
 from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
 from activities.sms.provider import Receipt, Text
-from activities.webhook.redaction import readable
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0

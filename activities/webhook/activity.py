@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from activities import redaction
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.signatures import SEND_WEBHOOK, Delivery, Sent
-from activities.webhook import pulse, redaction, signature
+from activities.webhook import pulse, signature
 from activities.webhook.destination import CredentialsError
 from activities.webhook.errors import AttemptError
 from activities.webhook.exchange import exchange

@@ -14,11 +14,12 @@ from typing import Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities import redaction
 from activities.backoff import pause
 from activities.failures import Kind
 from activities.log import OpenAttempt
 from activities.signatures import Sent
-from activities.webhook import outcome, redaction, retry_after
+from activities.webhook import outcome, retry_after
 from activities.webhook.errors import AttemptError
 from activities.webhook.gate import Wait
 from activities.webhook.outcome import Outcome, Verdict

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
-from activities.webhook.redaction import MASK, masked, spellings
+from activities.redaction import MASK, masked, spellings
 from activities.webhook.transport import Response
 from scenario import model
 from scenario.fitting import misfit

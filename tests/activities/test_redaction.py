@@ -1,6 +1,6 @@
 import pytest
 
-from activities.webhook.redaction import MASK, credentials, readable, redact
+from activities.redaction import MASK, credentials, readable, redact
 
 
 @pytest.mark.parametrize(
