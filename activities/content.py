@@ -31,8 +31,12 @@ class PublishedVersion(Protocol):
 class Versions(Protocol):
     """Where published versions come from: the store, or a test's table."""
 
-    async def version(self, scenario: str, version: int | None) -> PublishedVersion | None:
-        """A version, the newest where `version` is None, or None where there is none."""
+    async def newest(self, scenario: str) -> int | None:
+        """The number of a scenario's newest version, or None where there is none."""
+        ...
+
+    async def version(self, scenario: str, version: int) -> PublishedVersion | None:
+        """A version, or None where there is none."""
         ...
 
 
@@ -79,10 +83,11 @@ class Content:
         Raises:
             UnknownVersion: There is none.
         """
-        if version is not None and (opened := self._opened.get((scenario, version))):
-            self._opened.move_to_end((scenario, version))
+        number = version if version is not None else await self._versions.newest(scenario)
+        if number is not None and (opened := self._opened.get((scenario, number))):
+            self._opened.move_to_end((scenario, number))
             return opened
-        published = await self._versions.version(scenario, version)
+        published = await self._versions.version(scenario, number) if number is not None else None
         if published is None:
             what = f"{scenario}@{version}" if version else scenario
             raise UnknownVersion(f"{what} is not published")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,15 +13,12 @@ from sqlalchemy import Executable, bindparam, func, literal, select
 from runtime.store.database import Database, Inserting
 from runtime.store.schema import versions
 
-KEPT = 64
-"""Versions kept in memory, those used last. Each is some tens of kilobytes, and never changes."""
-
 _table = versions.c
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One version of a scenario. It is shared by all who ask for it: nobody may change its document or plan.
+    """One version of a scenario.
 
     Attributes:
         scenario: The scenario's name.
@@ -64,7 +60,6 @@ class Versions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: OrderedDict[tuple[str, int], Published] = OrderedDict()
 
     async def publish(
         self,
@@ -126,7 +121,7 @@ class Versions:
         return rows[0]["version"]
 
     async def version(self, scenario: str, version: int | None = None) -> Published | None:
-        """One version of a scenario, from memory where it was asked for before.
+        """One version of a scenario. It never changes: whoever needs it often keeps it.
 
         Args:
             scenario: The scenario's name.
@@ -142,17 +137,8 @@ class Versions:
             version = await self.newest(scenario)
             if version is None:
                 return None
-        kept = self._kept.get((scenario, version))
-        if kept is not None:
-            self._kept.move_to_end((scenario, version))
-            return kept
         rows = await self._database.read(_ONE, {"scenario": scenario, "version": version})
-        if not rows:
-            return None
-        published = self._kept[scenario, version] = Published(**rows[0])
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return published
+        return Published(**rows[0]) if rows else None
 
     async def scenarios(self) -> list[Newest]:
         """Every published scenario with its newest version, by name.

@@ -27,7 +27,11 @@ class Shelf:
     def __init__(self, *steps: Mapping[str, Any]) -> None:
         self._only = Version({"scenario": "post-purchase", "trigger": "order", "steps": list(steps)})
 
-    async def version(self, scenario: str, version: int | None) -> Version | None:
+    async def newest(self, scenario: str) -> int | None:
+        """The number of the one, where it is asked for."""
+        return self._only.version if scenario == self._only.scenario else None
+
+    async def version(self, scenario: str, version: int) -> Version | None:
         """The one, where it is asked for."""
         return self._only if (scenario, version) == (self._only.scenario, self._only.version) else None
 

@@ -44,8 +44,11 @@ def version(number: int, timeout: str) -> Version:
 class Versions:
     known: list[Version] = field(default_factory=lambda: [version(1, "5s"), version(2, "9s")])
 
-    async def version(self, scenario: str, version: int | None) -> Version | None:
-        found = [one for one in self.known if one.scenario == scenario and version in (None, one.version)]
+    async def newest(self, scenario: str) -> int | None:
+        return max((one.version for one in self.known if one.scenario == scenario), default=None)
+
+    async def version(self, scenario: str, version: int) -> Version | None:
+        found = [one for one in self.known if (one.scenario, one.version) == (scenario, version)]
         return found[-1] if found else None
 
 

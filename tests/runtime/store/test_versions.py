@@ -1,9 +1,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from runtime.store import Newest, Store, versions
+from runtime.store import Newest, Store
 
 
 async def test_the_first_publication_is_version_1_and_the_next_content_version_2(store: Store) -> None:
@@ -105,14 +103,3 @@ async def test_publishers_at_once_get_a_number_each_and_one_for_the_same_content
     numbers, again = await asyncio.gather(*first), await asyncio.gather(*second)
     assert numbers == again
     assert sorted(numbers) == list(range(1, 9))
-
-
-async def test_versions_used_last_are_kept_in_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "KEPT", 2)
-    for number in (1, 2, 3):
-        await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
-    first, second = await store.version("welcome", 1), await store.version("welcome", 2)
-    assert await store.version("welcome", 1) is first
-    await store.version("welcome", 3)
-    assert await store.version("welcome", 1) is first, "it was used after version 2"
-    assert await store.version("welcome", 2) is not second, "it made room for version 3"
