@@ -12,42 +12,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from activities.webhook.errors import RefusedError
+from scenario.headers import FRAMING, MAX_VALUE, denied
 
-MAX_VALUE: Final = 4096
-"""Bytes of one value."""
 MAX_HEADERS: Final = 64
 """Headers of one request."""
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
 _VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?|", re.ASCII)
-
-FRAMING: Final = frozenset(
-    {
-        "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate",
-        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-    }
-)  # fmt: skip
-"""Headers that only the transport may set: they say where a message ends and which connection it belongs to."""
-
-RESERVED: Final = FRAMING | {
-    "accept-encoding", "baggage", "content-encoding", "forwarded", "idempotency-key", "traceparent", "tracestate",
-    "x-forwarded-for", "x-forwarded-host", "x-real-ip",
-}  # fmt: skip
-"""Headers that nobody but us may set: framing, tracing, delivery identity, and what proxies believe of a client."""
-
-RESERVED_PREFIXES: Final = (
-    "cf-", "proxy-", "sec-", "webhook-", "x-amz-", "x-amzn-", "x-azure-", "x-envoy-", "x-fd-", "x-gfe", "x-goog",
-)  # fmt: skip
-
-
-def reserved(name: str) -> bool:
-    """Whether a scenario or a destination may not set this header.
-
-    Args:
-        name: The header's name, in any case.
-    """
-    lower = name.lower()
-    return lower in RESERVED or lower.startswith(RESERVED_PREFIXES)
 
 
 def flaw(name: str, value: str) -> str:
@@ -71,7 +42,7 @@ def authored(headers: Mapping[str, str]) -> dict[str, str]:
         RefusedError: ``request_header_illegal``: misspelt, given twice, or reserved.
     """
     for name in headers:
-        if reserved(name):
+        if denied(name):
             raise RefusedError("request_header_illegal", detail=f"'{name}' is set by the sender itself")
     return sendable(headers)
 

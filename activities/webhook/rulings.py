@@ -13,9 +13,10 @@ from activities.webhook import guard, target, tls
 from activities.webhook.destination import DEFAULT_RATE
 from activities.webhook.errors import RefusedError
 from activities.webhook.form import Entry, File
-from activities.webhook.headers import flaw, reserved
+from activities.webhook.headers import flaw
 from scenario import liquid
 from scenario.findings import Severity, clip
+from scenario.headers import denied
 from scenario.liquid.lint import lint
 from scenario.liquid.shapes import Object, Roots
 from scenario.source import Path as Place
@@ -118,7 +119,7 @@ def _headers(entry: Entry, place: Place) -> Iterator[Said]:
     seen: dict[str, str] = {}
     for name, value in entry.headers.items():
         path: Place = (*place, "headers", name)
-        if reserved(name):
+        if denied(name):
             yield Said(path, "header", f"the header '{clip(name)}' is set by the sender itself: take it out", key=True)
         elif problem := flaw(name, ""):
             yield Said(path, "header", problem, key=True)
@@ -140,7 +141,7 @@ def _headers(entry: Entry, place: Place) -> Iterator[Said]:
         elif (
             plain
             and not errors
-            and not reserved(name)
+            and not denied(name)
             and re.search(r"auth|token|secret|key|password", name, re.ASCII | re.IGNORECASE)
         ):
             message = (

@@ -10,66 +10,12 @@ from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
 
 from scenario.errors import TemplateError
+from scenario.headers import MAX_VALUE, denied
 from scenario.liquid.engine import strict_engine
 from scenario.liquid.faults import mistake
 from scenario.liquid.sinks import Sink
 from scenario.liquid.text import render
 from scenario.liquid.values import to_text
-
-MAX_VALUE: Final = 4096
-"""Characters of one value. Receivers refuse requests whose headers pass 8 KB in all."""
-
-DENIED_NAMES: Final = frozenset(
-    {
-        # Whom the request is for, and where it ends: RFC 9110 §7.2, §8.6; RFC 9112 §6.1.
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "content-encoding",
-        "accept-encoding",
-        "trailer",
-        "te",
-        "expect",
-        # Of one connection, not of the request: RFC 9110 §7.6.1.
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authorization",
-        "proxy-authenticate",
-        "upgrade",
-        "http2-settings",
-        # Set by whoever passes a request on.
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-real-ip",
-        # Set for every delivery: Standard Webhooks, W3C Trace Context.
-        "webhook-id",
-        "webhook-timestamp",
-        "webhook-signature",
-        "idempotency-key",
-        "traceparent",
-        "tracestate",
-        "baggage",
-    }
-)
-"""Names that a scenario may not set, in lower case and with hyphens."""
-
-DENIED_PREFIXES: Final = (
-    "webhook-",
-    "proxy-",
-    "sec-",
-    "x-amz-",
-    "x-amzn-",
-    "x-goog-",
-    "x-google",
-    "x-gfe",
-    "x-azure-",
-    "x-fd-",
-    "x-envoy-",
-    "cf-",
-)
-"""What the names of clouds' and proxies' own fields start with: a receiver behind them may trust these."""
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE: Final = re.compile(r"[\t\x20-\x7e]*")
@@ -83,9 +29,7 @@ def check_header_name(name: str) -> None:
     """
     if not _TOKEN.fullmatch(name):
         raise TemplateError("a header's name is made of letters, digits and '-'")
-    # CGI and its heirs (RFC 3875 §4.1.18) hand 'Content_Length' to a program as what 'Content-Length' would be.
-    lowered = name.lower().replace("_", "-")
-    if lowered in DENIED_NAMES or lowered.startswith(DENIED_PREFIXES):
+    if denied(name):
         raise TemplateError(f"the header '{name}' cannot be set by a scenario: remove it")
 
 

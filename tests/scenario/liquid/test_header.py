@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from scenario.errors import TemplateError
+from scenario.headers import DENIED_NAMES, DENIED_PREFIXES
 from scenario.liquid import check_header_name, check_header_value, render_header
-from scenario.liquid.header import DENIED_NAMES, DENIED_PREFIXES
 
 CASES = Path(__file__).parents[3] / "../shared/data/response_cases.json"
 
