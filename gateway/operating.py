@@ -11,11 +11,11 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateR
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway import flight, looking, selection
+from gateway import looking, retuning, selection
 from gateway.errors import NotAccepted, NotAnswered
-from gateway.flight import Change, InFlight
 from gateway.listing import Listed
 from gateway.orders import RATE, Round, Tally, Target
+from gateway.retuning import Change, InFlight
 from gateway.selection import EVERY, Which
 from runtime.store import Store
 
@@ -137,8 +137,8 @@ class Operating:
         return await selection.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
-        """Deliveries to a destination that are under way. See `gateway.flight.in_flight`."""
-        return await flight.in_flight(self.temporal, self.store, destination, limit=limit)
+        """Deliveries to a destination that are under way. See `gateway.retuning.in_flight`."""
+        return await retuning.in_flight(self.temporal, self.store, destination, limit=limit)
 
     def round(
         self,

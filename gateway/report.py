@@ -36,10 +36,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.flight import InFlight
 from gateway.listing import Listed
 from gateway.looking import JourneyView, pause_in
 from gateway.pending import Pending
+from gateway.retuning import InFlight
 from runtime.store import Attempt
 from scenario.plan import If, Plan, Send, Step, Wait, WaitFor
 from workflows.view import describe

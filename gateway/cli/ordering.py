@@ -15,10 +15,10 @@ from gateway.cli.screen import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.client import Which
-    from gateway.flight import Change, InFlight
     from gateway.listing import Listed
     from gateway.operating import Verb
     from gateway.orders import Tally, Target
+    from gateway.retuning import Change, InFlight
 
 _SAID: Final = 20  # refusals that are said one by one
 

@@ -58,7 +58,7 @@ def retune(
     """
     from gateway.cli import ordering
     from gateway.cli.ordering import Order
-    from gateway.flight import Change
+    from gateway.retuning import Change
 
     change = Change(
         initial_interval=initial_interval,

@@ -10,8 +10,8 @@ from gateway.cli.screen import console, local, styled, table, text
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gateway.flight import InFlight
     from gateway.listing import Listed
+    from gateway.retuning import InFlight
     from runtime.store import Attempt
 
 _EXCERPT: Final = 72  # characters of a response that fit into a list

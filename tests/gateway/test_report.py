@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gateway import report
-from gateway.flight import InFlight
 from gateway.listing import Listed
 from gateway.looking import JourneyView
 from gateway.pending import Pending
+from gateway.retuning import InFlight
 from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START, attempt
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")

@@ -15,10 +15,10 @@ import pytest
 
 from gateway.cli import program, session
 from gateway.errors import UnknownJourney
-from gateway.flight import InFlight
 from gateway.listing import Listed
 from gateway.looking import JourneyView
 from gateway.orders import Round, Target
+from gateway.retuning import InFlight
 from gateway.selection import Which
 
 

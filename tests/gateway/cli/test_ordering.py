@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import NotAccepted, NotAnswered
-from gateway.flight import InFlight
 from gateway.operating import EVERY, Which
 from gateway.pending import Pending
+from gateway.retuning import InFlight
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_looking import LISTED, rows
 from tests.gateway.journeys import attempt

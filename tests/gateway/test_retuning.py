@@ -14,10 +14,10 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.flight import Change, in_flight
 from gateway.operating import targets
 from gateway.orders import Target
 from gateway.pending import Policy, pending
+from gateway.retuning import Change, in_flight
 from runtime.store import Admission, Attempt, Store
 from scenario.plan import Plan, Send, dump_plan
 from tests.gateway.journeys import attempt
