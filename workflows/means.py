@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy
 
 from workflows import view
 from workflows.course import Again, Course, Leave
-from workflows.state import Held, State, StepRecord
+from workflows.state import LONGEST_REASON, Held, State, StepRecord
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure
@@ -254,7 +254,7 @@ class Means:
             reason: Without any of the contact's data.
             tell: Log it each time, instead of the first time.
         """
-        now = workflow.now().isoformat(timespec="seconds")
+        now, reason = workflow.now().isoformat(timespec="seconds"), reason[:LONGEST_REASON]
         if getattr(self, "state", None) is None:  # not admitted yet
             self._unnoted.append((what, reason, now))
             count = 1

@@ -279,7 +279,7 @@ class State:
         """
         earlier = [one.count for one in self.passed_over if one.what == what]
         others = [one for one in self.passed_over if one.what != what]
-        noted = PassedOver(what=what, reason=reason[:LONGEST_REASON], at=at, count=1 + sum(earlier))
+        noted = PassedOver(what=what, reason=reason, at=at, count=1 + sum(earlier))
         self.passed_over = [*others[-(KEPT_PASSED_OVER - 1) :], noted]
         return noted.count
 

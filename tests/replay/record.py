@@ -29,6 +29,7 @@ from temporalio.client import (
 from activities.signatures import JOURNEYS
 from gateway.local import Local, local
 from runtime.devserver import DYNAMIC_CONFIG
+from workflows.bounds import MOST_PARTS
 
 FOLDER: Final = Path(__file__).with_name("histories")
 SUGGEST: Final = 100
@@ -326,6 +327,26 @@ async def lines(recorder: Recorder) -> None:
     await recorder.save("lines", handle)
 
 
+async def dated(recorder: Recorder) -> None:
+    """A wait for a date which says when it ends, a change of too many parts, a condition that cannot be worked out."""
+    date = (datetime.now(UTC) + timedelta(days=3, seconds=4)).isoformat()
+    more = "exit: [{event: seen, if: event.much > 5}]\n"
+    reward = {"type": "reward", "reward": {"external_id": "R1", "expiration_date": date}}
+    steps = ['{wait: {until: "{{ reward.expiration_date }}", offset: -3d}}', SMS]
+    handle = await recorder.start("dated", steps, reward, more)
+    await recorder.reached(handle, "waiting")
+    await handle.signal("contact_changed", {"custom": {"a": [[]] * (MOST_PARTS + 1)}})
+    await handle.signal("event", {"name": "seen", "properties": {"much": "a lot"}})
+    await recorder.save("dated", handle)
+
+
+async def crowded(recorder: Recorder) -> None:
+    """An entry of too many parts."""
+    contact: dict[str, Any] = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
+    entry: dict[str, Any] = {"scenario": "crowded", "contact": contact, "trigger": {"type": "segment"}}
+    await recorder.save("crowded", await recorder.raw("Journey", entry))
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -347,6 +368,8 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "changed": changed,
     "retuned": retuned,
     "recalled": recalled,
+    "dated": dated,
+    "crowded": crowded,
     "lines": lines,
 }
 """By the name of the (first) history that each writes."""

@@ -81,7 +81,17 @@ def test_every_local_activity_is_recorded(name: str) -> None:
         json.loads(event.marker_recorded_event_attributes.details["data"].payloads[0].data)["activity_type"]
         for path in HISTORIES
         for event in read(path).events
-        if event.event_type is EventType.EVENT_TYPE_MARKER_RECORDED
+        if event.marker_recorded_event_attributes.marker_name == "core_local_activity"
+    }
+
+
+@pytest.mark.parametrize("patch", ["large-changes", "many-parts"])
+def test_every_patch_that_takes_little_to_be_asked_for_is_recorded(patch: str) -> None:
+    assert patch in {
+        json.loads(event.marker_recorded_event_attributes.details["patch-data"].payloads[0].data)["id"]
+        for path in HISTORIES
+        for event in read(path).events
+        if event.marker_recorded_event_attributes.marker_name == "core_patch"
     }
 
 

@@ -76,7 +76,7 @@ async def test_a_journey_that_is_past_its_waits_replays_where_its_zone_has_been_
 
 # A wait that had five seconds left is none any more where its end comes an hour sooner: such a history is too old to
 # have kept the end itself.
-@pytest.mark.parametrize(("name", "hours"), [("linear", -1), ("clock", -1), ("clock", 1)])
+@pytest.mark.parametrize(("name", "hours"), [("linear", -1), ("clock", -1), ("clock", 1), ("dated", -1), ("dated", 1)])
 async def test_a_recorded_journey_replays_where_its_zone_has_been_moved(
     move: Callable[[float], None], name: str, hours: float
 ) -> None:
