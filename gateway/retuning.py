@@ -17,7 +17,7 @@ from temporalio.client import Client
 
 from gateway.errors import BadInput
 from gateway.pending import Pending, describe, pending
-from gateway.selection import EVERY, sending_to
+from gateway.selection import EVERY, Which, under_way
 from runtime.store import Attempt, Store
 from workflows.delivery import fairness_key
 from workflows.orders import STEEPEST, UNLIMITED
@@ -78,10 +78,12 @@ async def in_flight(temporal: Client, store: Store, destination: str, *, limit: 
         return InFlight(journey, item.step, destination, None, item)
 
     found = await _look(temporal, dict.fromkeys(journey for journey, _ in tried), again, limit)
-    if len(found) < limit:
-        under_way = await store.entries(running=True, limit=EVERY)
-        journeys = [entry.workflow_id for entry in await sending_to(store, destination, under_way)]
-        found += await _look(temporal, journeys, first, limit - len(found))
+    if len(found) >= limit:
+        return found
+    async for entries in under_way(store, Which(destination=destination), size=_CHUNK):
+        found += await _look(temporal, [entry.workflow_id for entry in entries], first, limit - len(found))
+        if len(found) >= limit:
+            break
     return found
 
 

@@ -7,7 +7,7 @@ journey was found, and the journey itself refuses where it is not there any more
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -186,12 +186,6 @@ async def running(temporal: Client, store: Store, which: Which, *, paused: bool,
         paused: Which of the two. A journey that is held as well is asked whether it is paused.
         limit: So many at most.
     """
-    entries = await store.entries(
-        scenario=which.scenario, contact_id=which.contact, running=True, since=which.since, limit=EVERY
-    )
-    if which.destination is not None:
-        entries = await sending_to(store, which.destination, entries)
-    seen = await states(temporal, [entry.workflow_id for entry in entries])
     turns = asyncio.Semaphore(_ASKED)
 
     async def fits(item: Listed) -> bool:
@@ -200,27 +194,48 @@ async def running(temporal: Client, store: Store, which: Which, *, paused: bool,
         async with turns:
             return await _is_paused(temporal, item.id) is paused
 
-    # One that search does not know was terminated, and could not tell the store.
-    items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
-    found = await asyncio.gather(*(fits(item) for item in items))
-    return [item for item, wanted in zip(items, found, strict=True) if wanted][:limit]
+    found: list[Listed] = []
+    async for entries in under_way(store, which):
+        seen = await states(temporal, [entry.workflow_id for entry in entries])
+        # One that search does not know was terminated, and could not tell the store.
+        items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
+        fitting = await asyncio.gather(*(fits(item) for item in items))
+        found += [item for item, wanted in zip(items, fitting, strict=True) if wanted]
+        if len(found) >= limit:
+            return found[:limit]
+    return found
 
 
-async def sending_to(store: Store, destination: str, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
-    """Those journeys whose version of the scenario has a step for a destination.
+async def under_way(store: Store, which: Which, *, size: int = _CHUNK) -> AsyncIterator[list[StoredEntry]]:
+    """Journeys that are in and not over, page by page, the newest first.
 
     Args:
-        store: Knows the versions.
-        destination: A destination's name, a host, or ``email`` or ``sms``.
-        entries: The journeys.
+        store: Knows them, and their versions.
+        which: Only these; `Which.reason` and `Which.step` do not count. Of a destination, those whose version of the
+            scenario has a step for it: a destination's name, a host, or ``email`` or ``sms``.
+        size: Of a page; a page may have fewer, and none.
     """
-    sends: set[tuple[str, int]] = set()
-    for scenario, version in {(entry.scenario, entry.version) for entry in entries}:
-        published = await store.version(scenario, version)
-        steps = load_plan(published.plan).steps.values() if published else ()
-        if any(isinstance(step, Send) and destination == (step.to or step.kind) for step in steps):
-            sends.add((scenario, version))
-    return [entry for entry in entries if (entry.scenario, entry.version) in sends]
+    sends: dict[tuple[str, int], bool] = {}
+    last: StoredEntry | None = None
+    while True:
+        entries = await store.entries(
+            scenario=which.scenario, contact_id=which.contact, running=True, since=which.since, after=last, limit=size
+        )
+        if which.destination is None:
+            yield entries
+        else:
+            for name, version in {(entry.scenario, entry.version) for entry in entries} - sends.keys():
+                sends[name, version] = await _sends(store, name, version, which.destination)
+            yield [entry for entry in entries if sends[entry.scenario, entry.version]]
+        if len(entries) < size:
+            return
+        last = entries[-1]
+
+
+async def _sends(store: Store, scenario: str, version: int, destination: str) -> bool:
+    published = await store.version(scenario, version)
+    steps = load_plan(published.plan).steps.values() if published else ()
+    return any(isinstance(step, Send) and destination == (step.to or step.kind) for step in steps)
 
 
 async def _is_paused(temporal: Client, journey: str) -> bool:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
     update,
 )
 
@@ -153,6 +154,7 @@ class Entries:
         running: bool | None = None,
         outcome: str | None = None,
         since: datetime | None = None,
+        after: Entry | None = None,
         limit: int = 100,
     ) -> list[Entry]:
         """Journeys, the newest first.
@@ -165,6 +167,7 @@ class Entries:
             running: Only those under way, or only those that are over.
             outcome: Only those with this outcome.
             since: Only those let in then or later.
+            after: Only those that come after this one: the last of a page, for the next page.
             limit: So many at most.
 
         Raises:
@@ -178,7 +181,10 @@ class Entries:
             statement = statement.where(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
         if since is not None:
             statement = statement.where(_table.admitted_at >= since)
-        statement = statement.order_by(_table.admitted_at.desc(), _table.nth.desc()).limit(limit)
+        if after is not None:
+            place = (after.admitted_at, after.nth, after.workflow_id, after.run_id)
+            statement = statement.where(tuple_(*_ORDER) < place)
+        statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
         return [_entry(row) for row in await self._database.read(statement)]
 
     async def knows(self, contact_id: str) -> bool:
@@ -194,6 +200,7 @@ def _entry(row: RowMapping) -> Entry:
     return replace(Entry(**row), key=row["key"] or None)
 
 
+_ORDER = (_table.admitted_at, _table.nth, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
 _GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at")
 

@@ -150,3 +150,16 @@ async def test_those_to_be_paused_or_resumed_are_under_way(
     assert [item.id for item in found] == expected
     limited = await running(client(many), store, Which(**wanted), paused=paused, limit=1)
     assert [item.id for item in limited] == expected[:1]
+
+
+async def test_no_more_journeys_are_looked_at_than_are_needed(store: Store) -> None:
+    ids = [f"a/{number}" for number in range(120)]
+    for number, name in enumerate(ids):  # some of them came in at the same moment
+        await let_in(store, name, at=NOW + timedelta(minutes=number // 30))
+    temporal = Temporal([Execution(name, state="waiting") for name in ids])
+    found = await running(client(temporal), store, Which(), paused=False, limit=3)
+    assert (len(found), len(temporal.queries)) == (3, 1)
+    every = await running(client(temporal), store, Which(), paused=False)
+    assert [item.id for item in every[:3]] == [item.id for item in found]
+    assert (len(every), {item.id for item in every}) == (120, set(ids))
+    assert len(temporal.queries) == 1 + 3

@@ -247,3 +247,19 @@ async def test_text_that_no_database_keeps_does_not_keep_a_contact_out(store: St
     assert isinstance(await store.admit(strange), Admitted)
     assert isinstance(await store.admit(replace(strange, run_id="run-2")), AlreadyIn)
     assert await store.knows("7\x00")
+
+
+async def test_pages_follow_each_other_whatever_happens_meanwhile(store: Store) -> None:
+    for number in range(7):  # three came in at one moment, and four at another
+        moment = NOW + (number // 4) * HOUR
+        await store.admit(asking(f"run-{number}", contact_id=str(number), workflow_id=f"w/{number}", now=moment))
+    first = await store.entries(running=True, limit=3)
+    await store.depart("w/4", "run-4", "finished", None, NOW + HOUR)
+    await store.admit(asking("run-8", contact_id="8", workflow_id="w/8", now=NOW + 2 * HOUR))
+    second = await store.entries(running=True, after=first[-1], limit=3)
+    third = await store.entries(running=True, after=second[-1], limit=3)
+    assert [[entry.run_id for entry in page] for page in (first, second, third)] == [
+        ["run-6", "run-5", "run-4"],
+        ["run-3", "run-2", "run-1"],
+        ["run-0"],
+    ]

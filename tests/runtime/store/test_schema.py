@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from runtime.store import Admission, Store
+from runtime.store import Admission, Entry, Store
 from runtime.store.store import connect
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 ASKING = Admission("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
+LAST = Entry("welcome/7/A1", "run-1", "welcome", 1, "7", "A1", 1, "order", NOW, None, None, None)
 
 Statement = tuple[str, Any]
 
@@ -47,6 +48,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.entry("welcome/7/A1"), "(workflow_id=?)"),
     (lambda store: store.entries(contact_id="7"), "(contact_id=?)"),
     (lambda store: store.entries(since=NOW), "(admitted_at>?)"),
+    (lambda store: store.entries(running=True, after=LAST), "(admitted_at<?)"),
     (lambda store: store.deliveries("welcome/7/A1"), "(workflow_id=?)"),
     (lambda store: store.deliveries(delivery_id="msg_1"), "(delivery_id=?)"),
     (lambda store: store.deliveries(destination="mail", since=NOW), "(destination=? AND started_at>?)"),
