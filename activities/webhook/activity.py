@@ -137,7 +137,7 @@ class Webhooks:
             try:
                 response = await exchange(self._transport, attempt, outgoing.rendered, route)
             except AttemptError as error:
-                passed.leave(pulse.of_error(error.word))
+                passed.leave(error.pulse)
                 raise unanswered(attempt, error) from None
             passed.leave(pulse.of_status(response.status))
             return response

@@ -42,8 +42,8 @@ def too_late(flight: Flight) -> AttemptError:
     """The attempt's whole time is up, and no response has begun."""
     word = _TOO_LATE.get(flight.phase)
     if word is None:
-        return _unanswered(flight, "read_timeout")
-    return _unreachable(flight, word)
+        return UnansweredError("read_timeout")
+    return UnreachableError(word)
 
 
 def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptError:
@@ -54,38 +54,38 @@ def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptEr
         flight: The attempt it ended.
     """
     if flight.denied and flight.phase < Phase.SENDING:  # unless another address of the name took the request
-        return _refused(flight, "refused_address")
+        return RefusedError("refused_address")
     match error:
         case aiohttp.ClientConnectorDNSError(os_error=LookupFailedError(word="refused_address")):
-            return _refused(flight, "refused_address")
+            return RefusedError("refused_address")
         case aiohttp.ClientConnectorDNSError(os_error=LookupFailedError(word=word, detail=detail)):
-            return _unreachable(flight, word, detail)
+            return UnreachableError(word, detail=detail)
         case aiohttp.ClientConnectorCertificateError(certificate_error=reason):
-            return _unreachable(flight, "tls_verify_failed", _verification(reason))
+            return UnreachableError("tls_verify_failed", detail=_verification(reason))
         case aiohttp.ClientConnectorError(os_error=ssl.SSLError() as reason):
             abrupt = isinstance(reason, _ABRUPT)
-            return _unreachable(flight, "connect_reset" if abrupt else "tls_failed", reason.reason or "")
+            return UnreachableError("connect_reset" if abrupt else "tls_failed", detail=reason.reason or "")
         case aiohttp.ClientConnectorError(os_error=reason):
             # asyncio gives no number where the peer hangs up in mid-handshake.
             number = reason.errno or (errno.ECONNRESET if isinstance(reason, ConnectionError) else 0)
-            return _unreachable(flight, _CONNECT.get(number, "connect_failed"), errno.errorcode.get(number, ""))
+            return UnreachableError(_CONNECT.get(number, "connect_failed"), detail=errno.errorcode.get(number, ""))
         case aiohttp.InvalidURL():
-            return _refused(flight, "refused_url", "the client library cannot read it")
+            return RefusedError("refused_url", detail="the client library cannot read it")
         case aiohttp.ConnectionTimeoutError() | TimeoutError():
             return too_late(flight)
         case aiohttp.ServerDisconnectedError():
-            return _unanswered(flight, "disconnect_without_response")
+            return UnansweredError("disconnect_without_response")
         case aiohttp.ClientResponseError():
             large = any(isinstance(cause, LineTooLong) for cause in _causes(error))
-            return _unanswered(flight, "response_header_too_large" if large else "malformed_response", sent=True)
+            return UnansweredError("response_header_too_large" if large else "malformed_response")
         case _:
             # TLS 1.3 lets a client send before the server has judged its certificate: the alert comes later.
             alert = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
             if alert is not None and "ALERT" in (alert.reason or ""):
-                return _unanswered(flight, "tls_rejected", alert.reason or "")
+                return UnansweredError("tls_rejected", detail=alert.reason or "")
             if flight.phase < Phase.SENDING:
-                return _unreachable(flight, "connect_failed")
-            return _unanswered(flight, "reset_before_response")
+                return UnreachableError("connect_failed")
+            return UnansweredError("reset_before_response")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -101,15 +101,3 @@ def _verification(reason: Exception) -> str:
     # OpenSSL's sentence may go on with the name it was asked for: "..., certificate is not valid for 'x'".
     text = reason.verify_message if isinstance(reason, ssl.SSLCertVerificationError) else ""
     return text.partition(",")[0].partition(" for '")[0]
-
-
-def _refused(flight: Flight, word: str, detail: str = "") -> RefusedError:
-    return RefusedError(word, detail=detail, milliseconds=flight.milliseconds)
-
-
-def _unreachable(flight: Flight, word: str, detail: str = "") -> UnreachableError:
-    return UnreachableError(word, detail=detail, milliseconds=flight.milliseconds)
-
-
-def _unanswered(flight: Flight, word: str, detail: str = "", *, sent: bool | None = None) -> UnansweredError:
-    return UnansweredError(word, detail=detail, sent=sent, milliseconds=flight.milliseconds, reused=flight.reused)

@@ -6,9 +6,8 @@ behalf. A context variable does: asyncio hands each task and callback the contex
 
 from __future__ import annotations
 
-import time
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
 from activities.webhook.target import Target
@@ -31,21 +30,12 @@ class Flight:
     Attributes:
         target: Where it goes.
         phase: How far it has come.
-        reused: It goes over a kept-alive connection.
         denied: An address was refused when it was about to be dialled.
-        started: Seconds of `time.perf_counter`.
     """
 
     target: Target
     phase: Phase = Phase.QUEUED
-    reused: bool = False
     denied: bool = False
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def milliseconds(self) -> int:
-        """Since the attempt began."""
-        return round((time.perf_counter() - self.started) * 1000)
 
 
 CURRENT: ContextVar[Flight] = ContextVar("attempt")

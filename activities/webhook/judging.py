@@ -58,7 +58,7 @@ def judge(attempt: OpenAttempt, response: Response, step: model.Webhook, secrets
 
 def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
     """The failure to raise where there was no response."""
-    return _failure(attempt, outcome.of_error(error.word), str(error), error=error.word)
+    return _failure(attempt, error.verdict, str(error), error=error.word)
 
 
 def turned_away(attempt: OpenAttempt, wait: Wait) -> ApplicationError:

@@ -80,8 +80,7 @@ class Lanes(httpx.AsyncBaseTransport):
         Raises:
             AttemptError: No response.
         """
-        flight = CURRENT.get()
-        lane = self._lane(request.extensions["access"], request.extensions["tls"], flight)
+        lane = self._lane(request.extensions["access"], request.extensions["tls"])
         request.extensions["timeout"] = {"connect": self._connect_timeout}
         lane.busy += 1
         try:
@@ -104,7 +103,7 @@ class Lanes(httpx.AsyncBaseTransport):
             _, lane = self._lanes.popitem()
             await lane.transport.aclose()
 
-    def _lane(self, access: Access, tls: Tls, flight: Flight) -> _Lane:
+    def _lane(self, access: Access, tls: Tls) -> _Lane:
         try:
             key = _Key(access, tls, stamp(tls))
             lane = self._lanes.get(key)
@@ -115,7 +114,7 @@ class Lanes(httpx.AsyncBaseTransport):
         else:
             self._lanes.move_to_end(key)
             return lane
-        raise UnreachableError("tls_files_unusable", detail=name, milliseconds=flight.milliseconds)
+        raise UnreachableError("tls_files_unusable", detail=name)
 
     def _open(self, key: _Key) -> _Lane:
         access, same = key.access, (key.tls, key.files)
@@ -200,7 +199,7 @@ def _progress() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_start.append(_resolving)
     trace.on_connection_create_end.append(_sending)
-    trace.on_connection_reuseconn.append(_reusing)
+    trace.on_connection_reuseconn.append(_sending)
     return trace
 
 
@@ -209,9 +208,4 @@ async def _resolving(_session: aiohttp.ClientSession, _context: SimpleNamespace,
 
 
 async def _sending(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
-    reached(Phase.SENDING)
-
-
-async def _reusing(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
-    CURRENT.get().reused = True
     reached(Phase.SENDING)

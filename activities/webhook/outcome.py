@@ -1,4 +1,4 @@
-"""What an attempt means for its delivery: one table of statuses, one of failures.
+"""What a response means for its delivery. What its absence means is the table of `activities.webhook.errors`.
 
 Sources: RFC 9110 §15 (statuses; an invalid one ≥ 600 counts as 5xx; 413 with Retry-After is temporary), RFC 8470 (425),
 RFC 6585 (428, 429, 431), Standard Webhooks and CloudEvents webhooks (2xx delivered, 3xx never followed, 410 stop).
@@ -83,51 +83,3 @@ def of_status(status: int, *, retry_after: bool = False) -> Verdict:
     if status < _SERVER or status in _UNSUPPORTED:
         return Verdict(Outcome.PERMANENT, reason)
     return Verdict(Outcome.RETRY, reason)
-
-
-_NO, _MAYBE = False, True
-
-_ERRORS: Final[dict[str, tuple[Outcome, bool]]] = {
-    # Ours to refuse.
-    "refused_address": (Outcome.REFUSED, _NO),
-    "refused_url": (Outcome.REFUSED, _NO),
-    "request_header_illegal": (Outcome.PERMANENT, _NO),
-    "rendered_body_not_json": (Outcome.PERMANENT, _NO),
-    "rendered_body_over_limit": (Outcome.PERMANENT, _NO),
-    # Never reached the receiver.
-    "dns_nxdomain": (Outcome.RETRY, _NO),
-    "dns_timeout": (Outcome.RETRY, _NO),
-    "dns_failed": (Outcome.RETRY, _NO),
-    "connect_refused": (Outcome.RETRY, _NO),
-    "connect_timeout": (Outcome.RETRY, _NO),
-    "connect_reset": (Outcome.RETRY, _NO),
-    "connect_unreachable": (Outcome.RETRY, _NO),
-    "connect_failed": (Outcome.RETRY, _NO),
-    "pool_timeout": (Outcome.RETRY, _NO),
-    "tls_handshake_timeout": (Outcome.RETRY, _NO),
-    "tls_verify_failed": (Outcome.RETRY_SHORT, _NO),
-    "tls_files_unusable": (Outcome.RETRY_SHORT, _NO),
-    "tls_failed": (Outcome.RETRY_SHORT, _NO),
-    "tls_rejected": (Outcome.RETRY_SHORT, _NO),
-    # Left, and no answer.
-    "reset_before_response": (Outcome.RETRY, _MAYBE),
-    "disconnect_without_response": (Outcome.RETRY, _MAYBE),
-    "read_timeout": (Outcome.RETRY, _MAYBE),
-    "worker_killed_after_send": (Outcome.RETRY, _MAYBE),
-    # Answered, in no language we know.
-    "malformed_response": (Outcome.RETRY, _NO),
-    "response_header_too_large": (Outcome.RETRY, _NO),
-}
-
-
-def of_error(word: str) -> Verdict:
-    """The verdict on an attempt without a response.
-
-    Args:
-        word: The `AttemptError.word`, or one of a failure before the sending (``rendered_body_not_json``).
-
-    Raises:
-        KeyError: A word that the table does not know: a mistake of ours, found by a test rather than by a receiver.
-    """
-    outcome, unknown = _ERRORS[word]
-    return Verdict(outcome, word, unknown)

@@ -26,8 +26,6 @@ from activities.webhook.target import parse
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a response that are read, as they come over the wire; the connection is closed on more."""
-MAX_EXCERPT: Final = 2 * 1024
-"""Bytes of a response that are kept for people to read."""
 
 _DEFAULTS: Final = {"accept": "*/*", "user-agent": "scenario-runner"}
 _BROKEN: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, HttpProcessingError, OSError)
@@ -73,24 +71,15 @@ class Response:
         status: Of the final response; interim ones are skipped.
         headers: Lower-case names; the few of `lanes.KEPT_HEADERS`.
         body: At most `MAX_BODY` bytes, raw: not decompressed, whatever ``content-encoding`` says.
-        milliseconds: From the start of the attempt to the end of the reading.
         truncated: There was more than `MAX_BODY`.
         body_error: ``body_timeout`` or ``body_broken`` where the body ended early, else None.
-        reused: It came over a kept-alive connection.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-    milliseconds: int
     truncated: bool = False
     body_error: str | None = None
-    reused: bool = False
-
-    @property
-    def excerpt(self) -> bytes:
-        """The first `MAX_EXCERPT` bytes. To be redacted before anybody sees them."""
-        return self.body[:MAX_EXCERPT]
 
     @property
     def complete(self) -> bool:
@@ -188,10 +177,8 @@ class Transport:
             status=reading.answer.status_code,
             headers=dict(reading.answer.headers),
             body=bytes(reading.body),
-            milliseconds=flight.milliseconds,
             truncated=reading.truncated,
             body_error=reading.error,
-            reused=flight.reused,
         )
 
 

@@ -58,7 +58,7 @@ class Outside:
         match what:
             case Request():
                 self.sent.append(what.body.decode())
-                return Response(status=200, headers={}, body=self.answer, milliseconds=1)
+                return Response(status=200, headers={}, body=self.answer)
             case Text():
                 self.sent.append(what.body)
                 return Receipt(status=201, reference="SM1")

@@ -2,7 +2,7 @@ import pytest
 
 from activities.webhook.errors import RefusedError
 from activities.webhook.headers import MAX_HEADERS, authored, sendable
-from activities.webhook.outcome import Outcome, of_error
+from activities.webhook.outcome import Outcome
 from scenario.errors import TemplateError
 from scenario.headers import FRAMING, MAX_VALUE
 from scenario.liquid import check_header_name
@@ -12,7 +12,7 @@ from tests.activities.webhook.casefiles import table
 def refusal(headers: dict[str, str]) -> str:
     with pytest.raises(RefusedError) as caught:
         authored(headers)
-    assert of_error(caught.value.word).outcome is Outcome.PERMANENT
+    assert caught.value.verdict.outcome is Outcome.PERMANENT
     return str(caught.value)
 
 

@@ -9,9 +9,9 @@ import pytest
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
 from activities.webhook.faults import translate
 from activities.webhook.flight import Flight, Phase
-from activities.webhook.outcome import Outcome, of_error, of_status
+from activities.webhook.outcome import Outcome, of_status
 from activities.webhook.target import Target
-from activities.webhook.transport import MAX_BODY, MAX_EXCERPT, Request, Transport
+from activities.webhook.transport import MAX_BODY, Request, Transport
 from activities.webhook.wire import MAX_INTERIM
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, head, raw, receiver
@@ -29,26 +29,26 @@ async def failure(transport: Transport, request: Request) -> AttemptError:
 
 
 @pytest.mark.parametrize(
-    ("fault", "word", "sent"),
+    ("fault", "word", "unknown"),
     [
-        (faults.reset_before_headers(), "reset_before_response", None),
-        (faults.close_unanswered(), "disconnect_without_response", None),
-        (raw(b"HTTP/1.1 200 OK\r\nx: ", end=faults.End.CLOSE), "disconnect_without_response", None),
-        (raw(b"HTTP/1.1 200 OK\r\nx: ", pause=0.02, end=faults.End.RESET), "reset_before_response", None),
-        (faults.malformed(), "malformed_response", True),
-        (raw(b"HTTP/1.1 banana\r\n\r\n", end=faults.End.CLOSE), "malformed_response", True),
-        (raw(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", end=faults.End.CLOSE), "malformed_response", True),
-        (faults.huge_header(), "response_header_too_large", True),
-        (raw(head(200, *(f"x-{n}: v" for n in range(5000)), length=0)), "malformed_response", True),
+        (faults.reset_before_headers(), "reset_before_response", True),
+        (faults.close_unanswered(), "disconnect_without_response", True),
+        (raw(b"HTTP/1.1 200 OK\r\nx: ", end=faults.End.CLOSE), "disconnect_without_response", True),
+        (raw(b"HTTP/1.1 200 OK\r\nx: ", pause=0.02, end=faults.End.RESET), "reset_before_response", True),
+        (faults.malformed(), "malformed_response", False),
+        (raw(b"HTTP/1.1 banana\r\n\r\n", end=faults.End.CLOSE), "malformed_response", False),
+        (raw(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", end=faults.End.CLOSE), "malformed_response", False),
+        (faults.huge_header(), "response_header_too_large", False),
+        (raw(head(200, *(f"x-{n}: v" for n in range(5000)), length=0)), "malformed_response", False),
     ],
 )
-async def test_no_response(transport: Transport, post: Post, fault: Behaviour, word: str, sent: bool | None):
+async def test_no_response(transport: Transport, post: Post, fault: Behaviour, word: str, unknown: bool):
     async with receiver(fault) as there:
         error = await failure(transport, post(there))
     assert isinstance(error, UnansweredError)
-    assert (error.word, error.sent) == (word, sent)
+    assert (error.word, error.verdict.unknown) == (word, unknown)
     assert len(there.calls) == 1
-    assert of_error(error.word).outcome is Outcome.RETRY
+    assert error.verdict.outcome is Outcome.RETRY
 
 
 @pytest.mark.parametrize(("fault", "pieces"), [(faults.silence(), 0), (faults.drip_headers(), 5)])
@@ -63,8 +63,8 @@ async def test_no_response_in_time(
         out_of_time()
         error = await task
     assert isinstance(error, UnansweredError)
-    assert (error.word, error.sent, len(there.calls)) == ("read_timeout", None, 1)
-    assert of_error(error.word).outcome is Outcome.RETRY
+    assert (error.word, type(error), len(there.calls)) == ("read_timeout", UnansweredError, 1)
+    assert error.verdict.outcome is Outcome.RETRY
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ async def test_nothing_listens(transport: Transport, post: Post):
         unused.bind(("127.0.0.1", 0))
         error = await failure(transport, post(Receiver("127.0.0.1", unused.getsockname()[1])))
     assert isinstance(error, UnreachableError)
-    assert (error.word, error.sent) == ("connect_refused", False)
+    assert (error.word, type(error)) == ("connect_refused", UnreachableError)
 
 
 async def test_a_port_that_swallows_connections(post: Post):
@@ -97,8 +97,7 @@ async def test_a_port_that_swallows_connections(post: Post):
             by_connecting = await failure(transport, post(there, timeout=5))
             by_total = await failure(transport, post(there, timeout=0.1))
     assert {by_connecting.word, by_total.word} == {"connect_timeout"}
-    assert by_connecting.milliseconds >= 150
-    assert by_total.sent is False
+    assert {type(by_connecting), type(by_total)} == {UnreachableError}
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3])
@@ -108,7 +107,7 @@ async def test_a_drip_does_not_stretch_the_attempt(transport: Transport, post: P
         error = await failure(transport, post(there, timeout=seconds))
         took = time.perf_counter() - began
     assert error.word.endswith("_timeout")  # the drip goes on for ever: the attempt's own time ended it
-    assert seconds * 900 <= error.milliseconds <= took * 1000 + 1
+    assert took >= seconds * 0.9
 
 
 async def test_no_log_line_quotes_the_url(transport: Transport, post: Post, caplog: pytest.LogCaptureFixture):
@@ -213,7 +212,8 @@ async def test_a_204_with_a_body_is_delivered(transport: Transport, post: Post, 
     async with receiver(raw(head(204, *lines) + b"hello"), answer()) as there:
         response = await transport.send(post(there))
         assert (response.status, response.body) == (204, b"")
-        assert not (await transport.send(post(there))).reused
+        await transport.send(post(there))
+    assert there.connections == 2
 
 
 async def test_what_comes_behind_an_answer_is_no_answer_to_the_next_request(transport: Transport, post: Post):
@@ -227,9 +227,9 @@ async def test_more_than_anybody_reads_is_cut_and_the_connection_closed(transpor
         response = await transport.send(post(there))
         assert (response.status, len(response.body), response.truncated) == (200, MAX_BODY, True)
         assert (response.body_error, response.complete) == (None, False)
-        assert len(response.excerpt) == MAX_EXCERPT
         await asyncio.wait_for(there.cut_off.wait(), 60)
-        assert not (await transport.send(post(there))).reused
+        await transport.send(post(there))
+    assert there.connections == 2
 
 
 @pytest.mark.parametrize(("size", "truncated"), [(MAX_BODY, False), (MAX_BODY + 1, True)])
@@ -264,7 +264,7 @@ async def test_interim_responses_without_end_are_no_answer(transport: Transport,
     async with faults.serving(flood) as there:
         error = await failure(transport, post(there))
         await asyncio.wait_for(there.cut_off.wait(), 60)
-    assert (error.word, error.sent) == ("malformed_response", True)
+    assert (error.word, type(error)) == ("malformed_response", UnansweredError)
 
 
 async def test_as_many_interim_responses_as_anybody_sends_are_skipped(transport: Transport, post: Post):
@@ -277,7 +277,8 @@ async def test_a_final_101_is_a_protocol_error(transport: Transport, post: Post)
     async with receiver(faults.switching(), answer()) as there:
         response = await transport.send(post(there))
         assert of_status(response.status).outcome is Outcome.RETRY
-        assert not (await transport.send(post(there))).reused
+        await transport.send(post(there))
+    assert there.connections == 2
 
 
 async def test_a_204_has_no_body(transport: Transport, post: Post):

@@ -16,7 +16,7 @@ NOT_KEPT = "the response was not kept as 'wax': "
 
 
 def response(body: bytes, **changes: Any) -> Response:
-    return replace(Response(status=200, headers={}, body=body, milliseconds=1), **changes)
+    return replace(Response(status=200, headers={}, body=body), **changes)
 
 
 def save(schema: dict[str, Any] | None = None) -> Save:

@@ -12,8 +12,8 @@ import pytest
 import trustme
 
 from activities.webhook.access import Access, Tls
-from activities.webhook.errors import AttemptError, UnreachableError
-from activities.webhook.outcome import Outcome, of_error
+from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
+from activities.webhook.outcome import Outcome
 from activities.webhook.transport import Request, Transport
 from tests.activities.webhook.faults import Receiver, receiver, serving
 
@@ -124,7 +124,7 @@ async def failure(transport: Transport, request: Request) -> AttemptError:
 async def test_the_name_stays_the_name_though_a_number_is_dialled(transport: Transport, authority: Authority):
     async with receiver(tls=authority.server()) as there:
         responses = [await transport.send(https(there, Tls(ca_file=authority.file))) for _ in range(2)]
-    assert [(response.status, response.reused) for response in responses] == [(200, False), (200, True)]
+    assert ([response.status for response in responses], there.connections) == ([200, 200], 1)
     assert there.server_names == [NAME]
     assert there.calls[0].header("host") == f"{NAME}:{there.port}"
 
@@ -150,10 +150,10 @@ async def test_a_certificate_that_does_not_verify(
     async with receiver(tls=server(authority)) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
     assert isinstance(error, UnreachableError)
-    assert (error.word, error.sent, error.detail) == ("tls_verify_failed", False, detail)
+    assert (error.word, type(error), error.detail) == ("tls_verify_failed", UnreachableError, detail)
     assert NAME not in str(error)
     assert there.calls == []
-    assert of_error(error.word).outcome is Outcome.RETRY_SHORT
+    assert error.verdict.outcome is Outcome.RETRY_SHORT
 
 
 async def test_an_authority_of_our_own_is_trusted_only_where_it_is_named(transport: Transport, authority: Authority):
@@ -180,8 +180,8 @@ async def test_tls_1_1_is_too_old(transport: Transport, authority: Authority):
     server.set_ciphers("ALL:@SECLEVEL=0")
     with stern(server) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert (error.word, error.detail, error.sent) == ("tls_failed", "TLSV1_ALERT_PROTOCOL_VERSION", False)
-    assert of_error(error.word).outcome is Outcome.RETRY_SHORT
+    assert (error.word, error.detail, type(error)) == ("tls_failed", "TLSV1_ALERT_PROTOCOL_VERSION", UnreachableError)
+    assert error.verdict.outcome is Outcome.RETRY_SHORT
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -191,11 +191,11 @@ async def test_a_missing_client_certificate(transport: Transport, authority: Aut
     with stern(server) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
     if version is ssl.TLSVersion.TLSv1_2:
-        assert (error.word, error.sent) == ("tls_failed", False)
+        assert (error.word, type(error)) == ("tls_failed", UnreachableError)
     else:
         # TLS 1.3 lets us send before it tells us that it will not listen; its alert may be overtaken by a reset.
         assert error.word in {"tls_rejected", "reset_before_response"}
-        assert error.sent is None
+        assert isinstance(error, UnansweredError)
 
 
 async def test_a_port_that_hangs_up_in_mid_handshake(transport: Transport, authority: Authority):
@@ -204,8 +204,8 @@ async def test_a_port_that_hangs_up_in_mid_handshake(transport: Transport, autho
 
     async with serving(hang_up) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert (error.word, error.sent) == ("connect_reset", False)
-    assert of_error(error.word).outcome is Outcome.RETRY
+    assert (error.word, type(error)) == ("connect_reset", UnreachableError)
+    assert error.verdict.outcome is Outcome.RETRY
 
 
 async def test_a_port_that_speaks_no_tls(transport: Transport, authority: Authority):
@@ -217,7 +217,7 @@ async def test_a_port_that_speaks_no_tls(transport: Transport, authority: Author
 
     async with serving(answer_in_plain) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert (error.word, error.sent) == ("tls_failed", False)
+    assert (error.word, type(error)) == ("tls_failed", UnreachableError)
 
 
 @pytest.mark.parametrize("connect", [60, 0.5], ids=["the whole time is up", "the time to connect is up"])
@@ -235,7 +235,7 @@ async def test_a_handshake_that_never_ends(authority: Authority, out_of_time: Ca
         if connect == 60:
             out_of_time()
         error = await task
-    assert (error.word, error.sent) == ("tls_handshake_timeout", False)
+    assert (error.word, type(error)) == ("tls_handshake_timeout", UnreachableError)
 
 
 async def test_a_client_certificate_is_shown_where_it_is_set(transport: Transport, authority: Authority):
@@ -268,6 +268,6 @@ async def test_a_renewed_client_certificate_is_used_without_a_restart(transport:
 )
 async def test_files_that_cannot_be_used_are_said_to_be(transport: Transport, tls: Tls):
     error = await failure(transport, https(Receiver("127.0.0.1", 9), tls))
-    assert (error.word, error.sent) == ("tls_files_unusable", False)
+    assert (error.word, type(error)) == ("tls_files_unusable", UnreachableError)
     assert "nowhere" not in str(error)
-    assert of_error(error.word).outcome is Outcome.RETRY_SHORT
+    assert error.verdict.outcome is Outcome.RETRY_SHORT
