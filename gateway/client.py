@@ -61,20 +61,24 @@ class ScenarioClient(Operating):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings | None = None, *, patience: float = 5.0) -> AsyncGenerator[ScenarioClient]:
+    async def open(
+        cls, settings: Settings | None = None, *, patience: float = 5.0, migrate: bool = False
+    ) -> AsyncGenerator[ScenarioClient]:
         """Connects to Temporal and the store as TEMPORAL_* and SCENARIO_* say.
 
         Args:
             settings: Instead of the environment's.
             patience: Seconds to wait for a server that does not answer.
+            migrate: Make the store, or bring its tables up to date, as a worker and `scenario publish` do: for a
+                program that publishes. Its release should be that of the workers.
 
         Raises:
             SetupError: A setting is wrong, or there is no server.
-            StoreError: The store cannot be opened.
+            StoreError: The store cannot be opened, or has to be made or brought up to date first.
         """
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
-        async with Store.open(settings.store.get_secret_value()) as store:
+        async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
             yield cls(temporal, store, settings.platform_timezone)
 
     async def publish(self, path: Path, by: str = "", *, newest: bool = False) -> Publication:

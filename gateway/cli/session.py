@@ -6,10 +6,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from gateway.errors import BadInput
 
 if TYPE_CHECKING:
     from temporalio.service import RPCError
@@ -28,8 +25,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
 
     Raises:
         SetupError: A setting is wrong, there is no server, or it went away.
-        StoreError: The store cannot be opened.
-        BadInput: There is no store.
+        StoreError: There is no store, or it cannot be opened.
     """
     from temporalio.service import RPCError
 
@@ -61,38 +57,13 @@ async def stored(*, migrate: bool) -> AsyncGenerator[Store]:
 
     Raises:
         SettingsError: A setting is wrong.
-        StoreError: It cannot be opened.
-        BadInput: There is none, and none is to be made.
+        StoreError: It cannot be opened, or there is none and none is to be made.
     """
     from runtime.settings import Settings
     from runtime.store import Store
 
-    url = Settings().store.get_secret_value()
-    if not migrate:
-        require(url)
-    async with Store.open(url, migrate=migrate) as store:
+    async with Store.open(Settings().store.get_secret_value(), migrate=migrate) as store:
         yield store
-
-
-def require(url: str) -> None:
-    """Makes sure that a store in a file is there: SQLite would make an empty one wherever one looks.
-
-    Raises:
-        BadInput: It is not.
-    """
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        address = make_url(url)
-    except ArgumentError:
-        return  # opening it says what is wrong
-    file = address.database
-    if address.get_backend_name() == "sqlite" and file and file != ":memory:" and not Path(file).exists():
-        raise BadInput(
-            f"there is no store at {file}: publish a scenario first, go to the folder where 'scenario dev' runs, "
-            "or set SCENARIO_STORE"
-        )
 
 
 def quieten() -> None:

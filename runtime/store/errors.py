@@ -3,6 +3,7 @@
     StoreError
     ├── StoreAddressError   SCENARIO_STORE is no address of a database that can be used
     ├── StoreUnavailable    not reachable now, or busy for too long: the same call may succeed later
+    ├── StoreMissing        there is none, and none may be made here
     ├── StoreOutdated       the database is older than this program and may not be migrated here
     ├── StoreTooNew         the database was migrated by a later release of this program
     └── StoreFault          the database refused a statement: a full disk, a missing right, a mistake of ours
@@ -26,8 +27,12 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached now, or was busy for too long. Every call of the store may be repeated."""
 
 
+class StoreMissing(StoreError):
+    """There is no file of that name, and the caller asked not to make one."""
+
+
 class StoreOutdated(StoreError):
-    """The database has an older schema, and the caller asked not to migrate it."""
+    """The database has an older schema, or no tables, and the caller asked not to migrate it."""
 
 
 class StoreTooNew(StoreError):

@@ -42,6 +42,10 @@ async def ensure_current(database: Database) -> None:
     current = await database.inspect(_revision)
     if current != HEAD:
         _refuse_newer(current, database.name)
+        if current is None:
+            raise StoreOutdated(
+                f"The store {database.name} has no tables yet: start a worker, or publish a scenario, to make them."
+            )
         raise StoreOutdated(
             f"The store {database.name} has the tables of an earlier release: "
             "start a worker of this release, or publish a scenario with it, to bring them up to date."

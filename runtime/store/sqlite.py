@@ -22,7 +22,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from runtime.store.database import Database, Parameters, T, readable
-from runtime.store.errors import StoreAddressError
+from runtime.store.errors import StoreAddressError, StoreMissing
 
 P = ParamSpec("P")
 
@@ -38,17 +38,24 @@ class SQLite(Database):
 
     insert = staticmethod(sqlite.insert)
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, make: bool = True) -> None:
         """Prepare; connections are made when they are first needed.
 
         Args:
             url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``sqlite://`` for memory.
+            make: Make the file's folder; SQLite then makes the file. By itself it would do so wherever one looks.
 
         Raises:
             StoreAddressError: The file's folder cannot be made.
+            StoreMissing: There is no such file, and none is to be made.
         """
         memory = url.database in (None, "", ":memory:")
         self.name = "in memory" if memory else str(url.database)
+        if not memory and not make and not Path(self.name).exists():
+            raise StoreMissing(
+                f"There is no store at {self.name}: publish a scenario first, go to the folder where 'scenario dev' "
+                "runs, or set SCENARIO_STORE."
+            )
         if not memory:
             try:
                 Path(self.name).parent.mkdir(parents=True, exist_ok=True)

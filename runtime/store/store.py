@@ -46,7 +46,8 @@ class Store(Versions, Entries, Deliveries):
         Args:
             url: ``sqlite:///file`` or ``postgresql://user:password@host/database``. A driver's name may be given
                 and makes no difference.
-            migrate: Make or upgrade the tables where that is needed; otherwise only check that they are current.
+            migrate: Make or upgrade the file and the tables where that is needed; otherwise only check that they are
+                there and current.
 
         Returns:
             What can be awaited for the store (to be closed with ``close``), or entered with ``async with``.
@@ -55,6 +56,7 @@ class Store(Versions, Entries, Deliveries):
             StoreAddressError: The URL is not one of a database that can be used.
             StoreUnavailable: The database cannot be reached.
             StoreTooNew: A later release migrated it.
+            StoreMissing: There is no such file, with ``migrate=False``.
             StoreOutdated: The tables are not current, with ``migrate=False``.
         """
         return Opening(url, migrate=migrate)
@@ -90,7 +92,7 @@ class Opening:
             await self._store.close()
 
     async def _open(self) -> Store:
-        database = connect(self._url)
+        database = connect(self._url, make=self._migrate)
         try:
             await (upgrade if self._migrate else ensure_current)(database)
         except BaseException:
@@ -99,14 +101,16 @@ class Opening:
         return Store(database)
 
 
-def connect(url: str) -> Database:
+def connect(url: str, *, make: bool = True) -> Database:
     """The database of an address.
 
     Args:
         url: As for ``Store.open``.
+        make: Make a file that is not there.
 
     Raises:
         StoreAddressError: The URL is not one of a database that can be used.
+        StoreMissing: There is no such file, and none is to be made.
     """
     try:
         address = make_url(url)
@@ -119,7 +123,7 @@ def connect(url: str) -> Database:
         ) from None
     match kind:
         case "sqlite":
-            return SQLite(address)
+            return SQLite(address, make=make)
         case "postgresql" | "postgres":
             return PostgreSQL(address)
         case _:

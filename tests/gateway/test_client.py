@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio import workflow
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -17,7 +18,8 @@ from gateway import operating as module
 from gateway import report
 from gateway.client import ScenarioClient
 from gateway.errors import CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
-from runtime.store import Admission, Store
+from runtime.settings import Settings
+from runtime.store import Admission, Store, StoreMissing, StoreOutdated
 from tests.workflows.conftest import Stage, failing
 
 WAITS = """
@@ -304,3 +306,30 @@ async def test_publishing_a_file_with_mistakes_stores_nothing(
         await client.publish(path)
     assert [finding.code for finding in failed.value.findings] == ["unknown-step"]
     assert await stage.store.scenarios() == []
+
+
+async def test_the_store_is_made_by_a_client_only_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(**_: Any) -> Client:
+        return cast("Client", None)  # none of what follows asks Temporal
+
+    monkeypatch.setattr("gateway.client.connect", connect)
+    file = tmp_path / "made" / "store.db"
+    settings = Settings.model_validate({"store": f"sqlite:///{file}"})
+
+    with pytest.raises(StoreMissing, match=r"^There is no store at .*: publish a scenario first"):
+        await ScenarioClient.open(settings).__aenter__()
+    assert not file.parent.exists()
+
+    file.parent.mkdir()
+    file.touch()
+    with pytest.raises(StoreOutdated, match="has no tables yet: start a worker, or publish a scenario"):
+        await ScenarioClient.open(settings).__aenter__()
+
+    async with ScenarioClient.open(settings, migrate=True) as client:
+        assert await client.event("7", "go") is None
+    async with ScenarioClient.open(settings) as client:
+        assert await client.journeys() == []
+        with pytest.raises(NotEntered, match="there is no scenario 'waits': publish it with 'scenario publish'"):
+            await client.enter(entry())

@@ -58,8 +58,8 @@ def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
     ran = run("deliveries")
     assert ran.status == 1
     assert ran.err == (
-        "scenario: the store .scenario/store.db has the tables of an earlier release: start a worker of this release, "
-        "or publish a scenario with it, to bring them up to date\n"
+        "scenario: the store .scenario/store.db has no tables yet: start a worker, or publish a scenario, "
+        "to make them\n"
     )
 
 
