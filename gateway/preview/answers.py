@@ -68,7 +68,7 @@ def keep(save: Save, value: Any) -> Kept:
         value: The response, as JSON has it.
     """
     body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
-    return kept(save, Response(200, {}, body, 0), ())
+    return kept(save, Response(200, {}, body), ())
 
 
 class Answer:
