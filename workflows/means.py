@@ -146,11 +146,15 @@ class Means:
         Raises:
             EntryError: It cannot be, or it is no date.
         """
-        answer = await self._question(template, "value", None, zone=self.zone.key, offset=offset)
-        if answer.error:
-            raise EntryError(f"the date cannot be worked out: {answer.error}")
-        if answer.end:
-            return datetime.fromisoformat(answer.end)
+        while True:
+            changes = self.changes
+            answer = await self._question(template, "value", None, zone=self.zone.key, offset=offset)
+            if answer.error:
+                raise EntryError(f"the date cannot be worked out: {answer.error}")
+            if not answer.end:
+                break
+            if self.changes == changes:  # else the contact may have moved to another zone meanwhile
+                return datetime.fromisoformat(answer.end)
         # No date at all; or one that was asked for when answers did not give the end of the wait.
         moment = parse_moment(str(answer.value), self.zone) if answer.value is not None else None
         if moment is None:

@@ -10,10 +10,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio import workflow
+from temporalio import activity, workflow
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, Worker
 
+from activities.admission import Admissions
+from activities.content import Content
+from activities.decision import decide
+from activities.signatures import DECIDE, Answer, Question
 from runtime.payloads import CONVERTER
 from scenario import timing
 from tests.workflows.conftest import Stage
@@ -33,6 +38,9 @@ steps:
     text: hi
 """
 
+DATE = "'2027-05-20 09:00'"
+"""In the contact's zone, since no zone is written there."""
+REWARD = {"type": "reward", "reward": {"external_id": "R"}}
 HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
 at_local = timing.at_local
 
@@ -59,6 +67,46 @@ async def started(stage: Stage, date: str = "2027-05-20 09:00") -> Any:
     await stage.publish(WAITS)
     await stage.environment.sleep(datetime(2027, 5, 3, 10, tzinfo=UTC) - await stage.now())
     return await stage.start("waits", {"type": "reward", "reward": {"external_id": "R", "expiration_date": date}})
+
+
+async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_one_that_counts(stage: Stage) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    @activity.defn(name=DECIDE.name)
+    async def slow(question: Question) -> Answer:
+        asked.set()
+        await go.wait()
+        return await decide(question)
+
+    await stage.publish(WAITS.replace('  - wait: {until: "10:00"}\n', "").replace("reward.expiration_date", DATE))
+    admissions = Admissions(Content(stage.store), stage.store, "Europe/Paris")
+    worker = Worker(
+        stage.client,
+        task_queue="apart",
+        workflows=[Journey],
+        activities=[admissions.admit, admissions.depart, slow],
+        workflow_runner=sandbox(),
+    )
+    entry = {"scenario": "waits", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": REWARD}
+    async with worker:
+        handle = await stage.client.start_workflow(
+            "Journey", entry, id="waits/1", task_queue="apart", task_timeout=timedelta(seconds=1)
+        )
+        async with asyncio.timeout(60):
+            await asked.wait()
+            await handle.signal("contact_changed", {"timezone": "America/New_York"})
+            while not signals(await handle.fetch_history()):
+                await asyncio.sleep(0.05)
+            go.set()
+            await handle.result()
+    assert stage.channels.of("last")[0].at.strftime("%Y-%m-%d %H:%M") == "2027-05-17 13:00"  # 09:00 in New York
+
+
+def signals(history: WorkflowHistory) -> bool:
+    """Whether the journey has been told of a signal while it was waiting for an answer."""
+    kinds = [event.event_type for event in history.events]
+    signalled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    return signalled in kinds and EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED in kinds[kinds.index(signalled) :]
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
