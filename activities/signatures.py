@@ -19,6 +19,18 @@ QUEUES: Final = (JOURNEYS, "webhooks", "email", "sms")
 """All task queues; each channel has its own, so that it is scaled and rate limited apart."""
 
 
+_FAIRNESS_KEY: Final = 64
+"""Bytes; the server refuses a longer one."""
+
+
+def fairness_key(destination: str) -> str:
+    """What the server keeps a destination's rate by: its name or host, or the beginning of a long one.
+
+    Journeys schedule deliveries under it, and workers set rates for it: were there two formulas, no rate would hold.
+    """
+    return destination.encode()[:_FAIRNESS_KEY].decode(errors="ignore")
+
+
 @dataclass(frozen=True)
 class Call(Generic[Argument, Result]):
     """An activity as its caller sees it.
@@ -178,11 +190,7 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Clearance:
-    """A webhook is about to be scheduled: what does its destination ask for?
-
-    Attributes:
-        destination: Its name in `destinations.yaml`.
-    """
+    """A webhook to the destination of this name is about to be scheduled: what does the destination ask for?"""
 
     destination: str
 
@@ -258,11 +266,7 @@ class Retuned:
 
 @dataclass(frozen=True, kw_only=True)
 class Recollection:
-    """How did the latest attempt of a delivery end, before it was turned away?
-
-    Attributes:
-        delivery: The delivery id.
-    """
+    """How did the latest attempt of the delivery of this id end, before it was turned away?"""
 
     delivery: str
 

@@ -15,11 +15,11 @@ from typing import Final
 
 from temporalio.client import Client
 
+from activities.signatures import fairness_key
 from gateway.errors import BadInput
 from gateway.pending import Pending, describe, pending
 from gateway.selection import EVERY, Which, under_way
 from runtime.store import Attempt, Store
-from workflows.delivery import fairness_key
 from workflows.orders import STEEPEST, UNLIMITED
 
 LOOK_BACK: Final = timedelta(days=7)

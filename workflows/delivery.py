@@ -16,11 +16,21 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from workflows.means import LOCAL
 from workflows.orders import UNLIMITED
-from workflows.view import cut, summary
+from workflows.view import summary
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, Kind, failure_of
-    from activities.signatures import RECALL, SENDS, Clearance, Cleared, Delivery, Recalled, Recollection, Sent
+    from activities.signatures import (
+        RECALL,
+        SENDS,
+        Clearance,
+        Cleared,
+        Delivery,
+        Recalled,
+        Recollection,
+        Sent,
+        fairness_key,
+    )
     from scenario.context import pick
     from scenario.plan import Retry, Send
 
@@ -30,8 +40,6 @@ if TYPE_CHECKING:
 GRACE: Final = timedelta(seconds=3)
 """What an attempt may take beyond its step's `timeout`, for rendering and for telling Temporal."""
 _JITTER: Final = 0.2
-_FAIRNESS_KEY: Final = 64
-"""Bytes; the server refuses a longer one."""
 CALLBACK: Final = frozenset({"journey.callback_url"})
 """The field of a step that names the callback address: listed beside `journey`, where both are named."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
@@ -86,11 +94,6 @@ def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> s
     """The id of a delivery: the same over attempts, crashes, operators' retries and continue-as-new."""
     place = "\n".join((workflow_id, first_run_id, step, str(visit)))
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
-
-
-def fairness_key(destination: str) -> str:
-    """What the server knows a webhook's destination by: its name or host, or the beginning of a long one."""
-    return cut(destination, _FAIRNESS_KEY)
 
 
 def digest(data: Mapping[str, Any]) -> str:

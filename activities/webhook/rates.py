@@ -22,8 +22,8 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, UpdateTa
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-KEY_BYTES: Final = 64
-"""The longest fairness key that the server takes; what is longer is cut, as journeys do."""
+from activities.signatures import fairness_key
+
 LIGHTEST: Final = 0.001
 HEAVIEST: Final = 1000.0
 """The server treats lower and higher weights as these."""
@@ -153,18 +153,15 @@ class RateKeeper:
         return answer.config
 
 
-def key_of(destination: str) -> str:
-    """The fairness key of a destination's name or host."""
-    return destination.encode()[:KEY_BYTES].decode(errors="ignore")
-
-
 def _weights(default: float, rates: Mapping[str, float]) -> dict[str, float]:
     """The weights that differ from 1."""
     for name, rate in {"default": default, **rates}.items():
         if not rate > 0:
             raise ValueError(f"the rate of '{name}' must be more than 0")
     weights = {
-        key_of(name): min(max(rate / default, LIGHTEST), HEAVIEST) for name, rate in rates.items() if rate != default
+        fairness_key(name): min(max(rate / default, LIGHTEST), HEAVIEST)
+        for name, rate in rates.items()
+        if rate != default
     }
     if len(weights) > MOST:
         raise ValueError(f"{len(weights)} destinations have rates of their own: at most {MOST} can")

@@ -14,7 +14,8 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.webhook.rates import MOST, RateKeeper, key_of
+from activities.signatures import fairness_key
+from activities.webhook.rates import MOST, RateKeeper
 
 
 class Server:
@@ -142,10 +143,10 @@ async def test_rates_that_make_no_sense_are_refused(server: Server, default: flo
         await RateKeeper(server.client).apply(default, rates)
 
 
-def test_a_long_name_is_cut_as_journeys_cut_it():
-    assert key_of("a" * 70) == "a" * 64
-    assert key_of("é" * 40) == "é" * 32
-    assert key_of("a" + "é" * 40) == "a" + "é" * 31
+async def test_a_rate_is_set_for_the_key_that_journeys_schedule_deliveries_under(server: Server):
+    name = "a" + "é" * 40
+    await RateKeeper(server.client).apply(100, {name: 10})
+    assert server.weights == {fairness_key(name): 0.1}
 
 
 async def test_it_keeps_up_with_changes_and_gets_over_trouble(server: Server, caplog: pytest.LogCaptureFixture):
