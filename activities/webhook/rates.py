@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final, NoReturn
@@ -31,6 +32,8 @@ MOST: Final = 1_000
 """So many weights a task queue can have."""
 
 _PATIENCE: Final = timedelta(seconds=10)
+_RARELY: Final = 600.0
+"""Seconds after which a server that knew no such rates is asked again: it may have been upgraded since."""
 _REASON: Final = "destinations.yaml"
 _NEAR: Final = 1e-6  # weights are 32-bit floats on the server
 
@@ -46,13 +49,15 @@ class RateKeeper:
     Args:
         client: Of the namespace.
         queue: The task queue.
+        clock: Seconds, for tests.
     """
 
-    def __init__(self, client: Client, queue: str = "webhooks") -> None:
+    def __init__(self, client: Client, queue: str = "webhooks", *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._queue = queue
         self._applied: tuple[float, dict[str, float]] | None = None
-        self._unable = False
+        self._clock = clock
+        self._unable: float | None = None  # since when the server is known to keep no rates
 
     async def apply(self, default: float, rates: Mapping[str, float]) -> bool:
         """Sets the rates, where they are not what was last applied.
@@ -62,26 +67,31 @@ class RateKeeper:
             rates: Requests a second by destination, more than 0 each.
 
         Returns:
-            Whether the server keeps them. False where it is too old to know such rates; that is logged once, and
-            deliveries go on without.
+            Whether the server keeps them. False where it is too old to know such rates; that is logged once, deliveries
+            go on without, and it is asked again every ten minutes.
 
         Raises:
             ValueError: A rate is not more than 0, or there are too many.
             RPCError: The server could not be asked, or does not let this process do it: try again later.
         """
         weights = _weights(default, rates)
-        if self._unable or self._applied == (default, weights):
-            return not self._unable
+        if self._applied == (default, weights):
+            return True
+        if self._unable is not None and self._clock() - self._unable < _RARELY:
+            return False
         try:
             await self._write(default, weights)
         except RPCError as error:
             if error.status is not RPCStatusCode.UNIMPLEMENTED:
                 raise
-            self._unable = True
-            logger.warning(
-                "this Temporal server keeps no rates per destination: webhooks are sent as quickly as the workers can"
-            )
+            if self._unable is None:
+                logger.warning(
+                    "this Temporal server keeps no rates per destination: "
+                    "webhooks are sent as quickly as the workers can"
+                )
+            self._unable = self._clock()
             return False
+        self._unable = None
         self._applied = (default, weights)
         off = sorted(name for name, rate in rates.items() if not LIGHTEST <= rate / default <= HEAVIEST)
         if off:

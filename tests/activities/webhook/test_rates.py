@@ -116,13 +116,29 @@ async def test_a_rate_that_the_server_cannot_keep_is_told(server: Server, caplog
     assert "slow, torrent" in warnings[0]
 
 
-async def test_an_old_server_is_told_once_and_asked_no_more(server: Server, caplog: pytest.LogCaptureFixture):
-    server.fail = RPCError("unknown method", RPCStatusCode.UNIMPLEMENTED, b"")
-    keeper = RateKeeper(server.client)
-    assert not await keeper.apply(100, {"wax": 10})
-    assert not await keeper.apply(100, {"wax": 20})
+async def test_an_old_server_is_told_once_and_asked_again_rarely(server: Server, caplog: pytest.LogCaptureFixture):
+    now = 0.0
+    keeper = RateKeeper(server.client, clock=lambda: now)
+    for moment in (0.0, 600.0):
+        now = moment
+        server.fail = RPCError("unknown method", RPCStatusCode.UNIMPLEMENTED, b"")
+        assert not await keeper.apply(100, {"wax": 10})
+        assert server.fail is None
+        now = moment + 599.0
+        assert not await keeper.apply(100, {"wax": 20})
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert not server.writes
+
+
+async def test_a_server_that_was_upgraded_keeps_the_rates_from_then_on(server: Server):
+    now = 0.0
+    keeper = RateKeeper(server.client, clock=lambda: now)
+    server.fail = RPCError("unknown method", RPCStatusCode.UNIMPLEMENTED, b"")
+    assert not await keeper.apply(100, {"wax": 10})
+    now = 600.0
+    assert await keeper.apply(100, {"wax": 10})
+    assert await keeper.apply(100, {"wax": 20})
+    assert server.weights == {"wax": 0.2}
 
 
 async def test_what_went_wrong_is_tried_again(server: Server):
