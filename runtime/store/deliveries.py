@@ -29,7 +29,7 @@ class Attempt:
         delivery_id: The delivery, the same over all its attempts.
         attempt: 1, 2, …; starts again when an operator retries the step.
         workflow_id: The journey.
-        run_id: Its first execution run id.
+        run_id: The run of it that made the attempt: after continue-as-new, another than its first.
         scenario: The scenario's name.
         version: The version that said what to send.
         step: The step's id.
