@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from scenario import liquid, model
 from scenario.items import spelled
-from scenario.plan import PATH_SEPARATOR, Exit, ExitRule, If, Plan, Retry, Send, Step, Wait, WaitFor
+from scenario.plan import PATH_SEPARATOR, RETRY_WORDS, Exit, ExitRule, If, Plan, Retry, Send, Step, Wait, WaitFor
 
 
 def step_ids(scenario: model.Scenario) -> dict[int, str]:
@@ -151,19 +151,9 @@ def _to(step: model.Webhook) -> str:
     return step.to or urlsplit(step.url or "").hostname or ""
 
 
-_RETRY: Final[Mapping[str, str]] = {
-    "initial_interval": "initial",
-    "backoff_coefficient": "coefficient",
-    "maximum_interval": "maximum",
-    "deadline": "deadline",
-    "maximum_attempts": "attempts",
-}
-"""The words of the plan's retry policy, by those of the file."""
-
-
 def _own(step: model.Webhook) -> tuple[str, ...]:
     """What the step sets itself, in the words of the plan; without a destination nobody asks."""
-    return tuple(sorted(_RETRY.get(key, key) for key in step.own)) if step.to is not None else ()
+    return tuple(sorted(RETRY_WORDS.get(key, key) for key in step.own)) if step.to is not None else ()
 
 
 def _wait(step: model.Wait, following: str | None) -> Wait:

@@ -30,6 +30,16 @@ class Retry:
     attempts: int = 0
 
 
+RETRY_WORDS: Final[Mapping[str, str]] = {
+    "initial_interval": "initial",
+    "backoff_coefficient": "coefficient",
+    "maximum_interval": "maximum",
+    "deadline": "deadline",
+    "maximum_attempts": "attempts",
+}
+"""The fields of `Retry`, by the words of scenarios, of `destinations.yaml` and of operators."""
+
+
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Send:
     """A delivery.

@@ -20,18 +20,11 @@ from activities.webhook.limits import BreakerLimits, Limits
 from activities.webhook.rulings import Said, rulings, secrets_in
 from runtime.errors import SettingsError
 from scenario.findings import Finding, clip, listed, near, tidy
+from scenario.plan import RETRY_WORDS
 from scenario.source import Path as Place
 from scenario.source import Source
 from scenario.wording import worded
 
-_RETRY: Final[Mapping[str, str]] = {
-    "initial_interval": "initial",
-    "backoff_coefficient": "coefficient",
-    "maximum_interval": "maximum",
-    "deadline": "deadline",
-    "maximum_attempts": "attempts",
-}
-"""The words of the plan's retry policy, by those of the file."""
 _SILENT: Final[Mapping[str, str]] = {
     "headers": "'headers' are names with values, and each value is text in quotes",
     "signing": "'signing' is a list of keys by the names of their secrets, such as [{key: WAX_SIGNING_KEY}]",
@@ -188,7 +181,7 @@ def _destination(name: str, entry: Entry, rate: float, limits: Limits, folder: P
         header_secrets=tuple(sorted({secret for value in entry.headers.values() for secret in secrets_in(value)})),
         signing=tuple(Signer(key.key, key.until) for key in entry.signing),
         timeout=entry.timeout.total_seconds() if entry.timeout else None,
-        retry={_RETRY[key]: _seconds(getattr(entry.retry, key)) for key in entry.retry.model_fields_set},
+        retry={RETRY_WORDS[key]: _seconds(getattr(entry.retry, key)) for key in entry.retry.model_fields_set},
         rate=entry.rate or rate,
         limits=_limits(entry, limits),
         access=entry.access,
