@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway import listing, looking
+from gateway import listing, looking, signals
 from gateway.entering import Door, Entered
 from gateway.listing import Listed
 from gateway.looking import JourneyView
@@ -57,7 +58,7 @@ class ScenarioClient(Operating):
 
     def __init__(self, temporal: Client, store: Store, zone: str = "UTC") -> None:
         self.temporal, self.store = temporal, store
-        self._door = Door(temporal, store, zone)
+        self._door, self._zone = Door(temporal, store, zone), ZoneInfo(zone)
 
     @classmethod
     @asynccontextmanager
@@ -122,20 +123,28 @@ class ScenarioClient(Operating):
 
         Returns:
             How many journeys were told; None where nobody knows the contact.
+
+        Raises:
+            BadInput: It is no event that a journey takes; the text says why.
         """
+        message = signals.event(name, properties, identifier)
         running = await self.store.running(contact)
         if not running and not await self.store.knows(contact):
             return None
-        message: dict[str, Any] = {"name": name, "properties": dict(properties or {})}
-        if identifier is not None:
-            message["id"] = identifier
         told = await asyncio.gather(*(self._signal(entry, "event", message) for entry in running))
         return sum(told)
 
     async def contact_changed(self, contact: str, patch: Mapping[str, Any]) -> int:
-        """Tells every journey of a contact which of its fields changed. Returns how many were told."""
+        """Tells every journey of a contact which of its fields changed. Returns how many were told.
+
+        A journey passes the change over where its contact would be larger than 1 MB with it.
+
+        Raises:
+            BadInput: It is no change that a journey takes; the text says why.
+        """
+        changes = signals.change(patch, self._zone)
         running = await self.store.running(contact)
-        return sum(await asyncio.gather(*(self._signal(entry, "contact_changed", dict(patch)) for entry in running)))
+        return sum(await asyncio.gather(*(self._signal(entry, "contact_changed", changes) for entry in running)))
 
     async def _signal(self, entry: StoredEntry, signal: str, argument: dict[str, Any]) -> bool:
         # Not pinned to a run: the journey may have continued as new since.

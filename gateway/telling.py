@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -15,11 +16,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadInput
 from runtime.callback import Claim
-from scenario.entry import is_too_deep
+from scenario.entry import LARGEST_EVENT, is_too_deep, is_too_large
 from scenario.terms import EventName
 
 _CALL: Final = timedelta(seconds=5)
 _TURNS: Final = 3
+_ID: Final = 1024  # bytes that the id, which travels with the event, may take as JSON
 _UNDER_WAY: Final = frozenset(
     {
         WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
@@ -62,16 +64,39 @@ class Told(BaseModel):
             BadInput: It is none; the sentence says what is wrong and quotes nothing.
         """
         try:
-            told = cls.model_validate_json(content)
-            # Infinities and NaN would fail on their way.
-            json.dumps(told.properties, ensure_ascii=False, allow_nan=False).encode()
+            return cls.model_validate_json(content).takeable()
         except ValidationError as error:
             raise BadInput(_wrong(error)) from None
-        except (ValueError, RecursionError):
+
+    @classmethod
+    def make(cls, name: str, properties: Mapping[str, Any]) -> Told:
+        """Makes an event of what a program says.
+
+        Raises:
+            BadInput: It is none; the sentence says what is wrong and quotes nothing.
+        """
+        try:
+            return cls(name=name, properties=dict(properties)).takeable()
+        except ValidationError as error:
+            raise BadInput(_wrong(error)) from None
+
+    def takeable(self) -> Told:
+        """The event itself, where a journey takes it: what it cannot take it passes over, and nobody would know.
+
+        Raises:
+            BadInput: It does not; the sentence says why.
+        """
+        data = {"name": self.name, "properties": self.properties}
+        try:
+            # Infinities and NaN would fail on their way.
+            json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError):
             raise BadInput("the event's properties hold something that plain JSON does not have") from None
-        if is_too_deep(told.properties):
+        if is_too_deep(data):
             raise BadInput("the event's properties are nested too deeply")
-        return told
+        if is_too_large(data, LARGEST_EVENT - _ID):
+            raise BadInput(f"the event is larger than {LARGEST_EVENT // 1024} KB: leave out what no condition names")
+        return self
 
 
 _WANTED: Final = {

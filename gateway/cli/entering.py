@@ -84,7 +84,9 @@ def _properties(text: str) -> dict[str, Any]:
 
 
 async def _tell(contact: str, name: str, properties: dict[str, Any], identifier: str | None) -> int | None:
+    from gateway import signals
     from gateway.cli import session
 
+    signals.event(name, properties, identifier)  # what is wrong with it is said at once, be there a server or not
     async with session.connected() as client:
         return await client.event(contact, name, properties, identifier)

@@ -17,7 +17,7 @@ from activities.failures import Kind
 from gateway import operating as module
 from gateway import report
 from gateway.client import ScenarioClient
-from gateway.errors import CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
+from gateway.errors import BadInput, CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
 from runtime.settings import Settings
 from runtime.store import Admission, Store, StoreMissing, StoreOutdated
 from tests.workflows.conftest import Stage, failing
@@ -243,6 +243,23 @@ async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: St
             await asyncio.sleep(0.02)
     assert len(await stage.store.running("8")) == 1
     assert await client.event("7", "order.delivered") == 0
+
+
+async def test_journeys_are_told_what_they_take_and_nothing_else(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    entered = await client.enter(entry())
+    assert await client.contact_changed("7", {"firstname": "Zoé"}) == 1
+    assert await client.contact_changed("8", {"firstname": "Zoé"}) == 0
+    for refused in (
+        client.event("7", "go !"),
+        client.event("7", "order.delivered", {"note": "x" * 300_000}),
+        client.contact_changed("7", {"note": "x" * 1_100_000}),
+        client.contact_changed("7", {"custom": 5}),
+    ):
+        with pytest.raises(BadInput):
+            await refused
+    progress = await entered.handle.query("progress")
+    assert (progress["state"], progress.get("passed_over", [])) == ("waiting", [])
 
 
 async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: ScenarioClient) -> None:

@@ -191,6 +191,25 @@ def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
     assert run("event", "7", "x").out == "no journey told: none is under way\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["go !"], "'name' must be an event's name, such as whatsapp.replied"),
+        (
+            ["go", "--properties", json.dumps({"text": "x" * 262_144})],
+            "the event is larger than 256 KB: leave out what no condition names",
+        ),
+        (["go", "--id", ""], "an event's id must be 1 to 200 printable characters"),
+    ],
+)
+def test_an_event_that_no_journey_would_take_is_refused(
+    run: Run, client: Client, arguments: list[str], said: str
+) -> None:
+    ran = run("event", "7", *arguments)
+    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+    assert client.asked == []
+
+
 def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: Client) -> None:
     client.told = None
     ran = run("event", "order.delivered", "7")
