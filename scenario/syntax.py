@@ -174,6 +174,8 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
             return SyntaxFault(message or _quote(problem, context), here if "escape" in problem else place)
     if "cannot start" in problem:
         character = line[here.column - 1 : here.column]
+        if character == "\t":
+            return SyntaxFault("a tab cannot stand here: write blanks, or put a text that holds a tab in quotes", here)
         return SyntaxFault(f"a value cannot begin with '{character}': put it in quotes", here)
     if "could not find expected ':'" in problem:
         return SyntaxFault("a key needs a ':' and a blank after it; a long text needs quotes or '|' before it", begun)

@@ -36,13 +36,36 @@ def known_in(path: Path | None) -> Mapping[str, Sequence[str]] | None:
     """The destinations in a file, each with the headers that it sets; None without one: then they are not known.
 
     Raises:
-        DestinationsError: The file cannot be used.
+        BadInput: The file cannot be read.
+        DestinationsError: It cannot be used.
     """
-    if path is None or path == Path():  # a variable that is empty counts as not set
-        return None
+    return book_in(path).headers if path is not None and path != Path() else None  # an empty variable is one not set
+
+
+def book_in(path: Path) -> Book:
+    """The destinations in a file.
+
+    Raises:
+        BadInput: The file cannot be read.
+        DestinationsError: It cannot be used.
+    """
     from activities.webhook.destinations import read
 
-    return read(path).headers
+    _require(path)
+    return read(path)
+
+
+def _require(path: Path) -> None:
+    """Makes sure that a file can be read: a worker's own sentence takes it for the variable's."""
+    from gateway.errors import BadInput
+
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        why = (error.strerror or "it is no file").lower()
+        raise BadInput(
+            f"{path} cannot be read: {why}: name another destinations.yaml, here or with SCENARIO_DESTINATIONS"
+        ) from None
 
 
 def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -> None:
@@ -60,6 +83,7 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
     path = file or settings.destinations
     if path is None:
         raise BadInput("there is no file to look at: name one, or set SCENARIO_DESTINATIONS")
+    _require(path)
     findings, book = examine(path)
     secrets = Secrets(settings).all() if book else {}
     listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}

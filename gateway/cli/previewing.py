@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.cli.destinations import DestinationsOption
+from gateway.cli.destinations import DestinationsOption, book_in
 from gateway.cli.options import Format, FormatOption
 from gateway.cli.reading import parse, read_entry
 from gateway.cli.screen import console, dump, note
@@ -89,7 +89,7 @@ def preview(
             trying.run(made, random, _given(at, (), response or (), book), seed=seed, step=step, save=save, form=form)
         )
     given = _given(at, event or (), response or (), book)
-    raise typer.Exit(_show(made, read_entry(entry or ""), given, step, form, source=source, pretty=pretty))
+    raise typer.Exit(_show(made, read_entry(entry or "", many=False), given, step, form, source=source, pretty=pretty))
 
 
 def _fitting(is_random: bool, **given: object) -> None:
@@ -105,11 +105,7 @@ def _fitting(is_random: bool, **given: object) -> None:
 
 def _book(path: Path | None) -> Book | None:
     """The destinations, where their file is known. Their secrets are not needed: they are shown by name."""
-    if path is None or path == Path():  # a variable that is empty counts as not set
-        return None
-    from activities.webhook.destinations import read
-
-    return read(path)
+    return book_in(path) if path is not None and path != Path() else None  # a variable that is empty counts as not set
 
 
 def _draft(file: Path, book: Book | None, form: Format) -> Draft:

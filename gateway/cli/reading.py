@@ -34,11 +34,12 @@ class Line:
     content: bytes
 
 
-def read_entry(source: str) -> dict[str, Any]:
+def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
     """The one entry of a file.
 
     Args:
         source: Its path; ``-`` is standard input.
+        many: Whether the command has an option ``--many``, to be named where there is more than one entry.
 
     Raises:
         BadInput: It cannot be read, or is no JSON object.
@@ -49,10 +50,12 @@ def read_entry(source: str) -> dict[str, Any]:
             content = file.read()
         except OSError as error:
             raise _unreadable(name, error) from None
-    return parse(content, name)
+    return parse(content, name, many=many)
 
 
-def parse(content: bytes, name: str, *, line: int | None = None, wanted: str = ENTRY) -> dict[str, Any]:
+def parse(
+    content: bytes, name: str, *, line: int | None = None, wanted: str = ENTRY, many: bool = False
+) -> dict[str, Any]:
     """A JSON object, such as an entry.
 
     Args:
@@ -60,6 +63,7 @@ def parse(content: bytes, name: str, *, line: int | None = None, wanted: str = E
         name: What the content is called.
         line: Its line, where it is one of many.
         wanted: What should be there, for messages.
+        many: As for `read_entry`.
 
     Raises:
         BadInput: It is no JSON object; the text says where.
@@ -76,7 +80,8 @@ def parse(content: bytes, name: str, *, line: int | None = None, wanted: str = E
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if line is not None else f"line {error.lineno}, column {error.colno}"
         if error.msg == "Extra data" and line is None and wanted is ENTRY:
-            raise BadInput(f"{what} holds more than one value ({place}): enter one a line with --many") from None
+            hint = "enter one a line with --many" if many else "give one entry"
+            raise BadInput(f"{what} holds more than one value ({place}): {hint}") from None
         said = error.msg[:1].lower() + error.msg[1:]
         raise BadInput(f"{what} is not JSON ({place}): {said}") from None
     except RecursionError:
@@ -84,7 +89,8 @@ def parse(content: bytes, name: str, *, line: int | None = None, wanted: str = E
     except ValueError:  # NaN; or a number of thousands of digits
         raise BadInput(f"{what} is not JSON: it holds a number that JSON does not have, such as NaN") from None
     if isinstance(value, list) and line is None and wanted is ENTRY:
-        raise BadInput(f"{what} holds a list: write one entry a line, and enter them with --many")
+        hint = "write one entry a line, and enter them with --many" if many else "give one entry"
+        raise BadInput(f"{what} holds a list: {hint}")
     if not isinstance(value, dict):
         raise BadInput(f"{what} is no JSON object: {wanted}")
     return cast("dict[str, Any]", value)

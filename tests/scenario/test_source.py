@@ -72,8 +72,12 @@ def test_a_local_time_on_some_days_needs_no_quotes():
     assert Source("wait: {until: 10:00, on: [mon, tue]}").data == {"wait": {"until": "10:00", "on": ["mon", "tue"]}}
 
 
+TAB = "a tab cannot stand here: write blanks, or put a text that holds a tab in quotes"
 SYNTAX = (
     ("steps:\n\t- wait: 2d\n", "2:1", "indent with blanks, not with a tab"),
+    ("steps:\n  - email:\t\thello\n", "2:11", TAB),
+    ("a: some\ttext\n", "1:8", TAB),
+    ("a: {b:\tc}\n", "1:7", TAB),
     ("a: 1\nb: Thanks: a lot\n", "2:10", "a ':' cannot stand here"),
     ("scenario:x\ntrigger: order\n", "1:9", "a blank is missing after this ':'"),
     ("scenario\n\ntrigger: order\n", "1:9", "a ':' is missing after this key"),

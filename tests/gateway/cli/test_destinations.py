@@ -90,7 +90,8 @@ def test_a_mistake_is_told_at_its_place(run: Run, file: Path) -> None:
         ((), "scenario: there is no file to look at: name one, or set SCENARIO_DESTINATIONS\n"),
         (
             ("none.yaml",),
-            "scenario: SCENARIO_DESTINATIONS names none.yaml, which cannot be read: no such file or directory\n",
+            "scenario: none.yaml cannot be read: no such file or directory: name another destinations.yaml, here or "
+            "with SCENARIO_DESTINATIONS\n",
         ),
     ],
 )
@@ -121,6 +122,17 @@ def test_check_finds_a_header_that_the_destination_sets_itself(run: Run, file: P
         1,
         "told.yaml:8:26: error destination-header: destination 'wax' sets the header 'authorization' itself: "
         "take it out here\n",
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "publish", "preview"])
+def test_an_option_that_names_no_file_is_not_taken_for_the_variable(run: Run, file: Path, command: str) -> None:
+    more = ("--random", "1") if command == "preview" else ()
+    ran = run(command, "told.yaml", "--destinations", "none.yaml", *more)
+    assert (ran.status, ran.err) == (
+        1,
+        "scenario: none.yaml cannot be read: no such file or directory: name another destinations.yaml, here or with "
+        "SCENARIO_DESTINATIONS\n",
     )
 
 
