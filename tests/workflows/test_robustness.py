@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from activities.signatures import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
+from workflows.means import PATIENCE
 from workflows.sandbox import sandbox
 
 ORDER = {"operator": "ann", "reason": "incident 42"}
@@ -273,6 +275,10 @@ async def test_a_store_that_is_down_for_long_is_waited_for_at_the_server(
     history = await handle.fetch_history()
     timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]
     assert len(timers) == 4, "pauses of 4 s and more"
+    tail = history.events[history.events.index(timers[2]) : history.events.index(timers[3])]
+    assert 50_000 / len(tail) * (PATIENCE.maximum_interval or timedelta(0)) > timedelta(days=10), (
+        "it may be down so long"
+    )
 
 
 async def test_an_event_that_could_not_be_handed_on_is_ignored(stage: Stage) -> None:
