@@ -39,6 +39,8 @@ _WORD: Final = 8
 _ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
 _UNESCAPED: Final = ("", "/", "!'()*")
 """What is left alone in a URL: by RFC 3986's letter, by most servers, by JavaScript's `encodeURIComponent`."""
+_KEPT: Final = 256
+"""Sets of spellings that are kept; scenarios that put a contact's data beside a secret have one for each delivery."""
 _PREFIXED: Final = ("whsec_", "whsk_")
 
 
@@ -75,6 +77,28 @@ def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
     """
     found = {spelling for secret in secrets for spelling in _spelt(secret)}
     return tuple(sorted(found, key=len, reverse=True))
+
+
+class Spelt:
+    """The spellings of a process's secrets, worked out once for as long as they are the same object."""
+
+    def __init__(self) -> None:
+        self._secrets: Mapping[str, str] = {}
+        self._made: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def of(self, secrets: Mapping[str, str], sent: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The `spellings` of all secrets and of what was sent of them.
+
+        Args:
+            secrets: By name.
+            sent: From `credentials`; mostly the same for all deliveries to one destination.
+        """
+        if self._secrets is not secrets or len(self._made) >= _KEPT:
+            self._secrets, self._made = secrets, {}
+        made = self._made.get(sent)
+        if made is None:
+            made = self._made[sent] = spellings((*secrets.values(), *sent))
+        return made
 
 
 @lru_cache(maxsize=256)
@@ -115,15 +139,22 @@ def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Ite
 def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = 2048) -> str:
     """The beginning of a response's body, for people.
 
-    Masking comes before cutting, so that no half of a secret is left at the end.
-
     Args:
         body: Raw bytes; what is not UTF-8 is shown as replacement characters.
         secrets: See `redact`.
         limit: Characters to keep.
     """
+    return excerpt(body, spellings(secrets), limit=limit)
+
+
+def excerpt(body: bytes, spelt: Sequence[str], *, limit: int = 2048) -> str:
+    """`readable`, for who has the secrets' `spellings` already.
+
+    Masking comes before cutting, so that no half of a secret is left at the end.
+    """
+    if not body:
+        return ""
     text = body[: limit * 4 + _SLACK].decode("utf-8", errors="replace")
-    spelt = spellings(secrets)
     return _impersonal(_whole(masked(_CONTROL.sub("", text), spelt), spelt))[:limit]
 
 

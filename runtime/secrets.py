@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -36,12 +37,24 @@ class Secrets(Mapping[str, str]):
     Args:
         settings: Names the folder, if there is one.
         environ: Variables; the process's own by default, read at each look.
+        every: Seconds between two looks of `snapshot`.
+        clock: Seconds, for tests.
     """
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str] | None = None,
+        *,
+        every: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = settings.secrets_dir
         self._environ = os.environ if environ is None else environ
         self._read: dict[str, tuple[_Stamp, str]] = {}
+        self._every, self._clock = every, clock
+        self._latest: Snapshot | None = None
+        self._looked = 0.0
 
     def names(self) -> list[str]:
         """The secrets' names, sorted.
@@ -65,14 +78,24 @@ class Secrets(Mapping[str, str]):
         return found
 
     def snapshot(self) -> Snapshot:
-        """Every secret as it is now, for one delivery. Costs a `stat` a file.
+        """Every secret, for one delivery: as it is, or was a second ago. While nothing changes it is the same object.
 
         A file that cannot be read stands in nobody's way but of those who ask for that secret. One that is empty, or
-        that was there and is gone, counts as such: it is being replaced, or somebody made a mistake.
+        that was there and is gone, counts as such: it is being replaced, or somebody made a mistake. A look costs a
+        `stat` a file, and there are many deliveries a second.
 
         Raises:
             SettingsError: The folder cannot be read.
         """
+        now, latest = self._clock(), self._latest
+        if latest is None or now - self._looked >= self._every:
+            found = self._look()
+            if latest is None or found != latest:
+                self._latest = latest = found
+            self._looked = now
+        return latest
+
+    def _look(self) -> Snapshot:
         found, unreadable = self._variables(), dict[str, SettingsError]()
         files = self._files()
         for name in self._read.keys() - files.keys() - found.keys():
@@ -173,7 +196,7 @@ class Snapshot(Mapping[str, str]):
             KeyError: There is none of that name.
         """
         if name in self._unreadable:
-            raise self._unreadable[name]
+            raise SettingsError(str(self._unreadable[name]))  # a new one: each keeps where it was raised
         return self._found[name]
 
     def __contains__(self, name: object) -> bool:
@@ -184,6 +207,15 @@ class Snapshot(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same secrets have the same values, and the same is wrong with the others."""
+        return isinstance(other, Snapshot) and self._told() == other._told()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _told(self) -> tuple[Mapping[str, str], dict[str, str]]:
+        return self._found, {name: str(error) for name, error in self._unreadable.items()}
 
     def __repr__(self) -> str:
         return f"Snapshot({', '.join(sorted(self._found))})"

@@ -37,7 +37,7 @@ class _Outgoing:
     step: model.Webhook
     rendered: Rendered
     route: Route
-    secrets: tuple[str, ...] = field(repr=False)
+    spelt: tuple[str, ...] = field(repr=False)
 
 
 class Webhooks:
@@ -46,7 +46,7 @@ class Webhooks:
     Args:
         content: Published scenarios.
         transport: Sends requests; open for as long as the worker runs.
-        secrets: Gives all secrets, as they are at the moment.
+        secrets: Gives all secrets, as they are at the moment: the same mapping for as long as they are the same.
         log: Where attempts are recorded.
         routes: Where URLs and destinations lead.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
@@ -67,6 +67,7 @@ class Webhooks:
         self._routes = routes or Direct()
         self._callbacks = callbacks
         self._gate = Gate() if gate is None else gate  # an empty one is false
+        self._spelt = redaction.Spelt()
 
     @activity.defn(name=SEND_WEBHOOK.name)
     async def send_webhook(self, delivery: Delivery) -> Sent:
@@ -94,7 +95,7 @@ class Webhooks:
                 attempt.discount()
                 raise attempt.failure(Kind.RETRY, _sentence(error), error="secrets_unreadable") from None
             response = await self._send(attempt, outgoing)
-            return judge(attempt, response, outgoing.step, outgoing.secrets)
+            return judge(attempt, response, outgoing.step, outgoing.spelt)
 
     async def _compose(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> _Outgoing:
         """Renders, addresses and signs a webhook. Secrets come in here, and leave with the request alone."""
@@ -119,9 +120,9 @@ class Webhooks:
             rendered = with_headers(rendered, step, to.rendered_headers(secrets), to.name)
             keys = to.keys(secrets, now)
         templates = step.headers | dict(route.named.headers if route.named else {})
-        known = (*secrets.values(), *redaction.credentials(templates, rendered.headers))
+        spelt = self._spelt.of(secrets, tuple(redaction.credentials(templates, rendered.headers)))
         signed = rendered.headers | signature.headers(keys, delivery.id, now, rendered.body)
-        return _Outgoing(step, replace(rendered, headers=signed), route, known)
+        return _Outgoing(step, replace(rendered, headers=signed), route, spelt)
 
     async def _send(self, attempt: OpenAttempt, outgoing: _Outgoing) -> Response:
         """Sends it where the gate lets it; tells the gate how the receiver looked.

@@ -1,8 +1,8 @@
 """What operations say about the systems that webhooks go to, in memory: the book of destinations.
 
 `activities.webhook.reading` makes it from `destinations.yaml`, `activities.webhook.destinations` keeps it up to date.
-A destination holds the *names* of its secrets only. Their values are looked up for each attempt, so that a secret that
-was changed is used at once, and nothing that shows a destination shows one.
+A destination holds the *names* of its secrets only. Their values come with each attempt, so that a secret that was
+changed is used by the next one, and nothing that shows a destination shows one.
 """
 
 from __future__ import annotations
@@ -79,12 +79,11 @@ class Destination:
         Raises:
             CredentialsError: A secret is missing, or no header can hold it.
         """
-        for name in self.header_secrets:
-            self._known(name, secrets)
+        known = {"secrets": {name: self._known(name, secrets) for name in self.header_secrets}}
         made: dict[str, str] = {}
         for name, template in self.headers.items():
             try:
-                made[name] = liquid.render_header(template, {"secrets": dict(secrets)})
+                made[name] = liquid.render_header(template, known)
             except TemplateError:
                 made[name] = "\n"  # a value that no header can hold: said below, without the value
             if flaw(name, made[name]):
@@ -143,11 +142,17 @@ class Book:
         destinations: By name.
         rate: Deliveries a second of any place that has no rate of its own.
         limits: What one worker process keeps to, for a place that has no limits of its own.
+        signing_secrets: The secrets that sign. No template may read them: whoever has them can sign in our name.
     """
 
     destinations: Mapping[str, Destination] = field(default_factory=dict[str, Destination])
     rate: float = DEFAULT_RATE
     limits: Limits = field(default_factory=Limits)
+    signing_secrets: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        signing = frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)
+        object.__setattr__(self, "signing_secrets", signing)
 
     def get(self, name: str) -> Destination | None:
         """The destination of this name, or None."""
@@ -167,8 +172,3 @@ class Book:
     def rates(self) -> dict[str, float]:
         """Deliveries a second of those destinations whose rate is not the default one."""
         return {name: found.rate for name, found in self.destinations.items() if found.rate != self.rate}
-
-    @property
-    def signing_secrets(self) -> frozenset[str]:
-        """The secrets that sign. No template may read them: whoever has them can sign in our name."""
-        return frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)

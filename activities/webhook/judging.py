@@ -7,7 +7,7 @@ that: Temporal counts attempts that were turned away, so its own intervals would
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -33,26 +33,25 @@ _LAST: Final = 5.0
 """Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait."""
 
 
-def judge(attempt: OpenAttempt, response: Response, step: model.Webhook, secrets: Iterable[str]) -> Sent:
+def judge(attempt: OpenAttempt, response: Response, step: model.Webhook, spelt: Sequence[str]) -> Sent:
     """What a response means.
 
     Args:
         attempt: The attempt.
         response: What came back.
         step: Says what is kept of it.
-        secrets: Values that nobody may see in what is kept.
+        spelt: What nobody may see in what is kept: `redaction.spellings` of the secrets.
 
     Raises:
         ApplicationError: It is not "delivered".
     """
     asked = retry_after.parse(response.headers.get("retry-after"), datetime.now(UTC))
     verdict = outcome.of_status(response.status, retry_after=asked is not None)
-    known = tuple(secrets)
-    excerpt = redaction.readable(response.body, known)
+    excerpt = redaction.excerpt(response.body, spelt)
     if not verdict.delivered:
         sentence = f"{attempt.destination} answered {response.status}"
         raise _failure(attempt, verdict, sentence, status=response.status, excerpt=excerpt, asked=asked)
-    saved, note = kept(step.save, response, known) if step.save else (None, None)
+    saved, note = kept(step.save, response, spelt) if step.save else (None, None)
     return attempt.delivered(response.status, excerpt, saved=saved, note=note)
 
 

@@ -6,10 +6,10 @@ Whatever is wrong with it, the delivery has succeeded: there is a note for peopl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
-from activities.redaction import MASK, masked, spellings
+from activities.redaction import MASK, masked
 from activities.webhook.transport import Response
 from scenario import model
 from scenario.fitting import misfit
@@ -37,19 +37,19 @@ class _UnfitError(ValueError):
     """Why a text is not kept."""
 
 
-def kept(save: model.Save, response: Response, secrets: Iterable[str]) -> Kept:
+def kept(save: model.Save, response: Response, spelt: Sequence[str]) -> Kept:
     """What a step keeps of a response.
 
     Args:
         save: What the step says about it.
         response: A 2xx.
-        secrets: Values to mask, wherever they stand in the response.
+        spelt: What to mask wherever it stands in the response: `redaction.spellings` of the secrets.
     """
     try:
         value = _read(response)
         if save.shape is not None:
             _fit(value, save.shape)
-        return Kept(_clean(value, spellings(secrets), 0))
+        return Kept(_clean(value, spelt, 0))
     except _UnfitError as error:
         return Kept(note=f"the response was not kept as '{save.name}': {error}")
 

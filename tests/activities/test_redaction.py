@@ -1,6 +1,6 @@
 import pytest
 
-from activities.redaction import MASK, credentials, readable, redact
+from activities.redaction import MASK, Spelt, credentials, excerpt, readable, redact, spellings
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,26 @@ def test_a_long_run_of_the_same_character_comes_to_an_end(run: str):
 def test_a_callback_address_is_masked_however_its_slashes_are_written(before: str):
     token = "AQBrLoGQ" + "aA0_-" * 20
     assert redact(f"{before}{token}&x") == f"{before}{MASK}&x"
+
+
+def test_the_spellings_of_secrets_are_worked_out_once_for_as_long_as_they_are_the_same():
+    spelt, secrets = Spelt(), {"TOKEN": "s3cret/a", "OTHER": "0th3r/b"}
+    sent = ("Bearer s3cret/a", "s3cret/a")
+    made = spelt.of(secrets, sent)
+    assert made == spellings((*secrets.values(), *sent))
+    assert spelt.of(secrets, sent) is made
+    assert excerpt(b"You sent s3cret%2Fa", made) == f"You sent {MASK}"
+    assert set(spelt.of(secrets)) < set(made)
+
+
+def test_the_spellings_of_new_secrets_take_the_place_of_old_ones():
+    spelt = Spelt()
+    spelt.of({"TOKEN": "old"})
+    assert spelt.of({"TOKEN": "new"}) == spellings(("new",))
+
+
+def test_no_more_spellings_are_kept_than_there_is_room_for():
+    spelt, secrets = Spelt(), {"TOKEN": "s3cret"}
+    for number in range(1000):
+        sent = (f"s3cret {number}",)
+        assert spelt.of(secrets, sent) == spellings(("s3cret", *sent))

@@ -141,7 +141,7 @@ def test_a_file_that_is_empty_or_gone_is_waited_for_by_those_who_ask_for_it(file
     """As it is in the middle of being written over, or of being taken away and put back."""
     path = files / "TOKEN"
     path.write_text(VALUE)
-    secrets = Secrets(Settings(), {"SCENARIO_SECRET_OTHER": VALUE})
+    secrets = Secrets(Settings(), {"SCENARIO_SECRET_OTHER": VALUE}, every=0)
     assert secrets.snapshot()["TOKEN"] == VALUE
     for change, sentence in (
         (lambda: path.write_text(""), "the file of the secret TOKEN is empty: write the secret into it"),
@@ -160,7 +160,41 @@ def test_a_file_that_is_empty_or_gone_is_waited_for_by_those_who_ask_for_it(file
 
 def test_the_variable_of_a_file_that_is_gone_takes_its_place(files: Path):
     (files / "TOKEN").write_text("from-file")
-    secrets = Secrets(Settings(), {"SCENARIO_SECRET_TOKEN": "from-variable"})
+    secrets = Secrets(Settings(), {"SCENARIO_SECRET_TOKEN": "from-variable"}, every=0)
     assert secrets.snapshot()["TOKEN"] == "from-file"
     (files / "TOKEN").unlink()
     assert secrets.snapshot()["TOKEN"] == "from-variable"
+
+
+def test_deliveries_look_at_the_files_once_a_second(files: Path):
+    now = 0.0
+    (files / "TOKEN").write_text("old")
+    (files / "BROKEN").write_bytes(b"\xff")
+    secrets = Secrets(Settings(), {}, clock=lambda: now)
+    first = secrets.snapshot()
+    (files / "TOKEN").write_text("newer")
+    now = 0.9
+    assert secrets.snapshot() is first
+    now = 1.0
+    second = secrets.snapshot()
+    assert (first["TOKEN"], second["TOKEN"]) == ("old", "newer")
+    now = 2.0
+    assert secrets.snapshot() is second  # nothing has changed
+    (files / "BROKEN").write_text("mended")
+    now = 3.0
+    third = secrets.snapshot()
+    assert third is not second
+    assert third["BROKEN"] == "mended"
+
+
+def test_a_folder_that_went_away_is_looked_for_at_every_delivery(files: Path):
+    (files / "TOKEN").write_text("old")
+    now = 0.0
+    secrets = Secrets(Settings(), {}, clock=lambda: now)
+    secrets.snapshot()
+    hidden = files.rename(files.parent / "hidden")
+    now = 1.0
+    with pytest.raises(SettingsError):
+        secrets.snapshot()
+    hidden.rename(files)
+    assert secrets.snapshot()["TOKEN"] == "old"
