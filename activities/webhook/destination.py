@@ -2,7 +2,7 @@
 
 `activities.webhook.reading` makes it from `destinations.yaml`, `activities.webhook.destinations` keeps it up to date.
 A destination holds the *names* of its secrets only. Their values come with each attempt, so that a secret that was
-changed is used by the next one, and nothing that shows a destination shows one.
+changed is used within a second, and nothing that shows a destination shows one.
 """
 
 from __future__ import annotations
