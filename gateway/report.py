@@ -41,7 +41,7 @@ from gateway.looking import JourneyView, pause_in
 from gateway.pending import Pending
 from gateway.retuning import InFlight
 from runtime.store import Attempt
-from scenario.plan import If, Plan, Send, Step, Wait, WaitFor
+from scenario.plan import Plan, Step
 from workflows.view import describe
 
 _STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note")
@@ -158,24 +158,13 @@ def _row(known: Mapping[str, Any]) -> dict[str, Any]:
 def ahead(plan: Plan, start: str) -> list[str]:
     """The steps that may still come after one, in the plan's order."""
     reached: set[str] = set()
-    open_ends = [*_successors(plan.steps[start])]
+    open_ends = [*plan.steps[start].successors]
     while open_ends:
         name = open_ends.pop()
-        if name not in reached:
+        if name is not None and name not in reached:
             reached.add(name)
-            open_ends += _successors(plan.steps[name])
+            open_ends += plan.steps[name].successors
     return [name for name in plan.steps if name in reached]
-
-
-def _successors(step: Step) -> Iterator[str]:
-    match step:
-        case Send() | Wait():
-            following = (step.next,)
-        case WaitFor() | If():
-            following = (step.then, step.otherwise)
-        case _:
-            following = ()
-    return (name for name in following if name is not None)
 
 
 def iso(moment: datetime | str | None) -> str | None:

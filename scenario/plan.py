@@ -40,8 +40,22 @@ RETRY_WORDS: Final[Mapping[str, str]] = {
 """The fields of `Retry`, by the words of scenarios, of `destinations.yaml` and of operators."""
 
 
+class _Row:
+    """What the rows of all step kinds have beside their fields."""
+
+    @property
+    def successors(self) -> tuple[str | None, ...]:
+        """Where the journey may go from here, None being the end; nothing where it ends."""
+        return ()
+
+    @property
+    def skipped_to(self) -> str | None:
+        """Where it goes when an operator skips the step: a fork is left by its `else`."""
+        return self.successors[-1] if self.successors else None
+
+
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Send:
+class Send(_Row):
     """A delivery.
 
     Attributes:
@@ -68,9 +82,14 @@ class Send:
     own: tuple[str, ...] = ()
     save: str | None = None
 
+    @property
+    def successors(self) -> tuple[str | None, ...]:
+        """See `_Row`."""
+        return (self.next,)
+
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Wait:
+class Wait(_Row):
     """A wait: for `seconds`, until the local time `clock` on one of `days`, or until `date` (a template) plus `offset`.
 
     Attributes:
@@ -86,9 +105,14 @@ class Wait:
     offset: float = 0.0
     on_failure: model.OnFailure = "hold"
 
+    @property
+    def successors(self) -> tuple[str | None, ...]:
+        """See `_Row`."""
+        return (self.next,)
+
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class WaitFor:
+class WaitFor(_Row):
     """A wait for an event, at most `seconds` long (None: for ever)."""
 
     kind: Literal["wait_for"]
@@ -99,9 +123,14 @@ class WaitFor:
     then: str | None = None
     otherwise: str | None = None
 
+    @property
+    def successors(self) -> tuple[str | None, ...]:
+        """See `_Row`."""
+        return (self.then, self.otherwise)
+
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class If:
+class If(_Row):
     """A fork in the road."""
 
     kind: Literal["if"]
@@ -109,9 +138,14 @@ class If:
     then: str | None = None
     otherwise: str | None = None
 
+    @property
+    def successors(self) -> tuple[str | None, ...]:
+        """See `_Row`."""
+        return (self.then, self.otherwise)
+
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Exit:
+class Exit(_Row):
     """An end before the end."""
 
     kind: Literal["exit"]

@@ -20,7 +20,7 @@ from workflows.events import Intake
 from workflows.means import LOCAL, PATIENCE, THRESHOLD
 from workflows.operations import Operations
 from workflows.state import State
-from workflows.steps import perform, skipped_to
+from workflows.steps import perform
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
@@ -172,7 +172,7 @@ class Journey(Operations, Intake):
             return self._leaving
         reason, self.skipping = self.skipping, None
         self.record(name, step, "skipped", reason)
-        return Next(skipped_to(step))
+        return Next(step.skipped_to)
 
     async def _pause(self) -> Course | None:
         """Stays here while an operator has paused the journey."""

@@ -199,17 +199,6 @@ def _step_failure(reason: str) -> Failure:
     return Failure(kind=Kind.TEMPLATE, reason=reason, destination="", attempt=1)
 
 
-def skipped_to(step: Send | Wait | WaitFor | If | Exit) -> str | None:
-    """Where the journey goes when an operator skips a step: a fork is left by its `else`."""
-    match step:
-        case Send() | Wait():
-            return step.next
-        case WaitFor() | If():
-            return step.otherwise
-        case Exit():
-            return None
-
-
 _Performer: TypeAlias = Callable[["Means", str, Any], Awaitable[Course]]
 _PERFORMERS: Final[dict[type[Any], _Performer]] = cast(
     "dict[type[Any], _Performer]",
