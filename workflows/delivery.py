@@ -14,7 +14,7 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, RetryState
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from workflows.means import LOCAL
+from workflows.local import LOCAL
 from workflows.orders import UNLIMITED
 from workflows.view import summary
 

@@ -17,13 +17,13 @@ from temporalio.exceptions import ApplicationError
 from workflows.bounds import LARGEST_CARRIED, MOST_PARTS, has_too_many_parts
 from workflows.course import Again, Course, Leave, Next
 from workflows.events import Intake
-from workflows.means import LOCAL, PATIENCE, THRESHOLD
+from workflows.local import answer_to
 from workflows.operations import Operations
 from workflows.state import State
 from workflows.steps import perform
 
 with workflow.unsafe.imports_passed_through():
-    from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
+    from activities.signatures import ADMIT, DEPART, Admission, Departure
     from scenario.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
     from scenario.errors import ScenarioError
     from scenario.plan import Step, load_plan
@@ -91,14 +91,7 @@ class Journey(Operations, Intake):
         root = info.first_execution_run_id
         started = info.start_time.astimezone(UTC).isoformat()
         admission = Admission(entry=data, workflow_id=info.workflow_id, run_id=root, now=started)
-        admitted: Admitted = await workflow.execute_local_activity(
-            ADMIT.name,
-            admission,
-            result_type=ADMIT.result,
-            start_to_close_timeout=LOCAL,
-            retry_policy=PATIENCE,
-            local_retry_threshold=THRESHOLD,
-        )
+        admitted = await answer_to(ADMIT, admission)
         if admitted.refused:
             return admitted.refused
         self.state = State(
@@ -209,13 +202,7 @@ class Journey(Operations, Intake):
             reason=reason,
             now=workflow.now().isoformat(),
         )
-        await workflow.execute_local_activity(
-            DEPART.name,
-            departure,
-            start_to_close_timeout=LOCAL,
-            retry_policy=PATIENCE,
-            local_retry_threshold=THRESHOLD,
-        )
+        await answer_to(DEPART, departure)
         if not workflow.all_handlers_finished():  # an order that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)
 

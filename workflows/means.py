@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 from workflows import view
 from workflows.course import Again, Course, Leave
+from workflows.local import answer_to
 from workflows.state import LONGEST_REASON, Held, State, StepRecord
 
 with workflow.unsafe.imports_passed_through():
@@ -25,16 +25,6 @@ with workflow.unsafe.imports_passed_through():
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
-
-LOCAL: Final = timedelta(seconds=10)
-"""What one try of a local activity may take; it is tried until it succeeds."""
-PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(minutes=2))
-"""How often a local activity is tried, for ever. A try that waited at the server is six events of the history, which
-ends at some 50,000: with two minutes between them, a store may be down for more than a week.
-"""
-THRESHOLD: Final = timedelta(seconds=3)
-"""A longer pause between two tries is a timer at the server. While a worker itself waits, it can neither stop nor leave
-the journey to another, and every few seconds of that are three events of the journey's history, which has an end."""
 
 Row = TypeVar("Row", bound=Send | Wait | WaitFor | If | Exit)
 
@@ -124,14 +114,7 @@ class Means:
 
     async def clear(self, clearance: Clearance) -> Cleared:
         """Asks what a destination wants."""
-        cleared: Cleared = await workflow.execute_local_activity(
-            CLEAR.name,
-            clearance,
-            result_type=CLEAR.result,
-            start_to_close_timeout=LOCAL,
-            retry_policy=PATIENCE,
-            local_retry_threshold=THRESHOLD,
-        )
+        cleared = await answer_to(CLEAR, clearance)
         self._stop_if_interrupted()
         return cleared
 
@@ -169,14 +152,7 @@ class Means:
         data = {**self.data(), "now": now, "today": now[:10]}
         if event is not None:
             data["event"] = event
-        return await workflow.execute_local_activity(
-            DECIDE.name,
-            Question(text=text, data=data, kind=kind, **more),
-            result_type=DECIDE.result,
-            start_to_close_timeout=LOCAL,
-            retry_policy=PATIENCE,
-            local_retry_threshold=THRESHOLD,
-        )
+        return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more))
 
     async def sleep(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Waits until a moment (None: for ever), or until `wake` or a needed continue-as-new; tells whether it woke."""

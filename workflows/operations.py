@@ -10,7 +10,8 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import FailureError
 
-from workflows.means import LOCAL, Means
+from workflows.local import LOCAL
+from workflows.means import Means
 from workflows.orders import UNLIMITED, read_retry, read_version, refusal
 from workflows.state import Anew, Held, Operation, State
 

@@ -11,7 +11,20 @@ PURE: Final = ("scenario", "activities.failures", "activities.signatures", "runt
 
 PROVEN: Final = tuple(
     f"workflows.{name}"
-    for name in ("bounds", "course", "delivery", "events", "means", "operations", "orders", "state", "steps", "view")
+    for name in (
+        "bounds",
+        "course",
+        "delivery",
+        "events",
+        "local",
+        "means",
+        "operations",
+        "orders",
+        "records",
+        "state",
+        "steps",
+        "view",
+    )
 )
 """Modules of workflow code that hold no state of their own. Tests run them within the sandbox, workers outside it.
 

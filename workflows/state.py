@@ -7,16 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal
 
-
-class _Plain(Protocol):
-    """A dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-_Made = TypeVar("_Made", bound=_Plain)
+from workflows.records import Anew, Event, Held, Operation, PassedOver, StepRecord, made
 
 Outcome = Literal["finished", "exited", "refused"]
 JourneyState = Literal["running", "waiting", "held", "paused"]
@@ -38,138 +31,6 @@ LONGEST_REASON: Final = 500
 """Characters of the reason for that."""
 KEPT_RESPONSES: Final = 131_072
 """Bytes that all kept responses of a journey may take together, as JSON: every run of a journey carries them along."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something that happened to the contact.
-
-    Attributes:
-        name: Such as ``order.delivered``.
-        properties: As the engine sent them.
-        at: When the journey heard of it, ISO 8601 in UTC.
-        id: The engine's id of it, if it gives one.
-        number: Counts the kept events of this journey from 1.
-    """
-
-    name: str
-    properties: dict[str, Any] = field(default_factory=dict[str, Any])
-    at: str = ""
-    id: str | None = None
-    number: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    """How one step went.
-
-    Attributes:
-        id: The step's.
-        kind: Its kind.
-        outcome: ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``event``, ``timeout``; ``then``,
-            ``else``; ``exited``; ``left`` where the journey ended during it.
-        at: When it was over, ISO 8601 in UTC.
-        reason: Why, where that is not plain.
-        status: The receiver's reply code.
-        attempts: How many attempts it took.
-        note: What a person should know all the same: that it was rendered anew, that a response was not kept.
-    """
-
-    id: str
-    kind: str
-    outcome: str
-    at: str
-    reason: str | None = None
-    status: int | None = None
-    attempts: int | None = None
-    note: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON, without what is not known."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """Why the journey waits for a person.
-
-    Attributes:
-        step: The step that failed.
-        kind: The failure's kind, one of `activities.failures.Kind` or ``StepFailed``.
-        reason: One sentence.
-        at: Since when, ISO 8601 in UTC.
-        destination: What was sent to.
-        status: The receiver's reply code.
-        attempts: How many attempts were made.
-        excerpt: The first 2 KB of the reply, redacted.
-        cause: The kind in one word that people search by: ``permanent``, ``exhausted`` (attempts or time ran out),
-            ``unknown``, ``unconfigured``, ``template``.
-    """
-
-    step: str
-    kind: str
-    reason: str
-    at: str
-    destination: str = ""
-    status: int | None = None
-    attempts: int | None = None
-    excerpt: str = ""
-    cause: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """What an operator did.
-
-    Attributes:
-        name: The update.
-        operator: Who.
-        reason: Why.
-        at: When, ISO 8601 in UTC.
-        step: The step it was about.
-        details: What else was ordered: ``{"version": "post-purchase@4"}``, ``{"retry": {…}}``.
-    """
-
-    name: str
-    operator: str
-    reason: str
-    at: str
-    step: str | None = None
-    details: dict[str, Any] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON; without `details` where there are none."""
-        return {key: value for key, value in asdict(self).items() if key != "details" or value is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Anew:
-    """The present step as another version has it: by an operator's order, until the step is over.
-
-    Attributes:
-        version: The number of that version.
-        step: Its row of the plan, as `scenario.plan.dump_plan` writes it.
-    """
-
-    version: int
-    step: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PassedOver:
-    """Something that came, or was to be worked out, and could not be used.
-
-    Attributes:
-        what: ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``.
-        reason: Why, the last time; without any of the contact's data.
-        at: When that was, ISO 8601 in UTC.
-        count: How often it happened.
-    """
-
-    what: str
-    reason: str
-    at: str
-    count: int = 1
 
 
 @dataclass
@@ -239,14 +100,14 @@ class State:
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
         """Reads what `dump` wrote, be it an older or a newer version of this code."""
-        state = _made(cls, data)
-        state.steps = [_made(StepRecord, item) for item in data.get("steps", ())]
-        state.events = [_made(Event, item) for item in data.get("events", ())]
-        state.operations = [_made(Operation, item) for item in data.get("operations", ())]
-        state.passed_over = [_made(PassedOver, item) for item in data.get("passed_over", ())]
-        state.held = _made(Held, data["held"]) if data.get("held") else None
-        state.paused = _made(Operation, data["paused"]) if data.get("paused") else None
-        state.anew = _made(Anew, data["anew"]) if data.get("anew") else None
+        state = made(cls, data)
+        state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
+        state.events = [made(Event, item) for item in data.get("events", ())]
+        state.operations = [made(Operation, item) for item in data.get("operations", ())]
+        state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
+        state.held = made(Held, data["held"]) if data.get("held") else None
+        state.paused = made(Operation, data["paused"]) if data.get("paused") else None
+        state.anew = made(Anew, data["anew"]) if data.get("anew") else None
         return state
 
     @classmethod
@@ -324,12 +185,6 @@ class State:
         if self.paused:
             return "paused"
         return "waiting" if self.until or self.awaiting else "running"
-
-
-def _made(cls: type[_Made], data: dict[str, Any]) -> _Made:
-    """One of these, without the fields that only a newer version knows."""
-    known = cls.__dataclass_fields__
-    return cls(**{key: value for key, value in data.items() if key in known})
 
 
 def _size(value: Any) -> int:

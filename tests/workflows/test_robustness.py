@@ -23,7 +23,7 @@ from activities.signatures import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
-from workflows.means import PATIENCE
+from workflows.local import PATIENCE
 from workflows.sandbox import sandbox
 
 ORDER = {"operator": "ann", "reason": "incident 42"}
