@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -243,18 +244,10 @@ def templates(step: model.Step) -> Iterator[tuple[Any, liquid.Kind]]:
         The template's text, or the mapping or list of a structured body; a reference to a file that was not read is
         passed over.
     """
-    match step:
-        case model.Email():
-            named: tuple[tuple[Any, liquid.Kind], ...] = (
-                (step.subject, "line"),
-                (step.html, "html"),
-                (step.text, "text"),
-            )
-        case model.Sms():
-            named = ((step.text, "text"),)
-        case model.Webhook():
-            headers: tuple[tuple[Any, liquid.Kind], ...] = tuple((value, "header") for value in step.headers.values())
-            named = ((step.url, "url"), (step.path, "path"), *headers, (step.body, BODIES[step.content]))
-        case _:
-            return
+    if not isinstance(step, model.Email | model.Sms | model.Webhook):
+        return
+    named: Iterator[tuple[Any, liquid.Kind]] = ((getattr(step, key), kind) for key, kind in step.templates.items())
+    if isinstance(step, model.Webhook):
+        headers: Iterator[tuple[Any, liquid.Kind]] = ((value, "header") for value in step.headers.values())
+        named = chain(named, headers, [(step.body, BODIES[step.content])])
     yield from (pair for pair in named if isinstance(pair[0], str | Mapping | list))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from datetime import timedelta
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from scenario.parts import Body, File, Model, Retry, Save, Text
 from scenario.terms import Name, OnFailure, OnUnknown, StepId, Template, Timeout, UrlPath
+
+if TYPE_CHECKING:
+    from scenario.liquid import Kind
 
 
 def is_given(value: object) -> bool:
@@ -19,7 +22,18 @@ def is_given(value: object) -> bool:
 
 
 class BaseStep(Model):
-    """What all steps have."""
+    """What all steps have.
+
+    Attributes:
+        id: See `scenario.outline.Written.id`.
+        branches: The keys under which it has steps of its own.
+        templates: What the output of a template becomes, by the key under which it stands alone.
+        texts: The keys whose text may be in a file of its own.
+    """
+
+    branches: ClassVar[tuple[str, ...]] = ()
+    templates: ClassVar[Mapping[str, Kind]] = {}
+    texts: ClassVar[tuple[str, ...]] = ()
 
     id: StepId | None = Field(default=None, description="The step's name over all versions, unique in the scenario.")
 
@@ -34,6 +48,19 @@ class BaseStep(Model):
             The key to point at and the sentence, or None.
         """
         del given
+        return None
+
+    @classmethod
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """The branches through which contacts may come to what stands behind the step; none where nobody does.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+
+        Returns:
+            None where there are no branches between.
+        """
+        del keys
         return None
 
     @model_validator(mode="after")
@@ -63,6 +90,9 @@ _ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arr
 class Email(_Delivery):
     """Sends an e-mail to the contact."""
 
+    templates: ClassVar[Mapping[str, Kind]] = {"subject": "line", "html": "html", "text": "text"}
+    texts: ClassVar[tuple[str, ...]] = ("html", "text")
+
     email: Name
     subject: Template = Field(description="One line of text with Liquid.")
     html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")
@@ -79,6 +109,9 @@ class Email(_Delivery):
 
 class Sms(_Delivery):
     """Sends a text message to the contact's mobile phone."""
+
+    templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
+    texts: ClassVar[tuple[str, ...]] = ("text",)
 
     sms: Name
     text: Text = Field(description="Plain text with Liquid.")
@@ -106,6 +139,9 @@ def body_fault(content: Content, body: object) -> str | None:
 
 class Webhook(_Delivery):
     """Sends an HTTP request to another system."""
+
+    templates: ClassVar[Mapping[str, Kind]] = {"url": "url", "path": "path"}
+    texts: ClassVar[tuple[str, ...]] = ("body",)
 
     webhook: Name
     # What came into the language later is left out of documents where it says nothing: a scenario that was published

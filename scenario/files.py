@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, cast
 
+from scenario import model
 from scenario.findings import clip
 from scenario.outline import outline
 from scenario.report import Report
 from scenario.source import Path
 
-_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {"email": ("html", "text"), "sms": ("text",), "webhook": ("body",)}
 MAX_TEXT: Final = 512 * 1024
 """Longest text that is read, in characters."""
 
@@ -29,7 +29,7 @@ def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -
     """
     texts: dict[Path, str] = {}
     for step in outline(data):
-        for key in _TEXTS.get(step.kind or "", ()):
+        for key in model.KINDS[step.kind].texts if step.kind is not None else ():
             reference = step.keys.get(key)
             path = (*step.path, key)
             if isinstance(reference, Mapping) and (name := _name(cast("Mapping[str, Any]", reference))) is not None:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 from scenario import model
 from scenario.source import Path
 
-BRANCHES: Final[Mapping[str, tuple[str, ...]]] = {"if": ("then", "else"), "wait_for": ("then", "else")}
+BRANCHES: Final[Mapping[str, tuple[str, ...]]] = {kind: form.branches for kind, form in model.KINDS.items()}
 """The step lists inside a step, by its kind."""
 
 

@@ -83,15 +83,9 @@ def _ends(step: Any) -> bool:
     if not isinstance(step, Mapping):
         return False
     keys = cast("Mapping[str, Any]", step)
-    match model.kind_of(keys):
-        case "<exit>":
-            return True
-        case "<if>":
-            return _all_end(keys.get("then")) and _all_end(keys.get("else"))
-        case "<wait_for>":
-            return _all_end(keys.get("then")) and (keys.get("for") is None or _all_end(keys.get("else")))
-        case _:
-            return False
+    kind = (model.kind_of(keys) or "").strip("<>")
+    ways = model.KINDS[kind].ways(keys) if kind else None
+    return ways is not None and all(_all_end(keys.get(branch)) for branch in ways)
 
 
 def _all_end(branch: Any) -> bool:

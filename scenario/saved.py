@@ -69,21 +69,19 @@ class _Walk:
 
     def _step(self, keys: Mapping[str, Any], place: Path, known: Known) -> tuple[Known, bool]:
         kind = (model.kind_of(keys) or "").strip("<>")
-        if kind == "exit":
-            return known, False
         if kind == "webhook" and (found := _saved(keys.get("save"))):
             name, shape = found
             self.places.setdefault(name, place)
             self.shapes.setdefault(name, []).append(shape)
             return {**known, name: shape}, True
-        branches = BRANCHES.get(kind, ())
-        if not branches:
+        ways = model.KINDS[kind].ways(keys) if kind else None
+        if ways is None:
             return known, True
-        ends = [self.steps(keys.get(branch), (*place, branch), known) for branch in branches]
-        if kind == "wait_for" and keys.get("for") is None:
-            del ends[1:]  # without an end to the wait nobody goes the other way
-        ways = [after for after, passes in ends if passes]
-        return joined(ways or [after for after, _ in ends]), bool(ways)
+        # All of them, since what stands in a branch by which nobody comes is checked as well.
+        ends = {branch: self.steps(keys.get(branch), (*place, branch), known) for branch in BRANCHES[kind]}
+        taken = [ends[branch] for branch in ways]
+        passing = [after for after, passes in taken if passes]
+        return joined(passing or [after for after, _ in taken]) if taken else known, bool(passing)
 
 
 def saved(data: Any) -> Saved:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from datetime import timedelta
-from typing import Annotated, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from scenario.deliveries import BaseStep, Email, Sms, Webhook
 from scenario.parts import Model
 from scenario.terms import Condition, Duration, EventName, Offset, OnFailure, Weekday, read_clock
+
+if TYPE_CHECKING:
+    from scenario.liquid import Kind
 
 
 def _moment(value: str) -> str:
@@ -65,6 +68,9 @@ class Wait(BaseStep):
 class WaitFor(BaseStep):
     """Waits for an event of this contact; without 'for', until it comes."""
 
+    branches: ClassVar[tuple[str, ...]] = ("then", "else")
+    templates: ClassVar[Mapping[str, Kind]] = {"if": "condition"}
+
     wait_for: EventName
     condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
     timeout: Duration | None = Field(default=None, alias="for", description="How long at most; without it, for ever.")
@@ -81,9 +87,17 @@ class WaitFor(BaseStep):
             return "else", "'else' is never reached without 'for'"
         return None
 
+    @classmethod
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """See `BaseStep.ways`. Without an end to the wait nobody goes the other way."""
+        return cls.branches if keys.get("for") is not None else ("then",)
+
 
 class If(BaseStep):
     """Goes one way or the other."""
+
+    branches: ClassVar[tuple[str, ...]] = ("then", "else")
+    templates: ClassVar[Mapping[str, Kind]] = {"if": "condition"}
 
     condition: Condition = Field(alias="if")
     then: list[Step] = Field(default_factory=list["Step"], description="Steps to take where the condition is true.")
@@ -98,11 +112,23 @@ class If(BaseStep):
             return "if", "an 'if' needs 'then', 'else' or both"
         return None
 
+    @classmethod
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """See `BaseStep.ways`."""
+        del keys
+        return cls.branches
+
 
 class Exit(BaseStep):
     """Ends the journey here."""
 
     exit: str = Field(min_length=1, max_length=200, description="The reason that the journey's result names.")
+
+    @classmethod
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """See `BaseStep.ways`."""
+        del keys
+        return ()
 
 
 KINDS: Final[Mapping[str, type[BaseStep]]] = {

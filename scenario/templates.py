@@ -34,15 +34,6 @@ class Template(NamedTuple):
     step: str | None = None
 
 
-_KINDS: Final[Mapping[str, Mapping[str, liquid.Kind]]] = {
-    "email": {"subject": "line", "html": "html", "text": "text"},
-    "sms": {"text": "text"},
-    "webhook": {"url": "url", "path": "path"},
-    "wait_for": {"if": "condition"},
-    "if": {"if": "condition"},
-}
-
-
 def templates(data: Any) -> Iterator[Template]:
     """All templates of a scenario that have the type of one, in no particular order.
 
@@ -72,7 +63,8 @@ def _texts(
 
 
 def _of_step(step: Written) -> Iterator[Template]:
-    yield from _texts(step.keys, _KINDS.get(step.kind or "", {}), step.path, step.kind)
+    if step.kind is not None:
+        yield from _texts(step.keys, model.KINDS[step.kind].templates, step.path, step.kind)
     if step.kind == "webhook":
         yield from _of_body(step)
         if isinstance(headers := step.keys.get("headers"), Mapping):
