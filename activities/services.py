@@ -14,8 +14,8 @@ from activities.content import Content
 from activities.email.smtp import Mailer
 from activities.sms.provider import Provider
 from activities.webhook.destinations import Destinations
+from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
-from activities.webhook.transport import Transport
 from runtime.callback import Callbacks
 from runtime.deadline import Deadline
 from runtime.secrets import Secrets

@@ -15,14 +15,14 @@ from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.signatures import SEND_WEBHOOK, Delivery, Sent
 from activities.webhook import pulse, signature
-from activities.webhook.destination import CredentialsError
+from activities.webhook.destinations.book import CredentialsError
 from activities.webhook.errors import AttemptError
 from activities.webhook.exchange import exchange
 from activities.webhook.gate import Gate, Wait
+from activities.webhook.http.transport import Response, Transport
 from activities.webhook.judging import judge, lost, turned_away, unanswered
 from activities.webhook.rendering import Rendered, render, with_headers
 from activities.webhook.route import Direct, Route, Routes, UnknownDestination
-from activities.webhook.transport import Response, Transport
 from runtime.errors import SettingsError
 from scenario import model
 from scenario.errors import Aborted, TemplateError

@@ -13,9 +13,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from activities.log import OpenAttempt
 from activities.webhook.errors import AttemptError
+from activities.webhook.http.transport import Request, Response, Transport
 from activities.webhook.rendering import Rendered
 from activities.webhook.route import Route
-from activities.webhook.transport import Request, Response, Transport
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer(__name__)

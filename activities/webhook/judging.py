@@ -22,9 +22,9 @@ from activities.signatures import Sent
 from activities.webhook import outcome, retry_after
 from activities.webhook.errors import AttemptError
 from activities.webhook.gate import Wait
+from activities.webhook.http.transport import Response
 from activities.webhook.outcome import Outcome, Verdict
 from activities.webhook.saving import kept
-from activities.webhook.transport import Response
 from scenario import model
 
 SHORT: Final = timedelta(hours=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from activities.webhook.errors import RefusedError
-from activities.webhook.headers import authored
+from activities.webhook.http.headers import authored
 from scenario import liquid, model
 from scenario.errors import TemplateError
 

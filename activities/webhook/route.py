@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from activities.webhook.access import Access, Tls
-from activities.webhook.destination import Destination
 from activities.webhook.destinations import VARIABLE, Destinations
+from activities.webhook.destinations.book import Destination
+from activities.webhook.http.access import Access, Tls
 from activities.webhook.limits import Limits
 from scenario.errors import ScenarioError
 

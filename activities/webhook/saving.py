@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from activities.redaction import MASK, masked
-from activities.webhook.transport import Response
+from activities.webhook.http.transport import Response
 from scenario import model
 from scenario.fitting import misfit
 

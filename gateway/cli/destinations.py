@@ -13,7 +13,7 @@ from gateway.cli.screen import console, dump, note, say, styled, table, text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from activities.webhook.destination import Book, Destination
+    from activities.webhook.destinations.book import Book, Destination
 
 DestinationsOption = Annotated[
     Path | None,
@@ -105,7 +105,7 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:
-    from activities.webhook.target import parse
+    from activities.webhook.http.target import parse
 
     return {
         "host": parse(found.url, found.access).origin,

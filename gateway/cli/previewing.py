@@ -16,7 +16,7 @@ from gateway.cli.reading import parse, read_entry
 from gateway.cli.screen import console, dump, note
 
 if TYPE_CHECKING:
-    from activities.webhook.destination import Book
+    from activities.webhook.destinations.book import Book
     from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
     from gateway.preview.walk import Event

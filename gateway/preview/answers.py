@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, cast
 
+from activities.webhook.http.transport import Response
 from activities.webhook.saving import Kept, kept
-from activities.webhook.transport import Response
 from gateway.preview import worst
 from scenario.fitting import misfit
 from scenario.parts import Save

@@ -19,13 +19,13 @@ from activities.email.message import Envelope, StylesheetError
 from activities.signatures import Delivery
 from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
-from activities.webhook.access import Access
-from activities.webhook.destination import Book
+from activities.webhook.destinations.book import Book
 from activities.webhook.errors import RefusedError
+from activities.webhook.http.access import Access
+from activities.webhook.http.target import parse
+from activities.webhook.http.transport import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
-from activities.webhook.target import parse
-from activities.webhook.transport import sent_headers
 from scenario import model
 from scenario.errors import Aborted, TemplateError
 from scenario.timing import LAST

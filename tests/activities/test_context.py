@@ -18,7 +18,7 @@ from activities.signatures import Delivery
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, Receipt, Text
 from activities.webhook.activity import Webhooks
-from activities.webhook.transport import Request, Response, Transport
+from activities.webhook.http.transport import Request, Response, Transport
 from runtime.callback import Callbacks
 from tests.activities.shelf import Rows, Shelf
 

@@ -27,12 +27,12 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.signatures import Delivery
-from activities.webhook.access import Access
 from activities.webhook.activity import Webhooks, render
 from activities.webhook.gate import Gate
+from activities.webhook.http.access import Access
+from activities.webhook.http.transport import Request, Transport
 from activities.webhook.limits import Limits
 from activities.webhook.route import Diverted, Route
-from activities.webhook.transport import Request, Transport
 from runtime.store import Attempt
 from scenario.check import check
 from scenario.compile import compile_plan

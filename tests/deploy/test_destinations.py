@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from activities.webhook.access import Access
 from activities.webhook.destinations import examine
-from activities.webhook.form import Breaker, Entry, File, Gentle, Signing, TlsFiles
+from activities.webhook.destinations.form import Breaker, Entry, File, Gentle, Signing, TlsFiles
+from activities.webhook.http.access import Access
 from scenario.check import check
 from scenario.parts import Retry
 

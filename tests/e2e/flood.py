@@ -19,9 +19,9 @@ from activities.content import Content
 from activities.signatures import SEND_WEBHOOK, Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.gate import Gate
+from activities.webhook.http.transport import Transport
 from activities.webhook.limits import Limits
 from activities.webhook.route import Diverted, Route
-from activities.webhook.transport import Transport
 from runtime.store.deliveries import Attempt
 from scenario import model
 

@@ -8,8 +8,8 @@ import uuid
 import pytest
 from temporalio.client import Client
 
+from activities.webhook.http.transport import Transport
 from activities.webhook.limits import BreakerLimits, Limits
-from activities.webhook.transport import Transport
 from runtime.connection import connect
 from runtime.devserver import DevServer
 from tests.e2e.flood import Gently, ManyWebhooks, Receivers, scheduler, sender

@@ -12,9 +12,9 @@ from temporalio.api.taskqueue.v1 import TaskQueue, TaskQueueConfig
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
+from activities.webhook.http.transport import Transport
 from activities.webhook.rates import RateKeeper
 from activities.webhook.route import Diverted
-from activities.webhook.transport import Transport
 from runtime.connection import connect
 from runtime.devserver import DevServer
 from tests.e2e.flood import ManyWebhooks, Receivers, scheduler, sender

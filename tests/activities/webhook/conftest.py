@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from activities.webhook.access import Access
-from activities.webhook.transport import Request, Transport
+from activities.webhook.http.access import Access
+from activities.webhook.http.transport import Request, Transport
 from tests.activities.webhook.faults import Receiver
 
 
@@ -34,7 +34,7 @@ def out_of_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
             with contextlib.suppress(RuntimeError):  # it is over
                 one.reschedule(asyncio.get_running_loop().time())
 
-    monkeypatch.setattr("activities.webhook.transport.asyncio", SimpleNamespace(timeout=timeout))
+    monkeypatch.setattr("activities.webhook.http.transport.asyncio", SimpleNamespace(timeout=timeout))
     return say
 
 

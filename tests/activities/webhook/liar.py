@@ -13,7 +13,7 @@ from typing import Any, Self
 from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSRecord
 from dnslib.server import BaseResolver, DNSServer
 
-from activities.webhook.dial import LookupFailedError
+from activities.webhook.http.dial import LookupFailedError
 
 Answer = Sequence[str] | None
 """The addresses of a name, or None where it does not exist."""

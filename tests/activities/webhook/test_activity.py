@@ -30,10 +30,10 @@ from activities.webhook import activity as channel
 from activities.webhook.activity import Rendered, Webhooks, render
 from activities.webhook.destinations import Destinations
 from activities.webhook.gate import Gate, Pass
+from activities.webhook.http.transport import Transport
 from activities.webhook.limits import Limits
 from activities.webhook.pulse import Pulse
 from activities.webhook.route import Direct, Diverted
-from activities.webhook.transport import Transport
 from runtime.errors import SettingsError
 from runtime.secrets import Snapshot
 from runtime.store import StoreUnavailable

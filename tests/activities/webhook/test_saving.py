@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from activities.webhook.http.transport import Response
 from activities.webhook.saving import MAX_SAVED, kept
-from activities.webhook.transport import Response
 from scenario.model import Save
 
 SCHEMA = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from activities.webhook.destination import Book, CredentialsError, Destination
-from activities.webhook.reading import DestinationsError, Reading, examine, read
-
-__all__ = ["Book", "CredentialsError", "Destination", "Destinations", "DestinationsError", "Reading", "examine", "read"]
+from activities.webhook.destinations.book import Book
+from activities.webhook.destinations.reading import DestinationsError, read
 
 VARIABLE: Final = "SCENARIO_DESTINATIONS"
 """The setting that names the file."""

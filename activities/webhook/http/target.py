@@ -2,8 +2,8 @@
 
 Parsers of URLs disagree about odd input, and a guard that reads another host than the client dials is no guard. So
 only what RFC 3986 and every parser agree on is let in: a literal scheme, a host name or a canonical address, a port, a
-path and a query. `activities.webhook.lanes` compares what the client's own parser made of it before anything is sent,
-and `activities.webhook.dial` judges the address itself.
+path and a query. `lanes` compares what the client's own parser made of it before anything is sent, and `dial` judges
+the address itself.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import quote
 
-from activities.webhook.access import Access
 from activities.webhook.errors import RefusedError
-from activities.webhook.guard import permitted
+from activities.webhook.http.access import Access
+from activities.webhook.http.guard import permitted
 
 MAX_URL: Final = 8000
 """Characters. RFC 9110 §4.1 asks receivers for 8000 octets at least."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from activities.webhook import guard, target, tls
-from activities.webhook.destination import DEFAULT_RATE
+from activities.webhook.destinations.book import DEFAULT_RATE
+from activities.webhook.destinations.form import Entry, File
 from activities.webhook.errors import RefusedError
-from activities.webhook.form import Entry, File
-from activities.webhook.headers import flaw
+from activities.webhook.http import guard, target, tls
+from activities.webhook.http.headers import flaw
 from scenario import liquid
 from scenario.findings import Severity, clip
 from scenario.headers import denied

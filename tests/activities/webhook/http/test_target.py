@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from activities.webhook.access import Access
 from activities.webhook.errors import RefusedError
-from activities.webhook.target import MAX_URL, parse
+from activities.webhook.http.access import Access
+from activities.webhook.http.target import MAX_URL, parse
 from tests.activities.webhook.casefiles import table
 
 STRICT = Access()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from trustme import CA
 
-from activities.webhook.destination import Book
 from activities.webhook.destinations import Destinations, DestinationsError
+from activities.webhook.destinations.book import Book
 from runtime.errors import SettingsError
 
 ONE = "destinations: {one: {url: https://one.example}}\n"

@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from activities.webhook.destination import DEFAULT_RATE, Book, Destination, Signer
-from activities.webhook.form import Breaker, Entry, File, Gentle, form_at
+from activities.webhook.destinations.book import DEFAULT_RATE, Book, Destination, Signer
+from activities.webhook.destinations.form import Breaker, Entry, File, Gentle, form_at
+from activities.webhook.destinations.rulings import Said, rulings, secrets_in
 from activities.webhook.limits import BreakerLimits, Limits
-from activities.webhook.rulings import Said, rulings, secrets_in
 from runtime.errors import SettingsError
 from scenario.findings import Finding, clip, listed, near, tidy
 from scenario.plan import RETRY_WORDS

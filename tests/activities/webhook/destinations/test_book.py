@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.webhook.destination import Book, CredentialsError, Destination, Signer
+from activities.webhook.destinations.book import Book, CredentialsError, Destination, Signer
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

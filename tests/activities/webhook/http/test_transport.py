@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from activities.webhook.access import Access, Tls
 from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
+from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.tls import ClientContext, context
+from activities.webhook.http.transport import Request, Response, Transport
 from activities.webhook.outcome import Outcome, of_status
-from activities.webhook.tls import ClientContext, context
-from activities.webhook.transport import Request, Response, Transport
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, answer, head, raw, receiver
 
@@ -217,7 +217,7 @@ async def test_settings_that_come_and_go_do_not_pile_up(post: Post, monkeypatch:
         made.append(tls)
         return context(tls)
 
-    monkeypatch.setattr("activities.webhook.lanes.context", noted)
+    monkeypatch.setattr("activities.webhook.http.lanes.context", noted)
     async with Transport() as transport, receiver() as there:
         for number in range(80):
             request = post(there)

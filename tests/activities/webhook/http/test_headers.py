@@ -1,7 +1,7 @@
 import pytest
 
 from activities.webhook.errors import RefusedError
-from activities.webhook.headers import MAX_HEADERS, authored, sendable
+from activities.webhook.http.headers import MAX_HEADERS, authored, sendable
 from activities.webhook.outcome import Outcome
 from scenario.errors import TemplateError
 from scenario.headers import FRAMING, MAX_VALUE

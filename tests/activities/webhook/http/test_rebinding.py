@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp.abc import ResolveResult
 
-from activities.webhook.access import Access
-from activities.webhook.dial import GuardedResolver, LookupFailedError, SystemLookup
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
+from activities.webhook.http.access import Access
+from activities.webhook.http.dial import GuardedResolver, LookupFailedError, SystemLookup
+from activities.webhook.http.transport import Request, Transport
 from activities.webhook.outcome import Outcome
-from activities.webhook.transport import Request, Transport
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import receiver
 from tests.activities.webhook.liar import LyingServer
@@ -182,7 +182,7 @@ async def test_our_own_addresses_are_not_called_even_if_they_are_public(
     async def lookup(_host: str) -> list[str]:
         return ["93.184.216.34"]
 
-    monkeypatch.setattr("activities.webhook.dial._binds", "93.184.216.34".__eq__)
+    monkeypatch.setattr("activities.webhook.http.dial._binds", "93.184.216.34".__eq__)
     async with Transport(lookup=lookup) as transport:
         error = await failure(transport, "https://us.example/")
     assert (error.word, dialled) == ("refused_address", [])
@@ -207,7 +207,7 @@ async def test_what_the_system_s_resolver_says_becomes_a_word(
     def getaddrinfo(*_args: Any, **_kwargs: Any) -> Any:
         raise raised
 
-    monkeypatch.setattr("activities.webhook.dial.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("activities.webhook.http.dial.socket.getaddrinfo", getaddrinfo)
     async with Transport() as transport:
         error = await failure(transport, "https://any.example/")
     assert (error.word, type(error)) == (word, UnreachableError)
@@ -222,7 +222,7 @@ async def test_a_silent_name_server_costs_no_more_than_its_time(monkeypatch: pyt
         asyncio.run_coroutine_threadsafe(released.wait(), loop).result(60)
         return []
 
-    monkeypatch.setattr("activities.webhook.dial.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("activities.webhook.http.dial.socket.getaddrinfo", getaddrinfo)
     lookup = SystemLookup(timeout=0.1)
     with pytest.raises(LookupFailedError) as caught:
         await lookup("slow.example")

@@ -1,8 +1,8 @@
 """What operations say about the systems that webhooks go to, in memory: the book of destinations.
 
-`activities.webhook.reading` makes it from `destinations.yaml`, `activities.webhook.destinations` keeps it up to date.
-A destination holds the *names* of its secrets only. Their values come with each attempt, so that a secret that was
-changed is used within a second, and nothing that shows a destination shows one.
+`reading` makes it from `destinations.yaml`, `watch` keeps it up to date. A destination holds the *names* of its secrets
+only. Their values come with each attempt, so that a secret that was changed is used within a second, and nothing that
+shows a destination shows one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from activities.webhook.access import Access, Tls
-from activities.webhook.headers import flaw
+from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.headers import flaw
 from activities.webhook.limits import Limits
 from activities.webhook.signature import Key, SigningKeyError
 from scenario import liquid

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 
-from activities.webhook.target import Target
+from activities.webhook.http.target import Target
 
 
 class Phase(IntEnum):

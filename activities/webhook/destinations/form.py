@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from activities.webhook.access import Access, Tls
+from activities.webhook.http.access import Access, Tls
 from scenario.parts import Model, Retry
 from scenario.terms import Interval, Timeout
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
-from activities.webhook.faults import translate
-from activities.webhook.flight import Flight, Phase
+from activities.webhook.http.faults import translate
+from activities.webhook.http.flight import Flight, Phase
+from activities.webhook.http.target import Target
+from activities.webhook.http.transport import MAX_BODY, Request, Transport
+from activities.webhook.http.wire import MAX_INTERIM
 from activities.webhook.outcome import Outcome, of_status
-from activities.webhook.target import Target
-from activities.webhook.transport import MAX_BODY, Request, Transport
-from activities.webhook.wire import MAX_INTERIM
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, head, raw, receiver
 

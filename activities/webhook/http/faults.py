@@ -13,9 +13,9 @@ from typing import Final
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
-from activities.webhook.dial import LookupFailedError
 from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
-from activities.webhook.flight import Flight, Phase
+from activities.webhook.http.dial import LookupFailedError
+from activities.webhook.http.flight import Flight, Phase
 
 _TOO_LATE: Final = {
     Phase.QUEUED: "pool_timeout",

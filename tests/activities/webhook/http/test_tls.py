@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from activities.webhook.access import Access, Tls
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
+from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.transport import Request, Transport
 from activities.webhook.outcome import Outcome
-from activities.webhook.transport import Request, Transport
 from tests.activities.webhook.faults import Receiver, receiver, serving
 
 NAME = "pub.test"

@@ -1,0 +1,1 @@
+"""One request over the network, and nothing about deliveries: what may be called, the connection, the answer."""
