@@ -80,7 +80,7 @@ class Admissions:
             what = "/<key>" if key else ""
             raise Refused(f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say")
         answer = await self._store.admit(
-            stored.Admission(
+            stored.Asking(
                 scenario=opened.name,
                 version=opened.version,
                 contact_id=entry.contact_id,

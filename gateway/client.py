@@ -25,8 +25,7 @@ from gateway.operating import Change, Operating, Tally, Target, Which, targets
 from gateway.publishing import Publication, publish
 from runtime.connection import connect
 from runtime.settings import Settings
-from runtime.store import Entry as StoredEntry
-from runtime.store import Store
+from runtime.store import Store, StoredEntry
 
 __all__ = [
     "Change",

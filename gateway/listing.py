@@ -11,8 +11,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.attributes import JOURNEY_STATE, STEP_ID
-from runtime.store import Entry as StoredEntry
-from runtime.store import Store
+from runtime.store import Store, StoredEntry
 
 UNDER_WAY: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 """Also leaves out what is paused on the server, which the SDK's client cannot read."""

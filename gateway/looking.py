@@ -24,8 +24,7 @@ from gateway.entering import why_failed
 from gateway.errors import UnknownJourney
 from gateway.pending import Pending, describe, pending
 from runtime.attributes import JOURNEY_STATE, STEP_ID
-from runtime.store import Attempt, Store
-from runtime.store import Entry as StoredEntry
+from runtime.store import Attempt, Store, StoredEntry
 from scenario.plan import Plan, load_plan
 
 QUERY: Final = timedelta(seconds=3)

@@ -26,8 +26,7 @@ from runtime.attributes import (
     SCENARIO_VERSION,
     STEP_ID,
 )
-from runtime.store import Entry as StoredEntry
-from runtime.store import Store
+from runtime.store import Store, StoredEntry
 from scenario.plan import Send, load_plan
 
 EVERY: Final = 1_000_000

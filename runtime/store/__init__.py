@@ -2,10 +2,10 @@
 
 async with Store.open(url) as store:
     version = await store.publish("post-purchase", document, plan, digest)
-    answer = await store.admit(Admission(...))
+    answer = await store.admit(Asking(...))
 """
 
-from runtime.store.admission import Admission, Admitted, Again, AlreadyIn, Entry
+from runtime.store.admission import Again, AlreadyIn, Asking, LetIn, StoredEntry
 from runtime.store.deliveries import Attempt
 from runtime.store.errors import (
     StoreAddressError,
@@ -22,13 +22,12 @@ from runtime.store.writer import AttemptWriter
 
 __all__ = [
     "DEFAULT_URL",
-    "Admission",
-    "Admitted",
     "Again",
     "AlreadyIn",
+    "Asking",
     "Attempt",
     "AttemptWriter",
-    "Entry",
+    "LetIn",
     "Newest",
     "Published",
     "Store",
@@ -39,5 +38,6 @@ __all__ = [
     "StoreOutdated",
     "StoreTooNew",
     "StoreUnavailable",
+    "StoredEntry",
     "migrate",
 ]

@@ -16,7 +16,7 @@ Why = Literal["under_way", "entered_before", "too_soon"]
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Asking:
     """One run that asks to be let in.
 
     Attributes:
@@ -43,7 +43,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredEntry:
     """A journey that was let in, running or over.
 
     Attributes:
@@ -76,7 +76,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class LetIn:
     """The run is in.
 
     Attributes:
@@ -125,11 +125,11 @@ class Ruling:
         lost: Entries that are over although nobody said so.
     """
 
-    answer: Admitted | AlreadyIn | Allowed
-    lost: tuple[Entry, ...] = ()
+    answer: LetIn | AlreadyIn | Allowed
+    lost: tuple[StoredEntry, ...] = ()
 
 
-def decide(asking: Admission, earlier: Sequence[Entry]) -> Ruling:
+def decide(asking: Asking, earlier: Sequence[StoredEntry]) -> Ruling:
     """Apply the rule.
 
     Args:
@@ -142,7 +142,7 @@ def decide(asking: Admission, earlier: Sequence[Entry]) -> Ruling:
     """
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
-            return Ruling(Admitted(entry.version, entry.nth, entry.admitted_at))
+            return Ruling(LetIn(entry.version, entry.nth, entry.admitted_at))
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.
@@ -160,5 +160,5 @@ def decide(asking: Admission, earlier: Sequence[Entry]) -> Ruling:
     return Ruling(Allowed(newest.nth + 1), lost)
 
 
-def _because(entry: Entry, why: Why, until: datetime | None = None) -> AlreadyIn:
+def _because(entry: StoredEntry, why: Why, until: datetime | None = None) -> AlreadyIn:
     return AlreadyIn(why, entry.workflow_id, entry.run_id, entry.admitted_at, until)

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.admission import Admission, Admitted, Allowed, AlreadyIn, Entry, decide
+from runtime.store.admission import Allowed, AlreadyIn, Asking, LetIn, StoredEntry, decide
 from runtime.store.columns import storable
 from runtime.store.database import Database, Inserting
 from runtime.store.schema import entries
@@ -43,7 +43,7 @@ class Entries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def admit(self, asking: Admission) -> Admitted | AlreadyIn:
+    async def admit(self, asking: Asking) -> LetIn | AlreadyIn:
         """Let a run in, or say which earlier one keeps it out.
 
         May be repeated: a run that is in gets the answer of its first asking, also when both ask at once.
@@ -69,7 +69,7 @@ class Entries:
         }
         # Nearly all are the first: one statement lets those in.
         if await self._database.write(_add_first(self._database.insert), row):
-            return Admitted(asking.version, 1, asking.now)
+            return LetIn(asking.version, 1, asking.now)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
             earlier = await self._database.read(
@@ -81,7 +81,7 @@ class Entries:
             match ruling.answer:
                 case Allowed(nth):
                     if await self._database.write(_add(self._database.insert), {**row, "nth": nth}):
-                        return Admitted(asking.version, nth, asking.now)
+                        return LetIn(asking.version, nth, asking.now)
                     # Someone else has become the nth: look again.
                 case answer:
                     return answer
@@ -110,7 +110,7 @@ class Entries:
             },
         )
 
-    async def running(self, contact_id: str, scenario: str | None = None) -> list[Entry]:
+    async def running(self, contact_id: str, scenario: str | None = None) -> list[StoredEntry]:
         """A contact's journeys under way, the oldest first.
 
         Args:
@@ -125,7 +125,7 @@ class Entries:
             statement, parameters = _RUNNING_IN, {"contact_id": contact_id, "scenario": scenario}
         return [_entry(row) for row in await self._database.read(statement, parameters)]
 
-    async def entry(self, workflow_id: str, run_id: str | None = None) -> Entry | None:
+    async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
         """One journey.
 
         Args:
@@ -154,9 +154,9 @@ class Entries:
         running: bool | None = None,
         outcome: str | None = None,
         since: datetime | None = None,
-        after: Entry | None = None,
+        after: StoredEntry | None = None,
         limit: int = 100,
-    ) -> list[Entry]:
+    ) -> list[StoredEntry]:
         """Journeys, the newest first.
 
         Args:
@@ -196,8 +196,8 @@ class Entries:
         return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
 
 
-def _entry(row: RowMapping) -> Entry:
-    return replace(Entry(**row), key=row["key"] or None)
+def _entry(row: RowMapping) -> StoredEntry:
+    return replace(StoredEntry(**row), key=row["key"] or None)
 
 
 _ORDER = (_table.admitted_at, _table.nth, _table.workflow_id, _table.run_id)

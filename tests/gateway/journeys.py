@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gateway.looking import JourneyView
-from runtime.store import Attempt, Entry
+from runtime.store import Attempt, StoredEntry
 from scenario.plan import Exit, Plan, Send, Wait, WaitFor
 
 START: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
@@ -26,7 +26,7 @@ PLAN: Final = Plan(
 )
 """Its last step is reached from none: no such plan is made, and none must be shown."""
 
-ENTRY: Final = Entry(
+ENTRY: Final = StoredEntry(
     workflow_id="a/7/K1",
     run_id="r1",
     scenario="a",

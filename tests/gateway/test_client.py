@@ -19,7 +19,7 @@ from gateway import report
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput, CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
 from runtime.settings import Settings
-from runtime.store import Admission, Store, StoreMissing, StoreOutdated
+from runtime.store import Asking, Store, StoreMissing, StoreOutdated
 from tests.workflows.conftest import Stage, failing
 
 WAITS = """
@@ -184,7 +184,7 @@ async def test_a_journey_that_temporal_has_forgotten_is_shown_from_the_store(
     await publish(stage)
     now = datetime(2020, 1, 1, tzinfo=UTC)
     run = "0196f3a0-0000-7000-8000-000000000000"
-    await stage.store.admit(Admission("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
+    await stage.store.admit(Asking("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
     await stage.store.depart("waits/7", run, "exited", "event order.returned", now)
     shown = report.journey(await client.show("waits/7"))
     assert (shown["status"], shown["state"], shown["reason"]) == ("forgotten", "exited", "event order.returned")
@@ -225,7 +225,7 @@ async def test_a_journey_that_continued_as_new_is_shown_at_its_end(stage: Stage,
         await later.result()
         run = first.first_execution_run_id or ""
         now = datetime(2026, 3, 31, tzinfo=UTC)
-        await stage.store.admit(Admission("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
+        await stage.store.admit(Asking("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
         view = await client.show("waits/7")
     assert view.status == "completed"
     assert view.run_id not in (run, later.first_execution_run_id)

@@ -18,7 +18,7 @@ from gateway.operating import targets
 from gateway.orders import Target
 from gateway.pending import Policy, pending
 from gateway.retuning import Change, in_flight
-from runtime.store import Admission, Attempt, Store
+from runtime.store import Asking, Attempt, Store
 from scenario.plan import Plan, Send, dump_plan
 from tests.gateway.journeys import attempt
 
@@ -63,7 +63,7 @@ async def publish(store: Store, name: str, *steps: Send) -> None:
 async def let_in(store: Store, journey: str) -> None:
     name, _, contact = journey.partition("/")
     since = NOW - timedelta(days=30)
-    await store.admit(Admission(name, 1, contact, None, journey, "r1", "always", since, "segment"))
+    await store.admit(Asking(name, 1, contact, None, journey, "r1", "always", since, "segment"))
 
 
 async def record(store: Store, journey: str, step: str = "webhook", **more: Any) -> Attempt:

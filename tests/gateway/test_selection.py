@@ -11,7 +11,7 @@ from gateway.errors import NotAnswered
 from gateway.operating import targets
 from gateway.orders import Target
 from gateway.selection import Which, held, running
-from runtime.store import Admission, Store
+from runtime.store import Asking, Store
 from scenario.plan import Plan, Send, Wait, dump_plan
 from tests.gateway.search import NOW, Execution, Temporal, client
 
@@ -33,7 +33,7 @@ def told(minutes: int = 20, **more: Any) -> dict[str, Any]:
 
 async def let_in(store: Store, journey: str, *, version: int = 3, at: datetime = NOW) -> None:
     _, contact, *key = journey.split("/")
-    asking = Admission("a", version, contact, key[0] if key else None, journey, "r1", "always", at, "order")
+    asking = Asking("a", version, contact, key[0] if key else None, journey, "r1", "always", at, "order")
     await store.admit(asking)
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.store import Admission, Admitted, Again, AlreadyIn, Entry
+from runtime.store import Again, AlreadyIn, Asking, LetIn, StoredEntry
 from runtime.store.admission import Allowed, Ruling, decide
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
@@ -10,13 +10,15 @@ YESTERDAY = NOW - timedelta(days=1)
 MONTH = timedelta(days=30)
 
 
-def asking(again: Again, workflow_id: str = "welcome/7", run_id: str = "new") -> Admission:
-    return Admission("welcome", 3, "7", None, workflow_id, run_id, again, NOW)
+def asking(again: Again, workflow_id: str = "welcome/7", run_id: str = "new") -> Asking:
+    return Asking("welcome", 3, "7", None, workflow_id, run_id, again, NOW)
 
 
-def entry(nth: int, run_id: str, *, workflow_id: str = "welcome/7", over: bool = True, ago: timedelta) -> Entry:
+def entry(nth: int, run_id: str, *, workflow_id: str = "welcome/7", over: bool = True, ago: timedelta) -> StoredEntry:
     ended, outcome = (NOW, "finished") if over else (None, None)
-    return Entry(workflow_id, run_id, "welcome", 1, "7", None, nth, "order", NOW - ago, ended, outcome, reason=None)
+    return StoredEntry(
+        workflow_id, run_id, "welcome", 1, "7", None, nth, "order", NOW - ago, ended, outcome, reason=None
+    )
 
 
 OVER = entry(1, "old", ago=timedelta(days=1))
@@ -26,7 +28,7 @@ LONG_AGO = entry(1, "old", ago=MONTH)
 IN_ALREADY = entry(4, "new", over=False, ago=timedelta(minutes=1))
 
 
-def kept_out(why: str, by: Entry, until: datetime | None = None) -> AlreadyIn:
+def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> AlreadyIn:
     return AlreadyIn(why, by.workflow_id, by.run_id, by.admitted_at, until)  # type: ignore[arg-type]
 
 
@@ -60,11 +62,11 @@ def kept_out(why: str, by: Entry, until: datetime | None = None) -> AlreadyIn:
         ("always", [ELSEWHERE, STUCK], Ruling(kept_out("under_way", ELSEWHERE), (STUCK,))),
         (MONTH, [LONG_AGO, ELSEWHERE], Ruling(kept_out("under_way", ELSEWHERE))),
         # the run is in already, whatever came after it
-        ("never", [IN_ALREADY], Ruling(Admitted(1, 4, IN_ALREADY.admitted_at))),
-        ("when_finished", [ELSEWHERE, IN_ALREADY], Ruling(Admitted(1, 4, IN_ALREADY.admitted_at))),
+        ("never", [IN_ALREADY], Ruling(LetIn(1, 4, IN_ALREADY.admitted_at))),
+        ("when_finished", [ELSEWHERE, IN_ALREADY], Ruling(LetIn(1, 4, IN_ALREADY.admitted_at))),
     ],
 )
-def test_the_rule_of_again(again: Again, earlier: list[Entry], expected: Ruling) -> None:
+def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: Ruling) -> None:
     assert decide(asking(again), earlier) == expected
     assert decide(asking(again), earlier[::-1]) == expected
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from runtime.store import Admission, Admitted, AlreadyIn, Entry, Store
+from runtime.store import AlreadyIn, Asking, LetIn, Store, StoredEntry
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def asking(run_id: str = "run-1", **other: Any) -> Admission:
+def asking(run_id: str = "run-1", **other: Any) -> Asking:
     return replace(
-        Admission(
+        Asking(
             scenario="welcome",
             version=1,
             contact_id="7",
@@ -32,8 +32,8 @@ async def runs(store: Store, **wanted: Any) -> list[str]:
 
 
 async def test_the_first_entry_of_a_contact_is_let_in_and_on_record(store: Store) -> None:
-    assert await store.admit(asking(key="A1", trigger="order")) == Admitted(1, 1, NOW)
-    assert await store.entry("welcome/7") == Entry(
+    assert await store.admit(asking(key="A1", trigger="order")) == LetIn(1, 1, NOW)
+    assert await store.entry("welcome/7") == StoredEntry(
         workflow_id="welcome/7",
         run_id="run-1",
         scenario="welcome",
@@ -52,9 +52,9 @@ async def test_the_first_entry_of_a_contact_is_let_in_and_on_record(store: Store
 async def test_asking_again_gets_the_first_answer_though_the_version_and_the_key_have_changed(store: Store) -> None:
     await store.admit(asking())
     later = asking(version=2, key="B2", now=NOW + HOUR, again="never")
-    assert await store.admit(later) == Admitted(1, 1, NOW)
+    assert await store.admit(later) == LetIn(1, 1, NOW)
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    assert await store.admit(later) == Admitted(1, 1, NOW)
+    assert await store.admit(later) == LetIn(1, 1, NOW)
     assert await runs(store) == ["run-1"]
 
 
@@ -62,14 +62,14 @@ async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(s
     for turn in range(10):
         run = asking(f"run-{turn}", contact_id=str(turn), workflow_id=f"welcome/{turn}", again="never")
         answers = await asyncio.gather(store.admit(run), another.admit(run), store.admit(run))
-        assert answers == [Admitted(1, 1, NOW)] * 3
+        assert answers == [LetIn(1, 1, NOW)] * 3
     assert len(await store.entries()) == 10
 
 
 async def test_a_finished_journey_lets_the_next_one_in(store: Store) -> None:
     await store.admit(asking())
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    assert await store.admit(asking("run-2", now=NOW + 2 * HOUR)) == Admitted(1, 2, NOW + 2 * HOUR)
+    assert await store.admit(asking("run-2", now=NOW + 2 * HOUR)) == LetIn(1, 2, NOW + 2 * HOUR)
 
 
 async def test_once_is_all_where_a_contact_may_never_come_again(store: Store) -> None:
@@ -86,7 +86,7 @@ async def test_too_soon_says_when_it_will_not_be(store: Store) -> None:
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
     second = asking("run-2", again=24 * HOUR, now=NOW + 23 * HOUR)
     assert await store.admit(second) == AlreadyIn("too_soon", "welcome/7", "run-1", NOW, until=NOW + 24 * HOUR)
-    assert isinstance(await store.admit(replace(second, now=NOW + 24 * HOUR)), Admitted)
+    assert isinstance(await store.admit(replace(second, now=NOW + 24 * HOUR)), LetIn)
 
 
 async def test_another_contact_key_or_scenario_is_another_entry(store: Store) -> None:
@@ -98,12 +98,12 @@ async def test_another_contact_key_or_scenario_is_another_entry(store: Store) ->
         replace(first, workflow_id="birthday/7/A1", run_id="run-5", scenario="birthday"),
     ]
     for run in [first, *others]:
-        assert await store.admit(run) == Admitted(1, 1, NOW), run.workflow_id
+        assert await store.admit(run) == LetIn(1, 1, NOW), run.workflow_id
 
 
 async def test_a_run_that_never_took_leave_is_lost_when_the_next_one_comes(store: Store) -> None:
     await store.admit(asking())
-    assert await store.admit(asking("run-2", now=NOW + HOUR)) == Admitted(1, 2, NOW + HOUR)
+    assert await store.admit(asking("run-2", now=NOW + HOUR)) == LetIn(1, 2, NOW + HOUR)
     lost = await store.entry("welcome/7", "run-1")
     assert lost is not None
     assert (lost.outcome, lost.ended_at) == ("lost", NOW + HOUR)
@@ -122,7 +122,7 @@ async def test_a_journey_under_another_workflow_id_keeps_others_out(store: Store
     for again in ("never", "when_finished", "always", HOUR):
         assert await store.admit(asking("run-2", again=again, now=NOW + 2 * HOUR)) == kept_out
     await store.depart("imported-7", "run-1", "exited", None, NOW)
-    assert isinstance(await store.admit(asking("run-2")), Admitted)
+    assert isinstance(await store.admit(asking("run-2")), LetIn)
 
 
 @pytest.mark.parametrize("again", ["never", "when_finished", "always", HOUR])
@@ -137,8 +137,8 @@ async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Stor
         asking(f"run-{number}", workflow_id=f"welcome-{number}", again=again, now=NOW + HOUR) for number in range(12)
     ]
     answers = await asyncio.gather(*((store if number % 2 else another).admit(run) for number, run in enumerate(crowd)))
-    welcome = [answer for answer in answers if isinstance(answer, Admitted)]
-    assert welcome == [Admitted(1, before + 1, NOW + HOUR)]
+    welcome = [answer for answer in answers if isinstance(answer, LetIn)]
+    assert welcome == [LetIn(1, before + 1, NOW + HOUR)]
     assert {answer.why for answer in answers if isinstance(answer, AlreadyIn)} == {"under_way"}
     assert len(await store.running("7")) == 1
 
@@ -243,8 +243,8 @@ async def test_a_time_without_a_zone_is_refused(store: Store) -> None:
 
 async def test_text_that_no_database_keeps_does_not_keep_a_contact_out(store: Store) -> None:
     strange = asking(workflow_id="welcome/7\x00", contact_id="7\x00", key="\ud800", again="never")
-    assert isinstance(await store.admit(strange), Admitted)
-    assert isinstance(await store.admit(strange), Admitted)
+    assert isinstance(await store.admit(strange), LetIn)
+    assert isinstance(await store.admit(strange), LetIn)
     assert isinstance(await store.admit(replace(strange, run_id="run-2")), AlreadyIn)
     assert await store.knows("7\x00")
 
