@@ -49,6 +49,8 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
         console.print(text(_policy(item, clock)))
     for operation in report["operations"]:
         console.print(text(_operation(operation, clock), "dim"))
+    for lost in report["passed_over"]:
+        console.print(text(_passed_over(lost, clock), "yellow"))
     console.print(text(f"times of {zone}", "dim"))
 
 
@@ -57,6 +59,11 @@ def _operation(operation: Mapping[str, Any], clock: ZoneInfo) -> str:
     said = ", ".join(f"{name} {_plain(value)}" for name, value in details.items())
     what = f"{operation['name']} ({said})" if said else operation["name"]
     return f"{local(operation['at'], clock)}  {what} by {operation['operator']}: {operation['reason']}"
+
+
+def _passed_over(lost: Mapping[str, Any], clock: ZoneInfo) -> str:
+    often = f" {lost['count']} times" if lost["count"] > 1 else ""
+    return f"{local(lost['at'], clock)}  {lost['what']} passed over{often}: {lost['reason']}"
 
 
 def _paused(journey: str, pause: Mapping[str, Any], clock: ZoneInfo) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from gateway.looking import JourneyView
 from gateway.pending import Pending
 from gateway.retuning import InFlight
 from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START, attempt
+from workflows.records import PassedOver
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
+PASSED_OVER = [asdict(PassedOver(what="event", reason="it is larger than 256 KB", at=START.isoformat(), count=4))]
 BARE = JourneyView("a/7/K1", "r2", "running", None, None, ())
 
 
@@ -42,6 +44,7 @@ def test_the_keys_are_those_that_are_documented() -> None:
         "deliveries",
         "events",
         "operations",
+        "passed_over",
     ]
     assert all(f"`{key}`" in (report.__doc__ or "") for key in report.journey(HELD))
 
@@ -50,10 +53,11 @@ def test_every_key_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text("utf-8")
     documented = page.partition("\n## JSON\n")[2]
     pending = Pending("hook", "scheduled", 3)
-    told = report.journey(replace(HELD, pending=(pending,)))
+    told = report.journey(replace(HELD, pending=(pending,), progress={**PROGRESS, "passed_over": PASSED_OVER}))
     listed = report.listed(Listed("a", "r", "a@1", "7", None, "held", None, None, None, None))
     flight = report.flight(InFlight("a/7", "hook", "wax", attempt("hook", 1), pending))
-    rows = [*told["steps"], *told["pending"], *told["deliveries"], *told["events"], *told["operations"]]
+    lists = ("steps", "pending", "deliveries", "events", "operations", "passed_over")
+    rows = [item for name in lists for item in told[name]]
     keys = {key for item in (told, told["waiting"], listed, flight, *rows) for key in item}
     assert {key for key in keys if f"`{key}`" not in documented} == set()
 
@@ -94,6 +98,7 @@ def test_a_held_journey_in_full() -> None:
         "pending": [],
         "events": PROGRESS["events"],
         "operations": PROGRESS["operations"],
+        "passed_over": [],
     }
 
 
@@ -148,6 +153,14 @@ def test_one_word_says_how_it_is(view: JourneyView, state: str, reason: str | No
     assert (told["state"], told["reason"]) == (state, reason)
     if view.status not in ("running", "paused"):
         assert (told["at"], told["since"], told["waiting"]) == (None, None, None)
+
+
+def test_what_a_journey_passed_over_is_told() -> None:
+    view = replace(HELD, progress={**PROGRESS, "passed_over": PASSED_OVER})
+    assert report.journey(view)["passed_over"] == [
+        {"what": "event", "reason": "it is larger than 256 KB", "at": "2026-03-31T08:00:00+00:00", "count": 4}
+    ]
+    assert report.journey(replace(view, progress=None))["passed_over"] == []
 
 
 def test_the_steps_of_one_that_is_over_come_from_its_result() -> None:

@@ -84,6 +84,15 @@ def test_show_says_that_a_held_journey_is_paused_as_well(run: Run, client: Clien
     ]
 
 
+def test_show_says_what_a_journey_passed_over(run: Run, client: Client) -> None:
+    lost = {"what": "event", "reason": "it is larger than 256 KB", "at": "2026-03-31T08:30:00+00:00", "count": 4}
+    once = {"what": "step wait-3", "reason": "no number", "at": "2026-03-31T08:40:00+00:00", "count": 1}
+    client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "passed_over": [lost, once]})
+    *_, first, second, _zone = run("show", "a/7/K1").out.splitlines()
+    assert first == "2026-03-31 10:30:00  event passed over 4 times: it is larger than 256 KB"
+    assert second == "2026-03-31 10:40:00  step wait-3 passed over: no number"
+
+
 def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
     client.views["a/7/K1"] = HELD
     report = run("show", "a/7/K1", "--format", "json").json
