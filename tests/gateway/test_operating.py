@@ -1,0 +1,68 @@
+"""Which journeys, and which deliveries, a client finds for operators."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.client import ScenarioClient, Target, Which, targets
+from gateway.errors import NotAnswered
+from runtime.store import Asking, Store
+from tests.gateway.search import NOW, Execution, Temporal, client
+
+HELD = {
+    "state": "held",
+    "at": "hook",
+    "waiting": {"for": "an operator", "step": "hook", "reason": "wax answered 422", "at": NOW.isoformat()},
+}
+
+
+@pytest.fixture
+async def found(store: Store) -> ScenarioClient:
+    """A client of two journeys: one is held, and the other waits."""
+    for number in (1, 2):
+        asking = Asking("a", 1, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
+        await store.admit(asking)
+    executions = [Execution("a/1"), Execution("a/2", state="waiting")]
+    waiting = {"state": "waiting", "at": "mail", "waiting": {"for": "time"}}
+    temporal = Temporal(executions, answers={"a/1": HELD, "a/2": waiting})
+    return ScenarioClient(client(temporal), store, "Europe/Paris")
+
+
+async def test_held_journeys_are_listed_as_they_tell_themselves(found: ScenarioClient) -> None:
+    (journey,) = await found.held(since=NOW)
+    assert (journey.id, journey.step, journey.reason) == ("a/1", "hook", "wax answered 422")
+    assert await found.journeys(held=True, since=NOW) == [journey]
+    assert {item.id for item in await found.journeys()} == {"a/1", "a/2"}
+
+
+async def test_each_order_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:
+    held = await found.select("retry_step", Which(since=NOW))
+    assert targets(held) == [Target("a/1", "hook")]
+    assert {item.id for item in await found.select("pause", Which())} == {"a/1", "a/2"}
+    assert await found.select("resume", Which()) == []
+
+
+async def test_no_order_is_prepared_where_no_worker_answers(store: Store) -> None:
+    silent = ScenarioClient(client(Temporal([Execution("a/1")])), store)
+    with pytest.raises(NotAnswered, match=r"^a/1: no worker answered"):
+        await silent.select("retry_step", Which(since=NOW))
+
+
+async def test_what_the_server_refuses_is_not_taken_for_a_journey_that_is_over(store: Store) -> None:
+    class Handle:
+        async def signal(self, *_: Any) -> None:
+            raise RPCError("too much", RPCStatusCode.RESOURCE_EXHAUSTED, b"")
+
+    class Refusing:
+        def get_workflow_handle(self, *_: Any, **__: Any) -> Handle:
+            return Handle()
+
+    await store.admit(Asking("a", 1, "7", None, "a/7", "r1", "always", NOW, "order"))
+    refused = ScenarioClient(cast("Client", Refusing()), store)
+    with pytest.raises(RPCError, match="too much"):
+        await refused.event("7", "go")
+    assert len(await store.running("7")) == 1
