@@ -40,28 +40,29 @@ def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, 
     from gateway.preview.trial import attempt
 
     started = time.perf_counter()
-    at = given.at
     # One moment for all of them and for ever: the same seed gives the same.
-    given = replace(given, at=at or _AT)
+    at = given.at or _AT
+    given = replace(given, at=at)
     with progress("contacts", wanted) as each:
         trial = attempt(made, wanted, seed=seed, given=given, step=step, each=each)
     seconds = time.perf_counter() - started
     if trial.failure is not None and save is not None:
         _save(save, trial.failure.entry)
     if form is Format.JSON:
-        dump(_plain(trial, seed))
+        dump(_plain(trial, seed, at))
     else:
         _tell(trial, seed, save, seconds, at)
     return 1 if trial.failure is not None else 0
 
 
-def _plain(trial: Trial, seed: int) -> dict[str, Any]:
+def _plain(trial: Trial, seed: int, at: datetime) -> dict[str, Any]:
     failure = trial.failure
     return {
         "wanted": trial.wanted,
         "rendered": trial.rendered,
         "refused": trial.refused,
         "seed": seed,
+        "at": at.isoformat(),
         "missed": {name: finding and finding.as_json() for name, finding in trial.missed.items()},
         "unmade": trial.unmade,
         "failure": failure
@@ -77,7 +78,7 @@ def _plain(trial: Trial, seed: int) -> dict[str, Any]:
     }
 
 
-def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: datetime | None) -> None:
+def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: datetime) -> None:
     for name, finding in trial.missed.items():
         why = "" if finding is None else f"; it would fail: {finding.file}:{finding.line}:{finding.column}: "
         note(f"step {name}: none of these contacts came by{why}{'' if finding is None else finding.message}")
@@ -92,13 +93,12 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: dateti
     where = "-" if save is None else str(save)
     more = [part for event in failure.events for part in ("--event", _given(event.name, event.properties))]
     more += [part for name, value in failure.responses.items() for part in ("--response", _given(name, value))]
-    more += [] if at is None else ["--at", at.isoformat()]
-    again = shlex.join(("--entry", where, *more))
+    # A preview of one contact happens now, unless it is told: the day may be what the failing needs.
+    again = shlex.join(("--entry", where, *more, "--at", at.isoformat()))
     if save is not None:
         note(f"the entry is in {save}: see it with {again}")
         return
-    if more:
-        note(f"the entry goes with {again}")
+    note(f"the entry goes with {again}")
     say(_json(failure.entry))
 
 

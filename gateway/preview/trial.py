@@ -14,7 +14,7 @@ from gateway.preview.places import Places
 from gateway.preview.rendering import Problem, Request
 from gateway.preview.replies import Replies
 from gateway.preview.samples import Samples
-from gateway.preview.simplest import simplest
+from gateway.preview.simplest import Path, simplest
 from gateway.preview.walk import Event, Passed
 from scenario import liquid, plan
 from scenario.context import pick
@@ -38,7 +38,7 @@ class Failure:
         finding: What is wrong, at its place in the file.
         fields: What the failing template names, and what that is for this contact, for people.
         entry: The entry, as simple as it can be and still fail.
-        events: What happens to the contact, where the failing template names an event.
+        events: What happens to the contact, as far as the failing needs it.
         responses: What webhooks get for an answer, by the name that it is saved under, as far as the failing needs it.
     """
 
@@ -160,34 +160,48 @@ def _failure(draft: Draft, places: Places, number: int, passed: Passed, entry: d
     assert problem is not None  # noqa: S101 the caller has seen it
     wanted = places.find(passed.id, problem)
 
-    def fails(candidate: dict[str, Any], responses: Mapping[str, Any]) -> Problem | None:
+    def fails(candidate: dict[str, Any], circumstances: Given) -> Problem | None:
         """The problem of the same step at the same place, if the candidate has it."""
         try:
-            if kept_out(draft, candidate, given) is not None:
+            if kept_out(draft, candidate, circumstances) is not None:
                 return None
-            steps = preview(draft, candidate, replace(given, responses=responses)).steps
+            steps = preview(draft, candidate, circumstances).steps
         except EntryError:
             return None
         there = next(item for item in steps if item.id == passed.id)
         found = _problem(there) if there.reachable else None
         return found if found is not None and places.find(passed.id, found) == wanted else None
 
-    smallest = simplest(entry, lambda candidate: fails(candidate, given.responses) is not None, _TRIES)
-    answers = simplest(
-        dict(given.responses), lambda responses: fails(smallest, responses) is not None, _TRIES, kept=frozenset()
-    )
-    last = fails(smallest, answers) or problem
-    fields = _fields(places, passed.id, last)
-    named = any(name.partition(PATH_SEPARATOR)[0] == "event" for name in fields)
+    smallest = simplest(entry, lambda candidate: fails(candidate, given) is not None, _TRIES)
+    # Of the circumstances nothing has to stay: what is left is what a preview of this entry has to be told.
+    told = simplest(_told(given), lambda told: fails(smallest, _telling(given, told)) is not None, _TRIES, kept=_TOLD)
+    given = _telling(given, told)
     return Failure(
         number=number,
         step=passed.id,
         finding=wanted,
-        fields=fields,
+        fields=_fields(places, passed.id, fails(smallest, given) or problem),
         entry=smallest,
-        events=tuple(given.events) if named else (),
-        responses=answers,
+        events=tuple(given.events),
+        responses=given.responses,
     )
+
+
+_TOLD: Final[frozenset[Path]] = frozenset((("events",), ("responses",)))
+
+
+def _told(given: Given) -> dict[str, Any]:
+    """The events, of each name one, and the responses as data that can be made simpler."""
+    return {
+        "events": {event.name: dict(event.properties) for event in given.events},
+        "responses": dict(given.responses),
+    }
+
+
+def _telling(given: Given, told: Mapping[str, Any]) -> Given:
+    """The circumstances with other events and responses."""
+    events = [Event(name, properties) for name, properties in told["events"].items()]
+    return replace(given, events=events, responses=told["responses"])
 
 
 def _fields(places: Places, step: str, problem: Problem) -> dict[str, str]:

@@ -15,6 +15,8 @@ from tests.gateway.cli.conftest import Run
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 AT = ("--at", "2026-11-25T14:00")
+MONDAY = "--at 2026-03-02T09:00:00+00:00"
+"""When made-up contacts come in, unless they are told otherwise."""
 EXAMPLE = ("preview", EXAMPLES / "reward.yaml", "--entry", EXAMPLES / "entries" / "reward-expiring.json", *AT)
 
 SHEET = """\
@@ -261,7 +263,7 @@ def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path) -> 
 def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path, card: Path) -> None:
     ran = run("preview", card.name, "--random", "50", "--save", "fails.json")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == NO_CARD + "the entry is in fails.json: see it with --entry fails.json\n"
+    assert ran.err == NO_CARD + f"the entry is in fails.json: see it with --entry fails.json {MONDAY}\n"
     again = run("preview", card.name, "--entry", "fails.json")
     assert (again.status, "✗ card.yaml:7:44: " in again.out) == (1, True)
     printed = run("preview", card.name, "--random", "50")
@@ -279,13 +281,13 @@ def test_a_response_that_fails_is_given_back_as_an_option(run: Run, tmp_path: Pa
     ran = run("preview", "s.yaml", "--random", "100", "--save", "e.json")
     assert ran.status == 1
     again = ran.err.splitlines()[-1].partition("see it with ")[2]
-    assert re.fullmatch(r"""--entry e.json --response 'wax=\{"name": .+\}'""", again)
+    assert re.fullmatch(r"""--entry e.json --response 'wax=\{"name": .+\}' """ + re.escape(MONDAY), again)
     shown = run("preview", "s.yaml", *shlex.split(again))
     assert (shown.status, "▶ tell  webhook → x.example  held" in shown.out) == (1, True)
     printed = run("preview", "s.yaml", "--random", "100")
     assert printed.err.splitlines()[-1] == f"the entry goes with {again.replace('e.json', '-')}"
     told = run("preview", "s.yaml", "--random", "100", "--format", "json").json
-    assert told["failure"]["responses"]["wax"] == json.loads(shlex.split(again)[-1].removeprefix("wax="))
+    assert told["failure"]["responses"]["wax"] == json.loads(shlex.split(again)[3].removeprefix("wax="))
     given = run("preview", "s.yaml", "--random", "100", "--response", 'wax={"name": "Zoe"}')
     assert (given.status, given.out.startswith("100 of 100 rendered")) == (0, True)
 
@@ -300,6 +302,37 @@ def test_made_up_contacts_come_in_when_they_are_told_to(run: Run, tmp_path: Path
     assert ran.status == 1
     again = ran.err.splitlines()[-1].partition("see it with ")[2]
     assert again == "--entry e.json --at 2027-01-02T03:00:00"
+    assert run("preview", "s.yaml", *shlex.split(again)).status == 1
+
+
+NUMBER = '    body: {it: "{{ order.external_id | number }}"}\n'
+NEEDED = {
+    "an event that decides about the way": (
+        "  - wait_for: order.delivered\n    for: 7d\n    then:\n      - if: event.status == 'lost'\n        then:\n"
+        "          - webhook: w\n            url: https://x.example/\n        " + NUMBER,
+        """--event 'order.delivered={"status": "lost"}'""",
+    ),
+    "a day": (
+        "  - if: now < '2026-06-01T00:00:00Z'\n    then:\n      - webhook: w\n        url: https://x.example/\n    "
+        + NUMBER,
+        "",
+    ),
+    "no event that only another step waits for": (
+        "  - wait_for: order.seen\n    for: 1d\n  - webhook: w\n    url: https://x.example/\n" + NUMBER,
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "needed"), NEEDED.values(), ids=NEEDED.keys())
+def test_what_made_a_contact_fail_is_given_back_whatever_it_was(
+    run: Run, tmp_path: Path, steps: str, needed: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(f"scenario: a\ntrigger: order\nsteps:\n{steps}")
+    ran = run("preview", "s.yaml", "--random", "300", "--save", "e.json")
+    assert ran.status == 1
+    again = ran.err.splitlines()[-1].partition("see it with ")[2]
+    assert again == " ".join(part for part in ("--entry e.json", needed, MONDAY) if part)
     assert run("preview", "s.yaml", *shlex.split(again)).status == 1
 
 
