@@ -59,8 +59,13 @@ class Journey(Operations, Intake):
             return {"outcome": "refused", "reason": refused, "version": None, "steps": []}
         self._open(data)
         intake = asyncio.create_task(self.take_in())
-        if (journey := asyncio.current_task()) is not None:
-            intake.add_done_callback(lambda ended: journey.cancel() if _error_of(ended) else None)
+        journey = asyncio.current_task()
+
+        def end_with_it(ended: asyncio.Task[None]) -> None:
+            if journey is not None and _error_of(ended):
+                journey.cancel()
+
+        intake.add_done_callback(end_with_it)
         try:
             outcome, reason = await self._follow(data)
         except asyncio.CancelledError:
@@ -69,6 +74,9 @@ class Journey(Operations, Intake):
             await self._depart("exited", "cancelled")
             raise
         finally:
+            # What it asks at the moment ends in an error then, which is expected and not the journey's.
+            intake.remove_done_callback(end_with_it)
+            intake.add_done_callback(_heard)
             intake.cancel()
         await self._depart(outcome, reason)
         return {
@@ -225,7 +233,7 @@ def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
     return task.exception() if task.done() and not task.cancelled() else None
 
 
-def _heard(work: asyncio.Task[Course]) -> None:
-    """Takes notice of how a step ended that was cancelled with its journey: nobody else asks, and asyncio complains."""
-    if not work.cancelled():
-        work.exception()
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Takes notice of how a task ended that was cancelled: nobody else asks, and asyncio complains."""
+    if not task.cancelled():
+        task.exception()
