@@ -62,6 +62,9 @@ class HeadFirst(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop with what arrived."""
+        if data and self._idle:
+            self._hang_up()
+            return
         while self._awaited:
             joined = self._before + data
             end = _END.search(joined)
@@ -73,6 +76,21 @@ class HeadFirst(ResponseHandler):
             if not self._parse(head) or not data:
                 return
         self._parse(data)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is being waited for: no request has left, or its response is here to its end."""
+        return not self._awaited and (self._payload is None or self._payload.is_eof())
+
+    def _hang_up(self) -> None:
+        """Ends a connection that said something nobody asked for.
+
+        It is no answer to the next request, which the library would take it for (RFC 9112 §9.2 forbids that): what a
+        receiver refuses would count as delivered.
+        """
+        self.force_close()
+        if self.transport is not None:
+            self.transport.close()
 
     def _parse(self, data: bytes) -> bool:
         """Gives some of what arrived to the library; whether more may follow."""

@@ -222,6 +222,17 @@ async def test_what_comes_behind_an_answer_is_no_answer_to_the_next_request(tran
     assert there.connections == 2
 
 
+@pytest.mark.parametrize("stray", [head(200, length=5) + b"stray", head(408, length=0), b"HTTP/1.1 200", b"noise"])
+async def test_nor_is_what_comes_while_nobody_waits(transport: Transport, post: Post, stray: bytes):
+    async with receiver(raw(head(200, length=2) + b"ok", stray, pause=0.02), answer(503)) as there:
+        assert (await transport.send(post(there))).status == 200
+        async with asyncio.timeout(60):
+            while there.open:
+                await asyncio.sleep(0.01)
+        assert (await transport.send(post(there))).status == 503
+    assert (there.connections, len(there.calls)) == (2, 2)
+
+
 async def test_more_than_anybody_reads_is_cut_and_the_connection_closed(transport: Transport, post: Post):
     async with receiver(faults.flood(), answer()) as there:
         response = await transport.send(post(there))
