@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.cli.options import cause, rate
+from gateway.cli.options import CAUSES, cause, rate
 
 
 def _version(text: str) -> int | Literal["newest"]:
@@ -43,7 +43,7 @@ HeldForOption = Annotated[
         "--held-reason",
         metavar="WORD",
         parser=cause,
-        help="only those held for this: permanent, exhausted, unknown, unconfigured, template",
+        help=f"only those held for this: {', '.join(CAUSES)}",
         show_default=False,
     ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli.options import (
+    CAUSES,
     ContactOption,
     Format,
     FormatOption,
@@ -49,7 +50,7 @@ HeldForOption = Annotated[
         "--reason",
         metavar="WORD",
         parser=cause,
-        help="with --held: only those held for this: permanent, exhausted, unknown, unconfigured, template",
+        help=f"with --held: only those held for this: {', '.join(CAUSES)}",
         show_default=False,
     ),
 ]
