@@ -257,6 +257,15 @@ def test_any_template_needs_only_the_fields_of_items_that_it_names(
 
 
 @shares
+def test_any_json_text_needs_only_the_fields_of_items_that_it_names(share: int) -> None:
+    less = 0
+    for number in range(share * SHARE, (share + 1) * SHARE):
+        maker = Maker(number, markup=False)
+        less += needs_only("json", liquid.render_json, f'{{"x": "{maker.nodes()}"}}', maker.data())
+    assert less > SHARE // 10
+
+
+@shares
 def test_any_structure_needs_only_the_fields_of_items_that_it_names(share: int) -> None:
     less = 0
     for number in range(share * SHARE, (share + 1) * SHARE):
