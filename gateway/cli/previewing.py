@@ -78,7 +78,7 @@ def preview(
     """
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
-    _fitting(random is not None, event=event, source=source, pretty=pretty, save=save)
+    _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
     book = _book(destinations)
     made = _draft(file, book, form)
     _known(made, step)
@@ -99,8 +99,8 @@ def _fitting(is_random: bool, **given: object) -> None:
         typer.BadParameter: One was given.
     """
     for name, value in given.items():
-        if value and (name == "save") is not is_random:
-            raise typer.BadParameter(f"--{name} goes with {'--random' if name == 'save' else '--entry'}")
+        if value and (name in ("save", "seed")) is not is_random:
+            raise typer.BadParameter(f"--{name} goes with {'--entry' if is_random else '--random'}")
 
 
 def _book(path: Path | None) -> Book | None:

@@ -236,6 +236,7 @@ def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -
         (("--entry", "e.json", "--response", "={}"), 1, "--response needs a name: write it as NAME="),
         (("--entry", "e.json", "--event", "={}"), 1, "--event needs a name: write it as NAME="),
         (("--entry", "e.json", "--save", "x.json"), 2, "--save goes with --random"),
+        (("--entry", "e.json", "--seed", "7"), 2, "--seed goes with --random"),
         (("--random", "3", "--event", "a.b"), 2, "--event goes with --entry"),
         (("--random", "3", "--pretty"), 2, "--pretty goes with --entry"),
         (("--entry", "bad.json"), 1, "'trigger.type' must be one of"),
@@ -302,6 +303,8 @@ def test_made_up_contacts_come_in_when_they_are_told_to(run: Run, tmp_path: Path
     assert ran.status == 1
     again = ran.err.splitlines()[-1].partition("see it with ")[2]
     assert again == "--entry e.json --at 2027-01-02T03:00:00"
+    told = run("preview", "s.yaml", "--random", "60", "--at", "2027-01-02T03:00", "--format", "json").json
+    assert told["at"] == "2027-01-02T03:00:00"
     assert run("preview", "s.yaml", *shlex.split(again)).status == 1
 
 
