@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from activities.webhook.http.transport import Response
-from activities.webhook.saving import Kept, kept
 from gateway.preview import worst
 from scenario.fitting import misfit
-from scenario.parts import Save
 from scenario.references import REFERENCES, Whole
 
 Path = tuple[str, ...]
@@ -58,17 +55,6 @@ class Hints:
         """The names that are used of what is at a path."""
         depth = len(path)
         return sorted({name[depth] for name in self.named if len(name) > depth and name[:depth] == path})
-
-
-def keep(save: Save, value: Any) -> Kept:
-    """What a step keeps of a response, as a worker decides it.
-
-    Args:
-        save: What the step says about it.
-        value: The response, as JSON has it.
-    """
-    body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
-    return kept(save, Response(200, {}, body), ())
 
 
 class Answer:

@@ -6,8 +6,9 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.preview.answers import Answer, Hints, Unmade, keep
+from gateway.preview.answers import Answer, Hints, Unmade
 from gateway.preview.draft import Draft
+from gateway.preview.saving import keep
 from gateway.preview.uses import Path, literals, loops, named
 from scenario.deliveries import Webhook
 from scenario.parts import Save

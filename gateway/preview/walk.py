@@ -9,9 +9,9 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from activities.signatures import Delivery
-from gateway.preview.answers import keep
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
+from gateway.preview.saving import keep
 from gateway.preview.waits import later, wait_end
 from scenario import liquid, plan
 from scenario.compile import branches

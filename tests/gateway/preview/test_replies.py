@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from gateway.preview import worst
-from gateway.preview.answers import keep
 from gateway.preview.replies import Replies
+from gateway.preview.saving import keep
 from scenario.fitting import misfit
 from scenario.parts import Save
 from tests.gateway.preview.conftest import Drafts
