@@ -126,11 +126,9 @@ class Compiler:
         source = body[form]
         if isinstance(source, bool):
             return "true" if source else "false"
-        if not isinstance(source, str):
-            raise mistake(f"'{form}' takes a text", "", None, at=path)
-        if source.lstrip().startswith(("{{", "{%")):
-            raise mistake(f"'{form}' is written without braces", source, 0, at=below(path, form))
-        return source
+        if problem := expression_problem(form, source):
+            raise mistake(problem, "", 0, at=below(path, form))
+        return cast("str", source)
 
     def _parsed(self, kind: type[_Parsed], source: str, path: str) -> _Parsed:
         token = Token(TOKEN_EXPRESSION, source, 0, source)
@@ -140,6 +138,15 @@ class Compiler:
         except LiquidError as error:
             raise translated(error, source, at=path) from error
         return cast("_Parsed", parsed)
+
+
+def expression_problem(form: str, source: object) -> str | None:
+    """What is wrong with what stands behind ``$for`` or ``$if``, before it is parsed; or None."""
+    if not isinstance(source, str):
+        return f"'{form}' takes a text"
+    if source.lstrip().startswith(("{{", "{%")):
+        return f"'{form}' is written without braces"
+    return None
 
 
 def _folded(part: Written, inner: tuple[Written, ...]) -> Written:

@@ -11,7 +11,7 @@ from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.token import TOKEN_EXPRESSION, Token
 
 from scenario.liquid.bounds import MAX_DEPTH
-from scenario.liquid.compiler import FORMS
+from scenario.liquid.compiler import FORMS, expression_problem
 from scenario.liquid.engine import Engine
 from scenario.liquid.faults import translated
 from scenario.liquid.lexer import expression_stream
@@ -149,10 +149,10 @@ class BodyLinter:
     ) -> tuple[Page | None, LoopExpression | BooleanExpression | None]:
         if isinstance(source, bool):
             return None, None
-        if not isinstance(source, str):
-            self._note(path, "body-form", f"'{path[-1]}' takes a text")
+        if problem := expression_problem(str(path[-1]), source):
+            self._note(path, "body-form", problem)
             return None, None
-        page = Page(source, path)
+        page = Page(cast("str", source), path)
         parsed = parsed_expression(kind, page, self._engine)
         if parsed is None:
             self.findings.extend(page.findings)

@@ -97,7 +97,7 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": {"$if": "x", "$then": 1, "b": 1}}, "a: '$if' is a mapping of $if and $then alone, with $else if needed"),
         ({"a": {"$let": {}, "$in": 1, "$else": 1}}, "a: '$let' is a mapping of $in and $let alone"),
         ({"a": {"$let": [], "$in": 1}}, "a: '$let' is a mapping of names"),
-        ({"a": {"$if": 3, "$then": 1}}, "a: '$if' takes a text"),
+        ({"a": {"$if": 3, "$then": 1}}, "a.$if: '$if' takes a text (line 1, column 1)"),
         ({"$fro": 1}, "$fro: there is no such form: use $for, $if or $let, or write the key with '$$'"),
         ({True: 1}, "a key that is no text must be written in quotes"),
         ({"a": float("nan")}, "a: JSON has no infinite numbers and no NaN"),

@@ -110,6 +110,8 @@ def test_a_structure_is_checked_text_by_text() -> None:
         },
         "if": {"$if": "order.total_price > 'x'", "$then": "{{ reward.status }}", "$also": 1},
         "for": {"$for": "p of order.products"},
+        "braces": {"$if": " {{ contact.optin_email }}", "$then": {"$for": "{% order.products %}", "$each": 1}},
+        "number": {"$if": 3, "$then": 1},
         "let": {
             "$let": {"store": "{{ order.store }}", "n": "{{ order.products | size }}"},
             "$in": "{{ store.nmae }} {{ n.x }}",
@@ -128,6 +130,9 @@ def test_a_structure_is_checked_text_by_text() -> None:
         "if.$then 1:4 error out-of-scope: 'reward' is there only with the trigger reward",
         "for 1:1 error body-form: '$for' needs '$each' beside it",
         "for.$for 1:3 error syntax: expected 'in', not a name",
+        "braces.$if 1:1 error body-form: '$if' is written without braces",
+        "braces.$then.$for 1:1 error body-form: '$for' is written without braces",
+        "number.$if 1:1 error body-form: '$if' takes a text",
         "let.$in 1:10 error unknown-field: 'store' has no field 'nmae': did you mean 'name'?",
         "let.$in 1:23 error no-object: 'n' is a number, it has no field 'x'",
         "$what 1:1 error body-form: there is no such form: use $for, $if or $let, or write the key with '$$'",
