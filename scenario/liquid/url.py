@@ -54,6 +54,8 @@ class _UrlSink(Sink):
     def literal(self, node: Content) -> int:
         # Line breaks are dropped, as browsers do: a long URL may be folded in YAML.
         text = node.text.translate(_DROPPED)
+        if not text:
+            return 0  # so that the last piece is the last that can be seen
         if text.startswith("/") and self._parts and self._parts[-1].endswith("/"):
             self.seams.append((self.size, node.token))
         return self.put(urllib.parse.quote(clean(text), safe=_LITERAL + " "))

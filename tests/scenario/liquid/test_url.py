@@ -101,6 +101,7 @@ def test_the_host_is_plain_text(source: str) -> None:
         ("https://h.example.com/{% cycle empty %}/x", 1),
         ("https://h.example.com/{% if nothing %}{{ nothing }}{% endif %}/orders", 63),
         ("https://h.example.com/{% for i in empty_list %}{{ i }}/{% endfor %}/x?y=/", 68),
+        ("https://h.example.com/\n{% if nothing %}x{% endif %}\n{% if nothing %}y{% endif %}/b", 29),
     ],
 )
 def test_a_path_keeps_its_parts(source: str, column: int) -> None:
