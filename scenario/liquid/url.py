@@ -26,6 +26,7 @@ from scenario.liquid.nodes import Content
 from scenario.liquid.sinks import Sink
 from scenario.liquid.text import render, template
 from scenario.liquid.values import PercentEncoded, clean, to_text
+from scenario.paths import is_dotted
 
 _ORIGIN: Final = re.compile(r"https?://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)")
 _LAST_PORT: Final = 65535
@@ -88,9 +89,8 @@ def _checked(sink: _UrlSink, path_start: int, source: str) -> str:
     for start, token in sink.seams:
         if start < path_end:
             raise mistake("the part of the URL's path before this is empty", source, token.start_index)
-    for segment in url[path_start:path_end].split("/"):
-        if segment and _is_hollow(segment):
-            raise mistake("a URL's path cannot have '.' or '..' as a part", source, 0)
+    if is_dotted(f"/{url[path_start:path_end].strip(' ')}"):
+        raise mistake("a URL's path cannot have '.' or '..' as a part", source, 0)
     return url.strip(" ")
 
 
@@ -101,7 +101,8 @@ def _segment(url: str, at: int, path_start: int, path_end: int) -> str:
 
 
 def _is_hollow(segment: str) -> bool:
-    return re.sub("%2e", ".", segment.strip(" "), flags=re.IGNORECASE) in ("", ".", "..")
+    bare = segment.strip(" ")
+    return not bare or is_dotted(f"/{bare}")
 
 
 def _first_text(parsed: Template) -> tuple[Content | None, list[Node]]:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.access import Access
 from activities.webhook.http.guard import permitted
+from scenario.paths import is_dotted
 
 MAX_URL: Final = 8000
 """Characters. RFC 9110 §4.1 asks receivers for 8000 octets at least."""
@@ -27,11 +28,6 @@ _AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<p
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f\\]")
-# Some servers decode a path before they take its '..' away, and some take what follows a semicolon for no part of it.
-_DOTS: Final = re.compile(
-    r"/(?:\.|%2e){1,2}(?=/|$)|(?:/|%2f|%5c)(?:\.|%2e){2}(?=[/;]|%2f|%5c|%3b|$)",
-    _ANY_CASE,
-)
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
 # Unreserved, sub-delims, and what a path and a query may hold besides (RFC 3986 §3.3, §3.4).
 _LEFT_ALONE: Final = "-._~!$&'()*+,;=:@/?%"
@@ -97,7 +93,7 @@ def parse(url: str, access: Access) -> Target:
     if port not in access.ports or not 0 < port <= _MAX_PORT:
         raise _refused(f"port {port} is not among those that the destination allows")
     rest = shape["rest"] or "/"
-    if _DOTS.search(rest.partition("?")[0]):
+    if is_dotted(rest.partition("?")[0]):
         raise _refused("its path holds a '.' or '..' segment")
     if not rest.startswith("/"):
         rest = "/" + rest
