@@ -12,15 +12,8 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from scenario.duration import LONGEST, parse_duration
     from scenario.errors import DurationError
+    from scenario.plan import RETRY_WORDS
 
-WORDS: Final = {
-    "initial_interval": "initial",
-    "backoff_coefficient": "coefficient",
-    "maximum_interval": "maximum",
-    "deadline": "deadline",
-    "maximum_attempts": "attempts",
-}
-"""The words of a scenario's `retry:`, with the names that a plan has for them."""
 UNLIMITED: Final = 2**31 - 1
 """So many attempts are as good as no limit; the largest number that Temporal takes."""
 STEEPEST: Final = 100
@@ -52,7 +45,7 @@ def read_retry(order: dict[str, Any]) -> dict[str, float]:
     """
     retry = order.get("retry")
     if not isinstance(retry, dict) or not retry:
-        raise refusal(f"'retry' is missing: give at least one of {', '.join(WORDS)}")
+        raise refusal(f"'retry' is missing: give at least one of {', '.join(RETRY_WORDS)}")
     read = {_known(word): _value(word, value) for word, value in cast("dict[str, Any]", retry).items()}
     if read.get("maximum", math.inf) < read.get("initial", 0):
         raise refusal("'maximum_interval' is shorter than 'initial_interval'")
@@ -60,9 +53,9 @@ def read_retry(order: dict[str, Any]) -> dict[str, float]:
 
 
 def _known(word: str) -> str:
-    if word not in WORDS:
-        raise refusal(f"'retry' knows no '{word[:40]}': it knows {', '.join(WORDS)}")
-    return WORDS[word]
+    if word not in RETRY_WORDS:
+        raise refusal(f"'retry' knows no '{word[:40]}': it knows {', '.join(RETRY_WORDS)}")
+    return RETRY_WORDS[word]
 
 
 def _value(word: str, value: Any) -> float:
