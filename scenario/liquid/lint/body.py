@@ -18,7 +18,7 @@ from scenario.liquid.lexer import expression_stream
 from scenario.liquid.lint.expressions import Reader
 from scenario.liquid.lint.findings import Finding, Page
 from scenario.liquid.lint.names import Names
-from scenario.liquid.lint.repair import read
+from scenario.liquid.lint.repair import looped, read
 from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, TEXT
 from scenario.liquid.lint.walk import item_of, walk
 from scenario.liquid.shapes import ListOf, Object, Tree
@@ -133,7 +133,8 @@ class BodyLinter:
     def _loop(self, source: object, path: Place, names: Names) -> Names:
         page, parsed = self._expression(LoopExpression, source, path)
         if not isinstance(parsed, LoopExpression) or page is None:
-            return names.within({"forloop": FORLOOP})
+            name = looped(source) if isinstance(source, str) else None
+            return names.within({"forloop": FORLOOP, **({name: ANYTHING} if name else {})})
         item = item_of(parsed, Reader(page, self._engine, self._kind), names)
         self.findings.extend(page.findings)
         return names.within({str(parsed.identifier): item, "forloop": FORLOOP})

@@ -37,9 +37,8 @@ _INNER: Final = {
 _INNER_TAGS: Final = frozenset({"elsif", "else", "when"})
 _VERBATIM: Final = frozenset({"raw", "doc"})
 _ASSIGNED: Final = re.compile(r"([\w-]+)\s*=")
+_LOOPED: Final = re.compile(r"\s*([A-Za-z_][\w-]*)(?!\S)")
 _HARMLESS: Final = {
-    "for": "_ in nil",
-    "tablerow": "_ in nil",
     "capture": "_",
     "increment": "_",
     "decrement": "_",
@@ -240,7 +239,17 @@ def _mended(tokens: list[Token], error: LiquidError, page: Page) -> bool:
 def _harmless(owner: Token, expression: Token) -> str:
     if owner.kind == TOKEN_TAG and owner.value == "assign" and (named := _ASSIGNED.match(expression.value)):
         return f"{named[1]} = nil"
+    if owner.kind == TOKEN_TAG and owner.value in ("for", "tablerow"):
+        written = expression.value if expression.kind == TOKEN_EXPRESSION else ""
+        named = f"{looped(written) or '_'} in nil"
+        return named if expression.value != named else "_ in nil"  # a word that no variable may have
     return _HARMLESS.get(owner.value, "nil") if owner.kind == TOKEN_TAG else "nil"
+
+
+def looped(source: str) -> str | None:
+    """The variable that a loop with a mistake in it was probably to have: the first word of it."""
+    found = _LOOPED.match(source)
+    return found[1] if found else None
 
 
 def _place(tokens: Sequence[Token], offset: int) -> int | None:

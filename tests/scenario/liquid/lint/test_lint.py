@@ -98,6 +98,33 @@ def test_a_json_text_is_followed_through_its_strings(source: str, found: list[st
     assert report(source, "json") == found
 
 
+LOOPS: list[tuple[str | dict[str, Any], list[str]]] = [
+    ("{% for p of order.products %}{{ p.x }}{% endfor %}", ["1:10 error syntax: expected 'in', not a name"]),
+    ("{% for %}{{ contact.id }}{% endfor %}", ["1:4 error syntax: this tag needs an expression"]),
+    ("{% for p %}{{ p.x }}{% endfor %}", ["1:9 error syntax: 'in' is missing here"]),
+    (
+        "{% tablerow p in order.products limt: 3 %}{{ p.x }}{% endtablerow %}",
+        ["1:33 error syntax: expected 'reversed', 'offset' or 'limit'"],
+    ),
+    (
+        "{% for nil in order.products %}{{ contact.nmae }}{% endfor %}",
+        ["1:8 error syntax: expected a name, not 'Nil'", "1:43 error unknown-field: 'contact' has no field 'nmae'"],
+    ),
+    (
+        {"$for": "p of order.products", "$each": "{{ p.x }}{{ q.x }}"},
+        [
+            "$for 1:3 error syntax: expected 'in', not a name",
+            "$each 1:13 error unknown-variable: there is no variable 'q'",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "found"), LOOPS, ids=[str(source) for source, _ in LOOPS])
+def test_a_loop_with_a_mistake_in_it_still_has_its_variable(source: str | dict[str, Any], found: list[str]) -> None:
+    assert report(source, "json" if isinstance(source, dict) else "text") == found
+
+
 def test_a_structure_is_checked_text_by_text() -> None:
     body = {
         "a": "{{ contact.emial }}",
