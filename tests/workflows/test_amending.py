@@ -81,9 +81,9 @@ async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_name
     handle = await held(stage)
     await stage.publish(SECOND)
     stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
-    for order in ({**WHO, "version": 2}, WHO, {**WHO, "version": 1}):
+    for number, order in enumerate(({**WHO, "version": 2}, WHO, {**WHO, "version": 1}), 2):
         await stage.order(handle, "retry_step", order)
-        await _attempts(stage, len(stage.channels.of("hook")) + 1)
+        await _attempts(stage, number)
         await stage.until(handle, "held")
     assert [attempt.delivery.scenario for attempt in stage.channels.of("hook")] == [
         "mended@1",
