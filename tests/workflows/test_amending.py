@@ -63,7 +63,7 @@ async def test_a_held_step_is_tried_again_as_another_version_has_it(stage: Stage
     await stage.publish(SECOND)
     progress = await stage.order(handle, "retry_step", {**WHO, "version": version})
     assert progress["operations"][0]["details"] == {"version": "mended@2"}
-    result = await handle.result()
+    result = await stage.result(handle)
     assert result["version"] == "mended@1"
     assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
         ("hook", "delivered", "rendered anew from mended@2"),
@@ -121,7 +121,7 @@ async def test_a_version_that_cannot_be_used_changes_nothing(
     progress = await handle.query("progress")
     assert (progress["state"], progress["operations"]) == ("held", [])
     await stage.order(handle, "retry_step", WHO)
-    assert (await handle.result())["steps"][0].get("note") is None
+    assert (await stage.result(handle))["steps"][0].get("note") is None
 
 
 async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatc
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
     await stage.until(newest, "held")
     await stage.order(newest, "retry_step", WHO)
-    result = await handle.result()
+    result = await stage.result(handle)
     assert result["steps"][0]["note"] == "rendered anew from mended@2"
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
 
@@ -160,7 +160,7 @@ async def test_a_retry_sends_what_the_contact_has_become_and_says_so(
     handle = await held(stage, Kind.PERMANENT)
     await handle.signal("contact_changed", patch)
     await stage.order(handle, "retry_step", WHO)
-    result = await handle.result()
+    result = await stage.result(handle)
     assert result["steps"][0].get("note") == note
     last = stage.channels.of("hook")[-1].delivery
     assert last.data == {"contact": {"firstname": patch.get("firstname", "Zoé")}}
@@ -171,7 +171,7 @@ async def test_a_retry_in_another_zone_sends_the_same_time(stage: Stage) -> None
     handle = await held(stage)
     await handle.signal("contact_changed", {"timezone": "Asia/Tokyo"})
     await stage.order(handle, "retry_step", WHO)
-    result = await handle.result()
+    result = await stage.result(handle)
     assert result["steps"][0].get("note") is None
     before, again = (attempt.delivery for attempt in stage.channels.of("hook"))
     assert again == before
@@ -183,7 +183,7 @@ async def test_both_reasons_are_named(stage: Stage) -> None:
     await stage.publish(SECOND)
     await handle.signal("contact_changed", {"firstname": "Zoë"})
     await stage.order(handle, "retry_step", {**WHO, "version": 2})
-    note = (await handle.result())["steps"][0]["note"]
+    note = (await stage.result(handle))["steps"][0]["note"]
     assert note == "rendered anew from mended@2; rendered anew: the contact has changed"
 
 
@@ -208,7 +208,7 @@ async def test_a_condition_that_cannot_be_worked_out_is_mended_likewise(stage: S
     assert progress["waiting"]["cause"] == "template"
     await stage.publish(CONDITION.replace("CONDITION", 'contact.firstname == "Zoé"').replace("sms: yes", "sms: other"))
     await stage.order(handle, "retry_step", {**WHO, "version": "newest"})
-    result = await handle.result()
+    result = await stage.result(handle)
     assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
         ("if-1", "then", "worked out anew by forked@2"),
         ("yes", "delivered", None),

@@ -65,7 +65,7 @@ async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: S
     )
     await handle.signal("event", {"name": "order.delivered", "properties": {"carrier": "Colissimo"}, "id": "e-1"})
     await handle.signal("contact_changed", {"firstname": "Zoë"})
-    result = await handle.result()
+    result = await stage.result(handle)
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
         ("first", "delivered"),
         ("wait-2", "waited"),
@@ -77,7 +77,7 @@ async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: S
     assert stage.channels.of("hook")[0].delivery.data["event"]["carrier"] == "Colissimo"
     assert stage.channels.of("last")[0].delivery.data["contact"]["firstname"] == "Zoë"
     first, hook = stage.channels.of("first")[0], stage.channels.of("hook")[0]
-    assert round((hook.at - first.at).total_seconds()) == 2 * 86_400, "the wait did not begin anew"
+    assert -1 < (hook.at - first.at).total_seconds() - 2 * 86_400 < 60, "the wait did not begin anew"
 
 
 async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> None:
@@ -93,7 +93,7 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
                 await handle.signal("event", {"name": "order.paid"})
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
     await stage.order(handle, "retry_step", ORDER)
-    assert (await handle.result())["outcome"] == "finished"
+    assert (await stage.result(handle))["outcome"] == "finished"
     assert await runs(stage, handle) >= 3
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
 
@@ -108,7 +108,7 @@ async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stag
     carrier = {"carrier": "Colissimo", "d": "d" * 200_000}
     await handle.signal("event", {"name": "order.delivered", "properties": carrier})
     async with asyncio.timeout(60):
-        assert (await handle.result())["outcome"] == "finished"
+        assert (await stage.result(handle))["outcome"] == "finished"
     assert await runs(stage, handle) == 1
 
 

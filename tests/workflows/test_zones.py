@@ -98,7 +98,7 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
             while not signals(await handle.fetch_history()):
                 await asyncio.sleep(0.05)
             go.set()
-            await handle.result()
+            await stage.result(handle)
     assert stage.channels.of("last")[0].at.strftime("%Y-%m-%d %H:%M") == "2027-05-17 13:00"  # 09:00 in New York
 
 
@@ -116,7 +116,7 @@ async def test_a_journey_that_is_past_its_waits_replays_where_its_zone_has_been_
     stage: Stage, move: Callable[[float], None], date: str, hours: float
 ) -> None:
     handle = await started(stage, date)
-    result = await handle.result()
+    result = await stage.result(handle)
     assert [step["outcome"] for step in result["steps"]] == ["delivered", "waited", "waited", "delivered"]
     move(hours)
     await replay(await handle.fetch_history())
@@ -151,8 +151,8 @@ async def test_the_end_of_a_wait_that_was_worked_out_goes_along_in_continue_as_n
             await asyncio.sleep(0.02)
     suggested = False
     move(1)
-    result: dict[str, Any] = await handle.result()
+    result: dict[str, Any] = await stage.result(handle)
     until = datetime.fromisoformat(progress["waiting"]["until"])
     ended = datetime.fromisoformat(result["steps"][1]["at"])
-    assert (result["steps"][1]["outcome"], abs(ended - until) < timedelta(seconds=2)) == ("waited", True)
+    assert (result["steps"][1]["outcome"], abs(ended - until) < timedelta(minutes=1)) == ("waited", True)
     await replay(await newest.fetch_history())
