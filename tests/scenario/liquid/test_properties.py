@@ -1,7 +1,7 @@
 """What holds whatever the data: results parse, mean what was meant, and nothing can be added to them.
 
 Each property is tried in shares of 500 examples, which pytest-xdist spreads over the processors. Every share has
-examples of its own, and the same ones each time. The properties of JSON bodies have 3,000 each, the others 500.
+examples of its own, and the same ones each time. Those that say what JSON bodies mean have 3,000 each, the others 500.
 
 ``LIQUID_EXAMPLES`` sets another number for all of them. Before a release, with an hour of processor time:
 ``LIQUID_EXAMPLES=100000 pytest tests/scenario/liquid/test_properties.py``.
@@ -297,7 +297,7 @@ def test_any_structure_means_what_it_says(share: int, made: dict[str, Made], dat
     assert json.loads(liquid.render_json(body, data)) == {key: part.means(data) for key, part in made.items()}
 
 
-@tried(MOST)
+@tried(FEW)
 @given(parts(), contacts)
 @settings_
 def test_any_body_needs_only_the_data_that_it_names(share: int, made: Made, data: dict[str, Any]) -> None:
