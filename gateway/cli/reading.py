@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -11,9 +10,10 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, NoReturn, cast
+from typing import IO, Any, Final, cast
 
 from gateway.errors import BadInput
+from scenario.decoding import MORE, NotJson, TooDeep, read_json
 
 STDIN: Final = "-"
 ENTRY: Final = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"
@@ -76,18 +76,15 @@ def parse(
     if not text.strip():
         raise BadInput(f"{what} is empty: {wanted}")
     try:
-        value: Any = json.loads(text, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        place = f"column {error.colno}" if line is not None else f"line {error.lineno}, column {error.colno}"
-        if error.msg == "Extra data" and line is None and wanted is ENTRY:
+        value = read_json(text)
+    except TooDeep:
+        raise BadInput(f"{what} is nested too deeply: {wanted}") from None
+    except NotJson as error:
+        place = f"column {error.column}" if line is not None else f"line {error.line}, column {error.column}"
+        if error.reason == MORE and line is None and wanted is ENTRY:
             hint = "enter one a line with --many" if many else "give one entry"
             raise BadInput(f"{what} holds more than one value ({place}): {hint}") from None
-        said = error.msg[:1].lower() + error.msg[1:]
-        raise BadInput(f"{what} is not JSON ({place}): {said}") from None
-    except RecursionError:
-        raise BadInput(f"{what} is nested too deeply: {wanted}") from None
-    except ValueError:  # NaN; or a number of thousands of digits
-        raise BadInput(f"{what} is not JSON: it holds a number that JSON does not have, such as NaN") from None
+        raise BadInput(f"{what} is not JSON ({place}): {error.reason}") from None
     if isinstance(value, list) and line is None and wanted is ENTRY:
         hint = "write one entry a line, and enter them with --many" if many else "give one entry"
         raise BadInput(f"{what} holds a list: {hint}")
@@ -179,7 +176,3 @@ def named(source: str) -> str:
 
 def _unreadable(name: str, error: OSError) -> BadInput:
     return BadInput(f"{name} cannot be read: {(error.strerror or 'it is no file').lower()}")
-
-
-def _no_number(_: str) -> NoReturn:
-    raise ValueError

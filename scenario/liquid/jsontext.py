@@ -7,27 +7,25 @@ and captures need no analysis: whatever path was taken, the sink has seen every 
 
 from __future__ import annotations
 
-import json
 import re
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Final
 
 from liquid.builtin.content import Literal
 from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
 
+from scenario.decoding import NotJson, TooDeep, read_json
 from scenario.liquid.bounds import MAX_BODY
 from scenario.liquid.faults import mistake
 from scenario.liquid.nodes import Content
 from scenario.liquid.sinks import Sink
 from scenario.liquid.values import InString, NoJson, clean, json_text, to_text
 
-if TYPE_CHECKING:
-    from scenario.errors import TemplateError
-
 OUTSIDE, INSIDE, ESCAPED = 0, 1, 2
 """Where in JSON a character stands: outside of any string, inside one, right after a backslash in one."""
 
+TOO_DEEP: Final = "the body is nested too deep to be read by anyone"
 _DELIMITER: Final = re.compile(r'["\\]')
 _COMMAS: Final = re.compile(
     r"""
@@ -169,16 +167,15 @@ def finished(sink: JsonSink, source: str) -> bytes:
     """
     text = sink.getvalue()
     try:
+        read_json(text)
+    except NotJson:
+        text = mend_commas(text)
         try:
-            _check(text)
-        except ValueError:
-            text = mend_commas(text)
-            try:
-                _check(text)
-            except ValueError as error:
-                raise _no_json(error, text, sink, source) from error
-    except RecursionError as error:
-        raise mistake(TOO_DEEP, source, _origin(sink, deep(text)), limit=True) from error
+            read_json(text)
+        except TooDeep as error:
+            raise mistake(TOO_DEEP, source, _origin(sink, error.at), limit=True) from error
+        except NotJson as error:
+            raise mistake(f"the body is no JSON: {error.reason}", source, _origin(sink, error.at)) from error
     return encoded(text, source)
 
 
@@ -196,65 +193,6 @@ def encoded(text: str, source: str) -> bytes:
     if len(body) > MAX_BODY:
         raise mistake(f"the body is larger than {MAX_BODY // 1024} KB", source, None, limit=True)
     return body
-
-
-def _check(text: str) -> None:
-    json.loads(text, parse_constant=no_constant)
-
-
-def no_constant(name: str) -> NoReturn:
-    """Refuses what Python reads, and JSON does not have."""
-    raise ValueError(f"{name} is no JSON")
-
-
-_REASONS: Final = {
-    "Invalid control character at": "a line break or control character is inside a text: write \\n",
-    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark stands before it: take it out",
-    "Expecting value": "a value is missing",
-    "Expecting ',' delimiter": "a comma is missing",
-    "Expecting ':' delimiter": "a colon is missing",
-    "Expecting property name enclosed in double quotes": "a key in double quotes is missing",
-    "Extra data": "there is something after the end",
-    "Unterminated string starting at": "a text is not closed: a quote is missing",
-    "Invalid \\escape": "a backslash is followed by something that it cannot escape",
-    "Invalid \\uXXXX escape": "'\\u' is not followed by four hexadecimal digits",
-}
-
-
-_GOES_ON: Final = ("Expecting ',' delimiter", "Expecting property name enclosed in double quotes")
-"""What Python expects of an object or a list that is still open: at a document's end, not what is missing."""
-
-TOO_DEEP: Final = "the body is nested too deep to be read by anyone"
-_DEPTH: Final = 500
-"""Brackets at which a place is shown. How many the parser takes depends on who called it."""
-_STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])|(-?\b(?:NaN|Infinity)\b|\d{4301,})')
-"""Texts; and outside of them brackets, and what Python reads beside JSON, or refuses to: 4,300 digits are its bound."""
-
-
-def deep(text: str) -> int:
-    """Where a document that nobody can read is nested too deep."""
-    depth = 0
-    for found in _STRUCTURE.finditer(text):
-        depth += bool(found[1]) - bool(found[2])
-        if depth > _DEPTH:
-            return found.start()
-    return 0
-
-
-def odd_number(text: str) -> tuple[int, str]:
-    """The first number that is none in JSON, or too long for one: where it is, and what is wrong with it."""
-    at = next((found.start(3) for found in _STRUCTURE.finditer(text) if found[3]), 0)
-    return at, "a number is too long" if text[at : at + 1].isdigit() else "NaN and Infinity do not exist there"
-
-
-def _no_json(error: ValueError, text: str, sink: JsonSink, source: str) -> TemplateError:
-    if not isinstance(error, json.JSONDecodeError):
-        at, reason = odd_number(text)
-        return mistake(f"the body is no JSON: {reason}", source, _origin(sink, at))
-    reason: Any = _REASONS.get(error.msg, error.msg)
-    if error.msg in _GOES_ON and not text[error.pos :].strip():
-        reason = "it ends before its last bracket is closed"
-    return mistake(f"the body is no JSON: {reason}", source, _origin(sink, error.pos))
 
 
 def _origin(sink: JsonSink, place: int) -> int:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -64,7 +65,7 @@ async def test_it_listens_on_loopback_only(server: DevServer):
 
 
 async def test_its_database_writes_ahead(server: DevServer):
-    with sqlite3.connect(server.log.with_name("temporal.db")) as database:
+    with closing(sqlite3.connect(server.log.with_name("temporal.db"))) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
@@ -17,17 +16,8 @@ from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 
-from scenario.liquid.jsontext import (
-    ESCAPED,
-    INSIDE,
-    OUTSIDE,
-    TOO_DEEP,
-    JsonContent,
-    deep,
-    mend_commas,
-    no_constant,
-    odd_number,
-)
+from scenario.decoding import NotJson, TooDeep, read_json
+from scenario.liquid.jsontext import ESCAPED, INSIDE, OUTSIDE, TOO_DEEP, JsonContent, mend_commas
 from scenario.liquid.lint.findings import Page
 
 States = frozenset[int]
@@ -142,14 +132,11 @@ def _check_plain(nodes: list[Node], page: Page) -> None:
         size += len(text)
     rendered = mend_commas("".join(text for _, _, text in pieces))
     try:
-        json.loads(rendered, parse_constant=no_constant)
-    except json.JSONDecodeError as error:
-        page.add("no-json", f"this is no JSON: {error.msg[0].lower()}{error.msg[1:]}", _origin(pieces, error.pos))
-    except ValueError:
-        place, reason = odd_number(rendered)
-        page.add("no-json", f"this is no JSON: {reason}", _origin(pieces, place))
-    except RecursionError:
-        page.add("limit", TOO_DEEP, _origin(pieces, deep(rendered)))
+        read_json(rendered)
+    except TooDeep as error:
+        page.add("limit", TOO_DEEP, _origin(pieces, error.at))
+    except NotJson as error:
+        page.add("no-json", f"this is no JSON: {error.reason}", _origin(pieces, error.at))
 
 
 def _origin(pieces: Sequence[tuple[int, int, str]], place: int) -> int:

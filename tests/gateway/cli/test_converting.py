@@ -95,7 +95,7 @@ def test_a_remark_does_not_change_the_status(run: Run, tmp_path: Path) -> None:
         (["no.txt"], "scenario: no.txt cannot be read: no such file or directory\n"),
         (["latin.txt"], "scenario: latin.txt is not UTF-8: save it as UTF-8\n"),
         (["a.txt", "--output", "no/b.txt"], "scenario: no/b.txt cannot be written: no such file or directory\n"),
-        (["a.txt", "--sample", "a.txt"], "scenario: a.txt is not JSON (line 1, column 1): expecting value\n"),
+        (["a.txt", "--sample", "a.txt"], "scenario: a.txt is not JSON (line 1, column 1): a value is missing\n"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:

@@ -102,7 +102,7 @@ def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client
     assert ran.status == 1
     assert sorted(ran.out.split()) == ["a/1", "a/4"]
     assert sorted(ran.err.splitlines()[:-1]) == [
-        f"scenario: line 2 of {path} is not JSON (column 2): expecting property name enclosed in double quotes",
+        f"scenario: line 2 of {path} is not JSON (column 2): it ends before its last bracket is closed",
         "scenario: line 4: the entry rule of a does not hold: false",
         f"scenario: line 6 of {path} is no JSON object: an entry is a JSON object with 'scenario', 'contact' and "
         "'trigger'",
@@ -225,7 +225,7 @@ def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: C
     [
         (
             "{order_id}",
-            "--properties is not JSON (line 1, column 2): expecting property name enclosed in double quotes",
+            "--properties is not JSON (line 1, column 2): a key in double quotes is missing",
         ),
         ("[1]", """--properties is no JSON object: write an object such as '{"order_id": "CGX0094"}'"""),
         ("", """--properties is empty: write an object such as '{"order_id": "CGX0094"}'"""),

@@ -16,15 +16,15 @@ from tests.gateway.cli.conftest import Run
 WANTED = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"
 
 BAD = {
-    "a comma too many": (b'{"a": 1,\n }', "e.json is not JSON (line 2, column 2): expecting property name"),
-    "no JSON": (b"scenario: a\n", "e.json is not JSON (line 1, column 1): expecting value"),
-    "an open text": (b'{"a": "b', "e.json is not JSON (line 1, column 7): unterminated string starting at"),
+    "a comma too many": (b'{"a": 1,\n }', "e.json is not JSON (line 1, column 8): there is a comma too many"),
+    "no JSON": (b"scenario: a\n", "e.json is not JSON (line 1, column 1): a value is missing"),
+    "an open text": (b'{"a": "b', "e.json is not JSON (line 1, column 7): a text is not closed: a quote is missing"),
     "nothing": (b" \n", f"e.json is empty: {WANTED}"),
     "a number": (b"12", f"e.json is no JSON object: {WANTED}"),
     "a list": (b"[{}]", "e.json holds a list: write one entry a line, and enter them with --many"),
     "two entries": (b"{}\n{}\n", "e.json holds more than one value (line 2, column 1): enter one a line with --many"),
-    "NaN": (b'{"a": NaN}', "e.json is not JSON: it holds a number that JSON does not have, such as NaN"),
-    "a giant number": (b"1" * 5000, "e.json is not JSON: it holds a number that JSON does not have, such as NaN"),
+    "NaN": (b'{"a": NaN}', "e.json is not JSON (line 1, column 7): NaN and Infinity do not exist there"),
+    "a giant number": (b"1" * 5000, "e.json is not JSON (line 1, column 1): a number is too long"),
     "Latin-1": (b'{"a": "\xe9"}', "e.json is not UTF-8: save it as UTF-8"),
     "a deep nest": (b"[" * 100_000, f"e.json is nested too deeply: {WANTED}"),
 }
@@ -51,7 +51,7 @@ def test_a_byte_order_mark_and_any_letter_are_taken(tmp_path: Path) -> None:
 
 
 def test_a_line_is_named_with_its_number() -> None:
-    with pytest.raises(BadInput, match=r"^line 7 of e.jsonl is not JSON \(column 6\): expecting value$"):
+    with pytest.raises(BadInput, match=r"^line 7 of e.jsonl is not JSON \(column 6\): a value is missing$"):
         parse(b'{"a":', "e.jsonl", line=7)
 
 

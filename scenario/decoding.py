@@ -1,0 +1,96 @@
+"""JSON read from text, and what is wrong with it told in the same words on every Python.
+
+Python's own messages are a parser's, and differ between its versions: 3.13 tells a comma before a closing bracket as
+such, and at the comma; before, it was a missing key, and at the bracket.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+MORE: Final = "there is something after the end"
+DEPTH: Final = 500
+"""Brackets within each other. How many Python's own reader takes differs between its versions and its callers."""
+_BLANK: Final = " \t\n\r"  # what JSON takes for white space
+_STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])|(-?\b(?:NaN|Infinity)\b|\d{4301,})')
+"""Texts; and outside of them brackets, and what Python reads beside JSON, or refuses to: 4,300 digits are its bound."""
+_REASONS: Final = {
+    "Invalid control character at": "a line break or control character is inside a text: write \\n",
+    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark stands before it: take it out",
+    "Expecting value": "a value is missing",
+    "Expecting ',' delimiter": "a comma is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Expecting property name enclosed in double quotes": "a key in double quotes is missing",
+    "Extra data": MORE,
+    "Unterminated string starting at": "a text is not closed: a quote is missing",
+    "Invalid \\escape": "a backslash is followed by something that it cannot escape",
+    "Invalid \\uXXXX escape": "'\\u' is not followed by four hexadecimal digits",
+}
+_GOES_ON: Final = ("Expecting ',' delimiter", "Expecting property name enclosed in double quotes")
+"""What Python expects of an object or a list that is still open: at a document's end, not what is missing."""
+
+
+class NotJson(ValueError):
+    """A text is not JSON, or none that can be read.
+
+    Attributes:
+        reason: What is wrong, without a place and without anything that the text holds.
+        at: Index of the character where it goes wrong.
+        line: Its line, counted from 1.
+        column: Its column, counted from 1.
+    """
+
+    def __init__(self, reason: str, text: str, at: int) -> None:
+        super().__init__(reason)
+        self.reason, self.at = reason, at
+        self.line = text.count("\n", 0, at) + 1
+        self.column = at - text.rfind("\n", 0, at)
+
+
+class TooDeep(NotJson):
+    """More than `DEPTH` brackets are within each other."""
+
+
+def read_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        NotJson: It is not JSON, in which Python would also read NaN and Infinity.
+        TooDeep: It is nested too deep.
+    """
+    if text.count("[") + text.count("{") > DEPTH:
+        _refuse_deep(text)
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise NotJson(*_told(error.msg, text, error.pos)) from None
+    except ValueError:
+        at = next((found.start(3) for found in _STRUCTURE.finditer(text) if found[3]), 0)
+        digits = text[at : at + 1].isdigit()
+        reason = "a number is too long" if digits else "NaN and Infinity do not exist there"
+        raise NotJson(reason, text, at) from None
+
+
+def _refuse_deep(text: str) -> None:
+    depth = 0
+    for found in _STRUCTURE.finditer(text):
+        depth += bool(found[1]) - bool(found[2])
+        if depth > DEPTH:
+            raise TooDeep("it is nested too deep to be read by anyone", text, found.start())
+
+
+def _told(message: str, text: str, at: int) -> tuple[str, str, int]:
+    rest = text[at:].lstrip(_BLANK)
+    if message in _GOES_ON and not rest:
+        return "it ends before its last bracket is closed", text, at
+    if message.startswith("Illegal trailing comma"):  # Python 3.13 and later
+        return "there is a comma too many", text, at
+    if rest[:1] in ("}", "]") and (before := text[:at].rstrip(_BLANK)).endswith(","):
+        return "there is a comma too many", text, len(before) - 1
+    return _REASONS.get(message, message[:1].lower() + message[1:]), text, at
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
