@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, cast
 
+from pydantic import TypeAdapter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 
@@ -101,9 +102,10 @@ def failure_of(error: ApplicationError) -> Failure | None:
     known: dict[str, Any] = {key: value for key, value in cast("Mapping[str, Any]", detail).items() if key in _FIELDS}
     known["kind"] = Kind(error.type)
     try:
-        return Failure(**known)
-    except TypeError:
+        return _READER.validate_python(known)
+    except ValueError:
         return None
 
 
 _FIELDS = frozenset(Failure.__dataclass_fields__)
+_READER = TypeAdapter(Failure)

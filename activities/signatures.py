@@ -7,10 +7,9 @@ given another meaning.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Literal
 
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
+from activities.call import Call
 
 JOURNEYS: Final = "journeys"
 """Task queue of the workflows and their local activities."""
@@ -29,23 +28,6 @@ def fairness_key(destination: str) -> str:
     Journeys schedule deliveries under it, and workers set rates for it: were there two formulas, no rate would hold.
     """
     return destination.encode()[:_FAIRNESS_KEY].decode(errors="ignore")
-
-
-@dataclass(frozen=True)
-class Call(Generic[Argument, Result]):
-    """An activity as its caller sees it.
-
-    Attributes:
-        name: The activity type.
-        argument: The class of its one argument.
-        result: The class of its result.
-        queue: The task queue it is sent to; None for a local activity.
-    """
-
-    name: str
-    argument: type[Argument]
-    result: type[Result]
-    queue: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,13 +268,15 @@ class Recalled:
     excerpt: str = ""
 
 
+_UNREADABLE: Final = "the answer of the worker cannot be read"
+
 ADMIT: Final = Call("admit", Admission, Admitted)
 DEPART: Final = Call("depart", Departure, type(None))
-DECIDE: Final = Call("decide", Question, Answer)
-CLEAR: Final = Call("clear", Clearance, Cleared)
-AMEND: Final = Call("amend", Amendment, Amended)
-RETUNE: Final = Call("retune", Retuning, Retuned)
-RECALL: Final = Call("recall", Recollection, Recalled)
+DECIDE: Final = Call("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
+CLEAR: Final = Call("clear", Clearance, Cleared, instead=Cleared())
+AMEND: Final = Call("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
+RETUNE: Final = Call("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
+RECALL: Final = Call("recall", Recollection, Recalled, instead=Recalled())
 SEND_EMAIL: Final = Call("send_email", Delivery, Sent, "email")
 SEND_SMS: Final = Call("send_sms", Delivery, Sent, "sms")
 SEND_WEBHOOK: Final = Call("send_webhook", Delivery, Sent, "webhooks")

@@ -1,6 +1,7 @@
 """How values and errors become payloads.
 
 Plain JSON by pydantic, one clear failure for an argument that is none, no stack traces of what is expected to happen.
+What a journey is handed never fails its workflow task for being unreadable.
 """
 
 from __future__ import annotations
@@ -12,17 +13,24 @@ from typing import Any, Final
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
-from temporalio.converter import DefaultFailureConverter, PayloadConverter
+from temporalio.converter import CompositePayloadConverter, DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+_SHARED: Final = PydanticPayloadConverter()
+"""One for the whole process. The SDK makes a converter for every workflow, and pydantic's keeps the schemas that it has
+built: each journey would build them anew, in its workflow's thread."""
+_SHARED.from_payload(Payload(metadata={"encoding": b"json/plain"}, data=b"{}"))  # builds the one for plain JSON
 
-class JsonPayloads(PydanticPayloadConverter):
+
+class JsonPayloads(CompositePayloadConverter):
     """Pydantic's converter, which fails a workflow whose arguments cannot be decoded.
 
     The SDK would fail the workflow *task* instead, and try it again for ever. It tells the two apart by the kind of
-    exception. What our own activities answer is decoded with type hints; should that ever fail, the journey must stay
-    where it is until the code is mended.
+    exception. What activities answer, journeys take as it comes (`workflows.local`): no reading of it can fail here.
     """
+
+    def __init__(self) -> None:
+        super().__init__(*_SHARED.converters.values())
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Decodes payloads.
@@ -43,11 +51,27 @@ class JsonPayloads(PydanticPayloadConverter):
 
 
 class BriefFailures(DefaultFailureConverter):
-    """The SDK's converter, without the stack trace where nothing is wrong with our code.
+    """The SDK's converter, without details that cannot be read, nor the stack trace where our code is not at fault.
 
     A receiver that answers 503 is a BENIGN failure. Its sentence says all there is to say; a trace through the worker
     would fill the operator's screen, and a kilobyte of the journey's history.
     """
+
+    def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
+        """See the base class. Details may be anybody's (`temporal activity fail --detail`), and are no argument."""
+        try:
+            return super().from_failure(failure, payload_converter)
+        except ApplicationError:  # of `JsonPayloads`
+            bare = Failure()
+            bare.CopyFrom(failure)
+            match bare.WhichOneof("failure_info"):
+                case "timeout_failure_info":
+                    bare.timeout_failure_info.ClearField("last_heartbeat_details")
+                case "canceled_failure_info":
+                    bare.canceled_failure_info.ClearField("details")
+                case _:
+                    bare.application_failure_info.ClearField("details")
+            return super().from_failure(bare, payload_converter)
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         """See the base class."""

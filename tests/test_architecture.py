@@ -19,7 +19,10 @@ ALLOWED = {
     "scenario": ("scenario",),
     "runtime": ("runtime", "scenario"),
     "activities": ("activities", "runtime", "scenario"),
-    "workflows": ("workflows", "scenario", "activities.signatures", "activities.failures", "runtime.attributes"),
+    "workflows": (
+        *("workflows", "scenario", "runtime.attributes"),
+        *("activities.call", "activities.signatures", "activities.failures"),
+    ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),
 }

@@ -10,12 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy
+from temporalio.common import Priority, RawValue, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, RetryState
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from workflows.local import LOCAL
+from workflows.local import answer_to
 from workflows.orders import UNLIMITED
+from workflows.results import sent_in
+from workflows.state import LONGEST_REASON
 from workflows.view import summary
 
 with workflow.unsafe.imports_passed_through():
@@ -26,7 +28,6 @@ with workflow.unsafe.imports_passed_through():
         Clearance,
         Cleared,
         Delivery,
-        Recalled,
         Recollection,
         Sent,
         fairness_key,
@@ -42,11 +43,16 @@ GRACE: Final = timedelta(seconds=3)
 _JITTER: Final = 0.2
 CALLBACK: Final = frozenset({"journey.callback_url"})
 """The field of a step that names the callback address: listed beside `journey`, where both are named."""
+_BY_HAND: Final = "CLI"
+"""Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 
 
-async def deliver(journey: Means, name: str, step: Send) -> Sent:
+async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
     """Schedules a delivery, and waits for its end.
+
+    Returns:
+        How it ended; the failure, where it ended with a result that cannot be read.
 
     Raises:
         ActivityError: It failed for good, or was cancelled.
@@ -74,10 +80,10 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent:
     call = SENDS[step.kind]
     journey.under_way = step
     try:
-        return await workflow.execute_activity(
+        answer = await workflow.execute_activity(
             call.name,
             delivery,
-            result_type=call.result,
+            result_type=RawValue,
             task_queue=call.queue,
             activity_id=name,
             start_to_close_timeout=timedelta(seconds=step.timeout) + GRACE,
@@ -88,6 +94,7 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent:
         )
     finally:
         journey.under_way = None
+    return sent_in(call, answer, step.to or step.kind)
 
 
 def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
@@ -153,6 +160,8 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
             why = found.reason.partition(": ")[0]
             return replace(found, reason=f"the deadline passed meanwhile: {why}") if found.turned_away else found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"
+        if cause.failure is not None and cause.failure.source == _BY_HAND:
+            reason = f"failed by hand: {cause.message}"[:LONGEST_REASON]
         over = error.retry_state in _OVER
         return Failure(kind=Kind.PERMANENT, reason=reason, destination=to, attempt=1, exhausted=over)
     if isinstance(cause, ActivityTimeout):
@@ -182,13 +191,7 @@ async def remembered(journey: Means, name: str, failure: Failure) -> Failure:
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
     try:
-        recalled: Recalled = await workflow.execute_local_activity(
-            RECALL.name,
-            Recollection(delivery=identifier),
-            result_type=RECALL.result,
-            start_to_close_timeout=LOCAL,
-            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3),
-        )
+        recalled = await answer_to(RECALL, Recollection(delivery=identifier), tries=3)
     except FailureError as error:  # of a local activity it comes unwrapped
         if isinstance(error, CancelledError) or isinstance(error.cause, CancelledError):
             raise

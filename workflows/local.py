@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RawValue, RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.signatures import Call
+    from activities.call import Call
 
 Result = TypeVar("Result")
 
@@ -19,19 +20,47 @@ PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maxi
 """How often a local activity is tried, for ever. A try that waited at the server is six events of the history, which
 ends at some 50,000: with two minutes between them, a store may be down for more than a week.
 """
+HASTE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200))
+"""The pauses where it is asked a few times only."""
 THRESHOLD: Final = timedelta(seconds=3)
 """A longer pause between two tries is a timer at the server. While a worker itself waits, it can neither stop nor leave
 the journey to another, and every few seconds of that are three events of the journey's history, which has an end."""
 
 
-async def answer_to(call: Call[Any, Result], argument: Any) -> Result:
-    """What a local activity answers. It is asked until it does."""
+async def answer_to(call: Call[Any, Result], argument: Any, *, tries: int | None = None) -> Result:
+    """What a local activity answers.
+
+    Args:
+        call: Which.
+        argument: Its argument.
+        tries: How often it is asked, in quick succession: nobody waits for long. None: until it answers.
+
+    Raises:
+        FailureError: It was cancelled, or did not answer in so many tries.
+    """
     answer = await workflow.execute_local_activity(
         call.name,
         argument,
-        result_type=call.result,
+        result_type=RawValue,
         start_to_close_timeout=LOCAL,
-        retry_policy=PATIENCE,
-        local_retry_threshold=THRESHOLD,
+        retry_policy=PATIENCE if tries is None else replace(HASTE, maximum_attempts=tries),
+        local_retry_threshold=THRESHOLD if tries is None else None,
     )
-    return cast("Result", answer)
+    return answer_in(call, answer)
+
+
+def answer_in(call: Call[Any, Result], answer: RawValue | None) -> Result:
+    """Reads an answer, which may be that of an older or a newer worker.
+
+    Raises:
+        RuntimeError: It cannot be read, and there is nothing to take in its place: the workflow task is tried again
+            until a worker comes that can read it.
+    """
+    if call.result is type(None):
+        return cast("Result", None)
+    try:
+        return call.read(answer)
+    except ValueError:
+        if call.instead is None:
+            raise RuntimeError(f"What '{call.name}' answered is not for this version of the workers") from None
+        return call.instead

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import FailureError
 
-from workflows.local import LOCAL
+from workflows.local import Result, answer_to
 from workflows.means import Means
 from workflows.orders import UNLIMITED, read_retry, read_version, refusal
 from workflows.state import Anew, Held, Operation, State
 
 with workflow.unsafe.imports_passed_through():
-    from activities.signatures import AMEND, RETUNE, Amended, Amendment, Call, Retuned, Retuning
+    from activities.call import Call
+    from activities.signatures import AMEND, RETUNE, Amended, Amendment, Retuning
     from scenario.plan import Send
 
 _LONGEST: Final = 500
@@ -62,7 +61,7 @@ class Operations(Means):
             step=held.step,
             kind=self.plan.steps[held.step].kind,
         )
-        amended: Amended = await _ask(AMEND, amendment)
+        amended = await _ask(AMEND, amendment)
         if amended.error:
             raise refusal(amended.error)
         return amended
@@ -78,7 +77,7 @@ class Operations(Means):
             now["attempts"] = UNLIMITED  # nought would leave the count to the delivery, which has its own
         info = workflow.info()
         retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=now)
-        retuned: Retuned = await _ask(RETUNE, retuning)
+        retuned = await _ask(RETUNE, retuning)
         if retuned.error:
             raise refusal(retuned.error)
         if state.at == name:
@@ -231,15 +230,9 @@ class Operations(Means):
         return operation
 
 
-async def _ask(call: Call[Any, Any], argument: Any) -> Any:
+async def _ask(call: Call[Any, Result], argument: Any) -> Result:
     """Has something done for an order, or refuses it: nobody waits for long."""
     try:
-        return await workflow.execute_local_activity(
-            call.name,
-            argument,
-            result_type=call.result,
-            start_to_close_timeout=LOCAL,
-            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=_TRIES),
-        )
+        return await answer_to(call, argument, tries=_TRIES)
     except FailureError as error:  # of a local activity it comes unwrapped
         raise refusal("this could not be done just now, and nothing has changed: try again") from error

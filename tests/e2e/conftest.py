@@ -131,7 +131,10 @@ Stands = Callable[..., AbstractAsyncContextManager[Stand]]
 
 @pytest.fixture
 def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stands:
-    """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets."""
+    """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets.
+
+    With `gate`, webhooks go there instead.
+    """
     spans = InMemorySpanExporter()
     provider = provider_of(SimpleSpanProcessor(spans))
     # The global provider can be set but once in a process, which other tests share.
@@ -139,7 +142,9 @@ def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.M
 
     @asynccontextmanager
     async def put_up(
-        fail: Mapping[str, Sequence[int]] | None = None, secrets: Mapping[str, str] | None = None
+        fail: Mapping[str, Sequence[int]] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        gate: Gate | None = None,
     ) -> AsyncGenerator[Stand]:
         settings = Settings(
             store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
@@ -151,7 +156,7 @@ def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.M
         await attributes.ensure(temporal)
         async with (
             Receiver(fail=fail) as receiver,
-            services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
+            services(settings, inbox=inbox.folder, routes=Diverted(gate.url if gate else receiver.url)) as opened,
         ):
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
             given = replace(opened, secrets=Secrets(settings, environ))

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from pydantic import TypeAdapter
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
@@ -68,6 +69,22 @@ def kinds_of_plans() -> set[str]:
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path, made: Callable[[], Replayer]) -> None:
     await made().replay_workflow(read(path))
+
+
+@pytest.mark.parametrize("name", ["linear", "destination", "amended", "retuned", "recalled", "forks", "continued-2"])
+async def test_no_journey_builds_a_schema(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes milliseconds, in a thread that on a busy machine has none to spare (TMPRL1101)."""
+    built: list[Any] = []
+    build = cast("Callable[..., None]", TypeAdapter.__init__)  # pyright: ignore[reportUnknownMemberType]
+
+    def noted(self: Any, kind: Any, **more: Any) -> None:
+        built.append(kind)
+        build(self, kind, **more)
+
+    replayer = as_workers_do()
+    monkeypatch.setattr(TypeAdapter, "__init__", noted)
+    await replayer.replay_workflow(read(FOLDER / f"{name}.json"))
+    assert built == []
 
 
 def test_every_recording_and_every_step_kind_has_a_history() -> None:

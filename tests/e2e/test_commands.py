@@ -1,0 +1,221 @@
+"""Temporal's own commands, given to journeys on the real server: none of them leaves one stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType, PendingActivityState
+from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
+
+from runtime.devserver import DevServer
+from tests.e2e.conftest import Gate, Stand, Stands, environment, outcomes, publish
+
+SCENARIO = """
+scenario: NAME
+trigger: segment
+exit:
+  - event: gone
+steps:
+  - webhook: hook
+    url: https://NAME.example.com/hook
+    body: {contact: "{{ contact.id }}", at: "{{ now }}"}
+    timeout: 1m
+    retry: {initial_interval: 1h, backoff_coefficient: 2, maximum_interval: 6h}
+  - wait_for: go
+"""
+UNREADABLE = ("held", "unknown", "its result cannot be read: whether it was delivered is not known")
+BY_HAND = ("waiting", "delivered", "completed by hand")
+ORDER = '{"operator": "ann", "reason": "incident 42"}'
+PENDING = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+"""The two states of a delivery under way."""
+ODD = ('"\\ud800"', "1" + 5_000 * "0", 300 * "[" + 300 * "]")
+"""JSON to Temporal, and not to whoever reads it here: half a character, a number of 5,000 digits, 300 levels."""
+
+RESULTS = {
+    "null": UNREADABLE,
+    "5": UNREADABLE,
+    "[]": UNREADABLE,
+    "{}": UNREADABLE,
+    '"garbage"': UNREADABLE,
+    '{"outcome": "weird"}': UNREADABLE,
+    '{"outcome": null}': UNREADABLE,
+    '{"outcome": "delivered", "status": "fine"}': UNREADABLE,
+    **dict.fromkeys(ODD, UNREADABLE),
+    '"delivered"': BY_HAND,
+    '{"outcome": "delivered"}': BY_HAND,
+    '{"outcome": "delivered", "attempt": 3, "status": 202, "of": "a newer worker"}': ("waiting", "delivered", None),
+    '{"outcome": "skipped", "reason": "told by phone"}': ("waiting", "skipped", "completed by hand"),
+}
+MESSAGES = {
+    "nothing": [],
+    "null": ["--input", "null"],
+    "number": ["--input", "5"],
+    "list": ["--input", "[1]"],
+    "empty": ["--input", "{}"],
+    "wrong": ["--input", '{"name": 5, "properties": [], "operator": 7, "reason": {}, "step": [], "retry": 5}'],
+    "more": ["--input", "1", "--input", '"two"', "--input", "{}"],
+    "bytes": ["--input", "abc", "--input-meta", "encoding=binary/plain"],
+    "void": ["--input", "", "--input-meta", "encoding=binary/null"],
+    "unknown": ["--input", "abc", "--input-meta", "encoding=binary/encrypted"],
+    "message": ["--input", "{}", "--input-meta", "encoding=json/protobuf"],
+    **{f"odd {number}": ["--input", text] for number, text in enumerate(ODD)},
+}
+OTHERS = [
+    *(("signal", "nobody_knows"), ("query", "progress"), ("query", "nobody_knows")),
+    *(("update execute", name) for name in ("retry_step", "retune", "leave", "pause", "resume", "nobody_knows")),
+]
+
+Temporal = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def temporal(server: DevServer, temporal_program: Path) -> Temporal:
+    """Temporal's command line; gives what it wrote."""
+
+    async def run(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(str(temporal_program), *arguments),
+            env=environment(TEMPORAL_ADDRESS=server.address),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate()
+        return out.decode()
+
+    return run
+
+
+@dataclass(frozen=True)
+class Case:
+    """A journey that something is done to."""
+
+    handle: WorkflowHandle[Any, Any]
+
+    @property
+    def at(self) -> tuple[str, ...]:
+        return ("-w", self.handle.id)
+
+    async def pending(self, state: Any) -> None:
+        """Waits until its delivery is between two attempts, or being attempted."""
+        async with asyncio.timeout(60):
+            while True:
+                pending = (await self.handle.describe()).raw_description.pending_activities
+                if pending and pending[0].state == state and pending[0].attempt == (2 if state == PENDING else 1):
+                    return
+                await asyncio.sleep(0.05)
+
+    async def progress(self, *wanted: str) -> dict[str, Any]:
+        """Its own account, once it is in one of these states."""
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    found: dict[str, Any] = await self.handle.query("progress", rpc_timeout=timedelta(seconds=3))
+                    if not wanted or found["state"] in wanted:
+                        return found
+                except RPCError:
+                    pass  # asked while its workflow task failed: it is asked until it answers, or not
+                await asyncio.sleep(0.05)
+
+    async def stumbled(self) -> list[str]:
+        """What its workflow tasks failed by, resets apart."""
+        events = [event async for event in self.handle.fetch_history_events()]
+        failed = [
+            event.workflow_task_failed_event_attributes.failure.message
+            for event in events
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+        ]
+        return [message for message in failed if "reset" not in message.lower()]
+
+
+async def enter(stand: Stand, folder: Path, name: str, count: int) -> list[Case]:
+    """Publishes the scenario under a name, and lets so many contacts in."""
+    await publish(stand.client, folder, SCENARIO.replace("NAME", name))
+    entered = await asyncio.gather(
+        *(
+            stand.client.enter(
+                {"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}}, settle=20
+            )
+            for contact in range(1, count + 1)
+        )
+    )
+    return [Case(stand.client.temporal.get_workflow_handle(journey.id)) for journey in entered]
+
+
+async def test_whatever_a_delivery_is_completed_with_the_journey_goes_on_or_is_held(
+    stand: Stands, temporal: Temporal, tmp_path: Path
+) -> None:
+    async def give(case: Case, result: str) -> tuple[str, str, str | None]:
+        await case.pending(PENDING)
+        assert await temporal("activity", "complete", *case.at, "-a", "hook", "--result", result) == ""
+        found = await case.progress("held", "waiting")
+        assert await case.stumbled() == []
+        if found["state"] == "held":
+            return "held", found["waiting"]["cause"], found["waiting"]["reason"]
+        return "waiting", found["steps"][0]["outcome"], found["steps"][0].get("note")
+
+    async with stand(fail={"/completed.example.com": [503]}) as standing:
+        cases = await enter(standing, tmp_path, "completed", len(RESULTS))
+        given = await asyncio.gather(*(give(case, result) for case, result in zip(cases, RESULTS, strict=True)))
+        assert dict(zip(RESULTS, given, strict=True)) == RESULTS
+        # And what was held obeys, as any other.
+        assert "held" in await temporal(
+            "workflow", "update", "execute", *cases[0].at, "--name", "skip_step", "-i", ORDER
+        )
+        assert outcomes(await cases[0].progress("waiting")) == [("hook", "skipped")]
+
+
+async def test_messages_of_any_shape_stop_no_journey(stand: Stands, temporal: Temporal, tmp_path: Path) -> None:
+    async with stand(fail={"/told.example.com": [503]}) as standing:
+        [case] = await enter(standing, tmp_path, "told", 1)
+        await case.pending(PENDING)
+        shapes = [("signal", "event"), ("signal", "contact_changed"), ("update execute", "skip_step")]
+        given = [(*way, shape) for way in shapes for shape in MESSAGES.values()]
+        given += [(*way, MESSAGES["wrong"]) for way in OTHERS]
+        run = asyncio.Semaphore(8)
+
+        async def give(command: str, name: str, shape: list[str]) -> str:
+            async with run:
+                return await temporal("workflow", *command.split(), *case.at, "--name", name, *shape)
+
+        said = await asyncio.gather(*(give(*one) for one in given))
+        assert [one for one, text in zip(given, said, strict=True) if "update" in one[0] and "Error" not in text] == []
+        found = await case.progress()
+        assert (found["state"], found["at"], found["operations"]) == ("running", "hook", [])
+        assert {one["what"] for one in found["passed_over"]} == {"event", "contact_changed"}
+        assert await case.stumbled() == []
+        assert (
+            "left by ann"
+            in await temporal("workflow", "update", "execute", *case.at, "--name", "leave", "--input", ORDER)
+            or (await case.handle.result())["outcome"] == "exited"
+        )
+
+
+async def test_a_delivery_that_is_failed_by_hand_is_held_with_what_the_operator_said(
+    stand: Stands, temporal: Temporal, tmp_path: Path
+) -> None:
+    details = [[], *(["--detail", detail] for detail in ("null", '{"kind": 5}', *ODD))]
+
+    async def give(case: Case, detail: list[str]) -> tuple[str, str]:
+        await case.pending(STARTED)
+        given = ("-a", "hook", "--reason", "told by phone", *detail)
+        assert await temporal("activity", "fail", *case.at, *given) == ""
+        waiting = (await case.progress("held"))["waiting"]
+        assert await case.stumbled() == []
+        return waiting["cause"], waiting["reason"]
+
+    async with Gate(hold=len(details)) as gate, stand(gate=gate) as standing:
+        cases = await enter(standing, tmp_path, "failed", len(details))
+        given = await asyncio.gather(*(give(case, detail) for case, detail in zip(cases, details, strict=True)))
+        assert given == [("permanent", "failed by hand: told by phone")] * len(details)
+        gate.opened.set()

@@ -1,0 +1,97 @@
+"""What a delivery ended with, whoever says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+
+from activities.call import Call
+from activities.failures import Failure, Kind
+from activities.signatures import ADMIT, DECIDE, DEPART, SEND_WEBHOOK, Answer, Sent
+from workflows.local import answer_in
+from workflows.results import BY_HAND, sent_in
+from workflows.state import KEPT_RESPONSES, LONGEST_REASON
+
+NOT_KEPT = "the response was not kept: it is too large, or nested too deeply"
+
+
+def raw(text: str, encoding: bytes = b"json/plain") -> RawValue:
+    return RawValue(Payload(metadata={"encoding": encoding}, data=text.encode()))
+
+
+def said(**fields: Any) -> RawValue:
+    return raw(json.dumps(fields))
+
+
+def deep(levels: int) -> Any:
+    data: Any = 1
+    for _ in range(levels):
+        data = [data]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        (said(outcome="delivered", status=200, attempt=2), Sent(status=200, attempt=2)),
+        (said(outcome="delivered", attempt=2, note="so"), Sent(attempt=2, note="so")),
+        (said(outcome="delivered", attempt=1, later="field"), Sent()),
+        (said(outcome="delivered", attempt=1, saved={"a": [1]}), Sent(saved={"a": [1]})),
+        (said(outcome="delivered", attempt=1, saved=deep(150)), Sent(note=NOT_KEPT)),
+        (said(outcome="delivered", attempt=1, saved="x" * KEPT_RESPONSES), Sent(note=NOT_KEPT)),
+        (said(outcome="delivered"), Sent(attempt=0, note=BY_HAND)),
+        (raw('"skipped"'), Sent(outcome="skipped", attempt=0, note=BY_HAND)),
+        (
+            said(outcome="skipped", reason="x" * 9_999, note="y" * 9_999),
+            Sent(outcome="skipped", attempt=0, reason="x" * LONGEST_REASON, note="y" * LONGEST_REASON),
+        ),
+    ],
+)
+def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
+    assert sent_in(SEND_WEBHOOK, answer, "wax") == sent
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        *map(raw, ("", "null", "5", "{}", "[]", "no JSON", '"weird"', '"\\ud800"', "1" + "0" * 5_000)),
+        *map(raw, ("[" * 300 + "]" * 300, '{"outcome": "delivered", "saved": NaN}')),
+        *(said(outcome=outcome) for outcome in ("weird", None, 1, ["delivered"])),
+        *(said(outcome="delivered", status=status) for status in ("fine", [1], 1.5)),
+        *(said(outcome="delivered", attempt=attempt) for attempt in (None, "first", [1])),
+        raw('"delivered"', b"binary/encrypted"),
+        raw("", b"binary/null"),
+    ],
+)
+def test_a_result_that_nobody_can_read_leaves_the_outcome_unknown(answer: RawValue | None) -> None:
+    failure = sent_in(SEND_WEBHOOK, answer, "wax")
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.destination, failure.attempt) == (Kind.UNKNOWN, "wax", 0)
+
+
+@pytest.mark.parametrize("answer", [None, raw("null"), raw('{"value": true, "error": 5}'), raw("{}", b"binary/plain")])
+def test_an_answer_that_cannot_be_read_is_one_that_could_not_be_given(answer: RawValue | None) -> None:
+    assert answer_in(DECIDE, answer) == Answer(error="the answer of the worker cannot be read")
+
+
+def test_what_a_newer_worker_says_more_is_passed_over() -> None:
+    assert answer_in(DECIDE, said(value=True, because="of this")) == Answer(value=True)
+
+
+@pytest.mark.parametrize("answer", [None, raw("null"), raw("5")])
+def test_nobody_reads_what_says_nothing(answer: RawValue | None) -> None:
+    assert answer_in(DEPART, answer) is None
+
+
+def test_an_admission_that_cannot_be_read_waits_for_a_worker_that_can() -> None:
+    with pytest.raises(RuntimeError, match="What 'admit' answered is not for this version of the workers"):
+        answer_in(ADMIT, said(version="newest"))
+
+
+def test_calls_compare_by_what_they_are() -> None:
+    assert Call("a", Answer, Sent) == Call("a", Answer, Sent)

@@ -1,0 +1,63 @@
+"""What a delivery ended with, be it an activity's result or an operator's (`temporal activity complete`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from temporalio import workflow
+from temporalio.common import RawValue
+
+from workflows.bounds import size_of
+from workflows.state import KEPT_RESPONSES, LONGEST_REASON
+
+with workflow.unsafe.imports_passed_through():
+    from activities.call import Call, plain
+    from activities.failures import Failure, Kind
+    from activities.signatures import Sent
+    from scenario.entry import is_too_deep
+
+BY_HAND: Final = "completed by hand"
+_UNREADABLE: Final = "its result cannot be read: whether it was delivered is not known"
+
+
+def sent_in(call: Call[Any, Sent], answer: RawValue | None, destination: str) -> Sent | Failure:
+    """How a delivery ended, by its activity's result.
+
+    Our activities say all fields of a `Sent`. A person says as much as is known, the outcome at least: an object, or
+    the bare word, ``"delivered"``.
+
+    Args:
+        call: The activity.
+        answer: Its result.
+        destination: What the step sends to.
+
+    Returns:
+        The failure of a delivery whose outcome is not known, where nobody can tell what the result means.
+    """
+    try:
+        said = _said(answer)
+        sent = call.reader.validate_python(said)
+    except ValueError:
+        return Failure(
+            kind=Kind.UNKNOWN, reason=_UNREADABLE, destination=destination, attempt=0, error="unreadable", unknown=True
+        )
+    if "attempt" not in said:
+        sent = replace(sent, attempt=0, note=sent.note or BY_HAND)
+    if is_too_deep(sent.saved) or size_of(sent.saved) > KEPT_RESPONSES:
+        # No run could hand it on to the next.
+        sent = replace(sent, saved=None, note="the response was not kept: it is too large, or nested too deeply")
+    return replace(sent, reason=_cut(sent.reason), note=_cut(sent.note))
+
+
+def _said(answer: RawValue | None) -> dict[str, Any]:
+    said = plain(answer)
+    if isinstance(said, str):
+        return {"outcome": said}
+    if not isinstance(said, dict) or "outcome" not in said:
+        raise ValueError("it does not say an outcome")
+    return cast("dict[str, Any]", said)
+
+
+def _cut(text: str | None) -> str | None:
+    return text[:LONGEST_REASON] if text else text
