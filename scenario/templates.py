@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid, model
@@ -13,9 +13,9 @@ from scenario.findings import clip
 from scenario.liquid.lint import Finding, Roots, lint
 from scenario.outline import Written, outline
 from scenario.report import Report
-from scenario.saved import Saved, saved
 from scenario.source import Path
 from scenario.variables import CALLBACK, roots
+from scenario.ways import Here, Ways, ways
 
 
 class Template(NamedTuple):
@@ -94,19 +94,20 @@ def check_templates(data: Any, report: Report) -> None:
         report: Takes the findings.
     """
     trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
-    kept = saved(data)
-    waits = frozenset(step.path for step in outline(data) if step.kind == "wait_for")
-    first = {path[:-1]: path[-1] for path in sorted(waits, reverse=True)}
+    known_ways = ways(data)
     for template in templates(data):
+        here = known_ways.at(template.path)
+        looks = template.kind == "condition" and (template.step == "wait_for" or template.path[0] == "exit")
         known = roots(
             trigger if trigger in model.TRIGGERS else None,
-            event=_has_event(template, waits, first),
+            event=here.comes or looks,
             secrets=template.step == "webhook",
             callback=template.step in model.NAMED,
-            responses=kept.at(template.path),
+            responses=here.responses,
+            unsure=_unsure(here, report) if here.comes and not looks else "",
         )
         for found in lint(template.source, kind=template.kind, schema=known):
-            _tell(template, found, kept, report)
+            _tell(template, found, known_ways, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
 
@@ -115,7 +116,7 @@ _NO_FIELD: Final = re.compile(r"'(journey|responses)(\.[^']*)?' has no field '([
 """What the linter says of variables that are not the platform's: there, it is known what is there."""
 
 
-def _tell(template: Template, found: Finding, kept: Saved, report: Report) -> None:
+def _tell(template: Template, found: Finding, kept: Ways, report: Report) -> None:
     code, severity, message = found.code, found.severity, found.message
     ours = _NO_FIELD.match(message) if code == "unknown-field" else None
     match ours.groups() if ours else None:
@@ -137,13 +138,13 @@ def _tell(template: Template, found: Finding, kept: Saved, report: Report) -> No
     report.add(place, code, message, key=found.in_key, offset=found.offset, severity=severity)
 
 
-def _unkept(name: str, meant: str | None, template: Template, kept: Saved, report: Report) -> str:
+def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report: Report) -> str:
     """The sentence about a response that no step on the way to a template keeps."""
     if template.path[:1] == ("exit",):
         message = f"no step saves a response as '{clip(name)}'"
     else:
         message = f"no step before this one saves a response as '{clip(name)}'"
-        if (place := kept.places.get(name)) is not None:
+        if (place := kept.saves.get(name)) is not None:
             return f"{message}: the one on line {report.line(place)} comes later, or on another way"
     return f"{message}: did you mean '{meant}'?" if meant else message
 
@@ -163,22 +164,10 @@ def _elsewhere(template: Template, known: Roots, report: Report) -> None:
         report.add(template.path, "out-of-scope", message, offset=found.start() if found else 0)
 
 
-def _has_event(template: Template, waits: Set[Path], first: Mapping[Path, str | int]) -> bool:
-    """Whether an event may have come by the time a template is rendered, or is what its condition is about.
-
-    Args:
-        template: The template.
-        waits: Where the waits for events stand.
-        first: The number of the first of them in each list of steps that has one.
-    """
-    path = template.path
-    if template.kind == "condition" and (template.step == "wait_for" or path[0] == "exit"):
-        return True
-    for depth in range(len(path)):
-        around, part = path[:depth], path[depth]
-        if part == "then" and around in waits:
-            return True
-        before = first.get(around)
-        if isinstance(part, int) and isinstance(before, int) and part > before:
-            return True
-    return False
+def _unsure(here: Here, report: Report) -> str:
+    """Why there may be no event, and what to do about it; empty where one is certain."""
+    ask = "ask {% if event %}, or give each value a default, {{ event.… | default: '-' }}"
+    waits = sorted(report.line(place) for place in here.missed if place)
+    if waits:
+        return f"the 'wait_for' on line {waits[0]} can end without it. Move the step into its 'then', {ask}"
+    return f"not every way here leads past a 'wait_for'. For those that do not, {ask}" if here.missed else ""

@@ -51,6 +51,7 @@ def roots(
     secrets: bool = False,
     callback: bool = False,
     responses: Mapping[str, Tree] | None = None,
+    unsure: str = "",
 ) -> Roots:
     """What a template may name.
 
@@ -60,6 +61,7 @@ def roots(
         secrets: Whether it belongs to a webhook.
         callback: Whether it belongs to a message, where `journey.callback_url` is made.
         responses: The responses that may be kept by then, or None where that is not known: then any may be.
+        unsure: Why there may be no event all the same; empty where one is certain, or none is there anyway.
     """
     journey = Object(_JOURNEY)
     if callback:
@@ -84,7 +86,7 @@ def roots(
         known["secrets"] = _SECRETS
     else:
         elsewhere["secrets"] = "in a webhook's url, headers and body"
-    return Roots(known, elsewhere)
+    return Roots(known, elsewhere, {"event": unsure} if unsure else {})
 
 
 def _data_of(trigger: str) -> tuple[str, ...]:

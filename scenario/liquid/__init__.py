@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         parse_url,
         parse_value,
     )
+    from scenario.liquid.presence import told_by
     from scenario.liquid.reading import Kind, fields
     from scenario.liquid.text import evaluate_condition, evaluate_value, render_html, render_line, render_text
     from scenario.liquid.tracing import needs
@@ -64,6 +65,7 @@ __all__ = [
     "render_text",
     "render_url",
     "select",
+    "told_by",
 ]
 
 _HOMES = {
@@ -72,6 +74,7 @@ _HOMES = {
     "reading": ("Kind", "fields"),
     "header": ("check_header_name", "check_header_value", "render_header"),
     "parsing": tuple(name for name in __all__ if name.startswith("parse_")),
+    "presence": ("told_by",),
     "text": ("evaluate_condition", "evaluate_value", "render_html", "render_line", "render_text"),
     "tracing": ("needs",),
     "url": ("render_path", "render_url"),

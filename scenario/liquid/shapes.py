@@ -72,7 +72,9 @@ class Roots:
     Attributes:
         known: Those that it may name.
         elsewhere: Where else a variable is there, by its name, as the end of a sentence: ``with the trigger reward``.
+        unsure: Why a known variable may be missing all the same, by its name, and what to do.
     """
 
     known: Mapping[str, Tree]
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
+    unsure: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -281,7 +281,7 @@ steps:
     if: contact.cellphone != blank
     then:
       - webhook: whatsapp
-        url: https://hooks.example.com/wax/{{ contact.id }}?event={{ event.name }}
+        url: "https://hooks.example.com/wax/{{ contact.id }}?event={{ event.name | default: 'none' }}"
         headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}"}
         body: |
           {"phone": "{{ contact.cellphone }}", "store": "{{ order.store.name }}",

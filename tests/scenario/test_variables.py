@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scenario import liquid
 from scenario.check import check
 from scenario.entry import clean, parse_entry
 from scenario.model import TRIGGERS
@@ -141,22 +142,76 @@ def test_every_place_of_a_wrong_name_is_reported():
     assert [(finding.line, finding.column) for finding in check(text).findings] == [(6, 16), (7, 20)]
 
 
-EVENT = (
-    ("- sms: a\n  text: '{{ event.x }}'", False),
-    ("- wait_for: e\n- sms: a\n  text: '{{ event.x }}'", True),
-    ("- wait_for: e\n  then: [{sms: a, text: '{{ event.x }}'}]", True),
-    ("- wait_for: e\n  for: 1d\n  else: [{sms: a, text: '{{ event.x }}'}]", False),
-    ("- wait_for: e\n  for: 1d\n- if: order.total_price\n  then: [{sms: a, text: '{{ event.x }}'}]", True),
-    ("- if: order.total_price\n  then: [{wait_for: e}, {sms: a, text: '{{ event.x }}'}]", True),
-    ("- if: order.total_price\n  then: [{wait_for: e}]\n  else: [{sms: a, text: '{{ event.x }}'}]", False),
-    ("- wait_for: e\n  if: event.x == order.external_id", True),
-    ("- if: event.x\n  then: [{wait: 1d}]", False),
+NO_EVENT = "error out-of-scope: 'event' is there only with the trigger event, and behind a 'wait_for'"
+ASK = "ask {% if event %}, or give each value a default, {{ event.… | default: '-' }}"
+LATE = (
+    "warning may-be-missing: 'event' may be missing here: the 'wait_for' on line {} can end without it. Move the step into its 'then', "
+    + ASK.replace("{", "{{").replace("}", "}}")
 )
+PAST = (
+    "warning may-be-missing: 'event' may be missing here: not every way here leads past a 'wait_for'. For those that do not, "
+    + ASK
+)
+READ = "{sms: a, text: '{{ event.x }}'}"
+TIMED = "- wait_for: e\n  for: 1d\n"
+EVENT: tuple[tuple[str, str | None], ...] = (
+    ("- sms: a\n  text: '{{ event.x }}'", NO_EVENT),
+    ("- wait_for: e\n- " + READ, None),
+    (f"- wait_for: e\n  then: [{READ}]", None),
+    (TIMED + f"  then: [{READ}]", None),
+    (TIMED + f"  else: [{READ}]", NO_EVENT),
+    (TIMED + "- " + READ, LATE.format(4)),
+    (TIMED + "  else: [{exit: x}]\n- " + READ, None),
+    (TIMED + "  then: [{exit: x}]\n- " + READ, NO_EVENT),
+    (TIMED + f"- if: order.total_price\n  then: [{READ}]", LATE.format(4)),
+    ("- wait_for: f\n" + TIMED + "- " + READ, None),
+    ("- wait_for: f\n" + TIMED + f"  else: [{READ}]", None),
+    (TIMED + TIMED.replace("e", "f", 1) + f"  else: [{READ}]", LATE.format(6)),
+    (f"- if: order.total_price\n  then: [{{wait_for: e}}, {READ}]", None),
+    ("- if: order.total_price\n  then: [{wait_for: e}]\n- " + READ, PAST),
+    (f"- if: order.total_price\n  then: [{{wait_for: e}}]\n  else: [{READ}]", NO_EVENT),
+    ("- wait_for: e\n  if: event.x == order.external_id", None),
+    ("- if: event.x\n  then: [{wait: 1d}]", NO_EVENT),
+    # A condition is asked about what may be missing, and tells.
+    (TIMED + "- if: event.x == 1 or event.tags contains 'a'\n  then: [{wait: 1d}]", None),
+    (TIMED + f"- if: event\n  then: [{READ}]", None),
+    (TIMED + f"- if: event\n  else: [{READ}]", LATE.format(4)),
+    (TIMED + f"- if: event.x != blank\n  then: [{READ}]", None),
+    (TIMED + f"- if: event.x == 'a' and order.total_price > 1\n  then: [{READ}]", None),
+    (TIMED + f"- if: event.x == 'a' or order.total_price > 1\n  then: [{READ}]", LATE.format(4)),
+    (TIMED + f"- if: event.x >= 1\n  else: [{READ}]", LATE.format(4)),
+    (TIMED + "- if: event == nil\n  then: [{exit: x}]\n- " + READ, None),
+    (TIMED + "- if: event\n  else: [{exit: x}]\n- " + READ, None),
+    (TIMED + f"- if: event.x !\n  then: [{READ}]", "error syntax: unknown operator '!'"),
+    # So does a template.
+    (TIMED + "- sms: a\n  text: '{% if event.x %}{{ event.y }}{% endif %}'", None),
+    (TIMED + "- sms: a\n  text: '{% unless event == nil %}{{ event.y }}{% endunless %}'", None),
+    (TIMED + "- sms: a\n  text: '{% case event.x %}{% when 1 %}{{ event.y }}{% endcase %}'", None),
+    (TIMED + "- sms: a\n  text: '{{ event.x | default: 1 }}{% assign event = 1 %}{{ event }}'", None),
+    (TIMED + "- sms: a\n  text: '{{ event.x | upcase | default: 1 }}'", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% for x in event.items %}{{ x }}{% endfor %}'", LATE.format(4)),
+    (TIMED + "- wait: {until: '{{ event.at }}'}", LATE.format(4)),
+    (TIMED + "- webhook: a\n  to: b\n  body: {a: '{{ event.x }}'}", LATE.format(4)),
+    (TIMED + "- webhook: a\n  to: b\n  body: {a: {$if: event.x > 1, $then: {b: '{{ event.x }}'}, $else: '{{ event.y }}'}}", None),
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(("steps", "there"), EVENT)
-def test_an_event_is_there_when_one_may_have_come(steps: str, there: bool):
-    assert (findings(steps) == []) == there
+@pytest.mark.parametrize(("steps", "finding"), EVENT, ids=[steps for steps, _ in EVENT])
+def test_an_event_is_there_on_the_ways_on_which_one_has_come(steps: str, finding: str | None):
+    assert findings(steps) == ([] if finding is None else [finding])
+
+
+def test_where_an_event_let_the_contact_in_there_is_one():
+    assert findings(TIMED + "- " + READ, trigger="event") == []
+
+
+ASKED = ("event", "event.x", "event == nil", "event.x != blank", "event.x == empty", "event.x != empty", "event.x == 1", "event.x != 1", "event.x == false", "event.x > 1", "event.tags contains 'a'", "1 == 1", "1 == 2")  # fmt: skip
+JOINED = [f"{left} {word} {right}" for left in ASKED for right in ASKED for word in ("and", "or")]
+
+
+@pytest.mark.parametrize("condition", [*ASKED, *JOINED])
+def test_the_answer_without_an_event_never_tells_that_there_is_one(condition: str):
+    assert liquid.evaluate_condition(condition, {}) not in liquid.told_by(condition, "event")
 
 
 WAX = "- webhook: wax\n  to: wax\n  save: {as: wax}\n"

@@ -20,7 +20,7 @@ from scenario.liquid.lint.findings import Finding, Page
 from scenario.liquid.lint.names import Names
 from scenario.liquid.lint.repair import looped, read
 from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, TEXT
-from scenario.liquid.lint.walk import item_of, walk
+from scenario.liquid.lint.walk import asked, item_of, walk
 from scenario.liquid.shapes import ListOf, Object, Tree
 
 Place = tuple[str | int, ...]
@@ -78,7 +78,7 @@ class BodyLinter:
         if nodes is not None:
             reader = Reader(page, self._engine, self._kind)
             # A leaf's own assignments end with it.
-            walk(nodes, reader, Names(names.schema, names.inner, dict(names.own)))
+            walk(nodes, reader, Names(names.schema, names.inner, dict(names.own), names.tested))
             if len(nodes) == 1 and isinstance(nodes[0], OutputNode):
                 quiet = Reader(Page(source), self._engine, self._kind)
                 shape = quiet.shape(cast("FilteredExpression", nodes[0].expression), names)
@@ -117,9 +117,9 @@ class BodyLinter:
                 inside("$else", names)
                 return ListOf(item)
             case "$if":
-                self._condition(body[form], (*path, form), names)
-                inside("$else", names)
-                return inside("$then", names)
+                around = self._condition(body[form], (*path, form), names)
+                inside("$else", around)
+                return inside("$then", around)
             case _:
                 given = body[form]
                 if not isinstance(given, Mapping):
@@ -139,11 +139,14 @@ class BodyLinter:
         self.findings.extend(page.findings)
         return names.within({str(parsed.identifier): item, "forloop": FORLOOP})
 
-    def _condition(self, source: object, path: Place, names: Names) -> None:
+    def _condition(self, source: object, path: Place, names: Names) -> Names:
+        """Check a condition. Returns the names that are in scope where it has been asked."""
         page, parsed = self._expression(BooleanExpression, source, path)
-        if isinstance(parsed, BooleanExpression) and page is not None:
-            Reader(page, self._engine, self._kind).shape(parsed, names)
-            self.findings.extend(page.findings)
+        if not isinstance(parsed, BooleanExpression) or page is None:
+            return names
+        Reader(page, self._engine, self._kind).shape(parsed, names)
+        self.findings.extend(page.findings)
+        return names.asking(asked(parsed))
 
     def _expression(
         self, kind: type[LoopExpression | BooleanExpression], source: object, path: Place

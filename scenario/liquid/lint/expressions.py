@@ -97,8 +97,8 @@ class Reader:
                 self._comparison(expression, names)
                 return FLAG
             case ContainsExpression():
-                self.shape(expression.left, names)
-                self.shape(expression.right, names)
+                self.shape(expression.left, names, test=True)
+                self.shape(expression.right, names, test=True)
                 return FLAG
             case _:
                 for part in expression.children():

@@ -78,6 +78,8 @@ class Names:
             if not quiet:
                 self._unknown(root, at, page, test=test)
             return ANYTHING
+        if not quiet and not test and root not in self.tested and shape is self.schema.known.get(root):
+            self._unsure(root, at, page)
         if isinstance(shape, Object) and shape.apart and not _spelt(keys):
             if not quiet:
                 page.add("not-apart", f"name the one of '{root}' that is meant: {root}.NAME", at)
@@ -107,6 +109,10 @@ class Names:
                 page.add("out-of-scope", f"'{root}' is there only {self.schema.elsewhere[root]}", at)
             return
         page.add("unknown-variable", f"there is no variable '{root}'", at, suggestion=self._meant(root))
+
+    def _unsure(self, root: str, at: int, page: Page) -> None:
+        if (why := self.schema.unsure.get(root)) is not None:
+            page.add("may-be-missing", f"'{root}' may be missing here: {why}", at, severity="warning")
 
     def _meant(self, root: str) -> str | None:
         """What an unknown variable probably is: one that is spelt alike, or a field without its object."""

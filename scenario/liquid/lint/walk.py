@@ -62,21 +62,22 @@ def _node(node: Node, reader: Reader, names: Names, *, looping: bool) -> None:
                 reader.page.add("outside-loop", f"'{node.token.value}' is outside of a loop", node.token.start_index)
         case IfNode() | UnlessNode():
             reader.shape(node.condition, names)
-            tested = _asked(node.condition)
+            tested = asked(node.condition)
             for child in _children(node):
                 _node(child, reader, names.asking(tested), looping=looping)
         case ConditionalBlockNode():
             reader.shape(node.expression, names)
-            walk([node.block], reader, names.asking(_asked(node.expression)), looping=looping)
+            walk([node.block], reader, names.asking(asked(node.expression)), looping=looping)
         case CaseNode():
             reader.shape(node.expression, names, test=True)
+            inside = names.asking(asked(node.expression))
             for block in node.blocks:
                 if isinstance(block, MultiExpressionBlockNode):
                     for value in block.expression.children():
                         reader.shape(value, names, test=True)
-                    walk([block.block], reader, names, looping=looping)
+                    walk([block.block], reader, inside, looping=looping)
                 else:
-                    walk([block], reader, names, looping=looping)
+                    walk([block], reader, inside, looping=looping)
         case _:
             for expression in node.expressions():
                 reader.shape(expression, names)
@@ -113,8 +114,8 @@ def item_of(loop: LoopExpression, reader: Reader, names: Names) -> Tree:
     return ANYTHING
 
 
-def _asked(condition: Expression) -> frozenset[str]:
-    """The variables that a condition mentions: inside of it they may be of another trigger."""
+def asked(condition: Expression) -> frozenset[str]:
+    """The variables that a condition mentions: inside of it they may be missing, or of another trigger."""
     found: set[str] = set()
     pending = [condition]
     while pending:
