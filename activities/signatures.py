@@ -84,7 +84,7 @@ class Question:
     Attributes:
         text: The condition, or for ``kind="value"`` a template.
         data: The data by root name, `now` and `today` among it.
-        zone: IANA zone of a value that is a date to wait for; empty where it is none.
+        zone: Of a value that is a date to wait for, as `scenario.timing.read_zone` reads it; empty where it is none.
         offset: Seconds from that date to the end of the wait.
     """
 

@@ -21,6 +21,7 @@ from runtime.attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
 from scenario.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
+from scenario.timing import unplaced
 
 MAX_ENTRY: Final = 1024 * 1024
 """Bytes that an entry may have as JSON. Temporal refuses an argument of 2 MB, in words that help nobody."""
@@ -40,6 +41,7 @@ class Entered:
         already: Whether it was under way before.
         handle: Temporal's handle of it.
         admitted: Whether it is known to be in. False where no worker has looked at it yet: it may still be refused.
+        unplaced: Why the contact's time zone is not used, where it cannot be; see `scenario.timing.unplaced`.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Entered:
     already: bool
     handle: WorkflowHandle[Any, dict[str, Any]] = field(repr=False, compare=False)
     admitted: bool = True
+    unplaced: str = ""
 
     async def result(self) -> dict[str, Any]:
         """Waits for the journey's end and returns its result, as the contract describes it.
@@ -104,7 +107,9 @@ class Door:
                 raise NotEntered(f"the contact is in {opened.name} already, as {identifier}") from None
             handle = self._temporal.get_workflow_handle(identifier, run_id=error.run_id, result_type=dict)
             return Entered(identifier, error.run_id or "", already=True, handle=handle)
-        entered = Entered(identifier, handle.first_execution_run_id or "", already=False, handle=handle)
+        problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)
+        run_id = handle.first_execution_run_id or ""
+        entered = Entered(identifier, run_id, already=False, handle=handle, unplaced=problem)
         return entered if await self._settle(entered, settle) else replace(entered, admitted=False)
 
     def _identify(self, entry: Entry, opened: Opened) -> tuple[str, str]:

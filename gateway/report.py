@@ -25,8 +25,8 @@
 | `deliveries` | see `attempt`, oldest first |
 | `events` | kept events: ``{"name", "at"}`` |
 | `operations` | what operators did: ``{"name", "operator", "reason", "at", "step"}``, maybe ``"details"`` |
-| `passed_over` | events, changes and conditions that could not be used: ``{"what", "reason", "at", "count"}``, where |
-|  | `reason` and `at` are those of the last time |
+| `passed_over` | events, changes, time zones and conditions that could not be used: ``{"what", "reason", "at",`` |
+|  | ``"count"}``, where `reason` and `at` are those of the last time |
 
 Times are ISO 8601 in UTC; what is not known is null.
 """

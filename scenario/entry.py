@@ -6,8 +6,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from datetime import tzinfo
 from typing import Any, Final, cast
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -159,7 +159,7 @@ def journey_id(entry: Entry, key: str | None) -> str:
     return identifier
 
 
-def clean(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:
+def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
     """The entry's data as templates see it: plain JSON values by root name.
 
     Args:
@@ -185,7 +185,7 @@ def clean(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:
     return context
 
 
-def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
     """A clean contact, or what is known of one, with some fields changed; custom fields are changed one by one.
 
     Raises:
@@ -199,7 +199,7 @@ def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: Zo
     return merged
 
 
-def _clean(shape: type[Shape], data: object, where: str, zone: ZoneInfo) -> dict[str, Any]:
+def _clean(shape: type[Shape], data: object, where: str, zone: tzinfo) -> dict[str, Any]:
     try:
         return shape.model_validate(_sound(data, where), context={ZONE: zone}).model_dump()
     except ValidationError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -26,27 +26,71 @@ _NO_DATE: Final = re.compile(r"|null|0|0000-00-00.*|0001-01-01(?:[T ]00:00.*)?",
 """How platforms write "no date": MySQL's zero date and .NET's least one among them."""
 
 
+_OFFSET: Final = re.compile(r"Z|(?:UTC|GMT)? ?([-+\u2212])(\d{1,2})(?::?([0-5]\d))?", re.ASCII | re.IGNORECASE)
+_FARTHEST: Final = timedelta(hours=14)
+_ZONES_OF_MACHINES: Final = ("localtime", "posixrules")
+"""Names under which a machine keeps the zone that it stands in: a name means the same everywhere."""
+
+
+def read_zone(name: object) -> tzinfo | None:
+    """A time zone, by its IANA name or by its offset from UTC: ``+02:00``, ``UTC+2``, ``GMT-3``, ``Z``.
+
+    East of Greenwich is plus, as people write it; in the IANA's own names, ``Etc/GMT-2``, it is minus.
+
+    Returns:
+        The zone, whose text is a name that can be read again; None where it is neither.
+    """
+    return _read_zone(name.strip()) if isinstance(name, str) else None
+
+
 @lru_cache(maxsize=1024)
-def zone_of(*names: object) -> ZoneInfo:
+def _read_zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name) if name and name not in _ZONES_OF_MACHINES else None
+    except (ValueError, OSError, KeyError):
+        found = _OFFSET.fullmatch(name)
+    if found is None:
+        return None
+    sign, hours, minutes = found.groups()
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    # Its name is the one that Python gives: UTC+02:00.
+    return timezone(offset if sign == "+" else -offset) if offset <= _FARTHEST else None
+
+
+def is_offset(zone: tzinfo | None) -> bool:
+    """Whether a zone is a mere offset from UTC."""
+    return isinstance(zone, timezone)
+
+
+def zone_of(*names: object) -> tzinfo:
     """The first of the names that is a time zone; UTC where none is.
 
     A contact's zone is data that somebody typed once: a wrong one must not stop a journey.
     """
-    for name in names:
-        if isinstance(name, str) and name:
-            try:
-                return ZoneInfo(name)
-            except (ValueError, OSError, KeyError):
-                continue
-    return ZoneInfo("UTC")
+    return next(filter(None, map(read_zone, names)), ZoneInfo("UTC"))
 
 
-def at_local(day: date, clock: time, zone: ZoneInfo) -> datetime:
+def unplaced(own: object, scenario: str) -> str:
+    """Why a contact's own zone is not used, and what is; empty where it is used, or where the contact has none.
+
+    Args:
+        own: The contact's.
+        scenario: The scenario's, which is used instead.
+    """
+    if own is None or own == "" or read_zone(own) is not None:
+        return ""
+    return (
+        "it is neither the name of a time zone, such as Europe/Paris, nor an offset, such as +02:00: "
+        f"the scenario's is used, {scenario}"
+    )
+
+
+def at_local(day: date, clock: time, zone: tzinfo) -> datetime:
     """The instant (UTC) at which clocks in `zone` show `clock` on `day`; see the module's rule for changes."""
     return datetime.combine(day, clock.replace(fold=0), zone).astimezone(UTC)
 
 
-def next_local(now: datetime, clock: str, days: Sequence[str], zone: ZoneInfo) -> datetime:
+def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> datetime:
     """The next time that clocks in `zone` show `clock` on one of `days`.
 
     Args:
@@ -70,7 +114,7 @@ def next_local(now: datetime, clock: str, days: Sequence[str], zone: ZoneInfo) -
     raise AssertionError("unreachable: every weekday comes within a week")
 
 
-def parse_moment(text: str, zone: ZoneInfo) -> datetime | None:
+def parse_moment(text: str, zone: tzinfo) -> datetime | None:
     """Reads a date or a date and time as platforms write them.
 
     Args:
@@ -103,7 +147,7 @@ def parse_moment(text: str, zone: ZoneInfo) -> datetime | None:
         return moment.replace(tzinfo=UTC)
 
 
-def shift(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
+def shift(moment: datetime, offset: timedelta, zone: tzinfo) -> datetime:
     """Moves a moment by an offset whose whole days are days of the calendar in `zone`.
 
     Three days before Monday 09:00 is Friday 09:00, also where a change of the clock lies between.
@@ -121,8 +165,8 @@ def shift(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
         return _FIRST if moment.year < LAST.year // 2 else LAST
 
 
-def spell(moment: datetime, zone: ZoneInfo) -> str:
+def spell(moment: datetime, zone: tzinfo) -> str:
     """A moment as people read it: ``Tue 2026-03-03 10:00 Europe/Paris`` (seconds only where there are some)."""
     local = moment.astimezone(zone)
     clock = local.strftime("%H:%M:%S") if local.second else local.strftime("%H:%M")
-    return f"{WEEKDAYS[local.weekday()].capitalize()} {local:%Y-%m-%d} {clock} {zone.key}"
+    return f"{WEEKDAYS[local.weekday()].capitalize()} {local:%Y-%m-%d} {clock} {zone}"

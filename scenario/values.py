@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Annotated, Any, Final, cast
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,7 @@ from scenario.errors import EntryError
 from scenario.timing import parse_moment
 
 ZONE: Final = "zone"
-"""Key of the validation context that holds the platform's `ZoneInfo`."""
+"""Key of the validation context that holds the platform's `tzinfo`."""
 
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,18}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
@@ -128,7 +129,7 @@ def as_custom(value: object, info: ValidationInfo) -> dict[str, Any]:
     return fields
 
 
-def _typed(value: Any, data_type: str, zone: ZoneInfo) -> Any:
+def _typed(value: Any, data_type: str, zone: tzinfo) -> Any:
     try:
         match data_type.lower():
             case "integer" | "int" | "number" | "float" | "decimal" | "double":
@@ -147,9 +148,9 @@ def _typed(value: Any, data_type: str, zone: ZoneInfo) -> Any:
         return value
 
 
-def _zone(context: Mapping[str, Any] | None) -> ZoneInfo:
+def _zone(context: Mapping[str, Any] | None) -> tzinfo:
     zone = (context or {}).get(ZONE)
-    return zone if isinstance(zone, ZoneInfo) else ZoneInfo("UTC")
+    return zone if isinstance(zone, tzinfo) else ZoneInfo("UTC")
 
 
 Id = Annotated[str | None, BeforeValidator(as_id)]

@@ -14,10 +14,11 @@ with workflow.unsafe.imports_passed_through():
     from scenario.context import event_root
     from scenario.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
     from scenario.errors import EntryError
-    from scenario.timing import zone_of
+    from scenario.timing import is_offset, read_zone, unplaced, zone_of
 
 
 _LARGE: Final = "large-changes"
+_PLACE: Final = "contact.timezone"
 
 
 def event_data(event: Event) -> dict[str, Any]:
@@ -138,8 +139,20 @@ class Intake(Means):
                 self.pass_over("contact_changed", f"the contact would be larger than {LARGEST // 1024} KB")
                 return False
             self._data["contact"], self.state.patch = contact, kept
-        self._zone = zone_of(self._data["contact"].get("timezone"), self.plan.zone)
+        self._locate(anew="timezone" in patch and not carried)
         return True
+
+    def _locate(self, *, anew: bool) -> None:
+        """Works out the contact's zone. Where its own cannot be used, that is noted: once, and for each new one."""
+        own = self._data["contact"].get("timezone")
+        zone = read_zone(own)
+        # Asked for only where it matters: a journey that has waited by the scenario's zone goes on so.
+        if is_offset(zone) and not workflow.patched("offset-zones"):
+            zone = None
+        self._zone = zone or zone_of(self.plan.zone)
+        reason = unplaced(own, self.plan.zone)
+        if reason and (anew or all(one.what != _PLACE for one in self.state.passed_over)):
+            self.pass_over(_PLACE, reason)
 
     def _outgrows(self, contact: dict[str, Any]) -> bool:
         """Whether a changed contact is too large, and larger than it was: one that came in large may still change."""

@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.timing import parse_moment, shift, zone_of
 
 if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
+    from datetime import tzinfo
 
 Row = TypeVar("Row", bound=Send | Wait | WaitFor | If | Exit)
 
@@ -57,12 +57,12 @@ class Means:
         self.under_way: Send | None = None
         self._attributes = view.Attributes()
         self._data: dict[str, Any] = {}
-        self._zone: ZoneInfo = zone_of()
+        self._zone: tzinfo = zone_of()
         self._leaving: Leave | None = None
         self._unnoted: list[tuple[str, str, str]] = []
 
     @property
-    def zone(self) -> ZoneInfo:
+    def zone(self) -> tzinfo:
         """The contact's time zone: its own, else the scenario's."""
         return self._zone
 
@@ -134,7 +134,7 @@ class Means:
         """
         while True:
             changes = self.changes
-            answer = await self._question(template, "value", None, zone=self.zone.key, offset=offset)
+            answer = await self._question(template, "value", None, zone=str(self.zone), offset=offset)
             if answer.error:
                 raise EntryError(f"the date cannot be worked out: {answer.error}")
             if not answer.end:

@@ -25,6 +25,7 @@ WAITING: Final = 500
 """Journeys that ``--wait`` waits for at the same time."""
 
 _SETTLE: Final = 5.0
+UNPLACED: Final = "contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says why"
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Tally:
     already: int = 0
     refused: int = 0
     unadmitted: int = 0
+    unplaced: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.entered} entered"]
@@ -85,6 +87,7 @@ class Bulk:
                 entered = await self.client.enter(entry, settle=settle)
             self.tally.already += entered.already
             self.tally.entered += not entered.already
+            self.tally.unplaced += bool(entered.unplaced) and not self.wait  # said by itself then
             if not entered.admitted:
                 self.tally.unadmitted += 1
             elif self.wait:
@@ -125,5 +128,7 @@ async def enter_all(source: str, *, wait: bool) -> int:
         await bulk.run(file)
     if bulk.tally.unadmitted:
         note(f"scenario: {bulk.tally.unadmitted} of them: {UNADMITTED}")
+    if bulk.tally.unplaced:
+        note(f"scenario: {bulk.tally.unplaced} of them: {UNPLACED}")
     note(f"scenario: {bulk.tally}")
     return 1 if bulk.tally.refused else 0

@@ -62,6 +62,8 @@ def remark(entered: Entered) -> None:
         note(f"scenario: {entered.id} was under way already")
     elif not entered.admitted:
         note(f"scenario: {entered.id}: {UNADMITTED}")
+    if entered.unplaced:
+        note(f"scenario: {entered.id}: contact.timezone is passed over: {entered.unplaced}")
 
 
 def event(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from activities.admission import Refused, entry_data, key_of
 from activities.content import Opened
@@ -17,7 +16,7 @@ from gateway.preview.walk import Event, Passed, Walk
 from scenario import liquid, plan
 from scenario.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError, TemplateError
-from scenario.timing import zone_of
+from scenario.timing import unplaced, zone_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Preview:
     journey: str
     contact: str
     key: str | None
-    zone: ZoneInfo
+    zone: tzinfo
     start: datetime
     refused: str | None
     notes: tuple[str, ...]
@@ -102,7 +101,9 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
         raise BadInput(f"{scenario.scenario} is entered by '{scenario.trigger}', and the entry's trigger is '{kind}'")
     opened = draft.opened(entry.version)
     own = entry.contact.get("timezone")
-    zone = zone_of(own if isinstance(own, str) else None, draft.plan.zone)
+    zone = zone_of(own, draft.plan.zone)
+    if problem := unplaced(own, draft.plan.zone):
+        notes.append(f"contact.timezone is passed over: {problem}")
     start = _start(given.at, zone)
     data = entry_data(entry, opened, given.platform_zone, start)
     refused, key, identifier = _admission(draft, entry, opened, data)
@@ -156,7 +157,7 @@ def _admission(
         return refused or str(error), key, None
 
 
-def _start(at: datetime | None, zone: ZoneInfo) -> datetime:
+def _start(at: datetime | None, zone: tzinfo) -> datetime:
     moment = datetime.now(UTC) if at is None else at
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
 

@@ -27,7 +27,7 @@ def report(shown: Preview, places: Places, only: str | None = None) -> dict[str,
         one ``reason``, ``waits_until``, ``error`` (``message``, ``file``, ``line``, ``column``), and its ``request``
         (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
     """
-    zone = shown.zone.key
+    zone = str(shown.zone)
     return {
         "journey": shown.journey,
         "contact": shown.contact,

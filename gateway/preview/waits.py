@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from scenario import liquid, plan
 from scenario.errors import EntryError
 from scenario.timing import LAST, next_local, parse_moment, shift
 
 
-def wait_end(row: plan.Wait, now: datetime, zone: ZoneInfo, data: Mapping[str, Any]) -> datetime:
+def wait_end(row: plan.Wait, now: datetime, zone: tzinfo, data: Mapping[str, Any]) -> datetime:
     """When a wait ends, which may be in the past.
 
     Args:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from activities.signatures import Delivery
 from gateway.preview.draft import Draft
@@ -100,7 +99,7 @@ class Walk:
         self,
         draft: Draft,
         data: Mapping[str, Any],
-        zone: ZoneInfo,
+        zone: tzinfo,
         workshop: Workshop,
         *,
         version: str,

@@ -66,6 +66,16 @@ async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage
     assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
 
 
+@pytest.mark.parametrize(("zone", "used"), [("Mars/Olympus", False), ("UTC+2", True), (None, True)])
+async def test_a_time_zone_that_cannot_be_used_is_told(
+    stage: Stage, client: ScenarioClient, zone: str | None, used: bool
+) -> None:
+    await publish(stage)
+    entered = await client.enter(entry({"id": 7, "timezone": zone}))
+    assert entered.unplaced.endswith("" if used else "the scenario's is used, UTC")
+    assert (entered.unplaced == "") is used
+
+
 REFUSALS = {
     "a misspelt scenario": ({"scenario": "wait"}, "there is no scenario 'wait': did you mean 'waits'?"),
     "an unknown scenario": (

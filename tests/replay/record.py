@@ -92,12 +92,15 @@ class Recorder:
         """Whether this history is wanted and not there."""
         return (not self._wanted or name in self._wanted) and not _path(name).exists()
 
-    async def start(self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "") -> Handle:
-        """Publishes a scenario of these steps and lets a contact in."""
+    async def start(
+        self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "", **fields: Any
+    ) -> Handle:
+        """Publishes a scenario of these steps and lets a contact of these fields in."""
         trigger = trigger or {"type": "segment"}
         await self.publish(name, steps, trigger, more)
         self._number += 1
         contact = {"id": self._number, "firstname": "Zoé", "email": "zoe@example.com", "cellphone": "+33612345678"}
+        contact |= fields
         entered = await self.place.client.enter({"scenario": name, "contact": contact, "trigger": trigger})
         return entered.handle
 
@@ -161,6 +164,15 @@ async def clock(recorder: Recorder) -> None:
     await handle.signal("contact_changed", {"timezone": "Asia/Tokyo", "firstname": "Zoë"})
     await recorder.order(handle, "skip_step", step="wait-1")
     await recorder.save("clock", handle)
+
+
+async def offset(recorder: Recorder) -> None:
+    """A wait for a local time of a contact whose zone is an offset, worked out anew when the contact changes."""
+    handle = await recorder.start("offset", ['{wait: {until: "10:00", on: [tue]}}', SMS], timezone="+05:30")
+    await recorder.reached(handle, "waiting")
+    await handle.signal("contact_changed", {"firstname": "Zoë"})
+    await recorder.order(handle, "skip_step", step="wait-1")
+    await recorder.save("offset", handle)
 
 
 async def event(recorder: Recorder) -> None:
@@ -350,6 +362,7 @@ async def crowded(recorder: Recorder) -> None:
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
+    "offset": offset,
     "event": event,
     "late": late,
     "forks": forks,

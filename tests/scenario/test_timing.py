@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scenario.duration import parse_duration
 from scenario.errors import EntryError
-from scenario.timing import WEEKDAYS, next_local, parse_moment, shift, spell, zone_of
+from scenario.timing import WEEKDAYS, next_local, parse_moment, read_zone, shift, spell, unplaced, zone_of
 
 PARIS, TOKYO, NEW_YORK = "Europe/Paris", "Asia/Tokyo", "America/New_York"
 WEEK = ("mon", "tue", "wed", "thu", "fri")
@@ -188,4 +188,63 @@ ZONES = (
 
 @pytest.mark.parametrize(("names", "zone"), ZONES, ids=[zone for _, zone in ZONES])
 def test_the_first_name_that_is_a_zone_counts(names: tuple[object, ...], zone: str):
-    assert zone_of(*names).key == zone
+    assert str(zone_of(*names)) == zone
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("Europe/Paris", "Europe/Paris"),
+        (" Europe/Paris ", "Europe/Paris"),
+        ("+02:00", "UTC+02:00"),
+        ("+0200", "UTC+02:00"),
+        ("+02", "UTC+02:00"),
+        ("+2", "UTC+02:00"),
+        ("UTC+2", "UTC+02:00"),
+        ("utc +2", "UTC+02:00"),
+        ("GMT-3", "UTC-03:00"),
+        ("UTC\u22123:30", "UTC-03:30"),
+        ("+05:45", "UTC+05:45"),
+        ("+14:00", "UTC+14:00"),
+        ("Z", "UTC"),
+        ("-00:00", "UTC"),
+        ("UTC", "UTC"),
+        ("GMT+0", "GMT+0"),  # a name of the IANA's
+        ("Etc/GMT-2", "Etc/GMT-2"),
+        ("Mars/Olympus", None),
+        ("Europe", None),
+        ("+14:01", None),
+        ("+02:60", None),
+        ("+2:0", None),
+        ("+", None),
+        ("2", None),
+        ("\u0662", None),
+        ("+\u0662", None),
+        ("localtime", None),
+        ("../../etc/passwd", None),
+        ("a" * 5000, None),
+        ("a\0b", None),
+        ("", None),
+        (" ", None),
+        (None, None),
+        (2, None),
+        ({}, None),
+    ],
+)
+def test_a_zone_is_a_name_or_an_offset(name: object, read: str | None):
+    zone = read_zone(name)
+    assert (zone and str(zone)) == read
+    assert str(zone and read_zone(str(zone))) == str(zone), "its name can be read again"
+
+
+def test_an_offset_is_as_people_write_it():
+    at = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert [at.astimezone(zone_of(name)).hour for name in ("UTC+2", "Etc/GMT-2", "GMT-3")] == [14, 14, 9]
+
+
+def test_a_zone_that_cannot_be_used_is_told_without_its_name():
+    assert unplaced("Mars/Olympus", PARIS) == (
+        "it is neither the name of a time zone, such as Europe/Paris, nor an offset, such as +02:00: "
+        "the scenario's is used, Europe/Paris"
+    )
+    assert [unplaced(own, PARIS) for own in (None, "", "+02:00", TOKYO)] == [""] * 4

@@ -98,6 +98,30 @@ async def test_a_changed_time_zone_moves_the_end_of_a_wait(stage: Stage) -> None
     assert spell(sent, ZoneInfo("America/New_York")) == "Mon 2027-05-03 10:00 America/New_York"
 
 
+PASSED_OVER = (
+    "it is neither the name of a time zone, such as Europe/Paris, nor an offset, such as +02:00: "
+    "the scenario's is used, Europe/Paris"
+)
+
+
+async def test_a_zone_that_cannot_be_used_is_told_and_one_that_is_an_offset_is_used(stage: Stage) -> None:
+    await stage.publish(UNTIL.replace("WAIT", '{until: "10:00"}'))
+    await stage.environment.sleep(datetime(2027, 5, 3, 12, tzinfo=UTC) - await stage.now())
+    trigger = {"type": "reward", "reward": {"external_id": "R"}}
+    handle = await stage.start("until", trigger, contact={"timezone": "Mars/Olympus"})
+    progress = await stage.until(handle, "waiting")
+    assert progress["waiting"]["until"] == "2027-05-04T08:00:00+00:00"
+    told = {"what": "contact.timezone", "reason": PASSED_OVER, "count": 1}
+    assert [{**item, "at": None} for item in progress["passed_over"]] == [{**told, "at": None}]
+    await handle.signal("contact_changed", {"firstname": "Zoë"})  # its zone is no news then
+    await handle.signal("contact_changed", {"timezone": "Mars/Utopia"})
+    progress = await stage.until(handle, "waiting")
+    assert [item["count"] for item in progress["passed_over"]] == [2]
+    await handle.signal("contact_changed", {"timezone": "UTC-3:30"})
+    await stage.result(handle)
+    assert stage.channels.of("hi")[0].at.strftime("%Y-%m-%d %H:%M") == "2027-05-03 13:30"
+
+
 async def test_a_month_of_waiting_takes_no_time(stage: Stage) -> None:
     await stage.publish(UNTIL.replace("WAIT", "33d"))
     result = await stage.run("until", {"type": "reward", "reward": {"external_id": "R"}})

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer, Worker
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import Admissions
 from activities.content import Content
@@ -21,6 +21,7 @@ from activities.decision import decide
 from activities.signatures import DECIDE, Answer, Question
 from runtime.payloads import CONVERTER
 from scenario import timing
+from scenario.errors import ScenarioError
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -130,6 +131,38 @@ async def test_a_recorded_journey_replays_where_its_zone_has_been_moved(
 ) -> None:
     move(hours)
     await replay(WorkflowHistory.from_json(f"recorded/{name}", (HISTORIES / f"{name}.json").read_text("utf-8")))
+
+
+@workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
+class Watched(Journey):
+    """A journey whose waits can be seen from outside."""
+
+    ends: ClassVar[list[str]] = []
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+        return await super().run(argument)
+
+    async def sleep(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
+        self.ends.append(what.removeprefix("wait-1: wait until "))
+        return await super().sleep(until, what, wake)
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("offset", ["Tue 2026-12-01 10:00 UTC+05:30"] * 2),
+        # When it was recorded, offsets were not understood: its timers stay where they are.
+        ("offset-before", ["Tue 2026-12-01 10:00 Europe/Paris"] * 2),
+    ],
+)
+async def test_a_journey_waits_by_the_zone_in_which_it_began_to(name: str, ends: list[str]) -> None:
+    Watched.ends.clear()
+    history = WorkflowHistory.from_json(f"recorded/{name}", (HISTORIES / f"{name}.json").read_text("utf-8"))
+    await Replayer(
+        workflows=[Watched], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
+    ).replay_workflow(history)
+    assert Watched.ends == ends
 
 
 async def test_the_end_of_a_wait_that_was_worked_out_goes_along_in_continue_as_new(

@@ -10,7 +10,6 @@ import datetime as dt
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
 from dateutil import parser as dateutil
@@ -23,14 +22,13 @@ from scenario.liquid.call import Unfit
 from scenario.liquid.filters.money import locale
 from scenario.liquid.filters.strftime import strftime
 from scenario.liquid.values import describe, to_text
+from scenario.timing import read_zone
 
 _LONGEST_DATE: Final = 64
 _LONGEST_FORMAT: Final = 256
 _LAST_SECOND: Final = 10**11
 _STYLES: Final = ("short", "medium", "long", "full")
 _CLOCK_WORDS: Final = ("now", "today")
-_ZONES_OF_MACHINES: Final = ("localtime", "posixrules")
-"""Names under which a machine keeps the zone that it stands in: a template gives the same everywhere."""
 
 
 class _Reader(dateutil.parserinfo):
@@ -89,13 +87,9 @@ def _from_seconds(seconds: int) -> dt.datetime | None:
 _NO_ZONE: Final = "'date' takes a time zone such as 'Europe/Paris'"
 
 
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo:
-    try:
-        found = ZoneInfo(name)
-    except (ValueError, OSError, LookupError) as error:  # ZoneInfoNotFoundError is a LookupError
-        raise Unfit(_NO_ZONE) from error
-    if name in _ZONES_OF_MACHINES:
+def _zone(name: str) -> dt.tzinfo:
+    found = read_zone(name)
+    if found is None:
         raise Unfit(_NO_ZONE)
     return found
 
@@ -119,8 +113,8 @@ def date(
         value: The date: a date, ISO 8601 text, seconds since 1970, ``'now'``.
         format_: Directives such as ``%d/%m/%Y``, or a style: ``short``, ``medium``, ``long``, ``full``, with ``time``
             after it for the time as well (``long time``).
-        zone: The zone to show it in, such as ``Europe/Paris``. Times without a zone count as UTC then; a date
-            without a time is the same day in every zone. By default the date's own.
+        zone: The zone to show it in, such as ``Europe/Paris`` or ``+02:00``. Times without a zone count as UTC then; a
+            date without a time is the same day in every zone. By default the date's own.
         language: Whose names and order to use, such as ``fr`` or ``contact.language``. English by default.
         context: The variables.
 
@@ -152,7 +146,7 @@ def date(
     return strftime(at, pattern, names)
 
 
-def _shown_in(zone: ZoneInfo, at: dt.datetime, value: object) -> dt.datetime:
+def _shown_in(zone: dt.tzinfo, at: dt.datetime, value: object) -> dt.datetime:
     """The date in another zone."""
     if _is_day(value, at):
         # Midnight in UTC is the evening before in America: a birthday would be a day early.

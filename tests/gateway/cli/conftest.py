@@ -60,6 +60,7 @@ class EnteredJourney:
     id: str
     already: bool = False
     admitted: bool = True
+    unplaced: str = ""
     outcome: dict[str, Any] | Exception = field(default_factory=lambda: {"outcome": "finished"})
 
     async def result(self) -> dict[str, Any]:

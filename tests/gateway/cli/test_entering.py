@@ -90,6 +90,19 @@ def test_one_under_way_already_is_said_to_be(run: Run, client: Client, tmp_path:
     assert run("enter", write(tmp_path / "e.json", entry(7))).err == "scenario: a/7 was under way already\n"
 
 
+def test_a_time_zone_that_cannot_be_used_is_told(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda given: EnteredJourney("a/7", unplaced="it is none" if given["contact"]["id"] == 7 else "")
+    one = run("enter", write(tmp_path / "e.json", entry(7)))
+    assert (one.status, one.err) == (0, "scenario: a/7: contact.timezone is passed over: it is none\n")
+    path = write(tmp_path / "e.jsonl", entry(7), entry(7), entry(8))
+    assert run("enter", path).err == (
+        "scenario: 2 of them: contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says "
+        "why\nscenario: 3 entered\n"
+    )
+    waited = run("enter", path, "--wait")
+    assert sorted(waited.err.splitlines()) == sorted(2 * [one.err.strip()] + ["scenario: 3 entered"])
+
+
 def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client: Client, tmp_path: Path) -> None:
     def door(given: Mapping[str, Any]) -> EnteredJourney:
         if given["contact"]["id"] == 3:
@@ -166,7 +179,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(wait: bool, most: i
                 open_now -= 1
             return self
 
-        id, already, admitted = "a/1", False, True
+        id, already, admitted, unplaced = "a/1", False, True, ""
 
         async def result(self) -> dict[str, Any]:
             nonlocal open_now

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.preview.contact import Given
+from gateway.preview.places import Places
+from gateway.preview.report import report
 from gateway.preview.walk import Event
 from tests.gateway.preview.conftest import AT, Follow, told
 
@@ -95,6 +97,18 @@ def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_p
         "after": "sent",
     }
     assert steps["after"]["message"]["subject"].startswith("9999 ")
+
+
+def test_a_zone_that_cannot_be_used_is_told_and_one_that_is_an_offset_is_used(follow: Follow, tmp_path: Path) -> None:
+    text = "steps:\n  - wait: {until: '10:00'}\n"
+    lost = follow(text, timezone="Mars/Olympus")
+    assert lost.notes == (
+        "contact.timezone is passed over: it is neither the name of a time zone, such as Europe/Paris, nor an offset, "
+        "such as +02:00: the scenario's is used, Europe/Paris",
+    )
+    shown = report(follow(text, timezone="UTC+5:30"), Places(tmp_path / "scenario.yaml"))
+    assert (shown["timezone"], shown["notes"]) == ("UTC+05:30", [])
+    assert shown["steps"][0]["waits_until"] == "2026-03-04T10:00:00+05:30"
 
 
 def test_a_start_without_a_zone_is_the_contacts_time(follow: Follow) -> None:
