@@ -19,9 +19,10 @@ from activities.signatures import JOURNEYS
 from gateway.errors import JourneyFailed, NotEntered
 from runtime.attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
-from scenario.entry import Entry, journey_id, parse_entry
+from scenario.entry import Entry, is_too_deep, journey_id, parse_entry
 from scenario.errors import EntryError
 from scenario.timing import unplaced
+from scenario.wire import DEEPEST, unsent
 
 MAX_ENTRY: Final = 1024 * 1024
 """Bytes that an entry may have as JSON. Temporal refuses an argument of 2 MB, in words that help nobody."""
@@ -159,10 +160,10 @@ def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         content = json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError:
-        raise EntryError("a text of the entry holds half a character (a lone surrogate): send whole ones") from None
     except (TypeError, ValueError, RecursionError):
-        raise EntryError("the entry holds something that JSON does not have, such as NaN: send plain JSON") from None
+        raise EntryError(unsent(entry, "the entry")) from None
+    if is_too_deep(entry):
+        raise EntryError(f"the entry is nested more than {DEEPEST} levels deep")
     if len(content) > MAX_ENTRY:
         raise EntryError(f"the entry has {len(content)} bytes, and may have {MAX_ENTRY}: leave out what no step names")
     return dict(entry)

@@ -11,6 +11,7 @@ from gateway.errors import BadInput
 from gateway.telling import Told
 from scenario.entry import LARGEST, is_too_deep, is_too_large, patch_contact
 from scenario.errors import EntryError
+from scenario.wire import unsent
 from workflows.bounds import MOST_PARTS, has_too_many_parts
 
 LONGEST_ID: Final = 200
@@ -49,9 +50,9 @@ def change(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     """
     changes = dict(patch)
     try:
-        json.dumps(changes)
+        json.dumps(changes, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
-        raise BadInput("the change of the contact holds something that JSON does not have: send plain JSON") from None
+        raise BadInput(unsent(changes, "the change of the contact")) from None
     if is_too_deep(changes):
         raise BadInput("the change of the contact is nested too deeply")
     if is_too_large(changes, LARGEST):

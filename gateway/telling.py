@@ -18,6 +18,7 @@ from gateway.errors import BadInput
 from runtime.callback import Claim
 from scenario.entry import LARGEST_EVENT, is_too_deep, is_too_large
 from scenario.terms import EventName
+from scenario.wire import unread, unsent
 
 _CALL: Final = timedelta(seconds=5)
 _TURNS: Final = 3
@@ -66,7 +67,8 @@ class Told(BaseModel):
         try:
             return cls.model_validate_json(content).takeable()
         except ValidationError as error:
-            raise BadInput(_wrong(error)) from None
+            broken = error.errors(include_url=False)[0]["type"] == "json_invalid"
+            raise BadInput((broken and unread(content, "the body", f"send {_SUCH}")) or _wrong(error)) from None
 
     @classmethod
     def make(cls, name: str, properties: Mapping[str, Any]) -> Told:
@@ -91,7 +93,7 @@ class Told(BaseModel):
             # Infinities and NaN would fail on their way.
             json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
-            raise BadInput("the event's properties hold something that plain JSON does not have") from None
+            raise BadInput(unsent(data, "the event")) from None
         if is_too_deep(data):
             raise BadInput("the event's properties are nested too deeply")
         if is_too_large(data, LARGEST_EVENT - _ID):
@@ -99,6 +101,7 @@ class Told(BaseModel):
         return self
 
 
+_SUCH: Final = 'an object such as {"name": "whatsapp.replied", "properties": {}}'
 _WANTED: Final = {
     "name": "'name' must be an event's name, such as whatsapp.replied",
     "properties": "'properties' must be an object",
@@ -109,11 +112,11 @@ _WANTED: Final = {
 def _wrong(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_context=False, include_url=False)[0]
     if first["type"] == "json_invalid":
-        return 'the body is not JSON: send an object such as {"name": "whatsapp.replied", "properties": {}}'
+        return f"the body is not JSON: send {_SUCH}"
     if first["type"] == "extra_forbidden":
         return "an event has 'name', 'properties' and 'id', and nothing else"
     field = str(first["loc"][0]) if first["loc"] else ""
-    return _WANTED.get(field, 'the body must be an object such as {"name": "whatsapp.replied", "properties": {}}')
+    return _WANTED.get(field, f"the body must be {_SUCH}")
 
 
 class Unsettled(Exception):

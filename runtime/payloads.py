@@ -16,6 +16,8 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_
 from temporalio.converter import CompositePayloadConverter, DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from scenario.wire import unread
+
 _SHARED: Final = PydanticPayloadConverter()
 """One for the whole process. The SDK makes a converter for every workflow, and pydantic's keeps the schemas that it has
 built: each journey would build them anew, in its workflow's thread."""
@@ -43,11 +45,17 @@ class JsonPayloads(CompositePayloadConverter):
         except Exception:
             if type_hints is None:
                 raise ApplicationError(
-                    "The argument cannot be read: it must be plain JSON, not encrypted or compressed",
-                    type="NotJson",
-                    non_retryable=True,
+                    f"The argument cannot be read: {_cause(payloads)}", type="NotJson", non_retryable=True
                 ) from None
             raise
+
+
+def _cause(payloads: Sequence[Payload]) -> str:
+    """Why not all of these can be read, without anything of what is in them."""
+    for payload in payloads:
+        if payload.metadata.get("encoding") == b"json/plain" and (cause := unread(payload.data, "it")):
+            return cause
+    return "it must be plain JSON, not encrypted or compressed"
 
 
 class BriefFailures(DefaultFailureConverter):

@@ -11,6 +11,9 @@ import re
 from typing import Any, Final, NoReturn
 
 MORE: Final = "there is something after the end"
+MOST_DIGITS: Final = 4300
+"""Digits of a number: beyond, neither Python nor what workers read JSON with reads an integer (CVE-2020-10735)."""
+TOO_LONG: Final = f"a number has more than {MOST_DIGITS:,} digits"
 DEPTH: Final = 500
 """Brackets within each other. How many Python's own reader takes differs between its versions and its callers."""
 _BLANK: Final = " \t\n\r"  # what JSON takes for white space
@@ -69,7 +72,7 @@ def read_json(text: str) -> Any:
     except ValueError:
         at = next((found.start(3) for found in _STRUCTURE.finditer(text) if found[3]), 0)
         digits = text[at : at + 1].isdigit()
-        reason = "a number is too long" if digits else "NaN and Infinity do not exist there"
+        reason = TOO_LONG if digits else "NaN and Infinity do not exist there"
         raise NotJson(reason, text, at) from None
 
 

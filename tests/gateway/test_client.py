@@ -43,6 +43,13 @@ def entry(contact: int | str | dict[str, Any] = 7, **more: Any) -> dict[str, Any
     return {"scenario": "waits", "contact": who, "trigger": {"type": "order", "order": order}, **more}
 
 
+def nested(levels: int) -> list[Any]:
+    made: list[Any] = []
+    for _ in range(levels):
+        made = [made]
+    return made
+
+
 async def publish(stage: Stage, again: str = "when_finished") -> None:
     await stage.publish(WAITS.replace("AGAIN", again))
 
@@ -93,6 +100,12 @@ REFUSALS = {
         {"contact": {"id": 7, "firstname": "\ud800"}},
         "a text of the entry holds half a character (a lone surrogate): send whole ones",
     ),
+    "a number that is too long": (
+        {"contact": {"id": 7, "custom": {"n": 10**6000}}},
+        "the entry holds a number of more than 4,300 digits: send it as text",
+    ),
+    "too deep": ({"contact": {"id": 7, "a": nested(300)}}, "the entry is nested more than 100 levels deep"),
+    "much too deep": ({"contact": {"id": 7, "a": nested(20_000)}}, "the entry is nested more than 100 levels deep"),
     "no number": (
         {"order": {"total_price": float("nan")}},
         "the entry holds something that JSON does not have, such as NaN: send plain JSON",

@@ -29,7 +29,7 @@ def test_an_event_is_told_as_it_is() -> None:
 
 
 NAME = "'name' must be an event's name, such as whatsapp.replied"
-PLAIN = "the event's properties hold something that plain JSON does not have"
+PLAIN = "the event holds something that JSON does not have, such as NaN: send plain JSON"
 IDENTIFIER = "an event's id must be 1 to 200 printable characters"
 NO_EVENTS: dict[str, tuple[tuple[Any, ...], str]] = {
     "a bad name": (("go !",), NAME),
@@ -40,10 +40,13 @@ NO_EVENTS: dict[str, tuple[tuple[Any, ...], str]] = {
         "the event is larger than 256 KB: leave out what no condition names",
     ),
     "too deep": (("go", nested(99)), "the event's properties are nested too deeply"),
-    "much too deep": (("go", nested(20_000)), PLAIN),
+    "much too deep": (("go", nested(20_000)), "the event is nested more than 100 levels deep"),
     "no number": (("go", {"a": float("nan")}), PLAIN),
     "no JSON": (("go", {"a": {SECRET}}), PLAIN),
-    "half a character": (("go", {"a": "\ud800"}), PLAIN),
+    "half a character": (
+        ("go", {"a": "\ud800"}),
+        "a text of the event holds half a character (a lone surrogate): send whole ones",
+    ),
     "an empty id": (("go", {}, ""), IDENTIFIER),
     "a long id": (("go", {}, "e" * 201), IDENTIFIER),
     "half a character as an id": (("go", {}, "\ud800"), IDENTIFIER),
@@ -66,7 +69,9 @@ NO_CHANGES: dict[str, tuple[Any, str]] = {
     "too large": ({"note": "x" * 1_100_000}, "is larger than 1024 KB: leave out what no step names"),
     "of too many parts": ({"note": [{}] * 10_000}, "is made of more than 10,000 objects and lists"),
     "too deep": ({"note": nested(99)}, "is nested too deeply"),
-    "no JSON": ({"note": {SECRET}}, "holds something that JSON does not have: send plain JSON"),
+    "much too deep": ({"note": nested(20_000)}, "is nested more than 100 levels deep"),
+    "a number that is too long": ({"note": 10**6000}, "holds a number of more than 4,300 digits: send it as text"),
+    "no JSON": ({"note": {SECRET}}, "holds something that JSON does not have, such as NaN: send plain JSON"),
     "malformed": ({"custom": SECRET}, "is malformed: 'custom' of contact: custom fields must be a list or a mapping"),
 }
 

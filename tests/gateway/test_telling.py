@@ -47,13 +47,19 @@ def test_an_event_is_read(content: Any, event: Told):
     ("content", "wanted"),
     [
         (b"", "the body is not JSON"),
-        (b"\xff\xfe", "the body is not JSON"),
+        (b"\xff\xfe", "the body is not UTF-8"),
         (b"name=x", "the body is not JSON"),
         (b'{"name": "x"} {"name": "y"}', "the body is not JSON"),
-        (b'{"name": "x", "properties": {"a": "\\ud800"}}', "the body is not JSON"),
-        (b'{"name": "x", "properties": {"a": NaN}}', "plain JSON does not have"),
-        (b'{"name": "x", "properties": {"a": 1e999}}', "plain JSON does not have"),
-        (b'{"name": "x", "properties": {"a": ' + b"9" * 5000 + b"}}", "the body is not JSON"),
+        (b'{"name": "x", "properties": {"a": "\\ud800"}}', "a text of the body holds half a character"),
+        (b'{"name": "x", "properties": {"a": NaN}}', "the event holds something that JSON does not have, such as NaN"),
+        (
+            b'{"name": "x", "properties": {"a": 1e999}}',
+            "the event holds something that JSON does not have, such as NaN",
+        ),
+        (
+            b'{"name": "x", "properties": {"a": ' + b"9" * 5000 + b"}}",
+            "the body holds a number of more than 4,300 digits",
+        ),
         (b"[]", "the body must be an object"),
         (b'"x"', "the body must be an object"),
         ({}, "'name' must be an event's name"),
@@ -69,7 +75,10 @@ def test_an_event_is_read(content: Any, event: Told):
         ({"name": "x", "id": "a" * 129}, "'id' must be 1 to 128"),
         ({"name": "x", "more": SECRET}, "and nothing else"),
         ({"name": "x", "properties": nested(150)}, "nested too deeply"),
-        (b'{"name": "x", "properties": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001, "the body is not JSON"),
+        (
+            b'{"name": "x", "properties": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
+            "the body is nested more than 100 levels deep",
+        ),
     ],
 )
 def test_what_is_no_event_is_told_why_and_not_quoted(content: Any, wanted: str):

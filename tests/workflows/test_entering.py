@@ -137,22 +137,36 @@ async def test_the_store_remembers_who_came_in_and_how_it_ended(stage: Stage) ->
     assert await stage.store.running("7") == []
 
 
+def json_of(data: bytes) -> Payload:
+    return Payload(metadata={"encoding": b"json/plain"}, data=data)
+
+
 @pytest.mark.parametrize(
-    "payload",
+    ("payload", "cause"),
     [
-        Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00\x01"),
-        Payload(metadata={"encoding": b"json/plain"}, data=b'{"scenario": '),
-        Payload(data=b"{}"),
+        (
+            Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00\x01"),
+            "it must be plain JSON, not encrypted or compressed",
+        ),
+        (Payload(data=b"{}"), "it must be plain JSON, not encrypted or compressed"),
+        (json_of(b'{"scenario": '), "it is not JSON (line 1, column 14)"),
+        (json_of(b'{"scenario": "Zo\xe9"}'), "it is not UTF-8"),
+        (json_of(b'["\\ud83d"]'), "a text of it holds half a character (a lone surrogate): send whole ones"),
+        (json_of(b'{"\\udf82": 1}'), "a text of it holds half a character (a lone surrogate): send whole ones"),
+        (json_of(b"[" + b"9" * 6000 + b"]"), "it holds a number of more than 4,300 digits: send it as text"),
+        (json_of(b"[" + b"9" * 6000 + b".5]"), "it holds a number of more than 4,300 digits: send it as text"),
+        (json_of(b"[" * 300 + b"]" * 300), "it is nested more than 100 levels deep"),
+        (json_of(b"[" * 5000 + b"]" * 5000), "it is nested more than 100 levels deep"),
     ],
 )
-async def test_an_argument_that_cannot_be_decoded_fails_the_workflow_readably(stage: Stage, payload: Payload) -> None:
+async def test_an_argument_that_cannot_be_decoded_fails_the_workflow_readably(
+    stage: Stage, payload: Payload, cause: str
+) -> None:
     handle = await stage.client.start_workflow("Journey", RawValue(payload), id="x", task_queue="journeys")
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()
     assert isinstance(caught.value.cause, ApplicationError)
-    assert caught.value.cause.message == (
-        "The argument cannot be read: it must be plain JSON, not encrypted or compressed"
-    )
+    assert caught.value.cause.message == f"The argument cannot be read: {cause}"
 
 
 async def test_a_signal_that_cannot_be_decoded_harms_nothing(stage: Stage) -> None:

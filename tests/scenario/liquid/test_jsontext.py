@@ -187,7 +187,7 @@ def test_a_text_is_sent_as_it_is_laid_out() -> None:
         ("{ ", "the body is no JSON: it ends before its last bracket is closed (line 1, column 3)"),
         ("[NaN]", "the body is no JSON: NaN and Infinity do not exist there (line 1, column 2)"),
         ('["NaN",\n -Infinity]', "the body is no JSON: NaN and Infinity do not exist there (line 2, column 2)"),
-        ("[1, " + "9" * 5000 + "]", "the body is no JSON: a number is too long (line 1, column 5)"),
+        ("[1, " + "9" * 5000 + "]", "the body is no JSON: a number has more than 4,300 digits (line 1, column 5)"),
         ("\n" + "[" * 30_000, "the body is nested too deep to be read by anyone (line 2, column 501)"),
         (
             "\n{% for i in (1..3000) %}[{% endfor %}",
