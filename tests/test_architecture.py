@@ -137,6 +137,12 @@ def test_modules_are_short() -> None:
     assert {module: count for module, count in lines.items() if count > MOST_LINES} == {}
 
 
+def test_only_the_process_that_reads_html_loads_its_parsers() -> None:
+    parsers = ("css_inline", "selectolax", "activities.email.markup", "activities.email.text")
+    found = {name(path) for path in production() if any(inside(module, parsers) for module in imports(tree(path)))}
+    assert found == {"activities/email/markup.py", "activities/email/text.py"}
+
+
 def test_only_the_command_line_prints() -> None:
     found = [
         f"{name(path)}:{node.lineno}"

@@ -13,7 +13,7 @@ from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.errors import MailError, RefusedError, UnansweredError
-from activities.email.message import Envelope, StylesheetError, compose
+from activities.email.message import Envelope, compose
 from activities.email.smtp import Mailer
 from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
@@ -73,7 +73,7 @@ class Emails:
                 ) from None
             except UnknownVersion as error:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="unknown_version") from None
-            except (TemplateError, StylesheetError) as error:
+            except TemplateError as error:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
             try:
                 reply = await mailer.send(envelope, within=delivery.timeout, leaving=attempt.sending)
@@ -104,8 +104,8 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbo
         recipient: The To header.
 
     Raises:
-        TemplateError: A template fails on this data.
-        StylesheetError: The HTML's styles cannot be inlined.
+        TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
+        CellLost: See `compose`.
         Aborted: A template says that nothing should be sent.
     """
     html, text = _source(step.html), _source(step.text)

@@ -14,23 +14,14 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Final, cast
 
-import css_inline
-
 from activities.email.address import Mailbox
+from activities.email.cell import Cell, Markup
 from activities.email.header import Field, mailbox, unstructured
-from activities.email.text import plain
+from scenario.errors import LimitExceeded, TemplateError
+from scenario.mails import MAX_PART, MAX_SUBJECT
 
 _BASE64_FROM: Final = 6
-_INLINER: Final = css_inline.CSSInliner(
-    load_remote_stylesheets=False,
-    # Media queries and hover states cannot be inlined, and readers that know them read the style element.
-    keep_style_tags=True,
-    keep_link_tags=True,
-)
-
-
-class StylesheetError(ValueError):
-    """The HTML's styles cannot be inlined."""
+_CELL: Final = Cell()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +66,18 @@ def compose(
         The same bytes for the same arguments.
 
     Raises:
-        StylesheetError: The HTML's styles cannot be inlined.
+        TemplateError: A part is too large, or nothing can be made of the HTML.
+        CellLost: The process that reads HTML was ended from outside.
     """
+    subject = _bounded("subject", subject, MAX_SUBJECT)
+    html = None if html is None else _bounded("html", html, MAX_PART)
+    text = None if text is None else _bounded("text", text, MAX_PART)
     utf8 = not recipient.address.isascii()
     message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
     for field in (
         mailbox("From", sender),
         mailbox("To", recipient),
-        unstructured("Subject", _encodable(subject)),
+        unstructured("Subject", subject),
         Field("Date", format_datetime(date)),
         Field("Message-ID", f"<{delivery_id}@{sender.domain}>"),
         Field("MIME-Version", "1.0"),
@@ -91,9 +86,10 @@ def compose(
     if html is None:
         _fill(message, text or "", "plain")
     else:
+        markup = _read(html)
         message.make_alternative()
         # Readers show the last part that they can: the plainest comes first (RFC 2046 §5.1.4).
-        for content, subtype in ((plain(html) if text is None else text, "plain"), (inlined(html), "html")):
+        for content, subtype in ((markup.text if text is None else text, "plain"), (markup.html, "html")):
             part = MIMEPart(policy=message.policy)
             _fill(part, content, subtype)
             # An EmailMessage in its place would repeat the MIME-Version.
@@ -102,24 +98,20 @@ def compose(
     return Envelope(sender=sender.address, recipient=recipient.address, message=_bytes(message), utf8=utf8)
 
 
-def inlined(html: str) -> str:
-    """The HTML with the rules of its style elements at the elements they apply to, for readers that know no others.
+def _bounded(part: str, text: str, most: int) -> str:
+    if len(text) > most:
+        raise LimitExceeded(f"the e-mail's {part}: it has more than {most:,} characters")
+    return _encodable(text)
 
-    Nothing is fetched; HTML without a style element stays as it is.
 
-    Raises:
-        StylesheetError: It cannot be done.
-    """
-    if "<style" not in html.lower():
-        return html
+def _read(html: str) -> Markup:
     try:
-        return _INLINER.inline(html)
-    except css_inline.InlineError:
-        raise StylesheetError("the styles of the HTML cannot be inlined") from None
+        return _CELL.work(html)
+    except TemplateError as error:
+        raise TemplateError(f"the e-mail's html: {error.reason}") from None
 
 
 def _fill(part: MIMEPart, content: str, subtype: str) -> None:
-    content = _encodable(content)
     # Never as is: encoded lines are short enough for every server, and cannot hold the boundary.
     foreign = sum(1 for character in content if character > "\x7f")
     encoding = "base64" if foreign * _BASE64_FROM > len(content) else "quoted-printable"

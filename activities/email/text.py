@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import Final
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from scenario.errors import LimitExceeded
+from scenario.mails import MAX_NESTING
 
 _UNSEEN: Final = frozenset({"head", "style", "script", "title", "template"})
 _BLOCKS: Final = frozenset(
@@ -28,59 +32,74 @@ def plain(html: str) -> str:
 
     Returns:
         Lines, each ended by a line feed, without blanks at their ends; ``""`` where nothing is to be read.
+
+    Raises:
+        LimitExceeded: Elements are nested too deep.
     """
     reader = _Reader()
-    reader.feed(html)
-    reader.close()
+    node, depth = LexborHTMLParser(html).root, 1
+    # Nodes are never compared: the parser would compare their HTML.
+    while node is not None:
+        if depth > MAX_NESTING and node.is_element_node:
+            raise LimitExceeded(f"elements are nested more than {MAX_NESTING} levels deep: is one not closed?")
+        reader.begin(node)
+        if (below := node.child) is not None:
+            node, depth = below, depth + 1
+            continue
+        reader.end(node)
+        while (beside := node.next) is None and depth > 1 and (above := node.parent) is not None:
+            node, depth = above, depth - 1
+            reader.end(node)
+        node = beside if depth > 1 else None
     return reader.text()
 
 
-class _Reader(HTMLParser):
+class _Reader:
+    """Writes lines; each is kept in pieces, since a text that grows piece by piece is copied as often."""
+
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._lines: list[str] = [""]
+        self._lines: list[list[str]] = [[]]
         self._unseen = 0
-        self._links: list[tuple[str, int, int]] = []
+        self._links: list[tuple[int, int]] = []
 
     def text(self) -> str:
-        lines = [line.strip() for line in self._lines]
+        lines = ["".join(line).strip() for line in self._lines]
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
         return f"{text}\n" if text else ""
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag in _UNSEEN:
+    def begin(self, node: LexborNode) -> None:
+        tag = node.tag or ""
+        if tag == "-text":
+            self._write(_INVISIBLE.sub("", node.text_content or ""))
+        elif tag in _UNSEEN:
             self._unseen += 1
         elif tag == "br":
-            self._lines.append("")
+            self._lines.append([])
         elif tag == "li":
             self._break()
-            self._lines[-1] = "- "
+            self._lines[-1] = ["- "]
         elif tag in _BLOCKS:
-            # A body is seen, even where an author forgot to close the head.
-            self._unseen = 0 if tag == "body" else self._unseen
             self._break(blank=tag in _SPACED)
         elif tag in ("td", "th"):
             self._write(" ")
         elif tag == "img":
-            self._write(given.get("alt") or "")
+            self._write(node.attributes.get("alt") or "")
         elif tag == "a":
-            self._links.append((given.get("href") or "", len(self._lines) - 1, len(self._lines[-1])))
+            self._links.append((len(self._lines) - 1, len(self._lines[-1])))
 
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, node: LexborNode) -> None:
+        tag = node.tag or ""
         if tag in _UNSEEN:
-            self._unseen = max(0, self._unseen - 1)
+            self._unseen -= 1
         elif tag in _BLOCKS or tag == "li":
             self._break(blank=tag in _SPACED)
-        elif tag == "a" and self._links:
-            self._end_link(*self._links.pop())
+        elif tag == "a":
+            self._end_link(node.attributes.get("href") or "", *self._links.pop())
 
-    def handle_data(self, data: str) -> None:
-        self._write(_INVISIBLE.sub("", data))
-
-    def _end_link(self, href: str, line: int, column: int) -> None:
+    def _end_link(self, href: str, line: int, piece: int) -> None:
         address = href.strip()
-        shown = " ".join([self._lines[line][column:], *self._lines[line + 1 :]]).strip()
+        lines = [self._lines[line][piece:], *self._lines[line + 1 :]]
+        shown = " ".join("".join(pieces) for pieces in lines).strip()
         bare = address.removeprefix("mailto:").removeprefix("tel:")
         if address.lower().startswith(_LINKED) and bare != shown:
             self._write(f" ({bare})" if shown else bare)
@@ -88,12 +107,20 @@ class _Reader(HTMLParser):
     def _write(self, text: str) -> None:
         if self._unseen:
             return
-        text = _BLANKS.sub(" ", text)
-        line = self._lines[-1]
-        self._lines[-1] = line + (text.lstrip(" ") if not line or line.endswith(" ") else text)
+        text, line = _BLANKS.sub(" ", text), self._lines[-1]
+        if not line or line[-1].endswith(" "):
+            text = text.removeprefix(" ")
+        if text:
+            line.append(text)
 
     def _break(self, *, blank: bool = False) -> None:
-        if self._lines[-1].strip():
-            self._lines.append("")
-        if blank and len(self._lines) > 1 and self._lines[-2].strip():
-            self._lines.append("")
+        if _seen(self._lines[-1]):
+            self._lines.append([])
+        else:
+            self._lines[-1].clear()
+        if blank and len(self._lines) > 1 and _seen(self._lines[-2]):
+            self._lines.append([])
+
+
+def _seen(line: list[str]) -> bool:
+    return any(piece.strip() for piece in line)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from activities.context import Addresses, template_data
 from activities.email.activity import render as render_email
 from activities.email.address import BadAddress, Mailbox, parse_address
-from activities.email.message import Envelope, StylesheetError
+from activities.email.message import Envelope
 from activities.signatures import Delivery
 from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
@@ -210,8 +210,6 @@ class Workshop:
             return Nothing(aborted.reason)
         except TemplateError as error:
             return Problem(str(error), error, seen)
-        except StylesheetError as error:
-            return Problem(str(error), data=seen)
 
     def _webhook(self, step: model.Webhook, seen: dict[str, Any], identifier: str) -> Result:
         seen["secrets"] = Masks(self.book.signing_secrets if self.book else frozenset())

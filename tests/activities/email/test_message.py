@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from activities.email.address import BadAddress, Mailbox, parse_address, parse_sender
-from activities.email.message import Envelope, StylesheetError, compose, inlined
+from activities.email.message import Envelope, compose
+from scenario.errors import TemplateError
 
 FIELDS: dict[str, Any] = {
     "delivery_id": "msg_1",
@@ -168,37 +169,24 @@ def test_an_address_that_is_not_ascii_needs_a_server_that_knows_it():
     assert "To: zoé@xn--exmple-cua.com".encode() in header_lines(envelope.message)
 
 
-class TestStyles:
-    """CSS at the elements, for readers that know no other."""
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"subject": "é" * 8_001}, "the e-mail's subject: it has more than 8,000 characters"),
+        ({"html": "x" * 500_001}, "the e-mail's html: it has more than 500,000 characters"),
+        ({"text": "x" * 500_001}, "the e-mail's text: it has more than 500,000 characters"),
+        ({"html": "<b>" * 300}, "the e-mail's html: elements are nested more than 256 levels deep: is one not closed?"),
+    ],
+)
+def test_a_message_has_bounds(parts: dict[str, Any], reason: str):
+    with pytest.raises(TemplateError, match=f"^{re.escape(reason)}$"):
+        made(**parts)
 
-    def test_are_inlined_and_kept(self):
-        html = inlined("<html><head><style>p{color:red} @media print{p{color:blue}}</style></head><p>x</p></html>")
-        assert '<p style="color: red;">' in html
-        assert "@media print" in html
 
-    def test_are_never_fetched(self, tmp_path: Any):
-        (tmp_path / "a.css").write_text("p{color:red}")
-        for href in (f"file://{tmp_path}/a.css", f"{tmp_path}/a.css", "http://127.0.0.1:9/a.css"):
-            assert "color: red" not in inlined(
-                f'<link rel="stylesheet" href="{href}"><style>b{{top:0}}</style><p>x</p>'
-            )
-
-    def test_are_left_alone_where_there_are_none(self):
-        assert inlined("<p>x") == "<p>x"
-
-    def test_that_are_malformed_cost_only_themselves(self):
-        assert "color: red" in inlined("<style>p{color:red} b{{{ </style><p>x</p>")
-
-    def test_that_cannot_be_inlined_are_a_mistake_with_a_name(self, monkeypatch: pytest.MonkeyPatch):
-        import css_inline
-
-        class Failing:
-            def inline(self, html: str) -> str:
-                raise css_inline.InlineError("secret")
-
-        monkeypatch.setattr("activities.email.message._INLINER", Failing())
-        with pytest.raises(StylesheetError, match=r"^the styles of the HTML cannot be inlined$"):
-            inlined("<style></style>")
+def test_a_message_as_large_as_may_be_is_made_and_read_back():
+    message = read(subject="é" * 8_000, html="<p>" + "é" * 499_997, text="\n" * 500_000)
+    assert message["Subject"] == "é" * 8_000
+    assert len(content(message.get_body(("plain",)))) == 500_000
 
 
 @pytest.mark.parametrize(

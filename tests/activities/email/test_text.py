@@ -3,6 +3,7 @@
 import pytest
 
 from activities.email.text import plain
+from scenario.errors import LimitExceeded
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,14 @@ def test_html_reads_as_text(html: str, text: str):
     assert plain(html) == text
 
 
-def test_a_large_mail_takes_no_time():
-    text = plain("<div>" * 2000 + "<p>Hello <a href='https://shop.example'>there</a></p>" * 2000)
+def test_a_line_of_many_pieces_is_read():
+    html = "<div>" * 200 + "<b>x</b> " * 20_000 + "<p>Hello <a href='https://shop.example'>there</a></p>" * 2000
+    text = plain(html)
+    assert text.startswith("x x x x")
     assert text.count("there (https://shop.example)") == 2000
+
+
+def test_elements_have_a_depth():
+    assert plain("<div>" * 254 + "x") == "x\n"  # in html and body
+    with pytest.raises(LimitExceeded, match=r"^elements are nested more than 256 levels deep: is one not closed\?$"):
+        plain("<div>" * 255 + "x")
