@@ -23,6 +23,7 @@ from gateway.listing import Listed
 from gateway.looking import JourneyView
 from gateway.operating import Change, Operating, Tally, Target, Which, targets
 from gateway.publishing import Publication, publish
+from gateway.settling import Settling
 from runtime.connection import connect
 from runtime.settings import Settings
 from runtime.store import Store, StoredEntry
@@ -101,13 +102,18 @@ class ScenarioClient(Operating):
 
         Args:
             entry: As the contract describes it: scenario, contact, trigger, and optionally a key.
-            settle: Seconds to wait for the admission; the journey goes on by itself if that takes longer.
+            settle: Seconds to wait for the admission; the journey goes on by itself if that takes longer. With 0 it is
+                only started: of many, `settling` then tells who came in.
 
         Raises:
             NotEntered: The contact may not come in; the text says why.
             JourneyFailed: It came in and failed at once.
         """
         return await self._door.enter(entry, settle)
+
+    def settling(self) -> Settling:
+        """What tells of many journeys that were started whether they came in. See `gateway.settling.Settling`."""
+        return Settling(self.temporal, self.store)
 
     async def event(
         self, contact: str, name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None

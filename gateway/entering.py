@@ -63,6 +63,18 @@ class Entered:
         except WorkflowFailureError as error:
             raise JourneyFailed(f"the journey {self.id} {why_failed(error.cause)}") from None
 
+    async def verdict(self) -> dict[str, Any]:
+        """As `result`, of a journey of which it is not known whether it came in.
+
+        Raises:
+            NotEntered: It was refused.
+            JourneyFailed: It failed, or was terminated.
+        """
+        result = await self.result()
+        if result.get("outcome") == "refused":
+            raise NotEntered(str(result.get("reason")))
+        return result
+
 
 class Door:
     """Where contacts come in.
@@ -111,7 +123,8 @@ class Door:
         problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)
         run_id = handle.first_execution_run_id or ""
         entered = Entered(identifier, run_id, already=False, handle=handle, unplaced=problem)
-        return entered if await self._settle(entered, settle) else replace(entered, admitted=False)
+        admitted = settle > 0 and await self._settle(entered, settle)
+        return entered if admitted else replace(entered, admitted=False)
 
     def _identify(self, entry: Entry, opened: Opened) -> tuple[str, str]:
         """The journey's workflow id, and its summary for Temporal's UI: ids only."""
@@ -129,7 +142,7 @@ class Door:
             NotEntered: It was refused.
             JourneyFailed: It failed.
         """
-        over = asyncio.create_task(entered.result())
+        over = asyncio.create_task(entered.verdict())
         look = _FIRST_LOOK
         try:
             async with asyncio.timeout(seconds):
@@ -144,11 +157,8 @@ class Door:
             if not over.done():
                 over.cancel()
                 await asyncio.wait([over])
-        if over.cancelled():
-            return True
-        result = over.result()
-        if result.get("outcome") == "refused":
-            raise NotEntered(str(result.get("reason")))
+        if not over.cancelled():
+            over.result()
         return True
 
 

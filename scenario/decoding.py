@@ -66,7 +66,7 @@ def read_json(text: str) -> Any:
     if text.count("[") + text.count("{") > DEPTH:
         _refuse_deep(text)
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, parse_float=_float)
     except json.JSONDecodeError as error:
         raise NotJson(*_told(error.msg, text, error.pos)) from None
     except ValueError:
@@ -93,6 +93,12 @@ def _told(message: str, text: str, at: int) -> tuple[str, str, int]:
     if rest[:1] in ("}", "]") and (before := text[:at].rstrip(_BLANK)).endswith(","):
         return "there is a comma too many", text, len(before) - 1
     return _REASONS.get(message, message[:1].lower() + message[1:]), text, at
+
+
+def _float(digits: str) -> float:
+    if len(digits) > MOST_DIGITS:  # what workers read JSON with refuses these, too
+        raise ValueError(digits)
+    return float(digits)
 
 
 def _no_constant(name: str) -> NoReturn:

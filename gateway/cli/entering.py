@@ -34,7 +34,8 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     """Let a contact into a scenario; prints the journey's id.
 
     With --wait the result follows as JSON. Of many, each line's id is printed, or with --wait its result with its id as
-    one line of JSON; what may not come in is said on standard error, and makes the exit status 1.
+    one line of JSON. Those that may not come in are said on standard error, and so are those of which no worker says
+    whether they may: both make the exit status 1.
     """
     from gateway.cli import bulk
 
@@ -53,7 +54,7 @@ async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
         say(entered.id)
         remark(entered)
         if wait:
-            dump(await entered.result())
+            dump(await entered.verdict())
 
 
 def remark(entered: Entered) -> None:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from gateway.cli.screen import console
 
 
+@dataclass(frozen=True)
+class _Told:
+    """A text that may be another whenever it is drawn."""
+
+    count: Callable[[], str]
+
+    def __rich__(self) -> str:
+        return self.count()
+
+
 @contextmanager
-def progress(label: str, total: int | None) -> Generator[Callable[[], None]]:
+def progress(label: str, total: int | None, count: Callable[[], str] | None = None) -> Generator[Callable[[], None]]:
     """A progress bar on standard error, where that is a terminal.
 
     Args:
         label: What is being done.
         total: How much there is to do; None where nobody knows.
+        count: What else is to be told, whenever the bar is drawn.
 
     Yields:
         What moves it by one.
@@ -23,9 +35,10 @@ def progress(label: str, total: int | None) -> Generator[Callable[[], None]]:
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, RenderableColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = [TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    columns += [RenderableColumn(_Told(count))] if count else []
     # Lines that go to the same terminal are written above the bar; those that go to a file go there.
     with Progress(
         *columns, console=console(err=True), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True

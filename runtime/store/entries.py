@@ -75,7 +75,7 @@ class Entries:
             earlier = await self._database.read(
                 _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}
             )
-            ruling = decide(asking, [_entry(found) for found in earlier])
+            ruling = decide(asking, [entry_of(found) for found in earlier])
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "a newer run took its place", asking.now)
             match ruling.answer:
@@ -123,7 +123,7 @@ class Entries:
         statement, parameters = _RUNNING, {"contact_id": contact_id}
         if scenario is not None:
             statement, parameters = _RUNNING_IN, {"contact_id": contact_id, "scenario": scenario}
-        return [_entry(row) for row in await self._database.read(statement, parameters)]
+        return [entry_of(row) for row in await self._database.read(statement, parameters)]
 
     async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
         """One journey.
@@ -142,7 +142,7 @@ class Entries:
         if run_id is not None:
             statement, parameters = _ONE, {"workflow_id": workflow_id, "run_id": run_id}
         rows = await self._database.read(statement, parameters)
-        return _entry(rows[0]) if rows else None
+        return entry_of(rows[0]) if rows else None
 
     async def entries(
         self,
@@ -185,7 +185,7 @@ class Entries:
             place = (after.admitted_at, after.nth, after.workflow_id, after.run_id)
             statement = statement.where(tuple_(*_ORDER) < place)
         statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
-        return [_entry(row) for row in await self._database.read(statement)]
+        return [entry_of(row) for row in await self._database.read(statement)]
 
     async def knows(self, contact_id: str) -> bool:
         """Whether any journey was ever this contact's.
@@ -196,7 +196,8 @@ class Entries:
         return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
 
 
-def _entry(row: RowMapping) -> StoredEntry:
+def entry_of(row: RowMapping) -> StoredEntry:
+    """A row of the table."""
     return replace(StoredEntry(**row), key=row["key"] or None)
 
 

@@ -13,6 +13,7 @@ from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.errors import StoreAddressError
+from runtime.store.many import Many
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
@@ -22,7 +23,7 @@ DEFAULT_URL = "sqlite+aiosqlite:///.scenario/store.db"
 """One file, beside the local server's."""
 
 
-class Store(Versions, Entries, Deliveries):
+class Store(Versions, Entries, Many, Deliveries):
     """Published versions, journeys and delivery attempts, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
@@ -37,6 +38,7 @@ class Store(Versions, Entries, Deliveries):
     def __init__(self, database: Database) -> None:
         Versions.__init__(self, database)
         Entries.__init__(self, database)
+        Many.__init__(self, database)
         Deliveries.__init__(self, database)
 
     @classmethod

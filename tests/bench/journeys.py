@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,6 +189,7 @@ def server_pid(state: Path) -> int:
 
 async def work(address: str, state: Path, receiver: str, smtp: str) -> None:
     """The worker process: our workers as they are, and the bare ones."""
+    logging.disable(logging.WARNING)  # thousands are held where that is measured
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Settings(
@@ -226,20 +228,24 @@ class Place:
     client: Client
     server: int
     worker: int
+    state: Path
+    address: str
 
 
 @asynccontextmanager
-async def place() -> AsyncGenerator[Place]:
-    """Starts server, receiver, inbox and worker, and ends them."""
+async def place(
+    scenarios: Mapping[str, str] = SCENARIOS, fail: Mapping[str, Sequence[int]] | None = None
+) -> AsyncGenerator[Place]:
+    """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`."""
     async with AsyncExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = await stack.enter_async_context(DevServer(state))
-        receiver = await stack.enter_async_context(Receiver())
+        receiver = await stack.enter_async_context(Receiver(fail=fail))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         client = await connect(server.address, role="bench")
         await attributes.ensure(client)
         async with Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}") as store:
-            for name, text in SCENARIOS.items():
+            for name, text in scenarios.items():
                 path = state / f"{name}.yaml"
                 path.write_text(text)
                 await publish(path, store)
@@ -254,7 +260,7 @@ async def place() -> AsyncGenerator[Place]:
         try:
             if process.stdout is None or await process.stdout.readline() != b"ready\n":
                 raise SystemExit("the worker did not start")
-            yield Place(client, server_pid(state), process.pid)
+            yield Place(client, server_pid(state), process.pid, state, server.address)
         finally:
             if process.returncode is None:
                 process.terminate()

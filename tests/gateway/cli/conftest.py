@@ -59,7 +59,7 @@ class EnteredJourney:
 
     id: str
     already: bool = False
-    admitted: bool = True
+    admitted: bool | Exception = True
     unplaced: str = ""
     outcome: dict[str, Any] | Exception = field(default_factory=lambda: {"outcome": "finished"})
 
@@ -67,6 +67,24 @@ class EnteredJourney:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+    async def verdict(self) -> dict[str, Any]:
+        return await self.result()
+
+
+class Settling:
+    """Stands in for what tells who came in: as the door says."""
+
+    async def __aenter__(self) -> Settling:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def known(self, entered: EnteredJourney) -> bool:
+        if isinstance(entered.admitted, Exception):
+            raise entered.admitted
+        return entered.admitted
 
 
 @dataclass
@@ -86,6 +104,9 @@ class Client:
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> EnteredJourney:
         self.asked.append(("enter", entry["contact"]["id"], settle))
         return self.door(entry)
+
+    def settling(self) -> Settling:
+        return Settling()
 
     async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> int | None:
         self.asked.append(("event", contact, name, properties, identifier))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.store import AlreadyIn, Asking, LetIn, Store, StoredEntry
+from runtime.store.many import TOGETHER
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -263,3 +264,24 @@ async def test_pages_follow_each_other_whatever_happens_meanwhile(store: Store) 
         ["run-3", "run-2", "run-1"],
         ["run-0"],
     ]
+
+
+async def test_of_many_runs_it_is_told_at_once_who_was_let_in(store: Store) -> None:
+    """Under way or over, and not by the workflow id alone: a run that was refused has that of an earlier one."""
+    ids = [f"welcome/{number}" for number in range(TOGETHER + 10)]
+    for number in (0, 3, TOGETHER + 5):
+        await store.admit(asking(contact_id=str(number), workflow_id=ids[number]))
+    await store.depart(ids[3], "run-1", "finished", None, NOW)
+    asked = [(name, run) for name in ids for run in ("run-1", "run-2")]
+    assert await store.admitted(asked) == {(ids[number], "run-1") for number in (0, 3, TOGETHER + 5)}
+    assert await store.admitted([]) == set()
+
+
+async def test_of_many_journeys_those_under_way_are_told_at_once(store: Store) -> None:
+    ids = [f"welcome/{number}" for number in range(TOGETHER + 10)]
+    for number in (0, 3, TOGETHER + 5):
+        await store.admit(asking(contact_id=str(number), workflow_id=ids[number]))
+    await store.depart(ids[3], "run-1", "finished", None, NOW)
+    found = await store.under_way(ids)
+    assert found.keys() == {ids[0], ids[TOGETHER + 5]}
+    assert found[ids[0]] == await store.entry(ids[0])

@@ -1,0 +1,196 @@
+"""Many journeys at once: entering them, listing the held ones, trying them again, looking at deliveries under way.
+
+Run by hand, from the project's folder: ``python -m tests.bench.bulk``. The command line is run as people run it, in a
+process of its own, against one dev server and one worker process. Entering takes turns with bare starts of the same
+workflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from temporalio.client import Client
+
+from activities.signatures import JOURNEYS
+from gateway.client import ScenarioClient
+from runtime.exit import leave
+from runtime.store import Store
+from tests.bench.journeys import Place, cpu, entry, place, say, scenario
+
+IN_FLIGHT: Final = 50
+_WEBHOOK: Final = """\
+  - webhook: hook
+    url: https://{host}/bench
+    retry: {{initial_interval: 6h, deadline: 3d}}
+    body: {{id: "{{{{ contact.id }}}}"}}
+"""
+SCENARIOS: Final = {
+    **{
+        name: scenario(name, "  - wait: 30d\n", _WEBHOOK.format(host="slow.example.com"))
+        for name in ("parked", "client", "bare")
+    },
+    "held": scenario("held", _WEBHOOK.format(host="refusing.example.com")),
+    "slow": scenario("slow", _WEBHOOK.format(host="slow.example.com")),
+}
+FAIL: Final = {"/refusing.example.com": (422,), "/slow.example.com": (503,) * 100}
+
+
+async def run(at: Place, *arguments: object) -> tuple[float, str, str]:
+    """Runs ``scenario`` and gives the seconds that it took, and what it wrote."""
+    began = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from gateway.cli import main; main()", *map(str, arguments)),
+        env={
+            **os.environ,
+            "TEMPORAL_ADDRESS": at.address,
+            "SCENARIO_STORE": f"sqlite:///{at.state / 'store.db'}",
+            "PYTHONPYCACHEPREFIX": str(at.state / "compiled"),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return time.perf_counter() - began, out.decode(), err.decode()
+
+
+async def start(client: Client, name: str, number: int) -> None:
+    """A bare start: what an engine does that knows Temporal alone."""
+    given = entry(name, number)
+    identifier = f"{name}/{given['contact']['id']}/{given['trigger']['order']['external_id']}"
+    await client.start_workflow("Journey", given, id=identifier, task_queue=JOURNEYS)
+
+
+async def side_by_side(work: Callable[[int], Awaitable[Any]], numbers: range) -> float:
+    """Does something for each number, some at a time; gives the seconds that it took."""
+    turns = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(number: int) -> None:
+        async with turns:
+            await work(number)
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(one, numbers))
+    return time.perf_counter() - began
+
+
+async def start_many(at: Place, name: str, numbers: range) -> float:
+    """Starts so many journeys; gives the seconds until the last was started."""
+    return await side_by_side(lambda number: start(at.client, name, number), numbers)
+
+
+async def admitted(store: Store, scenario: str, count: int) -> None:
+    """Waits until so many of a scenario are in."""
+    while len(await store.entries(scenario=scenario, limit=count)) < count:
+        await asyncio.sleep(0.25)
+
+
+async def counted(client: Client, query: str, count: int) -> None:
+    """Waits until search finds so many."""
+    while (await client.count_workflows(query)).count < count:
+        await asyncio.sleep(0.5)
+
+
+async def entering(at: Place, store: Store, count: int, rounds: int) -> None:
+    """`scenario enter`, its client and bare starts of the same workflow take turns; each until all are admitted."""
+    say(f"\n{'entering':24}{'started/s':>10}{'admitted/s':>11}{'server ms':>11}{'worker ms':>11}")
+    client = ScenarioClient(at.client, store)
+    each = count // rounds
+
+    async def bare(numbers: range) -> float:
+        seconds = await side_by_side(lambda number: start(at.client, "bare", number), numbers)
+        await admitted(store, "bare", numbers.stop)
+        return seconds
+
+    async def started(numbers: range) -> float:
+        seconds = await side_by_side(lambda number: client.enter(entry("client", number), settle=0), numbers)
+        await admitted(store, "client", numbers.stop)
+        return seconds
+
+    async def command(numbers: range) -> float:
+        file = at.state / "entries.jsonl"
+        file.write_text("".join(json.dumps(entry("parked", number)) + "\n" for number in numbers))
+        seconds, out, err = await run(at, "enter", file)
+        if len(out.splitlines()) != each:
+            raise SystemExit(err)
+        return seconds
+
+    runs = {"bare starts": bare, "client, settle=0": started, "scenario enter": command}
+    for turn in range(rounds):
+        names = list(runs)
+        for name in (*names[turn % 3 :], *names[: turn % 3]):
+            server, worker, began = cpu(at.server), cpu(at.worker), time.perf_counter()
+            seconds = await runs[name](range(turn * each, (turn + 1) * each))
+            whole = time.perf_counter() - began
+            server, worker = cpu(at.server) - server, cpu(at.worker) - worker
+            say(
+                f"{name:24}{each / seconds:10.1f}{each / whole:11.1f}"
+                f"{1000 * server / each:11.1f}{1000 * worker / each:11.1f}"
+            )
+
+
+async def held(at: Place, count: int) -> None:
+    """Makes held journeys, lists them, and tries them again."""
+    seconds = await start_many(at, "held", range(count))
+    await counted(at.client, "JourneyState = 'held' AND ExecutionStatus = 'Running'", count)
+    say(f"\n{count} held ({seconds:.0f} s to start)")
+    which = ("--scenario", "held", "--reason", "bench")
+    for name, arguments in {
+        "list --held --limit 50": ("list", "--held", "--limit", 50),
+        "list --held, as JSON": ("list", "--held", "--limit", count, "--format", "json"),
+        "list --held, as a table": ("list", "--held", "--limit", count),
+        "list --held --since": ("list", "--held", "--limit", count, "--since", "1d", "--format", "json"),
+        "retry --dry-run": ("retry", *which, "--dry-run"),
+    }.items():
+        seconds, out, _ = await run(at, *arguments)
+        say(f"{name:28}{seconds:8.1f} s   {len(out.splitlines())} lines")
+    server, worker = cpu(at.server), cpu(at.worker)
+    seconds, out, err = await run(at, "retry", *which, "--rate", "1000/s")
+    server, worker = cpu(at.server) - server, cpu(at.worker) - worker
+    say(f"{'retry':28}{seconds:8.1f} s   {count / seconds:.0f}/s   {out.strip()} {err.strip()[-200:]}")
+    say(f"{'':28}{1000 * server / count:.1f} ms of the server, {1000 * worker / count:.1f} of the worker, each")
+
+
+async def under_way(at: Place, store: Store, count: int) -> None:
+    """Makes deliveries that wait for another attempt, beside the parked ones, and looks at them."""
+    await start_many(at, "slow", range(count))
+    await admitted(store, "slow", count)
+    while len(await store.deliveries(destination="slow.example.com", limit=count)) < count:
+        await asyncio.sleep(0.5)
+    seconds, out, err = await run(
+        at, "retune", "slow.example.com", "--deadline", "1d", "--reason", "bench", "--dry-run"
+    )
+    say(f"\n{count} in back-off: retune --dry-run {seconds:.1f} s, {len(out.splitlines())} lines; {err.strip()}")
+
+
+async def measure(options: argparse.Namespace) -> None:
+    """Everything that was asked for."""
+    async with place(SCENARIOS, FAIL) as at, Store.open(f"sqlite:///{at.state / 'store.db'}") as store:
+        await start_many(at, "held", range(900_000, 900_020))
+        if options.enter:
+            await entering(at, store, options.enter, options.rounds)
+        if options.held:
+            await held(at, options.held)
+        if options.slow:
+            await under_way(at, store, options.slow)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Many journeys at once.")
+    parser.add_argument("--enter", type=int, default=2000, help="journeys to enter, and as many to start; 0 for none")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--held", type=int, default=5000, help="journeys to hold; 0 for none")
+    parser.add_argument("--slow", type=int, default=1000, help="deliveries in back-off; 0 for none")
+    asyncio.run(measure(parser.parse_args()))
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()
