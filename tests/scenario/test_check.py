@@ -334,6 +334,17 @@ def test_a_mistake_in_another_file_is_reported_in_that_file():
     ]
 
 
+def test_an_e_mail_that_would_be_refused_for_its_size_is_named_before():
+    text = HEAD + f"- email: a\n  subject: {'s' * 8_001}\n  html: {{file: mails/a.html}}\n"
+
+    findings = check(text, read=lambda _: "<p>\n" + "<div>" * 300, file="scenarios/a.yaml").findings
+
+    assert [str(finding) for finding in findings] == [
+        "scenarios/a.yaml:5:8012: error limit: a subject has at most 8,000 characters",
+        "scenarios/mails/a.html:2:1281: error limit: elements are nested more than 256 levels deep: is one not closed?",
+    ]
+
+
 def unreadable(_: str) -> str:
     raise FileNotFoundError(2, "No such file or directory")
 

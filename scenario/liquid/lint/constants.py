@@ -19,8 +19,10 @@ from liquid.expression import Expression
 from scenario.errors import TemplateError
 from scenario.liquid.header import check_header_value
 from scenario.liquid.lint.findings import Page
+from scenario.liquid.lint.markup import check_nesting
 from scenario.liquid.nodes import Content
 from scenario.liquid.url import render_path, render_url
+from scenario.mails import MAX_SUBJECT
 
 _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
     "date": ("2026-03-29T10:00:00+02:00", ("%Y", None, None)),
@@ -78,6 +80,10 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
     """
     if kind == "value":
         _check_date(nodes, page)
+    if kind == "html":
+        check_nesting(nodes, page)
+    if kind == "line":
+        _check_length(nodes, page)
     if kind not in ("header", *_URLS):
         return
     nodes = list(nodes)
@@ -105,6 +111,18 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
             page.add("header", error.reason, 0)
         else:
             page.add("url", error.reason, 0)
+
+
+def _check_length(nodes: Iterable[Node], page: Page) -> None:
+    """Note where a subject becomes too long by its own text alone."""
+    left = MAX_SUBJECT
+    for node in nodes:
+        if isinstance(node, Content):
+            if len(node.text) > left:
+                message = f"a subject has at most {MAX_SUBJECT:,} characters"
+                page.add("limit", message, node.token.start_index + left)
+                return
+            left -= len(node.text)
 
 
 def _check_fragment(nodes: Iterable[Node], page: Page) -> None:

@@ -19,6 +19,8 @@ REPORT = Path(__file__).parent / "mistakes.txt"
 _NOT_APART = "name the one of 'secrets' that is meant: secrets.NAME"
 CODE = re.compile(r'(?:add|_note)\(\s*(?:path, |inner, |\(\*path, \w+\), )?"([a-z]+(?:-[a-z]+)*)"')
 
+DEEP = "elements are nested more than 256 levels deep: is one not closed?"
+
 PARSERS: dict[str, Any] = {
     "text": liquid.parse_text,
     "html": liquid.parse_html,
@@ -363,6 +365,21 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "html",
             "{% tablerow p in order.products %}{{ p.nmae }}{{ tablerowloop.col }}{% endtablerow %}",
             ["1:40 error unknown-field: 'p' has no field 'nmae': did you mean 'name'?"],
+        ),
+        ("html", "<div>" * 256 + "x", []),
+        ("html", "<p>" * 300 + "<br>" * 300 + "<!-- " + "<div>" * 300 + " -->", []),
+        ("html", "<div>" * 200 + "</div>" * 200 + "<div>" * 200, []),
+        ("html", "<table><tr><td>a<td>b" * 2 + "<tr><td>c" * 300, []),
+        ("html", "{% if order.store %}<div>{% else %}<div class=b>{% endif %}</div>" * 300, []),
+        ("html", "\n" + "<div>" * 300, ["2:1281 error limit: " + DEEP]),
+        ("html", "<TABLE><tr><td>\n" * 90, ["86:8 error limit: " + DEEP]),
+        ("html", "<div><table><td></div>" * 90, ["1:1876 error limit: " + DEEP]),
+        ("html", "<b>" * 200 + "{% if order.store %}" + "<i>" * 57 + "{% endif %}", ["1:789 error limit: " + DEEP]),
+        ("line", "a" * 5_000 + "{{ contact.firstname }}" + "b" * 3_000, []),
+        (
+            "line",
+            "a" * 5_000 + "{{ contact.firstname }}" + "b" * 3_001,
+            ["1:8024 error limit: a subject has at most 8,000 characters"],
         ),
         ("value", "{{ order.ordered_at }}", []),
         ("value", " {{ order.ordered_at | date: '%Y-%m-%d' }}T10:00:00+02:00\n", []),
