@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -28,6 +28,10 @@ class Kind(StrEnum):
     UNKNOWN = "DeliveryUnknown"
     UNCONFIGURED = "ChannelNotConfigured"
     TEMPLATE = "TemplateFailed"
+
+
+SHORT: Final = timedelta(hours=1)
+"""How long a receiver that looks misconfigured (a 401, a refused login) is tried, from the first attempt on."""
 
 
 @dataclass(frozen=True, kw_only=True)

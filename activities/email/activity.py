@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
@@ -12,10 +12,10 @@ from temporalio.exceptions import ApplicationError
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.email.address import BadAddress, Mailbox, parse_address
-from activities.email.errors import MailError, RefusedError, UnansweredError
+from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope, compose
 from activities.email.smtp import Mailer
-from activities.failures import Kind
+from activities.failures import SHORT, Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.redaction import readable
 from activities.signatures import SEND_EMAIL, Delivery, Sent
@@ -136,9 +136,14 @@ def _source(template: str | File | None) -> str | None:
 
 def _failure(attempt: OpenAttempt, error: MailError, written: str, recipient: Mailbox) -> ApplicationError:
     permanent = isinstance(error, RefusedError) and error.permanent
+    waited = datetime.now(UTC) - activity.info().scheduled_time
+    exhausted = isinstance(error, UnreachableError) and error.misconfigured and waited > SHORT
+    if isinstance(error, LeftAloneError) and not exhausted:
+        return attempt.turn_away(str(error), error.word, timedelta(seconds=error.seconds))
     return attempt.failure(
-        Kind.PERMANENT if permanent else Kind.RETRY,
-        str(error),
+        Kind.PERMANENT if permanent or exhausted else Kind.RETRY,
+        f"{error}, still after an hour" if exhausted else str(error),
+        exhausted=exhausted,
         status=error.status,
         error=error.word or None,
         unknown=isinstance(error, UnansweredError),

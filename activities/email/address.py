@@ -8,7 +8,7 @@ from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 
-_NAMED: Final = re.compile(r"\s*\"?(?P<name>[^<>\"]*?)\"?\s*<(?P<address>[^<>\s]+)>\s*")
+_NAMED: Final = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>(?!")[^<>]*?))\s*<(?P<address>[^<>\s]+)>\s*')
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 
 
@@ -49,7 +49,7 @@ def parse_address(text: str) -> Mailbox:
 
 
 def parse_sender(text: str) -> Mailbox:
-    """Reads a sender, ``Name <address>`` or an address alone.
+    """Reads a sender, ``Name <address>`` or an address alone; of a name in quotes, what RFC 5322 §3.2.4 means by it.
 
     Raises:
         BadAddress: It is neither, or its address is not ASCII: too many servers refuse such a sender.
@@ -57,7 +57,13 @@ def parse_sender(text: str) -> Mailbox:
     if _CONTROL.search(text):
         raise BadAddress("the sender holds control characters")
     named = _NAMED.fullmatch(text)
+    if named is None and "<" in text:
+        raise BadAddress(r'a name in quotes ends with a quote, and has \ before each quote in it: "The \"Shop\"" <…>')
     mailbox = parse_address(named["address"] if named else text)
     if not mailbox.address.isascii():
         raise BadAddress("the sender's address must be in ASCII")
-    return Mailbox(mailbox.address, named["name"].strip() if named else "")
+    if named is None:
+        return mailbox
+    quoted: str | None = named["quoted"]
+    name = str(named["name"]) if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+    return Mailbox(mailbox.address, name.strip())

@@ -2,6 +2,7 @@
 
     MailError
     ├── UnreachableError  no conversation came about, or it ended before the message left: it was certainly not sent
+    │   └── LeftAloneError  none was begun, since the server has just refused our login
     ├── RefusedError      the server answered and said no, for now (4xx) or for good (5xx): it was certainly not sent
     └── UnansweredError   the message left, and no answer came: it may have been delivered
 
@@ -20,9 +21,12 @@ SENTENCES: Final[dict[str, str]] = {
     "connect_failed": "The connection to the mail server {host} failed",
     "greeting_refused": "The mail server {host} does not serve us",
     "tls_failed": "The TLS handshake with the mail server {host} failed: check its certificate, or its port",
+    "starttls_refused": "The mail server {host} refused to begin the encryption that it offers",
     "starttls_missing": "The mail server {host} offers no encryption, so nothing was sent: if that is meant, "
     "add ?tls=off to SCENARIO_SMTP",
     "login_refused": "The mail server {host} refused the login: check user and password in SCENARIO_SMTP",
+    "login_left_alone": "The mail server {host} has refused the login, and is left alone for a while: "
+    "check user and password in SCENARIO_SMTP",
     "login_missing": "The mail server {host} offers no login that we know: check the port in SCENARIO_SMTP",
     "disconnected": "The mail server {host} closed the connection before the message left",
     "timeout": "The mail server {host} was too slow, and the message did not leave",
@@ -33,6 +37,9 @@ SENTENCES: Final[dict[str, str]] = {
     "it may have been delivered",
 }
 """What each word means, for the person who reads it in Temporal's UI."""
+
+_OF_SETTINGS: Final = frozenset({"login_refused", "login_left_alone", "login_missing", "starttls_missing"})
+_FOR_GOOD: Final = 500
 
 
 class MailError(Exception):
@@ -54,6 +61,23 @@ class MailError(Exception):
 class UnreachableError(MailError):
     """The message did not leave."""
 
+    @property
+    def misconfigured(self) -> bool:
+        """Whether it will be so until somebody changes a setting, here or there."""
+        return self.word in _OF_SETTINGS and (self.status is None or self.status >= _FOR_GOOD)
+
+
+class LeftAloneError(UnreachableError):
+    """No conversation was begun: every login that is refused brings ours closer to being locked.
+
+    Attributes:
+        seconds: How long this lasts.
+    """
+
+    def __init__(self, host: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__("login_left_alone", host)
+
 
 class RefusedError(MailError):
     """The server said no to this message.
@@ -64,7 +88,7 @@ class RefusedError(MailError):
 
     @property
     def permanent(self) -> bool:  # noqa: D102
-        return self.status is None or self.status >= 500
+        return self.status is None or self.status >= _FOR_GOOD
 
 
 class UnansweredError(MailError):

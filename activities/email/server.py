@@ -33,6 +33,7 @@ class Server:
         encryption: How the conversation is protected.
         user: Name to log in with, or None.
         password: Password to log in with; not shown.
+        ca: File of the certificates to trust, PEM; None for those that this machine trusts.
     """
 
     host: str
@@ -40,6 +41,7 @@ class Server:
     encryption: Encryption = Encryption.STARTTLS
     user: str | None = None
     password: str = field(default="", repr=False)
+    ca: str | None = None
 
     @property
     def local(self) -> bool:
@@ -53,7 +55,9 @@ class Server:
 
 
 def parse_server(url: str) -> Server:
-    """Reads a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``; ``?tls=off`` for no encryption.
+    """Reads a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``.
+
+    ``?tls=off`` is for no encryption, ``?ca=/path`` for a server whose certificate is signed by a private authority.
 
     Raises:
         SettingsError: It is no such URL. The message does not quote it.
@@ -61,7 +65,7 @@ def parse_server(url: str) -> Server:
     try:
         parts = urlsplit(url)
         port = parts.port
-        options = parse_qs(parts.query, strict_parsing=bool(parts.query))
+        options = parse_qs(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True)
     except ValueError:
         raise SettingsError(_FORM) from None
     # A password with a # in it that is not written %23 would end here.
@@ -69,9 +73,13 @@ def parse_server(url: str) -> Server:
         raise SettingsError(_FORM)
     if port == 0:
         raise SettingsError(_FORM)
-    if options not in ({}, {"tls": ["off"]}) or (options and parts.scheme == "smtps"):
-        raise SettingsError("SCENARIO_SMTP may end in ?tls=off after smtp://, and in nothing else")
-    plain = Encryption.NONE if options else Encryption.STARTTLS
+    off = options == {"tls": ["off"]} and parts.scheme == "smtp"
+    ca = options["ca"][0] if list(options) == ["ca"] and len(options["ca"]) == 1 else None
+    if options and not off and not ca:
+        raise SettingsError(
+            "SCENARIO_SMTP may end in ?ca=/path/of/ca.pem, or in ?tls=off after smtp://, and in no more"
+        )
+    plain = Encryption.NONE if off else Encryption.STARTTLS
     encryption = Encryption.IMPLICIT if parts.scheme == "smtps" else plain
     return Server(
         host=parts.hostname,
@@ -79,4 +87,5 @@ def parse_server(url: str) -> Server:
         encryption=encryption,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password or ""),
+        ca=ca,
     )

@@ -50,11 +50,13 @@ class Session:
 
     Attributes:
         left: The current message's text has left.
+        answered: The server has taken the current message's first command: it has not closed the connection meanwhile.
     """
 
     def __init__(self, server: Server, tls: ssl.SSLContext) -> None:
         self._server = server
         self.left = False
+        self.answered = False
         self._unfinished = False
         self._client = SMTP(
             hostname=server.host,
@@ -84,7 +86,7 @@ class Session:
             await self._greet()
             if server.encryption is Encryption.STARTTLS:
                 if client.supports_extension("starttls"):
-                    await client.starttls()
+                    await self._encrypt()
                     await self._greet()
                 elif not server.local:
                     raise UnreachableError("starttls_missing", server.host)
@@ -105,7 +107,7 @@ class Session:
             UnansweredError: It left, and no answer came.
         """
         client, host = self._client, self._server.host
-        self.left = False
+        self.left = self.answered = False
         options: list[str] = []
         with self._talking():
             if self._unfinished:
@@ -119,6 +121,7 @@ class Session:
                 options += ["BODY=8BITMIME", "SMTPUTF8"]
             encoding = "utf-8" if envelope.utf8 else "ascii"
             await client.mail(envelope.sender, options=options, encoding=encoding)
+            self.answered = True
             await client.rcpt(envelope.recipient, encoding=encoding)
             await leaving()
             reply = await client.execute_command(b"DATA")
@@ -156,6 +159,15 @@ class Session:
             await self._client.ehlo()
         except SMTPHeloError:
             await self._client.helo()
+
+    async def _encrypt(self) -> None:
+        try:
+            await self._client.starttls()
+        except SMTPResponseException as error:
+            if error.code < 0:
+                raise
+            host = self._server.host
+            raise UnreachableError("starttls_refused", host, status=error.code, reply=error.message) from None
 
     async def _forget(self) -> None:
         """Ends what a refused message left behind."""

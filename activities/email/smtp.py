@@ -1,8 +1,10 @@
 """Hands e-mails to a mail server over connections that are kept open.
 
 Connecting, TLS and logging in take several round trips, sending takes four: a worker keeps a few connections. A server
-may close one at any time while it is idle; a message that finds its connection closed before it left is given to a
-fresh one, within the same attempt. Everything else is Temporal's to try again.
+may close one at any time while it is idle; a message whose first command finds it closed is given to a fresh one,
+within the same attempt. Everything else is Temporal's to try again.
+
+A login that is refused is tried for all messages together, after a pause that doubles: servers lock accounts.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Final, Self
 
 from activities.email.address import BadAddress, Mailbox, parse_sender
-from activities.email.errors import MailError, RefusedError, UnansweredError, UnreachableError
+from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
 from activities.email.server import Server, parse_server
 from activities.email.session import Reply, Session
@@ -23,6 +26,8 @@ from runtime.errors import SettingsError
 _CLOSING: Final = 421
 """RFC 5321 §3.8: the server closes the connection."""
 
+PAUSES: Final = (60.0, 600.0)
+"""Seconds for which a server that has refused our login is left alone, the first time and at most."""
 
 CONNECTIONS: Final = 4
 """How many conversations a worker has with the server at once: few of them allow many to one client."""
@@ -60,12 +65,19 @@ class Mailer:
             server: The mail server.
             sender: From whom the e-mails are.
             connections: How many messages may be under way at once; others wait.
-            tls: What to trust; by default what this machine does.
+            tls: What to trust; by default what the server's `ca` says, or else what this machine does.
+
+        Raises:
+            SettingsError: The server's `ca` cannot be used.
         """
         self.server = server
         self.sender = sender
         self.connections = connections
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _trust(server.ca)
+        self._door = asyncio.Lock()
+        self._welcome = server.user is None  # the latest login was not refused
+        self._pause = PAUSES[0]
+        self._closed = float("-inf")
         self._turns = asyncio.Semaphore(connections)
         self._idle: list[tuple[Session, float]] = []
 
@@ -113,18 +125,33 @@ class Mailer:
             try:
                 return await self._through(session, envelope, leaving)
             except (UnreachableError, RefusedError) as error:
-                if session.left or not _stale(error):
+                if session.answered or not _stale(error):
                     raise
                 # The others have been idle for longer.
                 self._abandon()
         session = Session(self.server, self._tls)
         current.append(session)
         try:
-            await session.open()
+            # Until one is let in, they go one by one: the others may not have to knock.
+            async with nullcontext() if self._welcome else self._door:
+                await self._open(session)
         except BaseException:
             session.abort()
             raise
         return await self._through(session, envelope, leaving)
+
+    async def _open(self, session: Session) -> None:
+        if (left := self._closed - time.monotonic()) > 0:
+            raise LeftAloneError(self.server.host, left)
+        try:
+            await session.open()
+        except UnreachableError as error:
+            if error.word == "login_refused" and error.misconfigured:
+                self._welcome = False
+                self._closed = time.monotonic() + self._pause
+                self._pause = min(2 * self._pause, PAUSES[1])
+            raise
+        self._welcome, self._pause = True, PAUSES[0]
 
     async def _through(self, session: Session, envelope: Envelope, leaving: Leaving) -> Reply:
         reusable = False
@@ -158,6 +185,13 @@ class Mailer:
         idle, self._idle = self._idle, []
         for session, _ in idle:
             session.abort()
+
+
+def _trust(ca: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError:  # ssl.SSLError is one
+        raise SettingsError("SCENARIO_SMTP: ?ca= must name a file of certificates in PEM that can be read") from None
 
 
 def _stale(error: MailError) -> bool:

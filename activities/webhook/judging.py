@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import redaction
 from activities.backoff import pause
-from activities.failures import Kind
+from activities.failures import SHORT, Kind
 from activities.log import OpenAttempt
 from activities.signatures import Sent
 from activities.webhook import outcome, retry_after
@@ -27,8 +27,6 @@ from activities.webhook.outcome import Outcome, Verdict
 from activities.webhook.saving import kept
 from scenario import model
 
-SHORT: Final = timedelta(hours=1)
-"""How long a receiver that looks misconfigured (401, 404, a bad certificate) is tried, from the first attempt on."""
 _LAST: Final = 5.0
 """Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait."""
 

@@ -57,7 +57,8 @@ def test_local_sms_go_into_the_inbox(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ("variables", "wanted"),
     [
         ({"SMTP": f"http://user:{PASSWORD}@host"}, "SCENARIO_SMTP must look like smtp://"),
-        ({"SMTP": f"smtp://user:{PASSWORD}@host?tls=on"}, "SCENARIO_SMTP may end in ?tls=off after smtp://"),
+        ({"SMTP": f"smtp://user:{PASSWORD}@host?tls=on"}, "SCENARIO_SMTP may end in ?ca=/path"),
+        ({"SMTP": f"smtp://user:{PASSWORD}@host?ca=/{PASSWORD}"}, "SCENARIO_SMTP: ?ca= must name a file"),
         ({"SMTP": f"smtp://user:{PASSWORD}@host:99999"}, "SCENARIO_SMTP must look like smtp://"),
         ({"SMTP": MAIL["SMTP"], "MAIL_FROM": ""}, "SCENARIO_MAIL_FROM is missing: set it with SCENARIO_SMTP"),
         ({"MAIL_FROM": PASSWORD}, "SCENARIO_MAIL_FROM must be one sender"),

@@ -75,9 +75,10 @@ class Faulty:
         try:
             while word != "QUIT":
                 seen.append(word)
-                if not await self._answer(word, writer):
+                act = await self._answer(word, writer)
+                if act is None:
                     return
-                if word == "DATA" and "DATA" not in self.acts:
+                if word == "DATA" and not act:
                     self.texts.append(await reader.readuntil(b"\r\n.\r\n"))
                     word = "TEXT"
                 else:
@@ -87,7 +88,8 @@ class Faulty:
         finally:
             writer.close()
 
-    async def _answer(self, word: str, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, word: str, writer: asyncio.StreamWriter) -> str | None:
+        """What it was told to do, or None where it breaks off."""
         act = self.acts.get(word, "")
         if isinstance(act, list):
             act = act.pop(0) if act else ""
@@ -95,11 +97,11 @@ class Faulty:
             self.hanging.set()
             await asyncio.sleep(30)
         if act in ("drop", "hang"):
-            return False
+            return None
         known = {"CONNECT": "220 hello", "DATA": "354 go on"}
         writer.write((act or known.get(word, "250 fine")).encode(errors="surrogateescape") + b"\r\n")
         await writer.drain()
-        return True
+        return act
 
 
 @pytest.fixture

@@ -149,6 +149,8 @@ async def test_a_template_may_decide_to_send_nothing(send: Any, mail_server: Any
         (contact(email="zoe@"), {}, Kind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
         (contact(email="a@b.c, d@e.f"), {}, Kind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
         (DELIVERY, {"subject": "{{ 'x' | nonsense }}"}, Kind.TEMPLATE, "template_failed", "the e-mail's subject: "),
+        (DELIVERY, {"html": "<b>" * 300}, Kind.TEMPLATE, "template_failed", "the e-mail's html: elements are nested"),
+        (DELIVERY, {"subject": "s" * 8_001}, Kind.TEMPLATE, "template_failed", "the e-mail's subject: it has more"),
         (DELIVERY, {"html": "{% if %}"}, Kind.TEMPLATE, "template_failed", "the e-mail's html: "),
         (DELIVERY, {"html": {"file": "a.html"}}, Kind.TEMPLATE, "template_failed", "a file of the e-mail was not"),
         (
@@ -211,6 +213,43 @@ async def test_a_mail_servers_answer_decides(
     assert raised.non_retryable == (kind is not Kind.RETRY)
     word = "unknown" if unknown else {Kind.RETRY: "retry", Kind.PERMANENT: "failed"}[kind]
     assert [row.outcome for row in rows] == [word]
+
+
+class TestALoginThatIsRefused:
+    """For an hour it may be mended; one delivery at a time finds out."""
+
+    @pytest.fixture
+    async def post(self, faulty_server: Any, mailer: Any) -> Any:
+        faulty = await faulty_server(EHLO="250-mail.test\r\n250 AUTH PLAIN", AUTH="535 no")
+        return await mailer(replace(faulty.server, user="shop", password="wrong"))
+
+    @pytest.fixture
+    def waited(self, environment: ActivityEnvironment) -> Any:
+        def wait(minutes: int) -> None:
+            scheduled = datetime.now(UTC) - timedelta(minutes=minutes)
+            environment.info = replace(environment.info, scheduled_time=scheduled)
+
+        wait(0)
+        return wait
+
+    async def test_is_tried_again_and_turns_the_others_away(self, refuse: Any, post: Any, waited: Any):
+        waited(59)
+        failure, raised = await refuse(post)
+        assert (failure.kind, failure.error, failure.status, failure.turned_away) == (
+            Kind.RETRY, "login_refused", 535, False
+        )  # fmt: skip
+        assert raised.next_retry_delay is None
+        failure, raised = await refuse(post)
+        assert (failure.kind, failure.error, failure.turned_away) == (Kind.RETRY, "login_left_alone", True)
+        assert timedelta(seconds=30) < raised.next_retry_delay <= timedelta(seconds=60)
+
+    async def test_is_held_after_an_hour(self, refuse: Any, post: Any, waited: Any):
+        waited(61)
+        for error in ("login_refused", "login_left_alone"):
+            failure, raised = await refuse(post)
+            assert (failure.kind, failure.error, failure.exhausted) == (Kind.PERMANENT, error, True)
+            assert raised.non_retryable
+            assert failure.reason.endswith("check user and password in SCENARIO_SMTP, still after an hour")
 
 
 async def test_nothing_that_is_kept_names_the_contact(refuse: Any, faulty_server: Any, mailer: Any, rows: Rows):

@@ -219,6 +219,10 @@ def test_a_malformed_address_is_refused_without_being_quoted(text: str):
         ("<news@shop.example>", Mailbox("news@shop.example")),
         ("Shop <news@shop.example>", Mailbox("news@shop.example", "Shop")),
         ('"Shop, Paris" <news@shop.example>', Mailbox("news@shop.example", "Shop, Paris")),
+        (r'"O\'Neil \"Shop\"" <news@shop.example>', Mailbox("news@shop.example", 'O\'Neil "Shop"')),
+        ('O\'Neil "Shop" <news@shop.example>', Mailbox("news@shop.example", 'O\'Neil "Shop"')),
+        (r'"a \\ b"<news@shop.example>', Mailbox("news@shop.example", "a \\ b")),
+        ('""<news@shop.example>', Mailbox("news@shop.example")),
         ("  Société Générale  <news@shop.example> ", Mailbox("news@shop.example", "Société Générale")),
     ],
 )
@@ -230,6 +234,17 @@ def test_a_sender_is_read(text: str, box: Mailbox):
 def test_a_malformed_sender_is_refused(text: str):
     with pytest.raises(BadAddress):
         parse_sender(text)
+
+
+@pytest.mark.parametrize("text", ['"O\'Neil "Shop"" <a@b.example>', '"Shop <a@b.example>', r'"Shop\" <a@b.example>'])
+def test_a_sender_whose_quotes_do_not_match_is_told_how_to_write_them(text: str):
+    with pytest.raises(BadAddress, match=r"before each quote in it"):
+        parse_sender(text)
+
+
+def test_a_name_with_quotes_arrives():
+    sender = parse_sender(r'"O\'Neil \"Shop\"" <news@shop.example>')
+    assert read(sender=sender)["From"].addresses[0].display_name == 'O\'Neil "Shop"'
 
 
 def test_a_line_of_the_message_is_never_bare():

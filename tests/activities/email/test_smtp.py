@@ -4,11 +4,13 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from activities.email.errors import MailError, RefusedError, UnansweredError, UnreachableError
+from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
 from activities.email.server import Encryption, Server, parse_server
 from activities.email.session import Reply
@@ -91,6 +93,21 @@ class TestEncryption:
     async def test_is_not_asked_of_this_machine_itself(self, mail_server: Any, mailer: Any):
         assert await (await mailer(await mail_server())).send(LETTER, within=60) == Reply(250, "OK")
 
+    async def test_by_starttls_with_an_authority_of_ones_own(
+        self, mail_server: Any, mailer: Any, certified: Any, authority: trustme.CA, tmp_path: Path
+    ):
+        received = await mail_server(tls_context=certified("127.0.0.1"), require_starttls=True)
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        server = replace(received.server, ca=str(tmp_path / "ca.pem"))
+        assert await (await mailer(server)).send(LETTER, within=60) == Reply(250, "OK")
+
+    async def test_that_is_offered_and_refused_has_its_own_sentence(self, faulty_server: Any, mailer: Any):
+        faulty = await faulty_server(EHLO="250-mail.test\r\n250 STARTTLS", STARTTLS="454 not now")
+        error = await failing(await mailer(faulty))
+        assert isinstance(error, UnreachableError)
+        assert (error.word, error.status, error.misconfigured) == ("starttls_refused", 454, False)
+        assert str(error) == "The mail server 127.0.0.1 refused to begin the encryption that it offers"
+
     async def test_is_asked_of_any_other(self, mail_server: Any, mailer: Any, monkeypatch: pytest.MonkeyPatch):
         received: Any = await mail_server()
         monkeypatch.setattr(Server, "local", False)
@@ -121,6 +138,69 @@ class TestLogin:
         error = await failing(await mailer(replace(received.server, user="shop", password="p@ss:word")))
         assert isinstance(error, UnreachableError)
         assert (error.word, error.status, received.mails) == ("login_missing", None, [])
+
+
+class TestALoginThatIsRefused:
+    """It is tried for all messages together, after pauses that double: servers lock accounts."""
+
+    OFFER = "250-mail.test\r\n250 AUTH PLAIN"
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """The seconds of the mailer's clock, which stands still."""
+        seconds = [1_000.0]
+        monkeypatch.setattr("activities.email.smtp.time.monotonic", lambda: seconds[0])
+        return seconds
+
+    def logins(self, faulty: Any) -> int:
+        return sum(conversation.count("AUTH") for conversation in faulty.seen)
+
+    async def post(self, faulty_server: Any, mailer: Any, *answers: str) -> tuple[Any, Mailer]:
+        faulty = await faulty_server(EHLO=self.OFFER, AUTH=list(answers))
+        return faulty, await mailer(replace(faulty.server, user="shop", password="wrong"))
+
+    @pytest.mark.usefixtures("clock")
+    async def test_is_not_tried_for_each_message(self, faulty_server: Any, mailer: Any):
+        faulty, post = await self.post(faulty_server, mailer, *["535 no"] * 9)
+        errors = await asyncio.gather(*(failing(post) for _ in range(8)))
+        assert sorted(error.word for error in errors) == ["login_left_alone"] * 7 + ["login_refused"]
+        assert isinstance(await failing(post), LeftAloneError)
+        assert (self.logins(faulty), len(faulty.seen)) == (1, 1)
+
+    async def test_is_tried_again_after_a_pause_that_doubles(self, faulty_server: Any, mailer: Any, clock: list[float]):
+        faulty, post = await self.post(faulty_server, mailer, *["535 no"] * 6, "235 come in")
+        pauses: list[float] = []
+        for _ in range(6):
+            assert (await failing(post)).word == "login_refused"
+            alone = await failing(post)
+            assert isinstance(alone, LeftAloneError)
+            pauses.append(alone.seconds)
+            clock[0] += alone.seconds
+        assert pauses == [60, 120, 240, 480, 600, 600]
+        assert await post.send(LETTER, within=60) == Reply(250, "fine")
+        assert self.logins(faulty) == 7
+
+    async def test_does_not_end_the_conversations_that_are_under_way(
+        self, faulty_server: Any, mailer: Any, clock: list[float]
+    ):
+        faulty, post = await self.post(faulty_server, mailer, "235 come in", "535 no", "235 come in")
+        faulty.acts["MAIL"] = ["", "hang", "", ""]
+        await post.send(LETTER, within=60)
+        kept = asyncio.create_task(post.send(LETTER, within=60))
+        await faulty.hanging.wait()
+        assert (await failing(post)).word == "login_refused"
+        kept.cancel()
+        clock[0] += 60
+        assert await post.send(LETTER, within=60) == Reply(250, "fine")
+        assert self.logins(faulty) == 3
+
+    @pytest.mark.parametrize("answer", ["454 later", "drop"])
+    async def test_for_now_is_no_matter_of_the_password(self, faulty_server: Any, mailer: Any, answer: str):
+        _, post = await self.post(faulty_server, mailer, answer, "235 come in")
+        error = await failing(post)
+        assert isinstance(error, UnreachableError)
+        assert not error.misconfigured
+        assert await post.send(LETTER, within=60) == Reply(250, "fine")
 
 
 class TestRefusals:
@@ -218,6 +298,29 @@ class TestAConnectionThatTheServerClosedMeanwhile:
         assert [await post.send(LETTER, within=60) for _ in range(2)] == [Reply(250, "fine")] * 2
         assert [conversation[-1] for conversation in faulty.seen] == ["MAIL", "TEXT"]
 
+    async def test_is_replaced_where_a_refused_message_was_the_last(self, faulty_server: Any, mailer: Any):
+        faulty = await faulty_server(RCPT=["550 nobody"], RSET="421 good night")
+        post = await mailer(faulty)
+        await failing(post)
+        assert await post.send(LETTER, within=60) == Reply(250, "fine")
+        assert len(faulty.seen) == 2
+
+    @pytest.mark.parametrize("command", ["RCPT", "DATA"])
+    @pytest.mark.parametrize(("act", "word", "status"), [("421 go away", "", 421), ("drop", "disconnected", None)])
+    async def test_is_not_one_that_is_closed_because_of_the_message(
+        self, faulty_server: Any, mailer: Any, command: str, act: str, word: str, status: int | None
+    ):
+        faulty = await faulty_server(MAIL=["", "hang", "", ""], **{command: ["", "", act]})
+        post = await mailer(faulty)
+        # Two connections, of which one is idle while the other is used.
+        await post.send(LETTER, within=60)
+        other = asyncio.create_task(post.send(LETTER, within=60))
+        await faulty.hanging.wait()
+        await post.send(LETTER, within=60)
+        error = await failing(post)
+        assert (error.word, error.status, len(faulty.seen)) == (word, status, 2)
+        other.cancel()
+
     async def test_is_replaced_once_and_no_more(self, faulty_server: Any, mailer: Any):
         faulty = await faulty_server(MAIL=["", "drop", "drop"])
         post = await mailer(faulty)
@@ -263,6 +366,9 @@ async def test_a_message_that_is_cut_short_leaves_no_half_conversation_behind(fa
         ("smtp://a%40b.c:p%3Ass%2F@mail.shop.example:587",
          Server("mail.shop.example", 587, user="a@b.c", password="p:ss/")),
         ("smtp://[::1]:1025", Server("::1", 1025)),
+        ("smtp://mail.shop.example?ca=/etc/ca.pem", Server("mail.shop.example", 587, ca="/etc/ca.pem")),
+        ("smtps://mail.shop.example?ca=my%20ca.pem",
+         Server("mail.shop.example", 465, Encryption.IMPLICIT, ca="my ca.pem")),
     ],
 )  # fmt: skip
 def test_a_server_is_read_from_its_url(url: str, server: Server):
@@ -272,7 +378,8 @@ def test_a_server_is_read_from_its_url(url: str, server: Server):
 @pytest.mark.parametrize(
     "url",
     ["", "mail.shop.example", "http://secret@mail", "smtp://", "smtp://h:0x", "smtp://h/path", "smtp://h?tls=on",
-     "smtps://h?tls=off", "smtp://h?secret", "smtp://[secret", "smtp://h:0", "smtp://user:1#secret@h"],
+     "smtps://h?tls=off", "smtp://h?ca=", "smtp://h?tls=off&ca=/secret", "smtp://h?ca=/secret&ca=/b",
+     "smtp://h?tls=", "smtp://h?secret", "smtp://[secret", "smtp://h:0", "smtp://user:1#secret@h"],
 )  # fmt: skip
 def test_a_url_that_is_none_is_refused_without_being_quoted(url: str):
     with pytest.raises(SettingsError, match="SCENARIO_SMTP") as caught:
@@ -297,6 +404,15 @@ def test_a_mailer_is_made_of_a_server_and_a_sender():
     mailer = mailer_from("smtp://mail.shop.example", "Shop <news@shop.example>")
     assert mailer is not None
     assert (mailer.server.host, mailer.sender.name) == ("mail.shop.example", "Shop")
+
+
+@pytest.mark.parametrize("content", [None, "secret"])
+def test_an_authority_that_cannot_be_read_is_a_mistake_of_the_setting(tmp_path: Path, content: str | None):
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(SettingsError, match=r"^SCENARIO_SMTP: \?ca= must name a file of certificates") as caught:
+        mailer_from(f"smtp://mail.shop.example?ca={tmp_path}/ca.pem", "news@shop.example")
+    assert str(tmp_path) not in str(caught.value)
 
 
 @pytest.mark.parametrize("sender", [None, "news@shop.example"])

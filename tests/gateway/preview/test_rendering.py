@@ -83,6 +83,22 @@ def test_a_url_is_shown_as_it_is_called_or_why_it_is_not(follow: Follow, url: st
     assert step.outcome == ("sent" if step.problem is None else "held")
 
 
+@pytest.mark.parametrize(
+    ("subject", "html", "reason"),
+    [
+        ("{{ contact.firstname }}", "x", "the e-mail's subject: it has more than 8,000 characters"),
+        ("x", "{% for i in (1..300) %}<b>{% endfor %}", "the e-mail's html: elements are nested more than 256 levels"),
+    ],
+)
+def test_an_e_mail_that_would_be_held_for_its_size_is_shown_as_that(
+    follow: Follow, subject: str, html: str, reason: str
+) -> None:
+    text = f"steps:\n  - email: m\n    subject: '{subject}'\n    html: '{html}'\n"
+    (step,) = follow(text, firstname="é" * 8_001).steps
+    assert step.outcome == "held"
+    assert str(step.reason).startswith(reason)
+
+
 def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
     made = drafted("steps: [{wait: 1d}]\n")
     with pytest.raises(EntryError, match=r"needs its data under 'trigger\.order'"):
