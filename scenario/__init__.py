@@ -12,6 +12,7 @@ Where to begin:
 * `scenario.entry`: a contact asking to come in; over `objects` and `values`, a platform's data in one clean shape.
 * `scenario.expectations`, `scenario.fitting`: the schema of a response that is kept, and whether one fits it.
 * `scenario.timing`, `scenario.duration`: when waits end.
+* `scenario.mails`: how large an e-mail may be.
 * `scenario.liquid`: the template engine.
 
 Importing this package loads none of them: a journey needs few.
