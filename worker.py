@@ -2,6 +2,8 @@
 
     python worker.py [--queues journeys,webhooks] [--health-port 8081] [--metrics-port 9090]
 
+Health pages and metrics are for this machine unless `--health-host` and `--metrics-host` say otherwise.
+
 Configured by TEMPORAL_*, SCENARIO_* and OTEL_* variables: see `docs/operating.md`.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import logging
 import os
 import signal
@@ -45,6 +48,7 @@ from runtime.deadline import Deadline
 from runtime.errors import SetupError, WorkerFailed
 from runtime.exit import leave
 from runtime.health import Health
+from runtime.ports import HOST
 from runtime.settings import Settings
 from runtime.store import StoreError
 from runtime.telemetry import PATIENCE, Telemetry, temporal_runtime
@@ -147,6 +151,8 @@ async def serve(
     *,
     health_port: int | None = None,
     metrics_port: int | None = None,
+    health_host: str = HOST,
+    metrics_host: str = HOST,
 ) -> None:
     """Runs the worker until the process is asked to stop.
 
@@ -156,6 +162,8 @@ async def serve(
         deadline: Counts from when the process is asked to stop.
         health_port: Of the health pages, if there are to be any.
         metrics_port: Of the SDK's metrics, if they are to be served.
+        health_host: The address that the health pages listen on.
+        metrics_host: The address that the metrics listen on.
 
     Raises:
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
@@ -185,8 +193,9 @@ async def serve(
         # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         if health_port is not None:
-            await stack.enter_async_context(Health(health_port, {"worker": is_ready}))
-        client = await connect(role="worker", patience=60.0, runtime=temporal_runtime(metrics_port))
+            await stack.enter_async_context(Health(health_port, {"worker": is_ready}, host=health_host))
+        metrics = temporal_runtime(metrics_port, host=metrics_host)
+        client = await connect(role="worker", patience=60.0, runtime=metrics)
         await attributes.ensure(client)
         opened = await stack.enter_async_context(
             services(settings, destinations=destinations, channels=channels, deadline=deadline)
@@ -216,12 +225,28 @@ async def serve(
     logger.info("stopped")
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not an IP address: write {HOST} for this machine, or 0.0.0.0 for all addresses"
+        ) from None
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The command line of the worker. Ends the process."""
     parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
-    parser.add_argument("--health-port", type=int, help="serve /healthz and /readyz on this port")
-    parser.add_argument("--metrics-port", type=int, help="serve the SDK's metrics for Prometheus on this port")
+    for what, pages in (("health", "/healthz and /readyz"), ("metrics", "the SDK's metrics for Prometheus")):
+        parser.add_argument(f"--{what}-port", type=int, help=f"serve {pages} on this port")
+        parser.add_argument(
+            f"--{what}-host",
+            type=_address,
+            default=HOST,
+            metavar="ADDRESS",
+            help=f"listen on this address instead of {HOST}; 0.0.0.0 for all",
+        )
     given = parser.parse_args(arguments)
     queues = [queue.strip() for queue in given.queues.split(",") if queue.strip()]
     unknown = sorted(set(queues) - set(QUEUES))
@@ -233,8 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     status = 0
     try:
         telemetry = Telemetry.start()
-        ports = {"health_port": given.health_port, "metrics_port": given.metrics_port}
-        asyncio.run(serve(Settings(), queues, deadline, **ports))
+        listening = {name: value for name, value in vars(given).items() if name != "queues"}
+        asyncio.run(serve(Settings(), queues, deadline, **listening))
     except WorkerFailed:
         status = 1  # it has been said when it happened
     except (SetupError, StoreError) as error:

@@ -29,6 +29,7 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from gateway.errors import BadInput
+from gateway.guard import ALIVE
 from gateway.pace import Pace
 from gateway.telling import EventId, Told, Unsettled
 from runtime.callback import Callbacks, Claim, ExpiredToken, TokenError
@@ -78,7 +79,7 @@ class Receiving:
         self.application = Starlette(
             routes=[
                 Route("/callbacks/{token}", self._callback, methods=["POST"]),
-                Route("/healthz", _alive, methods=["GET"]),
+                Route(ALIVE, _alive, methods=["GET"]),
             ],
             exception_handlers={HTTPException: _said, ClientDisconnect: _gone},
         )

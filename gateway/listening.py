@@ -9,13 +9,13 @@ import socket
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import uvicorn
 from starlette.applications import Starlette
 from temporalio.client import Client
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gateway.guard import REQUESTS, Guard, Guarded
 from gateway.http import Receiving
 from gateway.telling import tell
 from runtime.callback import Callbacks
@@ -30,43 +30,7 @@ logger = logging.getLogger("gateway")
 DRAIN: Final = 15
 """Seconds that requests under way may take when the process stops: more than a request's patience."""
 
-_CONNECTIONS: Final = 500
 _HEAD: Final = 16 * 1024  # bytes of a request's line and headers
-PATIENCE: Final = 10.0
-"""Seconds that a request's line and headers may take to arrive, from when the connection is free for them."""
-
-
-class _Protocol(H11Protocol):
-    """Closes connections on which no request comes to be: uvicorn would wait for one for ever.
-
-    A few hundred of them, which cost their maker nothing, would otherwise keep everybody else out.
-    """
-
-    _late: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._await_request()
-
-    def on_response_complete(self) -> None:
-        self._await_request()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._late is not None:
-            self._late.cancel()
-        super().connection_lost(exc)
-
-    def _await_request(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-        self._late = self.loop.call_later(PATIENCE, self._give_up)
-
-    def _give_up(self) -> None:
-        # Until the first request is there, uvicorn has no cycle, whatever its annotation says.
-        cycle: Any = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -93,6 +57,7 @@ class Listening:
         self._socket = _listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         self._server: _Server | None = None
+        self._guard: Guard | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -100,11 +65,17 @@ class Listening:
         """Where it listens, as this machine reaches it."""
         return f"http://{HOST}:{self.port}"
 
-    def start(self, application: Starlette) -> None:
-        """Begins to serve; connections that came before have waited."""
+    def start(self, application: Starlette, *, requests: int = REQUESTS) -> None:
+        """Begins to serve; connections that came before have waited.
+
+        Args:
+            application: Answers the requests.
+            requests: How many of them may be under way at once.
+        """
+        self._guard = Guard(application, requests=requests)
         config = uvicorn.Config(
-            application,
-            http=_Protocol,
+            self._guard,
+            http=Guarded,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -113,7 +84,6 @@ class Listening:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=DRAIN,
             h11_max_incomplete_event_size=_HEAD,
         )
@@ -130,6 +100,8 @@ class Listening:
                 await asyncio.sleep(0.01)
             self._server.should_exit = True
             await self._task
+        if self._guard is not None:
+            self._guard.malformed.tell()
         self._socket.close()
 
 

@@ -21,6 +21,7 @@ from gateway.listening import Listening, application
 from runtime import attributes
 from runtime.connection import connect
 from runtime.devserver import DevServer
+from runtime.folder import make_folder
 from runtime.inbox import Inbox
 from runtime.receiver import Receiver
 from runtime.secrets import Secrets
@@ -115,5 +116,5 @@ async def until_interrupted() -> None:
 
 
 def _folder(state: Path) -> Path:
-    state.mkdir(parents=True, exist_ok=True)
+    make_folder(state)
     return state.resolve()

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from runtime.ports import refusal
+from runtime.ports import HOST, refusal
 
 Check = Callable[[], Awaitable[bool]]
 """Whether one thing that the process needs is there."""
@@ -27,13 +27,13 @@ class Health:
     Args:
         port: 0 takes a free one, see `port`.
         checks: Name → check.
-        host: The address to listen on; None for all of them, since a cluster's probes come from outside.
+        host: The address to listen on. A cluster's probes come from outside, and need another than loopback's.
 
     Raises:
         LocalError: The port cannot be listened on (when entered).
     """
 
-    def __init__(self, port: int, checks: Mapping[str, Check], *, host: str | None = None) -> None:
+    def __init__(self, port: int, checks: Mapping[str, Check], *, host: str = HOST) -> None:
         self.port = port
         self._checks = dict(checks)
         self._host = host

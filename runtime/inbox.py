@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from runtime.errors import NotInstalled
-from runtime.folder import make_folder
+from runtime.folder import make_folder, write_private
 from runtime.ports import HOST, refusal
 
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -119,9 +119,7 @@ def keep(folder: Path, data: bytes, at: datetime | None = None) -> Path:
     stem = f"{time}-{name.strip('-.')[:120] or 'message'}"
     again = ("" if number == 1 else f"-{number}" for number in itertools.count(1))
     path = next(path for path in (folder / f"{stem}{suffix}.eml" for suffix in again) if not path.exists())
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_private(path, data)
     return path
 
 

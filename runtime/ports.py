@@ -1,4 +1,4 @@
-"""Ports, mostly of the loopback interface: the only one that anything local listens on."""
+"""Ports, mostly of the loopback interface: the only one that is listened on unless somebody says otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from runtime.errors import LocalError, PortInUse
 
 HOST: Final = "127.0.0.1"
-"""Nothing local listens on any other address."""
+"""Nothing local listens on any other address; health pages and metrics do where they are told to."""
 
 
 def free_port() -> int:
@@ -31,7 +31,7 @@ def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
         PortInUse: Somebody listens on it.
         LocalError: This user may not listen on it, or it is none.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do, or a connection that closed a moment ago would count as a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -46,4 +46,6 @@ def refusal(error: OSError, port: int, purpose: str) -> LocalError:
     """What to tell a person where a port could not be listened on."""
     if error.errno == errno.EADDRINUSE:
         return PortInUse(port, f"stop that program, or choose another port for {purpose}")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return LocalError(f"this machine has no such address to listen on: choose 127.0.0.1, or 0.0.0.0, for {purpose}")
     return LocalError(f"port {port} cannot be listened on: choose one from 1024 to 65535 for {purpose}")

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from runtime.folder import make_folder
+from runtime.folder import make_folder, write_private
 from runtime.ports import HOST, refusal
 
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -168,7 +168,5 @@ def _write(folder: Path, received: Received) -> None:
         **body,
         "status": received.status,
     }
-    path = folder / f"{received.at:%Y%m%dT%H%M%S.%fZ}-{received.number}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(text, ensure_ascii=False, indent=2))
-    partial.replace(path)
+    name = f"{received.at:%Y%m%dT%H%M%S.%fZ}-{received.number}.json"
+    write_private(folder / name, json.dumps(text, ensure_ascii=False, indent=2).encode())

@@ -30,16 +30,13 @@ from temporalio.runtime import (
 
 from runtime.errors import LocalError, SettingsError
 from runtime.lineage import JourneyIds
-from runtime.ports import check_port
+from runtime.ports import HOST, check_port
 
 SERVICE: Final = "scenario-runner"
 """The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES give another."""
 
 PATIENCE: Final = 5.0
 """Seconds that a collector may take for the last traces. One that is down must not keep a process from ending."""
-
-ANYWHERE: Final = "0.0.0.0"  # noqa: S104
-"""All addresses: whoever asks for metrics comes from outside, as a cluster's probes do."""
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -135,7 +132,7 @@ def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> Tra
     return provider
 
 
-def temporal_runtime(metrics_port: int | None = None, *, host: str = ANYWHERE) -> Runtime:
+def temporal_runtime(metrics_port: int | None = None, *, host: str = HOST) -> Runtime:
     """A runtime whose native part logs through Python, so that its lines are like all others.
 
     Expensive: one a process.
@@ -153,7 +150,7 @@ def temporal_runtime(metrics_port: int | None = None, *, host: str = ANYWHERE) -
     if metrics_port is not None:
         check_port(metrics_port, "the metrics", host=host)
         metrics = PrometheusConfig(
-            bind_address=f"{host}:{metrics_port}",
+            bind_address=f"[{host}]:{metrics_port}" if ":" in host else f"{host}:{metrics_port}",
             # As Prometheus names things (https://prometheus.io/docs/practices/naming/): `…_seconds`, `…_total`.
             counters_total_suffix=True,
             unit_suffix=True,

@@ -21,7 +21,7 @@ from activities.webhook.destinations import Destinations
 from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Diverted
 from runtime.deadline import Deadline
-from runtime.errors import SettingsError, WorkerFailed
+from runtime.errors import LocalError, SettingsError, WorkerFailed
 from runtime.health import Health
 from runtime.settings import Settings
 from runtime.store import AttemptWriter
@@ -137,7 +137,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     async def nothing(*_given: Any, **_named: Any) -> None:
         return None
 
-    def all_hands(*_given: Any) -> list[Hand]:
+    def all_hands(*_given: Any, **_named: Any) -> list[Hand]:
         return made
 
     monkeypatch.setattr("worker.connect", nothing)
@@ -153,8 +153,8 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     asked: list[Any] = []
 
     class Asked(Health):
-        def __init__(self, port: int, checks: Mapping[str, Any]) -> None:
-            super().__init__(port, checks)
+        def __init__(self, port: int, checks: Mapping[str, Any], **named: Any) -> None:
+            super().__init__(port, checks, **named)
             asked.append(checks["worker"])
 
     monkeypatch.setattr("worker.Health", Asked)
@@ -215,6 +215,74 @@ def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Set
 
     asyncio.run(run())  # or it would wait for ever
     answers.set()
+
+
+@pytest.fixture
+def asked_to_serve(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `main` serves by."""
+    asked: dict[str, Any] = {}
+
+    async def note(*_: Any, **named: Any) -> None:
+        asked.update(named)
+
+    def left(status: int, *_: Any, **_named: Any) -> NoReturn:
+        raise SystemExit(status)
+
+    monkeypatch.setattr("worker.serve", note)
+    monkeypatch.setattr("worker.leave", left)
+    monkeypatch.setattr("worker.logs.configure", lambda: None)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hosts"),
+    [
+        ("--health-port 8081 --metrics-port 9090", ("127.0.0.1", "127.0.0.1")),
+        ("--health-host 0.0.0.0 --metrics-host ::1", ("0.0.0.0", "::1")),
+    ],
+)
+def test_health_and_metrics_are_for_this_machine_unless_it_is_told_otherwise(
+    asked_to_serve: dict[str, Any], arguments: str, hosts: tuple[str, str]
+):
+    with pytest.raises(SystemExit):
+        main(arguments.split())
+    assert (asked_to_serve["health_host"], asked_to_serve["metrics_host"]) == hosts
+
+
+async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[object, ...]] = []
+
+    class Pages(Health):
+        def __init__(self, port: int, checks: Mapping[str, Any], *, host: str) -> None:
+            asked.append((port, host))
+            super().__init__(0, checks)
+
+    def runtime(port: int, *, host: str) -> NoReturn:
+        asked.append((port, host))
+        raise LocalError("enough")
+
+    monkeypatch.setattr("worker.Health", Pages)
+    monkeypatch.setattr("worker.temporal_runtime", runtime)
+    with pytest.raises(LocalError):
+        await serve(
+            settings,
+            ["email"],
+            Deadline(1),
+            health_port=1,
+            health_host="0.0.0.0",
+            metrics_port=2,
+            metrics_host="::1",
+        )
+    assert asked == [(1, "0.0.0.0"), (2, "::1")]
+
+
+def test_a_host_is_an_address(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["--health-host", "all"])
+    assert capsys.readouterr().err.endswith(
+        "argument --health-host: 'all' is not an IP address: write 127.0.0.1 for this machine, or 0.0.0.0 for all "
+        "addresses\n"
+    )
 
 
 def test_a_queue_that_fails_is_status_1_and_told_once(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from activities.sms.errors import BusyError
 from activities.sms.provider import Receipt, Text
+from runtime.folder import make_private
 
 
 class Local:
@@ -48,7 +49,7 @@ class Local:
         # The time first, so that names are in the order of sending; an attempt that is repeated gets its own file.
         name = f"{now:%Y%m%dT%H%M%S.%fZ}-{message.id}.json"
         content = {"id": message.id, "to": message.to, "text": message.body, "at": now.isoformat()}
-        self._inbox.mkdir(parents=True, exist_ok=True)
+        make_private(self._inbox)
         handle, path = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self._inbox)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

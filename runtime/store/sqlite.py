@@ -21,6 +21,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
+from runtime.folder import make_private
 from runtime.store.database import Database, Parameters, T, readable
 from runtime.store.errors import StoreAddressError, StoreMissing
 
@@ -58,7 +59,7 @@ class SQLite(Database):
             )
         if not memory:
             try:
-                Path(self.name).parent.mkdir(parents=True, exist_ok=True)
+                make_private(Path(self.name).parent)
             except OSError as error:
                 raise StoreAddressError(
                     f"The folder of the store {self.name} cannot be made ({error.strerror}): "

@@ -70,11 +70,13 @@ def test_its_zones_are_those_of_the_package_that_is_pinned() -> None:
 
 
 def test_its_command_is_one_that_the_worker_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 'CMD ["python", "-m", "worker", "--health-port", "8081"]' in TEXT
+    assert 'CMD ["python", "-m", "worker", "--health-port", "8081", "--health-host", "0.0.0.0"]' in TEXT
     assert "127.0.0.1:8081/readyz" in TEXT
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "--health-port" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "--health-port" in said
+    assert "--health-host" in said
 
 
 def test_nothing_goes_to_the_builder_but_what_the_wheel_is_made_of() -> None:

@@ -226,7 +226,7 @@ async def test_a_request_that_does_not_come_keeps_no_place(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, begun: str
 ):
     """There are so many places, and a connection costs nothing."""
-    monkeypatch.setattr("gateway.listening.PATIENCE", 0.2)
+    monkeypatch.setattr("gateway.guard.PATIENCE", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listening.port)
     try:
         writer.write(begun.replace("{whole}", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").encode())
@@ -240,7 +240,7 @@ async def test_a_request_that_does_not_come_keeps_no_place(
 async def test_a_request_that_takes_longer_than_its_head_may_is_answered(
     gateway: Gateway, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gateway.listening.PATIENCE", 0.25)
+    monkeypatch.setattr("gateway.guard.PATIENCE", 0.25)
     body = json.dumps(EVENT).encode()
     head = f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}"
     answer = await gateway.raw(head, body[:9], body[9:], pause=0.5)

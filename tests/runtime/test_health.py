@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from runtime import health
-from runtime.errors import PortInUse
+from runtime.errors import LocalError, PortInUse
 from runtime.health import Health
 from runtime.ports import HOST
 
@@ -33,7 +33,7 @@ async def broken() -> bool:
 
 async def page(checks: dict[str, health.Check], path: str) -> tuple[int, Any]:
     async with (
-        Health(0, checks, host=HOST) as running,
+        Health(0, checks) as running,
         aiohttp.ClientSession() as session,
         session.get(f"http://{HOST}:{running.port}{path}") as response,
     ):
@@ -72,5 +72,20 @@ async def test_a_port_in_use_is_named():
     with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(PortInUse, match=f"^port {port} is in use by another program: .* for the health pages$"):
-            async with Health(port, {}, host=HOST):
+            async with Health(port, {}):
                 pass
+
+
+async def test_it_listens_on_loopback_only_unless_it_is_told_otherwise():
+    async with Health(0, {}) as running:
+        with socket.socket() as other:
+            assert other.connect_ex(("127.0.0.2", running.port)) != 0
+    async with Health(0, {}, host="0.0.0.0") as running:
+        with socket.socket() as other:
+            assert other.connect_ex((HOST, running.port)) == 0
+
+
+async def test_an_address_of_another_machine_is_one_sentence():
+    with pytest.raises(LocalError, match=r"^this machine has no such address .* for the health pages$"):
+        async with Health(0, {}, host="192.0.2.1"):
+            pass
