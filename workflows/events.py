@@ -37,6 +37,7 @@ class Intake(Means):
         super().__init__()
         self._arrived: list[Event] = []
         self._dealing = False
+        self._taking = False
         self.patches: list[dict[str, Any]] = []
 
     @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id"}.')
@@ -63,6 +64,7 @@ class Intake(Means):
 
     async def take_in(self) -> None:
         """Deals with events as they come, for as long as the journey runs; an error is the journey's own."""
+        self._taking = True
         self.note_passed_over()
         self.apply_patches()
         while True:
@@ -108,8 +110,8 @@ class Intake(Means):
         self.apply_patches()
 
     def apply_patches(self) -> None:
-        """Applies changes of the contact; those that came before the journey was admitted wait until then."""
-        if not self._data:
+        """Applies changes of the contact; those that came before the journey, or this run of it, began wait for it."""
+        if not self._taking:
             return
         for patch in self.patches:
             if self.refresh(patch):

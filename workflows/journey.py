@@ -38,6 +38,19 @@ class Journey(Operations, Intake):
     ``{"outcome", "reason", "version", "steps"}``.
     """
 
+    @workflow.init
+    def __init__(self, argument: Any = None, *_: Any) -> None:
+        """Takes up what the run before handed on: orders may come with the first workflow task, ahead of `run`.
+
+        Raises:
+            ScenarioError: It cannot be read.
+        """
+        super().__init__()
+        self._carried = _carried(argument) if workflow.info().continued_run_id else None
+        if self._carried and is_entry(self._carried["entry"]):
+            self.state = State.load(self._carried["state"])
+            self._open(self._carried["entry"])
+
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Runs the journey from its entry, or from where continue-as-new left it.
@@ -45,19 +58,17 @@ class Journey(Operations, Intake):
         Raises:
             ApplicationError: The argument is no entry at all.
         """
-        carried = _carried(argument) if workflow.info().continued_run_id else None
-        data: Any = carried["entry"] if carried else argument
+        data: Any = self._carried["entry"] if self._carried else argument
         if not is_entry(data):
             raise ApplicationError(
                 "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'",
                 type="NotAnEntry",
                 non_retryable=True,
             )
-        if carried:
-            self.state = State.load(carried["state"])
-        elif refused := await self._admit(data):
-            return {"outcome": "refused", "reason": refused, "version": None, "steps": []}
-        self._open(data)
+        if not self._carried:
+            if refused := await self._admit(data):
+                return {"outcome": "refused", "reason": refused, "version": None, "steps": []}
+            self._open(data)
         intake = asyncio.create_task(self.take_in())
         journey = asyncio.current_task()
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
+from temporalio.worker import Worker
 
+from activities.signatures import DEPART, Departure
 from runtime.devserver import DevServer
 from tests.e2e.conftest import Gate, Stand, Stands, environment, outcomes, publish
+from workflows.journey import Journey
+from workflows.sandbox import sandbox
 
 SCENARIO = """
 scenario: NAME
@@ -74,7 +81,7 @@ OTHERS = [
     *(("update execute", name) for name in ("retry_step", "retune", "leave", "pause", "resume", "nobody_knows")),
 ]
 
-Temporal = Callable[..., Awaitable[str]]
+Temporal = Callable[..., Coroutine[Any, Any, str]]
 
 
 @pytest.fixture
@@ -219,3 +226,51 @@ async def test_a_delivery_that_is_failed_by_hand_is_held_with_what_the_operator_
         given = await asyncio.gather(*(give(case, detail) for case, detail in zip(cases, details, strict=True)))
         assert given == [("permanent", "failed by hand: told by phone")] * len(details)
         gate.opened.set()
+
+
+@activity.defn(name=DEPART.name)
+async def depart(_: Departure) -> None:
+    """Notes nothing."""
+
+
+def suggests(_: workflow.Info) -> bool:
+    """Whether the server suggests continue-as-new."""
+    return True
+
+
+async def test_a_new_run_obeys_from_its_first_moment(
+    stand: Stands, temporal: Temporal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that comes with a run's first workflow task is dealt with before anything else of the run."""
+    orders = ("skip_step", "leave", "pause")
+    async with stand() as standing:
+        cases = await enter(standing, tmp_path, "continued", len(orders))
+        await asyncio.gather(*(case.progress("waiting") for case in cases))
+        # Nobody serves that queue yet: the order is there before the run's first workflow task.
+        monkeypatch.setattr(workflow, "continue_as_new", partial(workflow.continue_as_new, task_queue="later"))
+        monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
+        for case in cases:
+            await case.handle.signal("event", {"name": "whatever"})
+            async with asyncio.timeout(30):
+                while (await case.handle.describe()).task_queue != "later":
+                    await asyncio.sleep(0.05)
+        monkeypatch.undo()
+        given = [
+            asyncio.create_task(
+                temporal("workflow", "update", "execute", *case.at, "--name", order, "-i", ORDER, "-o", "json")
+            )
+            for case, order in zip(cases, orders, strict=True)
+        ]
+        await asyncio.sleep(1)  # nothing tells when the server has them
+        client = standing.client.temporal
+        async with Worker(
+            client,
+            task_queue="later",
+            workflows=[Journey],
+            activities=[depart],
+            workflow_runner=sandbox(strict=False),
+        ):
+            answers = [json.loads(answer) for answer in await asyncio.gather(*given)]
+        assert [[done["name"] for done in answer["result"]["operations"]] for answer in answers] == [
+            [order] for order in orders
+        ]

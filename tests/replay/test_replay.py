@@ -1,5 +1,7 @@
 """Journeys that are under way go on after a change of the code: every recorded history is replayed."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
