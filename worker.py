@@ -52,6 +52,7 @@ from runtime.ports import HOST
 from runtime.settings import Settings
 from runtime.store import StoreError
 from runtime.telemetry import PATIENCE, Telemetry, temporal_runtime
+from workflows.enter import Enter
 from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -113,9 +114,10 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                 Worker(
                     client,
                     task_queue=queue,
-                    workflows=[Journey, UnknownWorkflow],
+                    workflows=[Journey, Enter, UnknownWorkflow],
                     activities=[
                         admissions.admit,
+                        admissions.identify,
                         admissions.depart,
                         decide,
                         clearances.clear,

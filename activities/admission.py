@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final, Literal
@@ -12,6 +13,7 @@ from temporalio import activity
 
 from activities.content import Content, Opened, UnknownVersion
 from activities.context import journey_data
+from activities.identity import IDENTIFY, Identification, Identified
 from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario import liquid
@@ -22,6 +24,8 @@ from scenario.plan import load_plan
 from scenario.timing import spell
 
 _KEY: Final = 300
+_SUMMARY: Final = 200
+_SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 LARGEST_PLAN: Final = 1_500_000
 """Bytes of a plan as JSON: the answer that it goes along in has to stay below Temporal's 2 MB."""
 
@@ -51,6 +55,18 @@ class Admissions:
         except (Refused, EntryError) as error:
             return Admitted(refused=str(error))
 
+    @activity.defn(name=IDENTIFY.name)
+    async def identify(self, asked: Identification) -> Identified:
+        """Tells which journey an entry starts, to whoever starts it."""
+        try:
+            entry = parse_entry(asked.entry)
+            opened = await open_for(entry, self._content, self._store)
+            identifier, summary = identity(entry, opened, self._zone, datetime.fromisoformat(asked.now))
+        except (Refused, EntryError) as error:
+            return Identified(refused=str(error))
+        joins = opened.scenario.entry.again == "always"
+        return Identified(workflow_id=identifier, summary=summary, joins=joins)
+
     @activity.defn(name=DEPART.name)
     async def depart(self, departure: Departure) -> None:
         """Notes that a journey is over."""
@@ -68,17 +84,14 @@ class Admissions:
         entry = parse_entry(admission.entry)
         opened = await open_for(entry, self._content, self._store)
         self._check_plan(opened)
-        kind = entry.trigger["type"]
-        if kind != opened.scenario.trigger:
-            raise Refused(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
+        _check_trigger(entry, opened)
         now = datetime.fromisoformat(admission.now)
         data = entry_data(entry, opened, self._zone, now)
         _check(opened, data)
         key = key_of(entry, opened, data)
         expected = journey_id(entry, key)
         if admission.workflow_id != expected:
-            what = "/<key>" if key else ""
-            raise Refused(f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say")
+            raise Refused(_misnamed(admission.workflow_id, expected, entry, key))
         answer = await self._store.admit(
             stored.Asking(
                 scenario=opened.name,
@@ -89,7 +102,7 @@ class Admissions:
                 run_id=admission.run_id,
                 again=_again(opened.scenario.entry.again),
                 now=now,
-                trigger=kind,
+                trigger=entry.trigger["type"],
             )
         )
         if isinstance(answer, stored.AlreadyIn):
@@ -135,6 +148,42 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
     close = get_close_matches(entry.name, newest, 1)
     hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
     raise Refused(f"there is no scenario '{entry.name}': {hint}")
+
+
+def identity(entry: Entry, opened: Opened, zone: str, now: datetime) -> tuple[str, str]:
+    """The workflow id of an entry's journey, and its summary for Temporal's UI: ids only.
+
+    Args:
+        entry: Who wants to come in.
+        opened: The version that it asks for.
+        zone: IANA zone of the platform's zone-less dates.
+        now: When it asks.
+
+    Raises:
+        Refused: It may not come in: the trigger is another, or the rule gives no key.
+        EntryError: Its data are malformed, or the id would be too long.
+    """
+    _check_trigger(entry, opened)  # the key's template would fail first, and say less
+    key, kind = key_of(entry, opened, entry_data(entry, opened, zone, now)), entry.trigger["type"]
+    parts = [f"{opened.name}@{opened.version}", f"contact {entry.contact_id}", f"{kind} {key}" if key else kind]
+    return journey_id(entry, key), " · ".join(parts)[:_SUMMARY]
+
+
+def _check_trigger(entry: Entry, opened: Opened) -> None:
+    kind = entry.trigger["type"]
+    if kind != opened.scenario.trigger:
+        raise Refused(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
+
+
+def _misnamed(given: str, expected: str, entry: Entry, key: str | None) -> str:
+    """Why a workflow id is refused: by the form of the right one, since data are in it."""
+    if _SCHEDULED.fullmatch(given.removeprefix(expected)):
+        return (
+            "a Temporal Schedule appends the time to the workflow id, and so cannot start a Journey: "
+            "let it start the workflow type Enter, with the same argument"
+        )
+    what = "/<key>" if key else ""
+    return f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say"
 
 
 def entry_data(entry: Entry, opened: Opened, zone: str, now: datetime) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, WorkflowAlreadyStartedError
 
-from activities.admission import Refused, entry_data, key_of, open_for
-from activities.content import Content, Opened
+from activities.admission import Refused, identity, open_for
+from activities.content import Content
 from activities.signatures import JOURNEYS
 from gateway.errors import JourneyFailed, NotEntered
 from runtime.attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
-from scenario.entry import Entry, is_too_deep, journey_id, parse_entry
+from scenario.entry import is_too_deep, parse_entry
 from scenario.errors import EntryError
 from scenario.timing import unplaced
 from scenario.wire import DEEPEST, unsent
@@ -27,7 +27,6 @@ from scenario.wire import DEEPEST, unsent
 MAX_ENTRY: Final = 1024 * 1024
 """Bytes that an entry may have as JSON. Temporal refuses an argument of 2 MB, in words that help nobody."""
 
-_SUMMARY: Final = 200
 _FIRST_LOOK: Final = 0.02  # seconds until the first look whether the contact was admitted; then longer and longer
 _LAST_LOOK: Final = 0.25
 
@@ -95,7 +94,7 @@ class Door:
             argument = plain(entry)
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
-            identifier, summary = self._identify(parsed, opened)
+            identifier, summary = identity(parsed, opened, self._zone, datetime.now(UTC))
         except (EntryError, Refused) as error:
             raise NotEntered(str(error)) from None
         try:
@@ -125,15 +124,6 @@ class Door:
         entered = Entered(identifier, run_id, already=False, handle=handle, unplaced=problem)
         admitted = settle > 0 and await self._settle(entered, settle)
         return entered if admitted else replace(entered, admitted=False)
-
-    def _identify(self, entry: Entry, opened: Opened) -> tuple[str, str]:
-        """The journey's workflow id, and its summary for Temporal's UI: ids only."""
-        kind = entry.trigger["type"]
-        if kind != opened.scenario.trigger:  # the key's template would fail first, and say less
-            raise EntryError(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
-        key = key_of(entry, opened, entry_data(entry, opened, self._zone, datetime.now(UTC)))
-        parts = [f"{opened.name}@{opened.version}", f"contact {entry.contact_id}", f"{kind} {key}" if key else kind]
-        return journey_id(entry, key), " · ".join(parts)[:_SUMMARY]
 
     async def _settle(self, entered: Entered, seconds: float) -> bool:
         """Waits until the journey is admitted; False where nobody has said so in time.

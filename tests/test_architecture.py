@@ -21,7 +21,7 @@ ALLOWED = {
     "activities": ("activities", "runtime", "scenario"),
     "workflows": (
         *("workflows", "scenario", "runtime.attributes"),
-        *("activities.call", "activities.signatures", "activities.failures"),
+        *("activities.call", "activities.failures", "activities.identity", "activities.signatures"),
     ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),

@@ -19,6 +19,7 @@ MOST_PARTS: Final = 10_000
 Each is read, and completed by the fields that it lacks: of a megabyte of empty products that made 240 MB, and took
 longer than the two seconds after which the SDK gives a workflow task up.
 """
+TOO_MANY_PARTS: Final = f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
 
 
 def has_too_many_parts(data: object) -> bool:

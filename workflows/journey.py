@@ -14,7 +14,7 @@ from typing import Any, cast
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from workflows.bounds import LARGEST_CARRIED, MOST_PARTS, has_too_many_parts
+from workflows.bounds import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
 from workflows.course import Again, Course, Leave, Next
 from workflows.events import Intake
 from workflows.local import answer_to
@@ -105,7 +105,7 @@ class Journey(Operations, Intake):
             return "the entry is nested too deeply"
         # Asked for only where it matters, as with large events.
         if has_too_many_parts(data) and workflow.patched("many-parts"):
-            return f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
+            return TOO_MANY_PARTS
         info = workflow.info()
         root = info.first_execution_run_id
         started = info.start_time.astimezone(UTC).isoformat()

@@ -6,7 +6,14 @@ from typing import Final
 
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-PURE: Final = ("scenario", "activities.call", "activities.failures", "activities.signatures", "runtime.attributes")
+PURE: Final = (
+    "scenario",
+    "activities.call",
+    "activities.failures",
+    "activities.identity",
+    "activities.signatures",
+    "runtime.attributes",
+)
 """Modules that pass through: pure, and named one by one. They are loaded once instead of for every journey."""
 
 PROVEN: Final = tuple(

@@ -13,6 +13,7 @@ from temporalio.worker import Replayer
 
 from runtime.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
+from workflows.enter import Enter
 from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -111,7 +112,7 @@ async def test_the_whole_trace_of_a_journey(stand: Stands, tmp_path: Path) -> No
     assert len({request.header("webhook-id") for request in requests}) == 1
 
     replayer = Replayer(
-        workflows=[Journey, UnknownWorkflow],
+        workflows=[Journey, Enter, UnknownWorkflow],
         workflow_runner=sandbox(),
         data_converter=pydantic_data_converter,
         interceptors=[JourneyTracing(place.provider)],

@@ -258,6 +258,19 @@ async def refused(recorder: Recorder) -> None:
     await recorder.save("refused", await recorder.raw("Journey", entry))
 
 
+async def entered(recorder: Recorder) -> None:
+    """A workflow that starts a journey; one that may not come in; one whose contact is in already."""
+    await recorder.publish("entered", ["{wait: 30d}"])
+    entry: dict[str, Any] = {"scenario": "entered", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+    await recorder.save("entered", await recorder.raw("Enter", entry))
+    await recorder.save("entered-twice", await recorder.raw("Enter", entry))
+    more = "entry: {if: contact.firstname == 'Ann'}\n"
+    await recorder.publish("entered", ["{wait: 30d}"], more=more)
+    entry["contact"] = {"id": 2}
+    await recorder.save("entered-refused", await recorder.raw("Enter", entry))
+    await recorder.place.client.leave("entered/1", operator="ann", reason="seen")
+
+
 async def no_entry(recorder: Recorder) -> None:
     """An argument that is no entry."""
     await recorder.save("no-entry", await recorder.raw("Journey", "hello"))
@@ -372,6 +385,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "paused": paused,
     "continued-1": continued,
     "refused": refused,
+    "entered": entered,
     "no-entry": no_entry,
     "unknown": unknown,
     "cancelled": cancelled,

@@ -48,6 +48,7 @@ from scenario.document import digest, document
 from scenario.entry import parse_entry
 from scenario.plan import dump_plan
 from tests.servers import time_skipping_server
+from workflows.enter import Enter
 from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -265,9 +266,9 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
         journeys = Worker(
             client,
             task_queue=JOURNEYS,
-            workflows=[Journey, UnknownWorkflow],
+            workflows=[Journey, Enter, UnknownWorkflow],
             activities=[
-                *(admissions.admit, admissions.depart, decide),
+                *(admissions.admit, admissions.identify, admissions.depart, decide),
                 *(Amendments(content).amend, Recollections(store).recall, desk.clear, desk.retune),
             ],
             workflow_runner=sandbox(),

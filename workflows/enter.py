@@ -1,0 +1,103 @@
+"""The way in for whoever cannot choose a workflow id, such as a Temporal Schedule: it starts an entry's journey."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final, NoReturn
+
+from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
+
+from workflows.bounds import TOO_MANY_PARTS, has_too_many_parts
+from workflows.local import answer_to
+
+with workflow.unsafe.imports_passed_through():
+    from activities.identity import IDENTIFY, Identification, Identified
+    from activities.signatures import JOURNEYS
+    from runtime.attributes import CONTACT_ID, SCENARIO_NAME
+    from scenario.entry import is_entry, is_too_deep, parse_entry
+
+_SETTLE: Final = timedelta(seconds=5)
+"""How long a refusal of the journey is waited for. Where no worker says so in time, the journey's own result does."""
+
+
+@workflow.defn(name="Enter")
+class Enter:
+    """Starts the journey of an entry under its right id, and ends.
+
+    The argument is that of a `Journey`: see the contract in `docs/architecture.md`. The result is ``{"journey", "run",
+    "already"}``; of a journey that was under way already, the run is not known.
+    """
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+        """Starts the journey.
+
+        Raises:
+            ApplicationError: The argument is no entry, or the contact may not come in; the text says why.
+        """
+        if not is_entry(argument):
+            message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
+            _fail(message, "NotAnEntry")
+        if is_too_deep(argument):
+            _fail("the entry is nested too deeply")
+        if has_too_many_parts(argument):
+            _fail(TOO_MANY_PARTS)
+        identified = await answer_to(IDENTIFY, Identification(entry=argument, now=workflow.now().isoformat()))
+        if identified.refused:
+            _fail(identified.refused)
+        try:
+            journey = await _start(argument, identified)
+        except WorkflowAlreadyStartedError:
+            if not identified.joins:
+                name = parse_entry(argument).name
+                raise _failure(f"the contact is in {name} already, as {identified.workflow_id}") from None
+            return {"journey": identified.workflow_id, "run": None, "already": True}
+        await _settle(journey)
+        return {"journey": journey.id, "run": journey.first_execution_run_id, "already": False}
+
+
+async def _start(data: dict[str, Any], identified: Identified) -> ChildWorkflowHandle[Any, Any]:
+    entry = parse_entry(data)
+    attributes = [
+        SearchAttributePair(SCENARIO_NAME, entry.name),
+        SearchAttributePair(CONTACT_ID, entry.contact_id),
+    ]
+    return await workflow.start_child_workflow(
+        "Journey",
+        data,
+        id=identified.workflow_id,
+        task_queue=JOURNEYS,
+        # It goes its own way: neither this workflow's end nor its being cancelled concerns it.
+        parent_close_policy=ParentClosePolicy.ABANDON,
+        cancellation_type=ChildWorkflowCancellationType.ABANDON,
+        static_summary=identified.summary,
+        search_attributes=TypedSearchAttributes(attributes),
+    )
+
+
+async def _settle(journey: ChildWorkflowHandle[Any, Any]) -> None:
+    """Waits a while for a journey that is over at once, since it was refused or failed.
+
+    Raises:
+        ApplicationError: It was, or did.
+    """
+    try:
+        await workflow.wait_condition(journey.done, timeout=_SETTLE, timeout_summary="a refusal would come by then")
+        result: Any = await journey
+    except TimeoutError:
+        return
+    except ChildWorkflowError:
+        raise _failure(f"the journey {journey.id} failed: see there") from None
+    if result["outcome"] == "refused":
+        _fail(result["reason"])
+
+
+def _fail(reason: str, kind: str = "NotEntered") -> NoReturn:
+    raise _failure(reason, kind)
+
+
+def _failure(reason: str, kind: str = "NotEntered") -> ApplicationError:
+    return ApplicationError(reason, type=kind, non_retryable=True)
