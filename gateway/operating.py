@@ -127,10 +127,10 @@ class Operating:
                 others they are held.
             which: What they have in common.
             limit: So many at most.
-            ask: Ask held journeys why and since when, which takes some milliseconds of a worker each.
+            ask: Tell of held journeys why and since when, too.
 
         Raises:
-            NotAnswered: They have to be asked, and no worker answers.
+            NotAnswered: Journeys that an earlier release held have to be asked, and no worker answers.
         """
         if verb in ("pause", "resume"):
             return await selection.running(self.temporal, self.store, which, paused=verb == "resume", limit=limit)

@@ -22,6 +22,7 @@ from runtime.attributes import (
     DESTINATION,
     HELD_REASON,
     JOURNEY_STATE,
+    LAST_HELD,
     SCENARIO_NAME,
     SCENARIO_VERSION,
     STEP_ID,
@@ -31,6 +32,7 @@ from scenario.plan import Send, load_plan
 
 EVERY: Final = 1_000_000
 """No limit in practice: one store holds fewer journeys that are under way."""
+_PAGE: Final = 500  # held journeys that search gives at a time
 _CHUNK: Final = 50  # journeys looked at before it is known whether more are wanted
 _ASKED: Final = 10  # journeys asked at the same time
 
@@ -67,44 +69,47 @@ async def held(
 ) -> list[Listed]:
     """Journeys that wait for an operator.
 
+    What is told of them is what search gives along, and what the store knows. Only those that were held by an earlier
+    release, which noted less, are asked themselves.
+
     Args:
         temporal: Whose search is asked.
         store: Knows since when they are in.
         which: Only these.
         limit: So many at most.
-        ask: Ask each of them why, since when, and whether it still is held. Otherwise search alone tells, which knows
-            neither the sentence nor the time; with `Which.since` they are asked in any case.
-        insist: Some journey must answer. Of one that does not, search alone tells.
+        ask: Find out why each of them is held, since when, and when it came in. Otherwise only what search can look
+            for is told; and since when, with `Which.since`.
+        insist: Some journey must answer, where they have to be asked. Of one that does not, search alone tells.
 
     Raises:
         NotAnswered: With `insist`, none of the first journeys answered.
     """
     found: list[Listed] = []
     answered = not insist
-    async for chunk in _chunks(temporal, _query(which)):
+    async for page in _pages(temporal, _query(which)):
         if not ask and which.since is None:
-            found += map(_searched, chunk)
+            found += map(_searched, page)
         else:
             turns = asyncio.Semaphore(_ASKED)
-            told = await asyncio.gather(*(_asked(temporal, store, item, turns) for item in chunk))
+            told = await asyncio.gather(*(_told(temporal, item, turns) for item in page))
             answered = answered or any(item.answered for item in told)
             if not answered:
-                raise NotAnswered(f"{chunk[0].id}: no worker answered: see that one runs, and try again")
-            found += [item.journey for item in told if _fits(item, which)]
+                raise NotAnswered(f"{page[0].id}: no worker answered: see that one runs, and try again")
+            found += [item.journey for item in told if _fits(item.journey, which)]
         if len(found) >= limit:
-            return found[:limit]
-    return found
+            break
+    return await _on_record(store, found[:limit]) if ask else found[:limit]
 
 
-async def _chunks(temporal: Client, query: str) -> AsyncIterator[list[WorkflowExecution]]:
-    chunk: list[WorkflowExecution] = []
-    async for execution in temporal.list_workflows(query):
-        chunk.append(execution)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+async def _pages(temporal: Client, query: str) -> AsyncIterator[list[WorkflowExecution]]:
+    page: list[WorkflowExecution] = []
+    async for execution in temporal.list_workflows(query, page_size=_PAGE):
+        page.append(execution)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
 def _query(which: Which) -> str:
@@ -138,34 +143,46 @@ def _searched(execution: WorkflowExecution) -> Listed:
     )
 
 
-async def _asked(temporal: Client, store: Store, execution: WorkflowExecution, turns: asyncio.Semaphore) -> _Told:
-    """A held journey as it tells itself, which is better than search knows; or as search knows it."""
+async def _told(temporal: Client, execution: WorkflowExecution, turns: asyncio.Semaphore) -> _Told:
+    """A held journey as it noted itself; else as it answers, or as search knows it."""
     searched = _searched(execution)
+    noted = (await execution.memo()).get(LAST_HELD)
+    if noted is not None:
+        return _Told(_waiting(searched, noted), answered=True)
     async with turns:
         progress = await progress_of(temporal.get_workflow_handle(execution.id, run_id=execution.run_id))
-        entry = await store.entry(execution.id)
-    if entry is not None:
-        searched = replace(searched, run_id=entry.run_id, key=entry.key, entered_at=entry.admitted_at)
     if progress is None:
         return _Told(searched, answered=False)
-    waiting: Mapping[str, Any] = progress.get("waiting") or {}
+    now = replace(searched, state=progress.get("state") or "held", step=progress.get("at") or searched.step)
+    return _Told(_waiting(now, progress.get("waiting") or {}), answered=True)
+
+
+def _waiting(journey: Listed, waiting: Mapping[str, Any]) -> Listed:
+    """A journey with what it waits for, in the words of its progress."""
     at = waiting.get("at")
-    now = replace(
-        searched,
-        state=progress.get("state") or "held",
-        step=progress.get("at") or searched.step,
+    return replace(
+        journey,
         reason=waiting.get("reason"),
-        destination=waiting.get("destination") or searched.destination,
-        held_reason=waiting.get("cause") or searched.held_reason,
+        destination=waiting.get("destination") or journey.destination,
+        held_reason=waiting.get("cause") or journey.held_reason,
         since=datetime.fromisoformat(at) if at else None,
         status=waiting.get("status"),
     )
-    return _Told(now, answered=True)
 
 
-def _fits(told: _Told, which: Which) -> bool:
-    """Whether a journey still is one of those wanted: what search had not heard of yet may make it another."""
-    now = told.journey
+async def _on_record(store: Store, found: list[Listed]) -> list[Listed]:
+    """Journeys with what the store knows of their admission."""
+    entries = await store.under_way([item.id for item in found])
+    return [
+        replace(item, run_id=entry.run_id, key=entry.key, entered_at=entry.admitted_at)
+        if (entry := entries.get(item.id)) is not None
+        else item
+        for item in found
+    ]
+
+
+def _fits(now: Listed, which: Which) -> bool:
+    """Whether a journey is one of those wanted: what search had not heard of yet may make it another."""
     return (
         now.state == "held"
         and which.step in (None, now.step)

@@ -38,6 +38,9 @@ DESTINATION: Final = SearchAttributeKey.for_keyword("Destination")
 HELD_REASON: Final = SearchAttributeKey.for_keyword("HeldReason")
 """Why it is held: ``permanent``, ``exhausted``, ``unknown``, ``unconfigured``, ``template``. With `DESTINATION`."""
 
+LAST_HELD: Final = "LastHeld"
+"""Not an attribute but a field of the memo, which search gives along: why a journey was held the last time, as JSON."""
+
 ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STATE, DESTINATION, HELD_REASON)
 """Every one. All are Keywords: SQL visibility stores have room for ten of these and for three of most other types."""
 

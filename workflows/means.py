@@ -215,6 +215,8 @@ class Means:
         self.state.until = self.state.awaiting = None
         self.retrying = False
         workflow.logger.warning("held", extra={"step": name, "kind": failure.kind.value, "status": failure.status})
+        if workflow.patched("last-held"):
+            view.remember(self.state.held)
         self.show()
 
     async def decision(self) -> Course | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final, cast
 
@@ -17,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         DESTINATION,
         HELD_REASON,
         JOURNEY_STATE,
+        LAST_HELD,
         SCENARIO_NAME,
         SCENARIO_VERSION,
         STEP_ID,
@@ -135,6 +137,15 @@ class Attributes:
                 changes.append(key.value_unset() if value is None else key.value_set(value))
             self._known[key.name] = value
         return changes
+
+
+def remember(held: Held) -> None:
+    """Notes why the journey is held in its memo, which search gives to those who list many. It stays when that is over.
+
+    The reply that came is left out: lists do not show it.
+    """
+    known = {key: value for key, value in asdict(held).items() if key != "excerpt" and value not in (None, "")}
+    workflow.upsert_memo({LAST_HELD: known})
 
 
 def _length(seconds: float) -> str:

@@ -64,7 +64,7 @@ def order_held(order: Order, which: Which) -> int:
     """Gives an order to all journeys that fit. Returns the exit status.
 
     Raises:
-        NotAccepted: They have to be asked, and no worker answers.
+        NotAnswered: They have to be asked, and no worker answers.
     """
     from gateway import report
     from gateway.cli import rows

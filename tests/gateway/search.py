@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
-from runtime.attributes import CONTACT_ID, DESTINATION, HELD_REASON, JOURNEY_STATE, SCENARIO_VERSION, STEP_ID
+from runtime.attributes import CONTACT_ID, DESTINATION, HELD_REASON, JOURNEY_STATE, LAST_HELD, SCENARIO_VERSION, STEP_ID
 
 NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 
@@ -26,6 +26,10 @@ class Execution:
     state: str = "held"
     destination: str = "wax"
     reason: str = "permanent"
+    noted: dict[str, Any] | None = None
+
+    async def memo(self) -> dict[str, Any]:
+        return {LAST_HELD: self.noted} if self.noted else {}
 
     @property
     def typed_search_attributes(self) -> TypedSearchAttributes:
@@ -45,11 +49,11 @@ class Temporal:
     queries: list[str] = field(default_factory=list[str])
     error: RPCError | None = None
 
-    async def list_workflows(self, query: str, limit: int | None = None) -> AsyncIterator[Execution]:
+    async def list_workflows(self, query: str, page_size: int = 1000) -> AsyncIterator[Execution]:
         self.queries.append(query)
         if self.error:
             raise self.error
-        for execution in self.found[:limit]:
+        for execution in self.found:
             yield execution
 
     def get_workflow_handle(self, name: str, run_id: str | None = None) -> Any:

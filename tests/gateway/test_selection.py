@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway import selection
 from gateway.errors import NotAnswered
 from gateway.operating import targets
 from gateway.orders import Target
@@ -37,7 +38,31 @@ async def let_in(store: Store, journey: str, *, version: int = 3, at: datetime =
     await store.admit(asking)
 
 
-async def test_held_journeys_say_why_and_since_when(store: Store) -> None:
+def note(minutes: int = 20, **more: Any) -> dict[str, Any]:
+    """What a held journey notes for those who list many."""
+    waiting = told(minutes, waiting=more)["waiting"]
+    return {key: value for key, value in waiting.items() if key != "for"}
+
+
+async def test_thousands_of_held_journeys_are_listed_and_none_is_asked(store: Store) -> None:
+    for number in range(0, 1200, 2):
+        await let_in(store, f"a/{number}/K1", at=NOW - timedelta(hours=1))
+    temporal = Temporal([Execution(f"a/{number}/K1", noted=note(20 + number % 2)) for number in range(1200)])
+    found = await held(client(temporal), store, Which(scenario="a"))
+    assert [item.id for item in found] == [f"a/{number}/K1" for number in range(1200)]
+    assert (temporal.asked, len(temporal.queries)) == ([], 1)
+    first, second, *_ = found
+    assert (first.reason, first.since, first.status) == ("wax answered 422", NOW + timedelta(minutes=20), 422)
+    assert (first.step, first.destination, first.held_reason) == ("hook", "wax", "permanent")
+    assert (first.run_id, first.key, first.entered_at) == ("r1", "K1", NOW - timedelta(hours=1))
+    assert (second.run_id, second.key, second.entered_at) == ("r9", None, NOW)  # the store does not know it
+    for ask in (True, False):
+        since = Which(since=NOW + timedelta(minutes=21))
+        assert len(await held(client(temporal), store, since, ask=ask, insist=True)) == 600
+    assert temporal.asked == []
+
+
+async def test_held_journeys_of_an_earlier_release_say_why_and_since_when(store: Store) -> None:
     await let_in(store, "a/7/K1")
     temporal = Temporal([Execution("a/7/K1"), Execution("a/8")], answers={"a/7/K1": told()})
     first, second = await held(client(temporal), store, Which(scenario="a"))
@@ -94,10 +119,11 @@ async def test_none_is_asked_where_search_is_enough(store: Store) -> None:
     assert (found, len(temporal.asked)) == ([], 120)
 
 
-async def test_so_many_at_most_are_found_and_not_all_are_asked(store: Store) -> None:
+async def test_so_many_at_most_are_found_and_not_all_are_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [f"a/{number}" for number in range(120)]
     answers = {name: told(20 if number % 2 else 10) for number, name in enumerate(ids)}
     temporal = Temporal([Execution(name) for name in ids], answers=answers)
+    monkeypatch.setattr(selection, "_PAGE", 50)
     found = await held(client(temporal), store, Which(since=NOW + timedelta(minutes=15)), limit=30)
     assert [item.id for item in found] == ids[1:60:2]
     assert len(temporal.asked) == 100

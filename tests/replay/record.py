@@ -365,6 +365,17 @@ async def dated(recorder: Recorder) -> None:
     await recorder.save("dated", handle)
 
 
+async def noted(recorder: Recorder) -> None:
+    """A journey that notes why it is held, and once more at another step."""
+    hook = NO.replace("ON", "hold")
+    handle = await recorder.start("noted", [hook, hook.replace("webhook: hook", "webhook: other"), SMS])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.until(handle, lambda progress: progress["state"] == "held" and progress["at"] == "other")
+    await recorder.order(handle, "skip_step")
+    await recorder.save("noted", handle)
+
+
 async def crowded(recorder: Recorder) -> None:
     """An entry of too many parts."""
     contact: dict[str, Any] = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
@@ -398,6 +409,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "dated": dated,
     "crowded": crowded,
     "lines": lines,
+    "noted": noted,
 }
 """By the name of the (first) history that each writes."""
 

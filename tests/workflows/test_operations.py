@@ -66,6 +66,20 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
         "JourneyState": "held",
         "Destination": "hooks.example.com",
         "HeldReason": "permanent",
+        "TemporalChangeVersion": "last-held",
+    }
+    # For those who list many: what is asked for where they would otherwise have to ask each journey.
+    assert await description.memo() == {
+        "LastHeld": {
+            "step": "hook",
+            "kind": "DeliveryPermanent",
+            "cause": "permanent",
+            "reason": "hooks.example.com answered 422",
+            "destination": "hooks.example.com",
+            "status": 422,
+            "attempts": 1,
+            "at": progress["waiting"]["at"],
+        }
     }
     await handle.terminate()
 
