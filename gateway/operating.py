@@ -15,7 +15,7 @@ from gateway import looking, retuning, selection
 from gateway.errors import NotAccepted, NotAnswered
 from gateway.listing import Listed
 from gateway.orders import RATE, Round, Tally, Target
-from gateway.retuning import Change, InFlight
+from gateway.retuning import Change, Glance, InFlight
 from gateway.selection import EVERY, Which
 from runtime.store import Store
 
@@ -139,6 +139,10 @@ class Operating:
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
         """Deliveries to a destination that are under way. See `gateway.retuning.in_flight`."""
         return await retuning.in_flight(self.temporal, self.store, destination, limit=limit)
+
+    async def glance(self, destination: str, *, limit: int = EVERY) -> Glance:
+        """The same, with few of many journeys looked up. See `gateway.retuning.glance`."""
+        return await retuning.glance(self.temporal, self.store, destination, limit=limit)
 
     def round(
         self,

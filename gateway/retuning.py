@@ -24,6 +24,8 @@ from workflows.orders import STEEPEST, UNLIMITED
 
 LOOK_BACK: Final = timedelta(days=7)
 """How long ago an attempt may have been due that was never made: no worker ran, say."""
+LOOKED_UP: Final = 500
+"""Journeys that are looked up for a glance: about a second's work for a server."""
 _CHANNELS: Final = {"send_webhook": "webhook", "send_email": "email", "send_sms": "sms"}
 _ASKED: Final = 20  # journeys looked up at the same time
 _CHUNK: Final = 200  # journeys looked up before it is known whether more are wanted
@@ -49,6 +51,19 @@ class InFlight:
     pending: Pending
 
 
+@dataclass(frozen=True)
+class Glance:
+    """Deliveries to a destination that are under way, as far as they can be told at once.
+
+    Attributes:
+        found: Those known; see `in_flight`.
+        unseen: How many more journeys may have one that has not been attempted yet, and were not looked up.
+    """
+
+    found: list[InFlight]
+    unseen: int
+
+
 async def in_flight(temporal: Client, store: Store, destination: str, *, limit: int = EVERY) -> list[InFlight]:
     """Deliveries under way: first those between two attempts, by when they are due, then those not attempted yet.
 
@@ -62,29 +77,57 @@ async def in_flight(temporal: Client, store: Store, destination: str, *, limit: 
             as `deliveries` has it, only those are found that have been attempted.
         limit: So many at most.
     """
+    return (await glance(temporal, store, destination, limit=limit, look_up=EVERY)).found
+
+
+async def glance(
+    temporal: Client, store: Store, destination: str, *, limit: int = EVERY, look_up: int = LOOKED_UP
+) -> Glance:
+    """As `in_flight`, with only so many journeys looked up on the server.
+
+    Args:
+        temporal: Knows what is under way.
+        store: Knows what was attempted, and who may be about to send.
+        destination: As for `in_flight`.
+        limit: So many deliveries at most.
+        look_up: So many journeys at most. Of deliveries beyond that the log of attempts alone tells.
+    """
     attempts = await store.between_attempts(destination, since=datetime.now(UTC) - LOOK_BACK, limit=EVERY)
     tried = {(attempt.workflow_id, attempt.step): attempt for attempt in attempts}
+    journeys = list(dict.fromkeys(journey for journey, _ in tried))
 
     def again(journey: str, item: Pending) -> InFlight | None:
         latest = tried.get((journey, item.step))
-        if latest is None:
-            return None
-        goes_to = latest.destination if latest.channel == "webhook" else latest.channel
-        return InFlight(journey, item.step, goes_to, latest, item)
+        return None if latest is None else InFlight(journey, item.step, _goes_to(latest), latest, item)
 
     def first(journey: str, item: Pending) -> InFlight | None:
         if (journey, item.step) in tried or not _goes(item, destination):
             return None
         return InFlight(journey, item.step, destination, None, item)
 
-    found = await _look(temporal, dict.fromkeys(journey for journey, _ in tried), again, limit)
-    if len(found) >= limit:
-        return found
-    async for entries in under_way(store, Which(destination=destination), size=_CHUNK):
-        found += await _look(temporal, [entry.workflow_id for entry in entries], first, limit - len(found))
-        if len(found) >= limit:
-            break
-    return found
+    found = await _look(temporal, journeys[:look_up], again, limit)
+    known, beyond = set(journeys), set(journeys[look_up:])
+    found += [_by_the_log(attempt) for attempt in attempts if attempt.workflow_id in beyond]
+    look_up, unseen = max(look_up - len(journeys), 0), 0
+    if len(found) < limit:
+        async for entries in under_way(store, Which(destination=destination), size=_CHUNK):
+            journeys = [entry.workflow_id for entry in entries]
+            found += await _look(temporal, journeys[:look_up], first, limit - len(found))
+            if len(found) >= limit:
+                break
+            unseen += sum(journey not in known for journey in journeys[look_up:])
+            look_up = max(look_up - len(journeys), 0)
+    return Glance(found[:limit], unseen)
+
+
+def _goes_to(latest: Attempt) -> str:
+    return latest.destination if latest.channel == "webhook" else latest.channel
+
+
+def _by_the_log(latest: Attempt) -> InFlight:
+    """A delivery between two attempts, as far as the log of attempts tells."""
+    due = Pending(latest.step, "scheduled", latest.attempt + 1, latest.next_try_at)
+    return InFlight(latest.workflow_id, latest.step, _goes_to(latest), latest, due)
 
 
 def _goes(item: Pending, destination: str) -> bool:

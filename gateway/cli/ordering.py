@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.listing import Listed
     from gateway.operating import Verb
     from gateway.orders import Tally, Target
-    from gateway.retuning import Change, InFlight
+    from gateway.retuning import Change, Glance, InFlight
 
 _SAID: Final = 20  # refusals that are said one by one
 
@@ -79,10 +79,15 @@ def retune(order: Order, destination: str, change: Change) -> int:
     from gateway import report
     from gateway.cli import rows
 
-    found = asyncio.run(_in_flight(order, destination))
+    glance = asyncio.run(_in_flight(order, destination))
+    found = glance.found
     # A name stands for one destination of one channel.
     order.more.update(destination=found[0].goes_to if found else destination, retry=change.order())
-    return _carry_out(order, found, lambda: rows.flights(found), [report.flight(item) for item in found])
+    status = _carry_out(order, found, lambda: rows.flights(found), [report.flight(item) for item in found])
+    if glance.unseen:
+        more = _number(glance.unseen, "more journey")
+        note(f"scenario: {more} may have one that has not been attempted yet: the order itself looks each of them up")
+    return status
 
 
 async def _select(order: Order, which: Which) -> list[Listed]:
@@ -93,12 +98,15 @@ async def _select(order: Order, which: Which) -> list[Listed]:
         return await client.select(order.verb, which, ask=order.dry_run, limit=order.limit or EVERY)
 
 
-async def _in_flight(order: Order, destination: str) -> list[InFlight]:
+async def _in_flight(order: Order, destination: str) -> Glance:
     from gateway.cli import session
+    from gateway.retuning import Glance
     from gateway.selection import EVERY
 
     async with session.connected() as client:
-        return await client.in_flight(destination, limit=order.limit or EVERY)
+        if order.dry_run:
+            return await client.glance(destination, limit=order.limit or EVERY)
+        return Glance(await client.in_flight(destination, limit=order.limit or EVERY), unseen=0)
 
 
 def _carry_out(

@@ -16,8 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.operating import targets
 from gateway.orders import Target
-from gateway.pending import Policy, pending
-from gateway.retuning import Change, in_flight
+from gateway.pending import Pending, Policy, pending
+from gateway.retuning import Change, glance, in_flight
 from runtime.store import Asking, Attempt, Store
 from scenario.plan import Plan, Send, dump_plan
 from tests.gateway.journeys import attempt
@@ -110,6 +110,30 @@ async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(s
     ]
     assert [item.journey for item in await in_flight(client, store, "wax", limit=1)] == ["a/1"]
     assert [item.journey for item in await in_flight(client, store, "email")] == ["a/4"]
+
+
+async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
+    """Of what was attempted the log tells; the journeys that may be about to send for the first time are counted."""
+    await publish(store, "a", Send(kind="webhook", to="wax", next="email"), Send(kind="email"))
+    tried = [await record(store, f"a/{number}", next_try_at=NOW + timedelta(minutes=number)) for number in (1, 2, 3)]
+    for number in range(4, 9):
+        await let_in(store, f"a/{number}")
+    client = temporal({"a/1": [activity("webhook")], "a/8": [activity("webhook")]})
+    seen = await glance(client, store, "wax", look_up=2)
+    first, third = seen.found  # the second was looked up, and has gone on
+    assert (first.journey, first.latest, first.pending.last_failure) == (
+        "a/1",
+        tried[0],
+        "wax answered 503 (attempt 2)",
+    )
+    assert (third.journey, third.latest, third.goes_to) == ("a/3", tried[2], "wax")
+    assert third.pending == Pending("webhook", "scheduled", 3, NOW + timedelta(minutes=3))
+    assert seen.unseen == 5
+    every = await glance(client, store, "wax")
+    assert ([item.journey for item in every.found], every.unseen) == (["a/1", "a/8"], 0)
+    some = await glance(client, store, "wax", look_up=4)
+    assert ([item.journey for item in some.found], some.unseen) == (["a/1", "a/8"], 4)
+    assert len((await glance(client, store, "wax", look_up=1, limit=1)).found) == 1
 
 
 async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:

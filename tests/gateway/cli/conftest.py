@@ -18,7 +18,7 @@ from gateway.errors import UnknownJourney
 from gateway.listing import Listed
 from gateway.looking import JourneyView
 from gateway.orders import Round, Target
-from gateway.retuning import InFlight
+from gateway.retuning import Glance, InFlight
 from gateway.selection import Which
 
 
@@ -97,6 +97,7 @@ class Client:
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
     found: list[Listed] = field(default_factory=list[Listed])
     flights: list[InFlight] = field(default_factory=list[InFlight])
+    unseen: int = 0
     answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
     slow: dict[str, float] = field(default_factory=dict[str, float])
     answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
@@ -128,6 +129,10 @@ class Client:
     async def select(self, verb: str, which: Which, **given: Any) -> list[Listed]:
         self.asked.append(("select", verb, which, given))
         return self.found
+
+    async def glance(self, destination: str, **given: Any) -> Glance:
+        self.asked.append(("glance", destination, given))
+        return Glance(self.flights, self.unseen)
 
     async def in_flight(self, destination: str, **given: Any) -> list[InFlight]:
         self.asked.append(("in_flight", destination, given))

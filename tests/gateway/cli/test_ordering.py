@@ -246,6 +246,16 @@ def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
     assert (waiting["journey"], waiting["delivery_id"], waiting["attempts"]) == ("a/8", None, None)
 
 
+def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client: Client) -> None:
+    client.flights, client.unseen = [FLIGHT], 20_000
+    ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
+    assert (ran.status, client.asked) == (0, [("glance", "wax", {"limit": EVERY})])
+    assert ran.err.splitlines()[1] == (
+        "scenario: 20000 more journeys may have one that has not been attempted yet: the order itself looks each of "
+        "them up"
+    )
+
+
 def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing to retune: no delivery fits\n")
