@@ -8,13 +8,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, select
+from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select
 
 from runtime.store.database import Database, Inserting
 from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048
 """Characters of a response that are kept."""
+
+DELIVERED = "delivered"
+"""The outcome of nearly all attempts."""
 
 Channel = Literal["email", "sms", "webhook"]
 
@@ -125,6 +128,8 @@ class Deliveries:
         statement = select(deliveries).where(
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
+        if outcome is not None and outcome != DELIVERED:
+            statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
         statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
@@ -148,6 +153,7 @@ class Deliveries:
         return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
 
 
+_WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
 _later = deliveries.alias()
 _BETWEEN_ATTEMPTS = (
     select(deliveries)

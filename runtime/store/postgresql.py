@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import URL, Connection, Executable, RowMapping
@@ -27,6 +28,7 @@ CONNECTING = {
 }
 """libpq's parameters (seconds; the last one milliseconds), unless the URL's query has its own."""
 
+_LOOK = 0.1  # seconds between two looks whether another process has migrated
 _MIGRATING = 0x5363656E6172696F  # the advisory lock's number: "Scenario" in ASCII
 
 
@@ -80,20 +82,32 @@ class PostgreSQL(Database):
         return await self._connected(lambda connection: connection.run_sync(work))
 
     async def alone(self, work: Callable[[Connection], T]) -> T:
-        """See ``Database.alone``. The lock is the transaction's, so that it ends with it, whatever happens."""
+        """See ``Database.alone``. The lock is the connection's: `work` may commit in between."""
 
-        def locked(connection: Connection) -> T:
+        def transact(connection: Connection) -> T:
             connection.exec_driver_sql("BEGIN")
             try:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
                 done = work(connection)
-            except Exception:
+            except BaseException:
                 connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
             return done
 
-        return await self._connected(lambda connection: connection.run_sync(locked))
+        async def locked(connection: AsyncConnection) -> T:
+            # Asked again and again: an index that is made concurrently waits for every statement under way, also for
+            # one that waits for this lock.
+            while True:
+                taken = await connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_MIGRATING})")
+                if taken.scalar():
+                    break
+                await asyncio.sleep(_LOOK)
+            try:
+                return await connection.run_sync(transact)
+            finally:
+                await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
+
+        return await self._connected(locked)
 
     async def close(self) -> None:
         """See ``Database.close``."""

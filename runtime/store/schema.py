@@ -34,6 +34,8 @@ versions = Table(
 )
 """Published scenarios. A row never changes and is never deleted: journeys under way depend on it."""
 
+_UNDER_WAY = text("ended_at IS NULL")
+
 entries = Table(
     "entries",
     metadata,
@@ -56,10 +58,14 @@ entries = Table(
     # The contact first, so that the same index answers "which journeys of this contact are under way?".
     UniqueConstraint("contact_id", "scenario", "key", "nth"),
     Index(None, "admitted_at"),
+    Index(None, "scenario", "admitted_at"),
+    # Of millions that are over, few are under way.
+    Index("ix_entries_under_way", "admitted_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
 )
 """One row a journey, running (``ended_at`` is null) or over."""
 
 _TO_COME = text("next_try_at IS NOT NULL")
+_WENT_WRONG = text("outcome <> 'delivered'")
 
 deliveries = Table(
     "deliveries",
@@ -90,5 +96,6 @@ deliveries = Table(
     Index(None, "started_at"),
     # Partial, so that it holds only what is of use: most deliveries succeed at once.
     Index(None, "destination", "next_try_at", sqlite_where=_TO_COME, postgresql_where=_TO_COME),
+    Index(None, "outcome", "started_at", sqlite_where=_WENT_WRONG, postgresql_where=_WENT_WRONG),
 )
 """One row an attempt of a delivery."""

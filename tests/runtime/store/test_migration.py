@@ -12,9 +12,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from runtime.store import Store, StoreMissing, StoreOutdated, StoreTooNew, migrate, migration, migrations
-from runtime.store.migrations import HEAD, v0001_store
+from runtime.store.migrations import HEAD, v0001_store, v0002_next_try
 from runtime.store.schema import metadata
 from runtime.store.store import connect
+from tests.runtime.store.conftest import Server
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,6 +65,56 @@ async def test_a_database_of_the_first_release_is_brought_up_to_date_and_keeps_w
         return {index["name"] for index in inspect(connection).get_indexes("deliveries")}
 
     assert "ix_deliveries_destination_next_try_at" in await on(url, indexes)
+
+
+def second(connection: Connection) -> None:
+    """The tables of the second release."""
+    operations = Operations(MigrationContext.configure(connection))
+    v0001_store.upgrade(operations)
+    v0002_next_try.upgrade(operations)
+    connection.execute(text("CREATE TABLE scenario_store_version (version_num TEXT)"))
+    connection.execute(text("INSERT INTO scenario_store_version VALUES ('0002')"))
+
+
+def row(number: int) -> str:
+    return f"INSERT INTO entries VALUES ('w', 'r{number}', 'a', 1, '7', '', {number}, 'order', now())"
+
+
+async def test_journeys_come_in_while_an_index_is_made(postgresql: Server, postgresql_url: str) -> None:
+    """The index waits for those who are writing, and nobody waits for the index."""
+    await on(postgresql_url, second)
+    schema = postgresql_url.rpartition("%3D")[2]
+    with postgresql.connect() as writing, postgresql.connect() as another, postgresql.connect() as looking:
+        for connection in (writing, another):
+            connection.execute(f"SET search_path = {schema}".encode())
+        writing.execute(b"BEGIN")
+        writing.execute(row(1).encode())
+        migrating = asyncio.create_task(migrate(postgresql_url))
+        waits = b"SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
+        while not migrating.done() and not looking.execute(waits).fetchall():
+            await asyncio.sleep(0.01)
+        assert not migrating.done()
+        another.execute(b"SET lock_timeout = '10s'")
+        another.execute(row(2).encode())
+        assert not migrating.done()
+        writing.execute(b"COMMIT")
+        await migrating
+    async with Store.open(postgresql_url, migrate=False) as store:
+        assert len(await store.entries(running=True)) == 2
+
+
+async def test_an_index_whose_making_was_broken_off_is_made_again(postgresql_url: str) -> None:
+    def broken_off(connection: Connection) -> None:
+        second(connection)
+        connection.execute(text("CREATE INDEX ix_entries_under_way ON entries (key)"))
+
+    def columns(connection: Connection) -> list[list[str | None]]:
+        indexes = inspect(connection).get_indexes("entries")
+        return [index["column_names"] for index in indexes if index["name"] == "ix_entries_under_way"]
+
+    await on(postgresql_url, broken_off)
+    await migrate(postgresql_url)
+    assert await on(postgresql_url, columns) == [["admitted_at"]]
 
 
 async def test_a_current_database_is_left_alone_and_keeps_what_it_holds(

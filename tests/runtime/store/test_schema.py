@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, event
 
 from runtime.store import Asking, Store, StoredEntry
 from runtime.store.store import connect
+from tests.runtime.store.conftest import Server
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 ASKING = Asking("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
@@ -49,13 +50,18 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.admitted([("welcome/7/A1", "run-1"), ("b", "c")]), "(workflow_id=? AND run_id=?)"),
     (lambda store: store.under_way(["welcome/7/A1", "b"]), "(workflow_id=?)"),
     (lambda store: store.entries(contact_id="7"), "(contact_id=?)"),
+    (lambda store: store.entries(contact_id="7", scenario="welcome"), "(contact_id=?)"),
+    (lambda store: store.entries(contact_id="7", running=True), "(contact_id=?)"),
     (lambda store: store.entries(since=NOW), "(admitted_at>?)"),
-    (lambda store: store.entries(running=True, after=LAST), "(admitted_at<?)"),
+    (lambda store: store.entries(running=True, after=LAST), "ix_entries_under_way (admitted_at<?)"),
+    (lambda store: store.entries(scenario="rare"), "ix_entries_scenario_admitted_at (scenario=?)"),
+    (lambda store: store.entries(scenario="rare", since=NOW), "(scenario=? AND admitted_at>?)"),
     (lambda store: store.deliveries("welcome/7/A1"), "(workflow_id=?)"),
     (lambda store: store.deliveries(delivery_id="msg_1"), "(delivery_id=?)"),
     (lambda store: store.deliveries(destination="mail", since=NOW), "(destination=? AND started_at>?)"),
     (lambda store: store.deliveries(contact_id="7", channel="sms", since=NOW), "(contact_id=? AND started_at>?)"),
     (lambda store: store.deliveries(since=NOW), "(started_at>?)"),
+    (lambda store: store.deliveries(outcome="unknown"), "ix_deliveries_outcome_started_at (outcome=?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(destination=? AND next_try_at>?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(delivery_id=?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(workflow_id=?)"),
@@ -91,3 +97,59 @@ async def test_a_first_entry_and_its_end_cost_one_statement_each(file: Store, st
     assert len(statements) == 1
     await file.depart("welcome/7/A1", "run-1", "finished", None, NOW)
     assert len(statements) == 2
+
+
+RARE: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
+    (lambda store: store.entries(scenario="rare"), "ix_entries_scenario_admitted_at"),
+    (lambda store: store.entries(running=True, scenario="rare"), "ix_entries_"),
+    (lambda store: store.entries(running=True), "ix_entries_under_way"),
+    (lambda store: store.deliveries(outcome="unknown"), "ix_deliveries_outcome_started_at"),
+    (lambda store: store.admitted([("a/7", "r7"), ("a/9", "r0")]), "pk_entries"),
+    (lambda store: store.under_way(["a/7", "a/9"]), "entries"),
+    (lambda store: store.entries(contact_id="7", scenario="a"), "uq_entries_"),
+]
+
+
+@pytest.fixture
+async def crowd(postgresql_url: str, postgresql: Server) -> AsyncIterator[Store]:
+    """A store in PostgreSQL in which what is asked for is rare."""
+    async with Store.open(postgresql_url) as store:
+        with postgresql.connect() as connection:
+            connection.execute(f"SET search_path = {postgresql_url.rpartition('%3D')[2]}".encode())
+            connection.execute(
+                b"INSERT INTO entries SELECT 'a/' || n, 'r' || n, CASE n % 1000 WHEN 0 THEN 'rare' ELSE 'a' END, 1, n, "
+                b"'', 1, 'order', now() - n * interval '1 s', CASE n % 500 WHEN 7 THEN NULL ELSE now() END "
+                b"FROM generate_series(1, 5000) n"
+            )
+            connection.execute(
+                b"INSERT INTO deliveries SELECT 'msg_' || n, 1, now() - n * interval '1 s', 'a/' || n, 'r' || n, 'a', "
+                b"1, 'hook', 'webhook', 'wax', n, 12, CASE n % 1000 WHEN 0 THEN 'unknown' ELSE 'delivered' END "
+                b"FROM generate_series(1, 5000) n"
+            )
+            connection.execute(b"ANALYZE entries, deliveries")
+        yield store
+
+
+async def test_what_is_rare_is_found_by_an_index_in_postgresql(crowd: Store, postgresql_url: str) -> None:
+    sent: list[Statement] = []
+
+    def note(_connection: Connection, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
+        sent.append((sql, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for ask, _ in RARE:
+            await ask(crowd)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+    def plans(connection: Connection) -> list[str]:
+        explained = [connection.exec_driver_sql(f"EXPLAIN {sql}", parameters) for sql, parameters in sent]
+        return ["\n".join(row[0] for row in rows) for rows in explained]
+
+    database = connect(postgresql_url)
+    found = await database.inspect(plans)
+    await database.close()
+    for (_, index), plan in zip(RARE, found, strict=True):
+        assert index in plan, plan
+        assert "Seq Scan" not in plan, plan
