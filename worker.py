@@ -19,13 +19,14 @@ import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities import redaction
 from activities.admission import Admissions
 from activities.amendment import Amendments
 from activities.channels import channels_of
@@ -45,10 +46,11 @@ from runtime import attributes, logs
 from runtime.connection import connect
 from runtime.crew import Crew, running
 from runtime.deadline import Deadline
-from runtime.errors import SetupError, WorkerFailed
+from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.exit import leave
 from runtime.health import Health
 from runtime.ports import HOST
+from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import StoreError
 from runtime.telemetry import PATIENCE, Telemetry, temporal_runtime
@@ -79,6 +81,18 @@ def drain_of(book: Book) -> timedelta:
     """
     longest = max((found.timeout or 0.0 for found in book.destinations.values()), default=0.0)
     return max(DRAIN, timedelta(seconds=longest) + _SPARE)
+
+
+def warn_of_short(secrets: Secrets) -> None:
+    """Says once which secrets are too short to be masked with certainty in what receivers send back."""
+    with suppress(SettingsError):  # a folder that cannot be read is what deliveries say
+        if names := redaction.short(secrets.snapshot()):
+            logger.warning(
+                "the secrets %s are shorter than %d characters, and so masked only as words of their own where "
+                "a receiver sends them back: use longer ones",
+                ", ".join(names),
+                redaction.SHORT,
+            )
 
 
 def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -> list[Worker]:
@@ -202,6 +216,8 @@ async def serve(
         opened = await stack.enter_async_context(
             services(settings, destinations=destinations, channels=channels, deadline=deadline)
         )
+        if _WEBHOOKS in queues:
+            warn_of_short(opened.secrets)
         made = workers(client, opened, queues)
         drain = DRAIN
         if _WEBHOOKS in queues:

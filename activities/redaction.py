@@ -1,125 +1,118 @@
-"""Makes a response's beginning fit for people to read: no secrets, no addresses, no phone numbers, no control codes.
+"""Makes what a receiver sent fit to be kept: no secrets, no addresses, no phone numbers, no control codes.
 
 Receivers echo what they were sent. What is kept of their answers is seen in Temporal's UI, in logs and on terminals.
+A text is read through its spellings (`activities.decoding`), and what is found in any of the readings is masked where
+it stands in the text: all else stays as it came.
 """
 
 from __future__ import annotations
 
 import base64
-import html
-import json
+import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote
+
+from activities.decoding import Reading, readings
 
 MASK: Final = "[…]"
 """What stands in a masked place."""
+SHORT: Final = 8
+"""A secret of fewer characters may stand in a word by chance: it is masked only where it is a word of its own."""
 
-_EMAIL: Final = re.compile(r"[\w.!#$'*+^~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-# Nine to fifteen digits (E.164), seven where a plus says that it is a number; not inside a word or a UUID, no ISO date.
-# An escape of a URL before it is no word.
-_SEPARATOR: Final = r"[\s().\-/]{0,2}"
-_PHONE: Final = re.compile(
-    rf"(?:(?<![\w.-])|(?<=%[0-9a-f]{{2}}))(?![12][0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})"
-    rf"(?:(?:\+|%2B){_SEPARATOR}(?:[0-9]{_SEPARATOR}){{6,14}}[0-9]|\(?(?:[0-9]{_SEPARATOR}){{8,14}}[0-9])(?![\w-])",
-    re.ASCII | re.IGNORECASE,
-)
-# A callback address lets its holder act (see runtime.callback): its version byte and the expiry's first begin all. It
-# follows a slash, which a URL or JSON may write as %2F or \u002f.
-_CALLBACK: Final = re.compile(r"(?:(?<![\w-])|(?<=2F)|(?<=2f))AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASCII)
-# C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_SLACK: Final = 4096
+_LIMIT: Final = 2048
+_SLACK: Final = 2048
+"""Characters beyond an excerpt that are read, so that what stands across its end is known."""
+_TELLING: Final = 4
+"""A secret of fewer characters is not masked in a kept response: conditions look at values such as ``1`` and ``fr``."""
 _HALF: Final = 6
 """Characters of a secret's beginning that give it away at the end of a text."""
 _WORD: Final = 8
 """Characters of a word of a header's value that may be a credential: schemes such as ``Bearer`` are shorter."""
-_ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
-_UNESCAPED: Final = ("", "/", "!'()*")
-"""What is left alone in a URL: by RFC 3986's letter, by most servers, by JavaScript's `encodeURIComponent`."""
-_KEPT: Final = 256
-"""Sets of spellings that are kept; scenarios that put a contact's data beside a secret have one for each delivery."""
 _PREFIXED: Final = ("whsec_", "whsk_")
+_SEPARATOR: Final = "\ud800"
+"""Between texts that are masked together: it stands in none that can be written as UTF-8."""
+
+# The part of an address before its @ is looked for from there on, backwards.
+_LOCAL: Final = re.compile(r"[\w.!#$'*+^~-]{1,64}")
+_DOMAIN: Final = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# Nine to fifteen digits (E.164), seven where a plus says that it is a number; not inside a word or a UUID, no ISO date.
+# Separators are those of people, forms (+ for a blank) and typographers (no-break blanks and hyphens).
+_GAP: Final = r"[\s().\-/+\u00a0\u00b7\u00ad\u2000-\u200b\u2010-\u2015\u202f\u2060\u2212\ufeff]{0,2}"
+_DIGIT: Final = rf"(?:[0-9]{_GAP})"
+_AFTER_PLUS: Final = rf"(?<=[+]){_GAP}{_DIGIT}{{6,14}}"
+_AFTER_DIGIT: Final = rf"(?<=[0-9]){_GAP}{_DIGIT}{{7,13}}"
+# What follows the first character: patterns begin with a set of characters, so that a search passes over others fast.
+_DIGITS: Final = rf"(?:{_AFTER_PLUS}|{_AFTER_DIGIT}|(?<=[(]){_DIGIT}{{8,14}})[0-9]"
+_PHONE: Final = re.compile(
+    rf"[+(0-9](?<![\w.-].)(?!(?<=[12])[0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}}){_DIGITS}(?![\w-])", re.ASCII
+)
+_ANY_DIGITS: Final = re.compile(rf"[+(0-9]{_DIGITS}(?![0-9])", re.ASCII)
+"""The same where what was decoded has no sure beginning and end."""
+# A callback address lets its holder act (see runtime.callback): its version byte and the expiry's first begin all.
+_CALLBACK: Final = re.compile(r"(?<![\w-])AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASCII)
+# Around the id of the workflow in it, which is a scenario and a contact.
+_ID: Final = slice(38, -16)
+# C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# An escape that was cut off, perhaps in the middle of another one.
+_TORN: Final = re.compile(r"(?:\\[ux]?[0-9a-f]{0,3}|%[0-9a-f]?|&[#\w]{0,8})+\Z", re.ASCII | re.IGNORECASE)
+_TAIL: Final = 24
+
+_Spans = list[tuple[int, int]]
 
 
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Masks secrets, callback tokens, e-mail addresses and what looks like a telephone number.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Values to be looked for, in the form in which they are: from `known`.
 
-    Args:
-        text: Anything a receiver may have sent.
-        secrets: The values that the request was made with. Masked too as they look in a URL and in JSON.
-
-    Returns:
-        The text with `MASK` in those places. Numbers of nine digits and more are masked whatever they mean.
+    Attributes:
+        long: Of `SHORT` characters and more.
+        short: The others.
     """
-    return _impersonal(masked(text, spellings(secrets)))
 
+    long: tuple[str, ...] = field(default=(), repr=False)
+    short: tuple[str, ...] = field(default=(), repr=False)
 
-def masked(text: str, spelt: Sequence[str]) -> str:
-    """Masks only what lets its holder act, secrets and callback tokens: where a text is kept for what it says.
-
-    Args:
-        text: Anything a receiver may have sent.
-        spelt: From `spellings`.
-    """
-    for secret in spelt:
-        text = text.replace(secret, MASK)
-    return _CALLBACK.sub(MASK, text)
-
-
-def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Secrets as they may be sent back: as they are, in a URL, in JSON, in HTML, in Base64, a key without its prefix.
-
-    Returns:
-        The longest first, so that a secret within another leaves nothing of either.
-    """
-    found = {spelling for secret in secrets for spelling in _spelt(secret)}
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-class Spelt:
-    """The spellings of a process's secrets, worked out once for as long as they are the same object."""
-
-    def __init__(self) -> None:
-        self._secrets: Mapping[str, str] = {}
-        self._made: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-    def of(self, secrets: Mapping[str, str], sent: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The `spellings` of all secrets and of what was sent of them.
-
-        Args:
-            secrets: By name.
-            sent: From `credentials`; mostly the same for all deliveries to one destination.
-        """
-        if self._secrets is not secrets or len(self._made) >= _KEPT:
-            self._secrets, self._made = secrets, {}
-        made = self._made.get(sent)
-        if made is None:
-            made = self._made[sent] = spellings((*secrets.values(), *sent))
-        return made
+    @property
+    def of_many_letters(self) -> Known:
+        """Only the long ones."""
+        return Known(self.long)
 
 
 @lru_cache(maxsize=256)
-def _spelt(secret: str) -> frozenset[str]:
-    raw = secret.encode(errors="replace")
-    found = {secret, *_escaped(secret)}
-    found |= {encode(raw).rstrip(b"=").decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)}
-    found |= {secret.removeprefix(prefix) for prefix in _PREFIXED}
-    return frozenset(found - {""}) if secret else frozenset()
+def known(values: tuple[str, ...]) -> Known:
+    """Makes values ready to be looked for, in any spelling; a signing key also without its prefix.
+
+    Args:
+        values: Secrets, or what was made of them; mostly the same for all deliveries to one destination.
+    """
+    forms = {form for value in values for form in _forms(value)}
+    return Known(
+        tuple(form for form in forms if len(form) >= SHORT), tuple(form for form in forms if len(form) < SHORT)
+    )
 
 
-def _escaped(secret: str) -> Iterator[str]:
-    """A secret as URLs, JSON and HTML write it, each in the ways that libraries have."""
-    if secret.isascii() and secret.isalnum():
-        return
-    for safe in _UNESCAPED:
-        url = quote(secret, safe=safe, errors="replace")
-        yield from (url, url.replace("%20", "+"), _ESCAPE.sub(lambda one: one[0].lower(), url))
-    quoted = json.dumps(secret)[1:-1]
-    yield from (quoted, quoted.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
-    yield from (html.escape(secret, quote=False), html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;"))
+@lru_cache(maxsize=1024)
+def _forms(value: str) -> frozenset[str]:
+    values = {value, *(value.removeprefix(prefix) for prefix in _PREFIXED)}
+    # A value may itself look like an escape, and is unescaped where the text around it is.
+    forms = {_folded(form.text) for one in values for form in readings(one) if form.text.strip() and not form.inner}
+    return frozenset(form for form in forms if _SEPARATOR not in form)
+
+
+def _folded(text: str) -> str:
+    """A text of the same length in which case makes no difference, nor how a blank is written."""
+    if not text.isascii():
+        text = text.replace("\u00a0", " ").replace("\u0130", "i")  # the one letter that grows in lower case
+    return text.lower().replace("+", " ")
+
+
+def short(secrets: Mapping[str, str]) -> list[str]:
+    """The names of secrets that are too short to be told from other words, sorted."""
+    return sorted(name for name, value in secrets.items() if 0 < len(value) < SHORT)
 
 
 def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[str]:
@@ -133,42 +126,143 @@ def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Ite
         if "secrets" in template or name.lower() == "authorization":
             value = headers.get(name, "")
             yield value
-            yield from (word for word in value.split() if len(word) >= _WORD)
+            written = template.split() if "{" in template else ()  # the author's own words are no secret
+            yield from (word for word in value.split() if len(word) >= _WORD and word not in written)
 
 
-def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = 2048) -> str:
+def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = _LIMIT) -> str:
     """The beginning of a response's body, for people.
 
     Args:
         body: Raw bytes; what is not UTF-8 is shown as replacement characters.
-        secrets: See `redact`.
+        secrets: The values that the request was made with.
         limit: Characters to keep.
     """
-    return excerpt(body, spellings(secrets), limit=limit)
+    return excerpt(body, known(tuple(secrets)), limit=limit)
 
 
-def excerpt(body: bytes, spelt: Sequence[str], *, limit: int = 2048) -> str:
-    """`readable`, for who has the secrets' `spellings` already.
+def excerpt(body: bytes, hidden: Known, *, limit: int = _LIMIT) -> str:
+    """`readable`, for who has the secrets as `known` already.
 
-    Masking comes before cutting, so that no half of a secret is left at the end.
+    Masking comes before cutting, so that no half of a secret is left at the end. Numbers of nine digits and more are
+    masked whatever they mean.
     """
-    if not body:
-        return ""
-    text = body[: limit * 4 + _SLACK].decode("utf-8", errors="replace")
-    return _impersonal(_whole(masked(_CONTROL.sub("", text), spelt), spelt))[:limit]
+    text = body[: 4 * (limit + _SLACK)].decode("utf-8", errors="replace")
+    text = _CONTROL.sub("", text[: limit + _SLACK])
+    spans: _Spans = []
+    for reading in readings(text):
+        folded = _folded(reading.text)
+        spans += _within(reading, _places(folded, hidden, whole=False))
+        spans += _cut_off(reading, folded, hidden, len(text))
+        if reading.last:
+            spans += _within(reading, _callbacks(reading.text))
+            spans += _within(reading, _addresses(reading.text))
+            numbers = _ANY_DIGITS if reading.inner else _PHONE
+            spans += _within(reading, (found.span() for found in numbers.finditer(reading.text)))
+    return _masked(text, spans, limit)[:limit]
 
 
-def _impersonal(text: str) -> str:
-    return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
+def masked(texts: Sequence[str], given: Known) -> list[str]:
+    """Texts that are kept for what they say: masked is only what lets its holder act, and stands there by no chance.
+
+    That is secrets that are words of their own, and callback addresses.
+
+    Args:
+        texts: None with half a character in it.
+        given: What the receiver was given, and so may have sent back.
+    """
+    text = _SEPARATOR.join(texts)
+    telling = Known(given.long, tuple(value for value in given.short if len(value) >= _TELLING))
+    spans: _Spans = []
+    for reading in readings(text):
+        spans += _within(reading, _places(_folded(reading.text), telling, whole=not reading.inner))
+        if reading.last:
+            spans += _within(
+                reading, (span for span in _callbacks(reading.text) if _is_ours(reading.text[slice(*span)]))
+            )
+    return _masked(text, spans, len(text)).split(_SEPARATOR) if spans else list(texts)
 
 
-def _whole(text: str, spelt: Sequence[str]) -> str:
-    """The text without the beginning of a secret at its end, where it was cut, by us or by the receiver."""
-    for secret in spelt:
-        if len(secret) < _HALF:
+def _within(reading: Reading, places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    return (reading.origin(start, end) for start, end in places)
+
+
+def _masked(text: str, spans: _Spans, limit: int) -> str:
+    """The text up to a limit, with a mask in place of each span that begins before it."""
+    parts: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if start >= limit:
             break
-        start = max(0, len(text) - len(secret)) - 1
-        while (start := text.find(secret[:_HALF], start + 1)) >= 0:
-            if secret.startswith(text[start:]):
-                return text[:start] + MASK
-    return text
+        if start >= done:
+            parts += (text[done:start], MASK)
+        done = max(done, end)
+    return "".join([*parts, text[done:limit]])
+
+
+def _places(folded: str, hidden: Known, *, whole: bool) -> Iterator[tuple[int, int]]:
+    """Where secrets stand in a text.
+
+    Args:
+        folded: The text.
+        hidden: The secrets.
+        whole: Whether the long ones, too, have to be words of their own.
+    """
+    for value in hidden.long:
+        yield from (span for span in _all(folded, value) if not whole or _apart(folded, span, ""))
+    for value in hidden.short:
+        yield from (span for span in _all(folded, value) if _apart(folded, span, "_-"))
+
+
+def _all(folded: str, value: str) -> Iterator[tuple[int, int]]:
+    start = folded.find(value)
+    while start >= 0:
+        yield start, start + len(value)
+        start = folded.find(value, start + 1)
+
+
+def _apart(text: str, span: tuple[int, int], glue: str) -> bool:
+    """Whether what stands there is no part of a word."""
+    around = text[max(0, span[0] - 1) : span[0]], text[span[1] : span[1] + 1]
+    return not any(character and (character.isalnum() or character in glue) for character in around)
+
+
+def _cut_off(reading: Reading, folded: str, hidden: Known, length: int) -> Iterator[tuple[int, int]]:
+    """Where a secret begins that was cut off at the end of a text, by the receiver or by us."""
+    if not folded or reading.origin(len(folded) - 1, len(folded))[1] < length - _TAIL:
+        return
+    ends = {len(folded), len(folded) - 1}  # the last character may be made of half a byte or half an escape
+    ends |= {torn.start() for end in ends if (torn := _TORN.search(folded, max(0, end - _TAIL), end))}
+    for value in hidden.long:
+        for end in ends:
+            start = max(0, end - len(value)) - 1
+            while (start := folded.find(value[:_HALF], start + 1, end)) >= 0:
+                if value.startswith(folded[start:end]) and not folded.startswith(value, start):
+                    yield reading.origin(start, len(folded))[0], length
+                    break
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Where e-mail addresses stand."""
+    at = text.find("@")
+    while at >= 0:
+        local = _LOCAL.match(text[max(0, at - 64) : at][::-1])
+        domain = _DOMAIN.match(text, at + 1)
+        if local and domain:
+            yield at - local.end(), domain.end()
+        at = text.find("@", at + 1)
+
+
+def _callbacks(text: str) -> Iterator[tuple[int, int]]:
+    """Where what looks like the token of a callback address stands."""
+    return (found.span() for found in _CALLBACK.finditer(text)) if "AQ" in text else iter(())
+
+
+def _is_ours(token: str) -> bool:
+    """Whether a token says what only one of ours does, a workflow's id: other programs' may begin alike."""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        journey = raw[_ID].decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return False
+    return "/" in journey and journey.isprintable()

@@ -23,10 +23,11 @@ from activities.webhook.route import Direct, Diverted
 from runtime.deadline import Deadline
 from runtime.errors import LocalError, SettingsError, WorkerFailed
 from runtime.health import Health
+from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter
 from tests.runtime.hand import Hand
-from worker import DRAIN, ENDING, drain_of, main, serve, services, workers
+from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
 
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
@@ -127,6 +128,32 @@ async def test_the_log_has_what_the_drain_leaves_of_the_whole_stop(
         deadline.begin()
         now[0] = passed
     assert given == [log]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_secrets_that_are_too_short_are_named(caplog: pytest.LogCaptureFixture, tmp_path: Path, folder: bool):
+    given = {"PIN": "8841907", "TOKEN": "t0ken-of-wax-4711", "A": "k", "NONE": ""}
+    secrets = Secrets(
+        Settings(secrets_dir=tmp_path if folder else None),
+        {} if folder else {f"SCENARIO_SECRET_{name}": value for name, value in given.items()},
+    )
+    for name, value in given.items() if folder else ():
+        (tmp_path / name).write_text(value)
+    warn_of_short(secrets)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        (
+            "WARNING",
+            "the secrets A, PIN are shorter than 8 characters, and so masked only as words of their own where "
+            "a receiver sends them back: use longer ones",
+        )
+    ]
+
+
+def test_secrets_that_cannot_be_read_are_left_to_deliveries(caplog: pytest.LogCaptureFixture, tmp_path: Path):
+    secrets = Secrets(Settings(secrets_dir=tmp_path), {})
+    tmp_path.rmdir()
+    warn_of_short(secrets)
+    assert caplog.records == []
 
 
 @pytest.fixture

@@ -75,11 +75,12 @@ class Emails:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="unknown_version") from None
             except TemplateError as error:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
+            hidden = (written, recipient.address, mailer.server.password)
             try:
                 reply = await mailer.send(envelope, within=delivery.timeout, leaving=attempt.sending)
             except MailError as error:
-                raise _failure(attempt, error, written, recipient) from None
-            return attempt.delivered(reply.status, _readable(reply.words, written, recipient))
+                raise _failure(attempt, error, hidden) from None
+            return attempt.delivered(reply.status, _readable(reply.words, hidden))
 
     async def _step(self, delivery: Delivery) -> Email:
         step = await self._content.step(delivery.name, delivery.version, delivery.step)
@@ -134,7 +135,7 @@ def _source(template: str | File | None) -> str | None:
     return template
 
 
-def _failure(attempt: OpenAttempt, error: MailError, written: str, recipient: Mailbox) -> ApplicationError:
+def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
     permanent = isinstance(error, RefusedError) and error.permanent
     waited = datetime.now(UTC) - activity.info().scheduled_time
     exhausted = isinstance(error, UnreachableError) and error.misconfigured and waited > SHORT
@@ -147,10 +148,10 @@ def _failure(attempt: OpenAttempt, error: MailError, written: str, recipient: Ma
         status=error.status,
         error=error.word or None,
         unknown=isinstance(error, UnansweredError),
-        excerpt=_readable(error.reply, written, recipient),
+        excerpt=_readable(error.reply, hidden),
     )
 
 
-def _readable(words: str, written: str, recipient: Mailbox) -> str:
-    """The server's words without the recipient's address, which servers like to repeat."""
-    return readable(words.encode(errors="replace"), (written, recipient.address))
+def _readable(words: str, hidden: tuple[str, ...]) -> str:
+    """The server's words without the recipient's address, which servers like to repeat, and our password."""
+    return readable(words.encode(errors="replace"), hidden)

@@ -46,6 +46,7 @@ class Twilio:
     def __init__(self, sid: str, token: str, sender: str, *, origin: str = _ORIGIN) -> None:
         self._url = f"{origin}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json"
         self._from = {"MessagingServiceSid" if sender.startswith(_SERVICE) else "From": sender}
+        self._token = token
         self._client = httpx.AsyncClient(
             auth=(sid, token),
             timeout=None,  # noqa: S113 `send` has one for everything
@@ -87,14 +88,14 @@ class Twilio:
             ) from None
         if response.is_success:
             return Receipt(response.status_code, str(_content(response).get("sid", "")))
-        raise _failure(response)
+        raise _failure(response, self._token)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
 
 
-def _failure(response: httpx.Response) -> ProviderError:
+def _failure(response: httpx.Response, token: str) -> ProviderError:
     status = response.status_code
     code = _content(response).get("code")
     known = isinstance(code, int)
@@ -102,7 +103,7 @@ def _failure(response: httpx.Response) -> ProviderError:
     details: dict[str, Any] = {
         "status": status,
         "error": f"twilio_{code}" if known else None,
-        "excerpt": readable(response.content),
+        "excerpt": readable(response.content, (token,)),
     }
     if status == _GATEWAY_TIMEOUT:
         return UnansweredError(f"{reason}: the message may have been sent", **details)

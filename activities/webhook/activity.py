@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -32,12 +32,18 @@ __all__ = ["Rendered", "Webhooks", "render"]
 
 @dataclass(frozen=True)
 class _Outgoing:
-    """A webhook, signed and addressed, and what nobody may see of it when it is sent back."""
+    """A webhook, signed and addressed, and what nobody may see when it is sent back.
+
+    Attributes:
+        hidden: All secrets.
+        given: What the receiver was given of them.
+    """
 
     step: model.Webhook
     rendered: Rendered
     route: Route
-    spelt: tuple[str, ...] = field(repr=False)
+    hidden: redaction.Known
+    given: redaction.Known
 
 
 class Webhooks:
@@ -67,7 +73,6 @@ class Webhooks:
         self._routes = routes or Direct()
         self._callbacks = callbacks
         self._gate = Gate() if gate is None else gate  # an empty one is false
-        self._spelt = redaction.Spelt()
 
     @activity.defn(name=SEND_WEBHOOK.name)
     async def send_webhook(self, delivery: Delivery) -> Sent:
@@ -95,7 +100,7 @@ class Webhooks:
                 attempt.discount()
                 raise attempt.failure(Kind.RETRY, _sentence(error), error="secrets_unreadable") from None
             response = await self._send(attempt, outgoing)
-            return judge(attempt, response, outgoing.step, outgoing.spelt)
+            return judge(attempt, response, outgoing.step, outgoing.hidden, outgoing.given)
 
     async def _compose(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> _Outgoing:
         """Renders, addresses and signs a webhook. Secrets come in here, and leave with the request alone."""
@@ -120,9 +125,12 @@ class Webhooks:
             rendered = with_headers(rendered, step, to.rendered_headers(secrets), to.name)
             keys = to.keys(secrets, now)
         templates = step.headers | dict(route.named.headers if route.named else {})
-        spelt = self._spelt.of(secrets, tuple(redaction.credentials(templates, rendered.headers)))
+        sent = tuple(redaction.credentials(templates, rendered.headers))
+        hidden = redaction.known((*secrets.values(), *sent))
+        theirs = route.named.secrets if route.named else ()
+        given = redaction.known((*seen.values(), *(value for name, value in secrets.items() if name in theirs), *sent))
         signed = rendered.headers | signature.headers(keys, delivery.id, now, rendered.body)
-        return _Outgoing(step, replace(rendered, headers=signed), route, spelt)
+        return _Outgoing(step, replace(rendered, headers=signed), route, hidden, given)
 
     async def _send(self, attempt: OpenAttempt, outgoing: _Outgoing) -> Response:
         """Sends it where the gate lets it; tells the gate how the receiver looked.

@@ -7,7 +7,6 @@ that: Temporal counts attempts that were turned away, so its own intervals would
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -31,25 +30,32 @@ _LAST: Final = 5.0
 """Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait."""
 
 
-def judge(attempt: OpenAttempt, response: Response, step: model.Webhook, spelt: Sequence[str]) -> Sent:
+def judge(
+    attempt: OpenAttempt,
+    response: Response,
+    step: model.Webhook,
+    hidden: redaction.Known,
+    given: redaction.Known,
+) -> Sent:
     """What a response means.
 
     Args:
         attempt: The attempt.
         response: What came back.
         step: Says what is kept of it.
-        spelt: What nobody may see in what is kept: `redaction.spellings` of the secrets.
+        hidden: All secrets, which nobody may see of it.
+        given: Those that went with the request, and so may change what the journey keeps.
 
     Raises:
         ApplicationError: It is not "delivered".
     """
     asked = retry_after.parse(response.headers.get("retry-after"), datetime.now(UTC))
     verdict = outcome.of_status(response.status, retry_after=asked is not None)
-    excerpt = redaction.excerpt(response.body, spelt)
+    excerpt = redaction.excerpt(response.body, hidden)
     if not verdict.delivered:
         sentence = f"{attempt.destination} answered {response.status}"
         raise _failure(attempt, verdict, sentence, status=response.status, excerpt=excerpt, asked=asked)
-    saved, note = kept(step.save, response, spelt) if step.save else (None, None)
+    saved, note = kept(step.save, response, given) if step.save else (None, None)
     return attempt.delivered(response.status, excerpt, saved=saved, note=note)
 
 

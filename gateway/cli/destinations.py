@@ -100,6 +100,7 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
             say(str(finding))
         if book:
             _show(book, listed)
+            _note_short(book, secrets)
     if book is None:
         raise typer.Exit(1)
 
@@ -170,6 +171,18 @@ def _show(book: Book, listed: Mapping[str, Mapping[str, Any]]) -> None:
     lacking = sorted(name for name, told in listed.items() if _is_lacking(told))
     if lacking:
         note(f"deliveries to {', '.join(lacking)} are held where the worker's secrets are as here")
+
+
+def _note_short(book: Book, secrets: Mapping[str, str]) -> None:
+    """Says which secrets cannot be masked with certainty in what receivers send back."""
+    from activities.redaction import SHORT, short
+
+    used = {name for found in book.destinations.values() for name in found.header_secrets}
+    if names := short({name: value for name, value in secrets.items() if name in used}):
+        note(
+            f"{', '.join(names)}: shorter than {SHORT} characters, and so masked only as a word of its own where a "
+            "receiver sends it back; use a longer secret"
+        )
 
 
 def _is_lacking(told: Mapping[str, Any]) -> bool:

@@ -1,6 +1,10 @@
 import pytest
 
-from activities.redaction import MASK, Spelt, credentials, excerpt, readable, redact, spellings
+from activities.redaction import MASK, credentials, known, masked, readable
+
+
+def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
+    return readable(text.encode(errors="replace"), secrets)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_what_an_operator_needs_stays(text: str):
     ],
 )
 def test_a_secret_is_masked_however_it_is_echoed(echo: str):
-    shown = redact(echo, ['s3/cr&t"x'])
+    shown = redact(echo, ('s3/cr&t"x',))
     assert MASK in shown
     assert "s3" not in shown
     assert "czMv" not in shown
@@ -67,16 +71,16 @@ def test_a_secret_is_masked_however_it_is_echoed(echo: str):
 
 @pytest.mark.parametrize("echo", ["(a%20b)'%2Fc", "%28a+b%29%27%2Fc", "(a b)&#39;/c", "(a b)&#x27;/c", "(a b)'/c"])
 def test_a_secret_with_blanks_and_quotes_is_masked_too(echo: str):
-    assert redact(f"x={echo}", ["(a b)'/c"]) == f"x={MASK}"
+    assert redact(f"x={echo}", ("(a b)'/c",)) == f"x={MASK}"
 
 
 def test_a_secret_that_is_no_text_stands_in_nobodys_way():
     """As a variable of the environment may hold it."""
-    assert redact("answer", ["a\udcff/b"]) == "answer"
+    assert redact("answer", ("a\udcff/b",)) == "answer"
 
 
 def test_a_signing_key_is_masked_without_its_prefix_too():
-    assert redact("v1 MfKQ9r8GKYqrTwjU", ["whsec_MfKQ9r8GKYqrTwjU"]) == f"v1 {MASK}"
+    assert redact("v1 MfKQ9r8GKYqrTwjU", ("whsec_MfKQ9r8GKYqrTwjU",)) == f"v1 {MASK}"
 
 
 def test_a_credential_is_masked_as_it_was_sent():
@@ -90,7 +94,7 @@ def test_a_credential_is_masked_as_it_was_sent():
 
 
 def test_a_secret_inside_another_leaves_nothing_of_either():
-    assert redact("x tokentoken-long y", ["token", "tokentoken-long", ""]) == f"x {MASK} y"
+    assert redact("x tokentoken-long y", ("token", "tokentoken-long", "")) == f"x {MASK} y"
 
 
 def test_masking_comes_before_cutting():
@@ -117,33 +121,11 @@ def test_a_terminal_obeys_nothing_that_a_receiver_sent():
 @pytest.mark.parametrize("run", ["1", "a", "a.", "+", "1 ", "(", "a@", "%40"])
 def test_a_long_run_of_the_same_character_comes_to_an_end(run: str):
     """Where the time grew with the square of the length, this would take longer than any test may."""
-    assert len(redact(run * 400_000)) <= len(run) * 400_000
+    assert len(redact(run * 400_000, ("s3cret/a-word",))) <= 2048
+    assert len(masked([run * 16_000], known(("s3cret/a-word",)))[0]) <= len(run) * 16_000
 
 
 @pytest.mark.parametrize("before", ["", "/", "%2F", "%2f", r"\/", r"\u002f", "https://a.example/callbacks/", '"'])
 def test_a_callback_address_is_masked_however_its_slashes_are_written(before: str):
     token = "AQBrLoGQ" + "aA0_-" * 20
     assert redact(f"{before}{token}&x") == f"{before}{MASK}&x"
-
-
-def test_the_spellings_of_secrets_are_worked_out_once_for_as_long_as_they_are_the_same():
-    spelt, secrets = Spelt(), {"TOKEN": "s3cret/a", "OTHER": "0th3r/b"}
-    sent = ("Bearer s3cret/a", "s3cret/a")
-    made = spelt.of(secrets, sent)
-    assert made == spellings((*secrets.values(), *sent))
-    assert spelt.of(secrets, sent) is made
-    assert excerpt(b"You sent s3cret%2Fa", made) == f"You sent {MASK}"
-    assert set(spelt.of(secrets)) < set(made)
-
-
-def test_the_spellings_of_new_secrets_take_the_place_of_old_ones():
-    spelt = Spelt()
-    spelt.of({"TOKEN": "old"})
-    assert spelt.of({"TOKEN": "new"}) == spellings(("new",))
-
-
-def test_no_more_spellings_are_kept_than_there_is_room_for():
-    spelt, secrets = Spelt(), {"TOKEN": "s3cret"}
-    for number in range(1000):
-        sent = (f"s3cret {number}",)
-        assert spelt.of(secrets, sent) == spellings(("s3cret", *sent))

@@ -70,6 +70,11 @@ class Destination:
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of all secrets that it uses, those that sign among them."""
+        return (*self.header_secrets, *(signer.secret for signer in self.signing))
+
     def rendered_headers(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """The headers of one attempt.
 

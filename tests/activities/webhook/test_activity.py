@@ -569,9 +569,34 @@ class TestResponses:
     async def test_are_kept_where_the_step_says_so(self, desk: Desk):
         async with receiver(answer(201, b'{"id": "m1", "echo": "Bearer t0p-secret"}')) as there:
             desk.know(wax=desk.local(there))
-            desk.secrets["TOKEN"] = "t0p-secret"
             sent = await desk.send(self.STEP)
-        assert sent == Sent(status=201, saved={"id": "m1", "echo": "Bearer […]"})
+        assert sent == Sent(status=201, saved={"id": "m1", "echo": "Bearer t0p-secret"})
+
+    @pytest.mark.parametrize(
+        ("step", "destination"),
+        [
+            ({"body": {"a": "{{ secrets.TOKEN }}"}}, ""),
+            ({"headers": {"X-Token": "{{ secrets.TOKEN }}"}}, ""),
+            ({}, """, headers: {X-Token: "{{ secrets.TOKEN }}"}"""),
+            ({}, ", signing: [{key: SIGN}, {key: TOKEN, until: 2020-01-01T00:00:00Z}]"),
+        ],
+    )
+    async def test_hold_no_secret_that_the_receiver_may_have(self, desk: Desk, step: Any, destination: str):
+        desk.secrets |= {"TOKEN": "t0p-secret", "SIGN": f"whsec_{base64.b64encode(bytes(32)).decode()}"}
+        async with receiver(answer(201, b'{"id": "m1", "echo": "Bearer t0p\\u002Dsecret"}')) as there:
+            desk.know(wax=desk.local(there, destination))
+            sent = await desk.send({**self.STEP, **step})
+        assert sent.saved == {"id": "m1", "echo": "Bearer […]"}
+        assert sent.note == "the response kept as 'wax' held a secret, which was masked"
+
+    @pytest.mark.parametrize("secret", ["k", "true", "accepted", "id", "m1", "in-the-queue-since-noon"])
+    async def test_are_not_changed_by_a_secret_that_the_delivery_does_not_know(self, desk: Desk, secret: str):
+        body = {"ok": True, "id": "m1", "k": "accepted", "accepted": "in-the-queue-since-noon", "n": "true"}
+        desk.secrets |= {"OTHER": secret, "TOKEN": "t0p-secret"}
+        async with receiver(answer(201, json.dumps(body).encode())) as there:
+            desk.know(wax=desk.local(there, """, headers: {X-Token: "{{ secrets.TOKEN }}"}"""))
+            sent = await desk.send({**self.STEP, "body": {"a": "{{ secrets.TOKEN }}"}})
+        assert (sent.saved, sent.note) == (body, None)
 
     async def test_hold_no_credential_that_a_header_was_sent_with_encoded(self, desk: Desk):
         basic = base64.b64encode(b"zoe:t0p-secret").decode()

@@ -58,6 +58,17 @@ def test_each_destination_is_listed_with_the_state_of_its_secrets(
         assert private not in ran.out + ran.err
 
 
+def test_a_secret_that_is_too_short_is_named(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TOKEN": "sh0rt", "NEW": KEY, "OLD": KEY, "OTHER": "0ther"}.items():
+        monkeypatch.setenv(f"SCENARIO_SECRET_{name}", value)
+    ran = run("destinations", file)
+    assert ran.err == (
+        "TOKEN: shorter than 8 characters, and so masked only as a word of its own where a receiver sends it back; "
+        "use a longer secret\n"
+    )
+    assert "sh0rt" not in ran.out
+
+
 def test_programs_get_the_same_as_json(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCENARIO_DESTINATIONS", str(file))
     for name in ("NEW", "OLD"):

@@ -1,0 +1,267 @@
+"""Reads a text through the spellings in which programs write what they were sent: escapes, Base64, hex.
+
+Each reading knows where in the text its characters stand, so that what is found in it can be masked there. A text may
+come from anybody: the time is linear in its length, and how often spellings may be within each other has a bound.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from binascii import a2b_base64, a2b_hex
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from heapq import heappop, heappush
+from itertools import accumulate, count
+from typing import Final
+
+DEPTH: Final = 3
+"""How often Base64 and hex are looked into: Base64 within hex takes two."""
+_BREADTH, _LEAST = 16, 32 * 1024
+"""So many times its own length, or so many characters, all readings of a text may have together."""
+
+
+def _bytes(mark: str) -> str:
+    """A pattern of a byte's hex digits, or those of all bytes of a character of UTF-8 with the mark between them."""
+    more = rf"{mark}[89ab][0-9a-f]"
+    return rf"(?:[cd][0-9a-f]{more}|e[0-9a-f](?:{more}){{2}}|f[0-7](?:{more}){{3}}|[0-9a-f]{{2}})"
+
+
+# Each begins with a character of its own, by which a search passes over all others fast. Upper case counts, too, as in
+# a text that was shouted.
+_HEXED: Final = r"\\x"
+_ESCAPES: Final = {
+    # JSON, JavaScript
+    "\\": r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|u\{[0-9a-f]{1,6}\}|[bfnrt]|[^\w\s]"
+    rf"|x{_bytes(_HEXED)})",
+    # URLs, a character at a time
+    "%": rf"%(?:{_bytes('%')}|u[0-9a-f]{{4}})",
+    # HTML
+    "&": r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});?",
+}
+_ONE: Final = {mark: re.compile(pattern, re.IGNORECASE) for mark, pattern in _ESCAPES.items()}
+_ANY: Final = re.compile("|".join(_ESCAPES.values()), re.IGNORECASE)
+_CONTROLS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_HEX: Final = re.compile(r"[0-9a-f]{2}", re.IGNORECASE)
+# Base64 as MIME breaks it: the line before is full.
+_FOLD: Final = re.compile(r"(?<=[A-Za-z0-9+/]{60})\r?\n(?=[A-Za-z0-9+/])")
+# Readable bytes: ASCII, and UTF-8 but for the few sequences that are not allowed.
+_READABLE: Final = re.compile(
+    rb"(?:[\t\n\r -~]|[\xc2-\xdf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}){6,}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text, or what it says when it is read through a spelling.
+
+    Attributes:
+        text: What it says.
+        origin: From two positions in it (where something begins, and where it is over) to those in the text itself.
+        inner: Whether it stands in Base64 or hex, where nothing looks like a secret by chance.
+        last: Whether there is nothing in it to be unescaped any more.
+    """
+
+    text: str
+    origin: Callable[[int, int], tuple[int, int]]
+    inner: bool = False
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """A spelling of bytes.
+
+    Attributes:
+        likely: Finds a place that may well be readable text: what is not is passed over, since most texts hold none.
+        alphabet: Its characters.
+        group: So many characters are a whole number of bytes.
+        bits: What one character stands for.
+        zero: The character for no bits at all.
+        decode: From characters to bytes.
+    """
+
+    likely: re.Pattern[str]
+    alphabet: frozenset[str]
+    group: int
+    bits: int
+    zero: str
+    decode: Callable[[str], bytes]
+
+    def runs(self, text: str) -> Iterator[tuple[int, str]]:
+        """Where text may be spelled so, whole runs of the alphabet."""
+        end = 0
+        while found := self.likely.search(text, end):
+            begin = found.start()
+            while begin > end and text[begin - 1] in self.alphabet:
+                begin -= 1
+            end = found.end()
+            while end < len(text) and text[end] in self.alphabet:
+                end += 1
+            yield begin, text[begin:end]
+
+
+_URLSAFE: Final = str.maketrans("-_", "+/")
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_CODES: Final = (
+    # Three characters of ASCII that are no control codes, twice: two bits of each byte are known.
+    _Code(
+        re.compile(r"(?:[I-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){2}"),
+        frozenset(_LETTERS + "+/-_"), 4, 6, "A", lambda text: a2b_base64(text.translate(_URLSAFE)),
+    ),
+    _Code(re.compile(r"(?:[2-7][0-9A-Fa-f]){6}"), frozenset("0123456789abcdefABCDEF"), 2, 4, "0", a2b_hex),
+)  # fmt: skip
+
+
+def readings(text: str) -> Iterator[Reading]:
+    """The text itself, what it says unescaped again and again, and what is within its Base64 and hex.
+
+    Of spellings within each other any may be the outer one, and what is undone first makes a difference: each is.
+    """
+    left = max(_BREADTH * len(text), _LEAST)
+    seen: set[str] = set()
+    number = count()
+    # What says more in fewer characters comes first.
+    waiting = [(len(text), next(number), Reading(text, lambda start, end: (start, end)), 0)]
+    while waiting:
+        _, _, reading, depth = heappop(waiting)
+        left -= len(reading.text)
+        if left < 0:
+            return
+        if reading.text in seen:
+            continue
+        seen.add(reading.text)
+        plain = _unescaped(reading)
+        yield reading if plain else replace(reading, last=True)
+        if not plain and depth < DEPTH:
+            joined = _substituted(reading, _FOLD, lambda _: "") or reading
+            plain, depth = [inner for code in _CODES for inner in _inside(joined, code)], depth + 1
+        for made in plain:
+            heappush(waiting, (len(made.text), next(number), made, depth))
+
+
+def _unescaped(reading: Reading) -> list[Reading]:
+    """What it says without its escapes: those of one writer, and all, where they are beside each other."""
+    patterns = [pattern for mark, pattern in _ONE.items() if mark in reading.text]
+    if len(patterns) > 1:
+        patterns.insert(0, _ANY)
+    return [made for pattern in patterns if (made := _substituted(reading, pattern, _plain))]
+
+
+@lru_cache(maxsize=1024)
+def _entity(escape: str) -> str | None:
+    """What an entity of HTML stands for; None where there is none of that name."""
+    plain = html.unescape(escape)
+    if plain == escape:
+        escape = escape.lower()
+        plain = html.unescape(escape)
+    return None if plain == escape else plain
+
+
+def _plain(found: re.Match[str]) -> str | None:
+    """What an escape stands for; None where it is none."""
+    escape = found[0]
+    if escape[0] == "&":
+        return _entity(escape)
+    if escape[1] in "uU":
+        digits = escape.translate({ord(mark): " " for mark in "\\%uU{}"}).split()
+        units = [int(unit, 16) for unit in digits]
+        if len(units) == 2:  # a surrogate pair
+            return chr(0x10000 + ((units[0] - 0xD800) << 10) + units[1] - 0xDC00)
+        return chr(units[0]) if units[0] <= 0x10FFFF else None
+    if escape[0] == "\\" and escape[1] not in "xX":
+        return _CONTROLS.get(escape[1].lower(), escape[1])
+    raw = bytes(int(pair, 16) for pair in _HEX.findall(escape))
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _substituted(
+    reading: Reading, pattern: re.Pattern[str], plain: Callable[[re.Match[str]], str | None]
+) -> Reading | None:
+    """The reading with each place replaced; None where there is none."""
+    text = reading.text
+    parts: list[str] = []
+    # Of each part: where it stands in what is made, where it stood, and where that was over; -1 for what stays.
+    at: list[int] = []
+    begins: list[int] = []
+    ends: list[int] = []
+    length = done = 0
+    for found in pattern.finditer(text):
+        made = plain(found)
+        if made is None:
+            continue
+        begin, end = found.span()
+        if begin > done:
+            parts.append(text[done:begin])
+            at.append(length)
+            begins.append(done)
+            ends.append(-1)
+            length += begin - done
+        parts.append(made)
+        at.append(length)
+        begins.append(begin)
+        ends.append(end)
+        length += len(made)
+        done = end
+    if not parts:
+        return None
+    parts.append(text[done:])
+    at.append(length)
+    begins.append(done)
+    ends.append(-1)
+
+    def origin(start: int, end: int) -> tuple[int, int]:
+        first, last = bisect_right(at, start) - 1, bisect_right(at, end - 1) - 1
+        begin = begins[first] + (start - at[first] if ends[first] < 0 else 0)
+        return reading.origin(begin, begins[last] + end - at[last] if ends[last] < 0 else ends[last])
+
+    return Reading("".join(parts), origin, reading.inner)
+
+
+def _inside(reading: Reading, code: _Code) -> Iterator[Reading]:
+    """What is spelled so in a reading: one for each place in a group at which a spelling may have begun."""
+    runs = list(code.runs(reading.text))
+    at: list[int] = []
+    parts: list[str] = []
+    length = 0
+    for _, run in runs:
+        part = run + code.zero * (code.group + -len(run) % code.group)  # nothing readable reaches into the next run
+        parts.append(part)
+        at.append(length)
+        length += len(part)
+    joined = "".join(parts)
+    for shift in range(code.group if runs else 0):
+        data = code.decode(joined[shift:] + code.zero * shift)
+        if pieces := [(found.start(), found[0].decode()) for found in _READABLE.finditer(data)]:
+            yield _readable(reading, code, runs, at, shift, pieces)
+
+
+def _readable(
+    outer: Reading, code: _Code, runs: list[tuple[int, str]], at: list[int], shift: int, pieces: list[tuple[int, str]]
+) -> Reading:
+    """The readable pieces of what was decoded, each with its first byte's place in it, as one reading."""
+    starts = list(accumulate((len(piece) + 1 for _, piece in pieces), initial=0))
+
+    def byte(position: int) -> int:
+        """The place of a character's first byte."""
+        index = bisect_right(starts, position) - 1
+        begin, piece = pieces[index]
+        return begin + len(piece[: position - starts[index]].encode())
+
+    def place(character: int) -> int:
+        """Where a character of what was decoded stands in the outer reading."""
+        index = bisect_right(at, character) - 1
+        begin, run = runs[index]
+        return begin + min(character - at[index], len(run) - 1)
+
+    def origin(start: int, end: int) -> tuple[int, int]:
+        first = shift + byte(start) * 8 // code.bits
+        last = shift + (byte(end) * 8 - 1) // code.bits
+        return outer.origin(place(first), place(last) + 1)
+
+    return Reading("\0".join(piece for _, piece in pieces), origin, inner=True)
