@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import Any, cast
 
 from scenario import expectations, liquid, model
 from scenario.duration import parse_duration
@@ -15,8 +14,6 @@ from scenario.findings import clip
 from scenario.outline import Written, outline
 from scenario.report import Report
 from scenario.source import Path
-
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def check_delivery(step: Written, report: Report) -> None:
@@ -28,7 +25,6 @@ def check_delivery(step: Written, report: Report) -> None:
     """
     _patience(step, report)
     if step.kind == "webhook":
-        _url(step, report)
         _headers(step, report)
         _body(step, report)
         _save(step, report)
@@ -63,21 +59,6 @@ def _length(value: Any, default: timedelta) -> timedelta | None:
         return parse_duration(value) if isinstance(value, str) else None
     except DurationError:
         return None
-
-
-def _url(step: Written, report: Report) -> None:
-    """Where a request goes; that host and port are plain text, and well-formed, `scenario.templates` checks."""
-    url, place = step.keys.get("url"), (*step.path, "url")
-    if not isinstance(url, str):
-        return
-    try:
-        parts = urlsplit(url.partition("{")[0].strip())
-        host = parts.hostname or ""
-    except ValueError:
-        return
-    if parts.scheme == "http" and host not in _LOOPBACK:
-        message = "everybody on the way can read what is sent by http: write https if the receiver has it"
-        report.add(place, "plain-http", message, severity="warning")
 
 
 def _headers(step: Written, report: Report) -> None:

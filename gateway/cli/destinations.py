@@ -106,7 +106,7 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:
-    from activities.webhook.http.target import parse
+    from scenario.urls import parse
 
     return {
         "host": parse(found.url, found.access).origin,

@@ -21,14 +21,14 @@ from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
 from activities.webhook.destinations.book import Book
 from activities.webhook.errors import RefusedError
-from activities.webhook.http.access import Access
-from activities.webhook.http.target import parse
 from activities.webhook.http.transport import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
 from scenario import model
+from scenario.access import Access
 from scenario.errors import Aborted, TemplateError
 from scenario.timing import LAST
+from scenario.urls import UrlError, parse
 
 SENDER: Final = Mailbox("sender@example.com", "Sender")
 """Who sends e-mails where SCENARIO_MAIL_FROM is not set."""
@@ -224,6 +224,8 @@ class Workshop:
             url = made.url if step.to and not found else parse(made.url, found.access if found else Access()).url
         except RefusedError as error:
             return Problem(str(error))
+        except UrlError as error:
+            return Problem(f"the URL may not be called: {error}")
         signature = ("webhook-signature",) if found and found.signing else ()
         return Request(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
 

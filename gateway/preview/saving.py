@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from activities.redaction import Known
 from activities.webhook.http.transport import Response
 from activities.webhook.saving import Kept, kept
 from scenario.parts import Save
@@ -18,4 +19,4 @@ def keep(save: Save, value: Any) -> Kept:
         value: The response, as JSON has it.
     """
     body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
-    return kept(save, Response(200, {}, body), ())
+    return kept(save, Response(200, {}, body), Known())

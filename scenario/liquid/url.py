@@ -29,9 +29,13 @@ from scenario.liquid.values import PercentEncoded, clean, to_text
 from scenario.paths import is_dotted
 
 _ORIGIN: Final = re.compile(r"https?://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)")
+_USER: Final = re.compile(r"https?://[^/?#]*@")
 _LAST_PORT: Final = 65535
 _LITERAL: Final = "/:?#[]@!$&'()*+,;=%-._~"
 _DROPPED: Final = str.maketrans("", "", "\r\n\t")
+
+SILENT: Final = (AssignNode, CaptureNode, CommentNode)
+"""Tags that write nothing where they stand."""
 
 _shapes: Final = Cache[str]()
 
@@ -108,7 +112,7 @@ def _is_hollow(segment: str) -> bool:
 def _first_text(parsed: Template) -> tuple[Content | None, list[Node]]:
     """The first text of a template, if nothing that writes comes before it, and the nodes after it."""
     for index, node in enumerate(parsed.nodes):
-        if isinstance(node, AssignNode | CaptureNode | CommentNode):
+        if isinstance(node, SILENT):
             continue
         if isinstance(node, Content):
             if not node.text.strip():
@@ -136,7 +140,10 @@ def _origin(source: str) -> str:
     text = first.text.lstrip()
     found = _ORIGIN.match(text)
     if found is None:
-        reason = "a URL starts with http:// or https:// and a host, as plain text, followed by '/'"
+        if _USER.match(text):
+            reason = "a URL holds no user name before its host: credentials go into a header"
+            raise mistake(reason, source, first.token.start_index)
+        reason = "a URL starts with https:// and a host, as plain text, followed by '/'"
         raise mistake(reason, source, first.token.start_index)
     if int(found["port"] or 0) > _LAST_PORT:
         raise mistake(f"a port is a number up to {_LAST_PORT}", source, first.token.start_index)

@@ -110,7 +110,7 @@ def test_a_step_carries_what_the_journey_steers_by():
         scenario(
             """\
 - webhook: crm
-  url: https://crm.example.com:8443/o?x={{ order.external_id }}
+  url: https://crm.example.com/o?x={{ order.external_id }}
   retry: {initial_interval: 1s, backoff_coefficient: 2, maximum_interval: 1h, deadline: 2d, maximum_attempts: 9}
   timeout: 30s
   on_failure: continue

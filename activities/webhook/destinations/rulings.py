@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 from activities.webhook.destinations.book import DEFAULT_RATE
 from activities.webhook.destinations.form import Entry, File
-from activities.webhook.errors import RefusedError
-from activities.webhook.http import guard, target, tls
+from activities.webhook.http import tls
 from activities.webhook.http.headers import flaw
-from scenario import liquid
+from scenario import addresses, liquid, urls
 from scenario.findings import Severity, clip
 from scenario.headers import denied
 from scenario.liquid.lint import lint
@@ -25,11 +24,11 @@ NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 """A destination's name; Temporal's fairness keys have 64 bytes at most."""
 _WIDEST: Final = 1000.0
 """How many times the default rate a rate may be, or the other way round: Temporal's fairness weights end there."""
-_HINTS: Final[Mapping[guard.Kind, str]] = {
-    guard.Kind.PUBLIC: "",
-    guard.Kind.PRIVATE: ": set 'allow_private: true' if it is meant",
-    guard.Kind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
-    guard.Kind.NEVER: ", whatever is allowed",
+_HINTS: Final[Mapping[addresses.Kind, str]] = {
+    addresses.Kind.PUBLIC: "",
+    addresses.Kind.PRIVATE: ": set 'allow_private: true' if it is meant",
+    addresses.Kind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
+    addresses.Kind.NEVER: ", whatever is allowed",
 }
 _SECRETS: Final = Roots({"secrets": Object(open=True)})
 _NO_VALUE: Final = "this header's value"
@@ -99,9 +98,11 @@ def _url(entry: Entry, place: Place) -> Iterator[Said]:
         reason = "it has no query: what a scenario adds goes into its 'path'"
     else:
         try:
-            target.parse(entry.url, entry.access)
-        except RefusedError as error:
-            reason = error.detail or f"its address may not be called{_HINTS[guard.classify(_literal(entry.url))]}"
+            urls.parse(entry.url, entry.access)
+        except urls.UrlError as error:
+            reason = error.reason
+            if error.is_address:
+                reason = f"its address may not be called{_HINTS[addresses.classify(_literal(entry.url))]}"
             if reason.startswith("port "):
                 reason = f"{reason.split(' is ', maxsplit=1)[0]} is not among 'ports'"
             elif reason.startswith("its scheme") and entry.url.lower().startswith("http:"):

@@ -16,13 +16,15 @@ from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
+from scenario.access import Access
 from scenario.errors import TemplateError
 from scenario.liquid.header import check_header_value
 from scenario.liquid.lint.findings import Page
 from scenario.liquid.lint.markup import check_nesting
 from scenario.liquid.nodes import Content
-from scenario.liquid.url import render_path, render_url
+from scenario.liquid.url import SILENT, render_path, render_url
 from scenario.mails import MAX_SUBJECT
+from scenario.urls import UrlError, parse
 
 _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
     "date": ("2026-03-29T10:00:00+02:00", ("%Y", None, None)),
@@ -35,7 +37,11 @@ _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
 
 _URLS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], str]]] = {"url": render_url, "path": render_path}
 _HOST: Final = re.compile(r"https?://([^/?#:]*)")
+_PLAIN: Final = Access()
+"""Where a plain URL may lead: nobody but a destination is allowed more."""
 _VALUE: Final = "x"
+_SOMETHING: Final = "?x"
+"""In the place of a tag in a URL: it may write a query or a part of the path, or nothing."""
 _NO_PART_OF_A_DATE: Final = re.compile(r"[^\d\s:+.,TtZzW-]", re.ASCII)
 """ISO 8601 has signs enough: anything else around an output makes no date of it, whatever it is."""
 
@@ -96,16 +102,23 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
                 written += _VALUE
             case Content():
                 written += node.text
+            case _ if isinstance(node, SILENT):
+                continue
+            case _ if kind in _URLS:
+                written += _SOMETHING
             case _:
                 return
+    if kind in _URLS:
+        written = written.replace("{", "%7B")  # out of a raw block, and sent so
     if "{{" in written or "{%" in written:  # out of a raw block: it would be read as Liquid
         return
     try:
         if kind == "header":
             check_header_value(written)
         else:
-            _URLS[kind](written, {})
-            _check_host(written, page)
+            rendered = _URLS[kind](written, {})
+            if not _check_host(written, page):
+                _check_refused(rendered, kind, page)
     except TemplateError as error:
         if kind == "header":
             page.add("header", error.reason, 0)
@@ -134,16 +147,27 @@ def _check_fragment(nodes: Iterable[Node], page: Page) -> None:
             return
 
 
-def _check_host(written: str, page: Page) -> None:
-    """Note a host with letters that names on the wire do not have (RFC 3986 §3.2.2)."""
+def _check_host(written: str, page: Page) -> bool:
+    """Note a host with letters that names on the wire do not have (RFC 3986 §3.2.2); whether it has some."""
     found = _HOST.match(written)
     if found is None or found[1].isascii():
-        return
+        return False
     try:
         spelt = f", here '{found[1].encode('idna').decode()}'"
     except UnicodeError:
         spelt = ""
     page.add("url", f"a host is written in ASCII{spelt}", found.start(1))
+    return True
+
+
+def _check_refused(rendered: str, kind: str, page: Page) -> None:
+    """Note a URL that no delivery may call, whatever the data; a path, behind whatever URL its destination has."""
+    try:
+        parse(rendered if kind == "url" else f"https://destination.example{rendered}", _PLAIN)
+    except UrlError as error:
+        if not any(found.code == "url" for found in page.findings):
+            hint = "; operations may allow it to a destination: then write 'to' instead of 'url'"
+            page.add("refused-url", f"every delivery is refused: {error}{hint if error.openable else ''}", 0)
 
 
 def _check_date(nodes: Iterable[Node], page: Page) -> None:

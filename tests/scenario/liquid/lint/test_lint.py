@@ -200,7 +200,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
         (
             "url",
             "https://{{ contact.email }}/",
-            ["1:1 error url: a URL starts with http:// or https:// and a host, as plain text, followed by '/'"],
+            ["1:1 error url: a URL starts with https:// and a host, as plain text, followed by '/'"],
         ),
         (
             "url",
@@ -211,7 +211,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "url",
             "https://{{ contact.host }}/{{ contact.email | escape }}",
             [
-                "1:1 error url: a URL starts with http:// or https:// and a host, as plain text, followed by '/'",
+                "1:1 error url: a URL starts with https:// and a host, as plain text, followed by '/'",
                 "1:20 error unknown-field: 'contact' has no field 'host'",
                 "1:47 warning escaped-by-hand: 'escape' escapes by hand what is escaped anyway: remove it",
             ],

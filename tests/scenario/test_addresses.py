@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from activities.webhook.http.access import Access
-from activities.webhook.http.guard import Kind, canonical, classify, permitted
+from scenario.access import Access
+from scenario.addresses import Kind, canonical, classify, permitted
 from tests.activities.webhook.casefiles import table
 
 PUBLIC_ONLY = Access()

@@ -16,7 +16,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from activities.webhook.http.access import Access, Network
+from scenario.access import Access, Network
 
 Address = IPv4Address | IPv6Address
 
