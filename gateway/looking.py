@@ -30,6 +30,9 @@ from scenario.plan import Plan, load_plan
 QUERY: Final = timedelta(seconds=3)
 """How long a journey's answer is waited for: where no worker runs, none comes."""
 
+SHOWN: Final = 1000
+"""Attempts of one journey that are shown; `scenario deliveries` lists as many as one asks for."""
+
 
 @dataclass(frozen=True)
 class JourneyView:
@@ -41,13 +44,14 @@ class JourneyView:
         status: Temporal's word: ``running``, ``completed``, ``failed``, …; ``forgotten`` where its retention is over.
         progress: The answer to the query `progress`; None where no worker answers.
         entry: What the store remembers of its admission; None where it was refused.
-        attempts: The attempts of its deliveries that are on record, oldest first.
+        attempts: The attempts of its deliveries that are on record, oldest first; of many the newest `SHOWN`.
         result: What a completed journey returned.
         failure: Why it has no result, where it ended without one.
         plan: The version that it follows; None where it was refused.
         pending: Deliveries under way.
         state: What its search attributes say that it is doing, for where no worker answers; some steps behind.
         step: Where they say that it stands.
+        earlier: Whether there are attempts on record from before those.
     """
 
     id: str
@@ -62,6 +66,7 @@ class JourneyView:
     pending: Sequence[Pending] = ()
     state: str | None = None
     step: str | None = None
+    earlier: bool = False
 
 
 async def view(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneyView:
@@ -82,8 +87,17 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
     if described is None:
         if entry is None:
             raise UnknownJourney(await _nobody(store, journey))
-        attempts = await _attempts(store, entry)
-        return JourneyView(journey, entry.run_id, "forgotten", None, entry, attempts, plan=await _plan(store, entry))
+        attempts, earlier = await _attempts(store, entry)
+        return JourneyView(
+            journey,
+            entry.run_id,
+            "forgotten",
+            None,
+            entry,
+            attempts,
+            plan=await _plan(store, entry),
+            earlier=earlier,
+        )
     return await _look(temporal, store, described, entry)
 
 
@@ -97,26 +111,32 @@ async def _look(
     known = decode_typed_search_attributes(described.workflow_execution_info.search_attributes)
     # A refused run knows nothing, and a paused workflow answers nobody.
     asked = status != "paused" and (result is None or result.get("outcome") != "refused")
+    attempts, earlier = await _attempts(store, entry) if entry else ([], False)
     return JourneyView(
         id=execution.workflow_id,
         run_id=execution.run_id,
         status=status,
         progress=await progress_of(handle) if asked else None,
         entry=entry,
-        attempts=await _attempts(store, entry) if entry else (),
+        attempts=attempts,
         result=result,
         failure=failure,
         plan=await _plan(store, entry),
         pending=tuple(pending(described)),
         state=known.get(JOURNEY_STATE),
         step=known.get(STEP_ID) or None,
+        earlier=earlier,
     )
 
 
-async def _attempts(store: Store, entry: StoredEntry) -> list[Attempt]:
-    """A journey's attempts: by time, because an attempt knows its own run, not the first of those that continue it."""
-    attempts = await store.deliveries(entry.workflow_id, since=entry.admitted_at)
-    return [attempt for attempt in attempts if entry.ended_at is None or attempt.started_at <= entry.ended_at]
+async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bool]:
+    """A journey's newest attempts, and whether there are earlier ones.
+
+    By time, because an attempt knows its own run, not the first of those that continue it.
+    """
+    found = await store.deliveries(entry.workflow_id, since=entry.admitted_at, limit=SHOWN + 1)
+    attempts = [item for item in found[-SHOWN:] if entry.ended_at is None or item.started_at <= entry.ended_at]
+    return attempts, len(found) > SHOWN
 
 
 async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None:

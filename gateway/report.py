@@ -22,7 +22,8 @@
 |  | ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
 | `pending` | deliveries under way, as Temporal sees them: ``{"step", "state", "attempt", "next_try_at",`` |
 |  | ``"last_failure", "retry", "gives_up_at"}``; `retry` in a scenario's words, durations in seconds |
-| `deliveries` | see `attempt`, oldest first |
+| `deliveries` | see `attempt`, oldest first; of many the newest 1,000 |
+| `earlier_deliveries` | whether there are attempts on record from before those |
 | `events` | kept events: ``{"name", "at"}`` |
 | `operations` | what operators did: ``{"name", "operator", "reason", "at", "step"}``, maybe ``"details"`` |
 | `passed_over` | events, changes, time zones and conditions that could not be used: ``{"what", "reason", "at",`` |
@@ -75,6 +76,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
         "pending": [_pending(item) for item in view.pending],
         "deliveries": [attempt(item) for item in view.attempts],
+        "earlier_deliveries": view.earlier,
         "events": list(progress.get("events") or ()),
         "operations": list(progress.get("operations") or ()),
         "passed_over": list(progress.get("passed_over") or ()),

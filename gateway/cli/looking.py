@@ -87,7 +87,7 @@ def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
     """Show one journey: where it is and why it waits, its steps, its deliveries and their attempts.
 
     JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
-    waiting, paused, answered, steps, pending, deliveries, events, operations and passed_over.
+    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations and passed_over.
     """
     report, zone = asyncio.run(_show(journey))
     if form is Format.JSON:

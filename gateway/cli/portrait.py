@@ -41,6 +41,9 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
     if report["deliveries"] or report["pending"]:
         console.print()
         console.print(_deliveries(report["deliveries"], report["pending"], clock))
+    if report["earlier_deliveries"]:
+        newest = f"only the newest {len(report['deliveries'])} attempts are shown"
+        console.print(text(f"{newest}: see 'scenario deliveries {report['id']} --limit 10000'", "yellow"))
     told = [(item["delivery_id"], item["attempt"], item["trace_id"], item["response"]) for item in report["deliveries"]]
     if (answered := answers(told)) is not None:
         console.print()

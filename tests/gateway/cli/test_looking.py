@@ -93,6 +93,14 @@ def test_show_says_what_a_journey_passed_over(run: Run, client: Client) -> None:
     assert second == "2026-03-31 10:40:00  step wait-3 passed over: no number"
 
 
+def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> None:
+    client.views["a/7/K1"] = replace(HELD, earlier=True)
+    said = "only the newest 3 attempts are shown: see 'scenario deliveries a/7/K1 --limit 10000'"
+    assert said in run("show", "a/7/K1").out.splitlines()
+    client.views["a/7/K1"] = HELD
+    assert "newest" not in run("show", "a/7/K1").out
+
+
 def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
     client.views["a/7/K1"] = HELD
     report = run("show", "a/7/K1", "--format", "json").json
