@@ -43,7 +43,9 @@ _ESCAPES: Final = {
 }
 _ONE: Final = {mark: re.compile(pattern, re.IGNORECASE) for mark, pattern in _ESCAPES.items()}
 _ANY: Final = re.compile("|".join(_ESCAPES.values()), re.IGNORECASE)
+_PART: Final = re.compile(r"[\\%&;#\w]", re.ASCII)
 _CONTROLS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_MARKS: Final = str.maketrans("\\%uU{}", "      ")
 _HEX: Final = re.compile(r"[0-9a-f]{2}", re.IGNORECASE)
 # Base64 as MIME breaks it: the line before is full.
 _FOLD: Final = re.compile(r"(?<=[A-Za-z0-9+/]{60})\r?\n(?=[A-Za-z0-9+/])")
@@ -62,12 +64,14 @@ class Reading:
         origin: From two positions in it (where something begins, and where it is over) to those in the text itself.
         inner: Whether it stands in Base64 or hex, where nothing looks like a secret by chance.
         last: Whether there is nothing in it to be unescaped any more.
+        fresh: What stands in the place of escapes.
     """
 
     text: str
     origin: Callable[[int, int], tuple[int, int]]
     inner: bool = False
     last: bool = False
+    fresh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,13 @@ class _Code:
 _URLSAFE: Final = str.maketrans("-_", "+/")
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _CODES: Final = (
-    # Three characters of ASCII that are no control codes, twice: two bits of each byte are known.
+    # Three characters of ASCII that are no control codes, twice: two bits of each byte are known. Written out, since a
+    # search for what is said to be repeated takes three times as long.
     _Code(
-        re.compile(r"(?:[I-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){2}"),
+        re.compile(r"[I-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]" * 2),
         frozenset(_LETTERS + "+/-_"), 4, 6, "A", lambda text: a2b_base64(text.translate(_URLSAFE)),
     ),
-    _Code(re.compile(r"(?:[2-7][0-9A-Fa-f]){6}"), frozenset("0123456789abcdefABCDEF"), 2, 4, "0", a2b_hex),
+    _Code(re.compile("[2-7][0-9A-Fa-f]" * 6), frozenset("0123456789abcdefABCDEF"), 2, 4, "0", a2b_hex),
 )  # fmt: skip
 
 
@@ -136,18 +141,23 @@ def readings(text: str) -> Iterator[Reading]:
         plain = _unescaped(reading)
         yield reading if plain else replace(reading, last=True)
         if not plain and depth < DEPTH:
-            joined = _substituted(reading, _FOLD, lambda _: "") or reading
+            joined = (_substituted(reading, _FOLD, lambda _: "") if "\n" in reading.text else None) or reading
             plain, depth = [inner for code in _CODES for inner in _inside(joined, code)], depth + 1
         for made in plain:
             heappush(waiting, (len(made.text), next(number), made, depth))
 
 
 def _unescaped(reading: Reading) -> list[Reading]:
-    """What it says without its escapes: those of one writer, and all, where they are beside each other."""
+    """What it says without its escapes: all, where they are beside each other, and those of one writer.
+
+    The latter make a difference only where what was escaped may itself be a part of an escape.
+    """
     patterns = [pattern for mark, pattern in _ONE.items() if mark in reading.text]
-    if len(patterns) > 1:
-        patterns.insert(0, _ANY)
-    return [made for pattern in patterns if (made := _substituted(reading, pattern, _plain))]
+    every = [_substituted(reading, _ANY, _plain)] if len(patterns) > 1 else []
+    if every and not (every[0] and _PART.search(every[0].fresh)):
+        patterns = []
+    made = (*every, *(_substituted(reading, pattern, _plain) for pattern in patterns))
+    return [one for one in made if one]
 
 
 @lru_cache(maxsize=1024)
@@ -166,8 +176,7 @@ def _plain(found: re.Match[str]) -> str | None:
     if escape[0] == "&":
         return _entity(escape)
     if escape[1] in "uU":
-        digits = escape.translate({ord(mark): " " for mark in "\\%uU{}"}).split()
-        units = [int(unit, 16) for unit in digits]
+        units = [int(unit, 16) for unit in escape.translate(_MARKS).split()]
         if len(units) == 2:  # a surrogate pair
             return chr(0x10000 + ((units[0] - 0xD800) << 10) + units[1] - 0xDC00)
         return chr(units[0]) if units[0] <= 0x10FFFF else None
@@ -220,7 +229,8 @@ def _substituted(
         begin = begins[first] + (start - at[first] if ends[first] < 0 else 0)
         return reading.origin(begin, begins[last] + end - at[last] if ends[last] < 0 else ends[last])
 
-    return Reading("".join(parts), origin, reading.inner)
+    fresh = "".join(part for part, end in zip(parts, ends, strict=True) if end >= 0)
+    return Reading("".join(parts), origin, reading.inner, fresh=fresh)
 
 
 def _inside(reading: Reading, code: _Code) -> Iterator[Reading]:

@@ -232,7 +232,12 @@ def _cut_off(reading: Reading, folded: str, hidden: Known, length: int) -> Itera
     if not folded or reading.origin(len(folded) - 1, len(folded))[1] < length - _TAIL:
         return
     ends = {len(folded), len(folded) - 1}  # the last character may be made of half a byte or half an escape
-    ends |= {torn.start() for end in ends if (torn := _TORN.search(folded, max(0, end - _TAIL), end))}
+    ends |= {
+        torn.start() - more
+        for end in ends
+        for more in (0, 1)
+        if (torn := _TORN.search(folded, max(0, end - _TAIL), end))
+    }
     for value in hidden.long:
         for end in ends:
             start = max(0, end - len(value)) - 1
