@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.webhook.destinations import read
 from gateway import listing, looking, signals
 from gateway.entering import Door, Entered
 from gateway.listing import Listed
@@ -48,6 +49,7 @@ class ScenarioClient(Operating):
         temporal: A client of the Temporal namespace that the workers poll.
         store: The workers' store.
         zone: IANA zone of the platform's zone-less dates.
+        destinations: The workers' `destinations.yaml`, to check what is published against; None where it is not known.
 
     Example::
 
@@ -56,8 +58,8 @@ class ScenarioClient(Operating):
             print(await entered.result())
     """
 
-    def __init__(self, temporal: Client, store: Store, zone: str = "UTC") -> None:
-        self.temporal, self.store = temporal, store
+    def __init__(self, temporal: Client, store: Store, zone: str = "UTC", destinations: Path | None = None) -> None:
+        self.temporal, self.store, self._destinations = temporal, store, destinations
         self._door, self._zone = Door(temporal, store, zone), ZoneInfo(zone)
 
     @classmethod
@@ -80,7 +82,7 @@ class ScenarioClient(Operating):
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
-            yield cls(temporal, store, settings.platform_timezone)
+            yield cls(temporal, store, settings.platform_timezone, settings.destinations)
 
     async def publish(self, path: Path, by: str = "", *, newest: bool = False) -> Publication:
         """Checks a scenario file and stores it; the same content again is the same version.
@@ -94,8 +96,10 @@ class ScenarioClient(Operating):
         Raises:
             CheckFailed: It has mistakes; nothing is stored.
             BadInput: It cannot be read.
+            DestinationsError: `destinations.yaml` cannot be used.
         """
-        return await publish(path, self.store, by, newest=newest)
+        known = read(self._destinations).listing if self._destinations else None
+        return await publish(path, self.store, by, newest=newest, destinations=known)
 
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> Entered:
         """Lets a contact in.

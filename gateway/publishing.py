@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ from gateway.errors import BadInput, CheckFailed
 from scenario import model
 from scenario.check import Checked, check
 from scenario.compile import compile_plan
+from scenario.destinations import Listing
 from scenario.document import digest, document
 from scenario.files import MAX_TEXT
 from scenario.findings import Finding
@@ -60,7 +61,7 @@ class Shelf(Protocol):
         ...
 
 
-def check_file(path: Path, destinations: Collection[str] | Mapping[str, Collection[str]] | None = None) -> Checked:
+def check_file(path: Path, destinations: Listing | None = None) -> Checked:
     """Checks a scenario file together with the texts that it refers to.
 
     Args:
@@ -103,14 +104,16 @@ def beside(path: Path) -> Callable[[str], str]:
     return read
 
 
-async def publish(path: Path, shelf: Shelf, by: str = "", *, newest: bool = False) -> Publication:
-    """Checks a scenario file and stores it, see `publish_checked`.
+async def publish(
+    path: Path, shelf: Shelf, by: str = "", *, newest: bool = False, destinations: Listing | None = None
+) -> Publication:
+    """Checks a scenario file and stores it, see `check_file` and `publish_checked`.
 
     Raises:
         CheckFailed: It has mistakes; nothing is stored.
         BadInput: It cannot be read.
     """
-    checked = check_file(path)
+    checked = check_file(path, destinations)
     if checked.scenario is None:
         raise CheckFailed(str(path), checked.findings)
     return await publish_checked(checked.scenario, shelf, by, checked.findings, newest=newest)

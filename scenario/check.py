@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scenario import model
+from scenario.destinations import Listing
 from scenario.files import inline_files
 from scenario.findings import Finding
 from scenario.legacy.remnants import check_remnants
@@ -35,7 +36,7 @@ def check(
     *,
     read: Callable[[str], str] | None = None,
     file: str = "scenario.yaml",
-    destinations: Collection[str] | Mapping[str, Collection[str]] | None = None,
+    destinations: Listing | None = None,
 ) -> Checked:
     """Checks a scenario file: every mistake in it, at its line and column.
 
@@ -45,8 +46,7 @@ def check(
             OSError or UnicodeDecodeError where there is none. Paths that leave the folder never get here. Without it,
             a reference is a mistake.
         file: How findings name the file.
-        destinations: The names of those that exist, maybe each with the names of the headers that it sets itself; None
-            where they are not known, and any will do.
+        destinations: Those that exist; None where they are not known: then any will do, and any secret may go anywhere.
     """
     source = Source(text, file)
     report = Report(source)
@@ -57,7 +57,7 @@ def check(
     check_rules(data, report)
     if destinations is not None:
         check_destinations(data, destinations, report)
-    check_templates(data, report)
+    check_templates(data, report, destinations)
     check_remnants(data, report)
     if report.has_errors:
         return Checked(report.findings, None)

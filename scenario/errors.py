@@ -4,7 +4,8 @@
     ├── DurationError      a duration that cannot be read
     ├── EntryError         an entry, contact or trigger that cannot be accepted
     ├── TemplateError      a template that cannot be parsed or rendered
-    │   └── LimitExceeded  a template that takes too many steps, too long or too much room
+    │   ├── LimitExceeded    a template that takes too many steps, too long or too much room
+    │   └── MissingVariable  a template that needs what is not there
     └── Aborted            not a mistake: a template said ``{% abort 'reason' %}``
 
 Each message is one sentence that a person who writes scenarios understands. It never quotes a contact's data:
@@ -45,6 +46,26 @@ class TemplateError(ScenarioError):
 
 class LimitExceeded(TemplateError):
     """A template that went over one of the engine's bounds (steps, seconds, output, nesting, source size)."""
+
+
+class MissingVariable(TemplateError):
+    """A template that needs a variable, or something in it, that is not there.
+
+    Attributes:
+        variable: The variable's name: ``secrets`` where there is no ``secrets.TOKEN``.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        variable: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        offset: int | None = None,
+    ) -> None:
+        self.variable = variable
+        super().__init__(reason, line=line, column=column, offset=offset)
 
 
 class Aborted(ScenarioError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid, model
 from scenario.compile import BODIES
+from scenario.destinations import Listing, denied
 from scenario.errors import TemplateError
 from scenario.findings import clip
 from scenario.liquid.lint import Finding, Roots, lint
@@ -26,12 +27,14 @@ class Template(NamedTuple):
         kind: What its output becomes.
         source: The text, or the structure of a structured body.
         step: The kind of the step that it belongs to; None outside of steps.
+        to: The destination that the step names, or whatever else stands there; None without one.
     """
 
     path: Path
     kind: liquid.Kind
     source: Any
     step: str | None = None
+    to: Any = None
 
 
 def templates(data: Any) -> Iterator[Template]:
@@ -51,7 +54,7 @@ def templates(data: Any) -> Iterator[Template]:
             if isinstance(rule, Mapping):
                 yield from _texts(cast("Mapping[str, Any]", rule), {"if": "condition"}, ("exit", index))
     for step in outline(data):
-        yield from _of_step(step)
+        yield from (template._replace(to=step.keys.get("to")) for template in _of_step(step))
 
 
 def _texts(
@@ -86,30 +89,71 @@ def _of_body(step: Written) -> Iterator[Template]:
         yield Template((*step.path, "body"), BODIES[content], body, step.kind)
 
 
-def check_templates(data: Any, report: Report) -> None:
+def check_templates(data: Any, report: Report, destinations: Listing | None = None) -> None:
     """Reports all mistakes in templates: what cannot be parsed, and what means nothing there.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right and the texts of other files in place.
         report: Takes the findings.
+        destinations: Say which secrets may go where; None where they are not known.
     """
     trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
     known_ways = ways(data)
+    anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)
         looks = template.kind == "condition" and (template.step == "wait_for" or template.path[0] == "exit")
         known = roots(
             trigger if trigger in model.TRIGGERS else None,
             event=here.comes or looks,
-            secrets=template.step == "webhook",
+            secrets=_granted(template, destinations) if template.step == "webhook" else None,
             callback=template.step in model.NAMED,
             responses=here.responses,
             unsure=_unsure(here, report) if here.comes and not looks else "",
         )
         for found in lint(template.source, kind=template.kind, schema=known):
-            _tell(template, found, known_ways, report)
+            if named := _NO_SECRET.match(found.message):
+                _tell_secret(template, found, named[1], destinations, anywhere, report)
+            else:
+                _tell(template, found, known_ways, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
+
+
+def _granted(template: Template, destinations: Listing | None) -> Collection[str]:
+    return () if destinations is None or not isinstance(template.to, str | None) else destinations.granted(template.to)
+
+
+_NO_SECRET: Final = re.compile(r"'secrets' has no field '([^']*)'")
+"""What the linter says of a secret that was not granted."""
+
+
+def _tell_secret(
+    template: Template, found: Finding, name: str, destinations: Listing | None, anywhere: set[str], report: Report
+) -> None:
+    """Reports a secret that may not go where the template sends it, or of which nobody says where it may go.
+
+    Args:
+        template: The template that names it.
+        found: What the linter says.
+        name: The secret's name.
+        destinations: Say where it may go; None where they are not known.
+        anywhere: The secrets of which this was said already.
+        report: Takes the finding.
+    """
+    place, code, name = (*template.path, *found.path), "secret", clip(name)
+    if destinations is None:
+        if name not in anywhere:
+            message = (
+                f"the secret {name} may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in "
+                "docs/destinations.md"
+            )
+            report.add(place, code, message, key=found.in_key, offset=found.offset, severity="warning")
+        anywhere.add(name)
+    elif template.to is None or (isinstance(template.to, str) and template.to in destinations.destinations):
+        # Of a destination that is not there, that is what is wrong.
+        hint = f" (or did you mean '{found.suggestion}'?)" if found.suggestion else ""
+        report.add(place, code, denied(name, template.to) + hint, key=found.in_key, offset=found.offset)
 
 
 _NO_FIELD: Final = re.compile(r"'(journey|responses)(\.[^']*)?' has no field '([^']*)'")

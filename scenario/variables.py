@@ -6,7 +6,7 @@ publishing and to the documentation at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
@@ -33,7 +33,6 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
 }
 CALLBACK: Final = "callback_url"
 """The field of `journey` that gives its holder a power: it is made only for templates that name it."""
-_SECRETS: Final = Object(open=True, apart=True)
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
     values.as_id: _TEXT,
     values.as_text: _TEXT,
@@ -48,7 +47,7 @@ def roots(
     trigger: str | None,
     *,
     event: bool = False,
-    secrets: bool = False,
+    secrets: Iterable[str] | None = None,
     callback: bool = False,
     responses: Mapping[str, Tree] | None = None,
     unsure: str = "",
@@ -58,7 +57,7 @@ def roots(
     Args:
         trigger: The scenario's, or None where it is not known: then the data of all triggers are.
         event: Whether an event has come by then, or is being looked at.
-        secrets: Whether it belongs to a webhook.
+        secrets: The names of those that it may read; None where it does not belong to a webhook.
         callback: Whether it belongs to a message, where `journey.callback_url` is made.
         responses: The responses that may be kept by then, or None where that is not known: then any may be.
         unsure: Why there may be no event all the same; empty where one is certain, or none is there anyway.
@@ -82,8 +81,8 @@ def roots(
         elsewhere.pop("event", None)
     else:
         elsewhere["event"] = "with the trigger event, and behind a 'wait_for'"
-    if secrets:
-        known["secrets"] = _SECRETS
+    if secrets is not None:
+        known["secrets"] = Object(dict.fromkeys(secrets, _TEXT), apart=True)
     else:
         elsewhere["secrets"] = "in a webhook's url, headers and body"
     return Roots(known, elsewhere, {"event": unsure} if unsure else {})

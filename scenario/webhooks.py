@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, cast
 
 from scenario import expectations, liquid, model
+from scenario.destinations import Listing
 from scenario.duration import parse_duration
 from scenario.errors import DurationError, TemplateError
 from scenario.findings import clip
@@ -117,29 +118,25 @@ def _save(step: Written, report: Report) -> None:
             report.add((*place, "schema", *fault.path), "schema", fault.message, severity=fault.severity)
 
 
-def check_destinations(data: Any, known: Collection[str] | Mapping[str, Collection[str]], report: Report) -> None:
+def check_destinations(data: Any, listing: Listing, report: Report) -> None:
     """Reports destinations that webhooks name and that do not exist, and headers that these set themselves.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right.
-        known: The names of those that do; as a mapping, each with the names of the headers that it sets.
+        listing: Those that do.
         report: Takes the findings.
     """
-    headers = _set_by(known)
+    known = listing.destinations
     for step in outline(data):
         name = step.keys.get("to")
         if step.kind != "webhook" or not isinstance(name, str) or report.knows((*step.path, "to")):
             continue
         if name in known:
-            _theirs(step, name, headers[name], report)
+            _theirs(step, name, known[name].headers, report)
             continue
         close = get_close_matches(name, known, 1, 0.6)
         hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"
         report.add((*step.path, "to"), "unknown-destination", f"there is no destination '{clip(name)}': {hint}")
-
-
-def _set_by(known: Collection[str] | Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:
-    return cast("Mapping[str, Collection[str]]", known) if isinstance(known, Mapping) else dict.fromkeys(known, ())
 
 
 def _theirs(step: Written, destination: str, theirs: Collection[str], report: Report) -> None:

@@ -20,7 +20,7 @@ COMMAND: Final = "python -m tests.documents"
 _KINDS: Final = {"text": "", "number": " (number)", "flag": " (true or false)", "date": " (date)"}
 _ONLY: Final[Mapping[str, Roots]] = {
     "behind a `wait_for`": roots("segment", event=True),
-    "in a webhook": roots("segment", secrets=True),
+    "in a webhook": roots("segment", secrets=()),
     "in a webhook, an e-mail, an SMS": roots("segment", callback=True),
 }
 """Places that have more variables than others; the trigger is one without data of its own."""

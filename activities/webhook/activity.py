@@ -15,7 +15,7 @@ from activities.failures import Kind
 from activities.log import Log, OpenAttempt, attempt_of
 from activities.signatures import SEND_WEBHOOK, Delivery, Sent
 from activities.webhook import pulse, signature
-from activities.webhook.destinations.book import CredentialsError
+from activities.webhook.destinations.book import CredentialsError, unset
 from activities.webhook.errors import AttemptError
 from activities.webhook.exchange import exchange
 from activities.webhook.gate import Gate, Wait
@@ -25,7 +25,8 @@ from activities.webhook.rendering import Rendered, render, with_headers
 from activities.webhook.route import Direct, Route, Routes, UnknownDestination
 from runtime.errors import SettingsError
 from scenario import model
-from scenario.errors import Aborted, TemplateError
+from scenario.destinations import denied
+from scenario.errors import Aborted, MissingVariable, TemplateError
 
 __all__ = ["Rendered", "Webhooks", "render"]
 
@@ -113,10 +114,18 @@ class Webhooks:
         route = None if step.to is None else self._routes.named(step.to)
         # Only what this step names: a template that could be made to show more would have nothing more to show.
         named = await self._content.secrets(delivery.name, delivery.version, delivery.step)
-        wanted = (frozenset(secrets) if named is None else named) - self._routes.hidden
-        seen = {name: secrets[name] for name in wanted if name in secrets}
+        granted = self._routes.granted(step.to)
+        if named is not None and granted is not None and (refused := named - granted):
+            raise CredentialsError(denied(min(refused), step.to))
+        wanted = named if named is not None else frozenset(secrets) if granted is None else granted
+        seen = {name: value for name in wanted if (value := secrets.get(name))}  # an empty one is not set
         data = attempt_data(attempt, activity.info().workflow_id, self._callbacks) | {"secrets": seen}
-        rendered = render(step, data, delivery.id, base=route.url if route else None)
+        try:
+            rendered = render(step, data, delivery.id, base=route.url if route else None)
+        except MissingVariable as error:
+            if error.variable == "secrets" and (lacking := sorted((named or frozenset()) - seen.keys())):
+                raise unset(f"step '{delivery.step}'", lacking[0]) from None
+            raise
         route = replace(route, url=rendered.url) if route else self._routes.find(rendered.url)
         attempt.destination = route.destination
         keys: list[signature.Key] = []

@@ -63,9 +63,12 @@ class Routes(Protocol):
         """
         ...
 
-    @property
-    def hidden(self) -> frozenset[str]:
-        """Names of the secrets that no template may read."""
+    def granted(self, to: str | None) -> frozenset[str] | None:
+        """The names of the secrets that a step may name which sends there; None = any.
+
+        Args:
+            to: The destination that the step names; None = it has a plain URL.
+        """
         ...
 
 
@@ -102,10 +105,9 @@ class Direct:
             url=found.url, destination=name, access=found.access, tls=found.tls, limits=found.limits, named=found
         )
 
-    @property
-    def hidden(self) -> frozenset[str]:
-        """Signing keys: whoever has one can sign in our name."""
-        return self._destinations.book.signing_secrets
+    def granted(self, to: str | None) -> frozenset[str] | None:
+        """What the file of destinations grants; without one, nobody has said anything."""
+        return self._destinations.book.listing.granted(to) if self._destinations.configured else None
 
 
 class Diverted:
@@ -117,8 +119,6 @@ class Diverted:
     Args:
         base: The receiver's origin, ``http://127.0.0.1:4000``.
     """
-
-    hidden: frozenset[str] = frozenset()
 
     def __init__(self, base: str) -> None:
         port = urlsplit(base).port or 80
@@ -138,3 +138,6 @@ class Diverted:
     def named(self, name: str) -> Route:
         """A folder of this name at the local receiver, whatever the name."""
         return Route(url=f"{self._base}/{name}", destination=name, access=self._access)
+
+    def granted(self, to: str | None) -> frozenset[str] | None:
+        """Any: nothing leaves this machine."""

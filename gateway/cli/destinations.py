@@ -11,9 +11,10 @@ from gateway.cli.options import Format, FormatOption
 from gateway.cli.screen import console, dump, note, say, styled, table, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from activities.webhook.destinations.book import Book, Destination
+    from scenario.destinations import Listing
 
 DestinationsOption = Annotated[
     Path | None,
@@ -32,14 +33,14 @@ _FileArgument = Annotated[
 _BAD: Final = {"missing", "malformed"}
 
 
-def known_in(path: Path | None) -> Mapping[str, Sequence[str]] | None:
-    """The destinations in a file, each with the headers that it sets; None without one: then they are not known.
+def known_in(path: Path | None) -> Listing | None:
+    """What scenarios have to know of the destinations in a file; None without one: then they are not known.
 
     Raises:
         BadInput: The file cannot be read.
         DestinationsError: It cannot be used.
     """
-    return book_in(path).headers if path is not None and path != Path() else None  # an empty variable is one not set
+    return book_in(path).listing if path is not None and path != Path() else None  # an empty variable is one not set
 
 
 def book_in(path: Path) -> Book:
@@ -71,8 +72,9 @@ def _require(path: Path) -> None:
 def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -> None:
     """Say what is wrong with destinations.yaml, and list what it holds, with the state of its secrets.
 
-    Secrets are looked for where this process finds them, and shown by name only. The exit status is 1 where the file
-    has an error. JSON has the keys findings, default and destinations.
+    Granted are those that scenarios may name themselves in what they send there. Secrets are looked for where this
+    process finds them, and shown by name only. The exit status is 1 where the file has an error. JSON has the keys
+    findings, default and destinations.
     """
     from activities.webhook.destinations import examine
     from gateway.errors import BadInput
@@ -86,12 +88,13 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
     _require(path)
     findings, book = examine(path)
     secrets = Secrets(settings).all() if book else {}
+    anywhere = _set(book.public_secrets, secrets) if book else {}
     listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}
     if form is Format.JSON:
         dump(
             {
                 "findings": [finding.as_json() for finding in findings],
-                "default": _gentle(book.rate, book) if book else None,
+                "default": {**_gentle(book.rate, book), "granted": anywhere} if book else None,
                 "destinations": [{"name": name, **told} for name, told in listed.items()],
             }
         )
@@ -99,7 +102,7 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
         for finding in findings:
             say(str(finding))
         if book:
-            _show(book, listed)
+            _show(book, listed, anywhere)
             _note_short(book, secrets)
     if book is None:
         raise typer.Exit(1)
@@ -114,9 +117,14 @@ def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]
         "timeout": found.timeout,
         "retry": dict(found.retry),
         "private": found.access.allow_private or bool(found.access.allow_cidr),
-        "secrets": {name: "set" if secrets.get(name) else "missing" for name in found.header_secrets},
+        "secrets": _set(found.header_secrets, secrets),
+        "granted": _set(found.secrets, secrets),
         "signing": _keys(found, secrets),
     }
+
+
+def _set(names: Iterable[str], secrets: Mapping[str, str]) -> dict[str, str]:
+    return {name: "set" if secrets.get(name) else "missing" for name in names}
 
 
 def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -153,12 +161,13 @@ def _gentle(rate: float, place: Book | Destination) -> dict[str, Any]:
     }
 
 
-def _show(book: Book, listed: Mapping[str, Mapping[str, Any]]) -> None:
-    made = table("destination", "host", "rate", "at once", "breaker", "secrets", "signing", right=("rate", "at once"))
+def _show(book: Book, listed: Mapping[str, Mapping[str, Any]], anywhere: Mapping[str, str]) -> None:
+    headings = ("destination", "host", "rate", "at once", "breaker", "secrets", "granted", "signing")
+    made = table(*headings, right=("rate", "at once"))
     rows: list[tuple[str, str, Mapping[str, Any]]] = [(name, told["host"], told) for name, told in listed.items()]
-    rows.append(("(any other)", "", {**_gentle(book.rate, book), "secrets": {}, "signing": {}}))
+    rows.append(("(any other)", "", {**_gentle(book.rate, book), "secrets": {}, "granted": anywhere, "signing": {}}))
     for name, host, told in rows:
-        cells = [_states(told[column]) for column in ("secrets", "signing")]
+        cells = [_states(told[column]) for column in ("secrets", "granted", "signing")]
         made.add_row(
             text(name),
             text(host),

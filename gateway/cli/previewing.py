@@ -112,7 +112,7 @@ def _draft(file: Path, book: Book | None, form: Format) -> Draft:
     """The scenario; with a mistake in it, there is nothing to preview."""
     from gateway.preview.draft import draft
 
-    made, findings = draft(file, book and book.headers)
+    made, findings = draft(file, book and book.listing)
     for finding in findings:
         note(str(finding))
     if made is None:

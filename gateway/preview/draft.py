@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from activities.content import Opened
 from gateway.publishing import check_file
 from scenario.compile import compile_plan, walk
+from scenario.destinations import Listing
 from scenario.document import document, load
 from scenario.findings import Finding
 from scenario.model import Scenario
@@ -44,9 +45,7 @@ class Draft:
         return Opened(self.scenario.scenario, number, self.scenario, dump_plan(self.plan), self.steps)
 
 
-def draft(
-    path: Path, destinations: Collection[str] | Mapping[str, Collection[str]] | None = None
-) -> tuple[Draft | None, tuple[Finding, ...]]:
+def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Checks and compiles a scenario file.
 
     Args:

@@ -40,23 +40,14 @@ class Masks(dict[str, str]):
     """Secrets by name, each in the place of its value: ``~~WAX_TOKEN~~``.
 
     Made of characters that no URL, header, form or JSON text writes in another way. There is one for every name: a
-    preview is no place to learn which secrets a worker has.
-
-    Args:
-        hidden: Those that templates may not read.
+    preview is no place to learn which secrets a worker has. Those that may not go there the check has refused.
     """
 
-    def __init__(self, hidden: frozenset[str] = frozenset()) -> None:
-        self._hidden = hidden
-        super().__init__()
-
     def __missing__(self, name: str) -> str:
-        if name in self._hidden:
-            raise KeyError(name)
         return mask(name)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name not in self._hidden
+        return isinstance(name, str)
 
 
 def mask(name: str) -> str:
@@ -212,7 +203,7 @@ class Workshop:
             return Problem(str(error), error, seen)
 
     def _webhook(self, step: model.Webhook, seen: dict[str, Any], identifier: str) -> Result:
-        seen["secrets"] = Masks(self.book.signing_secrets if self.book else frozenset())
+        seen["secrets"] = Masks()
         found = self.book.get(step.to) if self.book and step.to else None
         base = found.url if found else step.to and f"{step.to}:"
         made = render_webhook(step, seen, identifier, base=base)

@@ -13,7 +13,8 @@ from liquid.exceptions import (
     ResourceLimitError,
 )
 
-from scenario.errors import LimitExceeded, TemplateError
+from scenario.errors import LimitExceeded, MissingVariable, TemplateError
+from scenario.liquid.missing import NotThere
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 
@@ -153,4 +154,7 @@ def translated(error: LiquidError, source: str, *, at: str = "") -> TemplateErro
     if token is not None and token.source != source:
         offset = None
     reason = _LIMITS.get(type(error)) or reworded(str(error.args[0]) if error.args else "the template is malformed")
-    return mistake(reason, source, offset, limit=isinstance(error, ResourceLimitError), at=at)
+    made = mistake(reason, source, offset, limit=isinstance(error, ResourceLimitError), at=at)
+    if isinstance(error, NotThere):
+        return MissingVariable(made.reason, error.variable, line=made.line, column=made.column, offset=made.offset)
+    return made

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Never
 
 from liquid.exceptions import UndefinedError
+from liquid.token import Token
 from liquid.undefined import Undefined
 
 
@@ -13,6 +14,18 @@ class Missing(Undefined):
     """Renders as nothing, is false, equals nil, has no items: what texts and e-mails get."""
 
     __slots__ = ()
+
+
+class NotThere(UndefinedError):
+    """What a template needs is not there.
+
+    Attributes:
+        variable: The name of the variable that it was looked for in.
+    """
+
+    def __init__(self, message: str, variable: str, token: Token | None) -> None:
+        self.variable = variable
+        super().__init__(message, token=token)
 
 
 class StrictMissing(Undefined):
@@ -24,9 +37,9 @@ class StrictMissing(Undefined):
         """Say what is missing.
 
         Raises:
-            UndefinedError: Always.
+            NotThere: Always.
         """
-        raise UndefinedError(self.hint or f"there is no '{self.name}'", token=self.token)
+        raise NotThere(self.hint or f"there is no '{self.name}'", self.name, self.token)
 
     def __bool__(self) -> bool:
         return False

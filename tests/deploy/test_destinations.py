@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from activities.webhook.destinations import examine
-from activities.webhook.destinations.form import Breaker, Entry, File, Gentle, Signing, TlsFiles
+from activities.webhook.destinations import examine, read
+from activities.webhook.destinations.form import Breaker, Default, Entry, File, Gentle, Signing, TlsFiles
 from activities.webhook.http.access import Access
 from scenario.check import check
 from scenario.parts import Retry
@@ -48,7 +48,7 @@ def test_the_step_in_a_preset_s_comment_can_be_published(path: Path) -> None:
     step = [line for line in lines if line.startswith("   ") or not line.strip()]
     text = SCENARIO + "\n".join(step)
     assert f"to: {path.stem}" in text
-    checked = check(text, destinations=[path.stem])
+    checked = check(text, destinations=read(path).listing)
     assert [finding for finding in checked.findings if finding.severity == "error"] == []
 
 
@@ -65,7 +65,7 @@ def test_it_is_tidy(path: Path) -> None:
 def test_the_example_and_the_page_show_every_key() -> None:
     shown = set(re.findall(r"([a-z_]+):", EXAMPLE.read_text("utf-8")))
     page = (DEPLOY.parent / "docs" / "destinations.md").read_text("utf-8")
-    for form in (File, Gentle, Entry, Breaker, Signing, TlsFiles, Retry):
+    for form in (File, Default, Gentle, Entry, Breaker, Signing, TlsFiles, Retry):
         for key in form.model_fields:
             assert key in shown or key in ("allow_private", "allow_http"), key
             assert f"`{key}`" in page, key

@@ -30,6 +30,7 @@ BOOK = """
 destinations:
   wax:
     url: URL/wax
+    secrets: [TOKEN]
     headers:
       Authorization: "Bearer {{ secrets.TOKEN }}"
       X-Basic: "Basic {{ secrets.PAIR | base64_encode }}"
@@ -40,12 +41,14 @@ destinations:
     LOCAL
   shaky:
     url: URL/shaky
+    secrets: [TOKEN]
     headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
     retry: {initial_interval: 1s, backoff_coefficient: 1}
     breaker: {minimum: 1, pause: 1s}
     LOCAL
   tired:
     url: URL/tired
+    secrets: [TOKEN]
     headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
     retry: {initial_interval: 1s, deadline: 10s}
     breaker: {minimum: 1, pause: 1h}
@@ -57,6 +60,7 @@ destinations:
     ports: [PORT]
   unsigned:
     url: URL/unsigned
+    secrets: [TOKEN]
     signing: [{key: SIGN_BAD}]
     LOCAL
 """

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario.check import check
+from scenario.destinations import Known, Listing
 
 PAGE = """\
 scenario: Post Purchase
@@ -297,7 +298,11 @@ steps:
 
 
 def test_a_file_without_mistakes_has_no_findings_and_is_a_scenario_with_its_texts():
-    checked = check(RIGHT, read={"mails/thank-you.html": "<p>{{ contact.lastname }}</p>"}.__getitem__)
+    checked = check(
+        RIGHT,
+        read={"mails/thank-you.html": "<p>{{ contact.lastname }}</p>"}.__getitem__,
+        destinations=Listing(public_secrets=frozenset({"WAX_TOKEN"})),
+    )
 
     assert checked.findings == ()
     assert checked.scenario is not None
@@ -438,7 +443,7 @@ def test_a_destination_is_one_that_there_is(name: str, report: str | None):
     text = HEAD + f"- webhook: a\n  to: {name}\n- webhook: b\n  url: https://x.example/\n"
 
     assert check(text).findings == ()
-    found = check(text, destinations={"wax", "onesignal"}).findings
+    found = check(text, destinations=Listing({"wax": Known(), "onesignal": Known()})).findings
     assert [str(finding).removeprefix("scenario.yaml:") for finding in found] == ([report] if report else [])
 
 
@@ -446,16 +451,72 @@ def test_a_destination_is_one_that_there_is(name: str, report: str | None):
     ("known", "codes"),
     [
         (None, []),
-        (("wax", "crm"), []),
-        ({"wax": (), "crm": ("X-Shop",)}, []),
-        ({"wax": ("X-SHOP", "Authorization"), "crm": ()}, ["destination-header"]),
-        ({"crm": ("X-Shop",)}, ["unknown-destination"]),
+        (Listing({"wax": Known(), "crm": Known(("X-Shop",))}), []),
+        (Listing({"wax": Known(("X-SHOP", "Authorization")), "crm": Known()}), ["destination-header"]),
+        (Listing({"crm": Known(("X-Shop",))}), ["unknown-destination"]),
     ],
 )
-def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: Any, codes: list[str]):
+def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: Listing | None, codes: list[str]):
     text = HEAD + "- webhook: a\n  to: wax\n  headers: {x-shop: a, Accept: b}\n- webhook: b\n  to: crm\n"
 
     assert [finding.code for finding in check(text, destinations=known).findings] == codes
+
+
+SECRETS = (
+    HEAD
+    + """\
+- webhook: a
+  to: wax
+  path: /{{ secrets.A }}/{{ secrets.WAX_TOKN }}
+  headers: {X-A: "{{ secrets['B'] }}", X-B: "{% if secrets.C %}c{% endif %}"}
+  body:
+    list: [{a: "{{ secrets.WAX_TOKEN }}"}, "{{ secrets.A }}"]
+- webhook: b
+  url: https://x.example/?key={{ secrets.A }}
+  headers: {X-A: "{{ secrets.PUBLIC }}"}
+"""
+)
+WHERE = Listing(
+    {"wax": Known(secrets=frozenset({"WAX_TOKEN"})), "crm": Known(secrets=frozenset("ABC"))}, frozenset({"PUBLIC"})
+)
+
+
+def test_a_secret_goes_where_destinations_yaml_says_that_it_may_go():
+    there = "may not go to destination 'wax': list it under its 'secrets' in destinations.yaml"
+    assert [str(finding).removeprefix("scenario.yaml:") for finding in check(SECRETS, destinations=WHERE).findings] == [
+        f"6:21: error secret: the secret A {there}",
+        f"6:37: error secret: the secret WAX_TOKN {there} (or did you mean 'WAX_TOKEN'?)",
+        f"7:31: error secret: the secret B {there}",
+        f"7:60: error secret: the secret C {there}",
+        f"9:56: error secret: the secret A {there}",
+        "11:42: error secret: the secret A may not go to a plain 'url': name a destination with 'to' that lists it under "
+        "'secrets' in destinations.yaml, or list it there under 'public_secrets' of 'default', which lets it go anywhere",
+    ]
+
+
+def test_without_a_destinations_yaml_each_secret_is_warned_of_once():
+    findings = check(SECRETS).findings
+    assert check(SECRETS).scenario is not None
+    assert {finding.severity for finding in findings} == {"warning"}
+    assert sorted(finding.message.split()[2] for finding in findings) == [
+        "A",
+        "B",
+        "C",
+        "PUBLIC",
+        "WAX_TOKEN",
+        "WAX_TOKN",
+    ]
+    assert findings[0].message == (
+        "the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md"
+    )
+
+
+def test_of_a_destination_that_is_not_there_only_that_is_said():
+    text = (
+        HEAD
+        + "- webhook: a\n  to: wax\n  headers: {X-A: '{{ secrets.A }}'}\n- webhook: b\n  to: [a]\n  body: {a: '{{ secrets.A }}'}\n"
+    )
+    assert [finding.code for finding in check(text, destinations=Listing()).findings] == ["unknown-destination", "type"]
 
 
 PAGE_OF_WEBHOOKS = """\
@@ -529,6 +590,8 @@ two-way.yaml:40:31: error out-of-scope: 'journey.callback_url' is there only in 
 
 
 def test_a_page_of_mistakes_in_webhooks_is_reported_whole():
-    findings = check(PAGE_OF_WEBHOOKS, file="two-way.yaml", destinations=("crm", "wax")).findings
+    findings = check(
+        PAGE_OF_WEBHOOKS, file="two-way.yaml", destinations=Listing({"crm": Known(), "wax": Known()})
+    ).findings
 
     assert "".join(f"{finding}\n" for finding in findings) == REPORT_OF_WEBHOOKS

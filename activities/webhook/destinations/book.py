@@ -17,6 +17,7 @@ from activities.webhook.http.headers import flaw
 from activities.webhook.limits import Limits
 from activities.webhook.signature import Key, SigningKeyError
 from scenario import liquid
+from scenario.destinations import Known, Listing
 from scenario.errors import ScenarioError, TemplateError
 
 DEFAULT_RATE: Final = 100.0
@@ -24,7 +25,20 @@ DEFAULT_RATE: Final = 100.0
 
 
 class CredentialsError(ScenarioError):
-    """A secret that a destination names is not there, or cannot be used. The message names it, never its value."""
+    """A secret is not there, cannot be used, or may not go there. The message names it, never its value."""
+
+
+def unset(who: str, secret: str) -> CredentialsError:
+    """The error where a secret is not there.
+
+    Args:
+        who: Needs it, as the sentence's subject.
+        secret: Its name.
+    """
+    return CredentialsError(
+        f"{who} needs the secret {secret}, which is not set: "
+        f"set SCENARIO_SECRET_{secret}, or a file of that name under SCENARIO_SECRETS_DIR"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ class Destination:
         headers: Of every request; values are templates that name nothing but `secrets`.
         header_secrets: The secrets that the headers name.
         signing: What signs requests; empty = they are not signed.
+        secrets: The names of those that scenarios may send there.
         timeout: Seconds of one attempt, where a scenario sets none; None = the language's default.
         retry: What it sets of the retry policy, by the names of `scenario.plan.Retry`, in seconds.
         rate: Deliveries a second, of all workers together.
@@ -63,6 +78,7 @@ class Destination:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     header_secrets: tuple[str, ...] = ()
     signing: tuple[Signer, ...] = ()
+    secrets: tuple[str, ...] = ()
     timeout: float | None = None
     retry: Mapping[str, float] = field(default_factory=dict[str, float])
     rate: float = DEFAULT_RATE
@@ -129,10 +145,7 @@ class Destination:
     def _known(self, name: str, secrets: Mapping[str, str]) -> str:
         value = secrets.get(name)
         if not value:
-            raise CredentialsError(
-                f"destination {self.name} needs the secret {name}, which is not set: "
-                f"set SCENARIO_SECRET_{name}, or a file of that name under SCENARIO_SECRETS_DIR"
-            )
+            raise unset(f"destination {self.name}", name)
         return value
 
     def _listed(self) -> str:
@@ -147,17 +160,24 @@ class Book:
         destinations: By name.
         rate: Deliveries a second of any place that has no rate of its own.
         limits: What one worker process keeps to, for a place that has no limits of its own.
-        signing_secrets: The secrets that sign. No template may read them: whoever has them can sign in our name.
+        public_secrets: The names of those that scenarios may send to any plain URL.
+        listing: What scenarios have to know of them: a secret that signs is granted to nobody, since whoever has it
+            can sign in our name.
     """
 
     destinations: Mapping[str, Destination] = field(default_factory=dict[str, Destination])
     rate: float = DEFAULT_RATE
     limits: Limits = field(default_factory=Limits)
-    signing_secrets: frozenset[str] = field(init=False, repr=False, compare=False)
+    public_secrets: tuple[str, ...] = ()
+    listing: Listing = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         signing = frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)
-        object.__setattr__(self, "signing_secrets", signing)
+        known = {
+            name: Known(tuple(found.headers), frozenset(found.secrets) - signing)
+            for name, found in self.destinations.items()
+        }
+        object.__setattr__(self, "listing", Listing(known, frozenset(self.public_secrets) - signing))
 
     def get(self, name: str) -> Destination | None:
         """The destination of this name, or None."""
@@ -167,11 +187,6 @@ class Book:
     def names(self) -> tuple[str, ...]:
         """The destinations' names, sorted."""
         return tuple(sorted(self.destinations))
-
-    @property
-    def headers(self) -> dict[str, tuple[str, ...]]:
-        """The names of the headers that each destination sets, which no scenario may set as well."""
-        return {name: tuple(found.headers) for name, found in self.destinations.items()}
 
     @property
     def rates(self) -> dict[str, float]:

@@ -55,6 +55,12 @@ def _secret(value: str) -> str:
     return value
 
 
+def _named(value: str) -> str:
+    if not _SECRET.fullmatch(value):
+        raise ValueError("a secret stands here by its name, such as WAX_TOKEN, and not as the secret itself")
+    return value
+
+
 def _until(value: object) -> datetime:
     moment = None
     if isinstance(value, str):
@@ -80,6 +86,8 @@ def _network(value: object) -> IPv4Network | IPv6Network:
 Rate = Annotated[float, BeforeValidator(_rate)]
 """Deliveries a second."""
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Secret = Annotated[str, Field(strict=True), AfterValidator(_named)]
+"""A secret's name."""
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -117,12 +125,19 @@ class Gentle(Model):
     breaker: Annotated[Breaker | None, BeforeValidator(_off)] = None
 
 
+class Default(Gentle):
+    """What holds where nothing else is said."""
+
+    public_secrets: list[Secret] = Field(default_factory=list[str])
+
+
 class Entry(Gentle):
     """One destination."""
 
     url: Annotated[str, Field(min_length=1)]
     headers: dict[str, str] = Field(default_factory=dict)
     signing: list[Signing] = Field(default_factory=list[Signing])
+    secrets: list[Secret] = Field(default_factory=list[str])
     timeout: Timeout | None = None
     retry: Retry = Retry()
     tls: TlsFiles = TlsFiles()
@@ -152,12 +167,12 @@ class Entry(Gentle):
 class File(Model):
     """The whole of `destinations.yaml`."""
 
-    default: Gentle = Gentle()
+    default: Default = Default()
     destinations: dict[str, Entry] = Field(default_factory=dict)
 
 
 FORMS: Final[Mapping[str, type[BaseModel]]] = {
-    "default": Gentle,
+    "default": Default,
     "breaker": Breaker,
     "retry": Retry,
     "tls": TlsFiles,

@@ -1,7 +1,7 @@
 """From the text of `destinations.yaml` to a book of destinations, or to everything that is wrong with it.
 
-No finding quotes a value that stands under `headers` or `signing`: somebody may have put a secret there rather than its
-name.
+No finding quotes a value that stands under `headers`, `signing`, `secrets` or `public_secrets`: somebody may have put a
+secret there rather than its name.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from scenario.wording import worded
 _SILENT: Final[Mapping[str, str]] = {
     "headers": "'headers' are names with values, and each value is text in quotes",
     "signing": "'signing' is a list of keys by the names of their secrets, such as [{key: WAX_SIGNING_KEY}]",
+    "secrets": "'secrets' is a list of secrets by their names, such as [WAX_TOKEN]",
+    "public_secrets": "'public_secrets' is a list of secrets by their names, such as [WAX_TOKEN]",
 }
 """What is said of values that may be secrets."""
 _UNQUOTED: Final[Mapping[str, str]] = {
@@ -140,7 +142,8 @@ def _placed(said: Said, source: Source) -> Finding:
 def _worded(detail: ErrorDetails, data: Any) -> Said:
     path: Place = tuple(detail["loc"])
     around, name = path[:-1], str(path[-1]) if path else ""
-    silent = next((word for word in _SILENT if word in path[2:3]), None)
+    deep = 2 if path[:1] == ("destinations",) else 1
+    silent = next((word for word in _SILENT if word in path[deep : deep + 1]), None)
     match detail["type"]:
         case "extra_forbidden":
             form = form_at(around)
@@ -170,7 +173,7 @@ def _book(form: File, folder: Path) -> Book:
     limits = _limits(form.default, Limits())
     rate = form.default.rate or DEFAULT_RATE
     made = {name: _destination(name, entry, rate, limits, folder) for name, entry in form.destinations.items()}
-    return Book(destinations=made, rate=rate, limits=limits)
+    return Book(destinations=made, rate=rate, limits=limits, public_secrets=tuple(form.default.public_secrets))
 
 
 def _destination(name: str, entry: Entry, rate: float, limits: Limits, folder: Path) -> Destination:
@@ -180,6 +183,7 @@ def _destination(name: str, entry: Entry, rate: float, limits: Limits, folder: P
         headers=dict(entry.headers),
         header_secrets=tuple(sorted({secret for value in entry.headers.values() for secret in secrets_in(value)})),
         signing=tuple(Signer(key.key, key.until) for key in entry.signing),
+        secrets=tuple(entry.secrets),
         timeout=entry.timeout.total_seconds() if entry.timeout else None,
         retry={RETRY_WORDS[key]: _seconds(getattr(entry.retry, key)) for key in entry.retry.model_fields_set},
         rate=entry.rate or rate,

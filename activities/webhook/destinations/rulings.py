@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -70,6 +70,8 @@ def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
         now: To judge the ends of overlaps by.
     """
     default = form.default.rate or DEFAULT_RATE
+    signing = {key.key for entry in form.destinations.values() for key in entry.signing}
+    yield from _granted(form.default.public_secrets, ("default", "public_secrets"), signing)
     for name, entry in form.destinations.items():
         place: Place = ("destinations", name)
         if not NAMES.fullmatch(name):
@@ -80,6 +82,7 @@ def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
         yield from _url(entry, place)
         yield from _headers(entry, place)
         yield from _signing(entry, place, now)
+        yield from _granted(entry.secrets, (*place, "secrets"), signing)
         yield from _tls(entry, place, folder)
         if entry.rate and not default / _WIDEST <= entry.rate <= default * _WIDEST:
             message = f"'rate' is more than {_WIDEST:g} times the default rate, or less than a {_WIDEST:g}th of it"
@@ -169,6 +172,13 @@ def _signing(entry: Entry, place: Place, now: datetime) -> Iterator[Said]:
     if entry.signing and all(key.until is not None for key in entry.signing):
         message = "every key has an end: after the last one nothing is sent any more; the newest needs no 'until'"
         yield Said((*place, "signing"), "signing", message, key=True, severity="warning")
+
+
+def _granted(secrets: Sequence[str], place: Place, signing: Set[str]) -> Iterator[Said]:
+    for index, name in enumerate(secrets):
+        if name in signing:
+            message = f"the secret {name} signs: whoever has it can sign in our name, so that no scenario may send it"
+            yield Said((*place, index), "secret", message)
 
 
 def _tls(entry: Entry, place: Place, folder: Path) -> Iterator[Said]:

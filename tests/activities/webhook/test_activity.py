@@ -253,6 +253,103 @@ class TestADestination:
         assert (await desk.send(STEP)).outcome == "delivered"
 
 
+PLAIN = {"url": "https://x.example/", "headers": {"Authorization": "Bearer {{ secrets.TOKEN }}"}}
+
+
+class TestSecretsOfAScenario:
+    """A secret goes where `destinations.yaml` says that it may go."""
+
+    async def test_one_that_its_destination_grants_is_sent(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
+        desk.secrets = {"TOKEN": "t"}
+        await desk.send({**STEP, "body": {"a": "{{ secrets.TOKEN }}"}})
+        assert json.loads(there.calls[0].body) == {"a": "t"}
+
+    @pytest.mark.parametrize("more", ["", ", secrets: [OTHER]", ", headers: {X: '{{ secrets.TOKEN }}'}"])
+    @pytest.mark.parametrize(
+        "step",
+        [
+            {"headers": {"X-A": "{{ secrets.TOKEN }}"}},
+            {"path": "/{{ secrets.TOKEN }}"},
+            {"body": {"a": ["{{ secrets['TOKEN'] }}"]}},
+            {"body": '{"a": "{% if order.external_id == 1 %}{{ secrets.TOKEN }}{% endif %}"}'},
+        ],
+    )
+    async def test_another_holds_the_delivery_and_nothing_is_sent(
+        self, desk: Desk, there: Receiver, more: str, step: dict[str, Any]
+    ):
+        desk.know(wax=desk.local(there, more), other="url: https://x.example, secrets: [TOKEN]")
+        desk.secrets = {"TOKEN": "t", "OTHER": "o"}
+        failure, _ = await desk.fail({**STEP, **step})
+        assert (failure.kind, failure.error, failure.destination) == (Kind.UNCONFIGURED, "unconfigured", "wax")
+        assert failure.reason == (
+            "The secret TOKEN may not go to destination 'wax': list it under its 'secrets' in destinations.yaml"
+        )
+        assert there.calls == []
+
+    async def test_to_a_plain_url_go_those_alone_that_are_public(self, desk: Desk):
+        desk.know(wax="url: https://x.example, secrets: [TOKEN]")
+        desk.secrets = {"TOKEN": "t"}
+        failure, _ = await desk.fail(PLAIN)
+        assert failure.kind is Kind.UNCONFIGURED
+        assert failure.reason.startswith("The secret TOKEN may not go to a plain 'url': name a destination with 'to'")
+        desk.file.write_text("default: {public_secrets: [TOKEN]}\n", "utf-8")
+        desk.routes = Direct(Destinations(desk.file, every=0))
+        failure, _ = await desk.fail(PLAIN)
+        assert failure.error == "dns_nxdomain"  # it got as far as that
+
+    async def test_without_a_file_nobody_has_said_where_and_it_goes_anywhere(self, desk: Desk):
+        desk.secrets = {"TOKEN": "t"}
+        failure, _ = await desk.fail(PLAIN)
+        assert failure.error == "dns_nxdomain"
+
+    async def test_one_whose_name_the_template_works_out_is_among_those_granted_or_is_not_there(
+        self, desk: Desk, there: Receiver
+    ):
+        """The check refuses such a template now: it was published before."""
+        desk.know(wax=desk.local(there, ", secrets: [GRANTED]"))
+        desk.secrets = {"GRANTED": "g", "TOKEN": "t"}
+        body = {"body": {"a": "{% assign name = 'NAME' %}{{ secrets[name] }}"}}
+        await desk.send({**STEP, "body": {"a": body["body"]["a"].replace("NAME", "GRANTED")}})
+        assert json.loads(there.calls[0].body) == {"a": "g"}
+        failure, _ = await desk.fail({**STEP, "body": {"a": body["body"]["a"].replace("NAME", "TOKEN")}})
+        assert failure.kind is Kind.TEMPLATE
+
+    async def test_a_key_that_signs_goes_nowhere_whatever_is_said(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", signing: [{key: SIGN}]"))
+        desk.secrets = {"SIGN": KEY}
+        failure, _ = await desk.fail({**STEP, "body": {"a": "{{ secrets.SIGN }}"}})
+        assert failure.kind is Kind.UNCONFIGURED
+        assert there.calls == []
+
+    @pytest.mark.parametrize("step", [PLAIN, {**STEP, "body": {"a": "{{ secrets.TOKEN | upcase }}"}}])
+    @pytest.mark.parametrize("secrets", [{}, {"TOKEN": ""}])
+    async def test_one_that_is_not_set_holds_as_a_destination_s_own_does(
+        self, desk: Desk, there: Receiver, step: dict[str, Any], secrets: dict[str, str]
+    ):
+        desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
+        if step is PLAIN:
+            desk.routes = None
+        desk.secrets = secrets
+        failure, _ = await desk.fail(step)
+        assert (failure.kind, failure.error) == (Kind.UNCONFIGURED, "unconfigured")
+        assert failure.reason == (
+            "Step 'told' needs the secret TOKEN, which is not set: "
+            "set SCENARIO_SECRET_TOKEN, or a file of that name under SCENARIO_SECRETS_DIR"
+        )
+
+    async def test_one_that_a_template_can_do_without_may_be_missing(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
+        await desk.send({**STEP, "body": {"a": "{{ secrets.TOKEN | default: 'none' }}"}})
+        assert json.loads(there.calls[0].body) == {"a": "none"}
+
+    async def test_what_else_is_missing_is_the_template_s_own_mistake(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
+        failure, _ = await desk.fail({**STEP, "body": {"a": "{{ order.nothing }}{{ secrets.TOKEN }}"}})
+        assert failure.kind is Kind.TEMPLATE
+        assert "there is no 'order.nothing'" in failure.reason
+
+
 class TestSignatures:
     async def test_every_live_key_signs_what_an_independent_verifier_accepts(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", signing: [{key: NEW}, {key: OLD, until: 2999-01-01T00:00:00Z}]"))
@@ -291,14 +388,6 @@ class TestSignatures:
         assert before <= int(first.header("webhook-timestamp") or 0) <= time.time()
         assert first.header("webhook-signature") is None
 
-    async def test_no_template_reads_a_key_that_signs(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there, ", signing: [{key: SIGN}]"))
-        desk.secrets = {"SIGN": KEY, "OTHER": "o"}
-        failure, _ = await desk.fail({**STEP, "body": {"a": "{{ secrets.SIGN }}"}})
-        assert failure.kind is Kind.TEMPLATE
-        await desk.send({**STEP, "body": {"a": "{{ secrets.OTHER }}"}})
-        assert json.loads(there.calls[0].body) == {"a": "o"}
-
     @pytest.mark.parametrize(
         ("more", "handed"),
         [
@@ -312,8 +401,10 @@ class TestSignatures:
     async def test_templates_are_handed_the_secrets_that_they_name(
         self, desk: Desk, there: Receiver, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], handed: set[str]
     ):
-        desk.know(wax=desk.local(there, ", signing: [{key: SIGN}], headers: {X: '{{ secrets.C }}'}"))
-        desk.secrets = {"A": "aaa", "B": "bbb", "C": "ccc", "SIGN": KEY}
+        desk.know(
+            wax=desk.local(there, ", signing: [{key: SIGN}], secrets: [A, B, C, NONE], headers: {X: '{{ secrets.D }}'}")
+        )
+        desk.secrets = {"D": "ddd", "A": "aaa", "B": "bbb", "C": "ccc", "SIGN": KEY}
         seen: list[Mapping[str, Any]] = []
 
         def noted(step: model.Webhook, data: Mapping[str, Any], *rest: Any, **named: Any) -> Rendered:
@@ -328,7 +419,7 @@ class TestSignatures:
     async def test_what_is_sent_back_shows_no_secret_that_templates_were_not_handed(self, desk: Desk):
         desk.secrets = {"A": "aaa-secret", "B": "bbb-secret"}
         async with receiver(answer(422, b"aaa-secret, bbb-secret.")) as there:
-            desk.know(wax=desk.local(there))
+            desk.know(wax=desk.local(there, ", secrets: [A]"))
             failure, _ = await desk.fail({**STEP, "body": {"a": "{{ secrets.A }}"}})
         assert failure.status == 422
         assert failure.excerpt.endswith(".")

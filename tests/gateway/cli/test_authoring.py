@@ -97,9 +97,25 @@ def test_check_is_content_with_what_is_right(run: Run, good: Path) -> None:
     assert run("check", good, "--format", "json").json == []
 
 
-def test_check_is_content_with_the_examples(run: Run) -> None:
-    ran = run("check", *sorted(EXAMPLES.glob("*.yaml")))
+def test_check_is_content_with_the_examples(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "destinations.yaml").write_text(
+        "default: {public_secrets: [WAX_TOKEN, CLIENTELING_KEY, PUSH_KEY, WALLET_TOKEN]}\n"
+        "destinations: {whatsapp: {url: https://hooks.example.com}, crm: {url: https://crm.example.com}}\n"
+    )
+    ran = run("check", *sorted(EXAMPLES.glob("*.yaml")), "--destinations", "destinations.yaml")
     assert (ran.status, ran.out) == (0, "")
+
+
+def test_for_a_newcomer_check_warns_that_nobody_says_where_a_secret_may_go(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCENARIO_DESTINATIONS", raising=False)
+    ran = run("check", EXAMPLES / "post-purchase.yaml")
+    assert ran.status == 0
+    assert ran.out == (
+        f"{EXAMPLES}/post-purchase.yaml:30:57: warning secret: the secret WAX_TOKEN may be sent anywhere: "
+        "a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md\n"
+    )
 
 
 def test_a_warning_does_not_stand_in_the_way(run: Run, tmp_path: Path) -> None:

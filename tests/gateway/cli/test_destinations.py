@@ -10,11 +10,12 @@ from tests.gateway.cli.conftest import Run
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TEXT = """
-default: {rate: 50/s, breaker: off}
+default: {rate: 50/s, breaker: off, public_secrets: [PUBLIC]}
 destinations:
   wax:
     url: https://api.wax.example/v1/accounts/77
     headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+    secrets: [ACCOUNT]
     signing: [{key: NEW}, {key: OLD, until: 2999-01-01T00:00:00Z}, {key: GONE, until: 2020-01-01T00:00:00Z}]
     rate: 10/s
 """
@@ -47,12 +48,12 @@ def test_each_destination_is_listed_with_the_state_of_its_secrets(
     assert ran.status == 0
     warning, head, _, wax, other = ran.out.splitlines()
     assert warning.endswith("warning expired: the key GONE signs no more since 2020-01-01T00:00:00+00:00: take it out")
-    assert head.split() == ["destination", "host", "rate", "at", "once", "breaker", "secrets", "signing"]
+    assert head.split() == ["destination", "host", "rate", "at", "once", "breaker", "secrets", "granted", "signing"]
     assert wax.split(None, 5) == [
         "wax", "https://api.wax.example:443", "10/s", "50", "off",
-        "TOKEN (missing)   NEW, OLD (malformed), GONE (expired)",
+        "TOKEN (missing)   ACCOUNT (missing)   NEW, OLD (malformed), GONE (expired)",
     ]  # fmt: skip
-    assert other.split() == ["(any", "other)", "50/s", "50", "off"]
+    assert other.split() == ["(any", "other)", "50/s", "50", "off", "PUBLIC", "(missing)"]
     assert ran.err == "deliveries to wax are held where the worker's secrets are as here\n"
     for private in (KEY, "p4ss", "accounts/77"):
         assert private not in ran.out + ran.err
@@ -76,10 +77,13 @@ def test_programs_get_the_same_as_json(run: Run, file: Path, monkeypatch: pytest
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "t0p")
     ran = run("destinations", "--format", "json")
     assert ran.status == 0
-    assert ran.json["default"] == {"rate": 50.0, "concurrency": 50, "breaker": None}
+    assert ran.json["default"] == {
+        "rate": 50.0, "concurrency": 50, "breaker": None, "granted": {"PUBLIC": "missing"},
+    }  # fmt: skip
     [wax] = ran.json["destinations"]
     assert (wax["name"], wax["host"], wax["rate"]) == ("wax", "https://api.wax.example:443", 10.0)
     assert wax["secrets"] == {"TOKEN": "set"}
+    assert wax["granted"] == {"ACCOUNT": "missing"}
     assert wax["signing"] == {"NEW": "live", "OLD": "live until 2999-01-01T00:00:00+00:00", "GONE": "expired"}
     assert [finding["code"] for finding in ran.json["findings"]] == ["expired"]
     assert ran.err == ""
@@ -167,3 +171,18 @@ def test_nothing_is_published_that_goes_nowhere(run: Run, file: Path) -> None:
     assert ran.status == 1
     assert ran.err.startswith(UNKNOWN)
     assert not (file.parent / ".scenario").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "publish", "preview"])
+def test_a_secret_that_may_not_go_there_stands_in_the_way(run: Run, file: Path, command: str) -> None:
+    more = ("--random", "1") if command == "preview" else ()
+    scenario = file.parent / "told.yaml"
+    scenario.write_text(
+        SCENARIO.replace("waxx", "wax").replace("a: 1", "a: '{{ secrets.ACCOUNT }}{{ secrets.TOKEN }}'")
+    )
+    ran = run(command, "told.yaml", "--destinations", file, *more)
+    assert ran.status == 1
+    assert (ran.out + ran.err).startswith(
+        "told.yaml:7:48: error secret: the secret TOKEN may not go to destination 'wax': "
+        "list it under its 'secrets' in destinations.yaml\n"
+    )

@@ -11,9 +11,10 @@ import pytest
 from activities.webhook.destinations import read
 from gateway.errors import BadInput
 from gateway.preview.contact import Given, preview
+from gateway.preview.draft import draft
 from gateway.preview.rendering import Request, Workshop
 from scenario.errors import EntryError
-from tests.gateway.preview.conftest import AT, Drafts, Follow, told
+from tests.gateway.preview.conftest import AT, Drafts, Follow
 
 WEBHOOK = """steps:
   - webhook: w
@@ -53,13 +54,13 @@ def test_a_destination_brings_its_url_and_headers(follow: Follow, tmp_path: Path
     assert made.attempt_headers == ("webhook-timestamp", "webhook-signature", "traceparent")
 
 
-def test_a_signing_key_is_no_secret_that_a_template_may_name(follow: Follow, tmp_path: Path) -> None:
+def test_a_secret_that_may_not_go_there_is_no_preview(tmp_path: Path) -> None:
     (tmp_path / "destinations.yaml").write_text(BOOK)
-    given = Given(at=AT, workshop=Workshop(book=read(tmp_path / "destinations.yaml")))
     text = "steps:\n  - webhook: w\n    to: wax\n    body: {a: '{{ secrets.WAX_SIGNING_KEY }}'}\n"
-    (step,) = told(follow(text, given=given), tmp_path).values()
-    assert step["outcome"] == "held"
-    assert (step["error"]["line"], step["error"]["column"]) == (7, 19)
+    (tmp_path / "scenario.yaml").write_text(f"scenario: a\ntrigger: order\n{text}")
+    made, (finding,) = draft(tmp_path / "scenario.yaml", read(tmp_path / "destinations.yaml").listing)
+    assert made is None
+    assert (finding.line, finding.column, finding.code) == (6, 27, "secret")
 
 
 def test_ids_and_callback_addresses_are_as_long_as_real_ones_and_open_nothing(follow: Follow) -> None:

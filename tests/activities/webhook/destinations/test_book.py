@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from activities.webhook.destinations.book import Book, CredentialsError, Destination, Signer
+from scenario.destinations import Known, Listing
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -83,6 +84,9 @@ def test_a_destination_shows_no_url_and_no_header():
     assert "Bearer" not in repr(WAX)
 
 
-def test_a_book_knows_which_secrets_sign():
-    book = Book({"wax": WAX, "other": Destination(name="other", url="https://x.example", signing=(Signer("X"),))})
-    assert book.signing_secrets == {"NEW", "OLD", "X"}
+def test_a_book_lists_what_scenarios_have_to_know_and_grants_no_secret_that_signs():
+    other = Destination(name="other", url="https://x.example", signing=(Signer("X"),), secrets=("A", "NEW"))
+    book = Book({"wax": WAX, "other": other}, public_secrets=("B", "X"))
+    assert book.listing == Listing(
+        {"wax": Known(tuple(WAX.headers)), "other": Known(secrets=frozenset({"A"}))}, frozenset({"B"})
+    )

@@ -229,7 +229,8 @@ def test_a_private_base_url_is_for_operations_to_allow(said: Say, url: str):
 def test_what_is_allowed_is_allowed_to_one_destination_and_not_to_all(said: Say, key: str):
     name = key.partition(":")[0]
     assert said(f"default: {{{key}}}\n") == [
-        f"1:11: error unknown-key: unknown key '{name}': the keys here are rate, concurrency and breaker"
+        f"1:11: error unknown-key: unknown key '{name}': "
+        "the keys here are rate, concurrency, breaker and public_secrets"
     ]
 
 
@@ -257,7 +258,7 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
          ["3:3: error duplicate-key: 'a' stands here twice: first on line 2"]),
         ("destinations: {a: {<<: {rate: 5/s}, url: https://a.example}}\n",
          ["1:20: error unknown-key: unknown key '<<': the keys here are rate, concurrency, breaker, url, headers, "
-          "signing, timeout, retry, tls, allow_private, allow_cidr, allow_http and ports"]),
+          "signing, secrets, timeout, retry, tls, allow_private, allow_cidr, allow_http and ports"]),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_such_file(said: Say, text: str, findings: list[str] | None):
@@ -280,10 +281,39 @@ def test_no_finding_quotes_what_may_be_a_secret(said: Say):
         f"headers: {{X-A: !{KEY} a}}",
         f"headers: {{X-A: !!int {KEY}}}",
         f"headers: {{X-A: *{KEY}}}",
+        f"secrets: {KEY}",
+        f"secrets: [{KEY}]",
+        f"secrets: [{{{KEY}: 1}}]",
+        f"secrets: {{{KEY}: 1}}",
     ):
         findings = said(ENTRY % more)
         assert findings
         assert not any(KEY in finding for finding in findings), more
+
+
+def test_nor_does_one_of_those_that_may_go_anywhere(said: Say):
+    for more in (KEY, f"[{KEY}]", f"[[{KEY}]]", f"{{{KEY}: 1}}"):
+        findings = said(f"default: {{public_secrets: {more}}}\n")
+        assert findings
+        assert not any(KEY in finding for finding in findings), more
+
+
+def test_a_secret_that_signs_is_granted_to_no_scenario(said: Say):
+    sentence = "signs: whoever has it can sign in our name, so that no scenario may send it"
+    assert said(
+        "default: {public_secrets: [A, SIGN]}\n"
+        "destinations:\n"
+        "  a: {url: https://a.example, signing: [{key: SIGN}]}\n"
+        "  b: {url: https://b.example, secrets: [B, SIGN]}\n"
+    ) == [f"1:31: error secret: the secret SIGN {sentence}", f"4:44: error secret: the secret SIGN {sentence}"]
+
+
+def test_a_secret_stands_there_by_its_name(said: Say):
+    sentence = "a secret stands here by its name, such as WAX_TOKEN, and not as the secret itself"
+    assert said(ENTRY % "secrets: [A-1]") == [f"1:54: error value: {sentence}"]
+    assert said(ENTRY % "secrets: A") == [
+        "1:53: error type: 'secrets' is a list of secrets by their names, such as [WAX_TOKEN]"
+    ]
 
 
 def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(tmp_path: Path):
