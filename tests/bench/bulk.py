@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from typing import Any, Final
 from temporalio.client import Client
 
 from activities.signatures import JOURNEYS
-from gateway.client import ScenarioClient
+from gateway.client import ScenarioClient, targets
 from runtime.exit import leave
 from runtime.store import Store
 from tests.bench.journeys import Place, cpu, entry, place, say, scenario
@@ -135,26 +136,51 @@ async def entering(at: Place, store: Store, count: int, rounds: int) -> None:
             )
 
 
-async def held(at: Place, count: int) -> None:
-    """Makes held journeys, lists them, and tries them again."""
-    seconds = await start_many(at, "held", range(count))
+async def timed(at: Place, name: str, *arguments: object) -> tuple[float, str, str]:
+    """Runs ``scenario``, and prints what it took."""
+    own, server, worker = children(), cpu(at.server), cpu(at.worker)
+    seconds, out, err = await run(at, *arguments)
+    own, server, worker = children() - own, cpu(at.server) - server, cpu(at.worker) - worker
+    say(f"{name:28}{seconds:8.1f} s{own:9.1f}{server:9.1f}{worker:9.1f}   {len(out.splitlines())} lines")
+    return seconds, out, err
+
+
+def children() -> float:
+    """Processor seconds of the commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+async def held(at: Place, store: Store, count: int, retried: int) -> None:
+    """Makes held journeys, lists them, and tries some of them again."""
+    await start_many(at, "held", range(count))
     await counted(at.client, "JourneyState = 'held' AND ExecutionStatus = 'Running'", count)
-    say(f"\n{count} held ({seconds:.0f} s to start)")
+    say(f"\n{f'{count} held':28}{'':8}   CPU s: own   server   worker")
+    await timed(at, "list --held --limit 50", "list", "--held", "--limit", 50)
+    every = ("list", "--held", "--limit", count)
+    await timed(at, "list --held", *every)
+    await timed(at, "list --held, as JSON", *every, "--format", "json")
+    await timed(at, "list --held --since", *every, "--since", "1d", "--format", "json")
     which = ("--scenario", "held", "--reason", "bench")
-    for name, arguments in {
-        "list --held --limit 50": ("list", "--held", "--limit", 50),
-        "list --held, as JSON": ("list", "--held", "--limit", count, "--format", "json"),
-        "list --held, as a table": ("list", "--held", "--limit", count),
-        "list --held --since": ("list", "--held", "--limit", count, "--since", "1d", "--format", "json"),
-        "retry --dry-run": ("retry", *which, "--dry-run"),
-    }.items():
-        seconds, out, _ = await run(at, *arguments)
-        say(f"{name:28}{seconds:8.1f} s   {len(out.splitlines())} lines")
+    await timed(at, "retry --dry-run", "retry", *which, "--dry-run")
+
+    # An order of which nothing follows: what is left is finding, and asking each journey.
+    client = ScenarioClient(at.client, store)
+    # Not those that the retry finds, the newest: it is to find them out of the cache, as the most are.
+    found = targets(await client.held(scenario="held", limit=2 * retried))[-retried:]
+    server, worker, began = cpu(at.server), cpu(at.worker), time.perf_counter()
+    tally = await client.round("pause", operator="bench", reason="bench", rate=1000).run(found)
+    seconds = time.perf_counter() - began
+    each = (1000 * (used - before) / retried for used, before in ((cpu(at.server), server), (cpu(at.worker), worker)))
+    say("{:28}{:8.1f} s {:8.1f}/s; ms each: server {:.1f}, worker {:.1f}; {}".format(
+        "pause", seconds, retried / seconds, *each, tally))  # fmt: skip
+    await client.round("resume", operator="bench", reason="bench", rate=1000).run(found)
+
     server, worker = cpu(at.server), cpu(at.worker)
-    seconds, out, err = await run(at, "retry", *which, "--rate", "1000/s")
-    server, worker = cpu(at.server) - server, cpu(at.worker) - worker
-    say(f"{'retry':28}{seconds:8.1f} s   {count / seconds:.0f}/s   {out.strip()} {err.strip()[-200:]}")
-    say(f"{'':28}{1000 * server / count:.1f} ms of the server, {1000 * worker / count:.1f} of the worker, each")
+    seconds, out, err = await run(at, "retry", *which, "--rate", "1000/s", "--limit", retried)
+    each = (1000 * (used - before) / retried for used, before in ((cpu(at.server), server), (cpu(at.worker), worker)))
+    say("{:28}{:8.1f} s {:8.1f}/s; ms each: server {:.1f}, worker {:.1f}; {} {}".format(
+        "retry", seconds, retried / seconds, *each, out.strip(), err.strip()[-200:]))  # fmt: skip
 
 
 async def under_way(at: Place, store: Store, count: int) -> None:
@@ -163,10 +189,10 @@ async def under_way(at: Place, store: Store, count: int) -> None:
     await admitted(store, "slow", count)
     while len(await store.deliveries(destination="slow.example.com", limit=count)) < count:
         await asyncio.sleep(0.5)
-    seconds, out, err = await run(
-        at, "retune", "slow.example.com", "--deadline", "1d", "--reason", "bench", "--dry-run"
-    )
-    say(f"\n{count} in back-off: retune --dry-run {seconds:.1f} s, {len(out.splitlines())} lines; {err.strip()}")
+    say(f"\n{count} in back-off, beside the parked ones")
+    what = ("slow.example.com", "--deadline", "1d", "--reason", "bench")
+    _, _, err = await timed(at, "retune --dry-run", "retune", *what, "--dry-run")
+    say(err.strip())
 
 
 async def measure(options: argparse.Namespace) -> None:
@@ -176,7 +202,7 @@ async def measure(options: argparse.Namespace) -> None:
         if options.enter:
             await entering(at, store, options.enter, options.rounds)
         if options.held:
-            await held(at, options.held)
+            await held(at, store, options.held, min(options.retried, options.held))
         if options.slow:
             await under_way(at, store, options.slow)
 
@@ -187,6 +213,7 @@ def main() -> None:
     parser.add_argument("--enter", type=int, default=2000, help="journeys to enter, and as many to start; 0 for none")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--held", type=int, default=5000, help="journeys to hold; 0 for none")
+    parser.add_argument("--retried", type=int, default=1000, help="so many of them are tried again")
     parser.add_argument("--slow", type=int, default=1000, help="deliveries in back-off; 0 for none")
     asyncio.run(measure(parser.parse_args()))
     leave(0)
