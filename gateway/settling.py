@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from itertools import islice
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self
@@ -66,6 +65,7 @@ class Settling:
         self._some = asyncio.Event()
         self._count = 0
         self._latest = 0  # the number of the latest of those that are known
+        self._turn = 0
         self._heard = 0.0  # when it was last known of one
         self._looks: asyncio.Task[None] | None = None
 
@@ -124,14 +124,20 @@ class Settling:
                 self._tell(item, True)
         while True:
             waiting = self._waiting()
-            turn = [item for item in waiting if item.number < self._latest - _PASSED]
-            asked = list(islice(turn or ([] if admitted else waiting), _ASKED))
-            if not any(await asyncio.gather(*map(self._ask, asked))):
+            passed = [item for item in waiting if item.number < self._latest - _PASSED]
+            if not any(await asyncio.gather(*map(self._ask, self._some_of(passed if admitted else waiting)))):
                 break
         now = monotonic()
         for item in waiting:
             if not item.known.done() and now - max(self._heard, item.since) >= self._silence:
                 item.known.set_result(False)
+
+    def _some_of(self, candidates: list[_Open]) -> list[_Open]:
+        """The oldest, who are known first; and others by turns, lest some that are stuck stand in their way."""
+        oldest, others = candidates[: _ASKED // 2], candidates[_ASKED // 2 :]
+        start = self._turn = self._turn % max(len(others), 1)
+        self._turn += _ASKED // 2
+        return oldest + others[start : self._turn]
 
     def _waiting(self) -> list[_Open]:
         return [item for item in self._open.values() if not item.known.done()]

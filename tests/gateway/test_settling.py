@@ -97,6 +97,22 @@ async def test_one_that_was_refused_is_told_while_others_still_come_in(store: St
     assert rest == [True] * 399
 
 
+async def test_those_that_are_stuck_stand_in_nobodys_way(store: Store) -> None:
+    server = Server()
+    names = [f"a/{number}" for number in range(200)]
+    server.refuse(names[60:])
+    for name in names[40:60]:
+        await admit(store, name)
+    async with asyncio.timeout(60), settling(server, store) as open_ones:
+        answers = [asyncio.create_task(open_ones.known(server.entered(name))) for name in names]
+        _, pending = await asyncio.wait(answers, timeout=0.01)
+        while len(pending) > 40:
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        assert pending == set(answers[:40])
+        for stuck in pending:
+            stuck.cancel()
+
+
 async def test_what_a_slow_worker_says_late_counts(store: Store) -> None:
     server = Server()
     async with settling(server, store) as open_ones:
