@@ -136,7 +136,7 @@ class Webhooks:
         templates = step.headers | dict(route.named.headers if route.named else {})
         sent = tuple(redaction.credentials(templates, rendered.headers))
         hidden = redaction.known((*secrets.values(), *sent))
-        theirs = route.named.secrets if route.named else ()
+        theirs = route.named.own_secrets if route.named else ()
         given = redaction.known((*seen.values(), *(value for name, value in secrets.items() if name in theirs), *sent))
         signed = rendered.headers | signature.headers(keys, delivery.id, now, rendered.body)
         return _Outgoing(step, replace(rendered, headers=signed), route, hidden, given)

@@ -186,7 +186,7 @@ def _note_short(book: Book, secrets: Mapping[str, str]) -> None:
     """Says which secrets cannot be masked with certainty in what receivers send back."""
     from activities.redaction import SHORT, short
 
-    used = {name for found in book.destinations.values() for name in found.header_secrets}
+    used = {name for found in book.destinations.values() for name in (*found.header_secrets, *found.secrets)}
     if names := short({name: value for name, value in secrets.items() if name in used}):
         note(
             f"{', '.join(names)}: shorter than {SHORT} characters, and so masked only as a word of its own where a "

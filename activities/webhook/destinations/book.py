@@ -87,7 +87,7 @@ class Destination:
     tls: Tls = field(default_factory=Tls)
 
     @property
-    def secrets(self) -> tuple[str, ...]:
+    def own_secrets(self) -> tuple[str, ...]:
         """The names of all secrets that it uses, those that sign among them."""
         return (*self.header_secrets, *(signer.secret for signer in self.signing))
 
