@@ -69,6 +69,11 @@ WORDS: Final[dict[str, Meaning]] = {
     "tls_handshake_timeout": Meaning(_AGAIN, _DOWN, "The destination did not finish the TLS handshake in time."),
     "tls_verify_failed": Meaning(_SHORT, _DOWN, "The destination's certificate could not be verified ({detail})."),
     "tls_failed": Meaning(_SHORT, _DOWN, "The TLS handshake with the destination failed ({detail})."),
+    "http2_only": Meaning(
+        _SHORT,
+        _DOWN,
+        "The destination speaks HTTP/2 only: let it, or the proxy in front of it, take HTTP/1.1 too.",
+    ),
     "tls_rejected": Meaning(
         _SHORT,
         _DOWN,

@@ -26,6 +26,8 @@ from activities.webhook.outcome import Outcome, Verdict
 from activities.webhook.saving import kept
 from scenario import model
 
+_CERTIFICATE: Final = b"ssl certificate"
+"""What nginx says with 400 where it gets no client certificate or a foreign one, rather than end the handshake."""
 _LAST: Final = 5.0
 """Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait."""
 
@@ -50,10 +52,14 @@ def judge(
         ApplicationError: It is not "delivered".
     """
     asked = retry_after.parse(response.headers.get("retry-after"), datetime.now(UTC))
-    verdict = outcome.of_status(response.status, retry_after=asked is not None)
+    # A certificate of ours is a destination's matter: of a plain URL nobody asks for one.
+    certificate = step.to is not None and _CERTIFICATE in response.body.lower()
+    verdict = outcome.of_status(response.status, retry_after=asked is not None, certificate=certificate)
     excerpt = redaction.excerpt(response.body, hidden)
     if not verdict.delivered:
         sentence = f"{attempt.destination} answered {response.status}"
+        if verdict.reason == outcome.CERTIFICATE:
+            sentence = f"{sentence} and spoke of our client certificate (see 'tls' in destinations.yaml)"
         raise _failure(attempt, verdict, sentence, status=response.status, excerpt=excerpt, asked=asked)
     saved, note = kept(step.save, response, given) if step.save else (None, None)
     return attempt.delivered(response.status, excerpt, saved=saved, note=note)

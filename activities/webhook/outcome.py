@@ -60,12 +60,17 @@ _UNSUPPORTED: Final = frozenset({501, 505, 506})
 _CLIENT, _SERVER, _INVALID = 400, 500, 600
 
 
-def of_status(status: int, *, retry_after: bool = False) -> Verdict:
+CERTIFICATE: Final = "client_certificate"
+"""The reason of a 400 that is about our client certificate."""
+
+
+def of_status(status: int, *, retry_after: bool = False, certificate: bool = False) -> Verdict:
     """The verdict on a response.
 
     Args:
         status: The status of the final response. A final 1xx (101 Switching Protocols) is a protocol error: retried.
         retry_after: Whether it carries a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
+        certificate: Whether it speaks of our client certificate: with 400 that is a configuration at fault, as 401 is.
     """
     reason = f"http_{status}"
     if status < HTTPStatus.OK:
@@ -78,6 +83,8 @@ def of_status(status: int, *, retry_after: bool = False) -> Verdict:
         return Verdict(Outcome.PERMANENT, "gone")
     if status in _RETRIED or (status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and retry_after):
         return Verdict(Outcome.RETRY, reason)
+    if status == HTTPStatus.BAD_REQUEST and certificate:
+        return Verdict(Outcome.RETRY_SHORT, CERTIFICATE)
     if status in _SHORT:
         return Verdict(Outcome.RETRY_SHORT, reason)
     if status < _SERVER or status in _UNSUPPORTED:

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from runtime.errors import PortInUse
 from runtime.ports import HOST
@@ -51,6 +52,17 @@ async def test_any_method_and_path_is_taken():
             ("DELETE", "/a"),
         ]
         assert [request.target for request in receiver.requests("/a")] == ["/a/b/c", "/a"]
+
+
+@pytest.mark.parametrize("spelt", ["%0A", "%0D%0A", "%E2%80%A8", "%0Ax/", "%00"])
+async def test_an_encoded_line_break_is_a_path_like_any(spelt: str):
+    async with Receiver(fail={"/told": [503]}) as receiver:
+        url = URL(f"{receiver.url}/told/a{spelt}b", encoded=True)
+        async with aiohttp.ClientSession() as session:
+            for status in (503, 200):
+                async with session.post(url, headers={"webhook-id": "a"}) as response:
+                    assert response.status == status
+        assert [request.target for request in receiver.requests("/told")] == [f"/told/a{spelt}b"] * 2
 
 
 async def test_every_delivery_is_failed_as_often_as_told():

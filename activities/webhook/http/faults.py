@@ -7,6 +7,7 @@ OpenSSL and the operating system give to a failure.
 from __future__ import annotations
 
 import errno
+import re
 import ssl
 from typing import Final
 
@@ -34,6 +35,8 @@ _CONNECT: Final = {
     errno.EADDRNOTAVAIL: "connect_unreachable",
     errno.EAFNOSUPPORT: "connect_unreachable",
 }
+_ALPN: Final = "no application protocol"  # RFC 7301 §3.2: of what we offer, HTTP/1.1, it speaks nothing
+_WORDS: Final = re.compile(r".*\] (.*) \(_ssl\.c:.*", re.DOTALL)
 # The peer went away in mid-handshake, as restarting load balancers do; not a matter of configuration.
 _ABRUPT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
@@ -63,8 +66,12 @@ def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptEr
         case aiohttp.ClientConnectorCertificateError(certificate_error=reason):
             return UnreachableError("tls_verify_failed", detail=_verification(reason))
         case aiohttp.ClientConnectorError(os_error=ssl.SSLError() as reason):
-            abrupt = isinstance(reason, _ABRUPT)
-            return UnreachableError("connect_reset" if abrupt else "tls_failed", detail=reason.reason or "")
+            if isinstance(reason, _ABRUPT):
+                return UnreachableError("connect_reset", detail=reason.reason or "")
+            said = _said(reason)
+            return UnreachableError(
+                "http2_only" if _ALPN in said.lower().replace("_", " ") else "tls_failed", detail=said
+            )
         case aiohttp.ClientConnectorError(os_error=reason):
             # asyncio gives no number where the peer hangs up in mid-handshake.
             number = reason.errno or (errno.ECONNRESET if isinstance(reason, ConnectionError) else 0)
@@ -81,8 +88,8 @@ def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptEr
         case _:
             # TLS 1.3 lets a client send before the server has judged its certificate: the alert comes later.
             alert = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
-            if alert is not None and "ALERT" in (alert.reason or ""):
-                return UnansweredError("tls_rejected", detail=alert.reason or "")
+            if alert is not None and "alert" in (said := _said(alert)).lower():
+                return UnansweredError("tls_rejected", detail=said)
             if flight.phase < Phase.SENDING:
                 return UnreachableError("connect_failed")
             return UnansweredError("reset_before_response")
@@ -95,6 +102,11 @@ def _causes(error: BaseException) -> list[BaseException]:
         found.append(cause)
         cause = cause.__cause__
     return found
+
+
+def _said(error: ssl.SSLError) -> str:
+    """What OpenSSL calls a failure: a name, or its own few words where Python has no name for it."""
+    return error.reason or _WORDS.sub(r"\1", str(error))
 
 
 def _verification(reason: Exception) -> str:

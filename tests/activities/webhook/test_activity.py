@@ -535,6 +535,26 @@ class TestAttempts:
         assert (early.kind, late.kind, late.exhausted) == (Kind.RETRY, Kind.PERMANENT, True)
         assert late.reason == "wax answered 404, still after an hour"
 
+    @pytest.mark.parametrize("said", ["No required SSL certificate was sent", "The SSL certificate error"])
+    async def test_end_after_an_hour_too_where_nginx_misses_our_certificate(self, desk: Desk, said: str):
+        page = (
+            f"<html><head><title>400 {said}</title></head><body><center><h1>400 Bad Request</h1></center></body></html>"
+        )
+        async with receiver(answer(400, page.encode())) as there:
+            desk.know(wax=desk.local(there))
+            early, _ = await desk.fail(STEP, age=timedelta(minutes=59))
+            late, _ = await desk.fail(STEP, age=timedelta(minutes=61))
+        assert (early.kind, late.kind, late.exhausted) == (Kind.RETRY, Kind.PERMANENT, True)
+        assert (early.status, early.error) == (400, "client_certificate")
+        why = "wax answered 400 and spoke of our client certificate (see 'tls' in destinations.yaml)"
+        assert (early.reason, late.reason) == (why, f"{why}, still after an hour")
+
+    async def test_are_not_made_after_another_400(self, desk: Desk):
+        async with receiver(answer(400, b"no such order")) as there:
+            desk.know(wax=desk.local(there))
+            failure, _ = await desk.fail(STEP)
+        assert (failure.kind, failure.exhausted) == (Kind.PERMANENT, False)
+
 
 class TestBeingTurnedAway:
     @pytest.fixture

@@ -111,3 +111,9 @@ def test_a_final_verdict_is_one_that_no_further_attempt_can_change(outcome: Outc
 def test_an_unknown_word_is_a_mistake_and_no_silent_retry():
     with pytest.raises(KeyError):
         AttemptError("no_such_word")
+
+
+def test_a_400_about_our_client_certificate_is_a_configuration_at_fault():
+    changed = [status for status in range(100, 600) if of_status(status, certificate=True) != of_status(status)]
+    assert changed == [400]
+    assert of_status(400, certificate=True) == Verdict(Outcome.RETRY_SHORT, "client_certificate")

@@ -8,13 +8,18 @@ from collections.abc import AsyncIterator, Callable, Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 import trustme
+from aiohttp.client_reqrep import ConnectionKey
 
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
 from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.faults import translate
+from activities.webhook.http.flight import Flight
 from activities.webhook.http.transport import Request, Transport
 from activities.webhook.outcome import Outcome
+from scenario.urls import Target
 from tests.activities.webhook.faults import Receiver, receiver, serving
 
 NAME = "pub.test"
@@ -271,3 +276,36 @@ async def test_files_that_cannot_be_used_are_said_to_be(transport: Transport, tl
     assert (error.word, type(error)) == ("tls_files_unusable", UnreachableError)
     assert "nowhere" not in str(error)
     assert error.verdict.outcome is Outcome.RETRY_SHORT
+
+
+async def alerting(transport: Transport, authority: Authority, alert: int) -> AttemptError:
+    """What becomes of a handshake that the receiver ends with a fatal alert (RFC 8446 §6)."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(bytes([21, 3, 3, 0, 2, 2, alert]))
+        await writer.drain()
+        await reader.read()
+
+    async with serving(refuse) as there:
+        return await failure(transport, https(there, Tls(ca_file=authority.file)))
+
+
+async def test_a_receiver_of_http_2_only_is_called_one(transport: Transport, authority: Authority):
+    error = await alerting(transport, authority, 120)
+    assert (error.word, type(error)) == ("http2_only", UnreachableError)
+    assert str(error) == "The destination speaks HTTP/2 only: let it, or the proxy in front of it, take HTTP/1.1 too."
+    assert error.verdict.outcome is Outcome.RETRY_SHORT
+
+
+async def test_another_failure_of_the_handshake_is_told_in_openssl_s_words(transport: Transport, authority: Authority):
+    error = await alerting(transport, authority, 80)
+    assert (error.word, error.detail) == ("tls_failed", "TLSV1_ALERT_INTERNAL_ERROR")
+
+
+def test_what_python_has_no_name_for_openssl_has_words_for():
+    reason = ssl.SSLError(1, "[SSL] some unheard of failure (_ssl.c:1006)")
+    reason.reason = ""
+    key = ConnectionKey("pub.test", 443, True, True, None, None, None)
+    error = translate(aiohttp.ClientConnectorSSLError(key, reason), Flight(Target("", "https", "pub.test", 443)))
+    assert (error.word, error.detail) == ("tls_failed", "some unheard of failure")
