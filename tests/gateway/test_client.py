@@ -373,3 +373,25 @@ async def test_the_store_is_made_by_a_client_only_where_that_is_asked_for(
         assert await client.journeys() == []
         with pytest.raises(NotEntered, match="there is no scenario 'waits': publish it with 'scenario publish'"):
             await client.enter(entry())
+
+
+async def test_a_client_checks_what_it_publishes_against_the_workers_destinations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(**_: Any) -> Client:
+        return cast("Client", None)  # none of what follows asks Temporal
+
+    monkeypatch.setattr("gateway.client.connect", connect)
+    scenario, file = tmp_path / "scenario.yaml", tmp_path / "destinations.yaml"
+    scenario.write_text(
+        "scenario: told\ntrigger: order\nsteps:\n"
+        "  - webhook: told\n    url: https://x.example/\n    headers: {X-Key: '{{ secrets.KEY }}'}\n"
+    )
+    file.write_text("destinations: {}\n")
+    settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db", "destinations": file})
+    async with ScenarioClient.open(settings, migrate=True) as client:
+        with pytest.raises(CheckFailed) as failed:
+            await client.publish(scenario)
+        assert [finding.code for finding in failed.value.findings] == ["secret"]
+        file.write_text("default: {public_secrets: [KEY]}\n")
+        assert (await client.publish(scenario)).warnings == ()
