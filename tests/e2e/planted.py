@@ -1,6 +1,6 @@
 """Secrets and personal data to be looked for, a receiver that sends back all that it gets, and processes that log all.
 
-A secret is looked for as it is, in Base64 and without its prefix; see `traces`.
+A secret is looked for as it is, without its prefix, and in spellings that the receiver sends back; see `traces`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 import trustme
@@ -61,10 +62,27 @@ main()
 
 
 def traces(secret: str) -> set[bytes]:
-    """What of a secret is looked for: as it is, without its prefix, in Base64."""
+    """What of a secret is looked for: as it is, without its prefix, spelled."""
     bare = secret.removeprefix("whsec_").removeprefix("whsk_")
     encoded = (base64.b64encode(secret.encode()), base64.urlsafe_b64encode(secret.encode()))
-    return {bare.encode(), *(text.rstrip(b"=") for text in encoded)}
+    return {
+        bare.encode(),
+        bare.upper().encode(),
+        *(text.rstrip(b"=") for text in encoded),
+        *(text.encode() for text in spelled(secret)),
+    }
+
+
+def spelled(text: str) -> list[str]:
+    """A text as receivers of all kinds may write it into what they answer."""
+    return [
+        *("".join(f"{mark}u{ord(character):04X}" for character in text) for mark in ("\\", "\\\\")),
+        "".join(f"%{byte:02x}" for byte in text.encode()),
+        quote("".join(f"%{byte:02X}" for byte in text.encode())),
+        "".join(f"&#{ord(character)};" for character in text),
+        "".join(f"&#x{ord(character):x};" for character in text),
+        text.encode().hex(),
+    ]
 
 
 @dataclass
@@ -72,7 +90,7 @@ class Echo:
     """A receiver over HTTP and, for those who have a certificate, HTTPS: it answers with the whole request.
 
     The path says how: ``/busy/2`` answers 503 to the first two requests of a delivery, ``/status/422`` always 422,
-    ``/cut`` in the middle of a secret. Traces are taken, too.
+    ``/cut`` in the middle of a secret. ``/ok`` and ``/status`` spell out what the request held. Traces are taken, too.
 
     Attributes:
         requests: What came, as ``(path and query, headers, body)``.
@@ -139,6 +157,15 @@ class Echo:
         echo: dict[str, Any] = {"url": request.raw_path, "headers": headers, "body": body.decode()}
         echo |= {"pin": int(SECRETS["PIN"]), headers.get("Authorization", "none"): "a name"}
         _, _, how, what, *_ = [*request.path.split("/"), "", ""]
+        if how in {"ok", "status"}:
+            given = [headers.get("Authorization", ""), *ADDRESSES[:2], *sorted(self.tokens())[:1]]
+            basic = [
+                base64.b64encode(f"{before}{text}".encode()).decode() for text in given for before in ("", "u:", "ab")
+            ]
+            echo = {
+                "told": body.decode()[:30],
+                "spelled": [text for one in given for text in spelled(one)] + [*basic, given[0].upper()],
+            } | echo
         self._seen[how, headers.get("webhook-id", "")] += 1
         if how == "busy" and self._seen[how, headers.get("webhook-id", "")] <= int(what):
             return web.json_response(echo, status=503)
