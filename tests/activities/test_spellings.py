@@ -23,7 +23,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from activities.redaction import MASK, excerpt, known, masked, readable
+from activities.redaction import MASK, excerpt, known, masked, readable, short
 from runtime.callback import Callbacks
 
 BEFORE, AFTER = '{"message": "you sent ', '", "status": 503, "at": "2026-03-01T10:00:00Z"}'
@@ -240,6 +240,47 @@ def test_no_half_of_a_secret_is_left_where_its_spelling_is_cut(
     whole = f"you sent {spelled(secret, spellings, chance)}"
     shown = readable(whole[: len(whole) - cut].encode(), (secret,))
     assert secret[:8].lower() not in read(shown, spellings).lower()
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        r"pl4nted\u002BSecret",
+        r"PL4NTED\U002BSECRET",
+        r"pl4nted\\u002bSecret",
+        "pl4nted%252BSecret",
+        "pl4nted%u002BSecret",
+        r"pl4nted\x2bSecret",
+        "pl4nted&#0043Secret",
+        "pl4nted&plus;Secret",
+        "pl4nted&PLUS;Secret",
+        "pl4nted Secret",
+        "pl4nted\u00a0Secret",
+        base64.encodebytes(b"Authorization: Bearer 0123456789 pl4nted+Secret, and so on").decode(),
+        base64.b64encode(b"pl4nted+Secret").hex(),
+        "pl4nted+Secret".encode("utf-16-le").decode(),
+    ],
+)
+def test_what_writers_make_of_a_secret_is_known(echo: str):
+    shown = readable(f"you sent <{echo}>, sorry".encode(), ("pl4nted+Secret",))
+    assert MASK in shown
+    assert (shown.startswith("you sent <"), shown.endswith(">, sorry")) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("k", "ok, k: 'k'", f"ok, {MASK}: '{MASK}'"),
+        ("sent", "sent, resent, sent-1, sent_at %73ent", f"{MASK}, resent, sent-1, sent_at {MASK}"),
+        ("s3cret-w", "xs3cret-ward", f"x{MASK}ard"),
+    ],
+)
+def test_a_short_secret_is_masked_only_where_it_is_a_word_of_its_own(secret: str, text: str, shown: str):
+    assert readable(text.encode(), (secret,)) == shown
+
+
+def test_the_names_of_short_secrets_are_known():
+    assert short({"PIN": "8841907", "TOKEN": "s3cret-w", "A": "k", "NONE": ""}) == ["A", "PIN"]
 
 
 INNOCENT: Final = [
