@@ -135,7 +135,7 @@ class OpenAttempt:
             status: The receiver's reply code.
             excerpt: How its answer begins, redacted; kept in the log.
             saved: What the journey keeps of the answer.
-            note: Why it keeps nothing.
+            note: Why it keeps nothing, or not all of it.
         """
         self.in_flight = False
         self.excerpt = excerpt

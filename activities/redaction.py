@@ -89,6 +89,10 @@ def known(values: tuple[str, ...]) -> Known:
     Args:
         values: Secrets, or what was made of them; mostly the same for all deliveries to one destination.
     """
+    return _known(values)
+
+
+def _known(values: Iterable[str]) -> Known:
     forms = {form for value in values for form in _forms(value)}
     return Known(
         tuple(form for form in forms if len(form) >= SHORT), tuple(form for form in forms if len(form) < SHORT)
@@ -138,7 +142,7 @@ def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = _LIMIT) -
         secrets: The values that the request was made with.
         limit: Characters to keep.
     """
-    return excerpt(body, known(tuple(secrets)), limit=limit)
+    return excerpt(body, _known(secrets), limit=limit)  # mostly others each time: a contact's address
 
 
 def excerpt(body: bytes, hidden: Known, *, limit: int = _LIMIT) -> str:
