@@ -686,8 +686,8 @@ class TestResponses:
     @pytest.mark.parametrize(
         ("step", "destination"),
         [
-            ({"body": {"a": "{{ secrets.TOKEN }}"}}, ""),
-            ({"headers": {"X-Token": "{{ secrets.TOKEN }}"}}, ""),
+            ({"body": {"a": "{{ secrets.TOKEN }}"}}, ", secrets: [TOKEN]"),
+            ({"headers": {"X-Token": "{{ secrets.TOKEN }}"}}, ", secrets: [TOKEN]"),
             ({}, """, headers: {X-Token: "{{ secrets.TOKEN }}"}"""),
             ({}, ", signing: [{key: SIGN}, {key: TOKEN, until: 2020-01-01T00:00:00Z}]"),
         ],
@@ -705,7 +705,7 @@ class TestResponses:
         body = {"ok": True, "id": "m1", "k": "accepted", "accepted": "in-the-queue-since-noon", "n": "true"}
         desk.secrets |= {"OTHER": secret, "TOKEN": "t0p-secret"}
         async with receiver(answer(201, json.dumps(body).encode())) as there:
-            desk.know(wax=desk.local(there, """, headers: {X-Token: "{{ secrets.TOKEN }}"}"""))
+            desk.know(wax=desk.local(there, """, secrets: [TOKEN], headers: {X-Token: "{{ secrets.TOKEN }}"}"""))
             sent = await desk.send({**self.STEP, "body": {"a": "{{ secrets.TOKEN }}"}})
         assert (sent.saved, sent.note) == (body, None)
 
