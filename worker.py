@@ -53,6 +53,7 @@ from runtime.ports import HOST
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import StoreError
+from runtime.store.watch import Watch, watching
 from runtime.telemetry import PATIENCE, Telemetry, temporal_runtime
 from workflows.enter import Enter
 from workflows.fallback import UnknownWorkflow
@@ -68,6 +69,8 @@ ENDING: Final = timedelta(seconds=8)
 """What stopping may take beyond the drain: 2 s for attempts that are cut off, and `activities.services.CLOSING`."""
 PLATFORM: Final = timedelta(seconds=10)
 """How much longer than the drain the platform has to wait before it kills."""
+WAIT: Final = 60.0
+"""Seconds to wait at the start for a Temporal server that does not answer, and then for a store."""
 _WEBHOOKS: Final = "webhooks"
 _CONCURRENT: Final = 200
 _POLLERS: Final = 10
@@ -190,6 +193,7 @@ async def serve(
     stop = asyncio.Event()
     ready = asyncio.Event()
     crew: Crew | None = None
+    watch: Watch | None = None
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
@@ -205,19 +209,25 @@ async def serve(
     async def is_ready() -> bool:
         return ready.is_set() and not stop.is_set() and crew is not None and crew.sound
 
+    async def has_store() -> bool:
+        return watch is not None and watch.trouble is None
+
     async with AsyncExitStack() as stack:
         # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         if health_port is not None:
-            await stack.enter_async_context(Health(health_port, {"worker": is_ready}, host=health_host))
+            await stack.enter_async_context(
+                Health(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
+            )
         metrics = temporal_runtime(metrics_port, host=metrics_host)
-        client = await connect(role="worker", patience=60.0, runtime=metrics)
+        client = await connect(role="worker", patience=WAIT, runtime=metrics)
         await attributes.ensure(client)
         opened = await stack.enter_async_context(
-            services(settings, destinations=destinations, channels=channels, deadline=deadline)
+            services(settings, destinations=destinations, channels=channels, deadline=deadline, patience=WAIT)
         )
         if _WEBHOOKS in queues:
             warn_of_short(opened.secrets)
+        watch = await stack.enter_async_context(watching(opened.store))
         made = workers(client, opened, queues)
         drain = DRAIN
         if _WEBHOOKS in queues:

@@ -74,6 +74,7 @@ async def services(
     destinations: Destinations | None = None,
     channels: Channels | None = None,
     deadline: Deadline | None = None,
+    patience: float = 0.0,
 ) -> AsyncGenerator[Services]:
     """Opens what activities need, and closes it.
 
@@ -85,6 +86,7 @@ async def services(
         destinations: Those that have been read already; else they are, unless `routes` says otherwise.
         channels: Those of the settings, where they have been looked at already.
         deadline: By when the process has to be over.
+        patience: Seconds to wait for a store that cannot be reached.
 
     Raises:
         SettingsError: A channel's setting or `destinations.yaml` is wrong.
@@ -95,7 +97,7 @@ async def services(
     ending = deadline or Deadline(math.inf)
     async with AsyncExitStack() as stack:
         if store is None:
-            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
+            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=patience))
         writer = AttemptWriter(store)
         stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
         transport = await stack.enter_async_context(Transport())

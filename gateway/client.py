@@ -27,7 +27,7 @@ from gateway.publishing import Publication, publish
 from gateway.settling import Settling
 from runtime.connection import connect
 from runtime.settings import Settings
-from runtime.store import Store, StoredEntry
+from runtime.store import Store, StoredEntry, StoreError
 
 __all__ = [
     "Change",
@@ -118,6 +118,14 @@ class ScenarioClient(Operating):
     def settling(self) -> Settling:
         """What tells of many journeys that were started whether they came in. See `gateway.settling.Settling`."""
         return Settling(self.temporal, self.store)
+
+    async def trouble(self) -> str | None:
+        """Why the store cannot be used now, its disk being full, say; None where it can. Nobody is let in meanwhile."""
+        try:
+            await self.store.check(writing=True)
+        except StoreError as error:
+            return str(error)
+        return None
 
     async def event(
         self, contact: str, name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +27,8 @@ from runtime.errors import LocalError, SettingsError, WorkerFailed
 from runtime.health import Health
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from runtime.store import AttemptWriter
+from runtime.store import AttemptWriter, StoreUnavailable
+from runtime.store.watch import watching
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
 
@@ -177,15 +180,15 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
 @pytest.fixture
 def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """Asks what `/readyz` answers by."""
-    asked: list[Any] = []
+    asked: list[Mapping[str, Any]] = []
 
     class Asked(Health):
         def __init__(self, port: int, checks: Mapping[str, Any], **named: Any) -> None:
             super().__init__(port, checks, **named)
-            asked.append(checks["worker"])
+            asked[:] = [checks]
 
     monkeypatch.setattr("worker.Health", Asked)
-    return lambda: asked[0]()
+    return lambda what="worker": asked[0][what]()
 
 
 async def until(check: Callable[[], Any], wanted: bool) -> None:
@@ -216,6 +219,54 @@ async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_o
         "the worker of the queue 'email' failed (RuntimeError): see the lines before this one, and start it again"
     ]
     assert deadline.left(3600) <= (DRAIN + ENDING).total_seconds()
+
+
+def move(source: Path | str, target: Path | str) -> None:
+    Path(source).replace(target)
+
+
+async def test_it_is_not_ready_without_its_store_and_says_which(
+    settings: Settings,
+    hands: list[Hand],
+    ready: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr("worker.watching", partial(watching, every=0.01))
+    hands[0].polls.set()
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
+    await until(lambda: ready() if hands[1].started.is_set() else asyncio.sleep(0, False), True)
+    assert await ready("store") is True
+    file = Path(settings.store.get_secret_value().partition(":///")[2])
+    move(file, f"{file}-elsewhere")
+    await until(lambda: ready("store"), False)
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert said == [f"The store {file} is gone, its file was removed while in use: put it back, or start this anew."]
+    move(f"{file}-elsewhere", file)
+    await until(lambda: ready("store"), True)
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+
+
+@pytest.mark.usefixtures("hands")
+async def test_a_store_that_is_away_at_the_start_is_waited_for_as_the_server_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = SecretStr(f"postgresql://user:s3cr3t@127.0.0.1:{closed.getsockname()[1]}/scenarios")
+        settings = settings.model_copy(update={"store": url})
+        serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1)))
+        while not any("(nothing listens there)" in record.message for record in caplog.records):
+            await asyncio.sleep(0.01)
+        assert not serving.done()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        monkeypatch.setattr("worker.WAIT", 0.0)
+        with pytest.raises(StoreUnavailable):
+            await serve(settings, ["email", "sms"], Deadline(1))
+    assert "s3cr3t" not in caplog.text
 
 
 async def test_a_stop_ends_it_in_peace(settings: Settings, hands: list[Hand], ready: Callable[[], Any]):

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from gateway.abreast import Abreast
 from gateway.cli import session
-from gateway.cli.entering import UNADMITTED
+from gateway.cli.entering import unadmitted
 from gateway.cli.progress import progress
 from gateway.cli.reading import Line, count, lines, named, opened, parse
 from gateway.cli.screen import dump, note, say
@@ -134,6 +134,7 @@ async def enter_all(source: str, *, wait: bool) -> int:
         StoreError: The store cannot be used.
     """
     tally = Tally()
+    trouble: str | None = None
     try:
         async with AsyncExitStack() as stack:
             total = count(source)
@@ -141,12 +142,14 @@ async def enter_all(source: str, *, wait: bool) -> int:
             client = await stack.enter_async_context(session.connected())
             advance = stack.enter_context(progress("entering", total, tally.so_far))
             await Bulk(client, named(source), wait, tally, advance).run(file)
+            if tally.unknown:
+                trouble = await client.trouble()
     except BaseException:
         if tally.started:  # one must know how far it came
             note(f"scenario: {tally.so_far()}")
         raise
     for identifier in tally.unknown[:_SAID]:
-        note(f"scenario: {identifier}: {UNADMITTED}")
+        note(f"scenario: {identifier}: {unadmitted(trouble)}")
     if len(tally.unknown) > _SAID:
         note(f"scenario: … and {len(tally.unknown) - _SAID} more")
     if tally.unplaced:

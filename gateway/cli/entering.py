@@ -30,6 +30,13 @@ IdOption = Annotated[
 UNADMITTED = "no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)"
 
 
+def unadmitted(trouble: str | None) -> str:
+    """Why it is not known whether a journey came in: the store is in trouble, or no worker runs."""
+    if trouble is None:
+        return UNADMITTED
+    return "it waits to be let in: " + trouble[:1].lower() + trouble[1:].removesuffix(".")
+
+
 def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = False) -> None:
     """Let a contact into a scenario; prints the journey's id.
 
@@ -52,17 +59,22 @@ async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
     async with session.connected() as client:
         entered = await client.enter(entry)
         say(entered.id)
-        remark(entered)
+        remark(entered, await client.trouble() if not entered.admitted else None)
         if wait:
             dump(await entered.verdict())
 
 
-def remark(entered: Entered) -> None:
-    """Says what a person should know of a journey that was just started."""
+def remark(entered: Entered, trouble: str | None = None) -> None:
+    """Says what a person should know of a journey that was just started.
+
+    Args:
+        entered: The journey.
+        trouble: Why the store cannot be used, if so.
+    """
     if entered.already:
         note(f"scenario: {entered.id} was under way already")
     elif not entered.admitted:
-        note(f"scenario: {entered.id}: {UNADMITTED}")
+        note(f"scenario: {entered.id}: {unadmitted(trouble)}")
     if entered.unplaced:
         note(f"scenario: {entered.id}: contact.timezone is passed over: {entered.unplaced}")
 

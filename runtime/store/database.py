@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, RowMapping, Table
+from sqlalchemy import Connection, Executable, RowMapping, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -18,6 +18,7 @@ T = TypeVar("T")
 Inserting = Callable[[Table], sqlite.Insert | postgresql.Insert]
 Parameters = Mapping[str, Any]
 
+_FULL = "its disk is full"
 # What the drivers say, and what that means to a person. Their own messages are not passed on: they may quote users,
 # statements and values.
 _PASSING = (
@@ -41,10 +42,12 @@ _PASSING = (
     ("unable to open database file", "its file cannot be opened or made"),
     ("readonly database", "its file is read-only"),
     ("read-only transaction", "it takes no writes, as a standby does"),
-    ("disk is full", "its disk is full"),
-    ("no space left", "its disk is full"),
+    ("disk is full", _FULL),
+    ("no space left", _FULL),
+    ("disk i/o error", "its disk cannot be read or written"),
 )
 _READ_ONLY = "25006"  # PostgreSQL's code while another server takes over; psycopg has it among the lasting ones
+_LOOK = text("SELECT version_num FROM scenario_store_version")
 _LASTING = (
     ("invalid connection option", "its URL has an option that PostgreSQL does not know"),
     ("is not a database", "its file is not an SQLite database"),
@@ -68,6 +71,7 @@ class Database(ABC):
 
     name: str
     insert: Inserting
+    _writes = True  # whether the last write succeeded
 
     @abstractmethod
     async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
@@ -110,6 +114,41 @@ class Database(ABC):
         """
 
     @abstractmethod
+    async def try_writing(self) -> None:
+        """Write something that changes nothing, and needs room.
+
+        Raises:
+            StoreUnavailable: As for ``write``.
+            StoreFault: As for ``write``.
+        """
+
+    async def check(self, *, writing: bool = False) -> None:
+        """Make sure that the database can be used now.
+
+        Args:
+            writing: Whether to write, too. That is done anyway while the last write has not succeeded: a database
+                whose disk is full can still be read.
+
+        Raises:
+            StoreUnavailable: It cannot, and may later.
+            StoreFault: It cannot.
+        """
+        if writing or not self._writes:
+            await self.try_writing()
+        else:
+            await self.read(_LOOK)
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        """Around each write, to remember how it went."""
+        try:
+            yield
+        except StoreUnavailable:
+            self._writes = False
+            raise
+        self._writes = True
+
+    @abstractmethod
     async def close(self) -> None:
         """Close all connections."""
 
@@ -146,9 +185,8 @@ def translated(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFau
         or code == _READ_ONLY
     )
     if passing and (cause := _meaning(said, _PASSING) or (None if _meaning(said, _LASTING) else sign)):
-        return StoreUnavailable(
-            f"The store {name} cannot be used now ({cause}): see that it runs and that SCENARIO_STORE is right."
-        )
+        advice = "make room on it" if cause == _FULL else "see that it runs and that SCENARIO_STORE is right"
+        return StoreUnavailable(f"The store {name} cannot be used now ({cause}): {advice}.")
     cause = _meaning(said, _LASTING) or "the database's own log may say why"
     return StoreFault(f"The store {name} refused a statement ({sign}): {cause}.")
 

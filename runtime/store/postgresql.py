@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy import URL, Connection, Executable, RowMapping
+from sqlalchemy import URL, Connection, Executable, RowMapping, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -67,7 +67,8 @@ class PostgreSQL(Database):
 
     async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
         """See ``Database.write``."""
-        return await self.read(statement, parameters)
+        with self._writing():
+            return await self.read(statement, parameters)
 
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
         """See ``Database.write_many``. psycopg sends the rows in one pipeline."""
@@ -75,7 +76,8 @@ class PostgreSQL(Database):
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(statement, parameters)
 
-        await self._connected(work)
+        with self._writing():
+            await self._connected(work)
 
     async def inspect(self, work: Callable[[Connection], T]) -> T:
         """See ``Database.inspect``."""
@@ -107,7 +109,12 @@ class PostgreSQL(Database):
             finally:
                 await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
 
-        return await self._connected(locked)
+        with self._writing():
+            return await self._connected(locked)
+
+    async def try_writing(self) -> None:
+        """See ``Database.try_writing``."""
+        await self.write(text("UPDATE scenario_store_version SET version_num = version_num"))
 
     async def close(self) -> None:
         """See ``Database.close``."""

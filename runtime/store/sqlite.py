@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec
 
@@ -23,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from runtime.folder import make_private
 from runtime.store.database import Database, Parameters, T, readable
-from runtime.store.errors import StoreAddressError, StoreMissing
+from runtime.store.errors import StoreAddressError, StoreMissing, StoreUnavailable
 
 P = ParamSpec("P")
 
@@ -74,7 +75,9 @@ class SQLite(Database):
             hide_parameters=True,
             **({} if memory else {"pool_size": READERS + 1, "max_overflow": 0}),
         )
-        event.listen(self._engine, "connect", _prepare)
+        self._path = None if memory else Path(self.name).absolute()
+        self._file: tuple[int, int] | None = None
+        event.listen(self._engine, "connect", self._prepare)
         self._writer = ThreadPoolExecutor(1, "store-write")
         # Threads that share the one connection of a database in memory would disturb each other.
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
@@ -85,7 +88,8 @@ class SQLite(Database):
 
     async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
         """See ``Database.write``."""
-        return await self._in(self._writer, self._execute, statement, parameters)
+        with self._writing():
+            return await self._in(self._writer, self._execute, statement, parameters)
 
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
         """See ``Database.write_many``. In one transaction, since each one costs SQLite more than its rows."""
@@ -93,7 +97,8 @@ class SQLite(Database):
         def insert(connection: Connection) -> None:
             connection.execute(statement, parameters)
 
-        await self._in(self._writer, self._transact, insert)
+        with self._writing():
+            await self._in(self._writer, self._transact, insert)
 
     async def inspect(self, work: Callable[[Connection], T]) -> T:
         """See ``Database.inspect``."""
@@ -101,7 +106,18 @@ class SQLite(Database):
 
     async def alone(self, work: Callable[[Connection], T]) -> T:
         """See ``Database.alone``."""
-        return await self._in(self._writer, self._transact, work)
+        with self._writing():
+            return await self._in(self._writer, self._transact, work)
+
+    async def try_writing(self) -> None:
+        """See ``Database.try_writing``. What a full disk refuses is a page more."""
+
+        def work(connection: Connection) -> None:
+            connection.exec_driver_sql("CREATE TABLE scenario_store_probe (room)")
+            connection.exec_driver_sql("INSERT INTO scenario_store_probe VALUES (zeroblob(16384))")
+            connection.exec_driver_sql("DROP TABLE scenario_store_probe")
+
+        await self.alone(work)
 
     async def close(self) -> None:
         """See ``Database.close``."""
@@ -117,17 +133,48 @@ class SQLite(Database):
         self._writer.shutdown()
         self._engine.dispose()
 
-    def _execute(self, statement: Executable, parameters: Parameters | None) -> Sequence[RowMapping]:
+    def _prepare(self, connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        _prepare(connection, entry)
+        if self._file is None:
+            self._file = self._found()
+
+    def _found(self) -> tuple[int, int] | None:
+        """Which file is there now: its device and inode."""
+        if self._path is None:
+            return None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @contextmanager
+    def _connection(self) -> Generator[Connection]:
+        """A connection to the file that was opened, and is still there.
+
+        SQLite goes on with a file that has no name any more, and makes a new one for the next connection: what is
+        written to either would be lost to everybody else.
+        """
+        if self._file is not None and (found := self._found()) != self._file:
+            raise StoreUnavailable(
+                f"The store {self.name} is gone, its file was removed while in use: put it back, or start this anew."
+                if found is None
+                else f"The store {self.name} is another file than the one in use: start this anew to take that one."
+            )
         with readable(self.name), self._engine.connect() as connection:
+            yield connection
+
+    def _execute(self, statement: Executable, parameters: Parameters | None) -> Sequence[RowMapping]:
+        with self._connection() as connection:
             result = connection.execute(statement, parameters)
             return result.mappings().all() if result.returns_rows else ()
 
     def _connected(self, work: Callable[[Connection], T]) -> T:
-        with readable(self.name), self._engine.connect() as connection:
+        with self._connection() as connection:
             return work(connection)
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
-        with readable(self.name), self._engine.connect() as connection:
+        with self._connection() as connection:
             # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:

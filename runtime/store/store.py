@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import math
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any
@@ -12,12 +15,14 @@ from sqlalchemy.exc import ArgumentError
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
-from runtime.store.errors import StoreAddressError
+from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.many import Many
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
 from runtime.store.versions import Versions
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_URL = "sqlite+aiosqlite:///.scenario/store.db"
 """One file, beside the local server's."""
@@ -42,7 +47,7 @@ class Store(Versions, Entries, Many, Deliveries):
         Deliveries.__init__(self, database)
 
     @classmethod
-    def open(cls, url: str = DEFAULT_URL, *, migrate: bool = True) -> Opening:
+    def open(cls, url: str = DEFAULT_URL, *, migrate: bool = True, patience: float = 0.0) -> Opening:
         """Connect, and bring the tables up to date.
 
         Args:
@@ -50,6 +55,7 @@ class Store(Versions, Entries, Many, Deliveries):
                 and makes no difference.
             migrate: Make or upgrade the file and the tables where that is needed; otherwise only check that they are
                 there and current.
+            patience: Seconds to wait for a database that cannot be reached; 0 tries once.
 
         Returns:
             What can be awaited for the store (to be closed with ``close``), or entered with ``async with``.
@@ -61,12 +67,23 @@ class Store(Versions, Entries, Many, Deliveries):
             StoreMissing: There is no such file, with ``migrate=False``.
             StoreOutdated: The tables are not current, with ``migrate=False``.
         """
-        return Opening(url, migrate=migrate)
+        return Opening(url, migrate=migrate, patience=patience)
 
     @property
     def name(self) -> str:
         """The database's file, or host, port and name. Holds no secret."""
         return self._database.name
+
+    async def check(self, *, writing: bool = False) -> None:
+        """Make sure that the store can be used now.
+
+        Args:
+            writing: Whether to write, too; done anyway while the last write has not succeeded.
+
+        Raises:
+            StoreError: It cannot; the text says why.
+        """
+        await self._database.check(writing=writing)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -76,15 +93,20 @@ class Store(Versions, Entries, Many, Deliveries):
 class Opening:
     """A store about to be opened."""
 
-    def __init__(self, url: str, *, migrate: bool) -> None:
-        self._url, self._migrate = url, migrate
+    pause = 1.0
+    """Seconds between two tries to reach the database."""
+    notice = 5.0
+    """Seconds between two lines in the log meanwhile."""
+
+    def __init__(self, url: str, *, migrate: bool, patience: float) -> None:
+        self._url, self._migrate, self._patience = url, migrate, patience
         self._store: Store | None = None
 
     def __await__(self) -> Generator[Any, None, Store]:
-        return self._open().__await__()
+        return self._wait().__await__()
 
     async def __aenter__(self) -> Store:
-        self._store = await self._open()
+        self._store = await self._wait()
         return self._store
 
     async def __aexit__(
@@ -92,6 +114,21 @@ class Opening:
     ) -> None:
         if self._store is not None:
             await self._store.close()
+
+    async def _wait(self) -> Store:
+        clock = asyncio.get_running_loop().time
+        end = clock() + self._patience
+        noticed = -math.inf
+        while True:
+            try:
+                return await self._open()
+            except StoreUnavailable as error:
+                if (left := end - clock()) <= 0:
+                    raise
+                if clock() - noticed >= self.notice:
+                    noticed = clock()
+                    logger.warning("%s Trying for another %.0f s.", error, left)
+            await asyncio.sleep(min(self.pause, left))
 
     async def _open(self) -> Store:
         database = connect(self._url, make=self._migrate)

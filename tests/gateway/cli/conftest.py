@@ -94,6 +94,7 @@ class Client:
     asked: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     door: Callable[[Mapping[str, Any]], EnteredJourney] = lambda entry: EnteredJourney(f"a/{entry['contact']['id']}")
     told: int | None = 1
+    ill: str | None = None
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
     found: list[Listed] = field(default_factory=list[Listed])
     flights: list[InFlight] = field(default_factory=list[InFlight])
@@ -105,6 +106,9 @@ class Client:
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> EnteredJourney:
         self.asked.append(("enter", entry["contact"]["id"], settle))
         return self.door(entry)
+
+    async def trouble(self) -> str | None:
+        return self.ill
 
     def settling(self) -> Settling:
         return Settling()

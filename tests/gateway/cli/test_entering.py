@@ -85,6 +85,18 @@ def test_a_journey_that_nobody_has_looked_at_yet_is_said_to_be(run: Run, client:
     )
 
 
+@pytest.mark.parametrize("many", [(), ("--many",)])
+def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
+    run: Run, client: Client, tmp_path: Path, many: tuple[str, ...]
+) -> None:
+    client.door = lambda _: EnteredJourney("a/7", admitted=False)
+    client.ill = "The store db.example:5432/x cannot be used now (its disk is full): see that it runs."
+    assert run("enter", write(tmp_path / "e.json", entry(7)), *many).err.splitlines()[0] == (
+        "scenario: a/7: it waits to be let in: the store db.example:5432/x cannot be used now (its disk is full): see "
+        "that it runs"
+    )
+
+
 def test_one_under_way_already_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
     client.door = lambda _: EnteredJourney("a/7", already=True)
     assert run("enter", write(tmp_path / "e.json", entry(7))).err == "scenario: a/7 was under way already\n"

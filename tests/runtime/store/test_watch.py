@@ -1,0 +1,236 @@
+"""A store that is gone, replaced, full or away is noticed, named and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from runtime.store import Store, StoreError, StoreUnavailable
+from runtime.store.sqlite import SQLite
+from runtime.store.store import Opening
+from runtime.store.watch import Watch, watching
+from tests.runtime.store.conftest import Server
+
+SECRET = "s3cr3t-pa55"
+LARGE = {"text": "x" * 100_000}
+
+
+def move(source: Path | str, target: Path | str) -> None:
+    Path(source).replace(target)
+
+
+def there(path: Path) -> bool:
+    return path.exists()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+async def test_a_file_that_is_removed_is_neither_written_to_nor_made_anew(file: Path) -> None:
+    async with Store.open(f"sqlite:///{file}") as store:
+        await store.publish("welcome", {}, {}, "digest")
+        move(file, elsewhere := f"{file}-elsewhere")
+        for use in (store.check(), store.newest("welcome"), store.publish("welcome", {"n": 2}, {}, "digest-2")):
+            with pytest.raises(StoreUnavailable) as caught:
+                await use
+            assert str(caught.value) == (
+                f"The store {file} is gone, its file was removed while in use: put it back, or start this anew."
+            )
+        await asyncio.gather(*(store.newest("welcome") for _ in range(9)), return_exceptions=True)
+        assert not there(file)
+        move(elsewhere, file)
+        await store.check()
+        assert await store.publish("welcome", {"n": 2}, {}, "digest-2") == 2
+
+
+async def test_a_file_in_the_place_of_another_is_not_written_to(file: Path) -> None:
+    async with Store.open(f"sqlite:///{file}") as store:
+        async with Store.open(f"sqlite:///{file}-2") as other:
+            await other.publish("other", {}, {}, "digest")
+        move(f"{file}-2", file)
+        for use in (store.check(), store.publish("welcome", {}, {}, "digest")):
+            with pytest.raises(StoreUnavailable, match="is another file than the one in use: start this anew"):
+                await use
+
+
+@pytest.fixture
+async def full(file: Path) -> Any:
+    """A store, and what fills its disk and frees it."""
+    async with Store.open(f"sqlite:///{file}") as store:
+        pages = [1 << 30]
+        database = store._database  # pyright: ignore[reportPrivateUsage]
+        assert isinstance(database, SQLite)
+
+        def limit(connection: Any, *_: object) -> None:
+            connection.execute(f"PRAGMA max_page_count = {pages[0]}").close()
+
+        event.listen(database._engine, "checkout", limit)  # pyright: ignore[reportPrivateUsage]
+
+        def fill(yes: bool) -> None:
+            pages[0] = 1 if yes else 1 << 30  # less than there are means what there are
+
+        yield store, fill
+
+
+async def test_a_full_disk_is_noticed_by_the_first_write_and_until_one_succeeds(
+    full: tuple[Store, Callable[[bool], None]], file: Path
+) -> None:
+    store, fill = full
+    await store.check()
+    fill(True)
+    await store.check()  # it can be read, and nobody has tried to write
+    with pytest.raises(StoreUnavailable, match="its disk is full"):
+        await store.check(writing=True)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.check()
+        assert str(caught.value) == f"The store {file} cannot be used now (its disk is full): make room on it."
+    assert await store.newest("welcome") is None, "reading goes on"
+    fill(False)
+    await store.check()
+    fill(True)
+    with pytest.raises(StoreUnavailable, match="its disk is full"):
+        await store.publish("welcome", LARGE, {}, "digest")
+    fill(False)
+    await store.publish("welcome", LARGE, {}, "digest")
+    await store.check()
+
+
+async def test_looking_leaves_nothing_behind(url: str) -> None:
+    async with Store.open(url) as store:
+        for _ in range(3):
+            await store.check(writing=True)
+            await store.check()
+        assert await store.publish("welcome", {}, {}, "digest") == 1
+
+
+@pytest.fixture
+def away(postgresql: Server, postgresql_url: str) -> Any:
+    """Lets nobody reach PostgreSQL, and lets them again."""
+    socket, hidden = postgresql.folder / ".s.PGSQL.5432", postgresql.folder / "hidden"
+
+    def leave() -> None:
+        with psycopg.connect(postgresql_url) as connection:
+            socket.rename(hidden)
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+    def come_back() -> None:
+        if hidden.exists():
+            hidden.rename(socket)
+
+    yield leave, come_back
+    come_back()
+
+
+async def test_a_server_that_is_away_is_named_without_its_password(
+    postgresql_url: str, away: tuple[Callable[[], None], Callable[[], None]]
+) -> None:
+    leave, come_back = away
+    url = postgresql_url.replace("postgres@", f"postgres:{SECRET}@")
+    async with Store.open(url) as store:
+        watch = Watch(store)
+        await watch.look()
+        assert watch.trouble is None
+        leave()
+        await watch.look()
+        assert watch.trouble is not None
+        assert "/postgres cannot be used now (" in watch.trouble
+        assert SECRET not in watch.trouble
+        come_back()
+        await watch.look()
+        assert watch.trouble is None
+
+
+class Ill:
+    """A store that answers what the test says."""
+
+    name = "db.example:5432/scenarios"
+
+    def __init__(self) -> None:
+        self.answer: str | None = None
+        self.silent = False
+        self.looks = 0
+
+    async def check(self) -> None:
+        self.looks += 1
+        if self.silent:
+            await asyncio.Event().wait()
+        if self.answer is not None:
+            raise StoreError(self.answer)
+
+
+async def test_trouble_is_logged_when_it_comes_changes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store = Ill()
+    watch = Watch(store, patience=0.01)
+    for answer, silent in [(None, False), *[("it is away", False)] * 3, (None, True), (None, True), (None, False)]:
+        store.answer, store.silent = answer, silent
+        await watch.look()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "it is away"),
+        ("ERROR", "The store db.example:5432/scenarios does not answer: see that it runs."),
+        ("INFO", "The store db.example:5432/scenarios can be used again."),
+    ]
+
+
+async def test_a_store_is_looked_at_again_and_again_until_nobody_watches() -> None:
+    store = Ill()
+    async with watching(store, every=0) as watch:
+        while store.looks < 3:
+            await asyncio.sleep(0)
+        store.answer = "it is away"
+        while watch.trouble is None:
+            await asyncio.sleep(0)
+    looks = store.looks
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert store.looks == looks
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Opening, "pause", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_one_that_is_away_at_the_start_is_waited_for(
+    postgresql_url: str,
+    away: tuple[Callable[[], None], Callable[[], None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    leave, come_back = away
+    leave()
+    opening = asyncio.ensure_future(_opened(postgresql_url))
+    while not caplog.records:
+        await asyncio.sleep(0.001)
+    come_back()
+    store = await opening
+    assert await store.scenarios() == []
+    await store.close()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.endswith("that SCENARIO_STORE is right. Trying for another 60 s.")
+
+
+async def _opened(url: str) -> Store:
+    return await Store.open(url, patience=60)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_one_that_stays_away_is_not_waited_for_for_ever(
+    postgresql_url: str, away: tuple[Callable[[], None], Callable[[], None]]
+) -> None:
+    away[0]()
+    with pytest.raises(StoreUnavailable, match="nothing listens there"):
+        await Store.open(postgresql_url, patience=0.01)
