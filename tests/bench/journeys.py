@@ -189,7 +189,7 @@ def server_pid(state: Path) -> int:
 
 async def work(address: str, state: Path, receiver: str, smtp: str) -> None:
     """The worker process: our workers as they are, and the bare ones."""
-    logging.disable(logging.WARNING)  # thousands are held where that is measured
+    logging.getLogger("temporalio.workflow").setLevel(logging.ERROR)  # thousands are held where that is measured
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Settings(
@@ -215,10 +215,10 @@ async def work(address: str, state: Path, receiver: str, smtp: str) -> None:
             )
             for queue in (QUEUE, APART)
         ]
-        await stack.enter_async_context(running([*ours, *theirs]))
+        crew = await stack.enter_async_context(running([*ours, *theirs]))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        await stop.wait()
+        await crew.until(stop)
 
 
 @dataclass(frozen=True)
