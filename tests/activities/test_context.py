@@ -72,7 +72,7 @@ class Outside:
 @dataclass
 class Host:
     host: str = "mail.example"
-    password: str | None = None
+    password: str = ""
 
 
 @dataclass
