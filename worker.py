@@ -52,6 +52,7 @@ from runtime.health import Health
 from runtime.ports import HOST
 from runtime.secrets import Secrets
 from runtime.settings import Settings
+from runtime.slots import ActivityWorker
 from runtime.store import StoreError
 from runtime.store.watch import Watch, watching
 from runtime.telemetry import PATIENCE, Telemetry, temporal_runtime
@@ -151,13 +152,13 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
             )
         else:
             made.append(
-                Worker(
+                ActivityWorker(
                     client,
                     task_queue=queue,
                     activities=[channels[queue]],
-                    max_concurrent_activities=at_once[queue],
-                    max_concurrent_activity_task_polls=_POLLERS,
-                    graceful_shutdown_timeout=drain if queue == _WEBHOOKS else DRAIN,
+                    concurrent=at_once[queue],
+                    polls=_POLLERS,
+                    grace=drain if queue == _WEBHOOKS else DRAIN,
                 )
             )
     return made

@@ -24,13 +24,30 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
         return longest
 
 
-def next_try(info: activity.Info, ended: datetime, delay: timedelta | None = None) -> datetime | None:
+def deadline(info: activity.Info, room: float) -> datetime | None:
+    """When the last attempt may begin.
+
+    Args:
+        info: Of an attempt.
+        room: How much later Temporal's own end of all attempts is, in seconds; see `Delivery.room`.
+
+    Returns:
+        None where there is no deadline.
+    """
+    whole = info.schedule_to_close_timeout
+    return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
+
+
+def next_try(
+    info: activity.Info, ended: datetime, delay: timedelta | None = None, *, room: float = 0.0
+) -> datetime | None:
     """When Temporal will try again after a failure that may be tried again.
 
     Args:
         info: Of the attempt: its number, and the policy that it was started under.
         ended: When it failed, with a zone.
         delay: What overrides the policy's interval (`next_retry_delay`).
+        room: See `deadline`.
 
     Returns:
         None where there will be no further attempt: their number or the deadline does not allow it.
@@ -39,6 +56,5 @@ def next_try(info: activity.Info, ended: datetime, delay: timedelta | None = Non
     if policy is None or (policy.maximum_attempts and info.attempt >= policy.maximum_attempts):
         return None
     due = ended + (delay or timedelta(seconds=pause(policy, info.attempt)))
-    if info.schedule_to_close_timeout and due >= info.scheduled_time + info.schedule_to_close_timeout:
-        return None
-    return due
+    end = deadline(info, room)
+    return None if end and due >= end else due

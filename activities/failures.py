@@ -16,6 +16,9 @@ from typing import Any, Final, cast
 from pydantic import TypeAdapter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+SENDING: Final = "sending"
+"""First value of the mark that an attempt leaves at Temporal before its message leaves: it may have arrived since."""
+
 
 class Kind(StrEnum):
     """What kind of failure it is; the value is the `ApplicationError`'s type.

@@ -11,6 +11,7 @@ All channels go through `attempt_of`, so that an attempt is counted, recorded, c
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -22,19 +23,23 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.backoff import next_try
-from activities.failures import Failure, Kind
+from activities.backoff import deadline, next_try
+from activities.failures import SENDING, Failure, Kind
+from activities.marks import SETTLED, turned_away
 from activities.record import Log, record
 from activities.signatures import Delivery, Sent
 from runtime.store.deliveries import Channel
 
 __all__ = ["Log", "OpenAttempt", "attempt_of"]
 
-_SENDING: Final = "sending"
-_SETTLED: Final = "settled"
-_MARK: Final = 3
-"""Values of a full mark: the word, how many attempts were turned away until then, Temporal's number of the attempt."""
 _SOON: Final = timedelta(seconds=1)
+_REASONS: Final = {
+    "called_off": "It was called off",
+    "not_noted": "Temporal could not note the sending in time",
+    "no_time": "What came before the sending took all of the time",
+}
+_REPORT: Final = 1.0
+"""Seconds of what Temporal gives an attempt that are kept for telling it how the attempt ended."""
 _PATIENCE: Final = timedelta(seconds=2)
 """What the server may take to note that a message is about to leave: it comes off what an attempt has beyond its
 time-out (`workflows.delivery.GRACE`)."""
@@ -55,6 +60,7 @@ class OpenAttempt:
         stale: The server keeps a mark that means nothing any more.
         outcome: How it ended, unless it failed.
         excerpt: How the answer to a delivered message begins.
+        started: When this attempt began, on the clock of `time.perf_counter`.
     """
 
     def __init__(self, delivery: Delivery, destination: str, number: int, away: int = 0) -> None:
@@ -69,6 +75,18 @@ class OpenAttempt:
         self.stale = False
         self.outcome: Sent | None = None
         self.excerpt = ""
+        self.started = time.perf_counter()
+
+    @property
+    def within(self) -> float:
+        """Seconds that sending may take from now on: the step's `timeout`, or less where Temporal does not wait for it.
+
+        Of an attempt that Temporal gives up, nobody hears how it ended. So it ends by itself before that.
+        """
+        info, end = activity.info(), deadline(activity.info(), 0.0)
+        given = [info.start_to_close_timeout, end and end - info.started_time]
+        least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
+        return min(self.delivery.timeout, least - (time.perf_counter() - self.started) - _REPORT)
 
     async def sending(self) -> None:
         """Says that from now on the message may arrive.
@@ -79,13 +97,16 @@ class OpenAttempt:
         has left, and keeps a second one in an attempt back.
 
         Raises:
-            ApplicationError: RETRY: the server has not noted it, or does not want it any more. Nothing is to be sent.
+            ApplicationError: RETRY: the server has not noted it, or does not want it any more, or will not wait for the
+                answer. Nothing is to be sent.
         """
+        if self.within <= 0:
+            raise self._not_left("no_time")
         if self.delivery.on_unknown != "retry":
             self.marked = True
             handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
             try:
-                await handle.heartbeat(*self._values(_SENDING), rpc_timeout=_PATIENCE)
+                await handle.heartbeat(*self._values(SENDING), rpc_timeout=_PATIENCE)
             except AsyncActivityCancelledError:  # a journey that leaves or skips, a pause, a reset
                 raise self._not_left("called_off") from None
             except RPCError as error:
@@ -93,11 +114,9 @@ class OpenAttempt:
                 raise self._not_left("called_off" if gone else "not_noted") from None
         self.began = self.in_flight = True
 
-    def _not_left(self, word: Literal["called_off", "not_noted"]) -> ApplicationError:
+    def _not_left(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
         self.discount()
-        known = word == "called_off"
-        reason = "It was called off" if known else "Temporal could not note the sending in time"
-        return self.failure(Kind.RETRY, f"{reason}: nothing was sent", error=word)
+        return self.failure(Kind.RETRY, f"{_REASONS[word]}: nothing was sent", error=word)
 
     def mark(self, word: str) -> None:
         """Leaves a mark that goes out with the failure, for the next attempt to find.
@@ -124,7 +143,7 @@ class OpenAttempt:
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
         self.away += 1
-        self.mark(_SETTLED)
+        self.mark(SETTLED)
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
@@ -174,7 +193,12 @@ class OpenAttempt:
         self.in_flight = self.in_flight and unknown
         if unknown and kind is Kind.RETRY and self.delivery.on_unknown != "retry":
             kind = Kind.UNKNOWN
-        due = next_try(activity.info(), datetime.now(UTC), next_retry_delay) if kind is Kind.RETRY else None
+        due = None
+        if kind is Kind.RETRY:
+            info, now = activity.info(), datetime.now(UTC)
+            due = next_try(info, now, next_retry_delay, room=self.delivery.room)
+            if due is None and next_try(info, now, next_retry_delay) is not None:
+                kind, exhausted = Kind.PERMANENT, True  # Temporal would begin another one after the deadline
         return Failure(
             kind=kind,
             reason=reason,
@@ -207,13 +231,13 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
         ApplicationError: As the block raised it, or for an attempt that was cut short, now or before.
     """
     info = activity.info()
-    counted, away = _turned_away(info)
+    counted, away = turned_away(info)
     attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away)
     attempt.stale = not counted
-    started = time.perf_counter()
     error: BaseException | None = None
     try:
         _refuse_twice(attempt, info)
+        _refuse_late(attempt, info)
         yield attempt
     except asyncio.CancelledError as cancelled:
         error = _cut_short(attempt) or cancelled
@@ -227,24 +251,13 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
         uncertain = attempt.in_flight and delivery.on_unknown != "retry"
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
             # In place of the mark that is there: this time nothing is uncertain.
-            attempt.mark(_SETTLED)
-        record(log, attempt, channel, info, round((time.perf_counter() - started) * 1000), error)
-
-
-def _turned_away(info: activity.Info) -> tuple[bool, int]:
-    """How many of the attempts before this one were turned away, and whether the mark that tells it still holds."""
-    details = list(info.heartbeat_details)
-    if len(details) != _MARK:
-        return True, 0
-    _, away, number = details
-    if info.attempt > number:
-        return True, int(away)
-    return False, 0  # an operator let Temporal count from 1 again: what was counted before means nothing
+            attempt.mark(SETTLED)
+        record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
 
 
 def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
     """Raises the failure of an attempt whose predecessor was lost while it was sending."""
-    if attempt.delivery.on_unknown != "retry" and list(info.heartbeat_details[:1]) == [_SENDING]:
+    if attempt.delivery.on_unknown != "retry" and list(info.heartbeat_details[:1]) == [SENDING]:
         attempt.in_flight = True  # as it was: the mark stays
         raise attempt.failure(
             Kind.RETRY,
@@ -252,6 +265,15 @@ def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
             error="worker_lost",
             unknown=True,
         )
+
+
+def _refuse_late(attempt: OpenAttempt, info: activity.Info) -> None:
+    """Raises the failure of an attempt that no worker took before the deadline."""
+    end = deadline(info, attempt.delivery.room)
+    if end is not None and info.started_time >= end:
+        attempt.turned = True
+        reason = "The deadline has passed: no further attempt is made"
+        raise attempt.failure(Kind.PERMANENT, reason, error="deadline", exhausted=True)
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:

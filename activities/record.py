@@ -69,7 +69,7 @@ def record(
         outcome=outcome,
         status=failure.status if failure else attempt.outcome and attempt.outcome.status,
         error=failure.error if failure else error and type(error).__name__,
-        next_try_at=_next_try(info, milliseconds, error),
+        next_try_at=_next_try(info, milliseconds, error, delivery.room),
         response=(failure.excerpt if failure else attempt.excerpt) or None,
         trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,
     )
@@ -96,7 +96,7 @@ def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Fa
     return ("failed" if permanent else "retry"), failure
 
 
-def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None) -> datetime | None:
+def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None, room: float) -> datetime | None:
     """When Temporal will try again; None where it will not."""
     if error is None or isinstance(error, asyncio.CancelledError):
         return None
@@ -105,4 +105,4 @@ def _next_try(info: activity.Info, milliseconds: int, error: BaseException | Non
         if error.non_retryable:
             return None
         delay = error.next_retry_delay
-    return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay)
+    return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay, room=room)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from temporalio import activity
 from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, UpdateActivityOptionsRequest
 from temporalio.client import Client
@@ -54,7 +56,8 @@ class Retunings:
             if not fits(pending.activity_options.retry_policy, retuning.retry):
                 return Retuned(error=_MISFIT)
             await self._client.workflow_service.update_activity_options(
-                request_for(retuning, self._client.namespace, self._client.identity), timeout=_PATIENCE
+                request_for(_with_room(retuning, pending), self._client.namespace, self._client.identity),
+                timeout=_PATIENCE,
             )
         except RPCError as error:
             if error.status is RPCStatusCode.INVALID_ARGUMENT:  # its text is about the policy alone
@@ -85,6 +88,22 @@ def fits(policy: RetryPolicy, changes: Mapping[str, float]) -> bool:
     initial = changes.get("initial", policy.initial_interval.ToTimedelta().total_seconds())
     maximum = changes.get("maximum", policy.maximum_interval.ToTimedelta().total_seconds())
     return not maximum or maximum >= initial
+
+
+def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
+    """With the deadline as Temporal is to be told it: an attempt that is under way has its time, as in `Delivery.room`.
+
+    Where the deadline is over already and no attempt is under way, the delivery ends at once.
+    """
+    wanted = retuning.retry.get("deadline")
+    if wanted is None:
+        return retuning
+    options = pending.activity_options
+    begun = pending.expiration_time.ToDatetime(tzinfo=UTC) - options.schedule_to_close_timeout.ToTimedelta()
+    passed = (datetime.now(UTC) - begun).total_seconds()
+    if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED or wanted > passed:
+        wanted = max(wanted, passed) + options.start_to_close_timeout.ToTimedelta().total_seconds()
+    return replace(retuning, retry={**retuning.retry, "deadline": wanted})
 
 
 def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActivityOptionsRequest:

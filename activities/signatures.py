@@ -17,9 +17,7 @@ JOURNEYS: Final = "journeys"
 QUEUES: Final = (JOURNEYS, "webhooks", "email", "sms")
 """All task queues; each channel has its own, so that it is scaled and rate limited apart."""
 
-
-_FAIRNESS_KEY: Final = 64
-"""Bytes; the server refuses a longer one."""
+_FAIRNESS_KEY: Final = 64  # bytes; the server refuses a longer one
 
 
 def fairness_key(destination: str) -> str:
@@ -125,6 +123,7 @@ class Delivery:
         on_unknown: What to do where a request left and no answer came.
         attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
         root: The journey's first run, where a template names `journey.callback_url`; else empty.
+        room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
     """
 
     id: str
@@ -137,6 +136,7 @@ class Delivery:
     on_unknown: Literal["retry", "hold", "continue"] = "retry"
     attempts: int = 0
     root: str = ""
+    room: float = 0.0
 
     @property
     def name(self) -> str:

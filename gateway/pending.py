@@ -85,6 +85,7 @@ def pending(described: DescribeWorkflowExecutionResponse) -> Iterator[Pending]:
 
 def _pending(activity: PendingActivityInfo) -> Pending:
     name = PendingActivityState.Name(activity.state)
+    room = activity.activity_options.start_to_close_timeout.ToTimedelta()  # see `Delivery.room`
     return Pending(
         step=activity.activity_id,
         state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
@@ -94,7 +95,7 @@ def _pending(activity: PendingActivityInfo) -> Pending:
         else None,
         last_failure=activity.last_failure.message or None,
         retry=_policy(activity),
-        gives_up_at=_instant(activity.expiration_time) if activity.HasField("expiration_time") else None,
+        gives_up_at=_instant(activity.expiration_time) - room if activity.HasField("expiration_time") else None,
         activity=activity.activity_type.name,
         fairness_key=activity.priority.fairness_key,
     )
@@ -110,7 +111,12 @@ def _policy(activity: PendingActivityInfo) -> Policy | None:
         backoff_coefficient=round(policy.backoff_coefficient, 6),
         maximum_interval=_seconds(policy.maximum_interval.ToTimedelta()),
         maximum_attempts=policy.maximum_attempts,
-        deadline=_seconds(options.schedule_to_close_timeout.ToTimedelta()),
+        deadline=_seconds(
+            max(
+                timedelta(0),
+                options.schedule_to_close_timeout.ToTimedelta() - options.start_to_close_timeout.ToTimedelta(),
+            )
+        ),
     )
 
 

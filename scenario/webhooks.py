@@ -32,7 +32,7 @@ def check_delivery(step: Written, report: Report) -> None:
 
 
 def _patience(step: Written, report: Report) -> None:
-    """A deadline leaves room for an attempt, and for another one after it."""
+    """A deadline leaves time for a second attempt."""
     retry = step.keys.get("retry")
     if not isinstance(retry, Mapping):
         return
@@ -41,14 +41,11 @@ def _patience(step: Written, report: Report) -> None:
     # What a step leaves out its destination may say: nobody knows here, and nothing is too long for it.
     known = step.keys.get("to") is None
     deadline = _length(policy.get("deadline"), defaults.deadline if known else timedelta.max)
-    timeout = _length(step.keys.get("timeout"), timedelta(seconds=15) if known else timedelta.min)
     initial = _length(policy.get("initial_interval"), defaults.initial_interval if known else timedelta.min)
-    if deadline is None or timeout is None or initial is None:
+    if deadline is None or initial is None:
         return
     place = (*step.path, "retry", "deadline" if "deadline" in policy else "initial_interval")
-    if deadline < timeout:
-        report.add(place, "deadline", "the deadline cuts the first attempt short: it is shorter than 'timeout'")
-    elif deadline <= initial and policy.get("maximum_attempts") != 1:
+    if deadline <= initial and policy.get("maximum_attempts") != 1:
         message = "nothing is ever tried again: the deadline is not longer than 'initial_interval'"
         report.add(place, "deadline", message, severity="warning")
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import workflow
 from temporalio.common import Priority, RawValue, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, RetryState
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    FailureError,
+    RetryState,
+    TimeoutType,
+)
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from workflows.local import answer_to
@@ -21,7 +28,7 @@ from workflows.state import LONGEST_REASON
 from workflows.view import summary
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import Failure, Kind, failure_of
+    from activities.failures import SENDING, Failure, Kind, failure_of
     from activities.signatures import (
         RECALL,
         SENDS,
@@ -46,6 +53,8 @@ CALLBACK: Final = frozenset({"journey.callback_url"})
 _BY_HAND: Final = "CLI"
 """Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
+_MARKS: Final = "marks"
+"""Journeys that began to look at marks: see `_may_have_left`."""
 
 
 async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
@@ -65,6 +74,8 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
     counted = step.kind == "webhook"
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
     state.now = state.now or journey.local(journey.began)
+    # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
+    room = timedelta(seconds=step.timeout) + GRACE
     delivery = Delivery(
         id=identifier,
         scenario=journey.followed,
@@ -76,6 +87,7 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
         on_unknown=step.on_unknown,
         attempts=step.retry.attempts if counted else 0,
         root=state.root if CALLBACK.intersection(step.fields) else "",
+        room=room.total_seconds(),
     )
     call = SENDS[step.kind]
     journey.under_way = step
@@ -86,8 +98,8 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
             result_type=RawValue,
             task_queue=call.queue,
             activity_id=name,
-            start_to_close_timeout=timedelta(seconds=step.timeout) + GRACE,
-            schedule_to_close_timeout=timedelta(seconds=step.retry.deadline),
+            start_to_close_timeout=room,
+            schedule_to_close_timeout=timedelta(seconds=step.retry.deadline) + room,
             retry_policy=retry_policy(step, identifier),
             summary=summary(name, step),
             priority=Priority(fairness_key=fairness_key(step.to)) if step.to else Priority.default,
@@ -143,39 +155,87 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
         maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
         # A larger number would not fit into the command: the workflow task would fail, again and again.
         maximum_attempts=0 if step.kind == "webhook" else min(step.retry.attempts, UNLIMITED),
-        # A worker that died in mid-attempt may have sent: only `on_unknown: retry` may send again.
-        non_retryable_error_types=None if step.on_unknown == "retry" else ["TemporalTimeout:StartToClose"],
     )
 
 
 def failure_in(error: ActivityError, step: Send) -> Failure:
     """What went wrong with a delivery, as far as Temporal can tell."""
-    cause: BaseException | None = error.cause
-    while isinstance(cause, ActivityTimeout) and isinstance(cause.cause, ApplicationError):
-        cause = cause.cause  # the deadline ran out between two attempts: the last of them says more
-    to = step.to or step.kind
+    cause, to = _told(error), step.to or step.kind
+    found = failure_of(cause) if isinstance(cause, ApplicationError) else None
+    if isinstance(error.cause, ActivityTimeout) and _may_have_left(error, step):
+        return Failure(
+            kind=Kind.UNKNOWN,
+            reason="the worker was lost during an attempt",
+            destination=found.destination if found else to,
+            attempt=found.attempt + 1 if found else 1,
+            error="timeout",
+            unknown=True,
+        )
     if isinstance(cause, ApplicationError):
-        if found := failure_of(cause):
-            # It does not wait for its turn any more, as it said.
-            why = found.reason.partition(": ")[0]
-            return replace(found, reason=f"the deadline passed meanwhile: {why}") if found.turned_away else found
+        if found:
+            return _at_the_deadline(found) if cause is not error.cause or found.turned_away else found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"
         if cause.failure is not None and cause.failure.source == _BY_HAND:
             reason = f"failed by hand: {cause.message}"[:LONGEST_REASON]
         over = error.retry_state in _OVER
         return Failure(kind=Kind.PERMANENT, reason=reason, destination=to, attempt=1, exhausted=over)
     if isinstance(cause, ActivityTimeout):
-        lost = step.on_unknown != "retry"
         return Failure(
-            kind=Kind.UNKNOWN if lost else Kind.PERMANENT,
-            reason="the worker was lost during an attempt" if lost else "the deadline passed without a delivery",
+            kind=Kind.PERMANENT,
+            reason="no attempt came to an end before they, or the deadline, were over",
             destination=to,
-            attempt=0 if not lost else 1,  # Temporal does not say how many there were
+            attempt=0,  # Temporal does not say how many there were
             error="timeout",
-            unknown=True,
-            exhausted=not lost,
+            unknown=step.on_unknown == "retry",
+            exhausted=True,
         )
     return Failure(kind=Kind.PERMANENT, reason="the delivery failed", destination=to, attempt=1)
+
+
+def _told(error: ActivityError) -> BaseException | None:
+    """What is known of the latest attempt that told how it ended. A time-out has it as its cause."""
+    cause: BaseException | None = error.cause
+    while isinstance(cause, ActivityTimeout) and isinstance(cause.cause, ApplicationError):
+        cause = cause.cause
+    return cause
+
+
+def _at_the_deadline(found: Failure) -> Failure:
+    """The failure of an attempt that was not the last one: no word came of any later one."""
+    if found.turned_away:  # it does not wait for its turn any more, as it said
+        why = found.reason.partition(": ")[0]
+        return replace(found, reason=f"the deadline passed meanwhile: {why}" if found.error != "deadline" else why)
+    if not found.next_try_at:
+        return found
+    return replace(found, reason=f"{found.reason}, and no later attempt came to an end", next_try_at="")
+
+
+def _may_have_left(error: ActivityError, step: Send) -> bool:
+    """Whether an attempt whose end Temporal was not told may have sent what must not be sent twice.
+
+    It left a mark before it sent anything. Journeys that met this before marks were looked at took it for sent where no
+    attempt before had failed, and for not sent otherwise: they go on as they did.
+    """
+    if not isinstance(error.cause, ActivityTimeout) or step.on_unknown == "retry":
+        return False
+    left = list(error.cause.last_heartbeat_details[:1]) == [SENDING]
+    taken = _told(error) is error.cause
+    return left if left == taken or workflow.patched(_MARKS) else taken
+
+
+def unsent(error: ActivityError, step: Send) -> Send | None:
+    """The step as it is to be scheduled once more, where the last attempt was lost with its worker before it sent.
+
+    Temporal tries again by itself, unless that was the last attempt that the step allows: it does not count. Neither do
+    deliveries count that were scheduled when every lost attempt of such a step was final.
+    """
+    timeout = error.cause
+    if not isinstance(timeout, ActivityTimeout) or timeout.type is not TimeoutType.START_TO_CLOSE:
+        return None
+    if step.on_unknown == "retry" or _may_have_left(error, step) or not workflow.patched(_MARKS):
+        return None
+    last = error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
+    return replace(step, retry=replace(step.retry, attempts=1)) if last else step
 
 
 async def remembered(journey: Means, name: str, failure: Failure) -> Failure:

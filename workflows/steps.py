@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError, CancelledError
 
 from workflows.bounds import LARGEST_DELIVERY, size_of
 from workflows.course import Again, Course, Leave, Next
-from workflows.delivery import cause_of, deliver, digest, failure_in, remembered
+from workflows.delivery import cause_of, deliver, digest, failure_in, remembered, unsent
 from workflows.events import event_data
 from workflows.state import Event
 
@@ -60,7 +60,13 @@ async def _delivered(journey: Means, name: str, row: Send) -> Sent | Failure:
         most = LARGEST_DELIVERY // 1_000_000
         return _step_failure(f"cannot be rendered: the data that its templates name are larger than {most} MB")
     try:
-        return await deliver(journey, name, row)
+        try:
+            return await deliver(journey, name, row)
+        except ActivityError as error:
+            again = unsent(error, row)
+            if again is None or journey.interrupted:
+                raise
+        return await deliver(journey, name, again)
     except ActivityError as error:
         if isinstance(error.cause, CancelledError):
             raise

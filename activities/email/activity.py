@@ -77,7 +77,7 @@ class Emails:
                 raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
             hidden = (written, recipient.address, mailer.server.password)
             try:
-                reply = await mailer.send(envelope, within=delivery.timeout, leaving=attempt.sending)
+                reply = await mailer.send(envelope, within=attempt.within, leaving=attempt.sending)
             except MailError as error:
                 raise _failure(attempt, error, hidden) from None
             return attempt.delivered(reply.status, _readable(reply.words, hidden))

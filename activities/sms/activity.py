@@ -72,7 +72,7 @@ class Texts:
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()
             try:
-                receipt = await provider.send(Text(id=delivery.id, to=number, body=body, within=delivery.timeout))
+                receipt = await provider.send(Text(id=delivery.id, to=number, body=body, within=attempt.within))
             except ProviderError as error:
                 raise _failure(attempt, error) from None
             return attempt.delivered(receipt.status, receipt.reference)

@@ -57,7 +57,7 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
                     url=route.url,
                     headers=headers,
                     body=rendered.body,
-                    timeout=attempt.delivery.timeout,
+                    timeout=attempt.within,
                     access=route.access,
                     tls=route.tls,
                 )

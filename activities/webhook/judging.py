@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import redaction
-from activities.backoff import pause
+from activities.backoff import deadline, pause
 from activities.failures import SHORT, Kind
 from activities.log import OpenAttempt
 from activities.signatures import Sent
@@ -29,7 +29,8 @@ from scenario import model
 _CERTIFICATE: Final = b"ssl certificate"
 """What nginx says with 400 where it gets no client certificate or a foreign one, rather than end the handshake."""
 _LAST: Final = 5.0
-"""Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait."""
+"""Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait: it may
+have to wait for a worker. How long it takes is no matter (`Delivery.room`)."""
 
 
 def judge(
@@ -75,7 +76,7 @@ def turned_away(attempt: OpenAttempt, wait: Wait) -> ApplicationError:
 
     A delivery whose deadline comes before that has its last chance just before the deadline.
     """
-    left = _left(activity.info())
+    left = _left(attempt)
     seconds = min(wait.seconds, left) if left > 0 else wait.seconds
     return attempt.turn_away(f"{attempt.destination} {wait.reason}", wait.why, timedelta(seconds=seconds))
 
@@ -83,7 +84,8 @@ def turned_away(attempt: OpenAttempt, wait: Wait) -> ApplicationError:
 def lost(attempt: OpenAttempt) -> ApplicationError | None:
     """The failure to raise where the last of the attempts that the step allows was lost with its worker; else None."""
     allowed = _allowed(attempt)
-    if not allowed or attempt.number <= allowed:
+    # Where nothing may be sent twice, the one that was lost has left no mark: it sent nothing, and does not count.
+    if not allowed or attempt.number <= allowed or attempt.delivery.on_unknown != "retry":
         return None
     return attempt.failure(
         Kind.PERMANENT,
@@ -138,18 +140,16 @@ def _allowed(attempt: OpenAttempt) -> int:
 def _delay(attempt: OpenAttempt, info: activity.Info, asked: int | None) -> timedelta | None:
     """The delay to use instead of Temporal's own, if any."""
     planned = pause(info.retry_policy, attempt.number)
-    delay = retry_after.lengthen(asked, planned, _left(info))
+    delay = retry_after.lengthen(asked, planned, _left(attempt))
     if delay is None and planned < pause(info.retry_policy, info.attempt):
         delay = planned
     return None if delay is None else timedelta(seconds=delay)
 
 
-def _left(info: activity.Info) -> float:
-    """Seconds until the last moment at which an attempt can be begun."""
-    if info.schedule_to_close_timeout is None:
-        return float("inf")
-    end = info.scheduled_time + info.schedule_to_close_timeout
-    return (end - datetime.now(UTC)).total_seconds() - _LAST
+def _left(attempt: OpenAttempt) -> float:
+    """Seconds until an attempt should be begun at the latest."""
+    end = deadline(activity.info(), attempt.delivery.room)
+    return float("inf") if end is None else (end - datetime.now(UTC)).total_seconds() - _LAST
 
 
 def _count(attempts: int) -> str:

@@ -1,11 +1,18 @@
 """Temporal's server as an attempt sees it: it keeps marks, at once where it is asked to, with a failure otherwise."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
 
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
+
+UNHURRIED: Mapping[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "schedule_to_close_timeout": timedelta(days=3),
+}
+"""What Temporal gives an attempt, where a test is about something else: more than any step's time-out."""
 
 
 class Marks(list[tuple[Any, ...]]):
@@ -24,6 +31,7 @@ class Marks(list[tuple[Any, ...]]):
     def environment(self) -> ActivityEnvironment:
         """For one attempt."""
         environment = ActivityEnvironment(client=cast("Client", _Client(self)))
+        environment.info = replace(environment.info, **UNHURRIED)
         environment.on_heartbeat = lambda *details: self.append(details)
         return environment
 

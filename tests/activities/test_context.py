@@ -20,6 +20,7 @@ from activities.sms.provider import Provider, Receipt, Text
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Request, Response, Transport
 from runtime.callback import Callbacks
+from tests.activities.marks import UNHURRIED
 from tests.activities.shelf import Rows, Shelf
 
 JOURNEY = "post-purchase/3028687/CGX0094"
@@ -91,7 +92,10 @@ CHANNELS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def environment() -> ActivityEnvironment:
     environment = ActivityEnvironment()
-    environment.info = replace(environment.info, workflow_id=JOURNEY, started_time=datetime(2026, 3, 2, tzinfo=UTC))
+    began = datetime(2026, 3, 2, tzinfo=UTC)
+    environment.info = replace(
+        environment.info, workflow_id=JOURNEY, scheduled_time=began, started_time=began, **UNHURRIED
+    )
     return environment
 
 

@@ -327,6 +327,73 @@ class TestAWorkerThatIsLostWhileSending:
         assert (error, row.outcome) == (None, "delivered")
 
 
+class TestTheDeadline:
+    """Of attempts that begin; Temporal's own end of them all is later by the delivery's `room`."""
+
+    LATE = replace(RETRY, timeout=15.0, room=18.0)
+
+    @pytest.fixture
+    def hour(self, environment: ActivityEnvironment) -> ActivityEnvironment:
+        """An hour's deadline, an attempt at its beginning."""
+        now = datetime.now(UTC)
+        environment.info = replace(
+            environment.info,
+            scheduled_time=now,
+            started_time=now,
+            start_to_close_timeout=timedelta(seconds=18),
+            schedule_to_close_timeout=timedelta(hours=1, seconds=18),
+        )
+        return environment
+
+    @pytest.mark.parametrize(("seconds", "made"), [(3599.0, True), (3600.0, False), (3617.0, False)])
+    async def test_is_the_last_moment_at_which_an_attempt_begins(
+        self, hour: ActivityEnvironment, seconds: float, made: bool
+    ):
+        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(seconds=seconds))
+        given: list[float] = []
+
+        def block(attempt: OpenAttempt) -> Sent:
+            given.append(attempt.within)
+            return attempt.delivered()
+
+        sent, error, row = await run(hour, self.LATE, block)
+        assert (sent is not None, row is not None, given) == (made, made, [15.0] if made else [])
+        if not made:
+            assert isinstance(error, ApplicationError)
+            failure = failure_of(error)
+            assert failure is not None
+            assert (failure.kind, failure.error, failure.exhausted, failure.turned_away, failure.attempt) == (
+                *(Kind.PERMANENT, "deadline", True, True, 2),
+            )
+
+    @pytest.mark.parametrize(
+        ("seconds", "kind"), [(3590, Kind.RETRY), (3605, Kind.PERMANENT), (3700, Kind.RETRY)], ids=str
+    )
+    async def test_ends_a_delivery_that_temporal_would_try_again_after_it(
+        self, hour: ActivityEnvironment, seconds: int, kind: Kind
+    ):
+        # What is due after Temporal's own end is Temporal's: an operator may have changed the policy meanwhile.
+        _, error, row = await run(hour, self.LATE, failing(Kind.RETRY, next_retry_delay=timedelta(seconds=seconds)))
+        assert isinstance(error, ApplicationError)
+        failure = failure_of(error)
+        assert failure is not None
+        assert (failure.kind, failure.exhausted) == (kind, kind is Kind.PERMANENT)
+        assert (failure.next_try_at != "") == (row.next_try_at is not None) == (seconds == 3590)
+
+    async def test_cuts_an_attempt_short_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment):
+        # As of a delivery that was scheduled without room, or whose deadline an operator has changed.
+        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=13))
+        given: list[float] = []
+        await run(hour, RETRY, lambda attempt: (given.append(attempt.within), attempt.delivered())[1])
+        assert 3.5 < given[0] <= 4
+
+    async def test_lets_nothing_leave_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment, marks: Marks):
+        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=17.5))
+        _, error, row = await run(hour, HOLD, failing(Kind.RETRY))
+        assert isinstance(error, ApplicationError)
+        assert (row.error, marks.noted) == ("no_time", [])
+
+
 class TestCancellation:
     """By a worker that stops, or by a journey that leaves."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import RetryPolicy
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse, UpdateActivityOptionsRequest
 from temporalio.client import Client
@@ -97,6 +98,29 @@ async def test_a_delivery_that_is_not_there_and_a_policy_that_does_not_fit_are_n
     gone = await Retunings(connected).retune(retuning(initial=1))
     assert gone.error == "the delivery is just being scheduled or has just ended: look again in a moment"
     assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "told"),
+    [
+        ("SCHEDULED", 7200.0, 7218.0),
+        ("SCHEDULED", 60.0, 60.0),
+        ("STARTED", 7200.0, 7218.0),
+        ("STARTED", 60.0, 3618.0),
+    ],
+)
+async def test_an_attempt_under_way_has_its_time_and_what_is_overdue_ends_at_once(
+    state: str, wanted: float, told: float
+) -> None:
+    connected, service = client(None)
+    pending = service.pending[0]
+    pending.state = PendingActivityState.Value(f"PENDING_ACTIVITY_STATE_{state}")
+    pending.activity_options.start_to_close_timeout.FromTimedelta(timedelta(seconds=18))
+    pending.activity_options.schedule_to_close_timeout.FromTimedelta(timedelta(days=3, seconds=18))
+    pending.expiration_time.FromDatetime(datetime.now(UTC) + timedelta(days=3, seconds=18) - timedelta(hours=1))
+    assert await Retunings(connected).retune(retuning(deadline=wanted)) == Retuned()
+    asked = service.asked[0].activity_options.schedule_to_close_timeout.ToTimedelta().total_seconds()
+    assert asked == pytest.approx(told, abs=5)
 
 
 @pytest.mark.parametrize(

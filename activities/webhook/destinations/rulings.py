@@ -87,9 +87,6 @@ def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
         if entry.rate and not default / _WIDEST <= entry.rate <= default * _WIDEST:
             message = f"'rate' is more than {_WIDEST:g} times the default rate, or less than a {_WIDEST:g}th of it"
             yield Said((*place, "rate"), "rate", message)
-        if entry.timeout and "deadline" in entry.retry.model_fields_set and entry.retry.deadline < entry.timeout:
-            message = "the deadline cuts the first attempt short: it is shorter than 'timeout'"
-            yield Said((*place, "retry", "deadline"), "deadline", message)
 
 
 def _url(entry: Entry, place: Place) -> Iterator[Said]:

@@ -45,7 +45,8 @@ def marks() -> Marks:
 @pytest.fixture
 def environment(marks: Marks) -> ActivityEnvironment:
     environment = marks.environment()
-    environment.info = replace(environment.info, started_time=datetime(2026, 3, 2, 8, 30, tzinfo=UTC))
+    began = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
+    environment.info = replace(environment.info, scheduled_time=began, started_time=began)
     return environment
 
 

@@ -128,8 +128,6 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
          "1:64: error value: 'failures' is a share of all results, from 1% to 100%: write 70%"),
         ("timeout: 6m", "1:53: error value: 'timeout' is one attempt's and must be from 1s to 5m: "
          "'deadline' is for all of them"),
-        ("timeout: 1m, retry: {deadline: 30s}", "1:75: error deadline: the deadline cuts the first attempt short: "
-         "it is shorter than 'timeout'"),
         ("allow_private: 1", "1:59: error value: 'allow_private' is wrong: input should be a valid boolean"),
         ("allow_cidr: [10.1.0.1/16]", "1:57: error value: a network is its first address and the length of its prefix: "
          "write 10.1.0.0/16"),

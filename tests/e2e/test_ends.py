@@ -1,0 +1,196 @@
+"""How deliveries end whose last attempt meets the deadline, or is lost with its worker: on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from temporalio import activity
+
+from activities.email.address import Mailbox
+from activities.email.errors import RefusedError, UnansweredError
+from activities.email.message import Envelope
+from activities.email.smtp import Mailer
+from activities.services import Services
+from activities.signatures import SEND_SMS, Delivery, Sent
+from activities.sms import errors as sms
+from activities.sms.activity import Texts
+from activities.sms.provider import Receipt
+from gateway.client import Entered, ScenarioClient
+from runtime.receiver import Receiver
+from tests.activities.test_context import Host, Reply
+from tests.e2e.conftest import Stand, Stands, outcomes, publish
+from worker import workers
+
+SLOW = 2.0
+"""Seconds that a slow receiver takes: past the deadline, and within the time-out."""
+
+
+@dataclass
+class Outside:
+    """Providers and receivers, who do with each contact's messages what the test says, one act a message.
+
+    ``busy``: not now. ``slow``: taken, after a while. ``silent``: it arrived, and no answer comes. ``lost``: it
+    arrived, and the worker is gone with the answer. ``dropped``: the worker is gone before it did anything. Else it is
+    taken.
+    """
+
+    acts: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    messages: Counter[str] = field(default_factory=Counter[str])
+    name: str = "fake"
+    connections: int = 50
+    sender: Mailbox = field(default_factory=lambda: Mailbox("news@shop.example", "Shop"))
+    server: Any = field(default_factory=Host)
+
+    def next(self, contact: str) -> str:
+        """What to do with its next message."""
+        acts = self.acts[contact]
+        return acts.pop(0) if acts else "take"
+
+    async def send(self, what: Any, *, within: float = 0.0, leaving: Any = None) -> Any:
+        """A text message, or an e-mail."""
+        mail = isinstance(what, Envelope)
+        contact = what.recipient.partition("@")[0] if mail else what.to[-7:].lstrip("0")
+        if leaving is not None:
+            await leaving()
+        act = self.next(contact)
+        if act == "busy":
+            raise RefusedError("", "fake", status=450) if mail else sms.BusyError("It is busy", error="busy")
+        self.messages[contact] += 1
+        match act:
+            case "slow":
+                await asyncio.sleep(SLOW)
+            case "silent":
+                await asyncio.sleep(within if mail else what.within)
+                raise UnansweredError("no_answer", "fake") if mail else sms.UnansweredError("No answer", error="silent")
+            case "lost":
+                activity.raise_complete_async()  # Temporal hears no more of it than of a worker that was killed
+            case _:
+                pass
+        return Reply() if mail else Receipt(201)
+
+
+class Hooks(Receiver):
+    """The same for webhooks: the contact is the last part of the path."""
+
+    outside: Outside
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        contact = request.path.rpartition("/")[2]
+        act = self.outside.next(contact)
+        if act == "busy":
+            return web.Response(status=503)
+        self.outside.messages[contact] += 1
+        if act in ("slow", "silent"):
+            await asyncio.sleep(SLOW if act == "slow" else 60)
+        return web.Response()
+
+
+class Losing(Texts):
+    """Text messages of a worker that may be lost before it does anything."""
+
+    outside: Outside
+
+    @activity.defn(name=SEND_SMS.name)
+    async def send_sms(self, delivery: Delivery) -> Sent:
+        """Sends it, unless the task never reaches the worker."""
+        acts = self.outside.acts[str(delivery.contact)]
+        if acts[:1] == ["dropped"]:
+            acts.pop(0)
+            activity.raise_complete_async()
+        return await super().send_sms(delivery)
+
+
+@dataclass
+class Ends:
+    """Journeys of one step each, and what came of them."""
+
+    stand: Stand
+    outside: Outside
+    folder: Path
+
+    async def enter(self, contact: int, step: str, *acts: str) -> Entered:
+        """Starts a journey of one step."""
+        self.outside.acts[str(contact)] = list(acts)
+        client: ScenarioClient = self.stand.client
+        name = f"ends-{contact}"
+        await publish(client, self.folder, f"scenario: {name}\ntrigger: segment\nsteps:\n  - {step}\n")
+        who = {"id": contact, "email": f"{contact}@example.com", "cellphone": f"+3361{contact:07}"}
+        return await client.enter({"scenario": name, "contact": who, "trigger": {"type": "segment"}})
+
+    async def end(self, entered: Entered) -> tuple[str, str]:
+        """How its delivery ended: its outcome, or why it is held, and with which error or status."""
+        async with asyncio.timeout(60):
+            while True:
+                progress: Mapping[str, Any] = await entered.handle.query("progress")
+                if progress["state"] == "held":
+                    await entered.handle.terminate()
+                    return progress["waiting"]["cause"], progress["waiting"]["reason"]
+                if progress["state"] == "over":
+                    [(_, outcome)] = outcomes(await entered.handle.result())
+                    return outcome, ""
+                await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Ends]:
+    """A worker whose messages go to whom the test directs."""
+    outside = Outside()
+    monkeypatch.setattr(Hooks, "outside", outside, raising=False)
+    monkeypatch.setattr(Losing, "outside", outside, raising=False)
+    monkeypatch.setattr("worker.Texts", Losing)
+    monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
+
+    def directed(client: Any, given: Services) -> Any:
+        return workers(client, replace(given, mailer=cast("Mailer", outside), provider=outside))
+
+    monkeypatch.setattr("tests.e2e.conftest.workers", directed)
+    async with stand() as up:
+        yield Ends(up, outside, tmp_path)
+
+
+STEPS = {
+    "webhook": "webhook: hook, url: 'https://hooks.example.com/{{ contact.id }}', body: {}",
+    "email": "email: mail, subject: hi, text: hi",
+    "sms": "sms: text, text: hi",
+}
+LAST = "timeout: 3s, retry: {initial_interval: 1s, backoff_coefficient: 1, deadline: 2s}"
+
+
+async def test_an_attempt_that_is_under_way_when_the_deadline_strikes_ends_as_what_it_was(ends: Ends) -> None:
+    rows = [(step, act) for act in ("slow", "silent") for step in STEPS.values()]
+    entered = [
+        await ends.enter(number, f"{{{step}, on_unknown: hold, {LAST}}}", "busy", act)
+        for number, (step, act) in enumerate(rows, 1)
+    ]
+    found = await asyncio.gather(*(ends.end(one) for one in entered))
+    assert [outcome for outcome, _ in found] == ["delivered"] * 3 + ["unknown"] * 3
+    assert ends.outside.messages == Counter({str(number): 1 for number in range(1, 7)})
+
+
+async def test_what_was_not_sent_is_sent_and_what_may_have_been_is_not_sent_again(ends: Ends) -> None:
+    once, late = "maximum_attempts: 1", "deadline: 2s"
+    table = [
+        ("", ["dropped"], "delivered", 1),
+        ("", ["lost"], "unknown", 1),
+        (once, ["dropped"], "delivered", 1),
+        (once, ["lost"], "unknown", 1),
+        ("maximum_attempts: 2", ["busy", "dropped"], "delivered", 1),
+        (late, ["busy", "lost"], "unknown", 1),
+        (late, ["busy", "dropped"], "exhausted", 0),
+        (late, ["dropped"], "exhausted", 0),
+    ]
+    retry = "initial_interval: 1s, backoff_coefficient: 1"
+    entered = [
+        await ends.enter(number, f"{{sms: text, text: hi, timeout: 1s, retry: {{{retry}, {more}}}}}", *acts)
+        for number, (more, acts, _, _) in enumerate(table, 1)
+    ]
+    found = await asyncio.gather(*(ends.end(one) for one in entered))
+    assert [outcome for outcome, _ in found] == [outcome for _, _, outcome, _ in table]
+    assert [ends.outside.messages[str(number)] for number in range(1, len(table) + 1)] == [sent for *_, sent in table]
