@@ -39,4 +39,6 @@ class Recollections:
         if not found:
             return Recalled()
         latest = found[-1]
-        return Recalled(status=latest.status, error=latest.error or "", excerpt=latest.response or "")
+        return Recalled(
+            status=latest.status, error=latest.error or "", excerpt=latest.response or "", now=latest.now or ""
+        )

@@ -72,6 +72,7 @@ def record(
         next_try_at=_next_try(info, milliseconds, error, delivery.room),
         response=(failure.excerpt if failure else attempt.excerpt) or None,
         trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,
+        now=delivery.now,
     )
     level = logging.DEBUG if error is None else logging.INFO
     _logger.log(

@@ -261,11 +261,13 @@ class Recalled:
         status: The receiver's reply code, if there was a reply.
         error: Class of the error in one word.
         excerpt: How the reply began, redacted.
+        now: What its templates saw as `now`.
     """
 
     status: int | None = None
     error: str = ""
     excerpt: str = ""
+    now: str = ""
 
 
 _UNREADABLE: Final = "the answer of the worker cannot be read"

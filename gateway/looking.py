@@ -132,11 +132,11 @@ async def _look(
 async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bool]:
     """A journey's newest attempts, and whether there are earlier ones.
 
-    By time, because an attempt knows its own run, not the first of those that continue it.
+    By time, because an attempt knows its own run, not the first of those that continue it. Those after its end are among
+    them: a reset lets a journey that was over send again.
     """
     found = await store.deliveries(entry.workflow_id, since=entry.admitted_at, limit=SHOWN + 1)
-    attempts = [item for item in found[-SHOWN:] if entry.ended_at is None or item.started_at <= entry.ended_at]
-    return attempts, len(found) > SHOWN
+    return found[-SHOWN:], len(found) > SHOWN
 
 
 async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None:

@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
         Clearance,
         Cleared,
         Delivery,
+        Recalled,
         Recollection,
         Sent,
         fairness_key,
@@ -73,7 +74,7 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
     counted = step.kind == "webhook"
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
-    state.now = state.now or journey.local(journey.began)
+    state.now = state.now or await _first_now(identifier) or journey.local(journey.began)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
     room = timedelta(seconds=step.timeout) + GRACE
     delivery = Delivery(
@@ -107,6 +108,33 @@ async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
     finally:
         journey.under_way = None
     return sent_in(call, answer, step.to or step.kind)
+
+
+async def _first_now(identifier: str) -> str:
+    """What the delivery's templates saw as `now` before the journey was reset to a point in front of it; else nothing.
+
+    It is sent again under the same id: so that its bytes are the same too, it keeps its time. Only a run that a reset
+    has made asks, and each delivery for itself, since what lies before the point is replayed without.
+    """
+    info = workflow.info()
+    if info.original_execution_run_id == info.run_id or not workflow.patched(f"first-now-{identifier}"):
+        return ""
+    recalled = await _recalled(identifier)
+    return recalled.now if recalled else ""
+
+
+async def _recalled(identifier: str) -> Recalled | None:
+    """The latest attempt on record; None where the log cannot be read.
+
+    Raises:
+        FailureError: The step was cancelled.
+    """
+    try:
+        return await answer_to(RECALL, Recollection(delivery=identifier), tries=3)
+    except FailureError as error:  # of a local activity it comes unwrapped
+        if isinstance(error, CancelledError) or isinstance(error.cause, CancelledError):
+            raise
+        return None
 
 
 def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
@@ -250,12 +278,9 @@ async def remembered(journey: Means, name: str, failure: Failure) -> Failure:
         return failure
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
-    try:
-        recalled = await answer_to(RECALL, Recollection(delivery=identifier), tries=3)
-    except FailureError as error:  # of a local activity it comes unwrapped
-        if isinstance(error, CancelledError) or isinstance(error.cause, CancelledError):
-            raise
-        return failure  # the log cannot be read: what is known has to do
+    recalled = await _recalled(identifier)
+    if recalled is None:
+        return failure  # what is known has to do
     last = f"it answered {recalled.status}" if recalled.status else recalled.error
     reason = f"{failure.reason}; before that: {last}" if last else failure.reason
     return replace(failure, reason=reason, status=recalled.status, excerpt=recalled.excerpt)

@@ -47,6 +47,7 @@ class Attempt:
         next_try_at: When the next attempt is due, or None where there is none.
         response: How the answer begins, without secrets; more than ``RESPONSE_LENGTH`` characters are cut.
         trace_id: The trace that the attempt belongs to, or None.
+        now: What its templates saw as `now`, or None where that is not on record.
     """
 
     delivery_id: str
@@ -67,6 +68,7 @@ class Attempt:
     next_try_at: datetime | None = None
     response: str | None = None
     trace_id: str | None = None
+    now: str | None = None
 
 
 class Deliveries:

@@ -88,6 +88,7 @@ deliveries = Table(
     Column("next_try_at", Instant, nullable=True),
     Column("response", Words, nullable=True),
     Column("trace_id", Words, nullable=True),
+    Column("now", Words, nullable=True),
     # An operator's retry starts counting attempts again: the time tells its first attempt from the first of all.
     PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
     Index(None, "workflow_id", "started_at"),

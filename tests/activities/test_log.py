@@ -109,6 +109,7 @@ async def test_a_delivered_attempt_is_recorded_with_everything_a_person_asks_for
         status=201,
         response="taken",
         trace_id=trace_id,
+        now=HOLD.now,
     )
 
 

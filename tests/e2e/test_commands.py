@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType, PendingActivityState
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
@@ -226,6 +226,46 @@ async def test_a_delivery_that_is_failed_by_hand_is_held_with_what_the_operator_
         given = await asyncio.gather(*(give(case, detail) for case, detail in zip(cases, details, strict=True)))
         assert given == [("permanent", "failed by hand: told by phone")] * len(details)
         gate.opened.set()
+
+
+async def test_a_journey_that_is_reset_sends_again_under_the_same_id_and_with_the_same_bytes(
+    stand: Stands, temporal: Temporal, tmp_path: Path
+) -> None:
+    """To its beginning, to a point behind what was sent, and once it is over."""
+    async with Gate(hold=0) as gate, stand(gate=gate) as standing:
+        first, last, over = await enter(standing, tmp_path, "reset", 3)
+        await asyncio.gather(*(case.progress("waiting") for case in (first, last, over)))
+        await over.handle.signal("event", {"name": "go"})
+        assert (await over.handle.result())["outcome"] == "finished"
+        await asyncio.sleep(1.1)  # `now` has seconds: one that is worked out anew differs
+        sent = {(call.delivery, call.body) for call in gate.calls}
+        assert (len(gate.calls), len(sent)) == (3, 3)
+        for case, kind in ((first, "FirstWorkflowTask"), (last, "LastWorkflowTask"), (over, "FirstWorkflowTask")):
+            said = await temporal("workflow", "reset", *case.at, "--type", kind, "--reason", "a reset")
+            assert "Resetting workflow" in said, said
+        cases = [Case(standing.client.temporal.get_workflow_handle(case.handle.id)) for case in (first, last, over)]
+        for case in cases:
+            assert outcomes(await case.progress("waiting")) == [("hook", "delivered")]
+            assert await case.stumbled() == []
+        assert len(gate.calls) == 5  # the one that was reset to behind its sending did not send
+        assert {(call.delivery, call.body) for call in gate.calls} == sent
+        async with asyncio.timeout(30):
+            while len((await standing.client.show(over.handle.id)).attempts) < 2:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_journey_that_is_cancelled_ends_at_once(stand: Stands, temporal: Temporal, tmp_path: Path) -> None:
+    async with stand(fail={"/cancelled.example.com": [503]}) as standing:
+        [case] = await enter(standing, tmp_path, "cancelled", 1)
+        await case.pending(PENDING)
+        await temporal("workflow", "cancel", *case.at)
+        with pytest.raises(WorkflowFailureError):
+            await case.handle.result()
+        assert (await case.handle.describe()).status == WorkflowExecutionStatus.CANCELED
+        view = await standing.client.show(case.handle.id)
+        assert view.entry is not None
+        assert (view.entry.outcome, view.entry.reason) == ("exited", "cancelled")
+        assert await case.stumbled() == []
 
 
 @activity.defn(name=DEPART.name)

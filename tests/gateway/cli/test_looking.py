@@ -315,6 +315,7 @@ def test_deliveries_give_programs_all_fields(recorded: Run) -> None:
             "next_try_at": None,
             "response": f"slow\n{'down ' * 50}",
             "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            "now": None,
         }
     ]
 
