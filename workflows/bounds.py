@@ -21,6 +21,13 @@ longer than the two seconds after which the SDK gives a workflow task up.
 """
 TOO_MANY_PARTS: Final = f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
 
+MOST_SIGNALS: Final = 500
+"""Signals that one run takes before it continues as new.
+
+Temporal refuses the 10,001st of a run. Long before that a storm of them starves it: the server takes a workflow task
+back when 100 signals have come meanwhile, a worker then reads the whole run again, and each try is waited for longer.
+"""
+
 
 def has_too_many_parts(data: object) -> bool:
     """Whether plain JSON data is made of more objects and lists than `MOST_PARTS`."""

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from temporalio import workflow
 
-from workflows.bounds import MOST_PARTS, has_too_many_parts, size_of
+from workflows.bounds import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, size_of
 from workflows.means import Means
 from workflows.state import Event
 
@@ -38,11 +38,13 @@ class Intake(Means):
         self._arrived: list[Event] = []
         self._dealing = False
         self._taking = False
+        self._signals = 0
         self.patches: list[dict[str, Any]] = []
 
     @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id"}.')
     def event(self, message: Any = None, *_: Any) -> None:
         """Takes an event; one that cannot be read is ignored and logged, since nobody could be told."""
+        self._count()
         data = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
         name, identifier = data.get("name"), data.get("id")
         properties: Any = data.get("properties") or {}
@@ -56,6 +58,12 @@ class Intake(Means):
         now = workflow.now().isoformat()
         known = None if identifier is None else str(identifier)[:200]
         self._arrived.append(Event(name=name, properties=cast("dict[str, Any]", properties), at=now, id=known))
+
+    def _count(self) -> None:
+        self._signals += 1
+        # As with large events: journeys under way have gone on in their run.
+        if self._signals == MOST_SIGNALS and workflow.patched("many-signals"):
+            self.full = True
 
     @property
     def taken_in(self) -> bool:
@@ -94,6 +102,7 @@ class Intake(Means):
     @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
     def contact_changed(self, patch: Any = None, *_: Any) -> None:
         """Takes over changed fields of the contact; waits are worked out anew."""
+        self._count()
         if not isinstance(patch, dict):
             self.pass_over("contact_changed", "its argument must be one JSON object")
             return

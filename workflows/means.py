@@ -40,6 +40,7 @@ class Means:
         changes: Counts the changes of the contact.
         retrying: An operator wants the held step to be tried again.
         skipping: An operator wants the present step to be skipped, for this reason.
+        full: This run has taken so many signals that another is to go on.
         stays: What there is to hand on is too large for another run: this one goes on.
         under_way: The step whose delivery is under way, with the policy that it was scheduled with.
     """
@@ -53,6 +54,7 @@ class Means:
         self.changes = 0
         self.retrying = False
         self.skipping: str | None = None
+        self.full = False
         self.stays = False
         self.under_way: Send | None = None
         self._attributes = view.Attributes()
@@ -73,8 +75,8 @@ class Means:
 
     @property
     def must_continue(self) -> bool:
-        """Whether the history has grown so long that the server suggests continue-as-new."""
-        return not self.stays and workflow.info().is_continue_as_new_suggested()
+        """Whether the history has grown so long, by signals or so that the server suggests it, to continue as new."""
+        return not self.stays and (self.full or workflow.info().is_continue_as_new_suggested())
 
     def local(self, moment: datetime) -> str:
         """A moment on the contact's clock, ISO 8601."""

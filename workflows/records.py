@@ -5,7 +5,9 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
 
@@ -35,6 +37,11 @@ class Event:
     at: str = ""
     id: str | None = None
     number: int = 0
+
+    @cached_property
+    def size(self) -> int:
+        """Characters of the properties as JSON, escaped: half a character, which may be sent, has a length too."""
+        return len(json.dumps(self.properties))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,8 +122,7 @@ class State:
         self.counted += 1
         kept = Event(name=event.name, properties=event.properties, at=event.at, id=event.id, number=self.counted)
         self.events = [*self.events[-(KEPT_EVENTS - 1) :], kept]
-        # Escaped, so that half a character, which an engine may send, has a length too.
-        sizes = [len(json.dumps(one.properties)) for one in self.events]
+        sizes = [one.size for one in self.events]
         while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
             self.events, sizes = self.events[1:], sizes[1:]
         return kept

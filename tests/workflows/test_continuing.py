@@ -6,10 +6,15 @@ from typing import Any
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHandle
+from temporalio.worker import Replayer
 
 from activities.failures import Kind
 from activities.signatures import Sent
+from runtime.payloads import CONVERTER
 from tests.workflows.conftest import Stage, failing
+from workflows.bounds import MOST_SIGNALS
+from workflows.journey import Journey
+from workflows.sandbox import sandbox
 from workflows.state import Anew, Event, Held, Operation, PassedOver, State, StepRecord
 
 LONG = """
@@ -31,7 +36,7 @@ steps:
 ORDER = {"operator": "ann", "reason": "mended"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _always_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every run but its first moments is said to be long enough: continue-as-new wherever the journey can."""
 
@@ -58,6 +63,7 @@ async def shown_as_held(handle: WorkflowHandle[Any, Any]) -> bool:
     return list(newest.search_attributes.get("JourneyState", ())) == ["held"]
 
 
+@pytest.mark.usefixtures("_always_suggested")
 async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: Stage) -> None:
     await stage.publish(LONG)
     handle = await stage.start(
@@ -80,6 +86,7 @@ async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: S
     assert -1 < (hook.at - first.at).total_seconds() - 2 * 86_400 < 60, "the wait did not begin anew"
 
 
+@pytest.mark.usefixtures("_always_suggested")
 async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> None:
     await stage.publish(LONG.replace("- wait: 2d", "- wait: 1s"))
     stage.channels.scripts["hook"] = failing(Kind.PERMANENT, status=422)
@@ -98,6 +105,7 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
 
 
+@pytest.mark.usefixtures("_always_suggested")
 async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stage) -> None:
     """Continue-as-new would be refused, and the workflow task fail over and over."""
     await stage.publish(LONG)
@@ -110,6 +118,27 @@ async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stag
     async with asyncio.timeout(60):
         assert (await stage.result(handle))["outcome"] == "finished"
     assert await runs(stage, handle) == 1
+
+
+async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(stage: Stage) -> None:
+    """The server suggests it for thousands of events only, and refuses signals from the 10,001st on."""
+    await stage.publish(LONG)
+    handle = await stage.start("long", {"type": "order", "order": {"external_id": "A"}})
+    await stage.until(handle, "waiting")
+    first = stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    told = [handle.signal("contact_changed", {"firstname": str(number)}) for number in range(MOST_SIGNALS - 1)]
+    await asyncio.gather(*told)
+    await stage.until(handle, "waiting")
+    assert await runs(stage, handle) == 1
+    await handle.signal("event", {"name": "order.delivered"})
+    assert outcomes(await stage.result(handle))[-2:] == [("hook", "delivered"), ("last", "delivered")]
+    assert await runs(stage, handle) == 2
+    replayer = Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER)
+    await replayer.replay_workflow(await first.fetch_history())
+
+
+def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(step["id"], step["outcome"]) for step in result["steps"]]
 
 
 def test_the_state_comes_back_as_it_went() -> None:
