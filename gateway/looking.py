@@ -132,8 +132,8 @@ async def _look(
 async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bool]:
     """A journey's newest attempts, and whether there are earlier ones.
 
-    By time, because an attempt knows its own run, not the first of those that continue it. Those after its end are among
-    them: a reset lets a journey that was over send again.
+    By time, because an attempt knows its own run, not the first of those that continue it. Those after its end are
+    among them: a reset lets a journey that was over send again.
     """
     found = await store.deliveries(entry.workflow_id, since=entry.admitted_at, limit=SHOWN + 1)
     return found[-SHOWN:], len(found) > SHOWN

@@ -28,11 +28,8 @@ from temporalio.worker import (
 
 LONGEST: Final = 3.0
 """Seconds that the server is given at most."""
-_QUIET: Final = 1.0
-"""Seconds without a task after which no more is waited: then tasks are so rare that hardly any comes just now."""
-_LOOK: Final = 0.02
-_SPARE: Final = 1
-"""Slots that are held without a request: one for the next of them."""
+_QUIET: Final = 5.0
+"""Seconds without a task after which nothing is waited for: hardly any comes just now."""
 _NONE: Final = FixedSizeSlotSupplier(1)
 
 
@@ -52,6 +49,8 @@ class Slots(CustomSlotSupplier):
         self._clock = clock
         self._open = True
         self._asked = 0
+        self._answered = asyncio.Event()
+        self._answered.set()
         self._latest = -_QUIET
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:  # noqa: D102
@@ -60,6 +59,7 @@ class Slots(CustomSlotSupplier):
         if not self._open:
             await asyncio.Event().wait()  # until the SDK stops
         self._asked += 1
+        self._answered.clear()
         return SlotPermit()
 
     def try_reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit | None:  # noqa: D102
@@ -67,22 +67,24 @@ class Slots(CustomSlotSupplier):
 
     def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:  # noqa: D102
         self._latest = self._clock()
-        self._soon(self._answered)
+        self._soon(self._answer)
 
     def release_slot(self, ctx: SlotReleaseContext) -> None:  # noqa: D102
         if ctx.slot_info is None:  # there was no task
-            self._soon(self._answered)
+            self._soon(self._answer)
         self._soon(self._free.release)
 
     async def drain(self) -> None:
-        """Lets nothing more be asked for, and waits until what was asked for is answered, or nearly so."""
+        """Lets nothing more be asked for, and waits a moment for the answers to what was, where tasks were coming."""
         self._open = False
-        end = self._clock() + LONGEST
-        while self._asked > _SPARE and self._clock() < min(end, self._latest + _QUIET):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK)
+        if self._clock() - self._latest < _QUIET:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._answered.wait(), LONGEST)
 
-    def _answered(self) -> None:
+    def _answer(self) -> None:
         self._asked -= 1
+        if not self._asked:
+            self._answered.set()
 
     def _soon(self, call: Callable[[], None]) -> None:
         if self._loop is not None:

@@ -75,10 +75,14 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
 ):
     given: dict[str, timedelta] = {}
 
-    def made(_client: Any, *, task_queue: str, graceful_shutdown_timeout: timedelta, **_: Any) -> None:
+    def steering(_client: Any, *, task_queue: str, graceful_shutdown_timeout: timedelta, **_: Any) -> None:
         given[task_queue] = graceful_shutdown_timeout
 
-    monkeypatch.setattr("worker.Worker", made)
+    def sending(_client: Any, *, task_queue: str, grace: timedelta, **_: Any) -> None:
+        given[task_queue] = grace
+
+    monkeypatch.setattr("worker.Worker", steering)
+    monkeypatch.setattr("worker.ActivityWorker", sending)
     entries = [f"  d{n}: {{url: https://a.example{f', timeout: {t:g}s' if t else ''}}}" for n, t in enumerate(timeouts)]
     assert settings.destinations is not None
     settings.destinations.write_text("\n".join(["destinations:", *entries]) if entries else "destinations: {}")
@@ -105,10 +109,11 @@ async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
 ):
     given: dict[str, int] = {}
 
-    def made(_client: Any, *, task_queue: str, max_concurrent_activities: int = 0, **_: Any) -> None:
-        given[task_queue] = max_concurrent_activities
+    def made(_client: Any, *, task_queue: str, concurrent: int = 0, **_: Any) -> None:
+        given[task_queue] = concurrent
 
     monkeypatch.setattr("worker.Worker", made)
+    monkeypatch.setattr("worker.ActivityWorker", made)
     client: Any = None
     async with services(settings.model_copy(update=channels)) as opened:
         workers(client, opened)

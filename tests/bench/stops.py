@@ -42,6 +42,7 @@ steps:
   - webhook: first
     url: https://hooks.example.com/first
     body: {contact: "{{ contact.id }}"}
+  - wait: 5s
   - sms: second
     text: "{{ contact.id }}"
   - email: third
@@ -67,7 +68,7 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter[str])
     lost: Counter[str] = field(default_factory=Counter[str])
     slowest: Counter[str] = field(default_factory=Counter[str])
-    sticky: int = 0
+    tasks: Counter[str] = field(default_factory=Counter[str])
 
     def read(self, events: list[HistoryEvent]) -> None:
         """Counts one journey's."""
@@ -77,7 +78,7 @@ class Tally:
             match event.event_type:
                 case EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
                     kind = event.workflow_task_timed_out_event_attributes.timeout_type
-                    self.sticky += kind == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
+                    self.tasks[TimeoutType.Name(kind).removeprefix("TIMEOUT_TYPE_").lower()] += 1
                 case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                     given = event.activity_task_scheduled_event_attributes
                     scheduled[event.event_id] = (given.activity_type.name, at)
@@ -184,7 +185,7 @@ async def measure(journeys: int, stops: int, pause: float) -> None:
         say("; ".join(f"{name}: {len(ids)}, sent {sum(ids.values())} times" for name, ids in sent.items()))
         say(
             f"tasks lost: {dict(tally.lost)}; slowest delivery: {dict(tally.slowest)} s; "
-            f"sticky time-outs: {tally.sticky}"
+            f"workflow tasks timed out: {dict(tally.tasks)}"
         )
 
 

@@ -23,6 +23,7 @@ from runtime.devserver import DevServer
 from runtime.errors import LocalError, SettingsError
 from runtime.ports import HOST, free_port
 from runtime.receiver import Receiver
+from runtime.slots import ActivityWorker
 from runtime.telemetry import Telemetry, provider_of, temporal_runtime, wanted
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +155,10 @@ async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(s
     port = free_port()
     client = await connect(server.address, interceptors=[], runtime=temporal_runtime(port, host=HOST))
     queue, identifier = "metrics", "greeting/3028687"
-    async with Worker(client, task_queue=queue, workflows=[Greeting], activities=[greet]):
+    async with (
+        Worker(client, task_queue=queue, workflows=[Greeting]),
+        ActivityWorker(client, task_queue=queue, activities=[greet], concurrent=3, polls=2, grace=timedelta(seconds=5)),
+    ):
         await client.execute_workflow(Greeting.run, "zoe@example.com", id=identifier, task_queue=queue)
         async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/metrics") as page:
             text = await page.text()
@@ -162,7 +166,7 @@ async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(s
     assert waited is not None
     assert f'task_queue="{queue}"' in waited[1]
     assert "\ntemporal_workflow_task_schedule_to_start_latency_seconds_bucket{" in text
-    slots = rf'^temporal_worker_task_slots_available{{.*task_queue="{queue}",worker_type="ActivityWorker"}} \d+$'
+    slots = rf'^temporal_worker_task_slots_used{{.*task_queue="{queue}",worker_type="ActivityWorker"}} \d+$'
     assert re.search(slots, text, re.MULTILINE)
     assert not any(said in text for said in ("zoe@", "3028687"))
     assert set(re.findall(r'(\w+)="', text)) <= {
