@@ -19,10 +19,8 @@ from gateway.errors import NotAnswered, Refusal
 RATE: Final = 10.0
 """Orders a second, by default. Each is followed by a delivery to the receiver that has just recovered."""
 
-AT_ONCE: Final = 50
-"""Orders on their way at the same time, so that no rate is kept down by waiting for answers; as many in a row without
-any answer end it.
-"""
+AT_ONCE: Final = 20
+"""Orders on their way at the same time; as many in a row without any answer end it."""
 
 
 @dataclass(frozen=True)

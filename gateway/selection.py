@@ -32,7 +32,7 @@ from scenario.plan import Send, load_plan
 
 EVERY: Final = 1_000_000
 """No limit in practice: one store holds fewer journeys that are under way."""
-_PAGE: Final = 500  # held journeys that search gives at a time
+_PAGE: Final = 1000  # held journeys that search gives at a time
 _CHUNK: Final = 50  # journeys looked at before it is known whether more are wanted
 _ASKED: Final = 10  # journeys asked at the same time
 

@@ -15,6 +15,7 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from temporalio.client import Client
@@ -22,7 +23,7 @@ from temporalio.client import Client
 from activities.signatures import JOURNEYS
 from gateway.client import ScenarioClient, targets
 from runtime.exit import leave
-from runtime.store import Store
+from runtime.store import Attempt, Store, StoredEntry
 from tests.bench.journeys import Place, cpu, entry, place, say, scenario
 
 IN_FLIGHT: Final = 50
@@ -183,12 +184,33 @@ async def held(at: Place, store: Store, count: int, retried: int) -> None:
         "retry", seconds, retried / seconds, *each, out.strip(), err.strip()[-200:]))  # fmt: skip
 
 
+def _attempt(item: StoredEntry, due: datetime) -> Attempt:
+    return Attempt(
+        delivery_id=f"msg_{item.workflow_id}",
+        attempt=1,
+        workflow_id=item.workflow_id,
+        run_id=item.run_id,
+        scenario=item.scenario,
+        version=item.version,
+        step="hook",
+        channel="webhook",
+        destination="slow.example.com",
+        contact_id=item.contact_id,
+        started_at=datetime.now(UTC),
+        milliseconds=12,
+        outcome="retry",
+        status=503,
+        next_try_at=due,
+    )
+
+
 async def under_way(at: Place, store: Store, count: int) -> None:
     """Makes deliveries that wait for another attempt, beside the parked ones, and looks at them."""
     await start_many(at, "slow", range(count))
     await admitted(store, "slow", count)
-    while len(await store.deliveries(destination="slow.example.com", limit=count)) < count:
-        await asyncio.sleep(0.5)
+    # The breaker turns most of them away before they are attempted: so the log is told that they were.
+    due = datetime.now(UTC) + timedelta(hours=6)
+    await store.record([_attempt(item, due) for item in await store.entries(scenario="slow", limit=count)])
     say(f"\n{count} in back-off, beside the parked ones")
     what = ("slow.example.com", "--deadline", "1d", "--reason", "bench")
     _, _, err = await timed(at, "retune --dry-run", "retune", *what, "--dry-run")
