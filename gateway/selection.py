@@ -32,7 +32,7 @@ from scenario.plan import Send, load_plan
 
 EVERY: Final = 1_000_000
 """No limit in practice: one store holds fewer journeys that are under way."""
-_PAGE: Final = 1000  # held journeys that search gives at a time
+_PAGE: Final = 1000  # held journeys that search gives at a time: as many as servers give
 _CHUNK: Final = 50  # journeys looked at before it is known whether more are wanted
 _ASKED: Final = 10  # journeys asked at the same time
 
@@ -86,7 +86,9 @@ async def held(
     """
     found: list[Listed] = []
     answered = not insist
-    async for page in _pages(temporal, _query(which)):
+    # What comes after search has picked may leave less of a page than is wanted.
+    size = _PAGE if which.since is not None else min(limit, _PAGE)
+    async for page in _pages(temporal, _query(which), size):
         if not ask and which.since is None:
             found += map(_searched, page)
         else:
@@ -101,11 +103,11 @@ async def held(
     return await _on_record(store, found[:limit]) if ask else found[:limit]
 
 
-async def _pages(temporal: Client, query: str) -> AsyncIterator[list[WorkflowExecution]]:
+async def _pages(temporal: Client, query: str, size: int) -> AsyncIterator[list[WorkflowExecution]]:
     page: list[WorkflowExecution] = []
-    async for execution in temporal.list_workflows(query, page_size=_PAGE):
+    async for execution in temporal.list_workflows(query, page_size=size):
         page.append(execution)
-        if len(page) == _PAGE:
+        if len(page) == size:
             yield page
             page = []
     if page:

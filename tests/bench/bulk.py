@@ -30,16 +30,16 @@ IN_FLIGHT: Final = 50
 _WEBHOOK: Final = """\
   - webhook: hook
     url: https://{host}/bench
-    retry: {{initial_interval: 6h, deadline: 3d}}
+    retry: {{initial_interval: {pause}, deadline: 3d}}
     body: {{id: "{{{{ contact.id }}}}"}}
 """
 SCENARIOS: Final = {
     **{
-        name: scenario(name, "  - wait: 30d\n", _WEBHOOK.format(host="slow.example.com"))
+        name: scenario(name, "  - wait: 30d\n", _WEBHOOK.format(host="slow.example.com", pause="6h"))
         for name in ("parked", "client", "bare")
     },
-    "held": scenario("held", _WEBHOOK.format(host="refusing.example.com")),
-    "slow": scenario("slow", _WEBHOOK.format(host="slow.example.com")),
+    "held": scenario("held", _WEBHOOK.format(host="refusing.example.com", pause="1s")),
+    "slow": scenario("slow", _WEBHOOK.format(host="slow.example.com", pause="6h")),
 }
 FAIL: Final = {"/refusing.example.com": (422,), "/slow.example.com": (503,) * 100}
 
