@@ -25,6 +25,10 @@ steps:
 """
 
 
+GOES_ON = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
+"""What a journey is that nobody stopped: the server's clock may have taken it to its end."""
+
+
 def entry(price: object = 30, contact: Any = 7, **more: Any) -> dict[str, Any]:
     order = {"external_id": "A1", "total_price": price}
     return {"scenario": "gate", "contact": {"id": contact}, "trigger": {"type": "order", "order": order}, **more}
@@ -60,7 +64,7 @@ async def test_it_starts_the_journey_under_its_right_id_and_ends(stage: Stage) -
     stored = await stage.store.entry("gate/7/A1")
     assert stored is not None
     assert stored.run_id == result["run"]
-    assert described.status == WorkflowExecutionStatus.RUNNING
+    assert described.status in GOES_ON
 
 
 async def test_a_journey_that_is_over_at_once_has_been_entered(stage: Stage) -> None:
@@ -78,7 +82,7 @@ async def test_it_may_be_cancelled_and_the_journey_goes_on(stage: Stage) -> None
     await handle.cancel()
     with pytest.raises(WorkflowFailureError):
         await handle.result()
-    assert (await journey.describe()).status == WorkflowExecutionStatus.RUNNING
+    assert (await journey.describe()).status in GOES_ON
 
 
 @pytest.mark.parametrize(
