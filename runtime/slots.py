@@ -44,7 +44,8 @@ class Slots(CustomSlotSupplier):
     """
 
     def __init__(self, number: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._free = asyncio.Semaphore(number)
+        self._free = number
+        self._turn: _Turn | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock = clock
         self._open = True
@@ -55,9 +56,10 @@ class Slots(CustomSlotSupplier):
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:  # noqa: D102
         self._loop = asyncio.get_running_loop()
-        await self._free.acquire()
-        if not self._open:
-            await asyncio.Event().wait()  # until the SDK stops
+        while not self._free or not self._open:
+            self._turn = _Turn(loop=self._loop)
+            await self._turn
+        self._free -= 1
         self._asked += 1
         self._answered.clear()
         return SlotPermit()
@@ -72,7 +74,7 @@ class Slots(CustomSlotSupplier):
     def release_slot(self, ctx: SlotReleaseContext) -> None:  # noqa: D102
         if ctx.slot_info is None:  # there was no task
             self._soon(self._answer)
-        self._soon(self._free.release)
+        self._soon(self._release)
 
     async def drain(self) -> None:
         """Lets nothing more be asked for, and waits a moment for the answers to what was, where tasks were coming."""
@@ -86,10 +88,27 @@ class Slots(CustomSlotSupplier):
         if not self._asked:
             self._answered.set()
 
+    def _release(self) -> None:
+        self._free += 1
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
     def _soon(self, call: Callable[[], None]) -> None:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
                 self._loop.call_soon_threadsafe(call)
+
+
+class _Turn(asyncio.Future[None]):
+    """What a request for a slot waits for: there is one at a time.
+
+    The SDK cancels it from a thread of its own when it stops, which a future as such does not stand.
+    """
+
+    def cancel(self, msg: Any = None) -> bool:
+        with suppress(RuntimeError):  # the loop is closed
+            self.get_loop().call_soon_threadsafe(super().cancel, msg)
+        return True
 
 
 class ActivityWorker(Worker):

@@ -85,3 +85,14 @@ async def test_a_stop_does_not_wait_for_long(slots: Slots, monkeypatch: pytest.M
         await slots.reserve_slot(ASKING)
     slots.mark_slot_used(TAKEN)
     await slots.drain()
+
+
+async def test_a_request_can_be_given_up_from_another_thread_as_the_sdk_does_it(slots: Slots) -> None:
+    asyncio.get_running_loop().set_debug(True)  # in which asyncio itself refuses that
+    for _ in range(3):
+        await slots.reserve_slot(ASKING)
+    fourth = asyncio.create_task(slots.reserve_slot(ASKING))
+    await pending(fourth)
+    await asyncio.to_thread(fourth.cancel)
+    assert await pending(fourth) == [False]
+    assert fourth.cancelled()
