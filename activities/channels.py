@@ -14,7 +14,8 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from activities.email.smtp import Mailer, mailer_from
-from activities.sms.provider import Provider, provider_from
+from activities.sms.configured import provider_from
+from activities.sms.provider import Provider
 from runtime.callback import Callbacks
 from runtime.errors import SettingsError
 from runtime.settings import Settings

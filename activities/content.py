@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from scenario import model
-from scenario.compile import named_secrets, walk
+from scenario.compile import walk
 from scenario.document import load
+from scenario.inputs import named_secrets
+from scenario.model import Scenario
+from scenario.steps.base import BaseStep
 
 _KEPT: Final = 256
 
@@ -50,9 +52,9 @@ class Opened:
 
     name: str
     version: int
-    scenario: model.Scenario
+    scenario: Scenario
     plan: dict[str, Any]
-    steps: Mapping[str, model.Step]
+    steps: Mapping[str, BaseStep]
     _named: dict[str, frozenset[str] | None] = field(
         default_factory=dict[str, frozenset[str] | None], init=False, compare=False, repr=False
     )
@@ -61,7 +63,7 @@ class Opened:
         """See `Content.secrets`. Worked out at the first delivery: a template at fault is that step's own matter."""
         if step not in self._named:
             found = self.steps.get(step)
-            self._named[step] = named_secrets(found) if isinstance(found, model.Webhook) else frozenset()
+            self._named[step] = named_secrets(found) if found is not None and found.secrets else frozenset()
         return self._named[step]
 
 
@@ -93,7 +95,7 @@ class Content:
             raise UnknownVersion(f"{what} is not published")
         return await self._keep(published)
 
-    async def step(self, scenario: str, version: int, step: str) -> model.Step:
+    async def step(self, scenario: str, version: int, step: str) -> BaseStep:
         """A step of a version, with its templates.
 
         Raises:

@@ -1,19 +1,12 @@
-"""Conditions and values that a journey needs to steer, worked out from its data: a local activity without effects."""
+"""Works out the conditions and values that a journey needs to steer: a local activity without effects."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any, Final
-
 from temporalio import activity
 
+from activities.evaluation import evaluate
 from activities.signatures import DECIDE, Answer, Question
-from scenario import liquid
-from scenario.errors import EntryError, TemplateError
-from scenario.timing import parse_moment, shift, zone_of
-
-_SHOWN: Final = 100
-"""Characters of a value that should be a date: it may be anything, and history keeps the answer."""
+from scenario.errors import TemplateError
 
 
 @activity.defn(name=DECIDE.name)
@@ -25,26 +18,6 @@ async def decide(question: Question) -> Answer:
         not an exception, because trying again would give the same.
     """
     try:
-        if question.kind == "condition":
-            return Answer(value=liquid.evaluate_condition(question.text, question.data))
-        value = liquid.evaluate_value(question.text, question.data)
+        return evaluate(question)
     except TemplateError as error:
         return Answer(error=str(error))
-    return _moment(value, question) if question.zone else Answer(value=value)
-
-
-def _moment(value: Any, question: Question) -> Answer:
-    """The end of a wait, and the beginning of the value: what is no date is for the journey to tell.
-
-    Worked out here and not in the journey, since the answer is kept: a newer tz database must not change in a replay
-    what a journey did long ago.
-    """
-    if value is None:
-        return Answer()
-    text, zone = str(value), zone_of(question.zone)
-    try:
-        moment = parse_moment(text, zone)
-    except EntryError:
-        moment = None
-    end = "" if moment is None else shift(moment, timedelta(seconds=question.offset), zone).isoformat()
-    return Answer(value=text[:_SHOWN], end=end)

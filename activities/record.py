@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from opentelemetry import trace
 from temporalio import activity
@@ -13,10 +13,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.backoff import next_try
 from activities.failures import Failure, failure_of
+from activities.signatures import Delivery, Sent
 from runtime.store.deliveries import Attempt, Channel
-
-if TYPE_CHECKING:
-    from activities.log import OpenAttempt
 
 _logger = logging.getLogger(__name__)
 
@@ -29,9 +27,21 @@ class Log(Protocol):
         ...
 
 
+class Ended(Protocol):
+    """An attempt at its end: `activities.log.OpenAttempt`, as far as the log asks."""
+
+    delivery: Delivery
+    destination: str
+    number: int
+    turned: bool
+    in_flight: bool
+    outcome: Sent | None
+    excerpt: str
+
+
 def record(
     log: Log,
-    attempt: OpenAttempt,
+    attempt: Ended,
     channel: Channel,
     info: activity.Info,
     milliseconds: int,
@@ -84,7 +94,7 @@ def record(
         _logger.exception("attempt %d of %s is not in the log of deliveries", row.attempt, row.delivery_id)
 
 
-def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Failure | None]:
+def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure | None]:
     """The log's word for how the attempt ended, and its failure where it is one of ours."""
     if error is None:
         return (attempt.outcome.outcome if attempt.outcome else "failed"), None

@@ -7,9 +7,12 @@ given another meaning.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, Literal
 
 from activities.call import Call
+from scenario.errors import EntryError
+from scenario.timing import parse_moment, shift
 
 JOURNEYS: Final = "journeys"
 """Task queue of the workflows and their local activities."""
@@ -106,6 +109,22 @@ class Answer:
     value: Any = None
     error: str = ""
     end: str = ""
+
+    def moment(self, zone: tzinfo, offset: float) -> datetime:
+        """The end of the wait, where a date was asked for.
+
+        Raises:
+            EntryError: It could not be worked out, is missing, or is no date.
+        """
+        if self.error:
+            raise EntryError(f"the date cannot be worked out: {self.error}")
+        if self.end:
+            return datetime.fromisoformat(self.end)
+        # No date at all; or one that was asked for when answers did not give the end of the wait.
+        moment = None if self.value is None else parse_moment(str(self.value), zone)
+        if moment is None:
+            raise EntryError("the date to wait for is missing")
+        return shift(moment, timedelta(seconds=offset), zone)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,12 @@ from activities.content import Opened
 from activities.webhook.activity import render
 from gateway.entering import Entered
 from gateway.local import Local
-from scenario import liquid, model
-from scenario.context import event_root
+from scenario import liquid
 from scenario.entry import parse_entry
+from scenario.event import event_root
+from scenario.steps.email import Email
+from scenario.steps.sms import Sms
+from scenario.steps.webhook import Webhook
 from workflows.delivery import delivery_id
 
 
@@ -78,11 +81,11 @@ async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result
             continue
         identifier = delivery_id(journey.id, journey.run_id, done["id"], 0)
         match step:
-            case model.Webhook():
+            case Webhook():
                 found.append(_webhook(place, done["id"], step, data, identifier))
-            case model.Email():
+            case Email():
                 found.append(_email(place, done["id"], step, data, identifier, str(contact["email"])))
-            case model.Sms():
+            case Sms():
                 found.append(await _sms(place, done["id"], step, data, str(contact["cellphone"])))
             case _:
                 raise AssertionError(done["kind"])
@@ -101,7 +104,7 @@ def _data(place: Local, opened: Opened, entry: dict[str, Any], workflow_id: str)
     }
 
 
-def _webhook(place: Local, name: str, step: model.Webhook, data: dict[str, Any], identifier: str) -> Arrival:
+def _webhook(place: Local, name: str, step: Webhook, data: dict[str, Any], identifier: str) -> Arrival:
     routes = place.services.routes
     wanted = render(step, data, identifier, base=routes.named(step.to).url if step.to else None)
     host = step.to or routes.find(wanted.url).destination
@@ -120,7 +123,7 @@ def _webhook(place: Local, name: str, step: model.Webhook, data: dict[str, Any],
     return Arrival(name, host, what, problem)
 
 
-def _email(place: Local, name: str, step: model.Email, data: dict[str, Any], identifier: str, address: str) -> Arrival:
+def _email(place: Local, name: str, step: Email, data: dict[str, Any], identifier: str, address: str) -> Arrival:
     subject = liquid.render_line(step.subject, data)
     got = [mail.message for mail in place.inbox.messages() if identifier in str(mail.message["Message-ID"])]
     problem = ""
@@ -137,7 +140,7 @@ def _email(place: Local, name: str, step: model.Email, data: dict[str, Any], ide
     return Arrival(name, address, shorten(subject), problem)
 
 
-async def _sms(place: Local, name: str, step: model.Sms, data: dict[str, Any], number: str) -> Arrival:
+async def _sms(place: Local, name: str, step: Sms, data: dict[str, Any], number: str) -> Arrival:
     text = liquid.render_text(step.text, data) if isinstance(step.text, str) else ""
     kept = await asyncio.to_thread(_messages, place.inbox.folder)
     got = [message for message in kept if message.get("to") == number and message.get("text") == text]

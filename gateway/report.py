@@ -44,8 +44,8 @@ from gateway.looking import JourneyView, pause_in
 from gateway.pending import Pending
 from gateway.retuning import InFlight
 from runtime.store import Attempt
-from scenario.plan import Plan, Step
-from workflows.view import describe
+from scenario.plan import Plan
+from scenario.steps.base import Row
 
 _STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note")
 
@@ -140,20 +140,20 @@ def _reason(view: JourneyView, waiting: Mapping[str, Any]) -> str | None:
 
 
 def _steps(view: JourneyView, done: Any) -> Iterator[dict[str, Any]]:
-    steps: Mapping[str, Step] = view.plan.steps if view.plan else {}
+    steps: Mapping[str, Row] = view.plan.steps if view.plan else {}
     for record in done:
-        what = describe(steps[record["id"]]) if record.get("id") in steps else record.get("kind")
+        what = steps[record["id"]].describe() if record.get("id") in steps else record.get("kind")
         yield _row({**record, "at": iso(record.get("at")), "what": what, "state": "done"})
     at = _place(view)
     if at is None or view.plan is None or at not in steps or view.status not in ("running", "paused"):
         return
     waiting: Mapping[str, Any] = (view.progress or {}).get("waiting") or {}
-    now = {"id": at, "kind": steps[at].kind, "what": describe(steps[at]), "state": "now"}
+    now = {"id": at, "kind": steps[at].kind, "what": steps[at].describe(), "state": "now"}
     yield _row({**now, "outcome": _state(view), "reason": waiting.get("reason"), "status": waiting.get("status")})
     passed = {record.get("id") for record in done} | {at}
     for name in ahead(view.plan, at):
         if name not in passed:
-            yield _row({"id": name, "kind": steps[name].kind, "what": describe(steps[name]), "state": "to come"})
+            yield _row({"id": name, "kind": steps[name].kind, "what": steps[name].describe(), "state": "to come"})
 
 
 def _row(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from runtime.attributes import (
     STEP_ID,
 )
 from runtime.store import Store, StoredEntry
-from scenario.plan import Send, load_plan
+from scenario.plan import load_plan
+from scenario.steps.delivery import Send
 
 EVERY: Final = 1_000_000
 """No limit in practice: one store holds fewer journeys that are under way."""

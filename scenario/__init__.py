@@ -5,7 +5,7 @@ Where to begin:
 * `scenario.check`: everything wrong with a file, and the scenario that it is; over `source` (YAML with its places),
   `structure` and `spelling` (keys and values), `rules` (the whole), `webhooks` (deliveries), `templates`, `variables`
   and `saved` (what they may name).
-* `scenario.model`, `scenario.deliveries`, `scenario.steps`, `scenario.parts`, `scenario.terms`: the file as pydantic
+* `scenario.model`, `scenario.steps` (a module a kind), `scenario.parts`, `scenario.terms`: the file as pydantic
   models.
 * `scenario.document`: scenarios as they are stored. `scenario.schema`: the file's JSON Schema.
 * `scenario.compile` makes a `scenario.plan`, the flat table of steps that a journey carries.

@@ -13,14 +13,6 @@ NO_ITEMS: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
 """Nothing is known of any list's items."""
 
 
-def event_root(name: str, time: str | None, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """An event under the name `event`: its properties both directly and under `properties`.
-
-    So ``event.order_id`` works, and ``event.properties.name`` reaches a property that `name` or `time` would hide.
-    """
-    return {**properties, "name": name, "time": time, "properties": dict(properties)}
-
-
 def pick(
     data: Mapping[str, Any], fields: Iterable[str], items: Mapping[str, Iterable[str]] = NO_ITEMS
 ) -> dict[str, Any]:
@@ -28,7 +20,7 @@ def pick(
 
     Args:
         data: By root name.
-        fields: Dotted paths, as `scenario.compile` lists them. A path that leads through a list, or through something
+        fields: Dotted paths, as `scenario.inputs` lists them. A path that leads through a list, or through something
             that is not there, takes along what it got to.
         items: Of some of the fields, what is needed of each item where the field is a list; see `scenario.items`. As
             many items are picked as there are, in the same order.

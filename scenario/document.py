@@ -9,12 +9,13 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from scenario import model
 from scenario.errors import ScenarioError
-from scenario.outline import BRANCHES
+from scenario.model import Scenario
+from scenario.steps.base import Path
+from scenario.steps.registry import KINDS, kind_stored
 
 
-def document(scenario: model.Scenario) -> dict[str, Any]:
+def document(scenario: Scenario) -> dict[str, Any]:
     """A scenario as a JSON document, with all defaults written out: a later version's other defaults change nothing.
 
     Keys come in the order that `load` needs: a step's kind first.
@@ -22,14 +23,14 @@ def document(scenario: model.Scenario) -> dict[str, Any]:
     return _kinds_first(scenario.model_dump(mode="json", by_alias=True))
 
 
-def load(stored: Mapping[str, Any]) -> model.Scenario:
+def load(stored: Mapping[str, Any]) -> Scenario:
     """Reads what `document` wrote, also where a database has sorted its keys.
 
     Raises:
         ScenarioError: It is no such document, or one of a newer version.
     """
     try:
-        return model.Scenario.model_validate(_kinds_first(stored), by_alias=True, by_name=False)
+        return Scenario.model_validate(_kinds_first(stored), by_alias=True, by_name=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -48,12 +49,22 @@ def _kind_first(step: Any) -> Any:
     if not isinstance(step, Mapping):
         return step
     keys = cast("Mapping[str, Any]", step)
-    kind = "wait_for" if "wait_for" in keys else next((key for key in keys if key in model.KINDS), None)
-    ordered = {kind: keys[kind], **keys} if kind else {**keys}
-    for branch in BRANCHES.get(kind or "", ()):
-        if isinstance(steps := ordered.get(branch), list):
-            ordered[branch] = [_kind_first(inner) for inner in cast("list[Any]", steps)]
+    kind = kind_stored(keys)
+    if kind is None:
+        return {**keys}
+    ordered: Any = {kind: keys[kind], **keys}
+    for _, path, steps in KINDS[kind].lists(keys):
+        if isinstance(steps, list):
+            ordered = _with(ordered, path, [_kind_first(inner) for inner in cast("list[Any]", steps)])
     return ordered
+
+
+def _with(data: Any, path: Path, value: Any) -> Any:
+    """The data with another value at a path."""
+    if not path:
+        return value
+    first, *rest = path
+    return {**data, first: _with(data[first], tuple(rest), value)}
 
 
 def digest(stored: Mapping[str, Any]) -> str:

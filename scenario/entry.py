@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from scenario.context import event_root
 from scenario.errors import EntryError
+from scenario.event import event_root
 from scenario.model import TRIGGERS
 from scenario.objects import ALIASES, DATA, Cart, Contact, Happening, Order, Reward, Shape
 from scenario.values import ZONE, Id, as_id

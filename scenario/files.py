@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, cast
 
-from scenario import model
 from scenario.findings import clip
 from scenario.outline import outline
 from scenario.report import Report
@@ -29,7 +28,7 @@ def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -
     """
     texts: dict[Path, str] = {}
     for step in outline(data):
-        for key in model.KINDS[step.kind].texts if step.kind is not None else ():
+        for key in step.model.texts:
             reference = step.keys.get(key)
             path = (*step.path, key)
             if isinstance(reference, Mapping) and (name := _name(cast("Mapping[str, Any]", reference))) is not None:

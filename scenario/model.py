@@ -1,62 +1,23 @@
 """The scenario file as pydantic models: what an author may write, and nothing else.
 
 `scenario.source` reads YAML into the plain data that is validated here; `scenario.check` words what is wrong;
-`scenario.compile` makes a plan of the result. The step kinds are in `scenario.deliveries` and `scenario.steps`, what
-they are made of in `scenario.parts`, single values in `scenario.terms`; their names are known here too.
+`scenario.compile` makes a plan of the result. The step kinds are in `scenario.steps`, what they are made of in
+`scenario.parts`, single values in `scenario.terms`.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from scenario.deliveries import Content, Email, Sms, Webhook, body_fault, is_given
-from scenario.parts import File, Model, Retry, Save
-from scenario.steps import KINDS, NAMED, Exit, If, Step, Until, Wait, WaitFor, kind_of
-from scenario.terms import (
-    DURATION,
-    Condition,
-    EventName,
-    Name,
-    OnFailure,
-    OnUnknown,
-    Template,
-    Weekday,
-    Zone,
-    read_span,
-)
+from scenario.parts import Model
+from scenario.steps.registry import holds_steps
+from scenario.terms import DURATION, Condition, EventName, Name, Template, Zone, read_span
 
-__all__ = (
-    "KINDS",
-    "NAMED",
-    "TRIGGERS",
-    "Content",
-    "Email",
-    "EntryRules",
-    "Exit",
-    "ExitRule",
-    "File",
-    "If",
-    "Model",
-    "OnFailure",
-    "OnUnknown",
-    "Retry",
-    "Save",
-    "Scenario",
-    "Sms",
-    "Step",
-    "Trigger",
-    "Until",
-    "Wait",
-    "WaitFor",
-    "Webhook",
-    "Weekday",
-    "body_fault",
-    "is_given",
-    "kind_of",
-)
+if TYPE_CHECKING:
+    from scenario.steps.base import BaseStep as Step
 
 Trigger = Literal[
     "order",
@@ -134,3 +95,6 @@ class Scenario(Model):
     )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
     steps: list[Step] = Field(min_length=1, description="What happens, in this order.")
+
+
+holds_steps(Scenario)

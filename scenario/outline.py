@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from scenario import model
 from scenario.source import Path
-
-BRANCHES: Final[Mapping[str, tuple[str, ...]]] = {kind: form.branches for kind, form in model.KINDS.items()}
-"""The step lists inside a step, by its kind."""
+from scenario.steps.base import BaseStep
+from scenario.steps.registry import KINDS, kind_of
 
 
 class Written(NamedTuple):
@@ -32,10 +30,16 @@ class Written(NamedTuple):
         """The id it will have: `id`, else its name, else one made from its place; None where that cannot be known."""
         if self.kind is None:
             return None
-        for name in (self.keys.get("id"), self.keys.get(self.kind) if self.kind in model.NAMED else None):
+        named = KINDS[self.kind].sends
+        for name in (self.keys.get("id"), self.keys.get(self.kind) if named else None):
             if name is not None:
                 return name if isinstance(name, str) else None
-        return None if self.kind in model.NAMED else f"{self.kind}-{self.place}"
+        return None if named else f"{self.kind}-{self.place}"
+
+    @property
+    def model(self) -> type[BaseStep]:
+        """The model of its kind; of one that has none, what all steps have."""
+        return BaseStep if self.kind is None else KINDS[self.kind]
 
 
 def outline(data: Any) -> Iterator[Written]:
@@ -54,8 +58,7 @@ def steps_in(items: Any, path: Path, place: str = "") -> Iterator[Written]:
         if not isinstance(item, Mapping):
             continue
         keys = cast("Mapping[str, Any]", item)
-        tag = model.kind_of(keys)
-        step = Written((*path, index), tag and tag.strip("<>"), keys, f"{place}{index + 1}")
+        step = Written((*path, index), kind_of(keys), keys, f"{place}{index + 1}")
         yield step
-        for branch in BRANCHES.get(step.kind or "", ()):
-            yield from steps_in(keys.get(branch), (*step.path, branch), f"{step.place}.{branch}.")
+        for way, inner, branch in step.model.lists(keys):
+            yield from steps_in(branch, (*step.path, *inner), f"{step.place}.{way}.")

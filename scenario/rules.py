@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-from scenario import model
 from scenario.findings import clip
 from scenario.outline import Written, outline
 from scenario.report import Report
 from scenario.source import Path
+from scenario.steps.base import Awaited
+from scenario.steps.registry import KINDS, kind_of
 from scenario.webhooks import check_delivery
 
 _BACK: Final = 100
@@ -30,7 +31,7 @@ def check_rules(data: Any, report: Report) -> None:
     _names(steps, report)
     _unreachable(steps, report)
     for step in steps:
-        if step.kind in model.NAMED:
+        if step.model.sends:
             check_delivery(step, report)
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
@@ -57,7 +58,7 @@ def _names(steps: Sequence[Written], report: Report) -> None:
 def _naming(step: Written) -> Iterator[str]:
     """The keys that name a step."""
     for key in dict.fromkeys(("id", step.kind)):
-        if key is not None and (key == "id" or key in model.NAMED) and isinstance(step.keys.get(key), str):
+        if key is not None and (key == "id" or step.model.sends) and isinstance(step.keys.get(key), str):
             yield key
 
 
@@ -72,7 +73,7 @@ def _unreachable(steps: Sequence[Written], report: Report) -> None:
         if before is None or parent in told or not _ends(before.keys):
             continue
         told.add(parent)
-        cause = "an exit" if before.kind == "exit" else "a step whose branches all exit"
+        cause = "a step whose branches all exit" if before.model.branches else "an exit"
         report.add(
             step.path, "unreachable", f"this step is never reached: it stands behind {cause}", severity="warning"
         )
@@ -83,9 +84,11 @@ def _ends(step: Any) -> bool:
     if not isinstance(step, Mapping):
         return False
     keys = cast("Mapping[str, Any]", step)
-    kind = (model.kind_of(keys) or "").strip("<>")
-    ways = model.KINDS[kind].ways(keys) if kind else None
-    return ways is not None and all(_all_end(keys.get(branch)) for branch in ways)
+    kind = kind_of(keys)
+    ways = KINDS[kind].ways(keys) if kind else None
+    if kind is None or ways is None:
+        return False
+    return all(_all_end(branch) for way, _, branch in KINDS[kind].lists(keys) if way in ways)
 
 
 def _all_end(branch: Any) -> bool:
@@ -114,39 +117,40 @@ def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, 
 def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path], report: Report) -> None:
     """Waits for events that a journey does not live to see, or that it has seen already."""
     waits = [
-        step
+        (step, awaited)
         for step in steps
-        if step.kind == "wait_for"
-        and isinstance(step.keys.get("wait_for"), str)
-        and isinstance(step.keys.get("if"), str | None)
+        for awaited in step.model.awaits(step.keys)
+        if isinstance(awaited.event, str) and isinstance(awaited.condition, str | None)
     ]
-    for number, step in enumerate(waits):
-        event, condition = step.keys["wait_for"], step.keys.get("if")
+    for number, (step, awaited) in enumerate(waits):
+        event, condition = awaited.event, awaited.condition
+        place = (*step.path, *awaited.path)
         rule = rules.get((event, None)) or rules.get((event, condition))
         if rule is not None:
             message = (
                 f"this event is never waited for to its end: the exit rule on line {report.line(rule)} leaves at it"
             )
-            report.add((*step.path, "wait_for"), "never", message, severity="warning")
+            report.add(place, "never", message, severity="warning")
             continue
-        if step.keys.get("since") == "now":
+        if awaited.is_new:
             continue
-        for earlier in waits[max(0, number - _BACK) : number]:
-            if (earlier.keys["wait_for"], earlier.keys.get("if")) == (event, condition) and _leads(earlier, step.path):
+        for earlier, one in waits[max(0, number - _BACK) : number]:
+            if (one.event, one.condition) == (event, condition) and _leads(earlier, one, step.path):
                 line = report.line(earlier.path)
                 message = f"the event that line {line} waited for meets this wait at once: add 'since: now' for another"
-                report.add((*step.path, "wait_for"), "at-once", message, severity="warning")
+                report.add(place, "at-once", message, severity="warning")
                 break
 
 
-def _leads(earlier: Written, path: Path) -> bool:
+def _leads(earlier: Written, awaited: Awaited, path: Path) -> bool:
     """Whether a step is reached only after the event that an earlier one waits for has come."""
-    inside = (*earlier.path, "then")
-    if path[: len(inside)] == inside:
-        return True
+    for way, inner, _ in earlier.model.lists(earlier.keys):
+        inside = (*earlier.path, *inner)
+        if way == awaited.way and path[: len(inside)] == inside:
+            return True
     depth = len(earlier.path) - 1
     # Behind a wait without an end, or in a branch of a step behind it.
-    return earlier.keys.get("for") is None and len(path) > depth and path[:depth] == earlier.path[:depth]
+    return awaited.is_certain and len(path) > depth and path[:depth] == earlier.path[:depth]
 
 
 def _key(scenario: Mapping[str, Any], report: Report) -> None:

@@ -11,47 +11,26 @@ from typing import Any, Final, cast
 
 from scenario import model
 from scenario.duration import format_duration, parse_duration
+from scenario.steps.registry import KINDS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_FILE: Final = {"type": "object", "required": ["file"], "maxProperties": 1}
-_TOGETHER: Final[Mapping[str, Mapping[str, Any]]] = {
-    "Email": {"anyOf": [{"required": ["html"]}, {"required": ["text"]}]},
-    "If": {"anyOf": [{"required": ["then"]}, {"required": ["else"]}]},
-    "WaitFor": {"dependentRequired": {"else": ["for"]}},
-    "Webhook": {
-        "oneOf": [{"required": ["url"]}, {"required": ["to"]}],
-        "dependentRequired": {"path": ["to"]},
-        "allOf": [
-            {
-                "if": {"required": ["content"], "properties": {"content": {"const": content}}},
-                "then": {"properties": {"body": body}},
-            }
-            for content, body in (
-                ("form", {"type": "object", "not": _FILE}),
-                ("text", {"anyOf": [{"type": "string"}, _FILE]}),
-            )
-        ],
-    },
-}
-"""Which keys go together: what `complaint` of the step kinds and `body_fault` say."""
 
 
 def schema() -> dict[str, Any]:
     """The schema of a scenario file (JSON Schema, draft 2020-12), as plain data."""
     made = model.Scenario.model_json_schema(by_alias=True, mode="validation")
     definitions = cast("dict[str, dict[str, Any]]", made.pop("$defs"))
-    forms = {
-        name: {**cast("dict[str, Any]", _tidied(form)), **_TOGETHER.get(name, {})} for name, form in definitions.items()
-    }
-    for kind, step in model.KINDS.items():
+    forms = {name: cast("dict[str, Any]", _tidied(form)) for name, form in definitions.items()}
+    for kind, step in KINDS.items():
         form = forms[step.__name__]
+        form.update(step.together)
         # The kind first, as it is written; a step is known by the kind that it must have.
         form["title"] = kind
         form["properties"] = {kind: form["properties"][kind], **form["properties"]}
     forms["Step"] = {
         "title": "step",
         "description": "One step; its first key is its kind.",
-        "oneOf": [{"$ref": f"#/$defs/{step.__name__}"} for step in model.KINDS.values()],
+        "oneOf": [{"$ref": f"#/$defs/{step.__name__}"} for step in KINDS.values()],
     }
     return {"$schema": DIALECT, **cast("dict[str, Any]", _tidied(made)), "$defs": dict(sorted(forms.items()))}
 
@@ -67,7 +46,7 @@ def _tidied(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     form = cast("dict[str, Any]", part)
-    if "oneOf" in form and len(form["oneOf"]) == len(model.KINDS):
+    if "oneOf" in form and len(form["oneOf"]) == len(KINDS):
         return {"$ref": "#/$defs/Step"}
     kept = {
         # A body that is a reference to a file is a mapping too: one of them is enough.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final, NamedTuple, cast
@@ -9,9 +10,11 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scenario import model
+from scenario import model, parts
 from scenario.findings import clip, near
 from scenario.source import Path
+from scenario.steps.base import BaseStep
+from scenario.steps.registry import KINDS
 
 NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
     "quiet_hours": model.Scenario,
@@ -19,16 +22,13 @@ NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
 """Keys of the language that this version does not have, by what will have them."""
 
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
-    **{f"<{kind}>": form for kind, form in model.KINDS.items()},
-    "<until>": model.Until,
-    "<file>": model.File,
+    "<file>": parts.File,
     "entry": model.EntryRules,
-    "retry": model.Retry,
-    "save": model.Save,
+    "retry": parts.Retry,
+    "save": parts.Save,
 }
-_TAGS: Final = frozenset((*_FORMS, "<text>", "<mapping>", "<list>", "<duration>")) - {"entry", "retry", "save"}
-_STEPS: Final = frozenset(model.KINDS.values())
-_SINGLE: Final = frozenset((model.File, model.ExitRule))
+_TAG: Final = re.compile(r"<\w+>")
+_SINGLE: Final = frozenset((parts.File, model.ExitRule))
 """Forms in which a wrong key must have been meant as the one that is missing."""
 _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("condition", "when"), "if"),
@@ -110,8 +110,19 @@ def _fault(detail: ErrorDetails) -> Fault:
     elif isinstance(place[-1], int):
         form = model.ExitRule
     else:
-        form = _FORMS.get(place[-1], model.Scenario)
-    return Fault(tuple(part for part in detail["loc"] if part not in _TAGS), form, detail)
+        form = _form(str(place[-1]))
+    path = tuple(part for part in detail["loc"] if not (isinstance(part, str) and _TAG.fullmatch(part)))
+    return Fault(path, form, detail)
+
+
+def _form(part: str) -> type[BaseModel]:
+    """The model that a place in pydantic's report stands for: a tag, or the key of a part."""
+    for kind, step in KINDS.items():
+        if part == f"<{kind}>":
+            return step
+        if part in step.forms:
+            return step.forms[part]
+    return _FORMS.get(part, model.Scenario)
 
 
 def keys_of(form: type[BaseModel]) -> tuple[str, ...]:
@@ -133,12 +144,17 @@ def explained(faults: Sequence[Fault]) -> set[Path]:
     where a 'wait' has some unknown key, it is that which ought to be 'until'.
     """
     unknown = [fault for fault in faults if fault.is_unknown]
-    waits = {(*fault.path[:-1], "until") for fault in unknown if fault.form is model.Until}
-    kinds = {fault.path[:-1]: fault.key for fault in unknown if fault.form in _STEPS and fault.key in model.KINDS}
+    parts_of_steps: dict[type[BaseModel], str] = {
+        form: word for step in KINDS.values() for word, form in step.forms.items()
+    }
+    waits = {
+        (*fault.path[:-1], parts_of_steps[fault.form].strip("<>")) for fault in unknown if fault.form in parts_of_steps
+    }
+    kinds = {fault.path[:-1]: fault.key for fault in unknown if _is_step(fault.form) and fault.key in KINDS}
     return waits | {
         fault.path
         for fault in unknown
-        if (kind := kinds.get(fault.path[:-1])) and kind != fault.key and fault.key in keys_of(model.KINDS[kind])
+        if (kind := kinds.get(fault.path[:-1])) and kind != fault.key and fault.key in keys_of(KINDS[kind])
     }
 
 
@@ -160,7 +176,7 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif fault.is_unknown and not fault.is_not_yet and fault.key not in model.KINDS and path not in silent:
+        elif fault.is_unknown and not fault.is_not_yet and fault.key not in KINDS and path not in silent:
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)
@@ -169,7 +185,7 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
 
 
 def _misspelt_kind(word: str, present: Set[str]) -> Guess | None:
-    kind = near(word, model.KINDS)
+    kind = near(word, KINDS)
     if kind is None or kind in present:
         return None
     return Guess(kind, "unknown-step", f"unknown step '{word}': did you mean '{kind}'?")
@@ -177,7 +193,7 @@ def _misspelt_kind(word: str, present: Set[str]) -> Guess | None:
 
 def _misspelt_key(fault: Fault, around: Any, beside: Sequence[Fault]) -> Guess | None:
     present = cast("Mapping[str, Any]", around).keys() if isinstance(around, Mapping) else frozenset[str]()
-    if fault.form in _STEPS and fault.key == leading(around) and (guess := _misspelt_kind(fault.key, present)):
+    if _is_step(fault.form) and fault.key == leading(around) and (guess := _misspelt_kind(fault.key, present)):
         return guess
     known = [name for name in keys_of(fault.form) if name not in present]
     word = near(fault.key, known) or (_WORDS[fault.key] if _WORDS.get(fault.key) in known else None)
@@ -185,6 +201,10 @@ def _misspelt_key(fault: Fault, around: Any, beside: Sequence[Fault]) -> Guess |
         missing = [other.key for other in beside if other.is_missing]
         word = missing[0] if missing and sum(other.is_unknown for other in beside) == 1 else None
     return Guess(word, "unknown-key", f"unknown key '{clip(fault.key)}': did you mean '{word}'?") if word else None
+
+
+def _is_step(form: type[BaseModel]) -> bool:
+    return issubclass(form, BaseStep)
 
 
 def _value(data: Any, path: Path) -> Any:

@@ -11,37 +11,42 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from scenario import model
+from scenario import model, parts
 from scenario.findings import clip, listed
 from scenario.outline import outline
 from scenario.report import Report
 from scenario.source import Path, Source
 from scenario.spelling import Fault, explained, faults_of, guesses_at, keys_of, leading
+from scenario.steps.base import is_given
+from scenario.steps.registry import KINDS
 from scenario.wording import empty, worded
 
 KINDS_NOT_YET: Final = frozenset(("split", "update"))
 """Step kinds of the language that this version does not have."""
 
 _NAMES: Final[Mapping[type[BaseModel], str]] = {
-    **{form: f"{'an' if kind[0] in 'aeiou' else 'a'} '{kind}' step" for kind, form in model.KINDS.items()},
     model.Scenario: "a scenario",
     model.EntryRules: "'entry'",
     model.ExitRule: "an exit rule",
-    model.Retry: "'retry'",
-    model.Save: "'save'",
-    model.Until: "a 'wait' with keys",
-    model.File: "a reference to a file",
+    parts.Retry: "'retry'",
+    parts.Save: "'save'",
+    parts.File: "a reference to a file",
 }
-_SYNONYMS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("mail", "newsletter"), "email"),
-    **dict.fromkeys(("message", "text_message"), "sms"),
-    **dict.fromkeys(("http", "call", "request", "post", "whatsapp", "push"), "webhook"),
-    **dict.fromkeys(("delay", "sleep", "pause"), "wait"),
-    **dict.fromkeys(("on", "event", "wait_until"), "wait_for"),
-    **dict.fromkeys(("when", "condition", "switch"), "if"),
-    **dict.fromkeys(("end", "stop", "leave", "goal"), "exit"),
-}
-"""What people write for step kinds, beside what looks alike."""
+
+
+def _named(form: type[BaseModel]) -> str:
+    """What a model is called in messages."""
+    for kind, step in KINDS.items():
+        if form is step:
+            return f"{'an' if kind[0] in 'aeiou' else 'a'} '{kind}' step"
+        if form in step.forms.values():
+            return f"a '{kind}' with keys"
+    return _NAMES[form]
+
+
+def _meant(word: str) -> str | None:
+    """The kind that people mean by another word for it."""
+    return next((kind for kind, step in KINDS.items() if word in step.synonyms), None)
 
 
 def check_structure(source: Source, report: Report) -> Any:
@@ -69,10 +74,10 @@ def check_structure(source: Source, report: Report) -> Any:
         if fault.path not in silent:
             _tell(fault, report)
     for step in outline(data):
-        given = {key for key, value in step.keys.items() if model.is_given(value)}
+        given = {key for key, value in step.keys.items() if is_given(value)}
         if step.kind is None or any((*step.path, key) in silent for key in step.keys):
             continue  # its own keys may stand behind those of the step that lacks its '-'
-        if found := model.KINDS[step.kind].complaint(given | {step.kind}):
+        if found := step.model.complaint(given | {step.kind}):
             report.add((*step.path, found[0]), "incomplete", found[1], key=True)
     _empty(data, (), report)
     return data
@@ -93,13 +98,13 @@ def _renamed(data: Any, path: Path, words: Mapping[Path, str]) -> Any:
 
 def _tell(fault: Fault, report: Report) -> None:
     """Reports what no guess put right."""
-    what = _NAMES[fault.form]
+    what = _named(fault.form)
     match fault.detail["type"]:
         case "complaint":
             return  # found again without pydantic, which keeps quiet about it while any value is wrong
         case "extra_forbidden" if fault.is_not_yet:
             report.add(fault.path, "not-yet", f"this version does not have '{fault.key}' yet", key=True)
-        case "extra_forbidden" if fault.key in model.KINDS and fault.form in model.KINDS.values():
+        case "extra_forbidden" if fault.key in KINDS and fault.form in KINDS.values():
             message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
             report.add(fault.path, "unknown-key", message, key=True)
         case "extra_forbidden":
@@ -116,17 +121,17 @@ def _tell(fault: Fault, report: Report) -> None:
 
 def _tell_step(fault: Fault, report: Report) -> None:
     """Reports a step of no known kind."""
-    kinds = listed(model.KINDS)
+    kinds = listed(KINDS)
     step = fault.detail["input"]
     word = leading(step)
     if word is None:
         first = step.split()[0].rstrip(":") if isinstance(step, str) and step.split() else ""
-        hint = f": write '{first}:' and a blank" if first in model.KINDS else f": begin it with its kind, {kinds}"
+        hint = f": write '{first}:' and a blank" if first in KINDS else f": begin it with its kind, {kinds}"
         report.add(fault.path, "unknown-step", f"this is no step{hint}")
     elif word in KINDS_NOT_YET:
         report.add((*fault.path, word), "not-yet", f"this version does not have '{word}' yet", key=True)
     else:
-        guess = _SYNONYMS.get(word.lower())
+        guess = _meant(word.lower())
         hint = f"did you mean '{guess}'?" if guess else f"a step begins with its kind, {kinds}"
         report.add((*fault.path, word), "unknown-step", f"unknown step '{clip(word)}': {hint}", key=True)
 

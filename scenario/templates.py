@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid, model
-from scenario.compile import BODIES
 from scenario.destinations import Listing, denied
 from scenario.errors import TemplateError
 from scenario.findings import clip
 from scenario.liquid.lint import Finding, Roots, lint
-from scenario.outline import Written, outline
+from scenario.outline import outline
 from scenario.report import Report
 from scenario.source import Path
+from scenario.steps.base import BaseStep
 from scenario.variables import CALLBACK, roots
 from scenario.ways import Here, Ways, ways
 
@@ -26,14 +26,16 @@ class Template(NamedTuple):
         path: Where.
         kind: What its output becomes.
         source: The text, or the structure of a structured body.
-        step: The kind of the step that it belongs to; None outside of steps.
+        step: The model of the step that it belongs to; None outside of steps.
+        awaits: Whether that step waits for an event.
         to: The destination that the step names, or whatever else stands there; None without one.
     """
 
     path: Path
     kind: liquid.Kind
     source: Any
-    step: str | None = None
+    step: type[BaseStep] | None = None
+    awaits: bool = False
     to: Any = None
 
 
@@ -54,39 +56,15 @@ def templates(data: Any) -> Iterator[Template]:
             if isinstance(rule, Mapping):
                 yield from _texts(cast("Mapping[str, Any]", rule), {"if": "condition"}, ("exit", index))
     for step in outline(data):
-        yield from (template._replace(to=step.keys.get("to")) for template in _of_step(step))
+        awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
+        for source in step.model.sources(step.keys):
+            yield Template((*step.path, *source.path), source.kind, source.text, step.model, awaits, to)
 
 
-def _texts(
-    keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path, step: str | None = None
-) -> Iterator[Template]:
+def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
     for key, kind in kinds.items():
         if isinstance(source := keys.get(key), str) and source:
-            yield Template((*path, key), kind, source, step)
-
-
-def _of_step(step: Written) -> Iterator[Template]:
-    if step.kind is not None:
-        yield from _texts(step.keys, model.KINDS[step.kind].templates, step.path, step.kind)
-    if step.kind == "webhook":
-        yield from _of_body(step)
-        if isinstance(headers := step.keys.get("headers"), Mapping):
-            for name, value in cast("Mapping[str, Any]", headers).items():
-                if isinstance(value, str):
-                    yield Template((*step.path, "headers", name), "header", value, step.kind)
-    if step.kind == "wait" and isinstance(wait := step.keys.get("wait"), Mapping):
-        until = cast("Mapping[str, Any]", wait).get("until")
-        if isinstance(until, str) and "{" in until:
-            yield Template((*step.path, "wait", "until"), "value", until, step.kind)
-
-
-def _of_body(step: Written) -> Iterator[Template]:
-    """A webhook's body, if it can be written in the way that the step asks for."""
-    content, body = step.keys.get("content", "json"), step.keys.get("body")
-    if content not in BODIES or (isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) == {"file"}):
-        return
-    if isinstance(body, str | Mapping | list) and body and model.body_fault(content, step.keys["body"]) is None:
-        yield Template((*step.path, "body"), BODIES[content], body, step.kind)
+            yield Template((*path, key), kind, source)
 
 
 def check_templates(data: Any, report: Report, destinations: Listing | None = None) -> None:
@@ -102,12 +80,12 @@ def check_templates(data: Any, report: Report, destinations: Listing | None = No
     anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)
-        looks = template.kind == "condition" and (template.step == "wait_for" or template.path[0] == "exit")
+        looks = template.kind == "condition" and (template.awaits or template.path[0] == "exit")
         known = roots(
             trigger if trigger in model.TRIGGERS else None,
             event=here.comes or looks,
-            secrets=_granted(template, destinations) if template.step == "webhook" else None,
-            callback=template.step in model.NAMED,
+            secrets=_granted(template, destinations) if template.step is not None and template.step.secrets else None,
+            callback=template.step is not None and template.step.sends,
             responses=here.responses,
             unsure=_unsure(here, report) if here.comes and not looks else "",
         )

@@ -147,6 +147,14 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
         return moment.replace(tzinfo=UTC)
 
 
+def later(moment: datetime, seconds: float) -> datetime:
+    """So many seconds later, but not after the end of time: platforms write 9999-12-31 for "never"."""
+    try:
+        return min(moment + timedelta(seconds=seconds), LAST)
+    except OverflowError:
+        return LAST
+
+
 def shift(moment: datetime, offset: timedelta, zone: tzinfo) -> datetime:
     """Moves a moment by an offset whose whole days are days of the calendar in `zone`.
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
-from scenario import liquid, model
+from scenario import liquid
 from scenario.expectations import merged, tree_of_schema
 from scenario.liquid.shapes import Tree
-from scenario.outline import BRANCHES
 from scenario.source import Path
+from scenario.steps.base import BaseStep
+from scenario.steps.registry import KINDS, kind_of
 
 Known = Mapping[str, Tree]
 """Responses by name, with the shape that their schemas give them."""
@@ -87,34 +88,39 @@ class _Walk:
         return here, goes_on
 
     def _step(self, keys: Mapping[str, Any], place: Path, here: Here) -> tuple[Here, bool]:
-        kind = (model.kind_of(keys) or "").strip("<>")
-        if kind == "webhook" and (found := _saved(keys.get("save"))):
+        kind = kind_of(keys)
+        if kind is None:
+            return here, True
+        step = KINDS[kind]
+        if found := _saved(step.saves(keys)):
             name, shape = found
             self.saves.setdefault(name, place)
             self.shapes.setdefault(name, []).append(shape)
             return replace(here, responses={**here.responses, name: shape}), True
-        ways = model.KINDS[kind].ways(keys) if kind else None
+        ways = step.ways(keys)
         if ways is None:
             return here, True
         # All of them, since what stands in a branch by which nobody comes is checked as well.
-        into = _branches(kind, keys, place, here)
-        ends = {branch: self.steps(keys.get(branch), (*place, branch), into[branch]) for branch in BRANCHES[kind]}
+        ends = {
+            way: self.steps(branch, (*place, *inner), _entered(step, keys, way, place, here))
+            for way, inner, branch in step.lists(keys)
+        }
         taken = [ends[branch] for branch in ways]
         passing = [after for after, passes in taken if passes]
         return joined(passing or [after for after, _ in taken]) if taken else here, bool(passing)
 
 
-def _branches(kind: str, keys: Mapping[str, Any], place: Path, here: Here) -> Mapping[str, Here]:
-    """What is known at the beginning of each branch of a step."""
-    branches = dict.fromkeys(BRANCHES[kind], here)
-    if kind == "wait_for":
-        late = frozenset({place}) if here.missed else _MET
-        branches |= {"then": replace(here, comes=True, missed=_MET), "else": replace(here, missed=late)}
-    elif kind == "if" and here.comes and isinstance(condition := keys.get("if"), str):
-        met = replace(here, missed=_MET)
-        told = liquid.told_by(condition, "event")
-        branches |= {branch: met for branch, result in (("then", True), ("else", False)) if result in told}
-    return branches
+def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: Here) -> Here:
+    """What is known at the beginning of a way that leads out of a step."""
+    opened = {awaited.way for awaited in step.awaits(keys)}
+    if way in opened:
+        return replace(here, comes=True, missed=_MET)
+    if opened:
+        return replace(here, missed=frozenset({place}) if here.missed else _MET)
+    condition, result = step.implied(keys).get(way, (None, False))
+    if here.comes and isinstance(condition, str) and result in liquid.told_by(condition, "event"):
+        return replace(here, missed=_MET)
+    return here
 
 
 def ways(data: Any) -> Ways:

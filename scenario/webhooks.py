@@ -7,14 +7,16 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, cast
 
-from scenario import expectations, liquid, model
+from scenario import expectations, liquid
 from scenario.destinations import Listing
 from scenario.duration import parse_duration
 from scenario.errors import DurationError, TemplateError
 from scenario.findings import clip
 from scenario.outline import Written, outline
+from scenario.parts import Retry
 from scenario.report import Report
 from scenario.source import Path
+from scenario.steps.webhook import body_fault
 
 
 def check_delivery(step: Written, report: Report) -> None:
@@ -25,10 +27,9 @@ def check_delivery(step: Written, report: Report) -> None:
         report: Takes the findings.
     """
     _patience(step, report)
-    if step.kind == "webhook":
-        _headers(step, report)
-        _body(step, report)
-        _save(step, report)
+    _headers(step, report)
+    _body(step, report)
+    _save(step, report)
 
 
 def _patience(step: Written, report: Report) -> None:
@@ -37,7 +38,7 @@ def _patience(step: Written, report: Report) -> None:
     if not isinstance(retry, Mapping):
         return
     policy = cast("Mapping[str, Any]", retry)
-    defaults = model.Retry()
+    defaults = Retry()
     # What a step leaves out its destination may say: nobody knows here, and nothing is too long for it.
     known = step.keys.get("to") is None
     deadline = _length(policy.get("deadline"), defaults.deadline if known else timedelta.max)
@@ -84,7 +85,7 @@ def _body(step: Written, report: Report) -> None:
         if not report.knows((*step.path, "body")):
             message = "'content' says how 'body' is written, and there is no body"
             report.add((*step.path, "content"), "content", message, key=True, severity="warning")
-    elif isinstance(body, str | Mapping | list) and (fault := model.body_fault(content, step.keys["body"])):
+    elif isinstance(body, str | Mapping | list) and (fault := body_fault(content, step.keys["body"])):
         report.add((*step.path, "body"), "content", fault)
     elif content == "form":
         _form(cast("Mapping[str, Any]", body), (*step.path, "body"), report)
@@ -126,7 +127,7 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
     known = listing.destinations
     for step in outline(data):
         name = step.keys.get("to")
-        if step.kind != "webhook" or not isinstance(name, str) or report.knows((*step.path, "to")):
+        if not isinstance(name, str) or report.knows((*step.path, "to")):
             continue
         if name in known:
             _theirs(step, name, known[name].headers, report)

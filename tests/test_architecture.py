@@ -128,6 +128,57 @@ def test_every_package_has_its_arrows() -> None:
     assert {path.parent.name for path in ROOT.glob("*/__init__.py")} <= OURS
 
 
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def arrows() -> dict[str, set[str]]:
+    """Which modules each module imports, for types alone included."""
+    known = {dotted(path) for path in production()}
+    found: dict[str, set[str]] = {}
+    for path in production():
+        named = {name for name in imports(tree(path)) if inside(name, tuple(OURS))}
+        targets = {name if name in known else name.rpartition(".")[0] for name in named}
+        found[dotted(path)] = (targets & known) - {dotted(path)}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """The sets of modules that can be reached from each other (Tarjan's strongly connected components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for target in graph[node]:
+            if target not in index:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], index[target])
+        if low[node] == index[node]:
+            members = set(stack[stack.index(node) :])
+            del stack[stack.index(node) :]
+            if len(members) > 1:
+                found.append(members)
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles(arrows()) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+
+
 def test_no_module_is_a_drawer() -> None:
     found = [name(path) for path in modules(*PACKAGES, "tests", "deploy") if DRAWERS & {path.stem, path.parent.name}]
     assert found == []

@@ -41,7 +41,8 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.context import pick
-    from scenario.plan import Retry, Send
+    from scenario.retry import Retry
+    from scenario.steps.delivery import Send
 
 if TYPE_CHECKING:
     from workflows.means import Means

@@ -11,7 +11,6 @@ from workflows.means import Means
 from workflows.state import Event
 
 with workflow.unsafe.imports_passed_through():
-    from scenario.context import event_root
     from scenario.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
     from scenario.errors import EntryError
     from scenario.timing import is_offset, read_zone, unplaced, zone_of
@@ -19,11 +18,6 @@ with workflow.unsafe.imports_passed_through():
 
 _LARGE: Final = "large-changes"
 _PLACE: Final = "contact.timezone"
-
-
-def event_data(event: Event) -> dict[str, Any]:
-    """A kept event as templates see it."""
-    return event_root(event.name, event.at, event.properties)
 
 
 class Intake(Means):
@@ -90,7 +84,7 @@ class Intake(Means):
             if rule.event != event.name:
                 continue
             if rule.condition is not None:
-                answer = await self.ask(rule.condition, event_data(event))
+                answer = await self.ask(rule.condition, event)
                 if answer.error:
                     self.pass_over(f"exit rule {rule.event}", answer.error, tell=False)
                 if answer.value is not True:

@@ -15,23 +15,24 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from workflows.bounds import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
-from workflows.course import Again, Course, Leave, Next
 from workflows.events import Intake
 from workflows.local import answer_to
 from workflows.operations import Operations
+from workflows.sending import Sending
 from workflows.state import State
-from workflows.steps import perform
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import ADMIT, DEPART, Admission, Departure
     from scenario.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
     from scenario.errors import ScenarioError
-    from scenario.plan import Step, load_plan
+    from scenario.plan import load_plan
+    from scenario.steps.base import Row
+    from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
     from scenario.timing import zone_of
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
-class Journey(Operations, Intake):
+class Journey(Operations, Intake, Sending):
     """One contact through one scenario.
 
     The argument is an entry, in plain JSON: see the contract in `docs/architecture.md`. The result is
@@ -137,9 +138,8 @@ class Journey(Operations, Intake):
     async def _follow(self, data: dict[str, Any]) -> tuple[str, str]:
         """Performs step after step. Returns how it ended and why."""
         while self.state.at is not None:
-            name = self.state.at
-            step = self.plan.steps[name]
-            course = await self._pause() or await self._interruptible(name, step)
+            step = self.plan.steps[self.state.at]
+            course = await self._pause() or await self._interruptible(step)
             match course:
                 case Next():
                     self.state.go(course.step)
@@ -147,12 +147,12 @@ class Journey(Operations, Intake):
                         await self._continue_as_new(data)
                 case Leave():
                     return "exited", course.reason
-                case Again():
+                case ContinueAsNew():
                     await self._continue_as_new(data)
         self.show()
         return "finished", ""
 
-    async def _interruptible(self, name: str, step: Step) -> Course:
+    async def _interruptible(self, step: Row) -> Outcome:
         """Performs a step, unless or until the contact leaves or an operator skips it."""
         # An event that has just come may end the journey: nothing is sent before that is known.
         await workflow.wait_condition(lambda: self.taken_in)
@@ -161,7 +161,7 @@ class Journey(Operations, Intake):
                 self.state.since = workflow.now().isoformat()
                 self.state.mark = self.state.counted
             self.show()
-            work = asyncio.create_task(perform(self, name, step))
+            work = asyncio.create_task(step.perform(self))
             try:
                 await workflow.wait_condition(
                     lambda: work.done() or self._leaving is not None or self.skipping is not None
@@ -180,13 +180,13 @@ class Journey(Operations, Intake):
                 self.skipping = None
                 return self._leaving or work.result()
         if self._leaving is not None:
-            self.record(name, step, "left", self._leaving.reason)
+            self.record("left", self._leaving.reason)
             return self._leaving
         reason, self.skipping = self.skipping, None
-        self.record(name, step, "skipped", reason)
+        self.record("skipped", reason)
         return Next(step.skipped_to)
 
-    async def _pause(self) -> Course | None:
+    async def _pause(self) -> Outcome | None:
         """Stays here while an operator has paused the journey."""
         if self.state.paused:
             self.show(always=True)
@@ -194,7 +194,7 @@ class Journey(Operations, Intake):
                 lambda: not self.state.paused or self._leaving is not None or (self.must_continue and self._undecided)
             )
             if self.state.paused and self._leaving is None:
-                return Again()
+                return ContinueAsNew()
         return None
 
     async def _continue_as_new(self, data: dict[str, Any]) -> None:

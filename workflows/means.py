@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow
 
 from workflows import view
-from workflows.course import Again, Course, Leave
 from workflows.local import answer_to
-from workflows.state import LONGEST_REASON, Held, State, StepRecord
+from workflows.state import LONGEST_REASON, Event, Held, State, StepRecord
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import Failure
     from activities.signatures import CLEAR, DECIDE, Answer, Clearance, Cleared, Question
     from scenario.entry import Entry
-    from scenario.errors import EntryError
-    from scenario.plan import Exit, If, Plan, Send, Step, Wait, WaitFor, load_plan
-    from scenario.timing import parse_moment, shift, zone_of
+    from scenario.plan import Plan
+    from scenario.steps.base import Row
+    from scenario.steps.delivery import Send
+    from scenario.steps.host import ContinueAsNew, Failed, Leave, Outcome
+    from scenario.steps.registry import read_row
+    from scenario.timing import zone_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
-
-Row = TypeVar("Row", bound=Send | Wait | WaitFor | If | Exit)
 
 
 class Means:
@@ -69,6 +67,25 @@ class Means:
         return self._zone
 
     @property
+    def step(self) -> str:
+        """The id of the present step."""
+        return self.state.at or ""
+
+    @property
+    def until(self) -> datetime | None:
+        """When the wait at the present step ends, once that has been worked out."""
+        return None if self.state.until is None else datetime.fromisoformat(self.state.until)
+
+    @until.setter
+    def until(self, moment: datetime | None) -> None:
+        self.state.until = None if moment is None else moment.astimezone(UTC).isoformat()
+
+    @property
+    def counted(self) -> int:
+        """How many events were kept in all."""
+        return self.state.counted
+
+    @property
     def began(self) -> datetime:
         """When the step at this position began."""
         return datetime.fromisoformat(self.state.since) if self.state.since else workflow.now()
@@ -89,24 +106,10 @@ class Means:
             data["event"] = self.state.event
         return data
 
-    def anew(self, step: Row) -> Row:
-        """The present step as it is performed now: as planned, or as an operator took it from another version.
-
-        Whatever that version says, the journey goes on in its own plan.
-        """
-        if self.state.anew is None:
-            return step
-        row = load_plan({"start": "a", "steps": {"a": self.state.anew.step}}).steps["a"]
-        match row, step:
-            case (Send(), Send()):
-                # What later steps read is the name that they know.
-                return cast("Row", replace(row, next=step.next, save=step.save or row.save))
-            case (Wait(), Wait()):
-                return cast("Row", replace(row, next=step.next))
-            case (If(), If()):
-                return cast("Row", replace(row, then=step.then, otherwise=step.otherwise))
-            case _:
-                return step
+    @property
+    def override(self) -> Row | None:
+        """The row by which an operator wants the present step performed, from another version; None for its own."""
+        return None if self.state.anew is None else read_row(self.state.anew.step)
 
     @property
     def followed(self) -> str:
@@ -114,17 +117,26 @@ class Means:
         anew = self.state.anew
         return self.version if anew is None else f"{self.entry.name}@{anew.version}"
 
+    @property
+    def override_note(self) -> str | None:
+        """What is to be said of a step that is worked out by another version."""
+        return None if self.state.anew is None else f"worked out anew by {self.followed}"
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return workflow.now()
+
     async def clear(self, clearance: Clearance) -> Cleared:
         """Asks what a destination wants."""
         cleared = await answer_to(CLEAR, clearance)
         self._stop_if_interrupted()
         return cleared
 
-    async def ask(self, condition: str, event: dict[str, Any] | None = None) -> Answer:
-        """Works out a condition."""
-        return await self._question(condition, "condition", event)
+    async def ask(self, condition: str, event: Event | None = None) -> Answer:
+        """Works out a condition; with an event, it is about that one."""
+        return await self._question(condition, "condition", None if event is None else event.data())
 
-    async def moment(self, template: str, offset: float) -> datetime:
+    async def date(self, template: str, offset: float) -> datetime:
         """Works out a date to wait for.
 
         Args:
@@ -137,17 +149,9 @@ class Means:
         while True:
             changes = self.changes
             answer = await self._question(template, "value", None, zone=str(self.zone), offset=offset)
-            if answer.error:
-                raise EntryError(f"the date cannot be worked out: {answer.error}")
-            if not answer.end:
-                break
-            if self.changes == changes:  # else the contact may have moved to another zone meanwhile
-                return datetime.fromisoformat(answer.end)
-        # No date at all; or one that was asked for when answers did not give the end of the wait.
-        moment = parse_moment(str(answer.value), self.zone) if answer.value is not None else None
-        if moment is None:
-            raise EntryError("the date to wait for is missing")
-        return shift(moment, timedelta(seconds=offset), self.zone)
+            # Else the contact may have moved to another zone meanwhile.
+            if not answer.end or self.changes == changes:
+                return answer.moment(self.zone, offset)
 
     async def _question(self, text: str, kind: Any, event: dict[str, Any] | None, **more: Any) -> Answer:
         now = self.local(workflow.now())
@@ -156,7 +160,20 @@ class Means:
             data["event"] = event
         return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more))
 
-    async def sleep(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
+    def events(self, name: str, *, since_now: bool) -> list[Event]:
+        """The kept events of a name; only those that came since the present step began, or all."""
+        first = self.state.mark if since_now else 0
+        return [kept for kept in self.state.events if kept.name == name and kept.number > first]
+
+    def take(self, event: Event) -> None:
+        """Makes an event the one that templates see as `event`."""
+        self.state.event = event.data()
+
+    def await_event(self, name: str) -> None:
+        """Says what the present step waits for."""
+        self.state.awaiting = name
+
+    async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Waits until a moment (None: for ever), or until `wake` or a needed continue-as-new; tells whether it woke."""
         self._stop_if_interrupted()
         self.show()
@@ -169,24 +186,23 @@ class Means:
 
     def record(
         self,
-        name: str,
-        step: Step,
         outcome: str,
         reason: str | None = None,
+        *,
         status: int | None = None,
         attempts: int | None = None,
         note: str | None = None,
     ) -> None:
-        """Notes how a step went."""
+        """Notes how the present step went."""
         self.state.held = None
         self.retrying = False
-        now = workflow.now().isoformat(timespec="seconds")
+        name = self.step
         self.state.steps.append(
             StepRecord(
                 id=name,
-                kind=step.kind,
+                kind=self.plan.steps[name].kind,
                 outcome=outcome,
-                at=now,
+                at=workflow.now().isoformat(timespec="seconds"),
                 reason=reason,
                 status=status,
                 attempts=attempts or None,
@@ -194,44 +210,43 @@ class Means:
             )
         )
 
-    def hold(self, name: str, failure: Failure, cause: str, destination: str = "") -> None:
-        """Stops at a step that failed for good, until a person decides.
-
-        Args:
-            name: The step.
-            failure: Of its last attempt.
-            cause: In one word; see `Held`.
-            destination: What the step goes to, where that is not left to the failure.
-        """
+    def hold(self, failed: Failed) -> None:
+        """Stops at the present step, which failed for good, until a person decides."""
         self.state.held = Held(
-            step=name,
-            kind=failure.kind.value,
-            reason=failure.reason,
+            step=self.step,
+            kind=failed.kind,
+            reason=failed.reason,
             at=workflow.now().isoformat(timespec="seconds"),
-            destination=destination or failure.destination,
-            status=failure.status,
-            attempts=failure.attempt or None,
-            excerpt=failure.excerpt,
-            cause=cause,
+            destination=failed.destination,
+            status=failed.status,
+            attempts=failed.attempts or None,
+            excerpt=failed.excerpt,
+            cause=failed.cause,
         )
         self.state.until = self.state.awaiting = None
         self.retrying = False
-        workflow.logger.warning("held", extra={"step": name, "kind": failure.kind.value, "status": failure.status})
+        workflow.logger.warning("held", extra={"step": self.step, "kind": failed.kind, "status": failed.status})
         if workflow.patched("last-held"):
             view.remember(self.state.held)
         self.show()
 
-    async def decision(self) -> Course | None:
-        """Waits for an operator. Returns None where the step is to be tried again."""
+    async def decided(self) -> Outcome | None:
+        """Waits for an operator where the present step is held. Returns None where it is to be tried (again)."""
+        if self.state.held is None:
+            return None
         self._stop_if_interrupted()
         self.show()
         await workflow.wait_condition(lambda: self.retrying or self.must_continue)
         if not self.retrying:
-            return Again()
+            return ContinueAsNew()
         self.retrying = False
         self.state.held = None
         self.show()
         return None
+
+    def ignore(self, what: str, reason: str) -> None:
+        """Notes that something cannot be used, and logs it the first time."""
+        self.pass_over(what, reason, tell=False)
 
     def pass_over(self, what: str, reason: str, *, tell: bool = True) -> None:
         """Notes that something cannot be used, for `progress`, and logs it.

@@ -16,7 +16,7 @@ from workflows.state import Anew, Held, Operation, State
 with workflow.unsafe.imports_passed_through():
     from activities.call import Call
     from activities.signatures import AMEND, RETUNE, Amended, Amendment, Retuning
-    from scenario.plan import Send
+    from scenario.steps.delivery import Send
 
 _LONGEST: Final = 500
 _STEP: Final = 300

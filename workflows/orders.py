@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from scenario.duration import LONGEST, parse_duration
     from scenario.errors import DurationError
-    from scenario.plan import RETRY_WORDS
+    from scenario.retry import RETRY_WORDS
 
 UNLIMITED: Final = 2**31 - 1
 """So many attempts are as good as no limit; the largest number that Temporal takes."""

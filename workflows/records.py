@@ -5,10 +5,13 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from scenario.steps.host import Event
 
 
 class _Plain(Protocol):
@@ -17,31 +20,9 @@ class _Plain(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
+__all__ = ("Anew", "Event", "Held", "Operation", "PassedOver", "StepRecord", "made")
+
 Made = TypeVar("Made", bound=_Plain)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something that happened to the contact.
-
-    Attributes:
-        name: Such as ``order.delivered``.
-        properties: As the engine sent them.
-        at: When the journey heard of it, ISO 8601 in UTC.
-        id: The engine's id of it, if it gives one.
-        number: Counts the kept events of this journey from 1.
-    """
-
-    name: str
-    properties: dict[str, Any] = field(default_factory=dict[str, Any])
-    at: str = ""
-    id: str | None = None
-    number: int = 0
-
-    @cached_property
-    def size(self) -> int:
-        """Characters of the properties as JSON, escaped: half a character, which may be sent, has a length too."""
-        return len(json.dumps(self.properties))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,6 @@ PROVEN: Final = tuple(
     f"workflows.{name}"
     for name in (
         "bounds",
-        "course",
         "delivery",
         "events",
         "local",
@@ -29,8 +28,8 @@ PROVEN: Final = tuple(
         "orders",
         "records",
         "results",
+        "sending",
         "state",
-        "steps",
         "view",
     )
 )

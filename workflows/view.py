@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
@@ -23,8 +22,8 @@ with workflow.unsafe.imports_passed_through():
         SCENARIO_VERSION,
         STEP_ID,
     )
-    from scenario.duration import format_duration
-    from scenario.plan import Exit, If, Plan, Send, Step, Wait, WaitFor
+    from scenario.plan import Plan
+    from scenario.steps.delivery import Send
 
 LONGEST: Final = 250
 """Bytes of a search attribute's value at most; the server would take 2048, but nobody reads those."""
@@ -37,29 +36,9 @@ def cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
-def describe(step: Step) -> str:
-    """A step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
-    match step:
-        case Send():
-            return f"{step.kind} → {step.to}" if step.to else step.kind
-        case Wait(seconds=float() as seconds):
-            return f"wait {_length(seconds)}"
-        case Wait(clock=str() as clock):
-            return f"wait until {' '.join((*step.days, clock))}"
-        case Wait():
-            return "wait until a date"
-        case WaitFor():
-            return f"wait for {step.event}" + (f", {_length(step.seconds)} at most" if step.seconds is not None else "")
-        case If():
-            return "if"
-        case Exit():
-            return "exit"
-
-
-def summary(name: str, step: Step) -> str:
-    """The summary of a step's activity: ``webhook whatsapp → hooks.example.com``."""
-    kind = step.kind
-    return f"{kind} {name} → {step.to}" if isinstance(step, Send) and step.to else f"{kind} {name}"
+def summary(name: str, step: Send) -> str:
+    """The summary of a delivery's activity: ``webhook whatsapp → hooks.example.com``."""
+    return f"{step.kind} {name} → {step.to}" if step.to else f"{step.kind} {name}"
 
 
 def details(state: State, plan: Plan, title: str) -> str:
@@ -83,10 +62,10 @@ def details(state: State, plan: Plan, title: str) -> str:
         note = f" ({record.note.replace('|', '/')})" if record.note else ""
         lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply}{note} | {record.at} |")
     if state.at:
-        lines.append(f"| ▶ | `{state.at}` | {describe(plan.steps[state.at])} | {state.mode} | {state.since or ''} |")
+        lines.append(f"| ▶ | `{state.at}` | {plan.steps[state.at].describe()} | {state.mode} | {state.since or ''} |")
     passed = {record.id for record in state.steps} | {state.at}
     to_come = [name for name in plan.steps if name not in passed][:_SHOWN]
-    lines += [f"| | `{name}` | {describe(plan.steps[name])} | | |" for name in to_come]
+    lines += [f"| | `{name}` | {plan.steps[name].describe()} | | |" for name in to_come]
     return "\n".join(lines)
 
 
@@ -146,7 +125,3 @@ def remember(held: Held) -> None:
     """
     known = {key: value for key, value in asdict(held).items() if key != "excerpt" and value not in (None, "")}
     workflow.upsert_memo({LAST_HELD: known})
-
-
-def _length(seconds: float) -> str:
-    return format_duration(timedelta(seconds=seconds))

@@ -21,7 +21,8 @@ from activities.redaction import readable
 from activities.signatures import SEND_EMAIL, Delivery, Sent
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
-from scenario.model import Email, File
+from scenario.parts import File
+from scenario.steps.email import Email
 
 
 class Emails:

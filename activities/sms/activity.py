@@ -18,7 +18,7 @@ from activities.sms.number import BadNumber, international
 from activities.sms.provider import Provider, Text
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
-from scenario.model import Sms
+from scenario.steps.sms import Sms
 
 
 class Texts:

@@ -24,9 +24,9 @@ from activities.webhook.judging import judge, lost, turned_away, unanswered
 from activities.webhook.rendering import Rendered, render, with_headers
 from activities.webhook.route import Direct, Route, Routes, UnknownDestination
 from runtime.errors import SettingsError
-from scenario import model
 from scenario.destinations import denied
 from scenario.errors import Aborted, MissingVariable, TemplateError
+from scenario.steps.webhook import Webhook
 
 __all__ = ["Rendered", "Webhooks", "render"]
 
@@ -40,7 +40,7 @@ class _Outgoing:
         given: What the receiver was given of them.
     """
 
-    step: model.Webhook
+    step: Webhook
     rendered: Rendered
     route: Route
     hidden: redaction.Known
@@ -107,7 +107,7 @@ class Webhooks:
         """Renders, addresses and signs a webhook. Secrets come in here, and leave with the request alone."""
         delivery = attempt.delivery
         step = await self._content.step(delivery.name, delivery.version, delivery.step)
-        if not isinstance(step, model.Webhook):
+        if not isinstance(step, Webhook):
             raise UnknownVersion(f"step '{delivery.step}' of {delivery.scenario} is no webhook")
         if step.to is not None:
             attempt.destination = step.to

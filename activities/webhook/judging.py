@@ -24,7 +24,7 @@ from activities.webhook.gate import Wait
 from activities.webhook.http.transport import Response
 from activities.webhook.outcome import Outcome, Verdict
 from activities.webhook.saving import kept
-from scenario import model
+from scenario.steps.webhook import Webhook
 
 _CERTIFICATE: Final = b"ssl certificate"
 """What nginx says with 400 where it gets no client certificate or a foreign one, rather than end the handshake."""
@@ -36,7 +36,7 @@ have to wait for a worker. How long it takes is no matter (`Delivery.room`)."""
 def judge(
     attempt: OpenAttempt,
     response: Response,
-    step: model.Webhook,
+    step: Webhook,
     hidden: redaction.Known,
     given: redaction.Known,
 ) -> Sent:

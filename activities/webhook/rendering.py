@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import authored
-from scenario import liquid, model
+from scenario import liquid
 from scenario.errors import TemplateError
+from scenario.parts import File
+from scenario.steps.webhook import Content, Webhook, body_fault
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Rendered:
     body: bytes
 
 
-_TYPES: Final[Mapping[model.Content, str]] = {
+_TYPES: Final[Mapping[Content, str]] = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
     "text": "text/plain; charset=utf-8",
@@ -37,7 +39,7 @@ _TYPES: Final[Mapping[model.Content, str]] = {
 """Content types, by how a body is written."""
 
 
-def render(step: model.Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
+def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
     """Renders a webhook: a pure function, so that every attempt sends the same bytes.
 
     Args:
@@ -57,14 +59,14 @@ def render(step: model.Webhook, data: Mapping[str, Any], delivery_id: str, base:
         raise TemplateError(str(error)) from None
     headers |= {"webhook-id": delivery_id, "idempotency-key": delivery_id}
     body = b""
-    if step.body is not None and not isinstance(step.body, model.File):
+    if step.body is not None and not isinstance(step.body, File):
         body = _body(step.content, step.body, data)
         if not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = _TYPES[step.content]
     return Rendered(step.method, _url(step, data, base), headers, body)
 
 
-def with_headers(rendered: Rendered, step: model.Webhook, headers: Mapping[str, str], destination: str) -> Rendered:
+def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], destination: str) -> Rendered:
     """The webhook with the headers that its destination adds.
 
     A scenario cannot set what a destination sets: credentials and the like are for operations to decide. What only the
@@ -90,7 +92,7 @@ def with_headers(rendered: Rendered, step: model.Webhook, headers: Mapping[str, 
     return Rendered(rendered.method, rendered.url, {**kept, **headers}, rendered.body)
 
 
-def _body(content: model.Content, body: str | dict[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
+def _body(content: Content, body: str | dict[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
     match content, body:
         case "form", dict():
             return liquid.render_form(body, data)
@@ -99,10 +101,10 @@ def _body(content: model.Content, body: str | dict[str, Any] | list[Any], data: 
         case "json", _:
             return liquid.render_json(body, data)
         case _:
-            raise TemplateError(model.body_fault(content, body) or f"no body can be written as {content}")
+            raise TemplateError(body_fault(content, body) or f"no body can be written as {content}")
 
 
-def _url(step: model.Webhook, data: Mapping[str, Any], base: str | None) -> str:
+def _url(step: Webhook, data: Mapping[str, Any], base: str | None) -> str:
     """The address: the step's own URL, or its path behind that of its destination."""
     if step.url is not None:
         return liquid.render_url(step.url, data)

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from activities.redaction import Known, masked
 from activities.webhook.http.transport import Response
-from scenario import model
 from scenario.fitting import misfit
+from scenario.parts import Save
 
 MAX_SAVED: Final = 16 * 1024
 """Bytes of a response that is kept. It becomes part of the journey's history."""
@@ -37,7 +37,7 @@ class _UnfitError(ValueError):
     """Why a text is not kept."""
 
 
-def kept(save: model.Save, response: Response, given: Known) -> Kept:
+def kept(save: Save, response: Response, given: Known) -> Kept:
     """What a step keeps of a response.
 
     Args:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from gateway.abreast import Abreast
 from gateway.cli import session
-from gateway.cli.entering import unadmitted
+from gateway.cli.admission import unadmitted
 from gateway.cli.progress import progress
 from gateway.cli.reading import Line, count, lines, named, opened, parse
 from gateway.cli.screen import dump, note, say

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.admission import unadmitted
 from gateway.cli.reading import parse, read_entry
 from gateway.cli.screen import dump, note, say
 
@@ -26,15 +27,6 @@ PropertiesOption = Annotated[
 IdOption = Annotated[
     str | None, typer.Option("--id", metavar="ID", help="told twice under one id, it counts once", show_default=False)
 ]
-
-UNADMITTED = "no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)"
-
-
-def unadmitted(trouble: str | None) -> str:
-    """Why it is not known whether a journey came in: the store is in trouble, or no worker runs."""
-    if trouble is None:
-        return UNADMITTED
-    return "it waits to be let in: " + trouble[:1].lower() + trouble[1:].removesuffix(".")
 
 
 def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = False) -> None:

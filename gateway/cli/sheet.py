@@ -121,7 +121,7 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
 
 
 def _times(step: Mapping[str, Any]) -> str:
-    if step["kind"] == "wait_for":
+    if step["outcome"] in ("event", "timeout"):
         return f", {when(step['waits_until' if step['outcome'] == 'timeout' else 'at'])}"
     return f" → {when(step['waits_until'])}" if "waits_until" in step else f" {when(step['at'])}"
 
@@ -130,7 +130,7 @@ def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
     if request := step.get("request"):
         yield from _request(request, look)
     elif message := step.get("message"):
-        if step["kind"] == "sms":
+        if "source" not in message:
             yield _field("to", message["to"])
             yield from _lines(message["text"])
         elif look.source:

@@ -16,6 +16,7 @@ from gateway.preview.walk import Event, Passed, Walk
 from scenario import liquid, plan
 from scenario.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError, TemplateError
+from scenario.steps.delivery import Send
 from scenario.timing import unplaced, zone_of
 
 
@@ -187,9 +188,9 @@ def _unheard(draft: Draft, given: Given) -> list[str]:
 def _unanswered(draft: Draft, given: Given) -> list[str]:
     """Responses that something names and nobody knows before they come; and those given that no step keeps."""
     rows = draft.plan.steps.values()
-    saved = {row.save for row in rows if isinstance(row, plan.Send) and row.save is not None}
-    named = [field for row in rows if isinstance(row, plan.Send) for field in row.fields]
-    named += [row.condition or "" for row in rows if isinstance(row, plan.If | plan.WaitFor)]
+    saved = {row.save for row in rows if isinstance(row, Send) and row.save is not None}
+    named = [field for row in rows if isinstance(row, Send) for field in row.fields]
+    named += [text for row in rows for text, _ in row.asked]
     empty = [
         f"responses.{name} is empty here: give it with --response {name}=JSON"
         for name in sorted(saved - set(given.responses))

@@ -15,7 +15,7 @@ from scenario.document import document, load
 from scenario.findings import Finding
 from scenario.model import Scenario
 from scenario.plan import Plan, dump_plan, load_plan
-from scenario.steps import Step
+from scenario.steps.base import BaseStep as Step
 
 VERSION = 1
 """The version that templates see as `journey.version` where the entry pins none: nobody has counted yet."""

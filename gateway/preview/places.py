@@ -86,7 +86,7 @@ class Places:
         """The template of a step that raises the error. Others may fail, too: then it is the one that says the same."""
         failing: list[tuple[Template, TemplateError]] = []
         for template in templates(self._data):
-            if template.path[: len(place)] != place or _deeper(template.path, place):
+            if template.path[: len(place)] != place or self._deeper(template.path, place):
                 continue
             try:
                 _RENDER[template.kind](template.source, problem.data)
@@ -96,6 +96,10 @@ class Places:
                 continue
         return next((found for found in failing if str(found[1]) in str(error)), failing[0] if failing else None)
 
+    def _deeper(self, path: Place, step: Place) -> bool:
+        """Whether a template belongs to a step inside the step."""
+        return any(len(inner) > len(step) and path[: len(inner)] == inner for inner in self._steps.values())
+
     def _read(self) -> Report:
         if self._report is None:
             source = Source(content(self._path), str(self._path))
@@ -104,12 +108,6 @@ class Places:
             self._data = inline_files(data, beside(self._path), self._report)
             self._steps = {step.id: step.path for step in outline(self._data) if step.id is not None}
         return self._report
-
-
-def _deeper(path: Place, step: Place) -> bool:
-    """Whether a template belongs to a step inside the step."""
-    rest = path[len(step) :]
-    return len(rest) > 1 and rest[0] in ("then", "else") and isinstance(rest[1], int)
 
 
 def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None, bool, str]:

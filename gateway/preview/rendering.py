@@ -24,9 +24,12 @@ from activities.webhook.errors import RefusedError
 from activities.webhook.http.transport import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
-from scenario import model
 from scenario.access import Access
 from scenario.errors import Aborted, TemplateError
+from scenario.steps.base import BaseStep
+from scenario.steps.email import Email
+from scenario.steps.sms import Sms
+from scenario.steps.webhook import Webhook
 from scenario.timing import LAST
 from scenario.urls import UrlError, parse
 
@@ -177,7 +180,7 @@ class Workshop:
     identify: Callable[[str], str] = placeholder
     book: Book | None = None
 
-    def render(self, step: model.Step, delivery: Delivery, journey: str) -> Result:
+    def render(self, step: BaseStep, delivery: Delivery, journey: str) -> Result:
         """Renders a delivery.
 
         Args:
@@ -189,11 +192,11 @@ class Workshop:
         seen = template_data(delivery, journey, self.callbacks)
         try:
             match step:
-                case model.Webhook():
+                case Webhook():
                     return self._webhook(step, seen, delivery.id)
-                case model.Email():
+                case Email():
                     return self._email(step, delivery, seen, str(contact.get("email") or "").strip())
-                case model.Sms():
+                case Sms():
                     return self._sms(step, seen, str(contact.get("cellphone") or "").strip())
                 case _:
                     raise AssertionError(delivery.step)
@@ -202,7 +205,7 @@ class Workshop:
         except TemplateError as error:
             return Problem(str(error), error, seen)
 
-    def _webhook(self, step: model.Webhook, seen: dict[str, Any], identifier: str) -> Result:
+    def _webhook(self, step: Webhook, seen: dict[str, Any], identifier: str) -> Result:
         seen["secrets"] = Masks()
         found = self.book.get(step.to) if self.book and step.to else None
         base = found.url if found else step.to and f"{step.to}:"
@@ -220,7 +223,7 @@ class Workshop:
         signature = ("webhook-signature",) if found and found.signing else ()
         return Request(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
 
-    def _email(self, step: model.Email, delivery: Delivery, seen: dict[str, Any], written: str) -> Result:
+    def _email(self, step: Email, delivery: Delivery, seen: dict[str, Any], written: str) -> Result:
         if not written:
             return Nothing("the contact has no e-mail address")
         try:
@@ -229,7 +232,7 @@ class Workshop:
             return Problem("the contact's e-mail address is malformed")
         return Mail(render_email(step, delivery, seen, self.sender, recipient))
 
-    def _sms(self, step: model.Sms, seen: dict[str, Any], written: str) -> Result:
+    def _sms(self, step: Sms, seen: dict[str, Any], written: str) -> Result:
         if not written:
             return Nothing("the contact has no mobile number")
         try:

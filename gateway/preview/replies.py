@@ -10,7 +10,6 @@ from gateway.preview.answers import Answer, Hints, Unmade
 from gateway.preview.draft import Draft
 from gateway.preview.saving import keep
 from gateway.preview.uses import Path, literals, loops, named
-from scenario.deliveries import Webhook
 from scenario.parts import Save
 
 _DRAWS: Final = 20
@@ -32,8 +31,8 @@ class Replies:
         self._seed, self._given = seed, given
         self._saves: dict[str, list[Save]] = {}
         for step in draft.steps.values():
-            if isinstance(step, Webhook) and step.save is not None:
-                self._saves.setdefault(step.save.name, []).append(step.save)
+            if step.saved is not None:
+                self._saves.setdefault(step.saved.name, []).append(step.saved)
         paths, compared, looped = named(draft), literals(draft), loops(draft)
         self._hints = {name: _hints(name, paths, compared, looped) for name in self._saves}
         self._made: set[str] = set()

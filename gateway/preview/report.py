@@ -10,7 +10,6 @@ from gateway.preview.places import Places
 from gateway.preview.rendering import Mail, Request, Text
 from gateway.preview.walk import Passed
 from scenario.timing import zone_of
-from workflows.view import describe
 
 
 def report(shown: Preview, places: Places, only: str | None = None) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "id": passed.id,
         "kind": passed.row.kind,
-        "what": describe(passed.row),
+        "what": passed.row.describe(),
         "taken": passed.taken,
         "reachable": passed.reachable,
         "branch": [{"of": fork, "way": way} for fork, way in passed.branch],

@@ -15,7 +15,6 @@ from gateway.preview import worst
 from gateway.preview.draft import Draft
 from gateway.preview.uses import Path, literals, named
 from gateway.preview.walk import Event
-from scenario import plan
 from scenario.objects import DATA, Contact
 from scenario.values import as_custom
 
@@ -62,7 +61,7 @@ class Samples:
         named = {path[1] for path in self._named if path[0] == "event" and len(path) > 1}
         identifiers = list(_identifiers(entry))
         made: list[Event] = []
-        for name in sorted({row.event for row in self._draft.plan.steps.values() if isinstance(row, plan.WaitFor)}):
+        for name in sorted({name for row in self._draft.plan.steps.values() for name in row.awaited.values()}):
             properties: dict[str, Any] = {}
             for key in sorted(named - {"name", "time", "properties"}):
                 known = [*self._literals.get(("event", key), ()), *identifiers]

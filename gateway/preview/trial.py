@@ -16,11 +16,13 @@ from gateway.preview.replies import Replies
 from gateway.preview.samples import Samples
 from gateway.preview.simplest import Path, simplest
 from gateway.preview.walk import Event, Passed
-from scenario import liquid, plan
+from scenario import liquid
 from scenario.context import pick
 from scenario.errors import EntryError
 from scenario.findings import Finding
 from scenario.plan import PATH_SEPARATOR
+from scenario.steps.base import Row
+from scenario.steps.delivery import Send
 
 _TRIES: Final = 400
 """Entries looked at in the search of the simplest that fails."""
@@ -136,21 +138,21 @@ def _problem(passed: Passed) -> Problem | None:
     """Why a step fails, in the scenario or in us."""
     if passed.problem is not None:
         # A wait that goes on without its date was told so. A message with a mistake is not meant, whatever follows it.
-        foreseen = passed.outcome == "failed" and isinstance(passed.row, plan.Wait)
+        foreseen = passed.outcome == "failed" and not isinstance(passed.row, Send)
         return None if foreseen else passed.problem
     if isinstance(passed.result, Request):
         return _flaw(passed.result, passed.row)
     return None
 
 
-def _flaw(request: Request, row: plan.Step) -> Problem | None:
+def _flaw(request: Request, row: Row) -> Problem | None:
     """What no data may do to a request; should one, it is a bug of ours."""
     if request.headers.get("content-type") == "application/json" and request.body:
         try:
             json.loads(request.body)
         except ValueError:
             return Problem("the body is no JSON: report this as a bug")
-    if isinstance(row, plan.Send) and not row.destination and urlsplit(request.url).hostname != row.to:
+    if isinstance(row, Send) and not row.destination and urlsplit(request.url).hostname != row.to:
         return Problem("the request goes to another host: report this as a bug")
     return None
 

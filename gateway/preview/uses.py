@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from gateway.preview.draft import Draft
-from scenario import liquid, plan
-from scenario.compile import templates
+from scenario import liquid
 
 Path = tuple[str, ...]
 
@@ -30,14 +29,8 @@ def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
     if entry.key:
         yield entry.key, "line"
     for name, step in draft.steps.items():
-        yield from templates(step)
-        match draft.plan.steps[name]:
-            case plan.If(condition=str() as condition) | plan.WaitFor(condition=str() as condition):
-                yield condition, "condition"
-            case plan.Wait(date=str() as date):
-                yield date, "value"
-            case _:
-                pass
+        yield from step.messages()
+        yield from draft.plan.steps[name].asked
 
 
 def named(draft: Draft) -> frozenset[Path]:

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from activities.signatures import Delivery
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
 from gateway.preview.saving import keep
-from gateway.preview.waits import later, wait_end
-from scenario import liquid, plan
-from scenario.compile import branches
-from scenario.context import event_root, pick
-from scenario.errors import EntryError, TemplateError
-from scenario.model import Webhook
-from scenario.steps import Step
+from gateway.virtual.clock import Clock
+from gateway.virtual.host import VirtualHost
+from scenario import plan
+from scenario.context import pick
+from scenario.event import event_root
+from scenario.steps.base import BaseStep, Row
+from scenario.steps.delivery import Send
+from scenario.steps.host import Delivered, Failed, Leave, Next, Outcome
+from scenario.steps.host import Event as KeptEvent
 from workflows.delivery import CALLBACK
 
-Way = Literal["then", "else"]
+Branch = tuple[tuple[str, str], ...]
+"""The forks that a step stands behind: each a step's id, and which way."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Passed:
     """
 
     id: str
-    row: plan.Step
-    branch: tuple[tuple[str, Way], ...]
+    row: Row
+    branch: Branch
     taken: bool
     reachable: bool
     began: datetime
@@ -111,6 +115,7 @@ class Walk:
         self._data = dict(data)
         self._names = {id(step): name for name, step in draft.steps.items()}
         self._passed: list[Passed] = []
+        self._result: Result | None = None
 
     def go(self, start: datetime) -> list[Passed]:
         """All steps, in the order of the file.
@@ -122,26 +127,29 @@ class Walk:
         self._through(self._draft.scenario.steps, _Here(start), ())
         return self._passed
 
-    def data(self, here: _Here) -> dict[str, Any]:
-        """What conditions see."""
-        now = self._local(here.now)
-        return {**self._seen(here), "now": now, "today": now[:10]}
-
-    def _seen(self, here: _Here) -> dict[str, Any]:
-        seen = {**self._data, "responses": here.responses}
-        return seen if here.event is None else {**seen, "event": here.event}
-
-    def _local(self, moment: datetime) -> str:
-        return moment.astimezone(self._zone).isoformat(timespec="seconds")
-
-    def _through(self, steps: Sequence[Step], here: _Here, branch: tuple[tuple[str, Way], ...]) -> _Here:
+    def _through(self, steps: Sequence[BaseStep], here: _Here, branch: Branch) -> _Here:
         for step in steps:
             here = self._step(step, here, branch)
         return here
 
-    def _step(self, step: Step, here: _Here, branch: tuple[tuple[str, Way], ...]) -> _Here:
+    def _host(self, here: _Here, step: BaseStep | None = None) -> VirtualHost:
+        deliver = partial(self._deliver, step)
+        host = VirtualHost(Clock(here.now), self._data, self._zone, deliver, event=here.event, responses=here.responses)
+        for event in self._events:
+            host.happen(KeptEvent(name=event.name, properties=dict(event.properties), at=utc(here.now)))
+        return host
+
+    def _step(self, step: BaseStep, here: _Here, branch: Branch) -> _Here:
         name = self._names[id(step)]
         row = self._draft.plan.steps[name]
+        host = self._host(here, step)
+        host.begin(name)
+        self._result = None
+        journey = host.clock.start(row.perform(host))
+        host.clock.run()
+        went = journey.result
+        record = host.records[-1] if host.records else None
+        reason = record.reason if record else None
         passed = Passed(
             id=name,
             row=row,
@@ -149,139 +157,117 @@ class Walk:
             taken=here.taken,
             reachable=here.reachable,
             began=here.now,
-            outcome="",
+            # Without a word from the step it waits for an event for ever: shown as if that had come.
+            outcome=record.outcome if record else "held" if host.held else "event",
+            until=None if host.until is None else max(host.until, here.now),
+            result=self._result,
         )
-        match row:
-            case plan.Send():
-                return self._send(passed, row, step, here)
-            case plan.Wait():
-                return self._wait(passed, row, here)
-            case plan.Exit():
-                self._passed.append(replace(passed, outcome="exited", reason=row.reason))
-                return replace(here, taken=False, reachable=False)
-            case plan.If():
-                return self._if(passed, row, step, here)
-            case plan.WaitFor():
-                return self._wait_for(passed, row, step, here)
+        ended = isinstance(went, Leave)
+        if (host.held or passed.outcome == "failed") and not isinstance(passed.result, Problem):
+            said = host.held.reason if host.held else reason or ""
+            error, data = host.fault or (None, dict[str, Any]())
+            passed = replace(passed, until=None, result=Problem(said, error, data))
+        if passed.problem is not None:
+            reason = passed.problem.message
+        elif row.awaited:
+            reason = self._awaited(row, host, for_ever=record is None)
+        elif len(row.ways) > 1:
+            reason = reason or (row.asked[0][0] if row.asked else None)
+        self._passed.append(replace(passed, reason=reason))
+        after = replace(here, now=host.clock.now, event=host.event, responses=host.responses)
+        if ended:
+            return replace(after, taken=False, reachable=False)
+        if len(row.ways) < 2:
+            return after
+        return self._fork(passed, step, here, host, went)
 
-    # ---- deliveries
-
-    def _send(self, passed: Passed, row: plan.Send, step: Step, here: _Here) -> _Here:
+    def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
         delivery = Delivery(
-            id=self._workshop.identify(passed.id),
+            id=self._workshop.identify(host.step),
             scenario=self._version,
-            step=passed.id,
+            step=host.step,
             contact=str(self._data["contact"]["id"]),
-            now=self._local(here.now),
-            data=pick(self._seen(here), row.fields, row.items),
+            now=host.local(host.now()),
+            data=pick(host.data(), row.fields, row.items),
             root=ROOT if CALLBACK.intersection(row.fields) else "",
         )
-        result = self._workshop.render(step, delivery, str(self._data["journey"]["id"]))
+        assert step is not None  # noqa: S101 only steps deliver
+        result = self._result = self._workshop.render(step, delivery, str(self._data["journey"]["id"]))
         match result:
             case Problem():
-                self._fail(passed, result, row.on_failure)
-                return _failed(here, row.on_failure)
+                return Failed(reason=result.message)
             case Nothing():
-                self._passed.append(replace(passed, outcome="skipped", reason=result.reason, result=result))
+                return Delivered(outcome="skipped", reason=result.reason)
             case _:
-                note, here = self._answered(step, here)
-                self._passed.append(replace(passed, outcome="sent", reason=note, result=result))
-        return here
+                return Delivered(outcome="sent", reason=self._answered(step, host))
 
-    def _answered(self, step: Step, here: _Here) -> tuple[str | None, _Here]:
-        """What becomes of the response: why it is not kept, or None; and where the contact is with it."""
-        if not isinstance(step, Webhook) or step.save is None or step.save.name not in self._responses:
-            return None, here
-        value, note = keep(step.save, self._responses[step.save.name])
-        if value is None:
-            return note, here
-        return None, replace(here, responses={**here.responses, step.save.name: value})
-
-    def _fail(self, passed: Passed, problem: Problem, on_failure: str) -> None:
-        outcome = "held" if on_failure == "hold" else "failed"
-        self._passed.append(replace(passed, outcome=outcome, reason=problem.message, result=problem))
-
-    # ---- waits
-
-    def _wait(self, passed: Passed, row: plan.Wait, here: _Here) -> _Here:
-        try:
-            until = max(wait_end(row, here.now, self._zone, self.data(here)), here.now)
-        except TemplateError as error:
-            problem = Problem(f"the date cannot be worked out: {error}", error, self.data(here))
-        except EntryError as error:
-            problem = Problem(str(error))
-        else:
-            self._passed.append(replace(passed, outcome="waited", until=until))
-            return replace(here, now=until)
-        self._fail(passed, problem, row.on_failure)
-        return _failed(here, row.on_failure)
+    def _answered(self, step: BaseStep, host: VirtualHost) -> str | None:
+        """Keeps the response where the step says so. Returns why it is not kept, or None."""
+        save = step.saved
+        if save is None or save.name not in self._responses:
+            return None
+        value, note = keep(save, self._responses[save.name])
+        if value is not None:
+            host.responses[save.name] = value
+            return None
+        return note
 
     # ---- forks
 
-    def _if(self, passed: Passed, row: plan.If, step: Step, here: _Here) -> _Here:
-        try:
-            way: Way | None = "then" if liquid.evaluate_condition(row.condition, self.data(here)) else "else"
-        except TemplateError as error:
-            problem = Problem(f"the condition cannot be worked out: {error}", error, self.data(here))
-            self._fail(passed, problem, "hold")
-            way = None
-        else:
-            self._passed.append(replace(passed, outcome=way, reason=row.condition))
-        ways = {side: replace(here, reachable=here.reachable and side == way) for side in ("then", "else")}
-        return self._fork(passed, step, here, way, ways)
+    def _awaited(self, row: Row, host: VirtualHost, *, for_ever: bool) -> str:
+        """Why an event opened a way, or did not."""
+        if host.taken is not None:
+            return f"{host.taken.name} comes"
+        names = list(row.awaited.values())
+        given = any(event.name in names for event in self._events)
+        missing = f"{' or '.join(names)} {'does not fulfil its condition' if given else 'is not given'}"
+        return f"{missing}: it would wait for ever; from here on as if the event had come" if for_ever else missing
 
-    def _wait_for(self, passed: Passed, row: plan.WaitFor, step: Step, here: _Here) -> _Here:
-        over = None if row.seconds is None else later(here.now, row.seconds)
-        named = [event for event in self._events if event.name == row.event]
-        met = next((event for event in named if self._satisfies(row, event, here)), None)
-        way: Way
-        if met is not None:
-            way, outcome, reason = "then", "event", f"{row.event} comes"
-        elif over is None:
-            way, outcome = "then", "event"
-            missing = "does not fulfil its condition" if named else "is not given"
-            reason = f"{row.event} {missing}: it would wait for ever; from here on as if the event had come"
-        else:
-            way, outcome = "else", "timeout"
-            reason = f"{row.event} does not fulfil its condition" if named else f"{row.event} is not given"
-        self._passed.append(replace(passed, outcome=outcome, reason=reason, until=over))
-        # Beside the way the best guess at an event is one that was given.
-        event = met or next(iter(named), Event(row.event))
-        seen = event_root(event.name, here.now.astimezone(UTC).isoformat(), event.properties)
-        ways = {"then": replace(here, event=seen), "else": replace(here, now=over or here.now)}
-        return self._fork(passed, step, here, way, ways)
-
-    def _satisfies(self, row: plan.WaitFor | plan.ExitRule, event: Event, here: _Here) -> bool:
-        if row.condition is None:
-            return True
-        seen = event_root(event.name, here.now.astimezone(UTC).isoformat(), event.properties)
-        try:
-            return liquid.evaluate_condition(row.condition, {**self.data(here), "event": seen}) is True
-        except TemplateError:
-            return False  # as in a journey: it is not the event that was waited for
-
-    def _fork(self, passed: Passed, step: Step, here: _Here, way: Way | None, ways: Mapping[str, _Here]) -> _Here:
+    def _fork(self, passed: Passed, step: BaseStep, here: _Here, host: VirtualHost, went: Outcome | None) -> _Here:
+        """Goes through all ways that lead out of a step, and on by the one that is taken."""
+        row = passed.row
+        way = went.way if isinstance(went, Next) else None if host.held else next(iter(row.awaited))
+        lists = {key: steps for key, _, steps in step.lists(step.keys())}
         ends: dict[str, _Here] = {}
-        for key, steps in branches(step):
-            side: Way = "then" if key == "then" else "else"
-            inside = replace(ways[side], taken=here.taken and side == way)
-            ends[side] = self._through(steps, inside, (*passed.branch, (passed.id, side)))
+        for key in row.ways:
+            entered = self._entered(row, key, here, host)
+            if not row.awaited:  # it is not left to events
+                entered = replace(entered, reachable=here.reachable and key == way)
+            inside = replace(entered, taken=here.taken and key == way)
+            ends[key] = self._through(lists.get(key, ()), inside, (*passed.branch, (passed.id, key)))
         if way is None:
             return here
-        end, other = ends[way], ends["else" if way == "then" else "then"]
-        reachable = end.reachable or other.reachable
-        # Where the way ends the journey, what follows is shown as those see it who come by the other.
-        ended = not end.taken if here.taken else not end.reachable and other.reachable
-        return replace(other if ended else end, reachable=reachable)
+        end, others = ends[way], [other for key, other in ends.items() if key != way]
+        reachable = end.reachable or any(other.reachable for other in others)
+        # Where the way ends the journey, what follows is shown as those see it who come by another.
+        ended = not end.taken if here.taken else not end.reachable and any(other.reachable for other in others)
+        if ended:
+            end = next((other for other in others if other.reachable), others[0])
+        return replace(end, reachable=reachable)
+
+    def _entered(self, row: Row, way: str, here: _Here, host: VirtualHost) -> _Here:
+        """Where those are that come by a way; beside the one that is taken, as far as it can be guessed."""
+        name = row.awaited.get(way)
+        if name is not None:
+            # The best guess at an event is one that was given.
+            given = next((event for event in self._events if event.name == name), Event(name))
+            guess = event_root(name, utc(here.now), given.properties)
+            return replace(here, event=host.taken.data() if host.taken and host.taken.name == name else guess)
+        return here if host.until is None else replace(here, now=host.until)
 
     # ---- what would end the journey early
 
     def leaves(self, rule: plan.ExitRule, start: datetime) -> bool:
         """Whether one of the given events would end the journey by a rule, if it came at the start."""
-        here = _Here(start)
-        return any(event.name == rule.event and self._satisfies(rule, event, here) for event in self._events)
+        host = self._host(_Here(start))
+        named = [event for event in host.kept if event.name == rule.event]
+        if rule.condition is None:
+            return bool(named)
+        answers = [host.clock.start(host.ask(rule.condition, event)) for event in named]
+        host.clock.run()
+        return any(answer.result is not None and answer.result.value is True for answer in answers)
 
 
-def _failed(here: _Here, on_failure: str) -> _Here:
-    """Behind a step that cannot be performed; one that is held is sent or skipped by an operator in the end."""
-    return replace(here, taken=False, reachable=False) if on_failure == "exit" else here
+def utc(moment: datetime) -> str:
+    """A moment as events carry it."""
+    return moment.astimezone(UTC).isoformat()

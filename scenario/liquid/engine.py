@@ -22,7 +22,6 @@ from scenario.liquid.lexer import template_stream
 from scenario.liquid.missing import Missing, StrictMissing
 from scenario.liquid.nodes import (
     AbortTag,
-    ContentTag,
     EchoValueTag,
     FixedIncludeTag,
     LinesTag,
@@ -30,7 +29,7 @@ from scenario.liquid.nodes import (
     StrictCaseTag,
     ValueTag,
 )
-from scenario.liquid.sinks import Sink
+from scenario.liquid.sinks import ContentTag, Sink
 from scenario.liquid.weave import weave
 
 _MARKUP_TAGS = ("tablerow", "ifchanged")

@@ -18,8 +18,7 @@ from liquid.token import Token
 from scenario.decoding import NotJson, TooDeep, read_json
 from scenario.liquid.bounds import MAX_BODY
 from scenario.liquid.faults import mistake
-from scenario.liquid.nodes import Content
-from scenario.liquid.sinks import Sink
+from scenario.liquid.sinks import Content, Sink
 from scenario.liquid.values import InString, NoJson, clean, json_text, to_text
 
 OUTSIDE, INSIDE, ESCAPED = 0, 1, 2

@@ -6,7 +6,6 @@ from typing import Final, TextIO, cast
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
-from liquid.builtin.content import ContentNode, Literal
 from liquid.builtin.expressions import FilteredExpression, StringLiteral
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.case_tag import CaseTag
@@ -30,26 +29,6 @@ from scenario.liquid.sinks import Nowhere, Sink
 _NO_REASON: Final = "the template says so"
 _LONGEST_REASON: Final = 200
 """Characters of an abort's reason, which stands in lists of journeys."""
-
-
-class Content(ContentNode):
-    """The template's own text."""
-
-    __slots__ = ()
-
-    # Every buffer is a sink of ours; a cast at run time would cost a tenth of a rendering.
-    def render_to_output(self, _: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Hand the text to the sink as what it is: not data."""
-        return buffer.literal(self)
-
-    # python-liquid asks here whether the tag is disabled: text is no tag.
-    render = render_to_output  # pyright: ignore[reportAssignmentType]
-
-
-class ContentTag(Literal):
-    """Parses text."""
-
-    node_class = Content
 
 
 class Value(OutputNode):

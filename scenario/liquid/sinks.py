@@ -7,16 +7,13 @@ analysis. ``write`` counts as data unless a sink says otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from liquid import RenderContext
+from liquid.builtin.content import ContentNode, Literal
 from liquid.token import Token
 from markupsafe import escape
 
 from scenario.liquid.bounds import MAX_OUTPUT, BoundReached
 from scenario.liquid.values import to_text
-
-if TYPE_CHECKING:
-    from scenario.liquid.nodes import Content
 
 
 class Sink:
@@ -94,3 +91,23 @@ class Nowhere(Sink):
     def put(self, text: str) -> int:
         """Drop the text."""
         return 0
+
+
+class Content(ContentNode):
+    """The template's own text."""
+
+    __slots__ = ()
+
+    # Every buffer is a sink of ours; a cast at run time would cost a tenth of a rendering.
+    def render_to_output(self, _: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Hand the text to the sink as what it is: not data."""
+        return buffer.literal(self)
+
+    # python-liquid asks here whether the tag is disabled: text is no tag.
+    render = render_to_output  # pyright: ignore[reportAssignmentType]
+
+
+class ContentTag(Literal):
+    """Parses text."""
+
+    node_class = Content

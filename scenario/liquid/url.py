@@ -22,8 +22,7 @@ from liquid.token import Token
 from scenario.liquid.cache import Cache
 from scenario.liquid.engine import Template, strict_engine
 from scenario.liquid.faults import mistake
-from scenario.liquid.nodes import Content
-from scenario.liquid.sinks import Sink
+from scenario.liquid.sinks import Content, Sink
 from scenario.liquid.text import render, template
 from scenario.liquid.values import PercentEncoded, clean, to_text
 from scenario.paths import is_dotted

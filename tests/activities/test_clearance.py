@@ -7,7 +7,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.clearance import Clearances
 from activities.signatures import Clearance, Cleared
 from activities.webhook.destinations import Destinations
-from scenario.plan import Retry
+from scenario.retry import Retry
 
 TEXT = """
 destinations:

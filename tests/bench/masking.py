@@ -28,7 +28,7 @@ from activities.webhook.activity import Webhooks
 from activities.webhook.gate import Gate
 from activities.webhook.http.transport import Response
 from activities.webhook.saving import kept
-from scenario.model import Save
+from scenario.parts import Save
 from tests.bench.deliveries import DATA, Rows, Shelf, Wide, say
 
 ROUNDS: Final = 50

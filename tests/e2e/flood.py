@@ -23,7 +23,7 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.limits import Limits
 from activities.webhook.route import Diverted, Route
 from runtime.store.deliveries import Attempt
-from scenario import model
+from scenario.steps.webhook import Webhook
 
 ATTEMPTS = 3
 """So many attempts each delivery has."""
@@ -126,8 +126,8 @@ class Receivers:
 class Book:
     """Published scenarios, of which each step is a webhook to the destination that its id names."""
 
-    async def step(self, name: str, version: int, step: str) -> model.Webhook:
-        return model.Webhook.model_validate({"webhook": step, "to": step, "path": "/hook", "body": {"a": 1}})
+    async def step(self, name: str, version: int, step: str) -> Webhook:
+        return Webhook.model_validate({"webhook": step, "to": step, "path": "/hook", "body": {"a": 1}})
 
     async def secrets(self, name: str, version: int, step: str) -> frozenset[str]:
         del name, version, step

@@ -7,7 +7,11 @@ from typing import Any, Final
 
 from gateway.looking import JourneyView
 from runtime.store import Attempt, StoredEntry
-from scenario.plan import Exit, Plan, Send, Wait, WaitFor
+from scenario.plan import Plan
+from scenario.steps.delivery import Send
+from scenario.steps.exit import ExitRow
+from scenario.steps.wait import WaitRow
+from scenario.steps.wait_for import WaitForRow
 
 START: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 
@@ -16,10 +20,12 @@ PLAN: Final = Plan(
     zone="Europe/Paris",
     steps={
         "mail": Send(kind="email", next="pause"),
-        "pause": Wait(kind="wait", seconds=172_800.0, next="hook"),
+        "pause": WaitRow(kind="wait", seconds=172_800.0, next="hook"),
         "hook": Send(kind="webhook", to="hooks.example.com", next="wait-3"),
-        "wait-3": WaitFor(kind="wait_for", event="order.delivered", seconds=604_800.0, then="bye", otherwise="later"),
-        "bye": Exit(kind="exit", reason="done"),
+        "wait-3": WaitForRow(
+            kind="wait_for", event="order.delivered", seconds=604_800.0, then="bye", otherwise="later"
+        ),
+        "bye": ExitRow(kind="exit", reason="done"),
         "later": Send(kind="sms"),
         "nowhere": Send(kind="sms"),
     },

@@ -19,7 +19,8 @@ from gateway.orders import Target
 from gateway.pending import Pending, Policy, pending
 from gateway.retuning import Change, glance, in_flight
 from runtime.store import Asking, Attempt, Store
-from scenario.plan import Plan, Send, dump_plan
+from scenario.plan import Plan, dump_plan
+from scenario.steps.delivery import Send
 from tests.gateway.journeys import attempt
 
 NOW = datetime.now(UTC)

@@ -13,7 +13,9 @@ from gateway.operating import targets
 from gateway.orders import Target
 from gateway.selection import Which, held, running
 from runtime.store import Asking, Store
-from scenario.plan import Plan, Send, Wait, dump_plan
+from scenario.plan import Plan, dump_plan
+from scenario.steps.delivery import Send
+from scenario.steps.wait import WaitRow
 from tests.gateway.search import NOW, Execution, Temporal, client
 
 
@@ -144,7 +146,7 @@ async def test_one_that_cannot_answer_keeps_no_other(store: Store) -> None:
 @pytest.fixture
 async def many(store: Store) -> Temporal:
     """Journeys in several states, of two versions: the later one sends to wax."""
-    for step in (Wait(kind="wait", seconds=60.0), Send(kind="webhook", to="wax")):
+    for step in (WaitRow(kind="wait", seconds=60.0), Send(kind="webhook", to="wax")):
         await store.publish("a", {}, dump_plan(Plan(start="it", steps={"it": step})), step.kind)
     states = ("running", "paused", "held", "held", "waiting")
     for number, _ in enumerate((*states, "lost")):

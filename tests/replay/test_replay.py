@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,7 +21,7 @@ from runtime.lineage import JourneyIds
 from runtime.payloads import CONVERTER
 from runtime.tracing import JourneyTracing
 from scenario.errors import ScenarioError
-from scenario.plan import Step
+from scenario.steps.registry import KINDS
 from tests.replay.record import FOLDER, RECORDINGS
 from workflows.enter import Enter
 from workflows.fallback import UnknownWorkflow
@@ -64,8 +64,7 @@ def kinds_of(history: WorkflowHistory) -> set[str]:
 
 def kinds_of_plans() -> set[str]:
     """The kinds that there are."""
-    union: Sequence[Any] = get_args(get_args(Step)[0])
-    return {kind for row in union for kind in get_args(get_type_hints(row)["kind"])}
+    return set(KINDS)
 
 
 @pytest.mark.parametrize("made", [replayer, as_workers_do])

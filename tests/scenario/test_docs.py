@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scenario import model, structure
+from scenario import parts, structure
 from scenario.check import check
-from scenario.model import KINDS, TRIGGERS
+from scenario.model import TRIGGERS
 from scenario.spelling import NOT_YET, keys_of
+from scenario.steps.registry import KINDS
+from scenario.steps.wait import Until
 from tests.documents import COMMAND, DOCS, page
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scenario-language.md").read_text(encoding="utf-8")
@@ -44,7 +46,7 @@ def test_an_example_has_no_mistake(example: str):
 
 def test_every_word_of_the_language_is_explained():
     words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, *NOT_YET, "hold", "continue", "never", "always"}
-    for form in (*KINDS.values(), model.Until, model.Retry, model.Save):
+    for form in (*KINDS.values(), Until, parts.Retry, parts.Save):
         words.update(keys_of(form))
 
     assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()

@@ -11,7 +11,8 @@ from scenario.compile import compile_plan
 from scenario.document import digest, document, load
 from scenario.errors import ScenarioError
 from scenario.model import Scenario
-from scenario.plan import Send, dump_plan, load_plan
+from scenario.plan import dump_plan, load_plan
+from scenario.steps.delivery import Send
 
 FILE = """\
 scenario: post-purchase

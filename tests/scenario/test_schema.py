@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from scenario import model
 from scenario.check import check
 from scenario.schema import schema
 from scenario.source import Source
+from scenario.steps.registry import KINDS
 
 HEAD = "scenario: a\ntrigger: order\n"
 GOOD = (
@@ -120,7 +120,7 @@ def test_an_editor_finds_every_step_kind_by_its_own_key_with_a_description():
     made = schema()
     steps = [made["$defs"][choice["$ref"].rpartition("/")[2]] for choice in made["$defs"]["Step"]["oneOf"]]
 
-    assert [step["title"] for step in steps] == list(model.KINDS)
+    assert [step["title"] for step in steps] == list(KINDS)
     for step in steps:
         assert step["title"] == next(iter(step["properties"]))
         assert step["title"] in step["required"]

@@ -11,7 +11,8 @@ from temporalio.exceptions import ActivityError, ApplicationError, RetryState, T
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.failures import Failure, Kind
-from scenario.plan import Retry, Send
+from scenario.retry import Retry
+from scenario.steps.delivery import Send
 from workflows.delivery import cause_of, failure_in, unsent
 
 LOST, DEADLINE = TimeoutType.START_TO_CLOSE, TimeoutType.SCHEDULE_TO_CLOSE

@@ -14,8 +14,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
 from runtime.payloads import CONVERTER
-from scenario import context
 from scenario.errors import EntryError
+from scenario.steps import host
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
@@ -93,7 +93,7 @@ async def test_an_event_that_cannot_be_dealt_with_is_no_silent_end_of_all_dealin
     def broken(*_: Any) -> dict[str, Any]:
         raise EntryError("this is a mistake in the code")
 
-    monkeypatch.setattr(context, "event_root", broken)
+    monkeypatch.setattr(host, "event_root", broken)
     await stage.publish(LEAVES)
     handle = await stage.start("leaves")
     await handle.signal("event", {"name": "gone", "properties": {"sure": True}})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from scenario.plan import Plan, Send, Wait
+from scenario.plan import Plan
+from scenario.steps.delivery import Send
+from scenario.steps.wait import WaitRow
 from workflows.state import Held, Operation, State
 from workflows.view import details
 
-PLAN = Plan(start="hook", steps={"hook": Send(kind="webhook", to="wax", next="pause"), "pause": Wait(kind="wait")})
+PLAN = Plan(start="hook", steps={"hook": Send(kind="webhook", to="wax", next="pause"), "pause": WaitRow(kind="wait")})
 HELD = Held(
     step="hook", kind="DeliveryPermanent", reason="wax answered 422", at="2026-03-31T08:00:00+00:00", attempts=1
 )

@@ -143,9 +143,9 @@ class Watched(Journey):
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         return await super().run(argument)
 
-    async def sleep(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
+    async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         self.ends.append(what.removeprefix("wait-1: wait until "))
-        return await super().sleep(until, what, wake)
+        return await super().wait(until, what, wake)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from activities.webhook.destinations.rulings import Said, rulings, secrets_in
 from activities.webhook.limits import BreakerLimits, Limits
 from runtime.errors import SettingsError
 from scenario.findings import Finding, clip, listed, near, tidy
-from scenario.plan import RETRY_WORDS
+from scenario.retry import RETRY_WORDS
 from scenario.source import Path as Place
 from scenario.source import Source
 from scenario.wording import worded

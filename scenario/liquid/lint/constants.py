@@ -21,7 +21,7 @@ from scenario.errors import TemplateError
 from scenario.liquid.header import check_header_value
 from scenario.liquid.lint.findings import Page
 from scenario.liquid.lint.markup import check_nesting
-from scenario.liquid.nodes import Content
+from scenario.liquid.sinks import Content
 from scenario.liquid.url import SILENT, render_path, render_url
 from scenario.mails import MAX_SUBJECT
 from scenario.urls import UrlError, parse

@@ -13,7 +13,7 @@ from liquid import RenderContext
 from liquid.ast import Node
 
 from scenario.liquid.lint.findings import Page
-from scenario.liquid.nodes import Content
+from scenario.liquid.sinks import Content
 from scenario.mails import MAX_NESTING
 
 _NO_CONTEXT: Final = cast("RenderContext", None)

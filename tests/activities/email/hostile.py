@@ -18,7 +18,7 @@ from activities.email.message import Envelope
 from activities.signatures import Delivery
 from scenario.errors import TemplateError
 from scenario.mails import MAX_NESTING, MAX_PART, MAX_SUBJECT
-from scenario.model import Email
+from scenario.steps.email import Email
 
 STACK: Final = 2**20
 """Bytes: what musl, and with it Alpine, gives less of, and glibc eight times as much."""

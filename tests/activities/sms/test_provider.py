@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from activities.sms.configured import provider_from
 from activities.sms.errors import BusyError
 from activities.sms.local import Local
 from activities.sms.number import BadNumber, international
-from activities.sms.provider import Text, provider_from
+from activities.sms.provider import Text
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 

@@ -37,7 +37,8 @@ from activities.webhook.route import Direct, Diverted
 from runtime.errors import SettingsError
 from runtime.secrets import Snapshot
 from runtime.store import StoreUnavailable
-from scenario import model
+from scenario.steps.base import BaseStep
+from scenario.steps.webhook import Webhook
 from tests.activities.marks import Marks
 from tests.activities.shelf import Rows, Shelf
 from tests.activities.webhook.casefiles import table
@@ -234,7 +235,7 @@ class TestADestination:
     async def test_is_tried_again_where_the_store_is_away(
         self, desk: Desk, there: Receiver, monkeypatch: pytest.MonkeyPatch
     ):
-        async def away(*_: Any) -> model.Step:
+        async def away(*_: Any) -> BaseStep:
             raise StoreUnavailable("the store is away")
 
         desk.know(wax=desk.local(there))
@@ -407,7 +408,7 @@ class TestSignatures:
         desk.secrets = {"D": "ddd", "A": "aaa", "B": "bbb", "C": "ccc", "SIGN": KEY}
         seen: list[Mapping[str, Any]] = []
 
-        def noted(step: model.Webhook, data: Mapping[str, Any], *rest: Any, **named: Any) -> Rendered:
+        def noted(step: Webhook, data: Mapping[str, Any], *rest: Any, **named: Any) -> Rendered:
             seen.append(data["secrets"])
             return render(step, data, *rest, **named)
 

@@ -6,7 +6,7 @@ import pytest
 
 from activities.webhook.rendering import render
 from scenario.errors import LimitExceeded, TemplateError
-from scenario.model import Webhook
+from scenario.steps.webhook import Webhook
 
 DATA: dict[str, Any] = {
     "contact": {"id": "7/8", "lastname": 'O"Neil & Söhne', "tags": ["a b", "c"], "notes": None, "long": "x" * 1000},

@@ -12,7 +12,7 @@ from activities.redaction import Known, known
 from activities.webhook.http.transport import Response
 from activities.webhook.saving import MAX_SAVED, kept
 from runtime.callback import Callbacks
-from scenario.model import Save
+from scenario.parts import Save
 
 SCHEMA = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
 UNUSABLE = "it does not fit its schema, which cannot be applied to it"

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from scenario import liquid
-from scenario.compile import handed
 from scenario.context import pick
 from scenario.errors import TemplateError
+from scenario.inputs import handed
 from scenario.liquid.reading import Kind
 
 SHARE = 250

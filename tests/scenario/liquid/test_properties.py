@@ -23,9 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario import liquid
-from scenario.compile import handed
 from scenario.context import pick
 from scenario.errors import TemplateError
+from scenario.inputs import handed
 from scenario.liquid.engine import text_engine
 from tests.scenario.liquid.test_odd import ODD
 

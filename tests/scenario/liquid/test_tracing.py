@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scenario import liquid
-from scenario.compile import handed
+from scenario.inputs import handed
 from scenario.liquid import origins, tracing
 from scenario.liquid.reading import Kind
 

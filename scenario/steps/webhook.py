@@ -1,125 +1,28 @@
-"""The steps that send something, as pydantic models: e-mails, text messages and webhooks."""
+"""The step that sends an HTTP request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from collections.abc import Iterator, Mapping, Set
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from scenario.parts import Body, File, Model, Retry, Save, Text
-from scenario.terms import Name, OnFailure, OnUnknown, StepId, Template, Timeout, UrlPath
+from scenario.parts import Body, File, Save
+from scenario.retry import RETRY_WORDS
+from scenario.steps.base import Compiler, Row, Source
+from scenario.steps.delivery import ON_UNKNOWN, Delivery
+from scenario.terms import Name, OnUnknown, Template, UrlPath
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
 
-
-def is_given(value: object) -> bool:
-    """Whether a key with this value says anything: nothing and an empty list do not."""
-    return value is not None and value != []
-
-
-class BaseStep(Model):
-    """What all steps have.
-
-    Attributes:
-        id: See `scenario.outline.Written.id`.
-        branches: The keys under which it has steps of its own.
-        templates: What the output of a template becomes, by the key under which it stands alone.
-        texts: The keys whose text may be in a file of its own.
-    """
-
-    branches: ClassVar[tuple[str, ...]] = ()
-    templates: ClassVar[Mapping[str, Kind]] = {}
-    texts: ClassVar[tuple[str, ...]] = ()
-
-    id: StepId | None = Field(default=None, description="The step's name over all versions, unique in the scenario.")
-
-    @classmethod
-    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """What is wrong with a step that has these keys and no others, whatever their values.
-
-        Args:
-            given: The step's keys as an author writes them.
-
-        Returns:
-            The key to point at and the sentence, or None.
-        """
-        del given
-        return None
-
-    @classmethod
-    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """The branches through which contacts may come to what stands behind the step; none where nobody does.
-
-        Args:
-            keys: The step's keys and values as an author writes them.
-
-        Returns:
-            None where there are no branches between.
-        """
-        del keys
-        return None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        fields = type(self).model_fields.items()
-        if found := self.complaint({field.alias or name for name, field in fields if is_given(getattr(self, name))}):
-            raise PydanticCustomError("complaint", "{sentence}", {"sentence": found[1]})
-        return self
-
-
-class _Delivery(BaseStep):
-    retry: Retry = Field(default=Retry(), description="How it is tried again.")
-    timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
-    on_failure: OnFailure = Field(
-        default="hold",
-        description="When it has failed for good: hold the journey for an operator, go on, or leave.",
-    )
-
-
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-_ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
-
-
-class Email(_Delivery):
-    """Sends an e-mail to the contact."""
-
-    templates: ClassVar[Mapping[str, Kind]] = {"subject": "line", "html": "html", "text": "text"}
-    texts: ClassVar[tuple[str, ...]] = ("html", "text")
-
-    email: Name
-    subject: Template = Field(description="One line of text with Liquid.")
-    html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")
-    text: Text | None = Field(default=None, description="Plain text with Liquid; without it, made from the HTML.")
-    on_unknown: OnUnknown = Field(default="retry", description=_ON_UNKNOWN)
-
-    @classmethod
-    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """See `BaseStep.complaint`."""
-        if given.isdisjoint(("html", "text")):
-            return "email", "an e-mail needs 'html', 'text' or both"
-        return None
-
-
-class Sms(_Delivery):
-    """Sends a text message to the contact's mobile phone."""
-
-    templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
-    texts: ClassVar[tuple[str, ...]] = ("text",)
-
-    sms: Name
-    text: Text = Field(description="Plain text with Liquid.")
-    on_unknown: OnUnknown = Field(default="hold", description=_ON_UNKNOWN)
-
-
 Content = Literal["json", "form", "text"]
 """How a webhook's body is written."""
+BODIES: Final[Mapping[Content, Kind]] = {"json": "json", "form": "form", "text": "plain"}
+"""What a body's templates make, by how it is written."""
+_FILE: Final = {"type": "object", "required": ["file"], "maxProperties": 1}
 
 
 def body_fault(content: Content, body: object) -> str | None:
@@ -137,11 +40,31 @@ def body_fault(content: Content, body: object) -> str | None:
     return None
 
 
-class Webhook(_Delivery):
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class Webhook(Delivery):
     """Sends an HTTP request to another system."""
 
     templates: ClassVar[Mapping[str, Kind]] = {"url": "url", "path": "path"}
     texts: ClassVar[tuple[str, ...]] = ("body",)
+    synonyms: ClassVar[tuple[str, ...]] = ("http", "call", "request", "post", "whatsapp", "push")
+    secrets: ClassVar[bool] = True
+    together: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [{"required": ["url"]}, {"required": ["to"]}],
+        "dependentRequired": {"path": ["to"]},
+        "allOf": [
+            {
+                "if": {"required": ["content"], "properties": {"content": {"const": content}}},
+                "then": {"properties": {"body": body}},
+            }
+            for content, body in (
+                ("form", {"type": "object", "not": _FILE}),
+                ("text", {"anyOf": [{"type": "string"}, _FILE]}),
+            )
+        ],
+    }
 
     webhook: Name
     # What came into the language later is left out of documents where it says nothing: a scenario that was published
@@ -172,7 +95,7 @@ class Webhook(_Delivery):
     save: Save | None = Field(
         default=None, exclude_if=_is_none, description="Keeps the response for later templates and conditions."
     )
-    on_unknown: OnUnknown = Field(default="retry", description=_ON_UNKNOWN)
+    on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
 
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
@@ -184,6 +107,26 @@ class Webhook(_Delivery):
         if "path" in given and "to" not in given:
             return "path", "'path' goes with 'to': write the whole address in 'url'"
         return None
+
+    @classmethod
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+        """See `BaseStep.sources`. A body that cannot be written in the way that the step asks for has none."""
+        yield from super().sources(keys)
+        content, body = keys.get("content", "json"), keys.get("body")
+        is_file = isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) == {"file"}
+        if content in BODIES and body and isinstance(body, str | Mapping | list) and not is_file:
+            whole = cast("Any", body)
+            if body_fault(content, whole) is None:
+                yield Source(("body",), BODIES[content], whole)
+        if isinstance(headers := keys.get("headers"), Mapping):
+            for name, value in cast("Mapping[str, Any]", headers).items():
+                if isinstance(value, str):
+                    yield Source(("headers", name), "header", value)
+
+    @classmethod
+    def saves(cls, keys: Mapping[str, Any]) -> Any:
+        """See `BaseStep.saves`."""
+        return keys.get("save")
 
     @model_validator(mode="after")
     def _written_as(self) -> Self:
@@ -206,3 +149,24 @@ class Webhook(_Delivery):
                 made.pop("timeout", None)
             made["retry"] = {key: value for key, value in made["retry"].items() if key in self.own}
         return made
+
+    @property
+    def saved(self) -> Save | None:
+        """See `BaseStep.saved`."""
+        return self.save
+
+    @property
+    def name(self) -> str:
+        """See `BaseStep.name`."""
+        return self.webhook
+
+    def compile(self, compiler: Compiler) -> Row:
+        """See `BaseStep.compile`. Without a destination nobody asks what the scenario sets itself."""
+        return self.sent(
+            compiler,
+            "webhook",
+            to=self.to or urlsplit(self.url or "").hostname or "",
+            destination=self.to is not None,
+            own=tuple(sorted(RETRY_WORDS.get(key, key) for key in self.own)) if self.to is not None else (),
+            save=self.save.name if self.save is not None else None,
+        )

@@ -1,0 +1,12 @@
+"""What is said where it is not known whether a journey came in."""
+
+from __future__ import annotations
+
+UNADMITTED = "no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)"
+
+
+def unadmitted(trouble: str | None) -> str:
+    """Why it is not known whether a journey came in: the store is in trouble, or no worker runs."""
+    if trouble is None:
+        return UNADMITTED
+    return "it waits to be let in: " + trouble[:1].lower() + trouble[1:].removesuffix(".")

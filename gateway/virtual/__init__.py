@@ -1,0 +1,1 @@
+"""Steps in virtual time: a host whose clock does not wait, for previews, tests of scenarios and simulations."""

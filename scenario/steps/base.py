@@ -1,0 +1,269 @@
+"""What all kinds of steps are made of: the model that an author fills, and the row that a journey performs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass as plain
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+from scenario.parts import Model, Save
+from scenario.steps.host import Host, Outcome
+from scenario.terms import StepId
+
+if TYPE_CHECKING:
+    from scenario.liquid import Kind
+
+Path = tuple[str | int, ...]
+Handed = tuple[tuple[str, ...], dict[str, tuple[str, ...]]]
+"""Fields of the journey's data, and what is needed of the items of those that may be lists."""
+
+
+def is_given(value: object) -> bool:
+    """Whether a key with this value says anything: nothing and an empty list do not."""
+    return value is not None and value != []
+
+
+class Source(NamedTuple):
+    """A template in a step, as it was written.
+
+    Attributes:
+        path: Where, from the step on.
+        kind: What its output becomes.
+        text: The text, or the mapping or list of a structured body.
+    """
+
+    path: Path
+    kind: Kind
+    text: Any
+
+
+class Awaited(NamedTuple):
+    """An event that a step waits for, as it was written.
+
+    Attributes:
+        path: Where it is named, from the step on.
+        way: The key of the way that it opens.
+        event: Its name.
+        condition: Which of these events; None: any.
+        is_new: Whether only one counts that comes while the step waits.
+        is_certain: Whether nobody gets behind the step without it.
+    """
+
+    path: Path
+    way: str
+    event: Any
+    condition: Any
+    is_new: bool
+    is_certain: bool
+
+
+@plain(frozen=True)
+class Compiler:
+    """What a step's compilation takes from the scenario around it.
+
+    Attributes:
+        following: The id of the step behind it; None is the end.
+        begin: Compiles a list of steps inside it; gives the id of its first, or of what follows where it is empty.
+        handed: What templates need of a journey's data: the fields, and what of the items of lists; see
+            `scenario.inputs.handed`.
+    """
+
+    following: str | None
+    begin: Callable[[Sequence[BaseStep]], str | None]
+    handed: Callable[[Iterable[tuple[Any, Kind]], Iterable[tuple[str, ...]]], Handed]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))
+class Row:
+    """A step in a plan: what a journey needs to perform it, and nothing else.
+
+    Rows of all kinds derive from this. Journeys hold them in their histories, without what has its default value: so
+    fields may be added, and neither names nor **defaults ever change**. Keys of a newer version are passed over.
+    """
+
+    kind: str
+
+    @property
+    def ways(self) -> Mapping[str, str | None]:
+        """Where the journey may go from here, None being the end, by the key of each way; empty where it ends."""
+        return {}
+
+    @property
+    def successors(self) -> tuple[str | None, ...]:
+        """Where the journey may go from here."""
+        return tuple(self.ways.values())
+
+    @property
+    def skipped_to(self) -> str | None:
+        """Where it goes when an operator skips the step: a fork is left by its last way."""
+        return self.successors[-1] if self.successors else None
+
+    @property
+    def awaited(self) -> Mapping[str, str]:
+        """The events that it waits for, by the key of the way that each opens."""
+        return {}
+
+    @property
+    def asked(self) -> tuple[tuple[str, Kind], ...]:
+        """The conditions and values that are worked out to perform it, and what each is."""
+        return ()
+
+    def describe(self) -> str:
+        """The step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
+        return self.kind
+
+    def on(self, host: Host) -> Self:
+        """The row by which the step is performed: this one, unless an operator took it from another version."""
+        other = host.override
+        return self if other is None else self.instead(other)
+
+    def instead(self, other: object) -> Self:
+        """The row to perform the step by when an operator takes it from another version.
+
+        Args:
+            other: The row that version has. Whatever it says, the journey goes on in its own plan.
+        """
+        del other
+        return self
+
+    async def perform(self, host: Host) -> Outcome:
+        """Performs the step, and says where the journey goes."""
+        raise NotImplementedError
+
+
+class BaseStep(Model):
+    """What all steps have.
+
+    Attributes:
+        id: See `scenario.outline.Written.id`.
+        row: The class of its row in a plan.
+        branches: The keys under which it has steps of its own.
+        templates: What the output of a template becomes, by the key under which it stands alone.
+        texts: The keys whose text may be in a file of its own.
+        forms: Models of parts that pydantic tells apart by a tag.
+        synonyms: What people write for the kind, beside what looks alike.
+        together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
+        sends: Whether the step is a delivery: then its kind's key gives its name.
+        secrets: Whether its templates may name secrets.
+    """
+
+    row: ClassVar[type[Row]]
+    branches: ClassVar[tuple[str, ...]] = ()
+    templates: ClassVar[Mapping[str, Kind]] = {}
+    texts: ClassVar[tuple[str, ...]] = ()
+    forms: ClassVar[Mapping[str, type[Model]]] = {}
+    synonyms: ClassVar[tuple[str, ...]] = ()
+    together: ClassVar[Mapping[str, Any]] = {}
+    sends: ClassVar[bool] = False
+    secrets: ClassVar[bool] = False
+
+    id: StepId | None = Field(default=None, description="The step's name over all versions, unique in the scenario.")
+
+    # ---- as it was written, right or wrong: for checks that must not wait for each other
+
+    @classmethod
+    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
+        """What is wrong with a step that has these keys and no others, whatever their values.
+
+        Args:
+            given: The step's keys as an author writes them.
+
+        Returns:
+            The key to point at and the sentence, or None.
+        """
+        del given
+        return None
+
+    @classmethod
+    def lists(cls, keys: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
+        """The lists of steps inside a step: for each the key of its way, its path from the step on, and the list.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+        """
+        for key in cls.branches:
+            yield key, (key,), keys.get(key)
+
+    @classmethod
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """The ways by which contacts may come to what stands behind the step; none where nobody does.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+
+        Returns:
+            None where there are no branches between.
+        """
+        return tuple(way for way, _, _ in cls.lists(keys)) or None
+
+    @classmethod
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+        """The templates of a step.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+        """
+        for key, kind in cls.templates.items():
+            if isinstance(text := keys.get(key), str) and text:
+                yield Source((key,), kind, text)
+
+    @classmethod
+    def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
+        """The events that it waits for.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+        """
+        del keys
+        yield from ()
+
+    @classmethod
+    def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
+        """What is known of a condition on the ways that lead out of the step: the condition, and whether it is true."""
+        del keys
+        return {}
+
+    @classmethod
+    def saves(cls, keys: Mapping[str, Any]) -> Any:
+        """How it keeps a response, as it was written; None where it keeps none."""
+        del keys
+        return None
+
+    @classmethod
+    def has(cls, keys: Iterable[str]) -> bool:
+        """Whether all of these are keys of the step."""
+        return set(keys) <= {field.alias or name for name, field in cls.model_fields.items()}
+
+    # ---- once it is known to be right
+
+    @property
+    def saved(self) -> Save | None:
+        """How it keeps a response, if it does."""
+        return None
+
+    def messages(self) -> list[tuple[Any, Kind]]:
+        """The templates of what it sends, and what each is for; references to files that were not read are left out."""
+        return [(source.text, source.kind) for source in self.sources(self.keys())] if self.sends else []
+
+    @property
+    def name(self) -> str | None:
+        """The name that the author gave it by its kind's key."""
+        return None
+
+    def keys(self) -> dict[str, Any]:
+        """Its keys and values, as an author writes them."""
+        return {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+
+    def compile(self, compiler: Compiler) -> Row:
+        """Its row in a plan."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if found := self.complaint({key for key, value in self.keys().items() if is_given(value)}):
+            raise PydanticCustomError("complaint", "{sentence}", {"sentence": found[1]})
+        return self

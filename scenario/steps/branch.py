@@ -1,0 +1,90 @@
+"""The step that goes one way or the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from scenario.steps.base import BaseStep, Compiler, Row
+from scenario.steps.host import Failed, Host, Next, Outcome
+from scenario.terms import Condition
+
+if TYPE_CHECKING:
+    from scenario.liquid import Kind
+    from scenario.steps.base import BaseStep as Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class IfRow(Row):
+    """A fork in the road."""
+
+    condition: str
+    then: str | None = None
+    otherwise: str | None = None
+
+    @property
+    def ways(self) -> Mapping[str, str | None]:
+        """See `Row.ways`."""
+        return {"then": self.then, "else": self.otherwise}
+
+    @property
+    def asked(self) -> tuple[tuple[str, Kind], ...]:
+        """See `Row.asked`."""
+        return ((self.condition, "condition"),)
+
+    def instead(self, other: object) -> IfRow:
+        """See `Row.instead`."""
+        return replace(other, then=self.then, otherwise=self.otherwise) if isinstance(other, IfRow) else self
+
+    async def perform(self, host: Host) -> Outcome:
+        """Goes one way or the other; a condition that cannot be worked out holds the journey."""
+        while True:
+            if outcome := await host.decided():
+                return outcome
+            answer = await host.ask(self.on(host).condition)
+            if not answer.error:
+                way = "then" if answer.value else "else"
+                host.record(way, note=host.override_note)
+                return Next(self.ways[way], way)
+            host.hold(Failed(reason=f"the condition cannot be worked out: {answer.error}"))
+
+
+class If(BaseStep):
+    """Goes one way or the other."""
+
+    row = IfRow
+    branches: ClassVar[tuple[str, ...]] = ("then", "else")
+    templates: ClassVar[Mapping[str, Kind]] = {"if": "condition"}
+    synonyms: ClassVar[tuple[str, ...]] = ("when", "condition", "switch")
+    together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["then"]}, {"required": ["else"]}]}
+
+    condition: Condition = Field(alias="if")
+    then: list[Step] = Field(default_factory=list["Step"], description="Steps to take where the condition is true.")
+    otherwise: list[Step] = Field(
+        default_factory=list["Step"], alias="else", description="Steps to take where it is not."
+    )
+
+    @classmethod
+    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
+        """See `BaseStep.complaint`."""
+        if given.isdisjoint(("then", "else")):
+            return "if", "an 'if' needs 'then', 'else' or both"
+        return None
+
+    @classmethod
+    def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
+        """See `BaseStep.implied`."""
+        return {"then": (keys.get("if"), True), "else": (keys.get("if"), False)}
+
+    def compile(self, compiler: Compiler) -> Row:
+        """See `BaseStep.compile`."""
+        return IfRow(
+            kind="if",
+            condition=self.condition,
+            then=compiler.begin(self.then),
+            otherwise=compiler.begin(self.otherwise),
+        )

@@ -1,0 +1,115 @@
+"""What the steps that send something have in common: their model, their row, how a delivery is performed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field, replace
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from scenario.parts import Retry
+from scenario.retry import Retry as Policy
+from scenario.steps.base import BaseStep, Compiler, Row
+from scenario.steps.host import Failed, Host, Leave, Next, Outcome
+from scenario.terms import OnFailure, OnUnknown, Timeout
+
+ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send(Row):
+    """A delivery.
+
+    Attributes:
+        to: The host or the destination that a webhook goes to.
+        destination: Whether `to` names a destination, rather than a host.
+        fields: The data that its templates name.
+        items: Of those that may be lists, what the templates read of each item, where that is known field by field:
+            `{"order.products": ("name", "options[].label")}`. Who does not know this hands over all of each item.
+        own: Which of the retry policy's values, and whether `timeout`, the scenario itself sets: what it does not, a
+            destination may.
+        save: The name under which the response is kept, if it is.
+    """
+
+    next: str | None = None
+    to: str = ""
+    fields: tuple[str, ...] = ()
+    items: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    retry: Policy = Policy()
+    timeout: float = 15.0
+    on_failure: OnFailure = "hold"
+    on_unknown: OnUnknown = "retry"
+    destination: bool = False
+    own: tuple[str, ...] = ()
+    save: str | None = None
+
+    @property
+    def ways(self) -> Mapping[str, str | None]:
+        """See `Row.ways`."""
+        return {"next": self.next}
+
+    def describe(self) -> str:
+        """See `Row.describe`."""
+        return f"{self.kind} → {self.to}" if self.to else self.kind
+
+    def instead(self, other: object) -> Send:
+        """See `Row.instead`. What later steps read is the name that they know."""
+        return replace(other, next=self.next, save=self.save or other.save) if isinstance(other, Send) else self
+
+    async def perform(self, host: Host) -> Outcome:
+        """Delivers, and decides with `on_failure` (or an operator) where that fails for good."""
+        while True:
+            if outcome := await host.decided():
+                return outcome
+            row = self.on(host)
+            sent = await host.deliver(row)
+            if not isinstance(sent, Failed):
+                host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
+                return Next(row.next)
+            decision = row.on_unknown if sent.unknown else row.on_failure
+            if decision in ("continue", "exit"):
+                outcome = "unknown" if sent.unknown else "failed"
+                host.record(outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
+                return Next(row.next) if decision == "continue" else Leave(f"step {host.step} failed")
+            host.hold(sent)
+
+
+class Delivery(BaseStep):
+    """A step that sends something."""
+
+    row = Send
+    sends: ClassVar[bool] = True
+    always: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Fields of the journey's data that it needs whole, whatever its templates name."""
+
+    retry: Retry = Field(default=Retry(), description="How it is tried again.")
+    timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
+    on_failure: OnFailure = Field(
+        default="hold",
+        description="When it has failed for good: hold the journey for an operator, go on, or leave.",
+    )
+    on_unknown: OnUnknown
+
+    def sent(self, compiler: Compiler, kind: str, **more: Any) -> Send:
+        """The row of a delivery.
+
+        Args:
+            compiler: See `BaseStep.compile`.
+            kind: The step's kind.
+            **more: Fields of the row that only this kind has.
+        """
+        fields, items = compiler.handed(self.messages(), self.always)
+        return Send(
+            kind=kind,
+            next=compiler.following,
+            fields=fields,
+            items=items,
+            retry=Policy.of(self.retry),
+            timeout=self.timeout.total_seconds(),
+            on_failure=self.on_failure,
+            on_unknown=self.on_unknown,
+            **more,
+        )

@@ -1,0 +1,48 @@
+"""The step that sends an e-mail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from scenario.parts import Text
+from scenario.steps.base import Compiler, Row
+from scenario.steps.delivery import ON_UNKNOWN, Delivery
+from scenario.terms import Name, OnUnknown, Template
+
+if TYPE_CHECKING:
+    from scenario.liquid import Kind
+
+
+class Email(Delivery):
+    """Sends an e-mail to the contact."""
+
+    templates: ClassVar[Mapping[str, Kind]] = {"subject": "line", "html": "html", "text": "text"}
+    texts: ClassVar[tuple[str, ...]] = ("html", "text")
+    synonyms: ClassVar[tuple[str, ...]] = ("mail", "newsletter")
+    together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["html"]}, {"required": ["text"]}]}
+    always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "email"), ("contact", "language"))
+
+    email: Name
+    subject: Template = Field(description="One line of text with Liquid.")
+    html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")
+    text: Text | None = Field(default=None, description="Plain text with Liquid; without it, made from the HTML.")
+    on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
+
+    @classmethod
+    def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
+        """See `BaseStep.complaint`."""
+        if given.isdisjoint(("html", "text")):
+            return "email", "an e-mail needs 'html', 'text' or both"
+        return None
+
+    @property
+    def name(self) -> str:
+        """See `BaseStep.name`."""
+        return self.email
+
+    def compile(self, compiler: Compiler) -> Row:
+        """See `BaseStep.compile`."""
+        return self.sent(compiler, "email")

@@ -1,0 +1,44 @@
+"""The step that ends the journey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from scenario.steps.base import BaseStep, Compiler, Row
+from scenario.steps.host import Host, Leave, Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitRow(Row):
+    """An end before the end."""
+
+    reason: str
+
+    async def perform(self, host: Host) -> Outcome:
+        """Ends the journey."""
+        host.record("exited", self.reason)
+        return Leave(self.reason)
+
+
+class Exit(BaseStep):
+    """Ends the journey here."""
+
+    row = ExitRow
+    synonyms: ClassVar[tuple[str, ...]] = ("end", "stop", "leave", "goal")
+
+    exit: str = Field(min_length=1, max_length=200, description="The reason that the journey's result names.")
+
+    @classmethod
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """See `BaseStep.ways`."""
+        del keys
+        return ()
+
+    def compile(self, compiler: Compiler) -> Row:
+        """See `BaseStep.compile`."""
+        del compiler
+        return ExitRow(kind="exit", reason=self.exit)

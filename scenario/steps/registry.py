@@ -1,0 +1,122 @@
+"""The list of step kinds, and what reads a step or a row of any kind.
+
+A new kind is a module beside this one, and a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Final, Union, cast
+
+from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
+from pydantic_core import CoreSchema
+
+from scenario.parts import Model
+from scenario.steps.base import BaseStep, Row
+from scenario.steps.branch import If
+from scenario.steps.email import Email
+from scenario.steps.exit import Exit
+from scenario.steps.sms import Sms
+from scenario.steps.wait import Wait
+from scenario.steps.wait_for import WaitFor
+from scenario.steps.webhook import Webhook
+
+KINDS: Final[dict[str, type[BaseStep]]] = {
+    "email": Email,
+    "sms": Sms,
+    "webhook": Webhook,
+    "wait": Wait,
+    "wait_for": WaitFor,
+    "if": If,
+    "exit": Exit,
+}
+"""Step kinds by the key that names them."""
+_HOLDING: Final[list[type[Model]]] = []
+"""Models outside of this package that have steps in them."""
+
+
+def kind_of(step: object) -> str | None:
+    """The kind of a step: its first key that names one, or None where none does."""
+    if isinstance(step, BaseStep):
+        return next((kind for kind, model in KINDS.items() if type(step) is model), None)
+    if isinstance(step, Mapping):
+        return next((key for key in cast("Mapping[str, Any]", step) if key in KINDS), None)
+    return None
+
+
+def kind_stored(keys: Mapping[str, Any]) -> str | None:
+    """The kind of a step whose keys have lost their order: the one that may have all the others as its keys."""
+    named = [key for key in keys if key in KINDS]
+    return next((kind for kind in named if KINDS[kind].has(named)), None)
+
+
+def _tag(step: object) -> str | None:
+    # In angle brackets, so that an error's location never confuses a tag with a key.
+    kind = kind_of(step)
+    return None if kind is None else f"<{kind}>"
+
+
+class _AnyStep:
+    """In the place of `Step`: the union of all kinds that there are when a model is completed."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        tagged = tuple(Annotated[form, Tag(f"<{kind}>")] for kind, form in KINDS.items())
+        step: Any = Annotated[Union[tagged], Discriminator(_tag)]  # noqa: UP007 made of what there is
+        return handler.generate_schema(step)
+
+
+def holds_steps(model: type[Model]) -> None:
+    """Completes a model that has lists of `Step` in it, now and whenever the kinds change."""
+    _HOLDING.append(model)
+    _complete(model)
+
+
+def add(kind: str, model: type[BaseStep]) -> None:
+    """Adds a kind, before any scenario or plan is read."""
+    KINDS[kind] = model
+    _complete(*KINDS.values(), *_HOLDING)
+
+
+def remove(kind: str) -> None:
+    """Takes back what `add` did."""
+    del KINDS[kind]
+    _complete(*KINDS.values(), *_HOLDING)
+
+
+def _complete(*models: type[Model]) -> None:
+    for model in models:
+        model.model_rebuild(force=True, _types_namespace={"Step": _AnyStep})
+
+
+def read_row(data: object) -> Row:
+    """A row of a plan.
+
+    Args:
+        data: The row, or its JSON as `dump_row` wrote it.
+
+    Raises:
+        ValueError: It is no row, or one of a kind that this program does not have.
+    """
+    if isinstance(data, Row):
+        return data
+    kind = cast("Mapping[str, Any]", data).get("kind") if isinstance(data, Mapping) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"this program has no step of the kind {str(kind)[:40]!r}")
+    return _adapter(KINDS[kind].row).validate_python(data)
+
+
+def dump_row(row: Row) -> dict[str, Any]:
+    """A row as JSON data, without what has its default value."""
+    return cast("dict[str, Any]", _adapter(type(row)).dump_python(row, mode="json", exclude_defaults=True))
+
+
+@lru_cache  # building one takes milliseconds, which a workflow's thread has not to spare: see the end of this module
+def _adapter(row: type[Row]) -> TypeAdapter[Any]:
+    return TypeAdapter(row)
+
+
+_complete(*KINDS.values())
+for _model in KINDS.values():
+    _adapter(_model.row)

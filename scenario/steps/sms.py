@@ -1,0 +1,38 @@
+"""The step that sends a text message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from scenario.parts import Text
+from scenario.steps.base import Compiler, Row
+from scenario.steps.delivery import ON_UNKNOWN, Delivery
+from scenario.terms import Name, OnUnknown
+
+if TYPE_CHECKING:
+    from scenario.liquid import Kind
+
+
+class Sms(Delivery):
+    """Sends a text message to the contact's mobile phone."""
+
+    templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
+    texts: ClassVar[tuple[str, ...]] = ("text",)
+    synonyms: ClassVar[tuple[str, ...]] = ("message", "text_message")
+    always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "cellphone"), ("contact", "language"))
+
+    sms: Name
+    text: Text = Field(description="Plain text with Liquid.")
+    on_unknown: OnUnknown = Field(default="hold", description=ON_UNKNOWN)
+
+    @property
+    def name(self) -> str:
+        """See `BaseStep.name`."""
+        return self.sms
+
+    def compile(self, compiler: Compiler) -> Row:
+        """See `BaseStep.compile`."""
+        return self.sent(compiler, "sms")

@@ -1,0 +1,181 @@
+"""The step that waits for a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic.dataclasses import dataclass
+
+from scenario.duration import format_duration
+from scenario.errors import EntryError
+from scenario.parts import Model
+from scenario.steps.base import BaseStep, Compiler, Row, Source
+from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
+from scenario.terms import Duration, Offset, OnFailure, Weekday, read_clock
+from scenario.timing import LAST, later, next_local, spell
+
+if TYPE_CHECKING:
+    from scenario.liquid import Kind
+
+
+def _moment(value: str) -> str:
+    return value if _is_template(value) else read_clock(value)
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
+class Until(Model):
+    """A moment to wait for: a local time of day, or a date that the contact or the trigger carries."""
+
+    until: Annotated[str, AfterValidator(_moment)] = Field(
+        description='The contact\'s local time, "10:00", or a date, "{{ reward.expiration_date }}".'
+    )
+    on: Annotated[list[Weekday], Field(min_length=1)] | None = Field(
+        default=None, description="Days of the week on which that time counts; without it, every day."
+    )
+    offset: Offset = Field(default=timedelta(0), description="Time before (-3d) or after (3d) the date.")
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Until:
+        if self.is_date and self.on is not None:
+            raise ValueError("'on' goes with a time of day, not with a date")
+        if not self.is_date and self.offset:
+            raise ValueError("'offset' goes with a date, not with a time of day")
+        return self
+
+    @property
+    def is_date(self) -> bool:
+        """Whether `until` is a template that gives a date, rather than a time of day."""
+        return _is_template(self.until)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitRow(Row):
+    """A wait: for `seconds`, until the local time `clock` on one of `days`, or until `date` (a template) plus `offset`.
+
+    Attributes:
+        offset: Seconds; whole days of it are days of the calendar, so that the local time of day stays.
+    """
+
+    next: str | None = None
+    seconds: float | None = None
+    clock: str | None = None
+    days: tuple[Weekday, ...] = ()
+    date: str | None = None
+    offset: float = 0.0
+    on_failure: OnFailure = "hold"
+
+    @property
+    def ways(self) -> Mapping[str, str | None]:
+        """See `Row.ways`."""
+        return {"next": self.next}
+
+    @property
+    def asked(self) -> tuple[tuple[str, Kind], ...]:
+        """See `Row.asked`."""
+        return () if self.date is None else ((self.date, "value"),)
+
+    def describe(self) -> str:
+        """See `Row.describe`."""
+        if self.seconds is not None:
+            return f"wait {format_duration(timedelta(seconds=self.seconds))}"
+        if self.clock is not None:
+            return f"wait until {' '.join((*self.days, self.clock))}"
+        return "wait until a date"
+
+    def instead(self, other: object) -> WaitRow:
+        """See `Row.instead`."""
+        return replace(other, next=self.next) if isinstance(other, WaitRow) else self
+
+    async def perform(self, host: Host) -> Outcome:
+        """Waits; a changed contact (another time zone, another date) changes the end of the wait."""
+        while True:
+            if outcome := await host.decided():
+                return outcome
+            if host.until is None:
+                row = self.on(host)
+                try:
+                    host.until = (await row.end(host)).astimezone(UTC)
+                except EntryError as error:
+                    if row.on_failure == "hold":
+                        host.hold(Failed(reason=str(error)))
+                        continue
+                    host.record("failed", str(error), note=host.override_note)
+                    return Next(row.next) if row.on_failure == "continue" else Leave(f"step {host.step} failed")
+            if host.until <= host.now():
+                host.record("waited", note=host.override_note)
+                return Next(self.next)
+            changes = host.changes
+            what = f"{host.step}: wait until {spell(host.until, host.zone)}"
+            if await host.wait(host.until, what, lambda changes=changes: host.changes != changes):
+                if host.must_continue:
+                    return ContinueAsNew()
+                if self.seconds is None:
+                    host.until = None  # the contact changed: work it out again
+            else:
+                # That the timer has fired is enough. Compared with the clock once more, the end would have to be the
+                # same in every replay, and it is not where a newer tz database has moved the zone since.
+                host.record("waited", note=host.override_note)
+                return Next(self.next)
+
+    async def end(self, host: Host) -> datetime:
+        """When the wait ends, which may be in the past.
+
+        Raises:
+            EntryError: The date cannot be worked out, is missing, or is no date.
+        """
+        if self.seconds is not None:
+            return later(host.began, self.seconds)
+        if self.clock is not None:
+            try:
+                return next_local(host.began, self.clock, self.days, host.zone)
+            except OverflowError:
+                return LAST
+        return await host.date(self.date or "", self.offset)
+
+
+def _wait_kind(value: object) -> str:
+    return "<until>" if isinstance(value, Mapping | Until) else "<duration>"
+
+
+class Wait(BaseStep):
+    """Waits for a length of time, until a local time, or until a date."""
+
+    row = WaitRow
+    forms: ClassVar[Mapping[str, type[Model]]] = {"<until>": Until}
+    synonyms: ClassVar[tuple[str, ...]] = ("delay", "sleep", "pause")
+
+    wait: Annotated[
+        Annotated[Duration, Tag("<duration>")] | Annotated[Until, Tag("<until>")], Discriminator(_wait_kind)
+    ]
+    on_failure: OnFailure = Field(default="hold", description="Where the date is missing: hold, go on, or leave.")
+
+    @classmethod
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+        """See `BaseStep.sources`."""
+        if isinstance(wait := keys.get("wait"), Mapping):
+            until = cast("Mapping[str, Any]", wait).get("until")
+            if isinstance(until, str) and "{" in until:
+                yield Source(("wait", "until"), "value", until)
+
+    def compile(self, compiler: Compiler) -> Row:
+        """See `BaseStep.compile`."""
+        match self.wait:
+            case Until() as until if until.is_date:
+                return WaitRow(
+                    kind="wait",
+                    next=compiler.following,
+                    date=until.until,
+                    offset=until.offset.total_seconds(),
+                    on_failure=self.on_failure,
+                )
+            case Until() as until:
+                return WaitRow(kind="wait", next=compiler.following, clock=until.until, days=tuple(until.on or ()))
+            case duration:
+                return WaitRow(kind="wait", next=compiler.following, seconds=duration.total_seconds())
