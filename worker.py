@@ -28,38 +28,39 @@ from temporalio.worker import Worker
 
 from activities import redaction
 from activities.admission import Admissions
-from activities.amendment import Amendments
 from activities.channels import channels_of
-from activities.clearance import Clearances
 from activities.decision import decide
+from activities.dependencies import CLOSING, INBOX, Services, services
+from activities.destination_policy import Clearances
 from activities.email.activity import Emails
-from activities.recollection import Recollections
-from activities.retuning import Retunings
-from activities.services import CLOSING, INBOX, Services, services
-from activities.signatures import JOURNEYS, QUEUES
+from activities.interface import JOURNEYS, QUEUES
+from activities.last_attempt import Recollections
+from activities.retry_options import Retunings
 from activities.sms.activity import Texts
+from activities.step_version import Amendments
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations import Book, Destinations
-from activities.webhook.gate import Gate
-from activities.webhook.pacing import pacing
-from runtime import attributes, logs
+from activities.webhook.throttle.limiter import Gate
+from activities.webhook.throttle.rate_sync import pacing
+from runtime import search_attributes
 from runtime.connection import connect
-from runtime.crew import Crew, running
-from runtime.deadline import Deadline
 from runtime.errors import SettingsError, SetupError, WorkerFailed
-from runtime.exit import leave
-from runtime.health import Health
-from runtime.ports import HOST
+from runtime.process.deadline import Deadline
+from runtime.process.exit import leave
+from runtime.process.health import Health
+from runtime.process.ports import HOST
+from runtime.process.slots import ActivityWorker
+from runtime.process.workers import Crew, running
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from runtime.slots import ActivityWorker
 from runtime.store import StoreError
 from runtime.store.watch import Watch, watching
-from runtime.telemetry import PATIENCE, Telemetry, temporal_runtime
+from runtime.telemetry import logs
+from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
 from workflows.enter import Enter
-from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
+from workflows.unknown_workflow import UnknownWorkflow
 
 logger = logging.getLogger("worker")
 
@@ -67,7 +68,7 @@ DRAIN: Final = timedelta(seconds=20)
 """What attempts under way may take when the worker stops: an attempt's time-out and some."""
 _SPARE: Final = timedelta(seconds=5)
 ENDING: Final = timedelta(seconds=8)
-"""What stopping may take beyond the drain: 2 s for attempts that are cut off, and `activities.services.CLOSING`."""
+"""What stopping may take beyond the drain: 2 s for attempts that are cut off, and `activities.dependencies.CLOSING`."""
 PLATFORM: Final = timedelta(seconds=10)
 """How much longer than the drain the platform has to wait before it kills."""
 WAIT: Final = 60.0
@@ -228,7 +229,7 @@ async def serve(
             )
         metrics = temporal_runtime(metrics_port, host=metrics_host)
         client = await connect(role="worker", patience=WAIT, runtime=metrics)
-        await attributes.ensure(client)
+        await search_attributes.ensure(client)
         opened = await stack.enter_async_context(
             services(settings, destinations=destinations, channels=channels, deadline=deadline, patience=WAIT)
         )

@@ -11,17 +11,17 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from temporalio import activity
 
+from activities.caller import IDENTIFY, Identification, Identified
 from activities.content import Content, Opened, UnknownVersion
 from activities.context import journey_data
-from activities.identity import IDENTIFY, Identification, Identified
-from activities.signatures import ADMIT, DEPART, Admission, Admitted, Departure
+from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario import liquid
-from scenario.duration import parse_duration
-from scenario.entry import LARGEST, Entry, clean, is_too_large, journey_id, parse_entry
+from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError, TemplateError
-from scenario.plan import load_plan
-from scenario.timing import spell
+from scenario.plan.plan import load_plan
+from scenario.time.duration import parse_duration
+from scenario.time.timing import spell
 
 _KEY: Final = 300
 _SUMMARY: Final = 200

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from scenario.compile import walk
-from scenario.document import load
-from scenario.inputs import named_secrets
-from scenario.model import Scenario
+from scenario.model.document import load
+from scenario.model.scenario import Scenario
+from scenario.plan.compile import walk
+from scenario.plan.inputs import named_secrets
 from scenario.steps.base import BaseStep
 
 _KEPT: Final = 256

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
+from activities.attempt import OpenAttempt
 from activities.failures import Kind
-from activities.log import OpenAttempt
-from activities.signatures import Delivery
+from activities.interface import Delivery
 from scenario.errors import ScenarioError
 
 

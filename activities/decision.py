@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.evaluation import evaluate
-from activities.signatures import DECIDE, Answer, Question
+from activities.interface import DECIDE, Answer, Question
 from scenario.errors import TemplateError
 
 

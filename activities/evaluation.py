@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from activities.signatures import Answer, Question
+from activities.interface import Answer, Question
 from scenario import liquid
 from scenario.errors import EntryError
-from scenario.timing import parse_moment, shift, zone_of
+from scenario.time.timing import parse_moment, shift, zone_of
 
 _SHOWN: Final = 100
 """Characters of a value that should be a date: it may be anything, and history keeps the answer."""

@@ -1,7 +1,7 @@
 """Makes what a receiver sent fit to be kept: no secrets, no addresses, no phone numbers, no control codes.
 
 Receivers echo what they were sent. What is kept of their answers is seen in Temporal's UI, in logs and on terminals.
-A text is read through its spellings (`activities.decoding`), and what is found in any of the readings is masked where
+A text is read through its spellings (`activities.spellings`), and what is found in any of the readings is masked where
 it stands in the text: all else stays as it came.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from activities.decoding import Reading, readings
+from activities.spellings import Reading, readings
 
 MASK: Final = "[…]"
 """What stands in a masked place."""

@@ -18,13 +18,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.webhook.destinations import read
-from gateway import listing, looking, signals
-from gateway.entering import Door, Entered
-from gateway.listing import Listed
-from gateway.looking import JourneyView
-from gateway.operating import Change, Operating, Tally, Target, Which, targets
+from gateway import events
+from gateway.admissions import Settling
+from gateway.entries import Door, Entered
+from gateway.journeys import listing, view
+from gateway.journeys.listing import Listed
+from gateway.journeys.view import JourneyView
+from gateway.operations.one import Change, Operating, Tally, Target, Which, targets
 from gateway.publishing import Publication, publish
-from gateway.settling import Settling
 from runtime.connection import connect
 from runtime.settings import Settings
 from runtime.store import Store, StoredEntry, StoreError
@@ -116,7 +117,7 @@ class ScenarioClient(Operating):
         return await self._door.enter(entry, settle)
 
     def settling(self) -> Settling:
-        """What tells of many journeys that were started whether they came in. See `gateway.settling.Settling`."""
+        """What tells of many journeys that were started whether they came in. See `gateway.admissions.Settling`."""
         return Settling(self.temporal, self.store)
 
     async def trouble(self) -> str | None:
@@ -144,7 +145,7 @@ class ScenarioClient(Operating):
         Raises:
             BadInput: It is no event that a journey takes; the text says why.
         """
-        message = signals.event(name, properties, identifier)
+        message = events.event(name, properties, identifier)
         running = await self.store.running(contact)
         if not running and not await self.store.knows(contact):
             return None
@@ -159,7 +160,7 @@ class ScenarioClient(Operating):
         Raises:
             BadInput: It is no change that a journey takes; the text says why.
         """
-        changes = signals.change(patch, self._zone)
+        changes = events.change(patch, self._zone)
         running = await self.store.running(contact)
         return sum(await asyncio.gather(*(self._signal(entry, "contact_changed", changes) for entry in running)))
 
@@ -186,7 +187,7 @@ class ScenarioClient(Operating):
         Raises:
             UnknownJourney: Neither Temporal nor the store knows it.
         """
-        return await looking.view(self.temporal, self.store, journey, run_id)
+        return await view.view(self.temporal, self.store, journey, run_id)
 
     async def journeys(
         self,

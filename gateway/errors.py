@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scenario.findings import Finding
+from scenario.source.findings import Finding
 
 
 class Refusal(Exception):

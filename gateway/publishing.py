@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.errors import BadInput, CheckFailed
-from scenario import model
-from scenario.check import Checked, check
-from scenario.compile import compile_plan
-from scenario.destinations import Listing
-from scenario.document import digest, document
-from scenario.files import MAX_TEXT
-from scenario.findings import Finding
-from scenario.plan import dump_plan
-from scenario.syntax import MAX_BYTES
+from scenario.check.check import Checked, check
+from scenario.check.files import MAX_TEXT
+from scenario.http.destinations import Listing
+from scenario.model import scenario
+from scenario.model.document import digest, document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
+from scenario.source.findings import Finding
+from scenario.source.yaml import MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def check_file(path: Path, destinations: Listing | None = None) -> Checked:
 
     Args:
         path: Of the file.
-        destinations: See `scenario.check.check`.
+        destinations: See `scenario.check.check.check`.
 
     Raises:
         BadInput: The file itself cannot be read.
@@ -88,7 +88,7 @@ def content(path: Path) -> bytes:
 
 
 def beside(path: Path) -> Callable[[str], str]:
-    """Reads the texts that a scenario file refers to, see `scenario.check.check`.
+    """Reads the texts that a scenario file refers to, see `scenario.check.check.check`.
 
     Links are followed within the scenario's folder, as Kubernetes lays out its ConfigMaps, and not out of it: what is
     read is published, and whoever may put a file there need not be one who may read everything here.
@@ -120,7 +120,7 @@ async def publish(
 
 
 async def publish_checked(
-    scenario: model.Scenario, shelf: Shelf, by: str = "", warnings: tuple[Finding, ...] = (), *, newest: bool = False
+    scenario: scenario.Scenario, shelf: Shelf, by: str = "", warnings: tuple[Finding, ...] = (), *, newest: bool = False
 ) -> Publication:
     """Stores a scenario that a check has found good.
 

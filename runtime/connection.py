@@ -17,9 +17,9 @@ from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from runtime.data_converter import CONVERTER
 from runtime.errors import ConnectionFailed, SettingsError
-from runtime.payloads import CONVERTER
-from runtime.tracing import JourneyTracing
+from runtime.telemetry.tracing import JourneyTracing
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The SCENARIO_* settings, read from the environment when a process asks for them and never at import.
 
 What concerns the connection to Temporal is not here: Temporal's own TEMPORAL_* variables and profiles hold it (see
-`runtime.connection`), and telemetry has OTEL_* (see `runtime.telemetry`).
+`runtime.connection`), and telemetry has OTEL_* (see `runtime.telemetry.telemetry`).
 """
 
 from __future__ import annotations

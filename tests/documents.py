@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from scenario.check.variables import roots, tree_of
+from scenario.entry.objects import Shape
 from scenario.legacy.fields import CONTACT, TABLES, pairs
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value
-from scenario.model import TRIGGERS
-from scenario.objects import Shape
-from scenario.variables import roots, tree_of
+from scenario.model.scenario import TRIGGERS
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 COMMAND: Final = "python -m tests.documents"

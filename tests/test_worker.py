@@ -17,14 +17,14 @@ import pytest
 from pydantic import SecretStr
 
 from activities.email.smtp import CONNECTIONS
-from activities.signatures import QUEUES
+from activities.interface import QUEUES
 from activities.sms.local import Local
 from activities.webhook.destinations import Destinations
-from activities.webhook.pacing import pacing
 from activities.webhook.route import Direct, Diverted
-from runtime.deadline import Deadline
+from activities.webhook.throttle.rate_sync import pacing
 from runtime.errors import LocalError, SettingsError, WorkerFailed
-from runtime.health import Health
+from runtime.process.deadline import Deadline
+from runtime.process.health import Health
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, StoreUnavailable
@@ -405,7 +405,7 @@ class Keeper:
 @pytest.fixture
 def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
     Keeper.told, Keeper.asked = None, asyncio.Event()
-    monkeypatch.setattr("activities.webhook.pacing.RateKeeper", Keeper)
+    monkeypatch.setattr("activities.webhook.throttle.rate_sync.RateKeeper", Keeper)
     return Keeper
 
 

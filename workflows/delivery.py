@@ -21,15 +21,15 @@ from temporalio.exceptions import (
 )
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from workflows.local import answer_to
-from workflows.orders import UNLIMITED
+from workflows.local_activities import answer_to
 from workflows.results import sent_in
 from workflows.state import LONGEST_REASON
-from workflows.view import summary
+from workflows.update_arguments import UNLIMITED
+from workflows.visibility import summary
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import SENDING, Failure, Kind, failure_of
-    from activities.signatures import (
+    from activities.interface import (
         RECALL,
         SENDS,
         Clearance,
@@ -40,12 +40,12 @@ with workflow.unsafe.imports_passed_through():
         Sent,
         fairness_key,
     )
-    from scenario.context import pick
-    from scenario.retry import Retry
+    from scenario.plan.context import pick
+    from scenario.plan.retry import Retry
     from scenario.steps.delivery import Send
 
 if TYPE_CHECKING:
-    from workflows.means import Means
+    from workflows.host import Means
 
 GRACE: Final = timedelta(seconds=3)
 """What an attempt may take beyond its step's `timeout`, for rendering and for telling Temporal."""

@@ -1,8 +1,8 @@
 """The journey: one contact's run through one version of a scenario, as a workflow.
 
 It is a loop over "where am I": perform the step at this position, go to the next. Around that loop stand the ways in
-which the outside reaches a journey: signals (in `workflows.events`), operators' updates and the query `progress` (in
-`workflows.operations`). What the steps themselves use is in `workflows.means`.
+which the outside reaches a journey: signals (in `workflows.signals`), operators' updates and the query `progress` (in
+`workflows.updates`). What the steps themselves use is in `workflows.host`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, cast
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from workflows.bounds import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
-from workflows.events import Intake
-from workflows.local import answer_to
-from workflows.operations import Operations
+from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
+from workflows.local_activities import answer_to
 from workflows.sending import Sending
+from workflows.signals import Intake
 from workflows.state import State
+from workflows.updates import Operations
 
 with workflow.unsafe.imports_passed_through():
-    from activities.signatures import ADMIT, DEPART, Admission, Departure
-    from scenario.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
+    from activities.interface import ADMIT, DEPART, Admission, Departure
+    from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
     from scenario.errors import ScenarioError
-    from scenario.plan import load_plan
+    from scenario.plan.plan import load_plan
     from scenario.steps.base import Row
     from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
-    from scenario.timing import zone_of
+    from scenario.time.timing import zone_of
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])

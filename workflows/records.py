@@ -114,7 +114,7 @@ class Anew:
 
     Attributes:
         version: The number of that version.
-        step: Its row of the plan, as `scenario.plan.dump_plan` writes it.
+        step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
     """
 
     version: int

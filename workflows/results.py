@@ -8,14 +8,14 @@ from typing import Any, Final, cast
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from workflows.bounds import size_of
+from workflows.limits import size_of
 from workflows.state import KEPT_RESPONSES, LONGEST_REASON
 
 with workflow.unsafe.imports_passed_through():
     from activities.call import Call, plain
     from activities.failures import Failure, Kind
-    from activities.signatures import Sent
-    from scenario.entry import is_too_deep
+    from activities.interface import Sent
+    from scenario.entry.entry import is_too_deep
 
 BY_HAND: Final = "completed by hand"
 _UNREADABLE: Final = "its result cannot be read: whether it was delivered is not known"

@@ -10,27 +10,27 @@ PURE: Final = (
     "scenario",
     "activities.call",
     "activities.failures",
-    "activities.identity",
-    "activities.signatures",
-    "runtime.attributes",
+    "activities.caller",
+    "activities.interface",
+    "runtime.search_attributes",
 )
 """Modules that pass through: pure, and named one by one. They are loaded once instead of for every journey."""
 
 PROVEN: Final = tuple(
     f"workflows.{name}"
     for name in (
-        "bounds",
         "delivery",
-        "events",
-        "local",
-        "means",
-        "operations",
-        "orders",
+        "host",
+        "limits",
+        "local_activities",
         "records",
         "results",
         "sending",
+        "signals",
         "state",
-        "view",
+        "update_arguments",
+        "updates",
+        "visibility",
     )
 )
 """Modules of workflow code that hold no state of their own. Tests run them within the sandbox, workers outside it.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
 
-from workflows.bounds import LARGEST_DELIVERY, size_of
 from workflows.delivery import cause_of, deliver, digest, failure_in, remembered, unsent
-from workflows.means import Means
+from workflows.host import Means
+from workflows.limits import LARGEST_DELIVERY, size_of
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, Kind
-    from activities.signatures import Sent
-    from scenario.context import pick
+    from activities.interface import Sent
+    from scenario.plan.context import pick
     from scenario.steps.delivery import Send
     from scenario.steps.host import Delivered, Failed
 

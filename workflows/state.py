@@ -39,7 +39,7 @@ class State:
 
     Attributes:
         version: Number of the scenario's version it follows.
-        plan: As `scenario.plan.dump_plan` writes it.
+        plan: As `scenario.plan.plan.dump_plan` writes it.
         zone: IANA zone of the platform's zone-less dates.
         entered_at: ISO 8601 in UTC.
         root: Run id of the journey's first execution: what delivery ids are made from.
@@ -60,7 +60,7 @@ class State:
         operations: What operators did last.
         responses: What steps kept of their responses, by name, the last kept one last.
         anew: What the present step is performed by instead of the plan's row.
-        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.Retry`.
+        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.plan.Retry`.
         now: That step's time on the contact's clock, as its delivery was first given it.
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.

@@ -9,6 +9,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.attempt import Log, OpenAttempt, attempt_of
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.email.address import BadAddress, Mailbox, parse_address
@@ -16,12 +17,11 @@ from activities.email.errors import LeftAloneError, MailError, RefusedError, Una
 from activities.email.message import Envelope, compose
 from activities.email.smtp import Mailer
 from activities.failures import SHORT, Kind
-from activities.log import Log, OpenAttempt, attempt_of
+from activities.interface import SEND_EMAIL, Delivery, Sent
 from activities.redaction import readable
-from activities.signatures import SEND_EMAIL, Delivery, Sent
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
-from scenario.parts import File
+from scenario.model.parts import File
 from scenario.steps.email import Email
 
 

@@ -1,6 +1,6 @@
 """What is made of an e-mail's HTML: the text it reads as, and its styles at the elements that they apply to.
 
-Only the process of its own that `activities.email.cell` starts may import this: it loads parsers in C and Rust.
+Only the process of its own that `activities.email.sandbox` starts may import this: it loads parsers in C and Rust.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Final
 import css_inline
 from selectolax.lexbor import SelectolaxError
 
-from activities.email.cell import LENGTH, MEGABYTES, SECONDS
+from activities.email.sandbox import LENGTH, MEGABYTES, SECONDS
 from activities.email.text import plain
 from scenario.errors import LimitExceeded, TemplateError
-from scenario.mails import MAX_PART
+from scenario.mail_limits import MAX_PART
 
 _NOT_INLINED: Final = "the styles cannot be inlined"
 _INLINER: Final = css_inline.CSSInliner(
@@ -37,7 +37,7 @@ def inlined(html: str) -> str:
     Nothing is fetched; HTML without a style element stays as it is.
 
     Args:
-        html: The HTML, its elements nested no deeper than `scenario.mails.MAX_NESTING`: this recurses.
+        html: The HTML, its elements nested no deeper than `scenario.mail_limits.MAX_NESTING`: this recurses.
 
     Raises:
         TemplateError: It cannot be done.

@@ -15,10 +15,10 @@ from email.utils import format_datetime
 from typing import Final, cast
 
 from activities.email.address import Mailbox
-from activities.email.cell import Cell, Markup
 from activities.email.header import Field, mailbox, unstructured
+from activities.email.sandbox import Cell, Markup
 from scenario.errors import LimitExceeded, TemplateError
-from scenario.mails import MAX_PART, MAX_SUBJECT
+from scenario.mail_limits import MAX_PART, MAX_SUBJECT
 
 _BASE64_FROM: Final = 6
 _CELL: Final = Cell()

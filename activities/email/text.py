@@ -8,7 +8,7 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scenario.errors import LimitExceeded
-from scenario.mails import MAX_NESTING
+from scenario.mail_limits import MAX_NESTING
 
 _UNSEEN: Final = frozenset({"head", "style", "script", "title", "template"})
 _BLOCKS: Final = frozenset(

@@ -8,11 +8,11 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.attempt import Log, OpenAttempt, attempt_of
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.failures import Kind
-from activities.log import Log, OpenAttempt, attempt_of
-from activities.signatures import SEND_SMS, Delivery, Sent
+from activities.interface import SEND_SMS, Delivery, Sent
 from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import BadNumber, international
 from activities.sms.provider import Provider, Text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from activities.sms.errors import BusyError
 from activities.sms.provider import Receipt, Text
-from runtime.folder import make_private
+from runtime.local.folder import make_private
 
 
 class Local:

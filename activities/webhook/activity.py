@@ -9,23 +9,24 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import redaction
+from activities.attempt import Log, OpenAttempt, attempt_of
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.failures import Kind
-from activities.log import Log, OpenAttempt, attempt_of
-from activities.signatures import SEND_WEBHOOK, Delivery, Sent
-from activities.webhook import pulse, signature
-from activities.webhook.destinations.book import CredentialsError, unset
+from activities.interface import SEND_WEBHOOK, Delivery, Sent
+from activities.webhook import signing
+from activities.webhook.destinations.destinations import CredentialsError, unset
 from activities.webhook.errors import AttemptError
-from activities.webhook.exchange import exchange
-from activities.webhook.gate import Gate, Wait
 from activities.webhook.http.transport import Response, Transport
-from activities.webhook.judging import judge, lost, turned_away, unanswered
 from activities.webhook.rendering import Rendered, render, with_headers
+from activities.webhook.result import judge, lost, turned_away, unanswered
 from activities.webhook.route import Direct, Route, Routes, UnknownDestination
+from activities.webhook.span import exchange
+from activities.webhook.throttle import health
+from activities.webhook.throttle.limiter import Gate, Wait
 from runtime.errors import SettingsError
-from scenario.destinations import denied
 from scenario.errors import Aborted, MissingVariable, TemplateError
+from scenario.http.destinations import denied
 from scenario.steps.webhook import Webhook
 
 __all__ = ["Rendered", "Webhooks", "render"]
@@ -128,7 +129,7 @@ class Webhooks:
             raise
         route = replace(route, url=rendered.url) if route else self._routes.find(rendered.url)
         attempt.destination = route.destination
-        keys: list[signature.Key] = []
+        keys: list[signing.Key] = []
         now = datetime.now(UTC)
         if to := route.named:
             rendered = with_headers(rendered, step, to.rendered_headers(secrets), to.name)
@@ -138,7 +139,7 @@ class Webhooks:
         hidden = redaction.known((*secrets.values(), *sent))
         theirs = route.named.own_secrets if route.named else ()
         given = redaction.known((*seen.values(), *(value for name, value in secrets.items() if name in theirs), *sent))
-        signed = rendered.headers | signature.headers(keys, delivery.id, now, rendered.body)
+        signed = rendered.headers | signing.headers(keys, delivery.id, now, rendered.body)
         return _Outgoing(step, replace(rendered, headers=signed), route, hidden, given)
 
     async def _send(self, attempt: OpenAttempt, outgoing: _Outgoing) -> Response:
@@ -157,7 +158,7 @@ class Webhooks:
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise unanswered(attempt, error) from None
-            passed.leave(pulse.of_status(response.status))
+            passed.leave(health.of_status(response.status))
             return response
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from activities.webhook.outcome import Outcome, Verdict
-from activities.webhook.pulse import Pulse
+from activities.webhook.throttle.health import Pulse
 
 
 class Meaning(NamedTuple):

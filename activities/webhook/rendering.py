@@ -10,7 +10,7 @@ from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import authored
 from scenario import liquid
 from scenario.errors import TemplateError
-from scenario.parts import File
+from scenario.model.parts import File
 from scenario.steps.webhook import Content, Webhook, body_fault
 
 

@@ -7,9 +7,9 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from activities.webhook.destinations import VARIABLE, Destinations
-from activities.webhook.destinations.book import Destination
+from activities.webhook.destinations.destinations import Destination
 from activities.webhook.http.access import Access, Tls
-from activities.webhook.limits import Limits
+from activities.webhook.throttle.limits import Limits
 from scenario.errors import ScenarioError
 
 

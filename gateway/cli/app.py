@@ -6,19 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway.cli import (
-    authoring,
-    converting,
-    destinations,
-    entering,
-    local,
-    looking,
-    operating,
-    previewing,
-    retuning,
-    serving,
-)
-from gateway.cli.screen import say
+from gateway.cli import author, convert, destinations, enter, local, operate, preview, retune, serve, show
+from gateway.cli.terminal import say
 
 app: Final = typer.Typer(
     name="scenario",
@@ -33,22 +22,22 @@ app: Final = typer.Typer(
 _GROUPS: Final = {
     "Try it": {"demo": local.demo, "dev": local.dev},
     "Write": {
-        "check": authoring.check,
-        "preview": previewing.preview,
-        "schema": authoring.schema,
-        "publish": authoring.publish,
-        "convert": converting.convert,
+        "check": author.check,
+        "preview": preview.preview,
+        "schema": author.schema,
+        "publish": author.publish,
+        "convert": convert.convert,
         "destinations": destinations.destinations,
     },
-    "Run": {"enter": entering.enter, "event": entering.event, "serve": serving.serve},
-    "Look": {"show": looking.show, "list": looking.listing, "deliveries": looking.deliveries},
+    "Run": {"enter": enter.enter, "event": enter.event, "serve": serve.serve},
+    "Look": {"show": show.show, "list": show.listing, "deliveries": show.deliveries},
     "Operate": {
-        "retry": operating.retry,
-        "skip": operating.skip,
-        "leave": operating.leave,
-        "pause": operating.pause,
-        "resume": operating.resume,
-        "retune": retuning.retune,
+        "retry": operate.retry,
+        "skip": operate.skip,
+        "leave": operate.leave,
+        "pause": operate.pause,
+        "resume": operate.resume,
+        "retune": retune.retune,
     },
 }
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.screen import console, dump, note, say, styled, table, text
+from gateway.cli.terminal import console, dump, note, say, styled, table, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from activities.webhook.destinations.book import Book, Destination
-    from scenario.destinations import Listing
+    from activities.webhook.destinations.destinations import Book, Destination
+    from scenario.http.destinations import Listing
 
 DestinationsOption = Annotated[
     Path | None,
@@ -109,7 +109,7 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:
-    from scenario.urls import parse
+    from scenario.http.urls import parse
 
     return {
         "host": parse(found.url, found.access).origin,
@@ -131,7 +131,7 @@ def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
     """The state of every signing key, by the name of its secret."""
     from datetime import UTC, datetime
 
-    from activities.webhook.signature import Key, SigningKeyError
+    from activities.webhook.signing import Key, SigningKeyError
 
     states: dict[str, str] = {}
     for signer in found.signing:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.screen import console
+from gateway.cli.terminal import console
 
 StayOption = Annotated[bool, typer.Option("--stay", help="keep everything running afterwards, to look around")]
 PortOption = Annotated[int, typer.Option("--port", help="of the Temporal server")]
@@ -24,7 +24,7 @@ def demo(stay: StayOption = False) -> None:
 
     With --stay, Ctrl-C ends it, with the status of what was shown.
     """
-    from gateway.demo import demo as run
+    from gateway.local.demo import demo as run
 
     raise typer.Exit(_run(run(stay=stay, console=console())))
 
@@ -34,7 +34,7 @@ def dev(port: PortOption = 7233, ui_port: UiPortOption = 8233, state: StateOptio
 
     Other commands that are run in this folder find them without configuration, or with what this one says.
     """
-    from gateway.dev import dev as run
+    from gateway.local.dev import dev as run
 
     try:
         status = _run(run(state=state, port=port, ui_port=ui_port, console=console()))

@@ -73,8 +73,8 @@ def moment(text: str) -> datetime:
     Raises:
         BadParameter: It is neither.
     """
-    from scenario.duration import parse_duration
     from scenario.errors import DurationError
+    from scenario.time.duration import parse_duration
 
     try:
         parsed = datetime.fromisoformat(text.strip())
@@ -107,8 +107,8 @@ def length(text: str) -> float:
     Raises:
         BadParameter: It is none.
     """
-    from scenario.duration import parse_duration
     from scenario.errors import DurationError
+    from scenario.time.duration import parse_duration
 
     try:
         return parse_duration(text).total_seconds()

@@ -13,7 +13,7 @@ from typing import Final, NoReturn, TextIO
 
 import typer
 
-from gateway.cli.screen import note, plain
+from gateway.cli.terminal import note, plain
 
 PROGRAM: Final = "scenario"
 
@@ -41,7 +41,7 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # what cannot show a letter still shows the rest
     status = run(sys.argv[1:])
     if "temporalio" in sys.modules:
-        from runtime.exit import leave
+        from runtime.process.exit import leave
 
         leave(status)
     sys.exit(status)

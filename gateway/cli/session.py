@@ -32,7 +32,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     from gateway.client import ScenarioClient
     from runtime.connection import connect
     from runtime.settings import Settings
-    from runtime.telemetry import Telemetry
+    from runtime.telemetry.telemetry import Telemetry
 
     quieten()
     settings = Settings()
@@ -69,7 +69,7 @@ async def stored(*, migrate: bool) -> AsyncGenerator[Store]:
 def quieten() -> None:
     """Keeps log lines off a person's terminal: what they have to know is said once, by the command."""
     if os.environ.get("SCENARIO_DEBUG"):
-        from runtime import logs
+        from runtime.telemetry import logs
 
         logs.configure(level=logging.INFO)
     else:
@@ -80,7 +80,7 @@ def worded(error: RPCError, namespace: str) -> SetupError:
     """An error of Temporal's as one of ours. Its own text is not passed on: it may quote what was sent."""
     from temporalio.service import RPCStatusCode
 
-    from runtime import attributes
+    from runtime import search_attributes
     from runtime.errors import AttributesMissing, ConnectionFailed
 
     match error.status:
@@ -95,7 +95,7 @@ def worded(error: RPCError, namespace: str) -> SetupError:
         case RPCStatusCode.INVALID_ARGUMENT if "search attribute" in error.message.lower():
             return AttributesMissing(
                 f"namespace {namespace} lacks the search attributes of journeys: start a worker, or register them with "
-                f"`{attributes.command(namespace)}`"
+                f"`{search_attributes.command(namespace)}`"
             )
         case _:
             return ConnectionFailed(

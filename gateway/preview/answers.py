@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from gateway.preview import worst
-from scenario.fitting import misfit
-from scenario.references import REFERENCES, Whole
+from scenario.responses.references import REFERENCES, Whole
+from scenario.responses.validation import misfit
 
 Path = tuple[str, ...]
 

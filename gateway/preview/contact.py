@@ -13,11 +13,12 @@ from gateway.errors import BadInput
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import Event, Passed, Walk
-from scenario import liquid, plan
-from scenario.entry import Entry, journey_id, parse_entry
+from scenario import liquid
+from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError, TemplateError
+from scenario.plan import plan
 from scenario.steps.delivery import Send
-from scenario.timing import unplaced, zone_of
+from scenario.time.timing import unplaced, zone_of
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from activities.content import Opened
 from gateway.publishing import check_file
-from scenario.compile import compile_plan, walk
-from scenario.destinations import Listing
-from scenario.document import document, load
-from scenario.findings import Finding
-from scenario.model import Scenario
-from scenario.plan import Plan, dump_plan, load_plan
+from scenario.http.destinations import Listing
+from scenario.model.document import document, load
+from scenario.model.scenario import Scenario
+from scenario.plan.compile import compile_plan, walk
+from scenario.plan.plan import Plan, dump_plan, load_plan
+from scenario.source.findings import Finding
 from scenario.steps.base import BaseStep as Step
 
 VERSION = 1
@@ -50,7 +50,7 @@ def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None
 
     Args:
         path: Of the file.
-        destinations: See `scenario.check.check`.
+        destinations: See `scenario.check.check.check`.
 
     Returns:
         The draft, or None where the file has a mistake; and what the check found.

@@ -9,15 +9,15 @@ from typing import Any, Final, cast
 from gateway.preview.rendering import Problem
 from gateway.publishing import beside, content
 from scenario import liquid
+from scenario.check.files import inline_files
+from scenario.check.structure import check_structure
+from scenario.check.templates import Template, templates
 from scenario.errors import Aborted, TemplateError
-from scenario.files import inline_files
-from scenario.findings import Finding
-from scenario.outline import outline
-from scenario.report import Report
-from scenario.source import Path as Place
-from scenario.source import Source
-from scenario.structure import check_structure
-from scenario.templates import Template, templates
+from scenario.model.outline import outline
+from scenario.source.findings import Finding
+from scenario.source.report import Report
+from scenario.source.source import Path as Place
+from scenario.source.source import Source
 
 _RENDER: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], object]]] = {
     "text": liquid.render_text,

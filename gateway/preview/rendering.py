@@ -16,22 +16,22 @@ from activities.context import Addresses, template_data
 from activities.email.activity import render as render_email
 from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.message import Envelope
-from activities.signatures import Delivery
+from activities.interface import Delivery
 from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
-from activities.webhook.destinations.book import Book
+from activities.webhook.destinations.destinations import Book
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.transport import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
-from scenario.access import Access
 from scenario.errors import Aborted, TemplateError
+from scenario.http.access import Access
+from scenario.http.urls import UrlError, parse
 from scenario.steps.base import BaseStep
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
 from scenario.steps.webhook import Webhook
-from scenario.timing import LAST
-from scenario.urls import UrlError, parse
+from scenario.time.timing import LAST
 
 SENDER: Final = Mailbox("sender@example.com", "Sender")
 """Who sends e-mails where SCENARIO_MAIL_FROM is not set."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from gateway.preview.answers import Answer, Hints, Unmade
 from gateway.preview.draft import Draft
-from gateway.preview.saving import keep
+from gateway.preview.saved_response import keep
 from gateway.preview.uses import Path, literals, loops, named
-from scenario.parts import Save
+from scenario.model.parts import Save
 
 _DRAWS: Final = 20
 """Responses made up for each that fits its schema."""

@@ -9,7 +9,7 @@ from gateway.preview.contact import Preview
 from gateway.preview.places import Places
 from gateway.preview.rendering import Mail, Request, Text
 from gateway.preview.walk import Passed
-from scenario.timing import zone_of
+from scenario.time.timing import zone_of
 
 
 def report(shown: Preview, places: Places, only: str | None = None) -> dict[str, Any]:

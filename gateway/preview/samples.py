@@ -15,8 +15,8 @@ from gateway.preview import worst
 from gateway.preview.draft import Draft
 from gateway.preview.uses import Path, literals, named
 from gateway.preview.walk import Event
-from scenario.objects import DATA, Contact
-from scenario.values import as_custom
+from scenario.entry.objects import DATA, Contact
+from scenario.entry.values import as_custom
 
 _ROWS: Final = (0, 1, 2, 3, 7)
 MANY: Final = 500

@@ -17,10 +17,10 @@ from gateway.preview.samples import Samples
 from gateway.preview.simplest import Path, simplest
 from gateway.preview.walk import Event, Passed
 from scenario import liquid
-from scenario.context import pick
 from scenario.errors import EntryError
-from scenario.findings import Finding
-from scenario.plan import PATH_SEPARATOR
+from scenario.plan.context import pick
+from scenario.plan.plan import PATH_SEPARATOR
+from scenario.source.findings import Finding
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 

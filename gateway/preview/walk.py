@@ -8,15 +8,15 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Any
 
-from activities.signatures import Delivery
+from activities.interface import Delivery
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
-from gateway.preview.saving import keep
+from gateway.preview.saved_response import keep
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost
-from scenario import plan
-from scenario.context import pick
-from scenario.event import event_root
+from scenario.entry.event import event_root
+from scenario.plan import plan
+from scenario.plan.context import pick
 from scenario.steps.base import BaseStep, Row
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, Leave, Next, Outcome

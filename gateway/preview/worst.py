@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from scenario import values
+from scenario.entry import values
 
 LONG: Final = 3000
 """Characters of a very long text: it still fits into a header, an SMS will be long."""
@@ -114,7 +114,7 @@ KINDS: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_flag: FLAGS,
     values.as_moment: MOMENTS,
 }
-"""By the function that brings a field into its clean form, see `scenario.values`."""
+"""By the function that brings a field into its clean form, see `scenario.entry.values`."""
 
 PLAIN: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_id: ("A-1",),

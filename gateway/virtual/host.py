@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Literal
 
 from activities.evaluation import evaluate
-from activities.signatures import Answer, Question
+from activities.interface import Answer, Question
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send

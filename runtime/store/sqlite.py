@@ -22,7 +22,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
-from runtime.folder import make_private
+from runtime.local.folder import make_private
 from runtime.store.database import Database, Parameters, T, readable
 from runtime.store.errors import StoreAddressError, StoreMissing, StoreUnavailable
 

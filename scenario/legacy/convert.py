@@ -11,7 +11,7 @@ from scenario.legacy.edits import Edit, Edits, Left, Remainder
 from scenario.legacy.fields import Names
 from scenario.legacy.wording import Workings, write
 from scenario.legacy.writer import Writer
-from scenario.places import Lines
+from scenario.source.positions import Lines
 
 
 @dataclass(frozen=True)

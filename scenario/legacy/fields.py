@@ -13,9 +13,9 @@ from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, cast
 
+from scenario.check.variables import tree_of
+from scenario.entry.objects import Cart, Contact, Order, Product, Reward, Shape, Store, WithCustom
 from scenario.liquid.shapes import Object, Scalar, Tree, Value
-from scenario.objects import Cart, Contact, Order, Product, Reward, Shape, Store, WithCustom
-from scenario.variables import tree_of
 
 CONTACT: Final = ""
 """The table of a variable that names none: ``$firstname$``."""

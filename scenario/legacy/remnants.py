@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
-from scenario.findings import clip
+from scenario.check.templates import templates
 from scenario.legacy.lexer import Tag, Variable, parts
-from scenario.report import Report
-from scenario.source import Path
-from scenario.templates import templates
+from scenario.source.findings import clip
+from scenario.source.report import Report
+from scenario.source.source import Path
 
 _SHOWN: Final = 40
 

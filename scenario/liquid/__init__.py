@@ -15,10 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenario.liquid.access import Open, select
-    from scenario.liquid.body import render_form, render_json, render_plain
-    from scenario.liquid.header import check_header_name, check_header_value, render_header
-    from scenario.liquid.parsing import (
+    from scenario.liquid.analysis.fields import Kind, fields
+    from scenario.liquid.analysis.parsing import (
         parse_condition,
         parse_form,
         parse_header,
@@ -30,11 +28,13 @@ if TYPE_CHECKING:
         parse_url,
         parse_value,
     )
-    from scenario.liquid.presence import told_by
-    from scenario.liquid.reading import Kind, fields
-    from scenario.liquid.text import evaluate_condition, evaluate_value, render_html, render_line, render_text
-    from scenario.liquid.tracing import needs
-    from scenario.liquid.url import render_path, render_url
+    from scenario.liquid.analysis.presence import told_by
+    from scenario.liquid.analysis.usage import needs
+    from scenario.liquid.engine.access import Open, select
+    from scenario.liquid.sinks.body import render_form, render_json, render_plain
+    from scenario.liquid.sinks.header import check_header_name, check_header_value, render_header
+    from scenario.liquid.sinks.text import evaluate_condition, evaluate_value, render_html, render_line, render_text
+    from scenario.liquid.sinks.url import render_path, render_url
 
 __all__ = [
     "Kind",
@@ -69,15 +69,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "access": ("Open", "select"),
-    "body": ("render_form", "render_json", "render_plain"),
-    "reading": ("Kind", "fields"),
-    "header": ("check_header_name", "check_header_value", "render_header"),
-    "parsing": tuple(name for name in __all__ if name.startswith("parse_")),
-    "presence": ("told_by",),
-    "text": ("evaluate_condition", "evaluate_value", "render_html", "render_line", "render_text"),
-    "tracing": ("needs",),
-    "url": ("render_path", "render_url"),
+    "engine.access": ("Open", "select"),
+    "sinks.body": ("render_form", "render_json", "render_plain"),
+    "analysis.fields": ("Kind", "fields"),
+    "sinks.header": ("check_header_name", "check_header_value", "render_header"),
+    "analysis.parsing": tuple(name for name in __all__ if name.startswith("parse_")),
+    "analysis.presence": ("told_by",),
+    "sinks.text": ("evaluate_condition", "evaluate_value", "render_html", "render_line", "render_text"),
+    "analysis.usage": ("needs",),
+    "sinks.url": ("render_path", "render_url"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

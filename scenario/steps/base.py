@@ -10,9 +10,9 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from scenario.parts import Model, Save
+from scenario.model.parts import Model, Save
+from scenario.model.scalars import StepId
 from scenario.steps.host import Host, Outcome
-from scenario.terms import StepId
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
@@ -69,7 +69,7 @@ class Compiler:
         following: The id of the step behind it; None is the end.
         begin: Compiles a list of steps inside it; gives the id of its first, or of what follows where it is empty.
         handed: What templates need of a journey's data: the fields, and what of the items of lists; see
-            `scenario.inputs.handed`.
+            `scenario.plan.inputs.handed`.
     """
 
     following: str | None
@@ -139,7 +139,7 @@ class BaseStep(Model):
     """What all steps have.
 
     Attributes:
-        id: See `scenario.outline.Written.id`.
+        id: See `scenario.model.outline.Written.id`.
         row: The class of its row in a plan.
         branches: The keys under which it has steps of its own.
         templates: What the output of a template becomes, by the key under which it stands alone.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from scenario.model.scalars import Condition
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import Failed, Host, Next, Outcome
-from scenario.terms import Condition
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from scenario.parts import Retry
-from scenario.retry import Retry as Policy
+from scenario.model.parts import Retry
+from scenario.model.scalars import OnFailure, OnUnknown, Timeout
+from scenario.plan.retry import Retry as Policy
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import Failed, Host, Leave, Next, Outcome
-from scenario.terms import OnFailure, OnUnknown, Timeout
 
 ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
 

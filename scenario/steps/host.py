@@ -13,7 +13,7 @@ from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
-from scenario.event import event_root
+from scenario.entry.event import event_root
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Union, cast
 from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema
 
-from scenario.parts import Model
+from scenario.model.parts import Model
 from scenario.steps.base import BaseStep, Row
 from scenario.steps.branch import If
 from scenario.steps.email import Email

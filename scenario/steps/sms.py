@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from scenario.parts import Text
+from scenario.model.parts import Text
+from scenario.model.scalars import Name, OnUnknown
 from scenario.steps.base import Compiler, Row
 from scenario.steps.delivery import ON_UNKNOWN, Delivery
-from scenario.terms import Name, OnUnknown
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
 
-from scenario.duration import format_duration
 from scenario.errors import EntryError
-from scenario.parts import Model
+from scenario.model.parts import Model
+from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock
 from scenario.steps.base import BaseStep, Compiler, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
-from scenario.terms import Duration, Offset, OnFailure, Weekday, read_clock
-from scenario.timing import LAST, later, next_local, spell
+from scenario.time.duration import format_duration
+from scenario.time.timing import LAST, later, next_local, spell
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from scenario.duration import format_duration
+from scenario.model.scalars import Condition, Duration, EventName
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome
-from scenario.terms import Condition, Duration, EventName
-from scenario.timing import later, spell
+from scenario.time.duration import format_duration
+from scenario.time.timing import later, spell
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind

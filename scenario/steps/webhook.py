@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from scenario.parts import Body, File, Save
-from scenario.retry import RETRY_WORDS
+from scenario.model.parts import Body, File, Save
+from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
+from scenario.plan.retry import RETRY_WORDS
 from scenario.steps.base import Compiler, Row, Source
 from scenario.steps.delivery import ON_UNKNOWN, Delivery
-from scenario.terms import Name, OnUnknown, Template, UrlPath
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind

@@ -10,13 +10,13 @@ import pytest
 
 from activities.admission import LARGEST_PLAN, Admissions
 from activities.content import Content
-from activities.signatures import Admission, Admitted
+from activities.interface import Admission, Admitted
 from runtime.store import Store
-from scenario.check import check
-from scenario.compile import compile_plan
-from scenario.document import digest, document
+from scenario.check.check import check
 from scenario.errors import ScenarioError
-from scenario.plan import dump_plan
+from scenario.model.document import digest, document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
 
 SCENARIO = """
 scenario: welcome

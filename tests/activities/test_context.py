@@ -14,7 +14,7 @@ from activities.email.address import Mailbox
 from activities.email.message import Envelope
 from activities.email.smtp import Mailer
 from activities.failures import Kind
-from activities.signatures import Delivery
+from activities.interface import Delivery
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, Receipt, Text
 from activities.webhook.activity import Webhooks

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from activities.decision import decide
-from activities.signatures import Answer, Question
+from activities.interface import Answer, Question
 
 DATE = "{{ reward.expiration_date }}"
 

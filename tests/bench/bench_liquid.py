@@ -21,9 +21,9 @@ from liquid import Environment
 from liquid.extra import JSON
 
 from scenario import liquid
-from scenario.liquid.compiler import Compiler
-from scenario.liquid.engine import json_engine
+from scenario.liquid.engine.environment import json_engine
 from scenario.liquid.lint import lint
+from scenario.liquid.sinks.structured_compiler import Compiler
 from tests.scenario.liquid.lint.shapes_of import schema
 
 DATA: dict[str, Any] = {

@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from temporalio.client import Client
 
-from activities.signatures import JOURNEYS
+from activities.interface import JOURNEYS
 from gateway.client import ScenarioClient, targets
-from runtime.exit import leave
+from runtime.process.exit import leave
 from runtime.store import Attempt, Store, StoredEntry
 from tests.bench.journeys import Place, cpu, entry, place, say, scenario
 

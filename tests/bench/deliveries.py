@@ -26,17 +26,17 @@ import httpx
 from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
-from activities.signatures import Delivery
+from activities.interface import Delivery
 from activities.webhook.activity import Webhooks, render
-from activities.webhook.gate import Gate
 from activities.webhook.http.access import Access
 from activities.webhook.http.transport import Request, Transport
-from activities.webhook.limits import Limits
 from activities.webhook.route import Diverted, Route
+from activities.webhook.throttle.limiter import Gate
+from activities.webhook.throttle.limits import Limits
 from runtime.store import Attempt
-from scenario.check import check
-from scenario.compile import compile_plan
-from scenario.document import document
+from scenario.check.check import check
+from scenario.model.document import document
+from scenario.plan.compile import compile_plan
 
 IN_FLIGHT: Final = (1, 8, 32, 100)
 DELAYS: Final = (0, 50)

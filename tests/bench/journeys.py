@@ -27,15 +27,15 @@ from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from activities.signatures import JOURNEYS
+from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from gateway.publishing import publish
-from runtime import attributes
+from runtime import search_attributes
 from runtime.connection import connect
-from runtime.devserver import DevServer
-from runtime.exit import leave
-from runtime.inbox import Inbox
-from runtime.receiver import Receiver
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
+from runtime.local.receiver import Receiver
+from runtime.process.exit import leave
 from runtime.settings import Settings
 from runtime.store import Store
 from tests.bench.bare import APART, QUEUE, BareOne, BareSix, Posts
@@ -243,7 +243,7 @@ async def place(
         receiver = await stack.enter_async_context(Receiver(fail=fail))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         client = await connect(server.address, role="bench")
-        await attributes.ensure(client)
+        await search_attributes.ensure(client)
         async with Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}") as store:
             for name, text in scenarios.items():
                 path = state / f"{name}.yaml"

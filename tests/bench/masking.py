@@ -22,13 +22,13 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import redaction
 from activities.content import Content
-from activities.signatures import Delivery
-from activities.webhook import judging
+from activities.interface import Delivery
+from activities.webhook import result
 from activities.webhook.activity import Webhooks
-from activities.webhook.gate import Gate
 from activities.webhook.http.transport import Response
-from activities.webhook.saving import kept
-from scenario.parts import Save
+from activities.webhook.saved_response import kept
+from activities.webhook.throttle.limiter import Gate
+from scenario.model.parts import Save
 from tests.bench.deliveries import DATA, Rows, Shelf, Wide, say
 
 ROUNDS: Final = 50
@@ -117,7 +117,7 @@ async def delivery(body: bytes, *, masking: bool) -> float:
         return body[:2048].decode(errors="replace")
 
     times: list[float] = []
-    with mock.patch.object(judging.redaction, "excerpt", redaction.excerpt if masking else plain):
+    with mock.patch.object(result.redaction, "excerpt", redaction.excerpt if masking else plain):
         for _ in range(ROUNDS * 6):
             started = time.process_time()
             sent = await environment.run(webhooks.send_webhook, given)

@@ -24,14 +24,15 @@ from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHandle
 
-from activities.signatures import JOURNEYS
+from activities.interface import JOURNEYS
 from gateway.client import ScenarioClient
-from runtime import attributes, devserver
+from runtime import search_attributes
 from runtime.connection import connect
-from runtime.devserver import DevServer
-from runtime.exit import leave
-from runtime.inbox import Inbox
-from runtime.receiver import Receiver
+from runtime.local import devserver
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
+from runtime.local.receiver import Receiver
+from runtime.process.exit import leave
 from runtime.store import Store
 from tests.e2e.conftest import ROOT, SENDER, environment, publish
 
@@ -125,7 +126,7 @@ async def measure(journeys: int, stops: int, pause: float) -> None:
         url = f"sqlite+aiosqlite:///{folder / 'store.db'}"
         store = await stack.enter_async_context(Store.open(url))
         temporal = await connect(server.address, interceptors=[])
-        await attributes.ensure(temporal)
+        await search_attributes.ensure(temporal)
         client = ScenarioClient(temporal, store)
         await publish(client, folder, SCENARIO)
         variables = environment(

@@ -12,10 +12,11 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from gateway import listening
-from runtime import attributes, telemetry
-from runtime.devserver import DYNAMIC_CONFIG
+from gateway.callbacks import server
+from runtime import search_attributes
+from runtime.local.devserver import DYNAMIC_CONFIG
 from runtime.settings import Settings
+from runtime.telemetry import telemetry
 from worker import DRAIN, ENDING, PLATFORM
 
 ROOT = Path(__file__).parent.parent.parent
@@ -108,7 +109,7 @@ def test_passwords_stay_out_of_git(path: str) -> None:
 
 def test_the_search_attributes_are_those_of_the_code() -> None:
     script = cast("list[str]", SERVICES["temporal-init"]["command"])[0]
-    assert re.findall(r"--name (\w+)", script) == [key.name for key in attributes.ALL]
+    assert re.findall(r"--name (\w+)", script) == [key.name for key in search_attributes.ALL]
     assert "--type Keyword" in script
 
 
@@ -140,7 +141,7 @@ def test_a_worker_may_finish_draining_and_what_it_does_after_it() -> None:
 
 def test_the_gateway_may_finish_draining_and_has_no_way_to_the_store() -> None:
     gateway = SERVICES["callbacks"]
-    assert seconds(gateway["stop_grace_period"]) > listening.DRAIN + telemetry.PATIENCE
+    assert seconds(gateway["stop_grace_period"]) > server.DRAIN + telemetry.PATIENCE
     assert (gateway["networks"], gateway["secrets"], gateway["environment"].keys()) == (
         ["default"],
         [],

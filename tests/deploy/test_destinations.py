@@ -13,8 +13,8 @@ import yaml
 from activities.webhook.destinations import examine, read
 from activities.webhook.destinations.form import Breaker, Default, Entry, File, Gentle, Signing, TlsFiles
 from activities.webhook.http.access import Access
-from scenario.check import check
-from scenario.parts import Retry
+from scenario.check.check import check
+from scenario.model.parts import Retry
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 EXAMPLE = DEPLOY / "destinations.example.yaml"

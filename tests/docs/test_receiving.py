@@ -10,7 +10,6 @@ import re
 import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,11 +23,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from activities.webhook.outcome import Outcome, of_status
-from activities.webhook.signature import Key, headers
-from gateway.http import PACE, Receiving
-from gateway.listening import Listening
-from gateway.pace import Pace
-from gateway.telling import Told
+from activities.webhook.signing import Key, headers
+from gateway.callbacks.app import PACE, Receiving
+from gateway.callbacks.deliver import Told
+from gateway.callbacks.rate_limit import Pace
+from gateway.callbacks.server import Listening
 from runtime.callback import LIFE, Callbacks, Claim
 
 PAGE = (Path(__file__).parents[2] / "docs" / "receiving.md").read_text(encoding="utf-8")
@@ -371,7 +370,7 @@ def test_the_table_of_answers_is_what_the_sender_does():
 
 
 def test_the_table_of_the_gateways_answers_is_whole():
-    source = (Path(__file__).parents[2] / "gateway" / "http.py").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[2] / "gateway" / "callbacks" / "app.py").read_text(encoding="utf-8")
     given = {int(status) for status in re.findall(r"Answer\((\d+)|, (202)\)", source) for status in status if status}
     assert {status for row in rows("answer") for status in statuses(row[0])} == given | {405}
 

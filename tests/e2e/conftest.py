@@ -23,16 +23,16 @@ from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 
 from activities.webhook.route import Diverted
 from gateway.client import Entered, ScenarioClient
-from runtime import attributes
+from runtime import search_attributes
 from runtime.connection import connect
-from runtime.devserver import DevServer, find_program
 from runtime.errors import NotInstalled
-from runtime.inbox import Inbox
-from runtime.receiver import Receiver
+from runtime.local.devserver import DevServer, find_program
+from runtime.local.inbox import Inbox
+from runtime.local.receiver import Receiver
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from runtime.telemetry import provider_of
-from runtime.tracing import JourneyTracing
+from runtime.telemetry.telemetry import provider_of
+from runtime.telemetry.tracing import JourneyTracing
 from worker import running, services, workers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +138,7 @@ def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.M
     spans = InMemorySpanExporter()
     provider = provider_of(SimpleSpanProcessor(spans))
     # The global provider can be set but once in a process, which other tests share.
-    monkeypatch.setattr("activities.webhook.exchange._tracer", provider.get_tracer("test"))
+    monkeypatch.setattr("activities.webhook.span._tracer", provider.get_tracer("test"))
 
     @asynccontextmanager
     async def put_up(
@@ -153,8 +153,8 @@ def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.M
             sms=SecretStr("local:"),
         )
         temporal = await connect(server.address, interceptors=[JourneyTracing(provider)])
-        await attributes.ensure(temporal)
-        monkeypatch.setattr("runtime.slots.LONGEST", 0.0)  # nothing more comes when a test is over
+        await search_attributes.ensure(temporal)
+        monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)  # nothing more comes when a test is over
         async with (
             Receiver(fail=fail) as receiver,
             services(settings, inbox=inbox.folder, routes=Diverted(gate.url if gate else receiver.url)) as opened,

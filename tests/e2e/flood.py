@@ -16,12 +16,12 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.content import Content
-from activities.signatures import SEND_WEBHOOK, Delivery, Sent
+from activities.interface import SEND_WEBHOOK, Delivery, Sent
 from activities.webhook.activity import Webhooks
-from activities.webhook.gate import Gate
 from activities.webhook.http.transport import Transport
-from activities.webhook.limits import Limits
 from activities.webhook.route import Diverted, Route
+from activities.webhook.throttle.limiter import Gate
+from activities.webhook.throttle.limits import Limits
 from runtime.store.deliveries import Attempt
 from scenario.steps.webhook import Webhook
 

@@ -17,10 +17,10 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from gateway.client import ScenarioClient
-from runtime import attributes
+from runtime import search_attributes
 from runtime.connection import connect
-from runtime.devserver import DevServer
-from runtime.inbox import Inbox
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
 from runtime.store import Store
 from tests.e2e import planted
 from tests.e2e.conftest import SENDER, environment, publish
@@ -209,7 +209,7 @@ async def placed(
 ) -> AsyncGenerator[Place]:
     """All of it, with this process's environment as an operator would have it."""
     temporal = await connect(server.address, interceptors=[])
-    await attributes.ensure(temporal)
+    await search_attributes.ensure(temporal)
     (secrets := tmp_path / "secrets").mkdir()
     (secrets / "PAIR").write_text(SECRETS["PAIR"])
     store = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"

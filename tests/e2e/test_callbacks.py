@@ -23,15 +23,15 @@ from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.webhook.route import Diverted
+from gateway.callbacks.deliver import Overfull, Told, tell
+from gateway.callbacks.server import Listening, application
 from gateway.client import Entered, ScenarioClient
-from gateway.listening import Listening, application
-from gateway.telling import Overfull, Told, tell
-from runtime import attributes
+from runtime import search_attributes
 from runtime.callback import Callbacks, Claim
 from runtime.connection import connect
-from runtime.devserver import DevServer
-from runtime.inbox import Inbox
-from runtime.receiver import Receiver
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
+from runtime.local.receiver import Receiver
 from runtime.settings import Settings
 from tests.e2e.conftest import ROOT, environment, outcomes, publish
 from worker import running, services, workers
@@ -101,7 +101,7 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
             callback_key=SecretStr(base64.b64encode(KEY).decode()),
         )
         temporal = await connect(server.address)
-        await attributes.ensure(temporal)
+        await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
             running(workers(temporal, opened)),
@@ -210,7 +210,7 @@ async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
     server: DevServer, monkeypatch: pytest.MonkeyPatch, bound: str
 ):
     """A journey stays in one run for as long as its delivery is tried again, be it days."""
-    monkeypatch.setattr(f"gateway.telling.{bound}", {"MOST_EVENTS": 20, "MOST_BYTES": 20_000}[bound])
+    monkeypatch.setattr(f"gateway.callbacks.deliver.{bound}", {"MOST_EVENTS": 20, "MOST_BYTES": 20_000}[bound])
     temporal = await connect(server.address)
     queue = f"full-{bound.lower().replace('_', '-')}"
     handle = await temporal.start_workflow(Relay.run, args=[1, []], id=queue, task_queue=queue)  # where nobody works

@@ -19,8 +19,8 @@ from aiohttp import web
 
 from gateway.client import Entered, ScenarioClient
 from runtime.connection import connect
-from runtime.devserver import DevServer
-from runtime.ports import free_port
+from runtime.local.devserver import DevServer
+from runtime.process.ports import free_port
 from runtime.store import Attempt, Store
 from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
 from workflows.delivery import delivery_id

@@ -19,8 +19,8 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from activities.signatures import DEPART, Departure
-from runtime.devserver import DevServer
+from activities.interface import DEPART, Departure
+from runtime.local.devserver import DevServer
 from tests.e2e.conftest import Gate, Stand, Stands, environment, outcomes, publish
 from workflows.journey import Journey
 from workflows.sandbox import sandbox

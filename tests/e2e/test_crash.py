@@ -17,9 +17,9 @@ from temporalio.api.enums.v1 import EventType
 
 from gateway.client import Entered, ScenarioClient
 from runtime.connection import connect
-from runtime.devserver import DevServer
-from runtime.inbox import Inbox
-from runtime.ports import free_port
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
+from runtime.process.ports import free_port
 from runtime.store import Store
 from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish
 from workflows.delivery import delivery_id

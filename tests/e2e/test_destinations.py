@@ -16,10 +16,10 @@ from standardwebhooks import Webhook as Verifier
 from temporalio.client import WorkflowHandle
 
 from gateway.client import ScenarioClient
-from runtime import attributes
+from runtime import search_attributes
 from runtime.connection import connect
-from runtime.devserver import DevServer
-from runtime.receiver import Receiver
+from runtime.local.devserver import DevServer
+from runtime.local.receiver import Receiver
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from tests.e2e.conftest import outcomes, publish
@@ -90,7 +90,7 @@ WAX = 'headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}, signing: [{key: S
 @pytest.fixture
 async def place(server: DevServer, tmp_path: Path) -> AsyncIterator[Place]:
     temporal = await connect(server.address, interceptors=[])
-    await attributes.ensure(temporal)
+    await search_attributes.ensure(temporal)
     file = tmp_path / "destinations.yaml"
     async with Receiver(fail={"/wax/messages": [503]}) as receiver:
         file.write_text(book(receiver, wax=WAX))

@@ -13,17 +13,17 @@ import pytest
 from aiohttp import web
 from temporalio import activity
 
+from activities.dependencies import Services
 from activities.email.address import Mailbox
 from activities.email.errors import RefusedError, UnansweredError
 from activities.email.message import Envelope
 from activities.email.smtp import Mailer
-from activities.services import Services
-from activities.signatures import SEND_SMS, Delivery, Sent
+from activities.interface import SEND_SMS, Delivery, Sent
 from activities.sms import errors as sms
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
 from gateway.client import Entered, ScenarioClient
-from runtime.receiver import Receiver
+from runtime.local.receiver import Receiver
 from tests.activities.test_context import Host, Reply
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
 from worker import workers

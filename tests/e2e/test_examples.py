@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gateway.demo import EXAMPLES, demo
-from runtime.receiver import Received, Receiver
+from gateway.local.demo import EXAMPLES, demo
+from runtime.local.receiver import Received, Receiver
 
 pytestmark = pytest.mark.usefixtures("temporal_program")
 
@@ -69,7 +69,7 @@ async def test_a_receiver_that_loses_or_mangles_makes_the_demo_fail(
     (examples / "entries").mkdir(parents=True)
     for name in ("vip-birthday.yaml", "entries/vip-birthday.json"):
         shutil.copy(EXAMPLES / name, examples / name)
-    monkeypatch.setattr("gateway.local.Receiver", receiver)
+    monkeypatch.setattr("gateway.local.stack.Receiver", receiver)
     status, lines = await run(tmp_path / "state", examples)
     assert status == 1
     assert "1 journeys, 1 of 2 messages arrived as they were sent." in lines

@@ -9,9 +9,9 @@ import pytest
 from temporalio.client import Client
 
 from activities.webhook.http.transport import Transport
-from activities.webhook.limits import BreakerLimits, Limits
+from activities.webhook.throttle.limits import BreakerLimits, Limits
 from runtime.connection import connect
-from runtime.devserver import DevServer
+from runtime.local.devserver import DevServer
 from tests.e2e.flood import Gently, ManyWebhooks, Receivers, scheduler, sender
 
 

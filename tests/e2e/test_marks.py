@@ -14,11 +14,11 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.attempt import attempt_of
 from activities.failures import Kind
-from activities.log import attempt_of
-from activities.signatures import Delivery, Sent
+from activities.interface import Delivery, Sent
 from runtime.connection import connect
-from runtime.devserver import DevServer
+from runtime.local.devserver import DevServer
 from tests.activities.shelf import Rows
 
 TEXT = Delivery(

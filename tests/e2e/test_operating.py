@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gateway.client import ScenarioClient
-from runtime.devserver import DevServer
+from runtime.local.devserver import DevServer
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
 
 SCENARIO = """

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from activities.email.address import parse_sender
-from gateway.demo import EXAMPLES, SECRETS, Run, run
-from gateway.local import SENDER, Local, local
+from gateway.local.demo import EXAMPLES, SECRETS, Run, run
+from gateway.local.stack import SENDER, Local, local
 from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import draft
 from gateway.preview.rendering import Mail, Request, Text, Workshop, mask

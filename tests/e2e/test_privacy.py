@@ -17,8 +17,8 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.sdk.v1 import UserMetadata, WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
-from gateway.demo import EXAMPLES
-from runtime import logs
+from gateway.local.demo import EXAMPLES
+from runtime.telemetry import logs
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
 
 TOKEN = "s3cr3t-t0ken"

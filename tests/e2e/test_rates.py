@@ -13,10 +13,10 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from activities.webhook.http.transport import Transport
-from activities.webhook.rates import RateKeeper
 from activities.webhook.route import Diverted
+from activities.webhook.throttle.server_rates import RateKeeper
 from runtime.connection import connect
-from runtime.devserver import DevServer
+from runtime.local.devserver import DevServer
 from tests.e2e.flood import ManyWebhooks, Receivers, scheduler, sender
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from temporalio.client import WorkflowUpdateFailedError
 
 from gateway.client import Entered, targets
-from runtime.receiver import Receiver
+from runtime.local.receiver import Receiver
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
 
 SLOW = """

@@ -20,7 +20,7 @@ from temporalio.client import (
 )
 from temporalio.exceptions import ApplicationError
 
-from runtime.devserver import DevServer
+from runtime.local.devserver import DevServer
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
 
 ONCE = """\

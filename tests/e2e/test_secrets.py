@@ -16,10 +16,10 @@ from pydantic import SecretStr
 from temporalio.api.enums.v1 import EventType
 
 from activities.sms.twilio import Twilio
-from activities.webhook.signature import Key
-from gateway.http import Receiving
-from runtime.devserver import DevServer
-from runtime.inbox import Inbox
+from activities.webhook.signing import Key
+from gateway.callbacks.app import Receiving
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
 from runtime.settings import Settings
 from tests.e2e import planted
 from tests.e2e.ordeal import JOURNEY, Place, placed, through_everything

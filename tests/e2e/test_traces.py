@@ -11,12 +11,12 @@ from opentelemetry.trace import SpanContext, StatusCode
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from runtime.tracing import JourneyTracing
+from runtime.telemetry.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
 from workflows.enter import Enter
-from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
+from workflows.unknown_workflow import UnknownWorkflow
 
 EMAIL = "zoe@example.com"
 TRACED = """

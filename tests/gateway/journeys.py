@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from gateway.looking import JourneyView
+from gateway.journeys.view import JourneyView
 from runtime.store import Attempt, StoredEntry
-from scenario.plan import Plan
+from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
 from scenario.steps.wait import WaitRow

@@ -11,7 +11,15 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
-from runtime.attributes import CONTACT_ID, DESTINATION, HELD_REASON, JOURNEY_STATE, LAST_HELD, SCENARIO_VERSION, STEP_ID
+from runtime.search_attributes import (
+    CONTACT_ID,
+    DESTINATION,
+    HELD_REASON,
+    JOURNEY_STATE,
+    LAST_HELD,
+    SCENARIO_VERSION,
+    STEP_ID,
+)
 
 NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 

@@ -14,10 +14,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import Kind
-from gateway import operating as module
-from gateway import report
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput, CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
+from gateway.journeys import as_json
+from gateway.operations import one as module
 from runtime.settings import Settings
 from runtime.store import Asking, Store, StoreMissing, StoreOutdated
 from tests.workflows.conftest import Stage, failing
@@ -147,7 +147,7 @@ async def test_what_is_shown_is_the_journey_and_not_a_later_refusal(stage: Stage
     await finish(client)
     with pytest.raises(NotEntered):
         await client.enter(entry())
-    shown = report.journey(await client.show("waits/7/CGX0094"))
+    shown = as_json.journey(await client.show("waits/7/CGX0094"))
     assert (shown["state"], [step["outcome"] for step in shown["steps"]]) == ("finished", ["event", "delivered"])
 
 
@@ -155,7 +155,7 @@ async def test_where_only_a_refusal_is_known_it_is_shown(stage: Stage, client: S
     await publish(stage)
     with pytest.raises(NotEntered):
         await client.enter(entry(order={"total_price": 3}))
-    shown = report.journey(await client.show("waits/7/CGX0094"))
+    shown = as_json.journey(await client.show("waits/7/CGX0094"))
     assert (shown["state"], shown["reason"]) == (
         "refused",
         "the entry rule of waits does not hold: order.total_price > 20",
@@ -165,7 +165,7 @@ async def test_where_only_a_refusal_is_known_it_is_shown(stage: Stage, client: S
 async def test_a_journey_under_way_is_shown_with_what_is_to_come(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     await client.enter(entry())
-    shown = report.journey(await client.show("waits/7/CGX0094"))
+    shown = as_json.journey(await client.show("waits/7/CGX0094"))
     assert (shown["state"], shown["at"], shown["scenario"], shown["contact"], shown["key"]) == (
         "waiting",
         "wait_for-1",
@@ -194,7 +194,7 @@ async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, cli
     await entered.handle.terminate("incident 42")
     with pytest.raises(JourneyFailed, match=r"^the journey waits/7/CGX0094 was terminated$"):
         await entered.result()
-    assert report.journey(await client.show(entered.id))["state"] == "terminated"
+    assert as_json.journey(await client.show(entered.id))["state"] == "terminated"
     assert await client.event("7", "order.delivered") == 0
     stored = await stage.store.entry(entered.id)
     assert stored is not None
@@ -209,7 +209,7 @@ async def test_a_journey_that_temporal_has_forgotten_is_shown_from_the_store(
     run = "0196f3a0-0000-7000-8000-000000000000"
     await stage.store.admit(Asking("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
     await stage.store.depart("waits/7", run, "exited", "event order.returned", now)
-    shown = report.journey(await client.show("waits/7"))
+    shown = as_json.journey(await client.show("waits/7"))
     assert (shown["status"], shown["state"], shown["reason"]) == ("forgotten", "exited", "event order.returned")
 
 

@@ -26,10 +26,10 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 
-from activities.signatures import JOURNEYS
-from gateway.local import Local, local
-from runtime.devserver import DYNAMIC_CONFIG
-from workflows.bounds import MOST_PARTS
+from activities.interface import JOURNEYS
+from gateway.local.stack import Local, local
+from runtime.local.devserver import DYNAMIC_CONFIG
+from workflows.limits import MOST_PARTS
 
 FOLDER: Final = Path(__file__).with_name("histories")
 SUGGEST: Final = 100

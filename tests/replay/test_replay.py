@@ -17,16 +17,16 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 from temporalio.workflow import NondeterminismError
 
-from runtime.lineage import JourneyIds
-from runtime.payloads import CONVERTER
-from runtime.tracing import JourneyTracing
+from runtime.data_converter import CONVERTER
+from runtime.telemetry.trace_ids import JourneyIds
+from runtime.telemetry.tracing import JourneyTracing
 from scenario.errors import ScenarioError
 from scenario.steps.registry import KINDS
 from tests.replay.record import FOLDER, RECORDINGS
 from workflows.enter import Enter
-from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
+from workflows.unknown_workflow import UnknownWorkflow
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 

@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from runtime import attributes
+from runtime import search_attributes
 from runtime.connection import connect
-from runtime.devserver import DevServer
 from runtime.errors import NotInstalled
+from runtime.local.devserver import DevServer
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -27,7 +27,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevS
 async def client(server: DevServer) -> Client:
     """A client of it, without tracing."""
     found = await connect(server.address, interceptors=[])
-    await attributes.ensure(found)
+    await search_attributes.ensure(found)
     return found
 
 

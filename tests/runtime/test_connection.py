@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from runtime.connection import connect
-from runtime.devserver import DevServer
 from runtime.errors import ConnectionFailed, SettingsError
-from runtime.ports import HOST, free_port
-from runtime.tracing import JourneyTracing
+from runtime.local.devserver import DevServer
+from runtime.process.ports import HOST, free_port
+from runtime.telemetry.tracing import JourneyTracing
 
 KEY = "api-key-value"
 

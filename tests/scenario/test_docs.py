@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scenario import parts, structure
-from scenario.check import check
-from scenario.model import TRIGGERS
-from scenario.spelling import NOT_YET, keys_of
+from scenario.check import structure
+from scenario.check.check import check
+from scenario.check.suggestions import NOT_YET, keys_of
+from scenario.model import parts
+from scenario.model.scenario import TRIGGERS
 from scenario.steps.registry import KINDS
 from scenario.steps.wait import Until
 from tests.documents import COMMAND, DOCS, page

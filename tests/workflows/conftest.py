@@ -20,12 +20,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.admission import Admissions
-from activities.amendment import Amendments
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, Kind
-from activities.recollection import Recollections
-from activities.signatures import (
+from activities.interface import (
     CLEAR,
     JOURNEYS,
     RETUNE,
@@ -39,19 +37,21 @@ from activities.signatures import (
     Retuning,
     Sent,
 )
-from runtime.attributes import ALL
-from runtime.payloads import CONVERTER
+from activities.last_attempt import Recollections
+from activities.step_version import Amendments
+from runtime.data_converter import CONVERTER
+from runtime.search_attributes import ALL
 from runtime.store import Store
-from scenario.check import check
-from scenario.compile import compile_plan
-from scenario.document import digest, document
-from scenario.entry import parse_entry
-from scenario.plan import dump_plan
+from scenario.check.check import check
+from scenario.entry.entry import parse_entry
+from scenario.model.document import digest, document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
 from tests.servers import time_skipping_server
 from workflows.enter import Enter
-from workflows.fallback import UnknownWorkflow
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
+from workflows.unknown_workflow import UnknownWorkflow
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
 

@@ -15,8 +15,8 @@ from gateway.preview.contact import Given, preview
 from gateway.preview.draft import draft
 from gateway.preview.places import Places
 from gateway.preview.report import report
-from scenario.check import check
-from scenario.schema import schema
+from scenario.check.check import check
+from scenario.model.json_schema import schema
 from scenario.steps import registry
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.base import Path as Place

@@ -11,7 +11,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import Kind
-from activities.signatures import Sent
+from activities.interface import Sent
 from tests.workflows.conftest import Stage, failing
 
 FIRST = """

@@ -9,11 +9,11 @@ from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
 from activities.failures import Kind
-from activities.signatures import Sent
-from runtime.payloads import CONVERTER
+from activities.interface import Sent
+from runtime.data_converter import CONVERTER
 from tests.workflows.conftest import Stage, failing
-from workflows.bounds import MOST_SIGNALS
 from workflows.journey import Journey
+from workflows.limits import MOST_SIGNALS
 from workflows.sandbox import sandbox
 from workflows.state import Anew, Event, Held, Operation, PassedOver, State, StepRecord
 

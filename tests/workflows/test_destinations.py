@@ -11,9 +11,9 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from activities.failures import Failure, Kind
-from activities.signatures import Cleared, Delivery, Sent
+from activities.interface import Cleared, Delivery, Sent
 from runtime.store import Attempt, StoreError
-from scenario.retry import Retry
+from scenario.plan.retry import Retry
 from scenario.steps.delivery import Send
 from tests.workflows.conftest import Stage, failing
 from workflows.delivery import with_destination

@@ -12,7 +12,7 @@ from temporalio.worker import Worker
 from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
-from activities.signatures import JOURNEYS, SEND_SMS, Delivery, Sent
+from activities.interface import JOURNEYS, SEND_SMS, Delivery, Sent
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage
 from workflows.journey import Journey

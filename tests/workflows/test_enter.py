@@ -9,9 +9,9 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from runtime.attributes import CONTACT_ID, SCENARIO_NAME
+from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from tests.workflows.conftest import Stage
-from workflows.bounds import MOST_PARTS, TOO_MANY_PARTS
+from workflows.limits import MOST_PARTS, TOO_MANY_PARTS
 
 GATE = """
 scenario: gate

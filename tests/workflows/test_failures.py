@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, RetryState, T
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.failures import Failure, Kind
-from scenario.retry import Retry
+from scenario.plan.retry import Retry
 from scenario.steps.delivery import Send
 from workflows.delivery import cause_of, failure_in, unsent
 

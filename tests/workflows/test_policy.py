@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from temporalio.api.common.v1 import RetryPolicy
 
-from scenario.retry import Retry
+from scenario.plan.retry import Retry
 from scenario.steps.delivery import Send
 from workflows.delivery import retry_policy
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
-from activities.signatures import Sent
+from activities.interface import Sent
 from tests.workflows.conftest import Stage
 from workflows.state import KEPT_RESPONSES, State
 

@@ -11,8 +11,8 @@ from temporalio.common import RawValue
 
 from activities.call import Call
 from activities.failures import Failure, Kind
-from activities.signatures import ADMIT, DECIDE, DEPART, SEND_WEBHOOK, Answer, Sent
-from workflows.local import answer_in
+from activities.interface import ADMIT, DECIDE, DEPART, SEND_WEBHOOK, Answer, Sent
+from workflows.local_activities import answer_in
 from workflows.results import BY_HAND, sent_in
 from workflows.state import KEPT_RESPONSES, LONGEST_REASON
 

@@ -9,9 +9,9 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import Kind
-from activities.signatures import Retuned, Sent
+from activities.interface import Retuned, Sent
 from tests.workflows.conftest import Stage, failing
-from workflows.orders import UNLIMITED
+from workflows.update_arguments import UNLIMITED
 
 BUSY = """
 scenario: busy

@@ -19,11 +19,11 @@ from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Kind
-from activities.signatures import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
+from activities.interface import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
-from workflows.local import PATIENCE
+from workflows.local_activities import PATIENCE
 from workflows.sandbox import sandbox
 
 ORDER = {"operator": "ann", "reason": "incident 42"}

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from activities.failures import Kind
-from activities.signatures import Sent
-from scenario.check import check
-from scenario.compile import compile_plan
-from scenario.document import digest, document
-from scenario.plan import dump_plan
+from activities.interface import Sent
+from scenario.check.check import check
+from scenario.model.document import digest, document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
 from tests.workflows.conftest import Stage, failing
 
 FOUR = """

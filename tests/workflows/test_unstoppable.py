@@ -13,7 +13,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHist
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
-from runtime.payloads import CONVERTER
+from runtime.data_converter import CONVERTER
 from scenario.errors import EntryError
 from scenario.steps import host
 from tests.workflows.conftest import Stage

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from scenario.timing import spell
+from scenario.time.timing import spell
 from tests.workflows.conftest import Stage
 
 UNTIL = """

@@ -18,10 +18,10 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
-from activities.signatures import DECIDE, Answer, Question
-from runtime.payloads import CONVERTER
-from scenario import timing
+from activities.interface import DECIDE, Answer, Question
+from runtime.data_converter import CONVERTER
 from scenario.errors import ScenarioError
+from scenario.time import timing
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
 from workflows.sandbox import sandbox

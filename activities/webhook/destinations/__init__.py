@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from activities.webhook.destinations.book import Book, CredentialsError, Destination
+from activities.webhook.destinations.destinations import Book, CredentialsError, Destination
 from activities.webhook.destinations.reading import DestinationsError, Reading, examine, read
 from activities.webhook.destinations.watch import VARIABLE, Destinations
 

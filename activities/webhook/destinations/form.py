@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from activities.webhook.http.access import Access, Tls
-from scenario.parts import Model, Retry
-from scenario.terms import Interval, Timeout
+from scenario.model.parts import Model, Retry
+from scenario.model.scalars import Interval, Timeout
 
 _RATE: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,4})?) ?/ ?([smh])", re.ASCII)
 _SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
@@ -94,7 +94,7 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 class Breaker(Model):
-    """When a destination counts as down. See `activities.webhook.limits.BreakerLimits`."""
+    """When a destination counts as down. See `activities.webhook.throttle.limits.BreakerLimits`."""
 
     failures: Annotated[float, BeforeValidator(_share)] = 0.7
     minimum: Count = 10

@@ -14,16 +14,16 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from activities.webhook.destinations.book import DEFAULT_RATE, Book, Destination, Signer
+from activities.webhook.destinations.destinations import DEFAULT_RATE, Book, Destination, Signer
 from activities.webhook.destinations.form import Breaker, Entry, File, Gentle, form_at
-from activities.webhook.destinations.rulings import Said, rulings, secrets_in
-from activities.webhook.limits import BreakerLimits, Limits
+from activities.webhook.destinations.rules import Said, rulings, secrets_in
+from activities.webhook.throttle.limits import BreakerLimits, Limits
 from runtime.errors import SettingsError
-from scenario.findings import Finding, clip, listed, near, tidy
-from scenario.retry import RETRY_WORDS
-from scenario.source import Path as Place
-from scenario.source import Source
-from scenario.wording import worded
+from scenario.model.messages import worded
+from scenario.plan.retry import RETRY_WORDS
+from scenario.source.findings import Finding, clip, listed, near, tidy
+from scenario.source.source import Path as Place
+from scenario.source.source import Source
 
 _SILENT: Final[Mapping[str, str]] = {
     "headers": "'headers' are names with values, and each value is text in quotes",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from activities.webhook.destinations.book import Book
+from activities.webhook.destinations.destinations import Book
 from activities.webhook.destinations.reading import DestinationsError, read
 
 VARIABLE: Final = "SCENARIO_DESTINATIONS"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scenario.access import Access, Network
+from scenario.http.access import Access, Network
 
 __all__ = ["Access", "Network", "Tls"]
 

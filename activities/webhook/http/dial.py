@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from activities.webhook.http.access import Access
 from activities.webhook.http.flight import CURRENT, Phase, reached
-from scenario.addresses import canonical, permitted
+from scenario.http.addresses import canonical, permitted
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """From a host name to its numeric addresses; raises `LookupFailedError`. Tests put a lying one in."""

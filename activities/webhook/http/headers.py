@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from activities.webhook.errors import RefusedError
-from scenario.headers import FRAMING, MAX_VALUE, denied
+from scenario.http.headers import FRAMING, MAX_VALUE, denied
 
 MAX_HEADERS: Final = 64
 """Headers of one request."""

@@ -1,11 +1,11 @@
-"""The URL of a delivery, as the rule of `scenario.urls` lets it be called, in the words of an attempt's failures."""
+"""The URL of a delivery, read by the rules of `scenario.http.urls`, in the words of an attempt's failures."""
 
 from __future__ import annotations
 
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.access import Access
-from scenario import urls
-from scenario.urls import Target
+from scenario.http import urls
+from scenario.http.urls import Target
 
 
 def parse(url: str, access: Access) -> Target:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from liquid.builtin.filters import extra
 from liquid.builtin.filters import string as stock
 
+from scenario.liquid.engine.values import to_text
 from scenario.liquid.filters import dates, encodings, lists, money, numbers, texts
-from scenario.liquid.values import to_text
 
 
 def _textual(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,12 +17,12 @@ from liquid import RenderContext
 from liquid.filter import with_context
 from liquid.undefined import is_undefined
 
-from scenario.liquid.bounds import BoundReached
-from scenario.liquid.call import Unfit
+from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.limits import BoundReached
+from scenario.liquid.engine.values import describe, to_text
 from scenario.liquid.filters.money import locale
 from scenario.liquid.filters.strftime import strftime
-from scenario.liquid.values import describe, to_text
-from scenario.timing import read_zone
+from scenario.time.timing import read_zone
 
 _LONGEST_DATE: Final = 64
 _LONGEST_FORMAT: Final = 256

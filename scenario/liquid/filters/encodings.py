@@ -16,8 +16,8 @@ from liquid import Environment
 from liquid.filter import with_environment
 from markupsafe import escape as escape_markup
 
-from scenario.liquid.call import Unfit
-from scenario.liquid.values import InString, PercentEncoded, RawJson, clean, to_json, to_text
+from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, clean, to_json, to_text
 
 
 def to_json_text(value: object) -> RawJson:

@@ -11,10 +11,10 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import format_currency, get_currency_precision, is_currency
 from liquid.undefined import is_undefined
 
-from scenario.liquid.bounds import MOST_DIGITS
-from scenario.liquid.call import Unfit
+from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.limits import MOST_DIGITS
+from scenario.liquid.engine.values import exact, to_text
 from scenario.liquid.filters.numbers import ARITHMETIC, numeric
-from scenario.liquid.values import exact, to_text
 
 _LONGEST_NAME: Final = 64
 

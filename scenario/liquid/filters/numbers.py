@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 
-from scenario.liquid.bounds import MOST_DIGITS
-from scenario.liquid.call import Unfit
-from scenario.liquid.values import Number, describe, exact, to_text
+from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.limits import MOST_DIGITS
+from scenario.liquid.engine.values import Number, describe, exact, to_text
 
 ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
 """Ten digits more than a number may have: nothing but quotients is ever rounded."""

@@ -9,9 +9,9 @@ from typing import Any, Final, cast
 import phonenumbers
 from liquid.undefined import is_undefined
 
-from scenario.liquid.bounds import MAX_TEXT, BoundReached
-from scenario.liquid.call import Unfit
-from scenario.liquid.values import InString, PercentEncoded, RawJson, describe, to_text
+from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
+from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, describe, to_text
 
 _LETTERS: Final = r"(?:[^\W_]|[\u0300-\u036f])+"  # accents may be characters of their own
 _WORD: Final = re.compile(rf"{_LETTERS}(?:['’]{_LETTERS})*")

@@ -12,8 +12,8 @@ from typing import Any, Final
 from liquid.builtin.expressions import BooleanExpression
 
 from scenario.errors import TemplateError
-from scenario.liquid import structured, url
-from scenario.liquid.bounds import MAX_SOURCE
+from scenario.liquid.analysis.fields import ENGINES, Kind
+from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.lint.body import BodyLinter, parsed_expression
 from scenario.liquid.lint.constants import check_texts
 from scenario.liquid.lint.expressions import Reader
@@ -22,9 +22,9 @@ from scenario.liquid.lint.names import Names
 from scenario.liquid.lint.repair import read
 from scenario.liquid.lint.states import check_states
 from scenario.liquid.lint.walk import walk
-from scenario.liquid.reading import ENGINES, Kind
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
-from scenario.liquid.text import condition, template
+from scenario.liquid.sinks import structured, url
+from scenario.liquid.sinks.text import condition, template
 
 _OF_DATA: Final = frozenset(
     {

@@ -10,11 +10,10 @@ from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.token import TOKEN_EXPRESSION, Token
 
-from scenario.liquid.bounds import MAX_DEPTH
-from scenario.liquid.compiler import FORMS, expression_problem
-from scenario.liquid.engine import Engine
-from scenario.liquid.faults import translated
-from scenario.liquid.lexer import expression_stream
+from scenario.liquid.engine.environment import Engine
+from scenario.liquid.engine.errors import translated
+from scenario.liquid.engine.lexer import expression_stream
+from scenario.liquid.engine.limits import MAX_DEPTH
 from scenario.liquid.lint.expressions import Reader
 from scenario.liquid.lint.findings import Finding, Page
 from scenario.liquid.lint.names import Names
@@ -22,6 +21,7 @@ from scenario.liquid.lint.repair import looped, read
 from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, TEXT
 from scenario.liquid.lint.walk import asked, item_of, walk
 from scenario.liquid.shapes import ListOf, Object, Tree
+from scenario.liquid.sinks.structured_compiler import FORMS, expression_problem
 
 Place = tuple[str | int, ...]
 

@@ -16,15 +16,15 @@ from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
-from scenario.access import Access
 from scenario.errors import TemplateError
-from scenario.liquid.header import check_header_value
+from scenario.http.access import Access
+from scenario.http.urls import UrlError, parse
+from scenario.liquid.engine.sink import Content
 from scenario.liquid.lint.findings import Page
 from scenario.liquid.lint.markup import check_nesting
-from scenario.liquid.sinks import Content
-from scenario.liquid.url import SILENT, render_path, render_url
-from scenario.mails import MAX_SUBJECT
-from scenario.urls import UrlError, parse
+from scenario.liquid.sinks.header import check_header_value
+from scenario.liquid.sinks.url import SILENT, render_path, render_url
+from scenario.mail_limits import MAX_SUBJECT
 
 _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
     "date": ("2026-03-29T10:00:00+02:00", ("%Y", None, None)),

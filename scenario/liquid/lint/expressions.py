@@ -27,9 +27,9 @@ from liquid.builtin.expressions.primitive import (
 )
 from liquid.expression import Expression
 
-from scenario.liquid.bounds import MAX_FILTERS
-from scenario.liquid.call import arguments_problem
-from scenario.liquid.engine import Engine
+from scenario.liquid.engine.environment import Engine
+from scenario.liquid.engine.filter_call import arguments_problem
+from scenario.liquid.engine.limits import MAX_FILTERS
 from scenario.liquid.lint.constants import constants_problem
 from scenario.liquid.lint.findings import Page, nearest
 from scenario.liquid.lint.names import Names, below

@@ -87,7 +87,7 @@ class Page:
 
     @cached_property
     def _starts(self) -> list[int]:
-        """Where lines begin, as `scenario.liquid.faults.position` counts them; once, and not for each mistake."""
+        """Where lines begin, as `scenario.liquid.engine.errors.position` counts them; once, not for each mistake."""
         return [0, *(found.end() for found in _NEWLINE.finditer(self.source))]
 
 

@@ -12,9 +12,9 @@ from typing import Final, cast
 from liquid import RenderContext
 from liquid.ast import Node
 
+from scenario.liquid.engine.sink import Content
 from scenario.liquid.lint.findings import Page
-from scenario.liquid.sinks import Content
-from scenario.mails import MAX_NESTING
+from scenario.mail_limits import MAX_NESTING
 
 _NO_CONTEXT: Final = cast("RenderContext", None)
 _TAG: Final = re.compile(r"<!--.*?(?:-->|\Z)|<(/?)([a-z][^\s/>]*)", re.IGNORECASE | re.DOTALL)

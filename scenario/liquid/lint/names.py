@@ -7,7 +7,7 @@ from typing import Final
 
 from liquid.builtin.expressions import Path
 
-from scenario.liquid.access import OPEN_NAMES
+from scenario.liquid.engine.access import OPEN_NAMES
 from scenario.liquid.lint.findings import Page, nearest
 from scenario.liquid.lint.shaping import ANYTHING, NUMBER, called
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value

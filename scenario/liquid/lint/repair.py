@@ -17,9 +17,9 @@ from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.parser import get_parser
 from liquid.token import TOKEN_COMMENT, TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
 
-from scenario.liquid.engine import Engine
-from scenario.liquid.faults import translated
-from scenario.liquid.lexer import Stream, liquid_tag_stream, template_stream
+from scenario.liquid.engine.environment import Engine
+from scenario.liquid.engine.errors import translated
+from scenario.liquid.engine.lexer import Stream, liquid_tag_stream, template_stream
 from scenario.liquid.lint.findings import Page, nearest
 
 MAX_MISTAKES: Final = 60

@@ -16,9 +16,9 @@ from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 
-from scenario.decoding import NotJson, TooDeep, read_json
-from scenario.liquid.jsontext import ESCAPED, INSIDE, OUTSIDE, TOO_DEEP, JsonContent, mend_commas
 from scenario.liquid.lint.findings import Page
+from scenario.liquid.sinks.json_text import ESCAPED, INSIDE, OUTSIDE, TOO_DEEP, JsonContent, mend_commas
+from scenario.source.decoding import NotJson, TooDeep, read_json
 
 States = frozenset[int]
 

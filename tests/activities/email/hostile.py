@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from activities.email.activity import render
 from activities.email.address import Mailbox
-from activities.email.cell import TOO_MUCH
 from activities.email.message import Envelope
-from activities.signatures import Delivery
+from activities.email.sandbox import TOO_MUCH
+from activities.interface import Delivery
 from scenario.errors import TemplateError
-from scenario.mails import MAX_NESTING, MAX_PART, MAX_SUBJECT
+from scenario.mail_limits import MAX_NESTING, MAX_PART, MAX_SUBJECT
 from scenario.steps.email import Email
 
 STACK: Final = 2**20

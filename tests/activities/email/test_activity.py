@@ -14,7 +14,7 @@ from activities.content import Content
 from activities.email.activity import Emails
 from activities.email.server import Server
 from activities.failures import Kind
-from activities.signatures import SEND_EMAIL, Delivery, Sent
+from activities.interface import SEND_EMAIL, Delivery, Sent
 from tests.activities.marks import Marks
 from tests.activities.shelf import Rows, Shelf
 

@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.failures import Kind
-from activities.signatures import SEND_SMS, Delivery, Sent
+from activities.interface import SEND_SMS, Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from activities.webhook.gate import Gate, Pass, Wait
-from activities.webhook.limits import Limits
-from activities.webhook.pulse import Pulse
+from activities.webhook.throttle.health import Pulse
+from activities.webhook.throttle.limiter import Gate, Pass, Wait
+from activities.webhook.throttle.limits import Limits
 
 INITIAL, COEFFICIENT, MAXIMUM = 5.0, 3.0, 21_600.0
 """The default retry policy."""

@@ -25,15 +25,15 @@ from temporalio.exceptions import ApplicationError
 
 from activities.content import Content
 from activities.failures import Failure, Kind, failure_of
-from activities.signatures import Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.webhook import activity as channel
 from activities.webhook.activity import Rendered, Webhooks, render
 from activities.webhook.destinations import Destinations
-from activities.webhook.gate import Gate, Pass
 from activities.webhook.http.transport import Transport
-from activities.webhook.limits import Limits
-from activities.webhook.pulse import Pulse
 from activities.webhook.route import Direct, Diverted
+from activities.webhook.throttle.health import Pulse
+from activities.webhook.throttle.limiter import Gate, Pass
+from activities.webhook.throttle.limits import Limits
 from runtime.errors import SettingsError
 from runtime.secrets import Snapshot
 from runtime.store import StoreUnavailable
@@ -749,7 +749,7 @@ class TestResponses:
 def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("activities.webhook.exchange._tracer", provider.get_tracer("test"))
+    monkeypatch.setattr("activities.webhook.span._tracer", provider.get_tracer("test"))
     return exporter
 
 

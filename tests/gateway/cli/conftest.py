@@ -15,11 +15,11 @@ import pytest
 
 from gateway.cli import program, session
 from gateway.errors import UnknownJourney
-from gateway.listing import Listed
-from gateway.looking import JourneyView
-from gateway.orders import Round, Target
-from gateway.retuning import Glance, InFlight
-from gateway.selection import Which
+from gateway.journeys.listing import Listed
+from gateway.journeys.view import JourneyView
+from gateway.operations.batch import Round, Target
+from gateway.operations.retry_policy import Glance, InFlight
+from gateway.operations.search import Which
 
 
 @dataclass(frozen=True)

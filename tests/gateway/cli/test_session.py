@@ -9,7 +9,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.cli import session
-from runtime.ports import free_port
+from runtime.process.ports import free_port
 from tests.gateway.cli.conftest import Run
 
 COMMANDS = [

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.preview import worst
 from gateway.preview.replies import Replies
-from gateway.preview.saving import keep
-from scenario.fitting import misfit
-from scenario.parts import Save
+from gateway.preview.saved_response import keep
+from scenario.model.parts import Save
+from scenario.responses.validation import misfit
 from tests.gateway.preview.conftest import Drafts
 
 NODE = {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/node"}}}

@@ -11,7 +11,7 @@ from gateway.preview import worst
 from gateway.preview.contact import Given, preview
 from gateway.preview.samples import MANY, Samples
 from gateway.preview.trial import Trial, attempt
-from scenario.entry import parse_entry
+from scenario.entry.entry import parse_entry
 from tests.gateway.preview.conftest import AT, Drafts
 
 

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scenario import liquid
-from scenario.entry import clean, parse_entry
+from scenario.check.variables import roots, tree_of
+from scenario.entry.entry import clean, parse_entry
+from scenario.entry.objects import Cart, Order, Product, Recommendation, Reward, RewardDefinition, Shape, Store
 from scenario.liquid.lint import lint
-from scenario.objects import Cart, Order, Product, Recommendation, Reward, RewardDefinition, Shape, Store
-from scenario.variables import roots, tree_of
 
 MODELS: list[type[Shape]] = [Cart, Order, Product, Recommendation, Reward, RewardDefinition, Store]
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario import liquid
+from scenario.check.variables import roots
 from scenario.errors import TemplateError
 from scenario.legacy import Names, convert
 from scenario.liquid.lint import lint
-from scenario.variables import roots
 
 NAMES = Names({"": {0: "civility", 3: "favourite store"}, "product": {2: "gift"}})
 

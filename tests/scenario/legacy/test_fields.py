@@ -2,10 +2,10 @@
 
 import pytest
 
+from scenario.check.variables import roots, tree_of
 from scenario.legacy import Names
 from scenario.legacy.fields import LISTS, TABLES, field_of, pairs
 from scenario.liquid.shapes import Object
-from scenario.variables import roots, tree_of
 from tests.documents import COMMAND, DOCS, page
 
 

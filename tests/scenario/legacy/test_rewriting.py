@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenario.check import check
+from scenario.check.check import check
 from scenario.legacy import Names, convert, convert_scenario, is_scenario
-from scenario.source import Source
+from scenario.source.source import Source
 
 OLD = """\
 # Written long ago

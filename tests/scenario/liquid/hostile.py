@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scenario.liquid.bounds import MAX_SOURCE
+from scenario.liquid.engine.limits import MAX_SOURCE
 
 KILO = "a" * 1000
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from scenario import liquid
-from scenario.context import pick
 from scenario.errors import Aborted, TemplateError
-from scenario.inputs import handed
+from scenario.plan.context import pick
+from scenario.plan.inputs import handed
 from tests.scenario.liquid.samples import Page, pages, variables
 
 _WORDS = re.compile(r"\{\{|\}\}|\{%-?|-?%\}|\w+|\s+|.", re.DOTALL)

@@ -12,8 +12,8 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import evaluate_value, render_html, render_json, render_line, render_text
-from scenario.liquid.call import parameters
-from scenario.liquid.engine import text_engine
+from scenario.liquid.engine.environment import text_engine
+from scenario.liquid.engine.filter_call import parameters
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| .*? \| `(\{\{.*\}\}\.?)` \| `(.*)` \|$", re.MULTILINE)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from liquid.exceptions import LiquidError
 
-from scenario.liquid.engine import Engine, Template
-from scenario.liquid.sinks import Sink
+from scenario.liquid.engine.environment import Engine, Template
+from scenario.liquid.engine.sink import Sink
 
 SUITE = Path(__file__).parents[3] / "../shared/data/liquid/golden_liquid.json"
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from scenario import liquid
-from scenario.context import pick
 from scenario.errors import TemplateError
-from scenario.inputs import handed
-from scenario.liquid.reading import Kind
+from scenario.liquid.analysis.fields import Kind
+from scenario.plan.context import pick
+from scenario.plan.inputs import handed
 
 SHARE = 250
 EXAMPLES = int(os.environ.get("LIQUID_EXAMPLES", "500"))

@@ -8,8 +8,8 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import render_text
-from scenario.liquid.call import parameters
-from scenario.liquid.engine import text_engine
+from scenario.liquid.engine.environment import text_engine
+from scenario.liquid.engine.filter_call import parameters
 
 ODD: list[Any] = [
     None,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from scenario import liquid
-from scenario.context import pick
 from scenario.errors import Aborted
-from scenario.inputs import handed
+from scenario.plan.context import pick
+from scenario.plan.inputs import handed
 from tests.scenario.liquid.samples import Page, pages, variables
 
 PAGES = {page.name: page for page in pages()}

@@ -23,10 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario import liquid
-from scenario.context import pick
 from scenario.errors import TemplateError
-from scenario.inputs import handed
-from scenario.liquid.engine import text_engine
+from scenario.liquid.engine.environment import text_engine
+from scenario.plan.context import pick
+from scenario.plan.inputs import handed
 from tests.scenario.liquid.test_odd import ODD
 
 SHARE = 500

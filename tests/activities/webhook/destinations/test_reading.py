@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from activities.webhook.destinations.book import Book, Destination, Signer
+from activities.webhook.destinations.destinations import Book, Destination, Signer
 from activities.webhook.destinations.reading import DestinationsError, examine, read
 from activities.webhook.http.access import Access, Tls
-from activities.webhook.limits import BreakerLimits, Limits
+from activities.webhook.throttle.limits import BreakerLimits, Limits
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

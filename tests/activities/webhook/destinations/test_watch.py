@@ -10,7 +10,7 @@ import pytest
 from trustme import CA
 
 from activities.webhook.destinations import Destinations, DestinationsError
-from activities.webhook.destinations.book import Book
+from activities.webhook.destinations.destinations import Book
 from runtime.errors import SettingsError
 
 ONE = "destinations: {one: {url: https://one.example}}\n"

@@ -19,7 +19,7 @@ from activities.webhook.http.faults import translate
 from activities.webhook.http.flight import Flight
 from activities.webhook.http.transport import Request, Transport
 from activities.webhook.outcome import Outcome
-from scenario.urls import Target
+from scenario.http.urls import Target
 from tests.activities.webhook.faults import Receiver, receiver, serving
 
 NAME = "pub.test"

@@ -1,0 +1,294 @@
+"""One attempt of a delivery from its beginning to its end: what it tells Temporal, and what the log keeps of it.
+
+All channels go through `attempt_of`, so that an attempt is counted, recorded, cut short and resumed in one way:
+
+    with attempt_of(delivery, channel="sms", destination="twilio", log=self._log) as attempt:
+        await attempt.sending()
+        ...
+        return attempt.delivered(status=201)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.attempt_log import Log, record
+from activities.backoff import deadline, next_try
+from activities.failures import SENDING, Failure, Kind
+from activities.heartbeats import SETTLED, turned_away
+from activities.interface import Delivery, Sent
+from runtime.store.deliveries import Channel
+
+__all__ = ["Log", "OpenAttempt", "attempt_of"]
+
+_SOON: Final = timedelta(seconds=1)
+_REASONS: Final = {
+    "called_off": "It was called off",
+    "not_noted": "Temporal could not note the sending in time",
+    "no_time": "What came before the sending took all of the time",
+}
+_REPORT: Final = 1.0
+"""Seconds of what Temporal gives an attempt that are kept for telling it how the attempt ended."""
+_PATIENCE: Final = timedelta(seconds=2)
+"""What the server may take to note that a message is about to leave: it comes off what an attempt has beyond its
+time-out (`workflows.delivery.GRACE`)."""
+
+
+class OpenAttempt:
+    """An attempt under way.
+
+    Attributes:
+        delivery: What is being delivered.
+        destination: Host or provider, as failures and the log name it; may be set once it is known.
+        number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
+        away: How many attempts were turned away since then.
+        turned: Whether this one is, so that it is no attempt at all.
+        began: The message was about to be sent: before that, nothing can have left.
+        in_flight: The message may arrive, and nothing says yet whether it did.
+        marked: The server keeps a mark of that, or may do so.
+        stale: The server keeps a mark that means nothing any more.
+        outcome: How it ended, unless it failed.
+        excerpt: How the answer to a delivered message begins.
+        started: When this attempt began, on the clock of `time.perf_counter`.
+    """
+
+    def __init__(self, delivery: Delivery, destination: str, number: int, away: int = 0) -> None:
+        self.delivery = delivery
+        self.destination = destination
+        self.number = number
+        self.away = away
+        self.turned = False
+        self.began = False
+        self.in_flight = False
+        self.marked = False
+        self.stale = False
+        self.outcome: Sent | None = None
+        self.excerpt = ""
+        self.started = time.perf_counter()
+
+    @property
+    def within(self) -> float:
+        """Seconds that sending may take from now on: the step's `timeout`, or less where Temporal does not wait for it.
+
+        Of an attempt that Temporal gives up, nobody hears how it ended. So it ends by itself before that.
+        """
+        info, end = activity.info(), deadline(activity.info(), 0.0)
+        given = [info.start_to_close_timeout, end and end - info.started_time]
+        least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
+        return min(self.delivery.timeout, least - (time.perf_counter() - self.started) - _REPORT)
+
+    async def sending(self) -> None:
+        """Says that from now on the message may arrive.
+
+        Where the step must not send twice (`on_unknown` is not ``retry``), the server notes it first: should this
+        worker be lost before it can report, the next attempt finds the mark and does not send. Temporal itself would
+        only see a time-out, and try again. `activity.heartbeat` does not do for it: that call returns before anything
+        has left, and keeps a second one in an attempt back.
+
+        Raises:
+            ApplicationError: RETRY: the server has not noted it, or does not want it any more, or will not wait for the
+                answer. Nothing is to be sent.
+        """
+        if self.within <= 0:
+            raise self._not_left("no_time")
+        if self.delivery.on_unknown != "retry":
+            self.marked = True
+            handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+            try:
+                await handle.heartbeat(*self._values(SENDING), rpc_timeout=_PATIENCE)
+            except AsyncActivityCancelledError:  # a journey that leaves or skips, a pause, a reset
+                raise self._not_left("called_off") from None
+            except RPCError as error:
+                gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
+                raise self._not_left("called_off" if gone else "not_noted") from None
+        self.began = self.in_flight = True
+
+    def _not_left(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
+        self.discount()
+        return self.failure(Kind.RETRY, f"{_REASONS[word]}: nothing was sent", error=word)
+
+    def mark(self, word: str) -> None:
+        """Leaves a mark that goes out with the failure, for the next attempt to find.
+
+        It says how this one stands, and what does not count.
+        """
+        activity.heartbeat(*self._values(word))
+
+    def _values(self, word: str) -> tuple[Any, ...]:
+        return (word, self.away, activity.info().attempt) if self.away else (word,)
+
+    def turn_away(self, reason: str, error: str, delay: timedelta) -> ApplicationError:
+        """The exception to raise where this is no time to send: no attempt has been made, and none is counted.
+
+        Args:
+            reason: One sentence.
+            error: Why, in one word.
+            delay: When to come again.
+        """
+        self.turned = True
+        self.discount()
+        return self.failure(Kind.RETRY, reason, error=error, next_retry_delay=delay)
+
+    def discount(self) -> None:
+        """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
+        self.away += 1
+        self.mark(SETTLED)
+
+    def delivered(
+        self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
+    ) -> Sent:
+        """The result for a message that was taken.
+
+        Args:
+            status: The receiver's reply code.
+            excerpt: How its answer begins, redacted; kept in the log.
+            saved: What the journey keeps of the answer.
+            note: Why it keeps nothing, or not all of it.
+        """
+        self.in_flight = False
+        self.excerpt = excerpt
+        self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)
+        return self.outcome
+
+    def skipped(self, reason: str) -> Sent:
+        """The result where there is nothing to send, or nobody to send it to."""
+        self.outcome = Sent(outcome="skipped", attempt=self.number, reason=reason)
+        return self.outcome
+
+    def failure(
+        self,
+        kind: Kind,
+        reason: str,
+        *,
+        status: int | None = None,
+        error: str | None = None,
+        unknown: bool = False,
+        excerpt: str = "",
+        exhausted: bool = False,
+        next_retry_delay: timedelta | None = None,
+    ) -> ApplicationError:
+        """The exception to raise. See `Failure` for the arguments.
+
+        Args:
+            kind: What to do about it. A RETRY whose outcome is unknown follows the step's `on_unknown` instead.
+            reason: One sentence, without personal data.
+            status: Reply code.
+            error: Class of the error, in one word.
+            unknown: Whether the message may have been delivered all the same.
+            excerpt: How the reply begins, redacted.
+            exhausted: Whether it is for good only because attempts or time have run out.
+            next_retry_delay: See `Failure.as_error`.
+        """
+        self.in_flight = self.in_flight and unknown
+        if unknown and kind is Kind.RETRY and self.delivery.on_unknown != "retry":
+            kind = Kind.UNKNOWN
+        due = None
+        if kind is Kind.RETRY:
+            info, now = activity.info(), datetime.now(UTC)
+            due = next_try(info, now, next_retry_delay, room=self.delivery.room)
+            if due is None and next_try(info, now, next_retry_delay) is not None:
+                kind, exhausted = Kind.PERMANENT, True  # Temporal would begin another one after the deadline
+        return Failure(
+            kind=kind,
+            reason=reason,
+            destination=self.destination,
+            attempt=self.number - 1 if self.turned else self.number,
+            status=status,
+            error=error,
+            unknown=unknown,
+            excerpt=excerpt,
+            exhausted=exhausted,
+            turned_away=self.turned,
+            next_try_at="" if due is None else due.isoformat(timespec="seconds"),
+        ).as_error(next_retry_delay)
+
+
+@contextmanager
+def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: Log) -> Generator[OpenAttempt]:
+    """Runs one attempt inside an activity, and records it.
+
+    Errors pass through as they are. A cancellation by a stopping worker becomes a failure, since Temporal must try
+    again, or not, according to what had already left; any other cancellation passes through.
+
+    Args:
+        delivery: What to deliver.
+        channel: By what.
+        destination: Host or provider; may be changed on the attempt.
+        log: Where it is recorded. Its troubles never cost a delivery its success.
+
+    Raises:
+        ApplicationError: As the block raised it, or for an attempt that was cut short, now or before.
+    """
+    info = activity.info()
+    counted, away = turned_away(info)
+    attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away)
+    attempt.stale = not counted
+    error: BaseException | None = None
+    try:
+        _refuse_twice(attempt, info)
+        _refuse_late(attempt, info)
+        yield attempt
+    except asyncio.CancelledError as cancelled:
+        error = _cut_short(attempt) or cancelled
+        raise error from None
+    except BaseException as raised:
+        error = raised
+        if not attempt.began and not isinstance(raised, ApplicationError):
+            attempt.discount()  # the store is away, or the program has a mistake: the step's attempts are for sending
+        raise
+    finally:
+        uncertain = attempt.in_flight and delivery.on_unknown != "retry"
+        if error is not None and (attempt.marked or attempt.stale) and not uncertain:
+            # In place of the mark that is there: this time nothing is uncertain.
+            attempt.mark(SETTLED)
+        record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
+
+
+def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
+    """Raises the failure of an attempt whose predecessor was lost while it was sending."""
+    if attempt.delivery.on_unknown != "retry" and list(info.heartbeat_details[:1]) == [SENDING]:
+        attempt.in_flight = True  # as it was: the mark stays
+        raise attempt.failure(
+            Kind.RETRY,
+            "The worker was lost while it was sending: the message may have been delivered",
+            error="worker_lost",
+            unknown=True,
+        )
+
+
+def _refuse_late(attempt: OpenAttempt, info: activity.Info) -> None:
+    """Raises the failure of an attempt that no worker took before the deadline."""
+    end = deadline(info, attempt.delivery.room)
+    if end is not None and info.started_time >= end:
+        attempt.turned = True
+        reason = "The deadline has passed: no further attempt is made"
+        raise attempt.failure(Kind.PERMANENT, reason, error="deadline", exhausted=True)
+
+
+def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
+    """The failure of an attempt that this worker's end interrupts; None where somebody else cancelled it."""
+    details = activity.cancellation_details()
+    if details is None or not details.worker_shutdown:
+        return None
+    if attempt.in_flight:
+        return attempt.failure(
+            Kind.RETRY,
+            "The worker was stopped while it was sending: the message may have been delivered",
+            error="worker_stopped",
+            unknown=True,
+        )
+    # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
+    attempt.discount()
+    reason = "The worker was stopped before it sent anything"
+    return attempt.failure(Kind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)

@@ -1,0 +1,119 @@
+"""What the log of deliveries keeps of an attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from opentelemetry import trace
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.backoff import next_try
+from activities.failures import Failure, failure_of
+from activities.interface import Delivery, Sent
+from runtime.store.deliveries import Attempt, Channel
+
+_logger = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """Where attempts are written down: `runtime.store.AttemptWriter`, or a test's list."""
+
+    def put(self, attempt: Attempt) -> None:
+        """Takes an attempt without making the sender wait."""
+        ...
+
+
+class Ended(Protocol):
+    """An attempt at its end: `activities.attempt.OpenAttempt`, as far as the log asks."""
+
+    delivery: Delivery
+    destination: str
+    number: int
+    turned: bool
+    in_flight: bool
+    outcome: Sent | None
+    excerpt: str
+
+
+def record(
+    log: Log,
+    attempt: Ended,
+    channel: Channel,
+    info: activity.Info,
+    milliseconds: int,
+    error: BaseException | None,
+) -> None:
+    """Writes an attempt down, unless it is none: one that was turned away.
+
+    Args:
+        log: Where to; its troubles are told to the process's log, and to nobody else.
+        attempt: At its end.
+        channel: By what.
+        info: Of the activity.
+        milliseconds: How long it took.
+        error: With what it ended, if it did not succeed.
+    """
+    delivery = attempt.delivery
+    if attempt.turned and isinstance(error, ApplicationError):
+        _logger.debug("%s to %s is turned away: %s", delivery.id, attempt.destination, error.message)
+        return
+    outcome, failure = _outcome(attempt, error)
+    context = trace.get_current_span().get_span_context()
+    row = Attempt(
+        delivery_id=delivery.id,
+        attempt=attempt.number,
+        workflow_id=info.workflow_id or "",
+        run_id=info.workflow_run_id or "",
+        scenario=delivery.name,
+        version=delivery.version,
+        step=delivery.step,
+        channel=channel,
+        destination=attempt.destination,
+        contact_id=delivery.contact,
+        started_at=info.started_time,
+        milliseconds=milliseconds,
+        outcome=outcome,
+        status=failure.status if failure else attempt.outcome and attempt.outcome.status,
+        error=failure.error if failure else error and type(error).__name__,
+        next_try_at=_next_try(info, milliseconds, error, delivery.room),
+        response=(failure.excerpt if failure else attempt.excerpt) or None,
+        trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,
+        now=delivery.now,
+    )
+    level = logging.DEBUG if error is None else logging.INFO
+    _logger.log(
+        level, "attempt %d of %s by %s to %s: %s", row.attempt, row.delivery_id, channel, row.destination, outcome
+    )
+    try:
+        log.put(row)
+    except Exception:  # whatever is wrong with the log: the message is out
+        _logger.exception("attempt %d of %s is not in the log of deliveries", row.attempt, row.delivery_id)
+
+
+def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure | None]:
+    """The log's word for how the attempt ended, and its failure where it is one of ours."""
+    if error is None:
+        return (attempt.outcome.outcome if attempt.outcome else "failed"), None
+    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    if attempt.in_flight or (failure and failure.unknown):
+        return "unknown", failure
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled", None
+    permanent = isinstance(error, ApplicationError) and error.non_retryable
+    return ("failed" if permanent else "retry"), failure
+
+
+def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None, room: float) -> datetime | None:
+    """When Temporal will try again; None where it will not."""
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return None
+    delay = None
+    if isinstance(error, ApplicationError):
+        if error.non_retryable:
+            return None
+        delay = error.next_retry_delay
+    return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay, room=room)

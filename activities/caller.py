@@ -1,0 +1,41 @@
+"""What the workflow `Enter` and an activity say to each other; the rules of `activities.interface` hold here too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from activities.interface import Call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identification:
+    """Which journey would an entry start?
+
+    Attributes:
+        entry: The entry as it came.
+        now: When it is asked, ISO 8601 in UTC.
+    """
+
+    entry: dict[str, Any]
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identified:
+    """The journey's id, or why there is none.
+
+    Attributes:
+        refused: Why the contact may not come in, as far as that can be said before; empty where it may.
+        workflow_id: The journey's.
+        summary: What Temporal's UI shows of it: ids only.
+        joins: Whether somebody who is in already is answered with the journey under way, and not refused.
+    """
+
+    refused: str = ""
+    workflow_id: str = ""
+    summary: str = ""
+    joins: bool = False
+
+
+IDENTIFY: Final = Call("identify", Identification, Identified)

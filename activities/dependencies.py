@@ -1,0 +1,120 @@
+"""What activities need of a process: opened before its workers run, and closed after them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from activities.channels import Channels, channels_of
+from activities.content import Content
+from activities.email.smtp import Mailer
+from activities.sms.provider import Provider
+from activities.webhook.destinations import Destinations
+from activities.webhook.http.transport import Transport
+from activities.webhook.route import Direct, Routes
+from runtime.callback import Callbacks
+from runtime.process.deadline import Deadline
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from runtime.store import AttemptWriter, Store
+
+INBOX: Final = Path(".scenario/inbox")
+"""Where the SMS provider ``local:`` puts messages unless told otherwise."""
+CLOSING: Final = 6.0
+"""Seconds that are enough for all of it to close, and for traces after it, where others answer slowly."""
+# In the order in which things are closed: what each has at most, and what of the time is kept for those after it.
+_MAILER: Final = 2.0
+_AFTER_MAILER: Final = 5.0
+_LOG: Final = 10.0
+_AFTER_LOG: Final = 3.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """What activities need, open for as long as the worker runs.
+
+    Attributes:
+        store: Versions, journeys, attempts.
+        writer: Writes attempts in the background.
+        content: Published versions, kept by version.
+        transport: Sends webhooks.
+        mailer: Sends e-mail, or None where it is not configured.
+        provider: Sends SMS, or None where none is configured.
+        secrets: What webhooks may name.
+        zone: The platform's time zone.
+        routes: Where webhooks lead.
+        destinations: What operations say about the systems that webhooks go to.
+        callbacks: Makes `journey.callback_url`, or None where it is not configured.
+    """
+
+    store: Store
+    writer: AttemptWriter
+    content: Content
+    transport: Transport
+    mailer: Mailer | None
+    provider: Provider | None
+    secrets: Secrets
+    zone: str
+    routes: Routes
+    destinations: Destinations
+    callbacks: Callbacks | None = None
+
+
+@asynccontextmanager
+async def services(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    inbox: Path | None = None,
+    routes: Routes | None = None,
+    destinations: Destinations | None = None,
+    channels: Channels | None = None,
+    deadline: Deadline | None = None,
+    patience: float = 0.0,
+) -> AsyncGenerator[Services]:
+    """Opens what activities need, and closes it.
+
+    Args:
+        settings: Of the process.
+        store: One that is open already; it stays open.
+        inbox: Where the SMS provider ``local:`` puts messages.
+        routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
+        destinations: Those that have been read already; else they are, unless `routes` says otherwise.
+        channels: Those of the settings, where they have been looked at already.
+        deadline: By when the process has to be over.
+        patience: Seconds to wait for a store that cannot be reached.
+
+    Raises:
+        SettingsError: A channel's setting or `destinations.yaml` is wrong.
+        StoreError: The store cannot be opened.
+    """
+    destinations = destinations or Destinations(settings.destinations if routes is None else None)
+    channels = channels or channels_of(settings, inbox or INBOX)
+    ending = deadline or Deadline(math.inf)
+    async with AsyncExitStack() as stack:
+        if store is None:
+            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=patience))
+        writer = AttemptWriter(store)
+        stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
+        transport = await stack.enter_async_context(Transport())
+        if mailer := channels.mailer:
+            stack.push_async_callback(lambda: mailer.close(ending.left(_MAILER, keep=_AFTER_MAILER)))
+        if provider := channels.provider:
+            stack.push_async_callback(provider.close)
+        yield Services(
+            store=store,
+            writer=writer,
+            content=Content(store),
+            transport=transport,
+            mailer=channels.mailer,
+            provider=channels.provider,
+            secrets=Secrets(settings),
+            zone=settings.platform_timezone,
+            routes=routes or Direct(destinations),
+            destinations=destinations,
+            callbacks=channels.callbacks,
+        )

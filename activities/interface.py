@@ -1,0 +1,305 @@
+"""What journeys and activities say to each other: names, queues, arguments and results. No activity's body is here.
+
+Journeys in flight hold these in their histories. Fields may be added, with a default; none is ever renamed, removed or
+given another meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Final, Literal
+
+from activities.call import Call
+from scenario.errors import EntryError
+from scenario.time.timing import parse_moment, shift
+
+JOURNEYS: Final = "journeys"
+"""Task queue of the workflows and their local activities."""
+
+QUEUES: Final = (JOURNEYS, "webhooks", "email", "sms")
+"""All task queues; each channel has its own, so that it is scaled and rate limited apart."""
+
+_FAIRNESS_KEY: Final = 64  # bytes; the server refuses a longer one
+
+
+def fairness_key(destination: str) -> str:
+    """What the server keeps a destination's rate by: its name or host, or the beginning of a long one.
+
+    Journeys schedule deliveries under it, and workers set rates for it: were there two formulas, no rate would hold.
+    """
+    return destination.encode()[:_FAIRNESS_KEY].decode(errors="ignore")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """A journey asks to come in.
+
+    Attributes:
+        entry: The entry as it came.
+        workflow_id: The journey's.
+        run_id: Its first execution's.
+        now: When it started, ISO 8601 in UTC.
+    """
+
+    entry: dict[str, Any]
+    workflow_id: str
+    run_id: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """The answer: a plan to follow, or why not.
+
+    Attributes:
+        refused: Why the contact may not come in; empty where it may.
+        version: Number of the scenario's version that was opened.
+        plan: As `scenario.plan.plan.dump_plan` writes it.
+        zone: IANA zone of the platform's zone-less dates.
+        key: What tells this journey from others of the same contact, if anything.
+    """
+
+    refused: str = ""
+    version: int = 0
+    plan: dict[str, Any] = field(default_factory=dict[str, Any])
+    zone: str = "UTC"
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Departure:
+    """A journey is over."""
+
+    workflow_id: str
+    run_id: str
+    outcome: str
+    reason: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A condition or a value to be worked out from a journey's data.
+
+    Attributes:
+        text: The condition, or for ``kind="value"`` a template.
+        data: The data by root name, `now` and `today` among it.
+        zone: Of a value that is a date to wait for, as `scenario.time.timing.read_zone` reads it; else empty.
+        offset: Seconds from that date to the end of the wait.
+    """
+
+    text: str
+    data: dict[str, Any]
+    kind: Literal["condition", "value"] = "condition"
+    zone: str = ""
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came out; or, where it could not be worked out, `error` says why.
+
+    Attributes:
+        value: A bool for a condition.
+        error: One sentence.
+        end: Where a date was asked for and is one: the end of the wait, ISO 8601 in UTC.
+    """
+
+    value: Any = None
+    error: str = ""
+    end: str = ""
+
+    def moment(self, zone: tzinfo, offset: float) -> datetime:
+        """The end of the wait, where a date was asked for.
+
+        Raises:
+            EntryError: It could not be worked out, is missing, or is no date.
+        """
+        if self.error:
+            raise EntryError(f"the date cannot be worked out: {self.error}")
+        if self.end:
+            return datetime.fromisoformat(self.end)
+        # No date at all; or one that was asked for when answers did not give the end of the wait.
+        moment = None if self.value is None else parse_moment(str(self.value), zone)
+        if moment is None:
+            raise EntryError("the date to wait for is missing")
+        return shift(moment, timedelta(seconds=offset), zone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One delivery of a journey's step.
+
+    Attributes:
+        id: The delivery id (``msg_…``): the same over all attempts, crashes and operators' retries.
+        scenario: Name and version, ``post-purchase@3``.
+        step: The step's id.
+        contact: The contact's id.
+        now: The step's scheduled time in the contact's zone, ISO 8601: what templates see as `now`.
+        data: The fields that the step's templates name, by root.
+        timeout: Seconds that one attempt may take.
+        on_unknown: What to do where a request left and no answer came.
+        attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
+        root: The journey's first run, where a template names `journey.callback_url`; else empty.
+        room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
+    """
+
+    id: str
+    scenario: str
+    step: str
+    contact: str
+    now: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    timeout: float = 15.0
+    on_unknown: Literal["retry", "hold", "continue"] = "retry"
+    attempts: int = 0
+    root: str = ""
+    room: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.scenario.partition("@")[0]
+
+    @property
+    def version(self) -> int:
+        """The scenario's version."""
+        return int(self.scenario.partition("@")[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """How a delivery ended that did not fail.
+
+    Attributes:
+        outcome: ``delivered``, or ``skipped`` where there was nothing to deliver to or a template aborted.
+        status: The receiver's reply code (HTTP, SMTP), if it has one.
+        attempt: Which attempt it was, counted from 1 since the step was last scheduled.
+        reason: Why it was skipped.
+        saved: The JSON of the response, where the step has a `save:` and it can be kept.
+        note: Something that a person should know although it was delivered: why the response was not kept.
+    """
+
+    outcome: Literal["delivered", "skipped"] = "delivered"
+    status: int | None = None
+    attempt: int = 1
+    reason: str | None = None
+    saved: Any = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clearance:
+    """A webhook to the destination of this name is about to be scheduled: what does the destination ask for?"""
+
+    destination: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleared:
+    """What a destination asks for; empty where this process knows none of that name.
+
+    Attributes:
+        retry: What it sets of the retry policy, by the names of `scenario.plan.plan.Retry`.
+        timeout: Seconds of one attempt.
+    """
+
+    retry: dict[str, float] = field(default_factory=dict[str, float])
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amendment:
+    """An operator wants a held step to be tried again with the templates of another version.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: Its version; None for the newest.
+        step: The step's id.
+        kind: The step's kind, which must be the same.
+    """
+
+    scenario: str
+    version: int | None
+    step: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amended:
+    """The step as that version has it, or why it cannot be used.
+
+    Attributes:
+        version: The version's number.
+        step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
+        error: Why there is none; empty where there is.
+    """
+
+    version: int = 0
+    step: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retuning:
+    """An operator changes the retry policy of a delivery under way.
+
+    Attributes:
+        workflow_id: The journey's.
+        run_id: The run that the delivery belongs to.
+        step: The step's id, which is the activity's.
+        retry: The new values, by the names of `scenario.plan.plan.Retry` (seconds). What is left out stays.
+    """
+
+    workflow_id: str
+    run_id: str
+    step: str
+    retry: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retuned:
+    """Done, or `error` says why not."""
+
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recollection:
+    """How did the latest attempt of the delivery of this id end, before it was turned away?"""
+
+    delivery: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalled:
+    """How it ended; empty where nothing is on record.
+
+    Attributes:
+        status: The receiver's reply code, if there was a reply.
+        error: Class of the error in one word.
+        excerpt: How the reply began, redacted.
+        now: What its templates saw as `now`.
+    """
+
+    status: int | None = None
+    error: str = ""
+    excerpt: str = ""
+    now: str = ""
+
+
+_UNREADABLE: Final = "the answer of the worker cannot be read"
+
+ADMIT: Final = Call("admit", Admission, Admitted)
+DEPART: Final = Call("depart", Departure, type(None))
+DECIDE: Final = Call("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
+CLEAR: Final = Call("clear", Clearance, Cleared, instead=Cleared())
+AMEND: Final = Call("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
+RETUNE: Final = Call("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
+RECALL: Final = Call("recall", Recollection, Recalled, instead=Recalled())
+SEND_EMAIL: Final = Call("send_email", Delivery, Sent, "email")
+SEND_SMS: Final = Call("send_sms", Delivery, Sent, "sms")
+SEND_WEBHOOK: Final = Call("send_webhook", Delivery, Sent, "webhooks")
+SENDS: Final = {"email": SEND_EMAIL, "sms": SEND_SMS, "webhook": SEND_WEBHOOK}
+"""The activity of each delivery step kind."""

@@ -1,0 +1,138 @@
+"""The retry policy of a delivery under way, changed by Temporal itself: at once, even between two attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio import activity
+from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, UpdateActivityOptionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.interface import RETUNE, Retuned, Retuning
+
+_PATIENCE: Final = timedelta(seconds=5)
+_GONE: Final = "the delivery is just being scheduled or has just ended: look again in a moment"
+_MISFIT: Final = "'maximum_interval' would be shorter than 'initial_interval': give both"
+_REFUSED: Final = {
+    RPCStatusCode.NOT_FOUND: _GONE,
+    RPCStatusCode.FAILED_PRECONDITION: _GONE,
+    RPCStatusCode.UNIMPLEMENTED: "this Temporal server is too old to change an activity under way",
+    RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the right to write",
+}
+"""What no further try would change."""
+
+
+class Retunings:
+    """Changes options of pending activities.
+
+    Args:
+        client: Of the server that the journeys run on.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @activity.defn(name=RETUNE.name)
+    async def retune(self, retuning: Retuning) -> Retuned:
+        """Changes what is given of a delivery's retry policy, and nothing else of its options.
+
+        Looks first: where the server itself refuses such a change, it also loses the journey's workflow task, in which
+        the operator's update is answered.
+
+        Raises:
+            RPCError: The server cannot be reached.
+        """
+        try:
+            pending = await self._pending(retuning)
+            if pending is None:
+                return Retuned(error=_GONE)
+            if not fits(pending.activity_options.retry_policy, retuning.retry):
+                return Retuned(error=_MISFIT)
+            await self._client.workflow_service.update_activity_options(
+                request_for(_with_room(retuning, pending), self._client.namespace, self._client.identity),
+                timeout=_PATIENCE,
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.INVALID_ARGUMENT:  # its text is about the policy alone
+                return Retuned(error=f"the server refuses this policy: {error.message}")
+            if (reason := _REFUSED.get(error.status)) is None:
+                raise
+            return Retuned(error=reason)
+        return Retuned()
+
+    async def _pending(self, retuning: Retuning) -> PendingActivityInfo | None:
+        described = await self._client.workflow_service.describe_workflow_execution(
+            DescribeWorkflowExecutionRequest(
+                namespace=self._client.namespace,
+                execution=WorkflowExecution(workflow_id=retuning.workflow_id, run_id=retuning.run_id),
+            ),
+            timeout=_PATIENCE,
+        )
+        return next((one for one in described.pending_activities if one.activity_id == retuning.step), None)
+
+
+def fits(policy: RetryPolicy, changes: Mapping[str, float]) -> bool:
+    """Whether a policy with these changes is one that Temporal takes.
+
+    Args:
+        policy: As it is now; of one that the server does not tell, nothing is assumed.
+        changes: See `Retuning`. Each is right by itself.
+    """
+    initial = changes.get("initial", policy.initial_interval.ToTimedelta().total_seconds())
+    maximum = changes.get("maximum", policy.maximum_interval.ToTimedelta().total_seconds())
+    return not maximum or maximum >= initial
+
+
+def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
+    """With the deadline as Temporal is to be told it: an attempt that is under way has its time, as in `Delivery.room`.
+
+    Where the deadline is over already and no attempt is under way, the delivery ends at once.
+    """
+    wanted = retuning.retry.get("deadline")
+    if wanted is None:
+        return retuning
+    options = pending.activity_options
+    begun = pending.expiration_time.ToDatetime(tzinfo=UTC) - options.schedule_to_close_timeout.ToTimedelta()
+    passed = (datetime.now(UTC) - begun).total_seconds()
+    if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED or wanted > passed:
+        wanted = max(wanted, passed) + options.start_to_close_timeout.ToTimedelta().total_seconds()
+    return replace(retuning, retry={**retuning.retry, "deadline": wanted})
+
+
+def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActivityOptionsRequest:
+    """The call that changes it, with a mask of just the fields that are given."""
+    request = UpdateActivityOptionsRequest(
+        namespace=namespace,
+        execution=WorkflowExecution(workflow_id=retuning.workflow_id, run_id=retuning.run_id),
+        identity=identity,
+        id=retuning.step,
+    )
+    options = request.activity_options
+    for name, value in retuning.retry.items():
+        match name:
+            case "initial":
+                options.retry_policy.initial_interval.FromTimedelta(timedelta(seconds=value))
+                path = "retry_policy.initial_interval"
+            case "coefficient":
+                options.retry_policy.backoff_coefficient = value
+                path = "retry_policy.backoff_coefficient"
+            case "maximum":
+                options.retry_policy.maximum_interval.FromTimedelta(timedelta(seconds=value))
+                path = "retry_policy.maximum_interval"
+            case "attempts":
+                options.retry_policy.maximum_attempts = int(value)
+                path = "retry_policy.maximum_attempts"
+            case "deadline":
+                options.schedule_to_close_timeout.FromTimedelta(timedelta(seconds=value))
+                path = "schedule_to_close_timeout"
+            case _:  # a newer journey's
+                continue
+        request.update_mask.paths.append(path)
+    return request

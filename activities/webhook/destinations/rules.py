@@ -1,0 +1,186 @@
+"""What `destinations.yaml` may not say although each of its values is right by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from activities.webhook.destinations.destinations import DEFAULT_RATE
+from activities.webhook.destinations.form import Entry, File
+from activities.webhook.http import tls
+from activities.webhook.http.headers import flaw
+from scenario import liquid
+from scenario.http import addresses, urls
+from scenario.http.headers import denied
+from scenario.liquid.lint import lint
+from scenario.liquid.shapes import Object, Roots
+from scenario.source.findings import Severity, clip
+from scenario.source.source import Path as Place
+
+NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+"""A destination's name; Temporal's fairness keys have 64 bytes at most."""
+_WIDEST: Final = 1000.0
+"""How many times the default rate a rate may be, or the other way round: Temporal's fairness weights end there."""
+_HINTS: Final[Mapping[addresses.Kind, str]] = {
+    addresses.Kind.PUBLIC: "",
+    addresses.Kind.PRIVATE: ": set 'allow_private: true' if it is meant",
+    addresses.Kind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
+    addresses.Kind.NEVER: ", whatever is allowed",
+}
+_SECRETS: Final = Roots({"secrets": Object(open=True)})
+_NO_VALUE: Final = "this header's value"
+_QUOTED: Final = re.compile(r"'([^']*\w\w[^']*)'")
+
+
+class Said(NamedTuple):
+    """A finding before it has its line and column.
+
+    Attributes:
+        path: What is wrong.
+        code: A short word for programs.
+        message: One sentence.
+        key: Whether the key is meant rather than its value.
+        offset: Index of a character in the text at `path`, to point at that.
+        severity: Whether the file can be used all the same.
+    """
+
+    path: Place
+    code: str
+    message: str
+    key: bool = False
+    offset: int | None = None
+    severity: Severity = "error"
+
+
+def secrets_in(template: str) -> tuple[str, ...]:
+    """The secrets that a header's template names."""
+    named = (path for path in liquid.fields(template, kind="header") if path[0] == "secrets")
+    return tuple(sorted({str(path[1]) for path in named if len(path) > 1}))
+
+
+def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
+    """All that is wrong with a file whose keys and values are right.
+
+    Args:
+        form: The file.
+        folder: What paths in it are relative to.
+        now: To judge the ends of overlaps by.
+    """
+    default = form.default.rate or DEFAULT_RATE
+    signing = {key.key for entry in form.destinations.values() for key in entry.signing}
+    yield from _granted(form.default.public_secrets, ("default", "public_secrets"), signing)
+    for name, entry in form.destinations.items():
+        place: Place = ("destinations", name)
+        if not NAMES.fullmatch(name):
+            message = (
+                f"'{clip(name)}' is no destination's name: write lower-case words joined by '-', at most 64 letters"
+            )
+            yield Said(place, "name", message, key=True)
+        yield from _url(entry, place)
+        yield from _headers(entry, place)
+        yield from _signing(entry, place, now)
+        yield from _granted(entry.secrets, (*place, "secrets"), signing)
+        yield from _tls(entry, place, folder)
+        if entry.rate and not default / _WIDEST <= entry.rate <= default * _WIDEST:
+            message = f"'rate' is more than {_WIDEST:g} times the default rate, or less than a {_WIDEST:g}th of it"
+            yield Said((*place, "rate"), "rate", message)
+
+
+def _url(entry: Entry, place: Place) -> Iterator[Said]:
+    place = (*place, "url")
+    reason = ""
+    if "{" in entry.url:
+        reason = "it is plain text: what a scenario adds goes into its 'path'"
+    elif "?" in entry.url:
+        reason = "it has no query: what a scenario adds goes into its 'path'"
+    else:
+        try:
+            urls.parse(entry.url, entry.access)
+        except urls.UrlError as error:
+            reason = error.reason
+            if error.is_address:
+                reason = f"its address may not be called{_HINTS[addresses.classify(_literal(entry.url))]}"
+            if reason.startswith("port "):
+                reason = f"{reason.split(' is ', maxsplit=1)[0]} is not among 'ports'"
+            elif reason.startswith("its scheme") and entry.url.lower().startswith("http:"):
+                reason = "its scheme is not https: set 'allow_http: true' if it is meant"
+    if reason:
+        yield Said(place, "url", f"'url' cannot be used: {reason}")
+
+
+def _literal(url: str) -> str:
+    """The address of a URL that has one instead of a name."""
+    return urlsplit(url).hostname or ""
+
+
+def _headers(entry: Entry, place: Place) -> Iterator[Said]:
+    seen: dict[str, str] = {}
+    for name, value in entry.headers.items():
+        path: Place = (*place, "headers", name)
+        if denied(name):
+            yield Said(path, "header", f"the header '{clip(name)}' is set by the sender itself: take it out", key=True)
+        elif problem := flaw(name, ""):
+            yield Said(path, "header", problem, key=True)
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            message = f"'{clip(name)}' and '{clip(other)}' are the same header: keep one"
+            yield Said(path, "header", message, key=True)
+        findings = lint(value, kind="header", schema=_SECRETS)
+        for found in findings:
+            message = _unquoted(found.message, value)
+            yield Said(path, found.code, message, offset=found.offset, severity=found.severity)
+        plain = "{{" not in value and "{%" not in value
+        errors = any(found.severity == "error" for found in findings)
+        if not errors and any(len(named) == 1 for named in liquid.fields(value, kind="header")):
+            yield Said(path, "secret", "name the secret that is meant, such as {{ secrets.NAME }}")
+        if not errors and (not value or (plain and flaw("x", value))):
+            message = f"{_NO_VALUE} is empty, or holds a line break, an outer blank or a character beyond ASCII"
+            yield Said(path, "header", message)
+        elif (
+            plain
+            and not errors
+            and not denied(name)
+            and re.search(r"auth|token|secret|key|password", name, re.ASCII | re.IGNORECASE)
+        ):
+            message = (
+                f"{_NO_VALUE} looks like a secret: keep it as one, and write its name, such as {{{{ secrets.NAME }}}}"
+            )
+            yield Said(path, "plain-secret", message, severity="warning")
+
+
+def _unquoted(message: str, value: str) -> str:
+    """A template's fault without the words that it quotes: one of them may be a secret that somebody put in braces."""
+    return _QUOTED.sub(lambda found: "'…'" if found[1] in value and found[1] != "secrets" else found[0], message)
+
+
+def _signing(entry: Entry, place: Place, now: datetime) -> Iterator[Said]:
+    seen: set[str] = set()
+    for index, key in enumerate(entry.signing):
+        path: Place = (*place, "signing", index)
+        if key.key in seen:
+            yield Said(path, "signing", f"the key {key.key} stands here twice")
+        seen.add(key.key)
+        if key.until is not None and key.until <= now:
+            message = f"the key {key.key} signs no more since {key.until.isoformat()}: take it out"
+            yield Said(path, "expired", message, severity="warning")
+    if entry.signing and all(key.until is not None for key in entry.signing):
+        message = "every key has an end: after the last one nothing is sent any more; the newest needs no 'until'"
+        yield Said((*place, "signing"), "signing", message, key=True, severity="warning")
+
+
+def _granted(secrets: Sequence[str], place: Place, signing: Set[str]) -> Iterator[Said]:
+    for index, name in enumerate(secrets):
+        if name in signing:
+            message = f"the secret {name} signs: whoever has it can sign in our name, so that no scenario may send it"
+            yield Said((*place, index), "secret", message)
+
+
+def _tls(entry: Entry, place: Place, folder: Path) -> Iterator[Said]:
+    if entry.tls.key and not entry.tls.certificate:
+        yield Said((*place, "tls", "key"), "tls", "'key' goes with 'certificate', the certificate that it belongs to")
+    elif problem := tls.problem(entry.tls_in(folder)):
+        yield Said((*place, "tls"), "tls", problem, key=True)

@@ -1,0 +1,138 @@
+"""What is kept of a response for later templates and conditions: JSON, small, without secrets.
+
+Whatever is wrong with it, the delivery has succeeded: there is a note for people, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Final, NamedTuple, NoReturn, cast
+
+from activities.redaction import Known, masked
+from activities.webhook.http.transport import Response
+from scenario.model.parts import Save
+from scenario.responses.validation import misfit
+
+MAX_SAVED: Final = 16 * 1024
+"""Bytes of a response that is kept. It becomes part of the journey's history."""
+MAX_DEPTH: Final = 32
+"""Levels of lists and objects in one."""
+_MAX_INTEGER: Final = 2**63
+
+
+class Kept(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        value: The JSON, secrets masked; None where nothing is kept.
+        note: Why nothing is kept, or not all of it, as one sentence.
+    """
+
+    value: Any = None
+    note: str | None = None
+
+
+class _UnfitError(ValueError):
+    """Why a text is not kept."""
+
+
+def kept(save: Save, response: Response, given: Known) -> Kept:
+    """What a step keeps of a response.
+
+    Args:
+        save: What the step says about it.
+        response: A 2xx.
+        given: The secrets that went with the request. No other ones are looked for: what stands in a response by chance
+            has to stay, since conditions look at it.
+    """
+    try:
+        value = _read(response)
+        if save.shape is not None:
+            _fit(value, save.shape)
+        value, changed = _clean(value, given)
+        return Kept(value, f"the response kept as '{save.name}' held a secret, which was masked" if changed else None)
+    except _UnfitError as error:
+        return Kept(note=f"the response was not kept as '{save.name}': {error}")
+
+
+def _read(response: Response) -> Any:
+    if not response.complete:
+        raise _UnfitError("it did not arrive as a whole")
+    if len(response.body) > MAX_SAVED:
+        raise _UnfitError(f"it is larger than {MAX_SAVED // 1024} KB")
+    if not response.body.strip():
+        raise _UnfitError("it is empty")
+    try:
+        text = response.body.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_constant)
+        # Halves of characters and numbers beyond all bounds can be read, and not be written again.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise _UnfitError("it is not JSON") from None
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _fit(value: Any, schema: Mapping[str, Any]) -> None:
+    """Compares a value with its schema, and says of the response nothing: its keys and values may be personal data."""
+    if (fault := misfit(value, schema)) is not None:
+        raise _UnfitError(f"it does not fit its schema{fault}")
+
+
+def _clean(value: Any, given: Known) -> tuple[Any, bool]:
+    """The value without secrets, and whether there were any.
+
+    Names of members stay as they are, since conditions ask for them. A member whose name holds a secret is left out.
+    """
+    texts: list[str] = []
+    names: set[str] = set()
+    _collect(value, texts, names, 0)
+    shown = dict(zip(texts, masked(texts, given), strict=True))
+    listed = list(names)
+    named = {name for name, mask in zip(listed, masked(listed, given.of_many_letters), strict=True) if name != mask}
+    changed = bool(named) or any(text != mask for text, mask in shown.items())
+    return (_rewritten(value, shown, named), True) if changed else (value, False)
+
+
+def _collect(value: Any, texts: list[str], names: set[str], depth: int) -> None:
+    """All texts of a value, whole numbers among them, and the names of its members."""
+    if depth > MAX_DEPTH:
+        raise _UnfitError(f"it is nested more than {MAX_DEPTH} levels deep")
+    match value:
+        case str():
+            texts.append(value)
+        case dict():
+            members = cast("dict[str, Any]", value)
+            names.update(members)
+            for member in members.values():
+                _collect(member, texts, names, depth + 1)
+        case list():
+            for item in cast("list[Any]", value):
+                _collect(item, texts, names, depth + 1)
+        case bool():
+            pass
+        case int():
+            if abs(value) >= _MAX_INTEGER:
+                raise _UnfitError("it holds a whole number of more than 64 bits")
+            texts.append(str(value))
+        case _:
+            pass
+
+
+def _rewritten(value: Any, shown: Mapping[str, str], named: Collection[str]) -> Any:
+    match value:
+        case str():
+            return shown[value]
+        case dict():
+            members = cast("dict[str, Any]", value).items()
+            return {name: _rewritten(member, shown, named) for name, member in members if name not in named}
+        case list():
+            return [_rewritten(item, shown, named) for item in cast("list[Any]", value)]
+        case int() if not isinstance(value, bool) and shown[str(value)] != str(value):
+            return shown[str(value)]
+        case _:
+            return value

@@ -1,0 +1,1 @@
+"""How gently a destination is treated: rates, a circuit breaker, and what the server keeps for all workers."""

@@ -1,0 +1,175 @@
+"""A circuit breaker: a receiver that is down is left alone, and asked now and then by one request whether it is back.
+
+    CLOSED   everything may go; results are counted in a sliding window
+       │  enough of them, and too large a share failing
+       ▼
+    OPEN     nothing goes until the pause is over; then HALF OPEN: one request goes, the *probe*
+       │  the receiver answers the probe (it fails: OPEN again, for twice as long)
+       ▼
+    CLOSED   but slowly: two requests at a time, then four, and so on with every answer
+
+It knows no clock, no destination and no request: see `activities.webhook.throttle.limiter` for those.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from zlib import crc32
+
+from activities.webhook.throttle.health import Pulse
+from activities.webhook.throttle.limits import BreakerLimits
+
+LONGEST: Final = 600.0
+"""Seconds at which a pause stops doubling (before its spread); a longer configured one stays as it is."""
+SPREAD: Final = 0.2
+"""A pause is up to this share longer, differently in each process, so that not all of them probe at once."""
+
+_BUCKETS: Final = 20
+_FULL: Final = 1_000
+_SLIP: Final = 1e-6  # 0.55 * 20 is a little more than 11 to a computer
+
+
+class State(StrEnum):
+    """Of a breaker."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half open"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ticket:
+    """Leave to send one request; to be given back with what came of it.
+
+    Attributes:
+        epoch: How often the breaker had changed: results from before its latest change say nothing any more.
+        probe: Whether it is the one request that finds out whether the receiver is back.
+    """
+
+    epoch: int
+    probe: bool
+
+
+class Breaker:
+    """The breaker of one destination in one process. Not thread-safe; nothing in it waits.
+
+    Memory is bounded: results are counted in 20 buckets, so that a result counts for the window's length or up to a
+    twentieth less.
+
+    Args:
+        limits: When it opens and for how long; may be replaced at any time.
+        clock: Seconds, never going back: `time.monotonic`.
+        seed: Tells this breaker's pauses from other processes'.
+    """
+
+    def __init__(self, limits: BreakerLimits, clock: Callable[[], float], seed: str = "") -> None:
+        self.limits = limits
+        self._clock = clock
+        self._seed = seed
+        self._window = _Window()
+        self._epoch = 0
+        self._openings = 0
+        self._until: float | None = None
+        self._probe: Ticket | None = None
+        self._room = _FULL
+
+    @property
+    def state(self) -> State:
+        """As of now."""
+        if self._until is None:
+            return State.CLOSED
+        return State.OPEN if self._clock() < self._until else State.HALF_OPEN
+
+    @property
+    def reopens(self) -> float:
+        """When the next probe may go, by the clock; the past where one may go now, or is under way."""
+        return self._clock() if self._until is None else self._until
+
+    @property
+    def room(self) -> int:
+        """So many requests at a time are enough for a receiver that has just come back."""
+        return self._room
+
+    def counted(self) -> tuple[int, int]:
+        """How many of how many results in the window were failing."""
+        return self._window.counts(self._clock(), self.limits.window)
+
+    def admit(self) -> Ticket | None:
+        """Leave to send, or None: not now."""
+        match self.state:
+            case State.CLOSED:
+                return Ticket(self._epoch, probe=False)
+            case State.HALF_OPEN if self._probe is None:
+                self._probe = Ticket(self._epoch, probe=True)
+                return self._probe
+            case _:
+                return None
+
+    def give_back(self, ticket: Ticket, pulse: Pulse) -> None:
+        """Counts what came of a request. A probe of which nothing is known lets another one go."""
+        if ticket is self._probe:
+            self._probe = None
+        if ticket.epoch != self._epoch or pulse is Pulse.NOTHING:
+            return
+        failing = pulse is Pulse.FAILING
+        if ticket.probe:
+            if failing:
+                self._open()
+            else:
+                self._close()
+            return
+        if not failing and self._room < _FULL:
+            self._room *= 2
+        now = self._clock()
+        self._window.add(now, self.limits.window, failing=failing)
+        bad, total = self._window.counts(now, self.limits.window)
+        if failing and total >= self.limits.minimum and bad >= self.limits.failures * total - _SLIP:
+            self._open()
+
+    def _open(self) -> None:
+        pause = self.limits.pause
+        pause = min(pause * 2 ** min(self._openings, 20), max(LONGEST, pause))
+        spread = crc32(f"{self._seed}/{self._epoch}".encode()) / 2**32
+        self._until = self._clock() + pause * (1 + SPREAD * spread)
+        self._openings += 1
+        self._epoch += 1
+
+    def _close(self) -> None:
+        self._until = None
+        self._openings = 0
+        self._epoch += 1
+        self._window = _Window()
+        self._room = 2
+
+
+class _Window:
+    """Counts of the latest results."""
+
+    def __init__(self) -> None:
+        self._buckets: deque[list[int]] = deque()  # [number of the bucket, failing, all]
+        self._width = 0.0
+
+    def add(self, now: float, length: float, *, failing: bool) -> None:
+        self._forget(now, length)
+        number = int(now // self._width)
+        if not self._buckets or self._buckets[-1][0] != number:
+            self._buckets.append([number, 0, 0])
+        self._buckets[-1][1] += failing
+        self._buckets[-1][2] += 1
+
+    def counts(self, now: float, length: float) -> tuple[int, int]:
+        self._forget(now, length)
+        return sum(bucket[1] for bucket in self._buckets), sum(bucket[2] for bucket in self._buckets)
+
+    def _forget(self, now: float, length: float) -> None:
+        width = length / _BUCKETS
+        if width != self._width:  # another length was set: what was counted in other buckets cannot be compared
+            self._buckets.clear()
+            self._width = width
+        oldest = int(now // width) - _BUCKETS
+        while self._buckets and self._buckets[0][0] <= oldest:
+            self._buckets.popleft()

@@ -1,0 +1,252 @@
+"""The gate of this process: may this request go to that destination now, or when should it come again?
+
+A delivery that may not go is *turned away with an appointment*: its attempt ends at once, and Temporal keeps it until
+then. So waiting costs no slot of the worker, however many wait. Appointments of one destination are spaced as it is
+able to take requests, so that those who wait do not all come at once.
+
+The gate knows one process. What all workers together may send is kept by the server (`server_rates`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+from zlib import crc32
+
+from activities.webhook.throttle.circuit_breaker import Breaker, State, Ticket
+from activities.webhook.throttle.health import Pulse
+from activities.webhook.throttle.limits import Limits
+
+SOON: Final = 1.0
+"""Seconds until the earliest appointment."""
+HORIZON: Final = 60.0
+"""Seconds in which appointments are spaced as the destination answers. Later ones are less spaced: by then it may
+have become quicker, and who comes too early is turned away once more."""
+FARTHEST: Final = 600.0
+"""Seconds until the latest appointment, after the breaker's pause if there is one."""
+IDLE: Final = 3_600.0
+"""Seconds after which a destination that nobody asks for is forgotten; longer than any pause and appointment."""
+LABELS: Final = 1_000
+"""So many destinations are remembered, unless more are in use."""
+
+_QUICKEST: Final = 0.01  # seconds between two appointments, however quick the destination
+_CHECK: Final = 0.05  # seconds between two of a destination that is down, and between those beyond the horizon
+_UNKNOWN: Final = 0.25  # seconds that a request is thought to take before one has ended
+_WEIGHT: Final = 0.1  # of the newest duration in their mean
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now.
+
+    Attributes:
+        seconds: Until the appointment.
+        why: ``busy``: as many requests as it can take are under way. ``breaker_open``: it was failing too often.
+    """
+
+    seconds: float
+    why: Literal["busy", "breaker_open"]
+
+    @property
+    def reason(self) -> str:
+        """The rest of a sentence that begins with the destination."""
+        if self.why == "busy":
+            return "has as many requests under way as it may: this one waits for its turn"
+        return "has failed too often and is left alone for a while: this delivery waits for it"
+
+
+class Pass:
+    """Leave to send one request; a context manager.
+
+    Where nothing is said with `leave` before the block ends (an error, a cancellation), the destination's slot is
+    freed and nothing is concluded about its health.
+
+    Attributes:
+        probe: Whether it is the one request that finds out whether the destination is back.
+    """
+
+    __slots__ = ("_ticket", "_visit", "probe")
+
+    def __init__(self, visit: Callable[[Pass, Ticket | None, Pulse], None], ticket: Ticket | None) -> None:
+        self._visit: Callable[[Pass, Ticket | None, Pulse], None] | None = visit
+        self._ticket = ticket
+        self.probe = ticket is not None and ticket.probe
+
+    def leave(self, pulse: Pulse) -> None:
+        """Ends it; what is said after that is ignored.
+
+        Args:
+            pulse: How the receiver looked; see `activities.webhook.throttle.health`.
+        """
+        visit, self._visit = self._visit, None
+        if visit is not None:
+            visit(self, self._ticket, pulse)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave(Pulse.NOTHING)
+
+
+class Gate:
+    """One for each worker process. Not thread-safe; nothing in it waits.
+
+    Args:
+        slots: How many attempts the worker runs at once. One destination gets three quarters of them at most; and
+            when so many are taken, by whomever, a destination that has a twentieth of them gets no more.
+        clock: Seconds, never going back.
+        seed: Tells this process from others, so that their breakers' pauses do not end at the same moment.
+    """
+
+    def __init__(self, slots: int = 200, clock: Callable[[], float] = time.monotonic, seed: str = "") -> None:
+        self._most = max(1, slots * 3 // 4)
+        self._few = max(1, slots // 20)
+        self._clock = clock
+        self._seed = seed
+        self._inside = 0
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+
+    def enter(self, label: str, limits: Limits, delivery: str = "") -> Pass | Wait:
+        """Asks for leave to send one request.
+
+        Args:
+            label: The destination's name, or the host of a webhook with a plain `url:`.
+            limits: As they are now; they may have changed since the last request.
+            delivery: The delivery's id, by which appointments are spread where too many wait to give each its own.
+        """
+        now = self._clock()
+        place = self._place(label, now)
+        breaker = place.heed(limits, self._clock, f"{self._seed}/{label}")
+        bound = self._bound(place, limits.concurrency)
+        if breaker is not None and breaker.state is State.OPEN:
+            return place.appoint(now, breaker.reopens, bound, delivery, "breaker_open")
+        if len(place.inside) >= bound:
+            return place.appoint(now, now, bound, delivery, "busy")
+        ticket = None
+        if breaker is not None and (ticket := breaker.admit()) is None:  # another one probes
+            return place.appoint(now, now, bound, delivery, "breaker_open")
+        self._inside += 1
+
+        def leave(given: Pass, ticket: Ticket | None, pulse: Pulse) -> None:
+            self._inside -= 1
+            place.leave(given, self._clock(), pulse)
+            if breaker is not None and ticket is not None:
+                _give_back(label, breaker, ticket, pulse)
+
+        given = Pass(leave, ticket)
+        place.inside[given] = now
+        return given
+
+    def __len__(self) -> int:
+        """How many destinations it remembers."""
+        return len(self._places)
+
+    def _bound(self, place: _Place, concurrency: int) -> int:
+        """So many requests to one destination at once."""
+        bound = min(concurrency, self._most)
+        if place.breaker is not None:
+            bound = min(bound, place.breaker.room)
+        return min(bound, self._few) if self._inside >= self._most else bound
+
+    def _place(self, label: str, now: float) -> _Place:
+        place = self._places.get(label)
+        if place is None:
+            place = self._places[label] = _Place()
+        else:
+            self._places.move_to_end(label)
+        place.used = now
+        self._forget(now)
+        return place
+
+    def _forget(self, now: float) -> None:
+        """Forgets who was not asked for, beginning with the longest ago."""
+        gone: list[str] = []
+        for label, place in self._places.items():
+            if place.used + IDLE >= now and len(self._places) - len(gone) <= LABELS:
+                break
+            if not place.inside and place.used < now:
+                gone.append(label)
+        for label in gone:
+            del self._places[label]
+
+
+class _Place:
+    """One destination.
+
+    Attributes:
+        inside: Requests under way, and since when.
+        breaker: None where it is switched off.
+        used: When it was last asked for.
+    """
+
+    __slots__ = ("_due", "_mean", "breaker", "inside", "used")
+
+    def __init__(self) -> None:
+        self.inside: dict[Pass, float] = {}
+        self.breaker: Breaker | None = None
+        self.used = 0.0
+        self._mean: float | None = None  # seconds that a request takes
+        self._due = float("-inf")  # the next appointment that nobody has
+
+    def heed(self, limits: Limits, clock: Callable[[], float], seed: str) -> Breaker | None:
+        """Takes the limits as they are now."""
+        if limits.breaker is None:
+            self.breaker = None
+        elif self.breaker is None:
+            self.breaker = Breaker(limits.breaker, clock, seed)
+        else:
+            self.breaker.limits = limits.breaker
+        return self.breaker
+
+    def appoint(
+        self, now: float, earliest: float, bound: int, delivery: str, why: Literal["busy", "breaker_open"]
+    ) -> Wait:
+        """The next appointment: one *service time* after the one before, as in the generic cell rate algorithm.
+
+        Args:
+            now: The time.
+            earliest: Before it there is no sense in coming.
+            bound: So many requests at once.
+            delivery: Its id.
+            why: For the answer.
+        """
+        base = max(earliest, now + SOON)
+        moment = max(base, self._due)
+        if moment - base > FARTHEST:
+            # There is no telling any more who comes before whom: anywhere in the farther half will do.
+            return Wait(base - now + FARTHEST * (1 + crc32(delivery.encode()) / 2**32) / 2, why)
+        space = max(self._service(now) / bound, _QUICKEST if why == "busy" else _CHECK)
+        self._due = moment + (space if moment - base < HORIZON else min(space, _CHECK))
+        return Wait(moment - now, why)
+
+    def leave(self, given: Pass, now: float, pulse: Pulse) -> None:
+        """A request has ended."""
+        took = now - self.inside.pop(given)
+        if pulse is not Pulse.NOTHING:
+            self._mean = took if self._mean is None else self._mean + _WEIGHT * (took - self._mean)
+
+    def _service(self, now: float) -> float:
+        """Seconds that a request takes: the mean, or how long those under way have been so, if that is longer."""
+        waiting = sum(now - since for since in self.inside.values()) / len(self.inside) if self.inside else 0.0
+        return max(_UNKNOWN if self._mean is None else self._mean, waiting)
+
+
+def _give_back(label: str, breaker: Breaker, ticket: Ticket, pulse: Pulse) -> None:
+    """Tells the breaker, and the log where that changes something."""
+    before = breaker.state
+    counted = breaker.counted()
+    breaker.give_back(ticket, pulse)
+    after = breaker.state
+    if after is State.OPEN and before is State.CLOSED:
+        logger.warning("%s is left alone: it fails too often (%d of %d before the last)", label, *counted)
+    elif after is State.OPEN and before is State.HALF_OPEN:
+        logger.info("%s is still failing, and left alone for longer", label)
+    elif after is State.CLOSED and before is not State.CLOSED:
+        logger.info("%s answers again", label)

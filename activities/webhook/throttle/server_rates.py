@@ -1,0 +1,182 @@
+"""Rates per destination, kept by Temporal's server for all workers together.
+
+Every webhook is scheduled with its destination as *fairness key*. The task queue has one rate for each key, the
+default, and a key's *weight* multiplies it: a destination with 10/s where the default is 100/s has the weight 0.1. A
+task that is over its key's rate stays in the server's queue: it holds no slot, spends no attempt, and delays no other
+key. The weight is also the key's share where workers cannot keep up with all of them.
+
+See `docs/rates.md` for what was measured, and for doing the same by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final, NoReturn
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue, TaskQueueConfig
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, UpdateTaskQueueConfigRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.interface import fairness_key
+
+LIGHTEST: Final = 0.001
+HEAVIEST: Final = 1000.0
+"""The server treats lower and higher weights as these."""
+MOST: Final = 1_000
+"""So many weights a task queue can have."""
+
+_PATIENCE: Final = timedelta(seconds=10)
+_RARELY: Final = 600.0
+"""Seconds after which a server that knew no such rates is asked again: it may have been upgraded since."""
+_REASON: Final = "destinations.yaml"
+_NEAR: Final = 1e-6  # weights are 32-bit floats on the server
+
+logger = logging.getLogger(__name__)
+
+
+class RateKeeper:
+    """Keeps a task queue's rates as the destinations ask for.
+
+    Several workers may do so at once: whoever has the latest news writes last, and who finds everything as it should
+    be writes nothing. What an operator sets by hand stays until the destinations change, or a worker starts.
+
+    Args:
+        client: Of the namespace.
+        queue: The task queue.
+        clock: Seconds, for tests.
+    """
+
+    def __init__(self, client: Client, queue: str = "webhooks", *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._queue = queue
+        self._applied: tuple[float, dict[str, float]] | None = None
+        self._clock = clock
+        self._unable: float | None = None  # since when the server is known to keep no rates
+
+    async def apply(self, default: float, rates: Mapping[str, float]) -> bool:
+        """Sets the rates, where they are not what was last applied.
+
+        Args:
+            default: Requests a second of a destination without a rate of its own; more than 0.
+            rates: Requests a second by destination, more than 0 each.
+
+        Returns:
+            Whether the server keeps them. False where it is too old to know such rates; that is logged once, deliveries
+            go on without, and it is asked again every ten minutes.
+
+        Raises:
+            ValueError: A rate is not more than 0, or there are too many.
+            RPCError: The server could not be asked, or does not let this process do it: try again later.
+        """
+        weights = _weights(default, rates)
+        if self._applied == (default, weights):
+            return True
+        if self._unable is not None and self._clock() - self._unable < _RARELY:
+            return False
+        try:
+            await self._write(default, weights)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.UNIMPLEMENTED:
+                raise
+            if self._unable is None:
+                logger.warning(
+                    "this Temporal server keeps no rates per destination: "
+                    "webhooks are sent as quickly as the workers can"
+                )
+            self._unable = self._clock()
+            return False
+        self._unable = None
+        self._applied = (default, weights)
+        off = sorted(name for name, rate in rates.items() if not LIGHTEST <= rate / default <= HEAVIEST)
+        if off:
+            logger.warning(
+                "rates more than a thousand times off the default of %g/s cannot be kept: %s", default, ", ".join(off)
+            )
+        return True
+
+    async def keep(self, wanted: Callable[[], tuple[float, Mapping[str, float]]], every: float = 5.0) -> NoReturn:
+        """Applies the rates again and again, for as long as the worker runs.
+
+        What goes wrong is logged once, and tried again: deliveries never wait for it.
+
+        Args:
+            wanted: Gives the arguments of `apply`, as they are at the moment.
+            every: Seconds between two looks.
+        """
+        trouble = ""
+        while True:
+            try:
+                await self.apply(*wanted())
+            except (RPCError, ValueError) as error:
+                now = error.status.name if isinstance(error, RPCError) else str(error)
+                if now != trouble:
+                    logger.warning("the rates per destination could not be set (%s): trying on", now)
+                trouble = now
+            else:
+                trouble = ""
+            await asyncio.sleep(every)
+
+    async def _write(self, default: float, weights: dict[str, float]) -> None:
+        now = await self._read()
+        limit = now.fairness_keys_rate_limit_default
+        there = {key: float(weight) for key, weight in now.fairness_weight_overrides.items()}
+        changed = {key: weight for key, weight in weights.items() if not _same(there.get(key), weight)}
+        gone = [key for key in there if key not in weights]
+        request = UpdateTaskQueueConfigRequest(
+            namespace=self._client.namespace,
+            identity=self._client.identity,
+            task_queue=self._queue,
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            set_fairness_weight_overrides=changed,
+            unset_fairness_weight_overrides=gone,
+        )
+        known = limit.rate_limit.requests_per_second if limit.HasField("rate_limit") else None
+        if not _same(known, default):
+            request.update_fairness_key_rate_limit_default.rate_limit.requests_per_second = default
+            request.update_fairness_key_rate_limit_default.reason = _REASON
+        elif not changed and not gone:
+            return
+        await self._client.workflow_service.update_task_queue_config(request, timeout=_PATIENCE)
+        logger.info(
+            "rates set: %g/s for each destination, %d with rates of their own, %d gone",
+            default,
+            len(weights),
+            len(gone),
+        )
+
+    async def _read(self) -> TaskQueueConfig:
+        answer = await self._client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=self._client.namespace,
+                task_queue=TaskQueue(name=self._queue),
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+                report_config=True,
+            ),
+            timeout=_PATIENCE,
+        )
+        return answer.config
+
+
+def _weights(default: float, rates: Mapping[str, float]) -> dict[str, float]:
+    """The weights that differ from 1."""
+    for name, rate in {"default": default, **rates}.items():
+        if not rate > 0:
+            raise ValueError(f"the rate of '{name}' must be more than 0")
+    weights = {
+        fairness_key(name): min(max(rate / default, LIGHTEST), HEAVIEST)
+        for name, rate in rates.items()
+        if rate != default
+    }
+    if len(weights) > MOST:
+        raise ValueError(f"{len(weights)} destinations have rates of their own: at most {MOST} can")
+    return weights
+
+
+def _same(there: float | None, wanted: float) -> bool:
+    return there is not None and abs(there - wanted) <= _NEAR * wanted

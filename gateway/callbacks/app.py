@@ -1,0 +1,171 @@
+"""The way in over HTTP: ``POST /callbacks/{token}``, and ``GET /healthz``. Nothing else is answered.
+
+Whoever was sent ``{{ journey.callback_url }}`` posts ``{"name": "whatsapp.replied", "properties": {…}}`` there, and
+that one journey is told. It is open to the internet, so it says little and does little before it knows the token:
+
+- only POST acts: mail servers and chats fetch every address that they see;
+- an address that was never given out and a forged one look the same;
+- a body is read only for a good token, to 64 KB and for 10 seconds;
+- a token may be used often, yet not so often that it drowns its journey.
+
+The token is a secret. It is in no log here, and a proxy in front must not log the path either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from temporalio.service import RPCError
+
+from gateway.callbacks.deliver import EventId, Told, Unsettled
+from gateway.callbacks.guard import ALIVE
+from gateway.callbacks.rate_limit import Pace
+from gateway.errors import BadInput
+from runtime.callback import Callbacks, Claim, ExpiredToken, TokenError
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY: Final = 64 * 1024
+"""Bytes of a body."""
+
+PATIENCE: Final = 10.0
+"""Seconds that a body may take to arrive, and then Temporal to take the event."""
+
+PACE: Final = (60, 60.0)
+"""So many events in so many seconds, for each delivery."""
+
+_AGAIN: Final = 5  # seconds
+_EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
+_UNKNOWN: Final = "there is no such callback address: post to it exactly as it was sent to you"
+_OVER: Final = "this callback address has expired, or its journey is over"
+
+Tell = Callable[[Claim, Told, str | None], Awaitable[bool]]
+"""Tells a journey; False where it is over. See `gateway.callbacks.deliver.tell`."""
+
+
+class Answer(HTTPException):
+    """An answer other than 202, as one sentence in JSON."""
+
+    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, sentence, headers)
+
+
+class Receiving:
+    """The routes, as an ASGI application in `application`.
+
+    Args:
+        callbacks: Knows the tokens.
+        tell: Tells a journey.
+        pace: How often one delivery's address may be used.
+        patience: See `PATIENCE`.
+    """
+
+    def __init__(
+        self, callbacks: Callbacks, tell: Tell, *, pace: Pace | None = None, patience: float = PATIENCE
+    ) -> None:
+        self._callbacks, self._tell, self._patience = callbacks, tell, patience
+        self._pace = pace or Pace(*PACE)
+        self.application = Starlette(
+            routes=[
+                Route("/callbacks/{token}", self._callback, methods=["POST"]),
+                Route(ALIVE, _alive, methods=["GET"]),
+            ],
+            exception_handlers={HTTPException: _said, ClientDisconnect: _gone},
+        )
+        self.application.router.redirect_slashes = False  # the answer would repeat the token
+
+    async def _callback(self, request: Request) -> Response:
+        claim = self._claim(request.path_params["token"])
+        _acceptable(request)
+        if wait := self._pace.take(claim.delivery_id):
+            again = {"retry-after": str(math.ceil(wait))}
+            raise Answer(429, "too many events came to this callback address: try again later", again)
+        try:
+            event = Told.parse(await self._body(request))
+            identifier = event.id or _identifier(request)
+        except BadInput as error:
+            raise Answer(400, str(error)) from None
+        try:
+            async with asyncio.timeout(self._patience):
+                told = await self._tell(claim, event, identifier)
+        except (RPCError, TimeoutError, Unsettled) as error:
+            what = error.status.name if isinstance(error, RPCError) else type(error).__name__
+            logger.warning("event %s for %s by %s not told: %s", event.name, claim.workflow_id, claim.delivery_id, what)
+            raise Answer(503, "the event cannot be taken now: try again", {"retry-after": str(_AGAIN)}) from None
+        if not told:
+            raise Answer(410, _OVER)
+        logger.info("event %s for %s by %s", event.name, claim.workflow_id, claim.delivery_id)
+        return JSONResponse({}, 202)
+
+    def _claim(self, token: str) -> Claim:
+        try:
+            return self._callbacks.verify(token, datetime.now(UTC))
+        except ExpiredToken:
+            raise Answer(410, _OVER) from None
+        except TokenError:
+            raise Answer(404, _UNKNOWN) from None
+
+    async def _body(self, request: Request) -> bytes:
+        # What Content-Length says is not believed, or missing: what comes is counted.
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._patience):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > MAX_BODY:
+                        raise Answer(413, f"an event may have {MAX_BODY} bytes at most", {"connection": "close"})
+        except TimeoutError:
+            raise Answer(408, "the body did not arrive in time", {"connection": "close"}) from None
+        return bytes(body)
+
+
+def _acceptable(request: Request) -> None:
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not (media == "application/json" or (media.startswith("application/") and media.endswith("+json"))):
+        raise Answer(415, "send the event as JSON, with content-type: application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Answer(415, "send the event as it is, without a content-encoding")
+
+
+def _identifier(request: Request) -> str | None:
+    """What a client names its message by, so that it may send it again.
+
+    Raises:
+        BadInput: It is no id.
+    """
+    for name in ("webhook-id", "idempotency-key"):
+        # The latter is a string in quotes by its draft, and bare in practice.
+        if given := request.headers.get(name, "").strip().removeprefix('"').removesuffix('"'):
+            try:
+                return _EVENT_ID.validate_python(given)
+            except ValidationError:
+                raise BadInput(f"{name} must be 1 to 128 visible ASCII characters") from None
+    return None
+
+
+async def _alive(_request: Request) -> Response:
+    return JSONResponse({"alive": True})
+
+
+async def _said(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 it is registered for nothing else
+    sentence = error.detail if isinstance(error, Answer) else _SENTENCES.get(error.status_code, "that is not possible")
+    return JSONResponse({"error": sentence}, error.status_code, error.headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
+
+
+_SENTENCES: Final = {404: "there is nothing here", 405: "this is not answered: look at the allow header"}

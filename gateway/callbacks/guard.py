@@ -1,0 +1,173 @@
+"""What stands between the network and `gateway.callbacks.app`, so that nobody keeps anybody else out, or fills the log.
+
+- Connections on which no request comes to be are closed after a while, and sooner where others need their places.
+- Requests under way are counted. Where there are too many, the next is answered 503; ``/healthz`` never is: whoever
+  watches over the process would otherwise restart it because it is busy.
+- A request that says its length in two ways is refused: a proxy in front may have believed the other one, and then sees
+  one request where there are two (RFC 9112 §6.3 and §11.2).
+- What is not HTTP is counted, and the count is logged at intervals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, cast
+
+import h11
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+logger = logging.getLogger(__name__)
+
+REQUESTS: Final = 500
+"""So many may be under way at once."""
+SPARE: Final = 32
+"""Connections beyond those: for ``/healthz``, and to tell others that it is too much."""
+PATIENCE: Final = 10.0
+"""Seconds that a request's line and headers may take to arrive, from when the connection is free for them."""
+EVERY: Final = 60.0
+"""Seconds between two lines about malformed requests."""
+
+ALIVE: Final = "/healthz"
+_AGAIN: Final = "5"  # seconds
+_TWO_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
+_CLOSE: Final = {"connection": "close"}
+
+# uvicorn's warnings are about what somebody outside does: each costs its maker nothing, and us a line.
+_quiet: Final = logging.getLogger("uvicorn.error").getChild("guarded")
+_quiet.setLevel(logging.ERROR)
+
+
+class Malformed:
+    """Counts malformed requests, and logs the count: anybody can send thousands a second.
+
+    Args:
+        every: Seconds that are counted before a line is written.
+    """
+
+    def __init__(self, every: float = EVERY) -> None:
+        self._every = every
+        self._count = 0
+        self._due: asyncio.TimerHandle | None = None
+
+    def add(self) -> None:
+        """Counts one."""
+        self._count += 1
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(self._every, self.tell)
+
+    def tell(self) -> None:
+        """Logs how many there were since the last line, if any."""
+        if self._due is not None:
+            self._due.cancel()
+            logger.warning("%d malformed requests were refused within %.0f s", self._count, self._every)
+        self._due, self._count = None, 0
+
+
+class Guard:
+    """An ASGI application around another.
+
+    Args:
+        application: What is guarded.
+        requests: How many of its requests may be under way at once.
+        malformed: Counts what is refused because of its form.
+    """
+
+    def __init__(self, application: ASGIApp, *, requests: int = REQUESTS, malformed: Malformed | None = None) -> None:
+        self.malformed = malformed or Malformed()
+        self.connections = requests + SPARE
+        self._application, self._requests = application, requests
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, or lets it through."""
+        if _TWO_LENGTHS.issubset(name for name, _ in scope["headers"]):
+            self.malformed.add()
+            await _refused(400, "give content-length or transfer-encoding, not both", _CLOSE)(scope, receive, send)
+        elif self._under_way >= self._requests and scope["path"] != ALIVE:
+            again = {"retry-after": _AGAIN, **_CLOSE}
+            await _refused(503, "too many requests are under way: try again", again)(scope, receive, send)
+        else:
+            self._under_way += 1
+            try:
+                await self._application(scope, receive, send)
+            finally:
+                self._under_way -= 1
+
+
+class Guarded(H11Protocol):
+    """A connection to a `Guard`.
+
+    uvicorn would wait for ever for a request that does not come. Some hundred such connections, which cost their maker
+    nothing, would otherwise keep everybody else out.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+    _since = 0.0
+
+    @property
+    def _guard(self) -> Guard:
+        return cast("Guard", self.config.app)
+
+    @property
+    def waits(self) -> bool:
+        """Whether no request is under way on it."""
+        # Until the first request is there, uvicorn has no cycle, whatever its annotation says.
+        cycle: Any = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def connection_made(self, transport: Any) -> None:
+        """It waits for a request, and may take the place of another that waits."""
+        super().connection_made(transport)
+        self.logger = _quiet
+        self._await_request()
+        self._make_room()
+
+    def on_response_complete(self) -> None:
+        """It waits for the next request."""
+        self._await_request()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It waits for nothing any more."""
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP is counted, and answered where that can still be done."""
+        self._guard.malformed.add()
+        cycle: Any = self.cycle
+        if cycle is not None:  # it came behind the head of a request: whoever answers that learns that nobody is there
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def _await_request(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        self._since = self.loop.time()
+        self._late = self.loop.call_later(PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.waits:
+            self.transport.close()
+
+    def _make_room(self) -> None:
+        others = [other for other in cast("set[Guarded]", self.connections) if not other.transport.is_closing()]
+        if len(others) > self._guard.connections:
+            waiting = [other for other in others if other.waits and other is not self]
+            if waiting:
+                min(waiting, key=lambda other: other._since).transport.abort()
+
+
+def _refused(status: int, sentence: str, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status, headers)

@@ -1,0 +1,135 @@
+"""Commands for those who write scenarios: check, schema, publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.destinations import DestinationsOption, known_in
+from gateway.cli.options import Format, FormatOption, login
+from gateway.cli.terminal import dump, note, say
+
+if TYPE_CHECKING:
+    from scenario.model.scenario import Scenario
+    from scenario.source.findings import Finding
+
+FilesArgument = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML", show_default=False)
+]
+
+NewestOption = Annotated[
+    bool,
+    typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback"),
+]
+
+
+def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: DestinationsOption = None) -> None:
+    """Say everything that is wrong with scenario files, at its line and column.
+
+    With a destinations.yaml, also which destinations of webhooks are not in it, and which headers they set themselves.
+
+    As text one finding a line, file:line:column: severity code: message; as JSON a list of objects with the same names.
+    The exit status is 1 where there is an error; a warning does not stand in the way.
+    """
+    from gateway.errors import BadInput
+    from gateway.publishing import check_file
+
+    known = known_in(destinations)
+    findings: list[Finding] = []
+    unread: list[BadInput] = []
+    for path in files:
+        try:
+            findings += check_file(path, known).findings
+        except BadInput as error:
+            unread.append(error)
+    if form is Format.JSON:
+        dump([finding.as_json() for finding in findings])
+    else:
+        _list(findings)
+    for error in unread:
+        note(f"scenario: {error}")
+    if read := len(files) - len(unread):
+        note(_summary(findings, read))
+    if unread or _errors(findings):
+        raise typer.Exit(1)
+
+
+def schema() -> None:
+    """Print the JSON Schema of the scenario file, for editors."""
+    from scenario.model.json_schema import schema as make
+
+    dump(make())
+
+
+def publish(files: FilesArgument, destinations: DestinationsOption = None, newest: NewestOption = False) -> None:
+    """Check scenario files and store them; prints name@version.
+
+    Where one of them has an error, none is stored. Content that was published before keeps its version. Where a newer
+    one has followed it, that is said, and new journeys go on to take the newer one: --newest makes it the newest again.
+    """
+    from gateway.publishing import check_file
+
+    known = known_in(destinations)
+    scenarios: dict[Path, Scenario] = {}
+    findings: list[Finding] = []
+    for path in files:
+        checked = check_file(path, known)
+        findings += checked.findings
+        if checked.scenario is not None:
+            scenarios[path] = checked.scenario
+    _list(findings, err=True)
+    if _errors(findings):
+        note(f"scenario: nothing was published: {_summary(findings, len(files))}")
+        raise typer.Exit(1)
+    _refuse_twins(scenarios)
+    asyncio.run(_publish(list(scenarios.values()), newest=newest))
+
+
+async def _publish(scenarios: Sequence[Scenario], *, newest: bool) -> None:
+    from gateway.cli import session
+    from gateway.publishing import publish_checked
+
+    async with session.stored(migrate=True) as store:
+        for scenario in scenarios:
+            published = await publish_checked(scenario, store, login(), newest=newest)
+            say(str(published))
+            if published.newest > published.version:
+                note(
+                    f"scenario: {published} is published already, and {published.scenario}@{published.newest} is the "
+                    "newest: new journeys take that; to roll back, publish the file with --newest"
+                )
+
+
+def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
+    """Two files of one name would become two versions, and which is the newest would be chance."""
+    from gateway.errors import BadInput
+
+    first: dict[str, Path] = {}
+    for path, scenario in scenarios.items():
+        if (other := first.setdefault(scenario.scenario, path)) != path:
+            raise BadInput(f"{other} and {path} both are the scenario '{scenario.scenario}': publish one of them")
+
+
+def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
+    for finding in findings:
+        (note if err else say)(str(finding))
+
+
+def _errors(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity == "error" for finding in findings)
+
+
+def _summary(findings: Sequence[Finding], files: int) -> str:
+    """``2 errors and 1 warning in 3 files``."""
+    counts = Counter(finding.severity for finding in findings)
+    found = [_count(counts[severity], severity) for severity in ("error", "warning") if counts[severity]]
+    return f"{' and '.join(found) or 'nothing wrong'} in {_count(files, 'file')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,116 @@
+"""The command that brings templates over from the platform's old syntax: convert."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.options import Format, FormatOption
+from gateway.cli.terminal import dump, note
+
+if TYPE_CHECKING:
+    from scenario.legacy import Converted, Names
+
+FileArgument = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input", show_default=False),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="where the result goes, instead of standard output"),
+]
+SampleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sample",
+        metavar="FILE",
+        help="a contact or an entry as the platform sends it: tells the names of the custom fields c0, c1, …",
+    ),
+]
+LiquidOption = Annotated[
+    bool, typer.Option("--keep-liquid", help="the template has Liquid in it already: leave that as it is")
+]
+
+
+def convert(
+    file: FileArgument,
+    output: OutputOption = None,
+    sample: SampleOption = None,
+    keep_liquid: LiquidOption = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Turn a template in the platform's old syntax, $firstname$ and {SPLIO IF …}, into Liquid.
+
+    Of a scenario file, the templates inside are converted and the rest stays. What could not be converted is listed on
+    standard error, as file:line:column: message, and the exit status is 1; as JSON: {"text", "left", "notes"}. In its
+    place stands {{ not_converted['…'] }}, which 'scenario check' refuses.
+    """
+    from gateway.cli.entry_files import named
+    from scenario import legacy
+
+    text, name = _read(file), named(file)
+    names = _names(sample)
+    if legacy.is_scenario(text):
+        converted = legacy.convert_scenario(text, names)
+    else:
+        converted = legacy.convert(text, names, keep_liquid=keep_liquid)
+    if output is not None:
+        _write(output, converted.text)
+    if form is Format.JSON:
+        left = [rest.as_json() for rest in converted.left]
+        dump({"text": converted.text, "left": left, "notes": list(converted.notes)})
+    elif output is None:
+        # In UTF-8 whatever the terminal's encoding is: it is a file's content, and files are read as UTF-8.
+        sys.stdout.flush()
+        sys.stdout.buffer.write(converted.text.encode())
+        sys.stdout.buffer.flush()
+    _tell(converted, name, listed=form is Format.TEXT)
+    if converted.left:
+        raise typer.Exit(1)
+
+
+def _tell(converted: Converted, name: str, *, listed: bool) -> None:
+    for rest in converted.left if listed else ():
+        note(f"{name}:{rest.line}:{rest.column}: {rest.message}")
+    for remark in converted.notes if listed else ():
+        note(f"scenario: {remark}")
+    if number := len(converted.left):
+        note(f"scenario: {number} {'thing was' if number == 1 else 'things were'} left in {name}: mend it by hand")
+
+
+def _read(file: str) -> str:
+    from gateway.cli.entry_files import named, opened
+    from gateway.errors import BadInput
+
+    with opened(file) as stream:
+        try:
+            content = stream.read()
+        except OSError as error:
+            raise BadInput(f"{named(file)} cannot be read: {(error.strerror or 'it is no file').lower()}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"{named(file)} is not UTF-8: save it as UTF-8") from None
+
+
+def _names(sample: str | None) -> Names | None:
+    from gateway.cli.entry_files import named, opened, parse
+    from scenario.legacy import Names
+
+    if sample is None:
+        return None
+    with opened(sample) as stream:
+        data = parse(stream.read(), named(sample), wanted="a sample is a contact or an entry, a JSON object")
+    return Names.of(data)
+
+
+def _write(path: Path, text: str) -> None:
+    from gateway.errors import BadInput
+
+    try:
+        path.write_bytes(text.encode())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {(error.strerror or 'it is no file').lower()}") from None

@@ -1,0 +1,99 @@
+"""Commands that bring something in: enter, event."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.admission import unadmitted
+from gateway.cli.entry_files import parse, read_entry
+from gateway.cli.terminal import dump, note, say
+
+if TYPE_CHECKING:
+    from gateway.entries import Entered
+
+EntryArgument = Annotated[
+    str, typer.Argument(metavar="ENTRY", help="a JSON file; - is standard input; a .jsonl file holds one entry a line")
+]
+ManyOption = Annotated[bool, typer.Option("--many", help="one entry a line, whatever the file is called")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="wait for the journey's end, and print its result")]
+ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="such as order.delivered")]
+PropertiesOption = Annotated[
+    str, typer.Option("--properties", metavar="JSON", help="what conditions see as event.…, as a JSON object")
+]
+IdOption = Annotated[
+    str | None, typer.Option("--id", metavar="ID", help="told twice under one id, it counts once", show_default=False)
+]
+
+
+def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = False) -> None:
+    """Let a contact into a scenario; prints the journey's id.
+
+    With --wait the result follows as JSON. Of many, each line's id is printed, or with --wait its result with its id as
+    one line of JSON. Those that may not come in are said on standard error, and so are those of which no worker says
+    whether they may: both make the exit status 1.
+    """
+    from gateway.cli import enter_many
+
+    if many or entry.lower().endswith(".jsonl"):
+        raise typer.Exit(asyncio.run(enter_many.enter_all(entry, wait=wait)))
+    asyncio.run(_enter(read_entry(entry), wait=wait))
+
+
+async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
+    from gateway.cli import session
+    from scenario.entry.entry import parse_entry
+
+    parse_entry(entry)  # what is wrong with it by itself is said at once, be there a server or not
+    async with session.connected() as client:
+        entered = await client.enter(entry)
+        say(entered.id)
+        remark(entered, await client.trouble() if not entered.admitted else None)
+        if wait:
+            dump(await entered.verdict())
+
+
+def remark(entered: Entered, trouble: str | None = None) -> None:
+    """Says what a person should know of a journey that was just started.
+
+    Args:
+        entered: The journey.
+        trouble: Why the store cannot be used, if so.
+    """
+    if entered.already:
+        note(f"scenario: {entered.id} was under way already")
+    elif not entered.admitted:
+        note(f"scenario: {entered.id}: {unadmitted(trouble)}")
+    if entered.unplaced:
+        note(f"scenario: {entered.id}: contact.timezone is passed over: {entered.unplaced}")
+
+
+def event(
+    contact: ContactArgument, name: NameArgument, properties: PropertiesOption = "{}", identifier: IdOption = None
+) -> None:
+    """Tell every journey of a contact that something happened."""
+    from gateway.errors import UnknownContact
+
+    told = asyncio.run(_tell(contact, name, _properties(properties), identifier))
+    if told is None:
+        raise UnknownContact(
+            f"no journey was ever contact {contact}'s: 'scenario event' takes the contact's id first, then the name"
+        )
+    say(f"{told} journey{'' if told == 1 else 's'} told" if told else "no journey told: none is under way")
+
+
+def _properties(text: str) -> dict[str, Any]:
+    wanted = """write an object such as '{"order_id": "CGX0094"}'"""
+    return parse(text.encode(errors="surrogatepass"), "--properties", wanted=wanted)
+
+
+async def _tell(contact: str, name: str, properties: dict[str, Any], identifier: str | None) -> int | None:
+    from gateway import events
+    from gateway.cli import session
+
+    events.event(name, properties, identifier)  # what is wrong with it is said at once, be there a server or not
+    async with session.connected() as client:
+        return await client.event(contact, name, properties, identifier)

@@ -1,0 +1,158 @@
+"""Many entries: one a line, started as fast as the server takes them, with progress on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from gateway.cli import session
+from gateway.cli.admission import unadmitted
+from gateway.cli.entry_files import Line, count, lines, named, opened, parse
+from gateway.cli.progress import progress
+from gateway.cli.terminal import dump, note, say
+from gateway.concurrency import Abreast
+from gateway.errors import Refusal
+
+if TYPE_CHECKING:
+    from gateway.admissions import Settling
+    from gateway.client import ScenarioClient
+
+ENTERING: Final = 50
+"""Entries that are started at the same time. More would queue: a server takes some hundreds a second."""
+
+OPEN: Final = 10_000
+"""Journeys of which it is not known yet whether they came in; beyond that, starting waits for the workers."""
+
+WAITING: Final = 500
+"""Journeys that ``--wait`` waits for at the same time."""
+
+UNPLACED: Final = "contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says why"
+_SAID: Final = 20  # journeys of which nothing is known that are said one by one
+
+
+@dataclass
+class Tally:
+    """How it goes, and how it went."""
+
+    started: int = 0
+    entered: int = 0
+    already: int = 0
+    refused: int = 0
+    unplaced: int = 0
+    unknown: list[str] = field(default_factory=list[str])
+
+    def __str__(self) -> str:
+        parts = [f"{self.entered} entered"]
+        parts += [f"{self.already} under way already"] if self.already else []
+        parts += [f"{self.refused} not entered"] if self.refused else []
+        parts += [f"{len(self.unknown)} not known"] if self.unknown else []
+        return ", ".join(parts)
+
+    def so_far(self) -> str:
+        """For those who watch it."""
+        return (
+            f"started {self.started}, entered {self.entered + self.already}, not entered {self.refused}, "
+            f"not known {len(self.unknown)}"
+        )
+
+
+@dataclass
+class Bulk:
+    """One run over a file of entries.
+
+    Attributes:
+        client: Lets contacts in.
+        name: What the file is called.
+        wait: Whether to wait for results.
+        tally: How it goes.
+        advance: Moves the progress bar.
+    """
+
+    client: ScenarioClient
+    name: str
+    wait: bool
+    tally: Tally
+    advance: Any
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENTERING))
+
+    async def run(self, file: IO[bytes]) -> None:
+        """Enters line after line.
+
+        Raises:
+            SetupError: The server went away.
+            StoreError: The store did.
+        """
+        async with self.client.settling() as settling, Abreast(WAITING if self.wait else OPEN) as entries:
+            async for line in lines(file, self.name):
+                await entries.place()
+                if entries.broken:
+                    break
+                entries.start(self._one(line, settling))
+
+    async def _one(self, line: Line, settling: Settling) -> None:
+        """Enters one. A refusal is said and counted; what concerns all of them ends the run."""
+        try:
+            entry = parse(line.content, self.name, line=line.number)
+            async with self.turns:
+                entered = await self.client.enter(entry, settle=0)
+            self.tally.started += 1
+            self.tally.unplaced += bool(entered.unplaced)
+            known = entered.already or await settling.known(entered)
+            if not known:
+                self.tally.unknown.append(entered.id)
+            elif entered.already:
+                self.tally.already += 1
+            else:
+                self.tally.entered += 1
+            if self.wait and known:
+                dump({"id": entered.id, **await entered.result()}, indent=None)
+            elif known:
+                say(entered.id)
+        except Refusal as error:
+            self.tally.refused += 1
+            said = str(error)
+            note(f"scenario: {said}" if f"line {line.number} " in said else f"scenario: line {line.number}: {said}")
+        finally:
+            self.advance()
+
+
+async def enter_all(source: str, *, wait: bool) -> int:
+    """Enters every line of a file.
+
+    Args:
+        source: Its path; ``-`` is standard input.
+        wait: Print results instead of ids.
+
+    Returns:
+        The exit status: 1 where one was not entered, or failed, or it is not known whether it came in.
+
+    Raises:
+        BadInput: The file cannot be read.
+        SetupError: There is no server, or it went away.
+        StoreError: The store cannot be used.
+    """
+    tally = Tally()
+    trouble: str | None = None
+    try:
+        async with AsyncExitStack() as stack:
+            total = count(source)
+            file = stack.enter_context(opened(source))
+            client = await stack.enter_async_context(session.connected())
+            advance = stack.enter_context(progress("entering", total, tally.so_far))
+            await Bulk(client, named(source), wait, tally, advance).run(file)
+            if tally.unknown:
+                trouble = await client.trouble()
+    except BaseException:
+        if tally.started:  # one must know how far it came
+            note(f"scenario: {tally.so_far()}")
+        raise
+    for identifier in tally.unknown[:_SAID]:
+        note(f"scenario: {identifier}: {unadmitted(trouble)}")
+    if len(tally.unknown) > _SAID:
+        note(f"scenario: … and {len(tally.unknown) - _SAID} more")
+    if tally.unplaced:
+        note(f"scenario: {tally.unplaced} of them: {UNPLACED}")
+    note(f"scenario: {tally}")
+    return 1 if tally.refused or tally.unknown else 0

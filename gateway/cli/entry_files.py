@@ -1,0 +1,178 @@
+"""Reads entries: one from a file or standard input, or one a line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+from gateway.errors import BadInput
+from scenario.source.decoding import MORE, NotJson, TooDeep, read_json
+
+STDIN: Final = "-"
+ENTRY: Final = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"
+_AHEAD: Final = 100  # lines read before they are wanted
+_LONGEST: Final = 4 * 1024 * 1024  # bytes of a line; what is longer is no entry and must not fill the memory
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a file of entries.
+
+    Attributes:
+        number: Counted from 1.
+        content: Its bytes.
+    """
+
+    number: int
+    content: bytes
+
+
+def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
+    """The one entry of a file.
+
+    Args:
+        source: Its path; ``-`` is standard input.
+        many: Whether the command has an option ``--many``, to be named where there is more than one entry.
+
+    Raises:
+        BadInput: It cannot be read, or is no JSON object.
+    """
+    name = named(source)
+    with opened(source) as file:
+        try:
+            content = file.read()
+        except OSError as error:
+            raise _unreadable(name, error) from None
+    return parse(content, name, many=many)
+
+
+def parse(
+    content: bytes, name: str, *, line: int | None = None, wanted: str = ENTRY, many: bool = False
+) -> dict[str, Any]:
+    """A JSON object, such as an entry.
+
+    Args:
+        content: UTF-8, with or without a byte order mark.
+        name: What the content is called.
+        line: Its line, where it is one of many.
+        wanted: What should be there, for messages.
+        many: As for `read_entry`.
+
+    Raises:
+        BadInput: It is no JSON object; the text says where.
+    """
+    what = name if line is None else f"line {line} of {name}"
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"{what} is not UTF-8: save it as UTF-8") from None
+    if not text.strip():
+        raise BadInput(f"{what} is empty: {wanted}")
+    try:
+        value = read_json(text)
+    except TooDeep:
+        raise BadInput(f"{what} is nested too deeply: {wanted}") from None
+    except NotJson as error:
+        place = f"column {error.column}" if line is not None else f"line {error.line}, column {error.column}"
+        if error.reason == MORE and line is None and wanted is ENTRY:
+            hint = "enter one a line with --many" if many else "give one entry"
+            raise BadInput(f"{what} holds more than one value ({place}): {hint}") from None
+        raise BadInput(f"{what} is not JSON ({place}): {error.reason}") from None
+    if isinstance(value, list) and line is None and wanted is ENTRY:
+        hint = "write one entry a line, and enter them with --many" if many else "give one entry"
+        raise BadInput(f"{what} holds a list: {hint}")
+    if not isinstance(value, dict):
+        raise BadInput(f"{what} is no JSON object: {wanted}")
+    return cast("dict[str, Any]", value)
+
+
+async def lines(file: IO[bytes], name: str) -> AsyncIterator[Line]:
+    """The lines of a file that are not blank.
+
+    A thread reads them, so that a slow pipe stops nobody. It is a daemon: Ctrl-C must not wait for a pipe that says
+    nothing.
+
+    Raises:
+        BadInput: The file cannot be read on.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Line | OSError | None] = asyncio.Queue(_AHEAD)
+
+    def put(item: Line | OSError | None) -> None:
+        putting = queue.put(item)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except RuntimeError:
+            putting.close()
+            raise
+
+    def read() -> None:
+        try:
+            try:
+                for line in _split(file):
+                    put(line)
+            except OSError as error:
+                put(error)
+            else:
+                put(None)
+        except (RuntimeError, CancelledError, ValueError):
+            return  # the loop is over, or the file closed: nobody listens any more
+
+    threading.Thread(target=read, name="entries", daemon=True).start()
+    while (item := await queue.get()) is not None:
+        if isinstance(item, OSError):
+            raise _unreadable(name, item)
+        yield item
+
+
+def _split(file: IO[bytes]) -> Iterator[Line]:
+    number = 0
+    while content := file.readline(_LONGEST):
+        number += 1
+        if content.strip():
+            yield Line(number, content.rstrip(b"\r\n"))
+        while len(content) == _LONGEST and not content.endswith(b"\n"):  # the rest of a line without an end
+            content = file.readline(_LONGEST)
+
+
+@contextmanager
+def opened(source: str) -> Generator[IO[bytes]]:
+    """A file's bytes; ``-`` is standard input, which stays open.
+
+    Raises:
+        BadInput: It cannot be opened.
+    """
+    if source == STDIN:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(source).open("rb")  # noqa: SIM115 - only the opening is guarded
+    except OSError as error:
+        raise _unreadable(source, error) from None
+    with file:
+        yield file
+
+
+def count(source: str) -> int | None:
+    """How many lines a file has, or None where it can be read only once."""
+    path = Path(source)
+    if source == STDIN or not path.is_file():
+        return None
+    with opened(source) as file:
+        return sum(1 for _ in _split(file))
+
+
+def named(source: str) -> str:
+    """What a person calls a file."""
+    return "standard input" if source == STDIN else source
+
+
+def _unreadable(name: str, error: OSError) -> BadInput:
+    return BadInput(f"{name} cannot be read: {(error.strerror or 'it is no file').lower()}")

@@ -1,0 +1,226 @@
+"""Commands for operators: retry, skip, leave, pause, resume. The journey itself accepts an order or not.
+
+Without a JOURNEY an order goes to all that fit what `--scenario` and the like say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from gateway.cli.choices import (
+    DryRunOption,
+    HeldAtOption,
+    HeldForOption,
+    JourneyOrMany,
+    RateOption,
+    SendingToOption,
+    SomeOption,
+    StepOption,
+    VersionOption,
+    YesOption,
+)
+from gateway.cli.options import Format, FormatOption, OperatorOption, ReasonOption, ScenarioOption, SinceOption, login
+from gateway.cli.terminal import dump, say
+
+if TYPE_CHECKING:
+    from gateway.cli.operate_many import Order
+    from gateway.operations.one import Verb
+
+
+def retry(
+    reason: ReasonOption,
+    journey: JourneyOrMany = None,
+    operator: OperatorOption = None,
+    version: VersionOption = None,
+    scenario: ScenarioOption = None,
+    destination: HeldAtOption = None,
+    since: SinceOption = None,
+    held_reason: HeldForOption = None,
+    step: StepOption = None,
+    pace: RateOption = "10/s",  # pyright: ignore[reportArgumentType] - its parser makes it a number
+    limit: SomeOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Try a held step again, under the same delivery id: of one journey, or of all held ones that fit.
+
+    Sends the same bytes; with --with-version those that the mended template gives. --since: held since then.
+    """
+    order = _order("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
+    which = _which(scenario, destination, since, held_reason, step)
+    _give(order, journey, which, step, "is tried again")
+
+
+def skip(
+    reason: ReasonOption,
+    journey: JourneyOrMany = None,
+    operator: OperatorOption = None,
+    scenario: ScenarioOption = None,
+    destination: HeldAtOption = None,
+    since: SinceOption = None,
+    held_reason: HeldForOption = None,
+    step: StepOption = None,
+    pace: RateOption = "10/s",  # pyright: ignore[reportArgumentType] - its parser makes it a number
+    limit: SomeOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Give up the step at which a journey stands, and go on: of one journey, or of all held ones that fit.
+
+    --since: held since then.
+    """
+    order = _order("skip_step", reason, operator, pace, limit, dry_run, yes, form)
+    which = _which(scenario, destination, since, held_reason, step)
+    _give(order, journey, which, step, "is skipped")
+
+
+def leave(
+    reason: ReasonOption,
+    journey: JourneyOrMany = None,
+    operator: OperatorOption = None,
+    scenario: ScenarioOption = None,
+    destination: HeldAtOption = None,
+    since: SinceOption = None,
+    held_reason: HeldForOption = None,
+    step: StepOption = None,
+    pace: RateOption = "10/s",  # pyright: ignore[reportArgumentType] - its parser makes it a number
+    limit: SomeOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """End a journey, or all held ones that fit.
+
+    --since: held since then.
+    """
+    order = _order("leave", reason, operator, pace, limit, dry_run, yes, form)
+    which = _which(scenario, destination, since, held_reason, step)
+    _give(order, journey, which, step)
+
+
+def pause(
+    reason: ReasonOption,
+    journey: JourneyOrMany = None,
+    operator: OperatorOption = None,
+    scenario: ScenarioOption = None,
+    destination: SendingToOption = None,
+    since: SinceOption = None,
+    pace: RateOption = "10/s",  # pyright: ignore[reportArgumentType] - its parser makes it a number
+    limit: SomeOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Let a journey, or all that fit, start no further step; a delivery under way goes on.
+
+    --since: let in since then.
+    """
+    order = _order("pause", reason, operator, pace, limit, dry_run, yes, form)
+    _give(order, journey, _which(scenario, destination, since))
+
+
+def resume(
+    reason: ReasonOption,
+    journey: JourneyOrMany = None,
+    operator: OperatorOption = None,
+    scenario: ScenarioOption = None,
+    destination: SendingToOption = None,
+    since: SinceOption = None,
+    pace: RateOption = "10/s",  # pyright: ignore[reportArgumentType] - its parser makes it a number
+    limit: SomeOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Let a paused journey, or all that fit, go on.
+
+    --since: let in since then.
+    """
+    order = _order("resume", reason, operator, pace, limit, dry_run, yes, form)
+    _give(order, journey, _which(scenario, destination, since))
+
+
+def _order(
+    verb: Verb,
+    reason: str,
+    operator: str | None,
+    pace: float,
+    limit: int | None,
+    dry_run: bool,
+    yes: bool,
+    form: Format,
+    **more: Any,
+) -> Order:
+    from gateway.cli.operate_many import Order
+
+    return Order(
+        verb=verb,
+        operator=operator or login(),
+        reason=reason,
+        rate=pace,
+        limit=limit,
+        dry_run=dry_run,
+        yes=yes,
+        json=form is Format.JSON,
+        more={name: value for name, value in more.items() if value is not None},
+    )
+
+
+def _which(
+    scenario: str | None,
+    destination: str | None,
+    since: datetime | None,
+    reason: str | None = None,
+    step: str | None = None,
+) -> Any:
+    from gateway.operations.search import Which
+
+    return Which(scenario=scenario, destination=destination, since=since, reason=reason, step=step)
+
+
+def _give(order: Order, journey: str | None, which: Any, step: str | None = None, done: str = "") -> None:
+    """Gives an order to the journey that was named, or to all that fit."""
+    named = [
+        name
+        for name, value in (
+            ("--scenario", which.scenario),
+            ("--destination", which.destination),
+            ("--since", which.since),
+            ("--held-reason", which.reason),
+        )
+        if value is not None
+    ]
+    if journey is None:
+        if not named:
+            raise typer.BadParameter("name a JOURNEY, or say which are meant: by --scenario, --destination or --since")
+        from gateway.cli import operate_many
+
+        raise typer.Exit(operate_many.order_held(order, which))
+    if named:
+        raise typer.BadParameter(f"{named[0]} says which journeys are meant: leave it out, or leave out JOURNEY")
+    if order.dry_run or order.limit is not None:
+        many = "--dry-run" if order.dry_run else "--limit"
+        raise typer.BadParameter(f"{many} is for many journeys: leave it out, or see 'scenario show {journey}'")
+    progress = asyncio.run(_give_one(order, journey, {"step": step} if step else {}))
+    at = progress.get("at")
+    if order.json:
+        dump(progress)
+    else:
+        state = progress.get("state")
+        state = "held, and paused as well" if order.verb == "pause" and state == "held" else state
+        say(f"{journey}: {f'step {at} {done}' if done else state}")
+
+
+async def _give_one(order: Order, journey: str, more: dict[str, Any]) -> dict[str, Any]:
+    from gateway.cli import session
+
+    async with session.connected() as client:
+        return await getattr(client, order.verb)(
+            journey, operator=order.operator, reason=order.reason, **order.more, **more
+        )

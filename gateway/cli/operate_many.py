@@ -1,0 +1,194 @@
+"""One order for many journeys: found, confirmed, given at a rate, with progress, and summed up."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from gateway.cli.progress import progress
+from gateway.cli.terminal import dump, note, say
+
+if TYPE_CHECKING:
+    from gateway.client import Which
+    from gateway.journeys.listing import Listed
+    from gateway.operations.batch import Tally, Target
+    from gateway.operations.one import Verb
+    from gateway.operations.retry_policy import Change, Glance, InFlight
+
+_SAID: Final = 20  # refusals that are said one by one
+
+WORDS: Final[dict[Verb, str]] = {
+    "retry_step": "retry",
+    "skip_step": "skip",
+    "leave": "leave",
+    "pause": "pause",
+    "resume": "resume",
+    "retune": "retune",
+}
+"""What people call the orders."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is ordered, and how.
+
+    Attributes:
+        verb: The update.
+        operator: Who.
+        reason: Why.
+        rate: So many a second.
+        limit: So many at most; None for all.
+        dry_run: Only list them.
+        yes: Do not ask.
+        json: For programs.
+        more: What else the update takes.
+    """
+
+    verb: Verb
+    operator: str
+    reason: str
+    rate: float
+    limit: int | None
+    dry_run: bool
+    yes: bool
+    json: bool
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def order_held(order: Order, which: Which) -> int:
+    """Gives an order to all journeys that fit. Returns the exit status.
+
+    Raises:
+        NotAnswered: They have to be asked, and no worker answers.
+    """
+    from gateway.cli import tables
+    from gateway.journeys import as_json
+
+    found = asyncio.run(_select(order, which))
+    table = tables.journeys if order.verb in ("pause", "resume") else tables.held
+    return _carry_out(order, found, lambda: table(found), [as_json.listed(item) for item in found])
+
+
+def retune(order: Order, destination: str, change: Change) -> int:
+    """Changes the policy of all deliveries to a destination that are under way. Returns the exit status."""
+    from gateway.cli import tables
+    from gateway.journeys import as_json
+
+    glance = asyncio.run(_in_flight(order, destination))
+    found = glance.found
+    # A name stands for one destination of one channel.
+    order.more.update(destination=found[0].goes_to if found else destination, retry=change.order())
+    status = _carry_out(order, found, lambda: tables.flights(found), [as_json.flight(item) for item in found])
+    if glance.unseen:
+        more = _number(glance.unseen, "more journey")
+        note(f"scenario: {more} may have one that has not been attempted yet: the order itself looks each of them up")
+    return status
+
+
+async def _select(order: Order, which: Which) -> list[Listed]:
+    from gateway.cli import session
+    from gateway.operations.search import EVERY
+
+    async with session.connected() as client:
+        return await client.select(order.verb, which, ask=order.dry_run, limit=order.limit or EVERY)
+
+
+async def _in_flight(order: Order, destination: str) -> Glance:
+    from gateway.cli import session
+    from gateway.operations.retry_policy import Glance
+    from gateway.operations.search import EVERY
+
+    async with session.connected() as client:
+        if order.dry_run:
+            return await client.glance(destination, limit=order.limit or EVERY)
+        return Glance(await client.in_flight(destination, limit=order.limit or EVERY), unseen=0)
+
+
+def _carry_out(
+    order: Order, found: list[Listed] | list[InFlight], show: Callable[[], None], listed: list[dict[str, Any]]
+) -> int:
+    from gateway.client import Tally, targets
+
+    what = "delivery" if order.verb == "retune" else "journey"
+    if order.dry_run:
+        if order.json:
+            dump(listed)
+        elif found:
+            show()
+        note(f"scenario: {_number(len(found), what)} would be ordered to {WORDS[order.verb]}: nothing was sent")
+    elif not found:
+        if order.json:
+            dump(_outcome(order, Tally()))
+        note(f"scenario: nothing to {WORDS[order.verb]}: no {what} fits")
+    elif not order.yes and not _confirmed(order, len(found), what):
+        note("scenario: nothing was sent")
+        return 1
+    else:
+        tally = asyncio.run(_give(order, targets(found)))
+        return 0 if tally.complete else 1
+    return 0 if found else 1
+
+
+def _confirmed(order: Order, count: int, what: str) -> bool:
+    """Asks at a terminal; where there is none, nobody could answer."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    question = f"{WORDS[order.verb]} {_number(count, what)}, {order.rate:g} a second?"
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # the end of input: no answer is no
+        return False
+
+
+async def _give(order: Order, given: Sequence[Target]) -> Tally:
+    from gateway.cli import session
+
+    async with session.connected() as client:
+        with progress(WORDS[order.verb], len(given)) as advance:
+            ordering = client.round(
+                order.verb,
+                operator=order.operator,
+                reason=order.reason,
+                rate=order.rate,
+                done=lambda _: advance(),
+                **order.more,
+            )
+            try:
+                await ordering.run(given)
+            finally:
+                # Also where it is interrupted: one must know how far it came.
+                _sum_up(order, ordering.tally)
+    return ordering.tally
+
+
+def _sum_up(order: Order, tally: Tally) -> None:
+    for refused in tally.refused[:_SAID]:
+        note(f"scenario: {refused.id}: {refused.why}")
+    if len(tally.refused) > _SAID:
+        note(f"scenario: … and {len(tally.refused) - _SAID} more")
+    if tally.left:
+        why = "no worker answers: see that one runs, and " if tally.unanswered else ""
+        note(f"scenario: {why}run it again for those that were not asked")
+    if order.json:
+        dump(_outcome(order, tally))
+    else:
+        say(str(tally))
+
+
+def _outcome(order: Order, tally: Tally) -> dict[str, Any]:
+    return {
+        "order": order.verb,
+        "ordered": tally.ordered,
+        "refused": [{"id": item.id, "why": item.why} for item in tally.refused],
+        "left": tally.left,
+    }
+
+
+def _number(count: int, what: str) -> str:
+    plural = what.removesuffix("y") + "ies" if what.endswith("ery") else f"{what}s"
+    return f"{count} {what if count == 1 else plural}"

@@ -1,0 +1,234 @@
+"""The command that shows what a scenario would send: preview."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from gateway.cli.destinations import DestinationsOption, book_in
+from gateway.cli.entry_files import parse, read_entry
+from gateway.cli.options import Format, FormatOption
+from gateway.cli.terminal import console, dump, note
+
+if TYPE_CHECKING:
+    from activities.webhook.destinations.destinations import Book
+    from gateway.preview.contact import Given
+    from gateway.preview.draft import Draft
+    from gateway.preview.walk import Event
+    from scenario.source.findings import Finding
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML", show_default=False)]
+EntryOption = Annotated[
+    str | None, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input", show_default=False)
+]
+AtOption = Annotated[
+    str | None,
+    typer.Option("--at", metavar="TIME", help="when the contact comes in, by its own clock", show_default="now"),
+]
+EventOption = Annotated[
+    list[str] | None,
+    typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it", show_default=False),
+]
+ResponseOption = Annotated[
+    list[str] | None,
+    typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is", show_default=False),
+]
+StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step", show_default=False)]
+SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
+PrettyOption = Annotated[bool, typer.Option("--pretty", help="JSON bodies laid out, instead of as they are sent")]
+RandomOption = Annotated[
+    int | None,
+    typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead", show_default=False),
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="other made-up contacts")]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
+]
+
+_YEARS: Final = (1970, 9000)
+"""Of `--at`: everything that a scenario may wait for has a date, too."""
+
+
+def preview(
+    file: FileArgument,
+    entry: EntryOption = None,
+    at: AtOption = None,
+    event: EventOption = None,
+    response: ResponseOption = None,
+    step: StepOption = None,
+    source: SourceOption = False,
+    pretty: PrettyOption = False,
+    random: RandomOption = None,
+    seed: SeedOption = 0,
+    save: SaveOption = None,
+    destinations: DestinationsOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show what every step would send to a contact, byte by byte; nothing is sent, and no server is needed.
+
+    Steps that the contact does not come by are shown too, and marked. Secrets appear by name. With --random, contacts
+    with the worst values of every field are made up, and the first for whom a step cannot be rendered is reported.
+    The exit status is 1 where a step cannot be rendered that the contact might come by.
+    """
+    if (entry is None) == (random is None):
+        raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
+    _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
+    book = _book(destinations)
+    made = _draft(file, book, form)
+    _known(made, step)
+    if random is not None:
+        from gateway.cli import preview_random
+
+        raise typer.Exit(
+            preview_random.run(
+                made, random, _given(at, (), response or (), book), seed=seed, step=step, save=save, form=form
+            )
+        )
+    given = _given(at, event or (), response or (), book)
+    raise typer.Exit(_show(made, read_entry(entry or "", many=False), given, step, form, source=source, pretty=pretty))
+
+
+def _fitting(is_random: bool, **given: object) -> None:
+    """Refuses options that would say nothing, rather than pass them over.
+
+    Raises:
+        typer.BadParameter: One was given.
+    """
+    for name, value in given.items():
+        if value and (name in ("save", "seed")) is not is_random:
+            raise typer.BadParameter(f"--{name} goes with {'--entry' if is_random else '--random'}")
+
+
+def _book(path: Path | None) -> Book | None:
+    """The destinations, where their file is known. Their secrets are not needed: they are shown by name."""
+    return book_in(path) if path is not None and path != Path() else None  # a variable that is empty counts as not set
+
+
+def _draft(file: Path, book: Book | None, form: Format) -> Draft:
+    """The scenario; with a mistake in it, there is nothing to preview."""
+    from gateway.preview.draft import draft
+
+    made, findings = draft(file, book and book.listing)
+    for finding in findings:
+        note(str(finding))
+    if made is None:
+        if form is Format.JSON:
+            dump({"steps": [], "findings": _plain(findings)})
+        note("scenario: mend these mistakes first: nothing can be previewed")
+        raise typer.Exit(1)
+    return made
+
+
+def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [finding.as_json() for finding in findings]
+
+
+def _known(made: Draft, step: str | None) -> None:
+    from gateway.errors import BadInput
+    from scenario.source.findings import listed, near
+
+    if step is None or step in made.steps:
+        return
+    guess = near(step, made.steps) or near(step, [name.replace("-", "_") for name in made.steps])
+    hint = f"did you mean '{guess}'?" if guess in made.steps else f"there are {listed(made.steps, 'and')}"
+    raise BadInput(f"there is no step '{step}': {hint}")
+
+
+def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Book | None) -> Given:
+    from activities.email.address import BadAddress, parse_sender
+    from gateway.errors import BadInput
+    from gateway.preview.contact import Given
+    from gateway.preview.rendering import SENDER, StandIn, Workshop
+    from runtime.settings import Settings
+
+    settings = Settings()
+    try:
+        sender = parse_sender(settings.mail_from) if settings.mail_from else SENDER
+    except BadAddress as error:
+        raise BadInput(f"SCENARIO_MAIL_FROM: {error}") from None
+    callbacks = StandIn(settings.callback_url) if settings.callback_url else StandIn()
+    return Given(
+        at=_moment(at),
+        events=[_event(item) for item in events],
+        responses=dict(_response(item) for item in responses),
+        platform_zone=settings.platform_timezone,
+        workshop=Workshop(sender=sender, callbacks=callbacks, book=book),
+    )
+
+
+def _moment(at: str | None) -> datetime | None:
+    from gateway.errors import BadInput
+
+    if at is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise BadInput(
+            "--at is a date or a date and time, such as 2026-03-29T10:00 or 2026-03-29T10:00+02:00"
+        ) from None
+    if not _YEARS[0] <= moment.year <= _YEARS[1]:
+        raise BadInput(f"--at is a date between the years {_YEARS[0]} and {_YEARS[1]}")
+    return moment
+
+
+def _event(item: str) -> Event:
+    from gateway.errors import BadInput
+    from gateway.preview.walk import Event
+
+    name, equals, properties = item.partition("=")
+    wanted = """write it as NAME='{"order_id": "CGX0094"}'"""
+    if not name:
+        raise BadInput(f"--event needs a name: {wanted}")
+    return Event(name, _json(properties, "--event", wanted) if equals else {})
+
+
+def _response(item: str) -> tuple[str, Any]:
+    """A response may be any JSON, be it what no template expects."""
+    from gateway.errors import BadInput
+
+    name, _, content = item.partition("=")
+    wanted = """write it as NAME='{"id": "7"}'"""
+    if not name:
+        raise BadInput(f"--response needs a name: {wanted}")
+    try:
+        return name, json.loads(content)
+    except (ValueError, RecursionError):
+        raise BadInput(f"--response is not JSON: {wanted}") from None
+
+
+def _json(content: str, option: str, wanted: str) -> dict[str, Any]:
+    return parse(content.encode(errors="surrogatepass"), option, wanted=wanted)
+
+
+def _show(
+    made: Draft, entry: dict[str, Any], given: Given, step: str | None, form: Format, *, source: bool, pretty: bool
+) -> int:
+    from gateway.preview.contact import preview as follow
+    from gateway.preview.places import Places
+    from gateway.preview.report import report
+
+    shown = follow(made, entry, given)
+    told = report(shown, Places(made.path), step)
+    failing = sum("error" in item and item["reachable"] for item in told["steps"])
+    if form is Format.JSON:
+        dump({**told, "findings": _plain(made.warnings)})
+    else:
+        from gateway.cli.show_preview import Look, lay_out
+
+        lay_out(console(), told, Look(source=source, pretty=pretty))
+    note(f"{failing} step{'' if failing == 1 else 's'} cannot be performed" if failing else _summary(told["steps"]))
+    return 1 if failing else 0
+
+
+def _summary(steps: Sequence[dict[str, Any]]) -> str:
+    messages = [item for item in steps if item["outcome"] == "sent"]
+    on_the_way = sum(item["taken"] for item in messages)
+    aside = len(messages) - on_the_way
+    return f"{on_the_way} message{'' if on_the_way == 1 else 's'} on this way, {aside} beside it; nothing was sent"

@@ -1,0 +1,201 @@
+"""A preview on a terminal: every step at its local time, and under it what it would send."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.text import Text
+
+from gateway.cli.terminal import text
+from scenario.time.timing import WEEKDAYS
+
+_MASK: Final = re.compile(r"~~\w+~~")
+_INDENT: Final = "    "
+_OUTCOMES: Final = {
+    "sent": "green",
+    "waited": "cyan",
+    "event": "green",
+    "timeout": "cyan",
+    "skipped": "yellow",
+    "exited": "blue",
+    "held": "bold red",
+    "failed": "bold red",
+}
+_SHOWN: Final = {"waited": "", "then": "→ then", "else": "→ else", "event": "→ then", "timeout": "→ else"}
+_MAIL: Final = ("from", "to", "subject")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How messages are shown.
+
+    Attributes:
+        source: E-mails as their source, instead of their parts.
+        pretty: JSON bodies laid out for reading, instead of as they are sent.
+    """
+
+    source: bool = False
+    pretty: bool = False
+
+
+def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
+    """Prints a preview.
+
+    Args:
+        console: Where.
+        report: From `gateway.preview.report`.
+        look: How messages are shown.
+    """
+
+    def put(line: Text) -> None:
+        # Piece by piece, so that lines stay as long as what is sent, and tabs are tabs.
+        console.print(Segments([*_joined(line).render(console), Segment.line()]), soft_wrap=True)
+
+    for line in _header(report):
+        put(line)
+    shown: tuple[tuple[str, str], ...] = ()
+    said = False  # whether the heading above says that what is below it is not on this way
+    for step in report["steps"]:
+        branch = tuple((fork["of"], fork["way"]) for fork in step["branch"])
+        if branch != shown:
+            said = bool(branch) and not step["taken"]
+            if branch and branch != shown[: len(branch)]:
+                put(_heading(branch, taken=step["taken"]))
+        shown = branch
+        for line in _step(step, look, aside=not step["taken"] and not said):
+            put(line)
+
+
+def _header(report: Mapping[str, Any]) -> Iterator[Text]:
+    yield text(report["journey"], "bold")
+    yield text(f"comes in {when(report['entered_at'])}; times are those of {report['timezone']}")
+    if report["refused"]:
+        yield text(f"would be refused: {report['refused']}", "yellow")
+    for note in report["notes"]:
+        yield text(f"note: {note}", "yellow")
+    for rule in report["exit"]:
+        condition = f" if {rule['if']}" if rule["if"] else ""
+        met = ": the given one does" if rule["given"] else ""
+        yield text(f"leaves at once on {rule['event']}{condition}{met}", "yellow" if met else "dim")
+    yield Text()
+
+
+def _heading(branch: Sequence[tuple[str, str]], *, taken: bool) -> Text:
+    fork, way = branch[-1]
+    aside = "" if taken else "  (not on this way)"
+    return text(f"{_INDENT * (len(branch) - 1)}  {way} of {fork}:{aside}", "" if taken else "dim")
+
+
+def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]:
+    taken = step["taken"]
+    indent = _INDENT * len(step["branch"])
+    line = Text(indent)
+    line.append_text(text("▶ " if taken else "· ", "bold" if taken else "dim"))
+    line.append_text(text(step["id"], "bold" if taken else "dim"))
+    line.append_text(text(f"  {step['what']}", "" if taken else "dim"))
+    outcome = _SHOWN.get(step["outcome"], step["outcome"])
+    if outcome:
+        line.append_text(text(f"  {outcome}", _OUTCOMES.get(step["outcome"], "cyan") if taken else "dim"))
+    line.append_text(text(_times(step), "" if taken else "dim"))
+    error = step.get("error")
+    if error and not step["reachable"]:
+        line.append_text(text(", were the contact to come here", "dim"))
+    if (reason := step.get("reason")) and not error:
+        line.append_text(text(f": {reason}", "dim"))
+    if aside:
+        line.append_text(text("  (not on this way)", "dim"))
+    yield line
+    if error:
+        place = f"{error['file']}:{error['line']}:{error['column']}"
+        yield text(f"{indent}  ✗ {place}: {error['message']}", "bold red" if step["reachable"] else "red")
+    bar = text(f"{indent}  │ ", "dim")
+    for content in _content(step, look):
+        yield _joined(bar, content if taken else text(content.plain, "dim"))
+
+
+def _times(step: Mapping[str, Any]) -> str:
+    if step["outcome"] in ("event", "timeout"):
+        return f", {when(step['waits_until' if step['outcome'] == 'timeout' else 'at'])}"
+    return f" → {when(step['waits_until'])}" if "waits_until" in step else f" {when(step['at'])}"
+
+
+def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
+    if request := step.get("request"):
+        yield from _request(request, look)
+    elif message := step.get("message"):
+        if "source" not in message:
+            yield _field("to", message["to"])
+            yield from _lines(message["text"])
+        elif look.source:
+            yield from _lines(message["source"])
+        else:
+            yield from (_field(name, message[name]) for name in _MAIL)
+            for part in ("text", "html"):
+                if part in message:
+                    yield text(f"─ {part}", "dim")
+                    yield from _lines(message[part])
+
+
+def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:
+    yield _joined(text(f"{request['method']} ", "bold"), _masked(request["url"]))
+    for name, value in request["headers"].items():
+        yield _field(name, value)
+    yield text(f"and of each attempt: {', '.join(request['attempt_headers'])}", "dim")
+    body = request["body"]
+    if not body:
+        return
+    size = f"{len(body.encode())} bytes"
+    if look.pretty and (laid_out := _pretty(body)) is not None:
+        yield text(f"─ body, {size}, here with line breaks of its own", "dim")
+        body = laid_out
+    else:
+        yield text(f"─ body, {size}", "dim")
+    yield from _lines(body)
+
+
+def _pretty(body: str) -> str | None:
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False, indent=2)
+    except ValueError:  # a form, or plain text
+        return None
+
+
+def _field(name: str, value: str) -> Text:
+    return _joined(text(f"{name}: ", "dim"), _masked(value))
+
+
+def _joined(*parts: Text) -> Text:
+    """Parts in a row, each in its own style.
+
+    What is appended to a styled text takes on that style, and the style of a text without parts is not rendered.
+    """
+    made = Text()
+    for part in parts:
+        made.append_text(part)
+    return made
+
+
+def _lines(content: str) -> Iterator[Text]:
+    for line in content.replace("\r\n", "\n").removesuffix("\n").split("\n"):
+        yield _masked(line)
+
+
+def _masked(content: str) -> Text:
+    """A text in which the names of secrets stand out."""
+    made = text(content)
+    made.highlight_regex(_MASK, "magenta")
+    return made
+
+
+def when(moment: str) -> str:
+    """A moment as people read it: ``Tue 2026-03-03 10:00`` (seconds only where there are some)."""
+    local = datetime.fromisoformat(moment)
+    clock = local.strftime("%H:%M:%S") if local.second else local.strftime("%H:%M")
+    return f"{WEEKDAYS[local.weekday()].capitalize()} {local.year:04}-{local:%m-%d} {clock}"

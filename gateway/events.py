@@ -1,0 +1,66 @@
+"""What the engine tells journeys, checked by the rules by which a journey would pass it over in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from gateway.callbacks.deliver import Told
+from gateway.errors import BadInput
+from scenario.entry.entry import LARGEST, is_too_deep, is_too_large, patch_contact
+from scenario.entry.plain_json import unsent
+from scenario.errors import EntryError
+from workflows.limits import MOST_PARTS, has_too_many_parts
+
+LONGEST_ID: Final = 200
+"""Characters of an event's id: a journey compares no more of them."""
+
+
+def event(name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None) -> dict[str, Any]:
+    """The argument of the signal `event`.
+
+    Args:
+        name: Such as ``order.delivered``.
+        properties: What conditions see as ``event.…``.
+        identifier: Told twice under it, the event counts once.
+
+    Raises:
+        BadInput: A journey would not take it; the sentence says why, and quotes nothing of it.
+    """
+    told = Told.make(name, properties or {})
+    message: dict[str, Any] = {"name": told.name, "properties": told.properties}
+    if identifier is not None:
+        if not 0 < len(identifier) <= LONGEST_ID or not identifier.isprintable():
+            raise BadInput(f"an event's id must be 1 to {LONGEST_ID} printable characters")
+        message["id"] = identifier
+    return message
+
+
+def change(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """The argument of the signal `contact_changed`.
+
+    Args:
+        patch: Fields of the contact.
+        zone: The platform's, for its zone-less dates.
+
+    Raises:
+        BadInput: A journey would not take it; the sentence says why, and quotes nothing of it.
+    """
+    changes = dict(patch)
+    try:
+        json.dumps(changes, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadInput(unsent(changes, "the change of the contact")) from None
+    if is_too_deep(changes):
+        raise BadInput("the change of the contact is nested too deeply")
+    if is_too_large(changes, LARGEST):
+        raise BadInput(f"the change of the contact is larger than {LARGEST // 1024} KB: leave out what no step names")
+    if has_too_many_parts(changes):
+        raise BadInput(f"the change of the contact is made of more than {MOST_PARTS:,} objects and lists")
+    try:
+        patch_contact({}, changes, zone)
+    except EntryError as error:
+        raise BadInput(f"the change of the contact is malformed: {error}") from None
+    return changes

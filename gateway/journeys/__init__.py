@@ -1,0 +1,1 @@
+"""Journeys as people and programs look at them."""

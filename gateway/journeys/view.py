@@ -1,0 +1,208 @@
+"""Looking at journeys: what Temporal, the journey itself and the store each know of them, in one view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowHistoryEventFilterType,
+    WorkflowQueryFailedError,
+)
+from temporalio.converter import decode_typed_search_attributes
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.entries import why_failed
+from gateway.errors import UnknownJourney
+from gateway.journeys.pending_activities import Pending, describe, pending
+from runtime.search_attributes import JOURNEY_STATE, STEP_ID
+from runtime.store import Attempt, Store, StoredEntry
+from scenario.plan.plan import Plan, load_plan
+
+QUERY: Final = timedelta(seconds=3)
+"""How long a journey's answer is waited for: where no worker runs, none comes."""
+
+SHOWN: Final = 1000
+"""Attempts of one journey that are shown; `scenario deliveries` lists as many as one asks for."""
+
+
+@dataclass(frozen=True)
+class JourneyView:
+    """A journey as it can be seen from outside.
+
+    Attributes:
+        id: The workflow id.
+        run_id: The run that is shown.
+        status: Temporal's word: ``running``, ``completed``, ``failed``, …; ``forgotten`` where its retention is over.
+        progress: The answer to the query `progress`; None where no worker answers.
+        entry: What the store remembers of its admission; None where it was refused.
+        attempts: The attempts of its deliveries that are on record, oldest first; of many the newest `SHOWN`.
+        result: What a completed journey returned.
+        failure: Why it has no result, where it ended without one.
+        plan: The version that it follows; None where it was refused.
+        pending: Deliveries under way.
+        state: What its search attributes say that it is doing, for where no worker answers; some steps behind.
+        step: Where they say that it stands.
+        earlier: Whether there are attempts on record from before those.
+    """
+
+    id: str
+    run_id: str
+    status: str
+    progress: dict[str, Any] | None
+    entry: StoredEntry | None
+    attempts: Sequence[Attempt]
+    result: dict[str, Any] | None = None
+    failure: str | None = None
+    plan: Plan | None = None
+    pending: Sequence[Pending] = ()
+    state: str | None = None
+    step: str | None = None
+    earlier: bool = False
+
+
+async def view(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneyView:
+    """See `gateway.client.ScenarioClient.show`.
+
+    Without a run it is the newest that shows something: the running one, else the one that was let in last. A later
+    run that was refused says nothing about the journey that a person asks for.
+    """
+    entry = await store.entry(journey, run_id)
+    described = await describe(temporal, journey, run_id)
+    if described is not None and entry is not None and run_id is None:
+        info = described.workflow_execution_info
+        if info.first_run_id != entry.run_id:
+            if _status(described) in ("running", "paused"):
+                entry = None  # this run has not been let in yet
+            else:
+                described = await describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
+    if described is None:
+        if entry is None:
+            raise UnknownJourney(await _nobody(store, journey))
+        attempts, earlier = await _attempts(store, entry)
+        return JourneyView(
+            journey,
+            entry.run_id,
+            "forgotten",
+            None,
+            entry,
+            attempts,
+            plan=await _plan(store, entry),
+            earlier=earlier,
+        )
+    return await _look(temporal, store, described, entry)
+
+
+async def _look(
+    temporal: Client, store: Store, described: DescribeWorkflowExecutionResponse, entry: StoredEntry | None
+) -> JourneyView:
+    execution = described.workflow_execution_info.execution
+    status = _status(described)
+    handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
+    result, failure = await _end(handle) if status not in ("running", "paused") else (None, None)
+    known = decode_typed_search_attributes(described.workflow_execution_info.search_attributes)
+    # A refused run knows nothing, and a paused workflow answers nobody.
+    asked = status != "paused" and (result is None or result.get("outcome") != "refused")
+    attempts, earlier = await _attempts(store, entry) if entry else ([], False)
+    return JourneyView(
+        id=execution.workflow_id,
+        run_id=execution.run_id,
+        status=status,
+        progress=await progress_of(handle) if asked else None,
+        entry=entry,
+        attempts=attempts,
+        result=result,
+        failure=failure,
+        plan=await _plan(store, entry),
+        pending=tuple(pending(described)),
+        state=known.get(JOURNEY_STATE),
+        step=known.get(STEP_ID) or None,
+        earlier=earlier,
+    )
+
+
+async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bool]:
+    """A journey's newest attempts, and whether there are earlier ones.
+
+    By time, because an attempt knows its own run, not the first of those that continue it. Those after its end are
+    among them: a reset lets a journey that was over send again.
+    """
+    found = await store.deliveries(entry.workflow_id, since=entry.admitted_at, limit=SHOWN + 1)
+    return found[-SHOWN:], len(found) > SHOWN
+
+
+async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None:
+    """The journey's own account, or None where no worker answers in time."""
+    try:
+        async with asyncio.timeout(QUERY.total_seconds() + 1):
+            return await handle.query("progress", result_type=dict, rpc_timeout=QUERY)
+    except RPCError as error:
+        if error.status is RPCStatusCode.UNAVAILABLE:
+            raise
+        return None
+    except (WorkflowQueryFailedError, TimeoutError):  # its code cannot answer: a replay that fails, say
+        return None
+
+
+def pause_in(progress: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The operator's pause that still counts, from a journey's own account; None where it is not paused.
+
+    What a journey waits for tells only of one thing: at one that is held as well, the pause is among what operators
+    did last.
+    """
+    orders = [item for item in progress.get("operations") or () if item.get("name") in ("pause", "resume")]
+    return dict(orders[-1]) if orders and orders[-1]["name"] == "pause" else None
+
+
+def _status(described: DescribeWorkflowExecutionResponse) -> str:
+    try:
+        name = WorkflowExecutionStatus.Name(described.workflow_execution_info.status)
+    except ValueError:  # a word of a newer server
+        return "unknown"
+    return name.removeprefix("WORKFLOW_EXECUTION_STATUS_").lower()
+
+
+async def _last_run(temporal: Client, journey: str, run_id: str) -> str:
+    """The run in which a journey ended that has continued as new since its first run."""
+    while True:
+        handle = temporal.get_workflow_handle(journey, run_id=run_id)
+        following = ""
+        try:
+            async for event in handle.fetch_history_events(
+                event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+            ):
+                following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        if not following:
+            return run_id
+        run_id = following
+
+
+async def _end(handle: WorkflowHandle[Any, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    """The result of a closed run, or why it has none."""
+    try:
+        result: Any = await handle.result(follow_runs=False)
+    except WorkflowFailureError as error:
+        return None, why_failed(error.cause)
+    return (cast("dict[str, Any]", result) if isinstance(result, dict) else {}), None
+
+
+async def _plan(store: Store, entry: StoredEntry | None) -> Plan | None:
+    published = await store.version(entry.scenario, entry.version) if entry else None
+    return load_plan(published.plan) if published else None
+
+
+async def _nobody(store: Store, journey: str) -> str:
+    if await store.knows(journey):
+        return f"there is no journey '{journey}', but a contact of this id: see 'scenario list --contact {journey}'"
+    return f"there is no journey '{journey}': 'scenario list' shows those there are"

@@ -1,0 +1,1 @@
+"""Everything on one machine: `scenario demo` and `scenario dev`."""

@@ -1,0 +1,176 @@
+"""`scenario demo`: the examples from entry to end on a local server, and proof that every message arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from temporalio.api.common.v1 import TimeSkippingConfig, WorkflowExecution
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
+from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.client import Entered
+from gateway.local.stack import Local, local, until_interrupted
+from gateway.local.verification import Arrival, arrivals, parcel
+from runtime.errors import LocalError
+from scenario.time.timing import zone_of
+
+EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
+SECRETS: Final = {
+    "WAX_TOKEN": "demo-wax-token",
+    "CLIENTELING_KEY": "demo-clienteling-key",
+    "PUSH_KEY": "demo-push-key",
+    "WALLET_TOKEN": "demo-wallet-token",
+}
+FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}
+"""The WhatsApp provider has a bad moment, so that retries are seen."""
+_STATE: Final = Path(".scenario/demo")
+HEADINGS: Final = ("when", "step", "outcome", "tries", "to", "what")
+_PATIENCE: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One entry's journey, over.
+
+    Attributes:
+        entry: What came in.
+        journey: The journey.
+        result: What it returned.
+        arrivals: Its deliveries, and whether each arrived as it was sent.
+    """
+
+    entry: dict[str, Any]
+    journey: Entered
+    result: dict[str, Any]
+    arrivals: list[Arrival]
+
+    @property
+    def sound(self) -> bool:
+        """Whether it did what it should."""
+        return self.result["outcome"] in ("finished", "exited") and all(arrival.sound for arrival in self.arrivals)
+
+
+async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state: Path = _STATE) -> int:
+    """Runs the examples.
+
+    Args:
+        stay: Keep the servers up afterwards, until Ctrl-C.
+        console: Where to show what happened.
+        examples: Folder of the scenarios, with their entries under ``entries``.
+        state: Folder for databases, inbox and what the receiver got; emptied first.
+
+    Returns:
+        The exit status: 0, or 1 where a journey did not do what it should; by Ctrl-C afterwards it does not change.
+    """
+    if not (examples / "entries").is_dir():
+        raise LocalError(f"the examples are not at {examples}: run the demo from a copy of the source tree")
+    await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
+    say = partial(console.print, markup=True, highlight=False)
+    say("Starting Temporal, an inbox, a receiver and a worker on this machine …")
+    async with local(state, fail=FAILING, secrets=SECRETS) as place:
+        for path in await asyncio.to_thread(_files, examples, "*.yaml"):
+            say(f"  published {await place.client.publish(path)}")
+        say("Contacts come in; waits of days are skipped …\n")
+        runs = await run(place, await asyncio.to_thread(_files, examples / "entries", "*.json"))
+        for done in runs:
+            _show(say, done)
+        status = _conclude(say, place, runs, stay=stay)
+        if stay:
+            await until_interrupted()
+    return status
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
+async def run(place: Local, files: list[Path]) -> list[Run]:
+    """Lets the contacts of some entry files in, and follows them to the end, time skipped where a wait is long."""
+    entries: list[dict[str, Any]] = [json.loads(await asyncio.to_thread(path.read_text, "utf-8")) for path in files]
+    journeys = [await place.client.enter(entry) for entry in entries]
+    # The parcel arrives: told before time is skipped, and kept until the journey gets to wait for it.
+    for entry in entries:
+        if order := entry["trigger"].get("order"):
+            await place.client.event(str(entry["contact"]["id"]), *parcel(order))
+    await asyncio.gather(*(_skip_time(place.client.temporal, journey) for journey in journeys))
+    async with asyncio.timeout(_PATIENCE):
+        results = await asyncio.gather(*(journey.result() for journey in journeys))
+    return [
+        Run(entry, journey, result, await arrivals(place, entry, journey, result))
+        for entry, journey, result in zip(entries, journeys, results, strict=True)
+    ]
+
+
+async def _skip_time(temporal: Client, journey: Entered) -> None:
+    """Lets the server skip the journey's waits: `frontend.WorkflowTimeSkippingEnabled` in `runtime.local.devserver`."""
+    options = WorkflowExecutionOptions(time_skipping_config=TimeSkippingConfig(enabled=True))
+    request = UpdateWorkflowExecutionOptionsRequest(
+        namespace=temporal.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=journey.id),
+        workflow_execution_options=options,
+        update_mask=FieldMask(paths=["time_skipping_config"]),
+    )
+    try:
+        await temporal.workflow_service.update_workflow_execution_options(request)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:  # a journey without a wait is over already
+            raise
+
+
+def _show(say: Callable[..., None], run: Run) -> None:
+    proven = {arrival.step: arrival for arrival in run.arrivals}
+    zone = zone_of(run.entry["contact"].get("timezone"), "Europe/Paris")
+    rows: list[tuple[str, ...]] = []
+    for step in run.result["steps"]:
+        arrival = proven.get(step["id"])
+        good = arrival.sound if arrival else step["outcome"] not in ("failed", "unknown")
+        rows.append(
+            (
+                f"{datetime.fromisoformat(step['at']).astimezone(zone):%Y-%m-%d %H:%M:%S}",
+                step["id"],
+                f"{'✓' if good else '✗'} {step['outcome']}",
+                str(step.get("attempts", "")),
+                arrival.to if arrival else "",
+                (arrival.what if arrival.sound else arrival.problem) if arrival else "",
+            )
+        )
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    for index, heading in enumerate(HEADINGS):
+        # What was sent is cut short where the terminal is narrow; everything else is shown whole.
+        whole = max(len(heading), *(len(row[index]) for row in rows)) if heading != "what" else None
+        table.add_column(heading, min_width=whole, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        style = "red" if row[2].startswith("✗") else "green"
+        table.add_row(*(Text(cell, style if index == 2 else "") for index, cell in enumerate(row)))
+    say(f"[bold]{escape(run.journey.id)}[/]  [dim]{run.result['version']}[/]")
+    say(table)
+    say()
+
+
+def _conclude(say: Callable[..., None], place: Local, runs: list[Run], *, stay: bool) -> int:
+    messages = [arrival for run in runs for arrival in run.arrivals]
+    arrived = sum(arrival.sound for arrival in messages)
+    sound = all(run.sound for run in runs)
+    color = "green" if sound else "red"
+    say(f"[{color}]{len(runs)} journeys, {arrived} of {len(messages)} messages arrived as they were sent.[/]")
+    say(f"Inbox: {place.inbox.folder} · webhooks: {place.inbox.folder.with_name('received')}")
+    if stay:
+        say(f"Temporal's UI: {place.server.ui_url} (Ctrl-C ends it)")
+    else:
+        say(f"Temporal's UI was at {place.server.ui_url}: 'scenario demo --stay' keeps it up.")
+    return 0 if sound else 1

@@ -1,0 +1,151 @@
+"""Whether what was sent arrived: every delivery of a journey compared, byte by byte, with what the receiver got."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from activities.admission import entry_data
+from activities.content import Opened
+from activities.webhook.activity import render
+from gateway.entries import Entered
+from gateway.local.stack import Local
+from scenario import liquid
+from scenario.entry.entry import parse_entry
+from scenario.entry.event import event_root
+from scenario.steps.email import Email
+from scenario.steps.sms import Sms
+from scenario.steps.webhook import Webhook
+from workflows.delivery import delivery_id
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One delivery, at its end.
+
+    Attributes:
+        step: The step's id.
+        to: Whom it was for.
+        what: How it begins.
+        problem: What is wrong with it; empty where it arrived as it was sent.
+    """
+
+    step: str
+    to: str
+    what: str
+    problem: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether it arrived as it was sent."""
+        return not self.problem
+
+
+def parcel(order: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What journeys of the examples are told once: the order's parcel has arrived. Name and properties of the event."""
+    return "order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"}
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result: Mapping[str, Any]) -> list[Arrival]:
+    """Looks for every message that a journey says it delivered.
+
+    Args:
+        place: The local servers.
+        entry: What came in.
+        journey: The journey, over.
+        result: What it returned.
+    """
+    parsed = parse_entry(entry)
+    name, _, version = str(result["version"]).partition("@")
+    opened = await place.services.content.open(name, int(version))
+    data = _data(place, opened, entry, journey.id)
+    contact = data["contact"]
+    found: list[Arrival] = []
+    for done in result["steps"]:
+        step = opened.steps[done["id"]]
+        if done["kind"] not in ("email", "sms", "webhook"):
+            continue
+        if done["outcome"] != "delivered":
+            found.append(Arrival(done["id"], parsed.contact_id, "", f"it was not delivered: {done['outcome']}"))
+            continue
+        identifier = delivery_id(journey.id, journey.run_id, done["id"], 0)
+        match step:
+            case Webhook():
+                found.append(_webhook(place, done["id"], step, data, identifier))
+            case Email():
+                found.append(_email(place, done["id"], step, data, identifier, str(contact["email"])))
+            case Sms():
+                found.append(await _sms(place, done["id"], step, data, str(contact["cellphone"])))
+            case _:
+                raise AssertionError(done["kind"])
+    return found
+
+
+def _data(place: Local, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
+    data = entry_data(parse_entry(entry), opened, place.services.zone, datetime.now(UTC))
+    name, properties = parcel(data.get("order") or {})
+    event = event_root(name, None, properties)
+    return {
+        **data,
+        "journey": data["journey"] | {"id": workflow_id},
+        "event": data.get("event", event),
+        "secrets": place.services.secrets.all(),
+    }
+
+
+def _webhook(place: Local, name: str, step: Webhook, data: dict[str, Any], identifier: str) -> Arrival:
+    routes = place.services.routes
+    wanted = render(step, data, identifier, base=routes.named(step.to).url if step.to else None)
+    host = step.to or routes.find(wanted.url).destination
+    got = [request for request in place.receiver.requests() if request.header("webhook-id") == identifier]
+    taken = [request for request in got if request.status < 300]
+    what = shorten(wanted.body.decode())
+    problem = ""
+    if len(taken) != 1:
+        problem = f"the receiver took it {len(taken)} times"
+    elif any(request.body != wanted.body for request in got):
+        problem = "the receiver got other bytes than were rendered"
+    elif any(request.method != wanted.method for request in got):
+        problem = "the receiver got another method"
+    elif any(taken[0].header(key) != value for key, value in wanted.headers.items()):
+        problem = "the receiver got other headers"
+    return Arrival(name, host, what, problem)
+
+
+def _email(place: Local, name: str, step: Email, data: dict[str, Any], identifier: str, address: str) -> Arrival:
+    subject = liquid.render_line(step.subject, data)
+    got = [mail.message for mail in place.inbox.messages() if identifier in str(mail.message["Message-ID"])]
+    problem = ""
+    if len(got) != 1:
+        problem = f"the inbox has it {len(got)} times"
+    elif str(got[0]["Subject"]) != subject or str(got[0]["To"]) != address:
+        problem = "subject or address are others than were rendered"
+    elif isinstance(step.text, str):
+        part = got[0].get_body(("plain",))
+        text = part.get_content() if part else ""
+        wanted = liquid.render_text(step.text, data)
+        if text.replace("\r\n", "\n").strip() != wanted.replace("\r\n", "\n").strip():
+            problem = "the text is another than was rendered"
+    return Arrival(name, address, shorten(subject), problem)
+
+
+async def _sms(place: Local, name: str, step: Sms, data: dict[str, Any], number: str) -> Arrival:
+    text = liquid.render_text(step.text, data) if isinstance(step.text, str) else ""
+    kept = await asyncio.to_thread(_messages, place.inbox.folder)
+    got = [message for message in kept if message.get("to") == number and message.get("text") == text]
+    return Arrival(name, number, shorten(text), "" if len(got) == 1 else f"the inbox has it {len(got)} times")
+
+
+def _messages(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]

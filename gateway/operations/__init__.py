@@ -1,0 +1,1 @@
+"""What operators do with journeys: one, or all that fit."""

@@ -1,0 +1,221 @@
+"""What operators do with journeys: an order to one, or to all that fit; the journey itself accepts it or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.errors import NotAccepted, NotAnswered
+from gateway.journeys import view
+from gateway.journeys.listing import Listed
+from gateway.operations import retry_policy, search
+from gateway.operations.batch import RATE, Round, Tally, Target
+from gateway.operations.retry_policy import Change, Glance, InFlight
+from gateway.operations.search import EVERY, Which
+from runtime.store import Store
+
+__all__ = ["Change", "Operating", "Tally", "Target", "Verb", "Version", "Which", "targets"]
+
+ANSWER: Final = 10.0
+"""Seconds that a worker may take to answer an operator."""
+
+Verb = Literal["retry_step", "skip_step", "leave", "pause", "resume", "retune"]
+"""The updates of a journey that are orders."""
+
+Version = int | Literal["newest"]
+"""A scenario's version, by its number or whichever is the newest."""
+
+
+class Operating:
+    """The part of the client that operates journeys.
+
+    Every order has an operator and a reason, which stay in the journey. It answers with the journey's progress.
+
+    All of them raise:
+        NotAccepted: The journey refused it, or is over.
+        NotAnswered: No worker answered in time. One that comes later may carry the order out all the same.
+        UnknownJourney: There is none.
+    """
+
+    temporal: Client
+    store: Store
+
+    async def retry_step(
+        self,
+        journey: str,
+        *,
+        operator: str,
+        reason: str,
+        step: str | None = None,
+        version: Version | None = None,
+    ) -> dict[str, Any]:
+        """Tries a held step again, under the same delivery id and with the same bytes.
+
+        Args:
+            journey: The workflow id.
+            operator: Who.
+            reason: Why.
+            step: Only if it is held at this one.
+            version: Render anew, with the templates that this version of the scenario has for the step.
+        """
+        return await self._update(journey, "retry_step", operator, reason, {"step": step, "version": version})
+
+    async def skip_step(self, journey: str, *, operator: str, reason: str, step: str | None = None) -> dict[str, Any]:
+        """Gives up the step at which a journey stands; with `step`, only if it is that one."""
+        return await self._update(journey, "skip_step", operator, reason, {"step": step})
+
+    async def leave(self, journey: str, *, operator: str, reason: str, step: str | None = None) -> dict[str, Any]:
+        """Ends a journey; with `step`, only if it stands at that one."""
+        return await self._update(journey, "leave", operator, reason, {"step": step})
+
+    async def pause(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
+        """Lets a journey start no further step."""
+        return await self._update(journey, "pause", operator, reason)
+
+    async def resume(self, journey: str, *, operator: str, reason: str) -> dict[str, Any]:
+        """Lets a paused journey go on."""
+        return await self._update(journey, "resume", operator, reason)
+
+    async def retune(
+        self, journey: str, destination: str, change: Change, *, operator: str, reason: str
+    ) -> dict[str, Any]:
+        """Changes the retry policy of the delivery to a destination that a journey has under way.
+
+        At once, also during a pause, and until the step is over; later ones take what the scenario and the destination
+        say. The deadline can be brought forward only. The destination of e-mails is ``email``, that of SMS ``sms``.
+        """
+        order = {"destination": destination, "retry": change.order()}
+        return await self._update(journey, "retune", operator, reason, order)
+
+    async def held(
+        self,
+        *,
+        scenario: str | None = None,
+        contact: str | None = None,
+        destination: str | None = None,
+        reason: str | None = None,
+        step: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+    ) -> list[Listed]:
+        """Journeys that wait for an operator, and why. Temporal's search finds them, some moments behind.
+
+        Args:
+            scenario: Only those of this scenario.
+            contact: Only this contact's.
+            destination: Only those that could not deliver to this destination, or host.
+            reason: Only those held for this, in the word that the search attribute `HeldReason` has.
+            step: Only those held at this step.
+            since: Only those held then or later.
+            limit: So many at most.
+        """
+        which = Which(
+            scenario=scenario, contact=contact, destination=destination, reason=reason, step=step, since=since
+        )
+        return await search.held(self.temporal, self.store, which, limit=limit)
+
+    async def select(self, verb: Verb, which: Which, *, limit: int = EVERY, ask: bool = False) -> list[Listed]:
+        """Journeys for which an order makes sense.
+
+        Args:
+            verb: The order. Those to be paused are under way and are not paused, those to be resumed are; for the
+                others they are held.
+            which: What they have in common.
+            limit: So many at most.
+            ask: Tell of held journeys why and since when, too.
+
+        Raises:
+            NotAnswered: Journeys that an earlier release held have to be asked, and no worker answers.
+        """
+        if verb in ("pause", "resume"):
+            return await search.running(self.temporal, self.store, which, paused=verb == "resume", limit=limit)
+        return await search.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
+
+    async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
+        """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.in_flight`."""
+        return await retry_policy.in_flight(self.temporal, self.store, destination, limit=limit)
+
+    async def glance(self, destination: str, *, limit: int = EVERY) -> Glance:
+        """The same, with few of many journeys looked up. See `gateway.operations.retry_policy.glance`."""
+        return await retry_policy.glance(self.temporal, self.store, destination, limit=limit)
+
+    def round(
+        self,
+        verb: Verb,
+        *,
+        operator: str,
+        reason: str,
+        rate: float = RATE,
+        done: Callable[[Target], None] = lambda _: None,
+        **order: Any,
+    ) -> Round:
+        """One order for many journeys.
+
+        Args:
+            verb: The order.
+            operator: Who.
+            reason: Why.
+            rate: So many a second at most.
+            done: Told of each journey that has answered.
+            order: What else the update takes: ``version`` of retry_step; ``destination`` and ``retry`` of retune.
+
+        Example::
+
+            which = Which(destination="wax", since=monday)
+            found = await client.select("retry_step", which)
+            tally = await client.round("retry_step", operator="ann", reason="wax is back").run(targets(found))
+        """
+
+        async def send(target: Target) -> None:
+            await self._update(target.id, verb, operator, reason, {**order, "step": target.step})
+
+        return Round(send, rate, done)
+
+    async def _update(
+        self, journey: str, name: Verb, operator: str, reason: str, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        handle = self.temporal.get_workflow_handle(journey)
+        given = {key: value for key, value in (more or {}).items() if value is not None}
+        order = {"operator": operator, "reason": reason, **given}
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
+                    name, order, result_type=dict
+                )
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            why = cause.message if isinstance(cause, ApplicationError) else "it was refused"
+            raise NotAccepted(f"{journey}: {why}") from None
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # the SDK makes that an error of its own; nobody was late
+                raise asyncio.CancelledError from error
+            raise NotAnswered(
+                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs; it may carry the order out then"
+            ) from None
+        except RPCError as error:
+            # What cannot be an id is nobody's either.
+            if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+                raise
+            refused = error
+        # Says so where there is none.
+        seen = await view.view(self.temporal, self.store, journey, None)
+        if refused.status is RPCStatusCode.INVALID_ARGUMENT:
+            raise refused
+        raise NotAccepted(f"{journey}: the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
+
+
+def targets(found: list[Listed] | list[InFlight]) -> list[Target]:
+    """Whom to give an order: what was found, each with the step that it was found at, if it is held there."""
+    return [
+        Target(item.journey, item.step)
+        if isinstance(item, InFlight)
+        else Target(item.id, item.step if item.state == "held" else None)
+        for item in found
+    ]

@@ -1,0 +1,262 @@
+"""Which journeys are meant, where an operator names none: found by Temporal's search and the store.
+
+Search is some moments behind, and an operator acts on what is found: therefore an order names the step at which a
+journey was found, and the journey itself refuses where it is not there any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from temporalio.client import Client, WorkflowExecution
+
+from gateway.errors import NotAnswered
+from gateway.journeys.listing import UNDER_WAY, Listed, listed, quoted, states
+from gateway.journeys.view import pause_in, progress_of
+from runtime.search_attributes import (
+    CONTACT_ID,
+    DESTINATION,
+    HELD_REASON,
+    JOURNEY_STATE,
+    LAST_HELD,
+    SCENARIO_NAME,
+    SCENARIO_VERSION,
+    STEP_ID,
+)
+from runtime.store import Store, StoredEntry
+from scenario.plan.plan import load_plan
+from scenario.steps.delivery import Send
+
+EVERY: Final = 1_000_000
+"""No limit in practice: one store holds fewer journeys that are under way."""
+_PAGE: Final = 1000  # held journeys that search gives at a time: as many as servers give
+_CHUNK: Final = 50  # journeys looked at before it is known whether more are wanted
+_ASKED: Final = 10  # journeys asked at the same time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """What journeys must have in common. What is None does not matter.
+
+    Attributes:
+        scenario: The scenario's name.
+        contact: The contact's id.
+        destination: Held journeys: what could not be delivered to, a destination's name or a host. Others: what their
+            version of the scenario has a step for.
+        reason: Held journeys: why, in one word, as the search attribute `HeldReason` has it.
+        step: Held journeys: the step's id.
+        since: Held journeys: held then or later. Others: let in then or later.
+    """
+
+    scenario: str | None = None
+    contact: str | None = None
+    destination: str | None = None
+    reason: str | None = None
+    step: str | None = None
+    since: datetime | None = None
+
+
+class _Told(NamedTuple):
+    journey: Listed
+    answered: bool
+
+
+async def held(
+    temporal: Client, store: Store, which: Which, *, limit: int = EVERY, ask: bool = True, insist: bool = False
+) -> list[Listed]:
+    """Journeys that wait for an operator.
+
+    What is told of them is what search gives along, and what the store knows. Only those that were held by an earlier
+    release, which noted less, are asked themselves.
+
+    Args:
+        temporal: Whose search is asked.
+        store: Knows since when they are in.
+        which: Only these.
+        limit: So many at most.
+        ask: Find out why each of them is held, since when, and when it came in. Otherwise only what search can look
+            for is told; and since when, with `Which.since`.
+        insist: Some journey must answer, where they have to be asked. Of one that does not, search alone tells.
+
+    Raises:
+        NotAnswered: With `insist`, none of the first journeys answered.
+    """
+    found: list[Listed] = []
+    answered = not insist
+    # What comes after search has picked may leave less of a page than is wanted.
+    size = _PAGE if which.since is not None else min(limit, _PAGE)
+    async for page in _pages(temporal, _query(which), size):
+        if not ask and which.since is None:
+            found += map(_searched, page)
+        else:
+            turns = asyncio.Semaphore(_ASKED)
+            told = await asyncio.gather(*(_told(temporal, item, turns) for item in page))
+            answered = answered or any(item.answered for item in told)
+            if not answered:
+                raise NotAnswered(f"{page[0].id}: no worker answered: see that one runs, and try again")
+            found += [item.journey for item in told if _fits(item.journey, which)]
+        if len(found) >= limit:
+            break
+    return await _on_record(store, found[:limit]) if ask else found[:limit]
+
+
+async def _pages(temporal: Client, query: str, size: int) -> AsyncIterator[list[WorkflowExecution]]:
+    page: list[WorkflowExecution] = []
+    async for execution in temporal.list_workflows(query, page_size=size):
+        page.append(execution)
+        if len(page) == size:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _query(which: Which) -> str:
+    wanted = {
+        SCENARIO_NAME: which.scenario,
+        CONTACT_ID: which.contact,
+        DESTINATION: which.destination,
+        HELD_REASON: which.reason,
+        STEP_ID: which.step,
+    }
+    clauses = [f"{key.name} = {quoted(value)}" for key, value in wanted.items() if value is not None]
+    return " AND ".join((UNDER_WAY, f"{JOURNEY_STATE.name} = 'held'", *clauses))
+
+
+def _searched(execution: WorkflowExecution) -> Listed:
+    """A held journey, as search knows it."""
+    known = execution.typed_search_attributes
+    return Listed(
+        id=execution.id,
+        run_id=execution.run_id,
+        scenario=known.get(SCENARIO_VERSION) or known.get(SCENARIO_NAME) or "",
+        contact=known.get(CONTACT_ID) or "",
+        key=None,
+        state=known.get(JOURNEY_STATE) or "held",
+        step=known.get(STEP_ID),
+        reason=None,
+        entered_at=execution.start_time,
+        ended_at=None,
+        destination=known.get(DESTINATION),
+        held_reason=known.get(HELD_REASON),
+    )
+
+
+async def _told(temporal: Client, execution: WorkflowExecution, turns: asyncio.Semaphore) -> _Told:
+    """A held journey as it noted itself; else as it answers, or as search knows it."""
+    searched = _searched(execution)
+    noted = (await execution.memo()).get(LAST_HELD)
+    if noted is not None:
+        return _Told(_waiting(searched, noted), answered=True)
+    async with turns:
+        progress = await progress_of(temporal.get_workflow_handle(execution.id, run_id=execution.run_id))
+    if progress is None:
+        return _Told(searched, answered=False)
+    now = replace(searched, state=progress.get("state") or "held", step=progress.get("at") or searched.step)
+    return _Told(_waiting(now, progress.get("waiting") or {}), answered=True)
+
+
+def _waiting(journey: Listed, waiting: Mapping[str, Any]) -> Listed:
+    """A journey with what it waits for, in the words of its progress."""
+    at = waiting.get("at")
+    return replace(
+        journey,
+        reason=waiting.get("reason"),
+        destination=waiting.get("destination") or journey.destination,
+        held_reason=waiting.get("cause") or journey.held_reason,
+        since=datetime.fromisoformat(at) if at else None,
+        status=waiting.get("status"),
+    )
+
+
+async def _on_record(store: Store, found: list[Listed]) -> list[Listed]:
+    """Journeys with what the store knows of their admission."""
+    entries = await store.under_way([item.id for item in found])
+    return [
+        replace(item, run_id=entry.run_id, key=entry.key, entered_at=entry.admitted_at)
+        if (entry := entries.get(item.id)) is not None
+        else item
+        for item in found
+    ]
+
+
+def _fits(now: Listed, which: Which) -> bool:
+    """Whether a journey is one of those wanted: what search had not heard of yet may make it another."""
+    return (
+        now.state == "held"
+        and which.step in (None, now.step)
+        and which.destination in (None, now.destination)
+        and which.reason in (None, now.held_reason)
+        and (which.since is None or (now.since is not None and now.since >= which.since))
+    )
+
+
+async def running(temporal: Client, store: Store, which: Which, *, paused: bool, limit: int = EVERY) -> list[Listed]:
+    """Journeys under way that are paused, or that are not. The store knows them at once, search their state.
+
+    Args:
+        temporal: Whose search is asked.
+        store: Knows who is in.
+        which: Only these; `Which.reason` and `Which.step` do not count.
+        paused: Which of the two. A journey that is held as well is asked whether it is paused.
+        limit: So many at most.
+    """
+    turns = asyncio.Semaphore(_ASKED)
+
+    async def fits(item: Listed) -> bool:
+        if item.state != "held":
+            return (item.state == "paused") is paused
+        async with turns:
+            return await _is_paused(temporal, item.id) is paused
+
+    found: list[Listed] = []
+    async for entries in under_way(store, which):
+        seen = await states(temporal, [entry.workflow_id for entry in entries])
+        # One that search does not know was terminated, and could not tell the store.
+        items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
+        fitting = await asyncio.gather(*(fits(item) for item in items))
+        found += [item for item, wanted in zip(items, fitting, strict=True) if wanted]
+        if len(found) >= limit:
+            return found[:limit]
+    return found
+
+
+async def under_way(store: Store, which: Which, *, size: int = _CHUNK) -> AsyncIterator[list[StoredEntry]]:
+    """Journeys that are in and not over, page by page, the newest first.
+
+    Args:
+        store: Knows them, and their versions.
+        which: Only these; `Which.reason` and `Which.step` do not count. Of a destination, those whose version of the
+            scenario has a step for it: a destination's name, a host, or ``email`` or ``sms``.
+        size: Of a page; a page may have fewer, and none.
+    """
+    sends: dict[tuple[str, int], bool] = {}
+    last: StoredEntry | None = None
+    while True:
+        entries = await store.entries(
+            scenario=which.scenario, contact_id=which.contact, running=True, since=which.since, after=last, limit=size
+        )
+        if which.destination is None:
+            yield entries
+        else:
+            for name, version in {(entry.scenario, entry.version) for entry in entries} - sends.keys():
+                sends[name, version] = await _sends(store, name, version, which.destination)
+            yield [entry for entry in entries if sends[entry.scenario, entry.version]]
+        if len(entries) < size:
+            return
+        last = entries[-1]
+
+
+async def _sends(store: Store, scenario: str, version: int, destination: str) -> bool:
+    published = await store.version(scenario, version)
+    steps = load_plan(published.plan).steps.values() if published else ()
+    return any(isinstance(step, Send) and destination == (step.to or step.kind) for step in steps)
+
+
+async def _is_paused(temporal: Client, journey: str) -> bool:
+    """Whether the latest of an operator's pauses still counts."""
+    return pause_in(await progress_of(temporal.get_workflow_handle(journey)) or {}) is not None

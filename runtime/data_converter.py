@@ -1,0 +1,94 @@
+"""How values and errors become payloads.
+
+Plain JSON by pydantic, one clear failure for an argument that is none, no stack traces of what is expected to happen.
+What a journey is handed never fails its workflow task for being unreadable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Final
+
+from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.converter import CompositePayloadConverter, DefaultFailureConverter, PayloadConverter
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from scenario.entry.plain_json import unread
+
+_SHARED: Final = PydanticPayloadConverter()
+"""One for the whole process. The SDK makes a converter for every workflow, and pydantic's keeps the schemas that it has
+built: each journey would build them anew, in its workflow's thread."""
+_SHARED.from_payload(Payload(metadata={"encoding": b"json/plain"}, data=b"{}"))  # builds the one for plain JSON
+
+
+class JsonPayloads(CompositePayloadConverter):
+    """Pydantic's converter, which fails a workflow whose arguments cannot be decoded.
+
+    The SDK would fail the workflow *task* instead, and try it again for ever. It tells the two apart by the kind of
+    exception. What activities answer, journeys take as it comes (`workflows.local_activities`): reading it cannot fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(*_SHARED.converters.values())
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """Decodes payloads.
+
+        Raises:
+            ApplicationError: They came from outside and are not JSON.
+        """
+        try:
+            return super().from_payloads(payloads, type_hints)
+        except Exception:
+            if type_hints is None:
+                raise ApplicationError(
+                    f"The argument cannot be read: {_cause(payloads)}", type="NotJson", non_retryable=True
+                ) from None
+            raise
+
+
+def _cause(payloads: Sequence[Payload]) -> str:
+    """Why not all of these can be read, without anything of what is in them."""
+    for payload in payloads:
+        if payload.metadata.get("encoding") == b"json/plain" and (cause := unread(payload.data, "it")):
+            return cause
+    return "it must be plain JSON, not encrypted or compressed"
+
+
+class BriefFailures(DefaultFailureConverter):
+    """The SDK's converter, without details that cannot be read, nor the stack trace where our code is not at fault.
+
+    A receiver that answers 503 is a BENIGN failure. Its sentence says all there is to say; a trace through the worker
+    would fill the operator's screen, and a kilobyte of the journey's history.
+    """
+
+    def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
+        """See the base class. Details may be anybody's (`temporal activity fail --detail`), and are no argument."""
+        try:
+            return super().from_failure(failure, payload_converter)
+        except ApplicationError:  # of `JsonPayloads`
+            bare = Failure()
+            bare.CopyFrom(failure)
+            match bare.WhichOneof("failure_info"):
+                case "timeout_failure_info":
+                    bare.timeout_failure_info.ClearField("last_heartbeat_details")
+                case "canceled_failure_info":
+                    bare.canceled_failure_info.ClearField("details")
+                case _:
+                    bare.application_failure_info.ClearField("details")
+            return super().from_failure(bare, payload_converter)
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """See the base class."""
+        super().to_failure(exception, payload_converter, failure)
+        if isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
+            failure.stack_trace = ""
+
+
+CONVERTER: Final = dataclasses.replace(
+    pydantic_data_converter, payload_converter_class=JsonPayloads, failure_converter_class=BriefFailures
+)
+"""The data converter of every client and worker."""

@@ -1,0 +1,136 @@
+"""A local mail server that delivers nothing: every message becomes a file that one can look at."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.parser import BytesHeaderParser
+from pathlib import Path
+from typing import Any, Final, Self
+
+from runtime.errors import NotInstalled
+from runtime.local.folder import make_folder, write_private
+from runtime.process.ports import HOST, refusal
+
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""A message may have this many bytes, as with most mail servers."""
+
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One message in the inbox.
+
+    Attributes:
+        path: Its file.
+        at: When it came, in UTC.
+        data: Its bytes, exactly as they were received.
+    """
+
+    path: Path
+    at: datetime
+    data: bytes
+
+    @property
+    def message(self) -> EmailMessage:
+        """The message, parsed."""
+        return message_from_bytes(self.data, policy=policy.default)
+
+
+class Inbox:
+    """An SMTP server on loopback, as an asynchronous context manager. It needs `aiosmtpd`.
+
+    Messages are kept as ``<time>-<message id>.eml``; a file is there wholly or not at all.
+
+    Args:
+        folder: Where they are kept; made when it is not there.
+        port: 0 takes a free one.
+
+    Raises:
+        NotInstalled: `aiosmtpd` is not there (when entered).
+        PortInUse: Another program listens on the port (when entered).
+        LocalError: The folder cannot be written to (when entered).
+    """
+
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
+        self.folder = folder
+        self._port = port
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """What SCENARIO_SMTP is to be."""
+        return f"smtp://{HOST}:{self._port}"
+
+    def messages(self) -> list[Mail]:
+        """Everything in the folder, also from earlier runs, in the order in which it came."""
+        return messages(self.folder)
+
+    async def __aenter__(self) -> Self:
+        try:
+            from aiosmtpd.smtp import SMTP
+        except ModuleNotFoundError:
+            raise NotInstalled(
+                "the local inbox is not installed: add it with `pip install aiosmtpd`, or set SCENARIO_SMTP"
+            ) from None
+        make_folder(self.folder)
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> SMTP:
+            return SMTP(
+                _Keep(self.folder), data_size_limit=MAX_BYTES, enable_SMTPUTF8=True, hostname="localhost", loop=loop
+            )
+
+        try:
+            self._server = await loop.create_server(protocol, HOST, self._port)
+        except OSError as error:
+            raise refusal(error, self._port, "the local inbox") from None
+        self._port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+
+class _Keep:
+    """What aiosmtpd calls for a message."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802 - its name
+        keep(self._folder, envelope.original_content)
+        return "250 2.0.0 kept"
+
+
+def keep(folder: Path, data: bytes, at: datetime | None = None) -> Path:
+    """Writes one message to its file, and returns the path."""
+    time = (at or datetime.now(UTC)).astimezone(UTC).strftime(_STAMP)
+    name = _UNSAFE.sub("-", str(BytesHeaderParser(policy=policy.compat32).parsebytes(data).get("message-id", "")))
+    stem = f"{time}-{name.strip('-.')[:120] or 'message'}"
+    again = ("" if number == 1 else f"-{number}" for number in itertools.count(1))
+    path = next(path for path in (folder / f"{stem}{suffix}.eml" for suffix in again) if not path.exists())
+    write_private(path, data)
+    return path
+
+
+def messages(folder: Path) -> list[Mail]:
+    """Every message that an inbox kept in the folder, in the order in which it came; none where there is no folder."""
+    found: list[Mail] = []
+    for path in sorted(folder.glob("*.eml")):
+        stamp = path.name.partition("-")[0]
+        try:
+            at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            continue  # somebody else's file
+        found.append(Mail(path, at, path.read_bytes()))
+    return found

@@ -1,0 +1,241 @@
+# ruff: noqa: A002 - the SDK names its parameters so
+"""The spans of journeys: one trace a journey, from the entry to every receiver.
+
+    StartWorkflow:Journey                  whoever let the contact in
+    └── RunWorkflow:Journey                the journey; a later run (continue-as-new) is its sibling
+        ├── StartActivity:admit            a local activity is scheduled
+        │   └── RunActivity:admit
+        ├── step whatsapp                  a delivery is scheduled
+        │   ├── RunActivity:send_webhook   its first attempt
+        │   │   └── POST                   made by the activity
+        │   └── RunActivity:send_webhook   its second
+        └── CompleteWorkflow:Journey
+
+Workflow spans have no length: a journey lasts weeks, and a span that one process opened cannot be closed by another.
+What the SDK's interceptor does not do, and this one does:
+
+- Steps hang below ``RunWorkflow``, whichever process schedules them: its span id is derived from the run's id, so
+  that a worker which replays the journey, and so does not make the span again, still knows it.
+- A journey that was started without a trace (by the `temporal` command, by an engine that does not trace) has one all
+  the same: its trace id is derived from its first run's id.
+- Only ``traceparent`` and ``tracestate`` are passed on, never baggage; a header that cannot be read is no trace.
+- Errors are recorded by their type, never with a text that could quote a contact's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.util.types import Attributes, AttributeValue
+from temporalio import activity, workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.opentelemetry import TracingInterceptor, TracingWorkflowInboundInterceptor
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    ExecuteWorkflowInput,
+    StartActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+from runtime.telemetry.trace_ids import PROPAGATOR, Carrier, HeaderConverter, JourneyIds, Run, extract, inject
+
+DELIVERIES: Final = frozenset({"send_email", "send_sms", "send_webhook"})
+"""Activity types whose activity id is the id of the step that they perform."""
+
+_HEADERS: Final = HeaderConverter()
+_RUN_CONTEXT: Final = "__scenario_run_context"
+_RUN_SPAN: Final = "__scenario_run_span"
+_Externs = MutableMapping[str, Callable[..., Any]]
+
+
+class JourneyTracing(TracingInterceptor):
+    """Traces journeys, on the client, workflow and activity side. Give it to the client: its workers use it too.
+
+    Args:
+        provider: Makes the spans; the global one by default, also where that is set later. Where there is no provider
+            of the OpenTelemetry SDK with `JourneyIds`, no trace is begun and histories are as they would be without.
+    """
+
+    def __init__(self, provider: trace.TracerProvider | None = None) -> None:
+        super().__init__(trace.get_tracer("scenario.runtime", tracer_provider=provider))
+        self._provider = provider
+        self.text_map_propagator = PROPAGATOR
+        self.payload_converter = _HEADERS
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """A span for every attempt of an activity."""
+        return _AttemptTracing(next, self)
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[TracingWorkflowInboundInterceptor]:
+        """The workflow side, and what it may call outside the workflow's sandbox."""
+        super().workflow_interceptor_class(input)
+        externs = cast("_Externs", input.unsafe_extern_functions)  # pyright: ignore[reportUnknownMemberType]
+        externs.update({_RUN_CONTEXT: self._run_context, _RUN_SPAN: self._run_span})
+        return JourneyInbound
+
+    @contextmanager
+    def attempt(self, input: ExecuteActivityInput) -> Generator[None]:
+        """The span of one attempt of the activity that runs now."""
+        info = activity.info()
+        attributes: dict[str, AttributeValue] = {
+            "temporalActivityID": info.activity_id,
+            "scenario.attempt": info.attempt,
+            **_delivery_ids(input.args),
+        }
+        if info.workflow_id and info.workflow_run_id:
+            attributes |= {"temporalWorkflowID": info.workflow_id, "temporalRunID": info.workflow_run_id}
+        with self._start_as_current_span(
+            f"RunActivity:{info.activity_type}",
+            attributes=attributes,
+            kind=SpanKind.SERVER,
+            # Empty where no trace came along: what is current is whatever was when the worker started.
+            context=self._context_from_headers(input.headers) or Context(),
+        ):
+            yield
+
+    @contextmanager
+    def _start_as_current_span(
+        self,
+        name: str,
+        *,
+        attributes: Attributes,
+        input_with_headers: Any = None,
+        input_with_ctx: Any = None,
+        kind: SpanKind,
+        context: Context | None = None,
+    ) -> Generator[None]:
+        # As the SDK's, except for what it says of errors: the exception's text and traceback go into no span, and an
+        # attempt that failed is marked as such also where the failure is an expected one.
+        del input_with_ctx  # Nexus operations: there are none
+        with self.tracer.start_as_current_span(
+            name, context, kind, attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            if input_with_headers is not None:
+                input_with_headers.headers = self._context_to_headers(input_with_headers.headers)
+            try:
+                yield
+            except Exception as error:
+                _mark(span, error)
+                raise
+
+    def _completed_workflow_span(self, params: Any) -> Any:
+        # Called from a workflow that is not replaying: a span without length, at the workflow's own time. As the
+        # SDK's, except that it begins no trace from whatever is current, and for what it says of errors.
+        if params.parent_missing:
+            return None
+        context = extract(params.context)
+        sender = trace.get_current_span(extract(params.link_context or {})).get_span_context()
+        span = self.tracer.start_span(
+            params.name,
+            context,
+            params.kind,
+            params.attributes,
+            links=[Link(sender)] if sender.is_valid else [],
+            start_time=params.time_ns,
+        )
+        if params.exception is not None:
+            _mark(span, params.exception)
+        span.end(params.time_ns)
+        return inject(trace.set_span_in_context(span, context))
+
+    def _run_context(self, run: Run) -> Carrier:
+        provider = self._sdk()
+        return run.parent if provider is None else inject(run.below(provider.sampler))
+
+    def _run_span(self, run: Run, attributes: Attributes, time_ns: int) -> None:
+        provider = self._sdk()
+        if provider is None:
+            return
+        above = run.above(provider.sampler)
+        with cast("JourneyIds", provider.id_generator).fixed(*run.ids(above)):
+            span = self.tracer.start_span(run.name, above, SpanKind.SERVER, attributes, start_time=time_ns)
+        span.end(time_ns)
+
+    def _sdk(self) -> TracerProvider | None:
+        provider = self._provider or trace.get_tracer_provider()
+        if isinstance(provider, TracerProvider) and isinstance(provider.id_generator, JourneyIds):
+            return provider
+        return None
+
+
+class JourneyInbound(TracingWorkflowInboundInterceptor):
+    """The workflow side. Runs within the sandbox, and is made anew for every workflow."""
+
+    def __init__(self, next: WorkflowInboundInterceptor) -> None:
+        super().__init__(next)
+        self.text_map_propagator = PROPAGATOR
+        self.payload_converter = _HEADERS
+        self._externs = cast("_Externs", workflow.extern_functions())  # pyright: ignore[reportUnknownMemberType]
+
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        """Makes the run's own span, and everything else below it."""
+        if not workflow.unsafe.is_replaying():
+            info = workflow.info()
+            attributes = {"temporalWorkflowID": info.workflow_id, "temporalRunID": info.run_id}
+            self._externs[_RUN_SPAN](self._run(), attributes, workflow.time_ns())
+        with self._top_level_workflow_context(success_is_complete=True):
+            # Not the base's, which would make the run's span once more.
+            return await self.next.execute_workflow(input)
+
+    def _run(self) -> Run:
+        info = workflow.info()
+        header = info.headers.get(self.header_key)
+        parent: Carrier = _HEADERS.from_payloads([header])[0] if header else {}
+        return Run(info.workflow_type, info.first_execution_run_id, info.original_execution_run_id, parent)
+
+    def _load_workflow_context_carrier(self) -> Any:
+        # What the run itself, and the handlers of its signals and updates, hang their spans below.
+        if self._workflow_context_carrier is None:
+            self._workflow_context_carrier = self._externs[_RUN_CONTEXT](self._run())
+        return self._workflow_context_carrier
+
+    def _context_to_headers(self, headers: Mapping[str, Payload]) -> Mapping[str, Payload]:
+        # For continue-as-new alone. The next run hangs below what this one does, or a long journey would be a deep one.
+        return self._context_carrier_to_headers(cast("dict[str, Any]", self._run().parent), headers)
+
+    def _completed_span(self, span_name: str, **options: Any) -> None:
+        scheduled = options.get("add_to_outbound")
+        if isinstance(scheduled, StartActivityInput) and scheduled.activity in DELIVERIES and scheduled.activity_id:
+            span_name = f"step {scheduled.activity_id}"
+            options["additional_attributes"] = {
+                "scenario.step": scheduled.activity_id,
+                **_delivery_ids(scheduled.args),
+            }
+        super()._completed_span(span_name, **options)
+
+
+class _AttemptTracing(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, root: JourneyTracing) -> None:
+        super().__init__(next)
+        self._root = root
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        with self._root.attempt(input):
+            return await self.next.execute_activity(input)
+
+
+def _delivery_ids(arguments: Sequence[Any]) -> dict[str, AttributeValue]:
+    """The ids that a delivery's argument carries, by duck typing: this package knows no activity."""
+    if not arguments:
+        return {}
+    named = {"scenario.delivery": "id", "scenario.version": "scenario", "scenario.contact": "contact"}
+    found = {name: getattr(arguments[0], field, None) for name, field in named.items()}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def _mark(span: trace.Span, error: BaseException) -> None:
+    kind = error.type if isinstance(error, ApplicationError) and error.type else type(error).__name__
+    span.set_attribute("error.type", kind)
+    # The message of an ApplicationError is written in this project, for people, without data. Others may quote any.
+    span.set_status(Status(StatusCode.ERROR, error.message if isinstance(error, ApplicationError) else None))

@@ -1,0 +1,1 @@
+"""Everything wrong with a scenario, before it is published."""

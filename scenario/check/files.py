@@ -1,0 +1,86 @@
+"""Puts the texts of other files in the place of references to them: ``html: {file: mails/thank-you.html}``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Final, cast
+
+from scenario.model.outline import outline
+from scenario.source.findings import clip
+from scenario.source.report import Report
+from scenario.source.source import Path
+
+MAX_TEXT: Final = 512 * 1024
+"""Longest text that is read, in characters."""
+
+
+def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
+    """Reads the files that a scenario refers to.
+
+    Args:
+        data: The scenario as it was written.
+        read: See `scenario.check.check.check`.
+        report: Takes what is wrong with the references.
+
+    Returns:
+        The data with texts in the place of references, but for those that cannot be read.
+    """
+    texts: dict[Path, str] = {}
+    for step in outline(data):
+        for key in step.model.texts:
+            reference = step.keys.get(key)
+            path = (*step.path, key)
+            if isinstance(reference, Mapping) and (name := _name(cast("Mapping[str, Any]", reference))) is not None:
+                text = _read(name, (*path, "file"), read, report)
+                if text is not None:
+                    report.inlined(path, name, text)
+                    texts[path] = text
+    return _replaced(data, (), texts) if texts else data
+
+
+def _name(reference: Mapping[str, Any]) -> str | None:
+    """The file that a reference names; None where it is none or `scenario.check.structure` has to complain."""
+    name = reference.get("file")
+    return name if set(reference) == {"file"} and isinstance(name, str) and name else None
+
+
+def _read(name: str, place: Path, read: Callable[[str], str] | None, report: Report) -> str | None:
+    shown = clip(name, 100)
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
+        report.add(place, "file", f"'{shown}' leaves the scenario's folder: keep the file beneath it")
+        return None
+    if "\0" in name:
+        report.add(place, "file", "no file has a name with U+0000 in it")
+        return None
+    if read is None:
+        report.add(place, "file", f"'{shown}' cannot be read here: put the text itself in the scenario")
+        return None
+    try:
+        text = read(name)
+    except UnicodeDecodeError:
+        report.add(place, "file", f"'{shown}' is not UTF-8: save it as UTF-8")
+        return None
+    except OSError as error:
+        report.add(place, "file", f"'{shown}' cannot be read: {(error.strerror or 'no such file').lower()}")
+        return None
+    if len(text) > MAX_TEXT:
+        report.add(place, "file", f"'{shown}' is longer than {MAX_TEXT // 1024} KB")
+        return None
+    if not text.strip():
+        report.add(place, "file", f"'{shown}' is empty")
+        return None
+    return text
+
+
+def _replaced(data: Any, path: Path, texts: Mapping[Path, str]) -> Any:
+    if path in texts:
+        return texts[path]
+    match data:
+        case dict():
+            members = cast("dict[str, Any]", data).items()
+            return {key: _replaced(value, (*path, key), texts) for key, value in members}
+        case list():
+            return [_replaced(item, (*path, index), texts) for index, item in enumerate(cast("list[Any]", data))]
+        case _:
+            return data

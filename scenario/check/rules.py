@@ -1,0 +1,161 @@
+"""What a scenario may not do, or can hardly mean, although its keys and values are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from scenario.check.webhooks import check_delivery
+from scenario.model.outline import Written, outline
+from scenario.source.findings import clip
+from scenario.source.report import Report
+from scenario.source.source import Path
+from scenario.steps.base import Awaited
+from scenario.steps.registry import KINDS, kind_of
+
+_BACK: Final = 100
+"""How many waits before one are compared with it: in the longest scenario too, the check takes no time to speak of."""
+
+
+def check_rules(data: Any, report: Report) -> None:
+    """Reports what is wrong with a scenario as a whole, whatever else is wrong with it.
+
+    Args:
+        data: The scenario as it was written, with its misspelt keys put right.
+        report: Takes the findings.
+    """
+    if not isinstance(data, Mapping):
+        return
+    scenario = cast("Mapping[str, Any]", data)
+    steps = list(outline(scenario))
+    _names(steps, report)
+    _unreachable(steps, report)
+    for step in steps:
+        if step.model.sends:
+            check_delivery(step, report)
+    rules = _exit_rules(scenario, report)
+    _waits(steps, rules, report)
+    _key(scenario, report)
+
+
+def _names(steps: Sequence[Written], report: Report) -> None:
+    """Names are unique: operators, histories and deliveries know a step by its own."""
+    made = {step.id for step in steps if step.id is not None and not any(_naming(step))}
+    first: dict[str, Path] = {}
+    for step in steps:
+        for key in _naming(step):
+            name, place = step.keys[key], (*step.path, key)
+            if first.setdefault(name, step.path) != step.path:
+                line = report.line(first[name])
+                report.add(
+                    place, "duplicate-name", f"'{clip(name)}' is the name of the step on line {line}: choose another"
+                )
+            elif name in made:
+                message = f"'{name}' is what an unnamed step is called by its place: choose another name"
+                report.add(place, "duplicate-name", message)
+
+
+def _naming(step: Written) -> Iterator[str]:
+    """The keys that name a step."""
+    for key in dict.fromkeys(("id", step.kind)):
+        if key is not None and (key == "id" or step.model.sends) and isinstance(step.keys.get(key), str):
+            yield key
+
+
+def _unreachable(steps: Sequence[Written], report: Report) -> None:
+    """Nothing follows an exit; of the steps that do, the first is named."""
+    by_path = {step.path: step for step in steps}
+    told: set[Path] = set()
+    for step in steps:
+        *around, index = step.path
+        parent = tuple(around)
+        before = by_path.get((*parent, index - 1)) if isinstance(index, int) else None
+        if before is None or parent in told or not _ends(before.keys):
+            continue
+        told.add(parent)
+        cause = "a step whose branches all exit" if before.model.branches else "an exit"
+        report.add(
+            step.path, "unreachable", f"this step is never reached: it stands behind {cause}", severity="warning"
+        )
+
+
+def _ends(step: Any) -> bool:
+    """Whether no way leads out of a step."""
+    if not isinstance(step, Mapping):
+        return False
+    keys = cast("Mapping[str, Any]", step)
+    kind = kind_of(keys)
+    ways = KINDS[kind].ways(keys) if kind else None
+    if kind is None or ways is None:
+        return False
+    return all(_all_end(branch) for way, _, branch in KINDS[kind].lists(keys) if way in ways)
+
+
+def _all_end(branch: Any) -> bool:
+    return isinstance(branch, list) and any(_ends(step) for step in cast("list[Any]", branch))
+
+
+def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:
+    """The exit rules by event and condition; two of the same are one too many."""
+    rules: dict[tuple[str, str | None], Path] = {}
+    written = scenario.get("exit")
+    for index, rule in enumerate(cast("list[Any]", written) if isinstance(written, list) else ()):
+        if not isinstance(rule, Mapping):
+            continue
+        keys, place = cast("Mapping[str, Any]", rule), ("exit", index)
+        event, condition = keys.get("event"), keys.get("if")
+        if not isinstance(event, str) or not isinstance(condition, str | None):
+            continue
+        before = rules.get((event, None)) or rules.get((event, condition))
+        if before is not None:
+            message = f"the exit rule on line {report.line(before)} already leaves at this event"
+            report.add(place, "redundant", message, severity="warning")
+        rules.setdefault((event, condition), place)
+    return rules
+
+
+def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path], report: Report) -> None:
+    """Waits for events that a journey does not live to see, or that it has seen already."""
+    waits = [
+        (step, awaited)
+        for step in steps
+        for awaited in step.model.awaits(step.keys)
+        if isinstance(awaited.event, str) and isinstance(awaited.condition, str | None)
+    ]
+    for number, (step, awaited) in enumerate(waits):
+        event, condition = awaited.event, awaited.condition
+        place = (*step.path, *awaited.path)
+        rule = rules.get((event, None)) or rules.get((event, condition))
+        if rule is not None:
+            message = (
+                f"this event is never waited for to its end: the exit rule on line {report.line(rule)} leaves at it"
+            )
+            report.add(place, "never", message, severity="warning")
+            continue
+        if awaited.is_new:
+            continue
+        for earlier, one in waits[max(0, number - _BACK) : number]:
+            if (one.event, one.condition) == (event, condition) and _leads(earlier, one, step.path):
+                line = report.line(earlier.path)
+                message = f"the event that line {line} waited for meets this wait at once: add 'since: now' for another"
+                report.add(place, "at-once", message, severity="warning")
+                break
+
+
+def _leads(earlier: Written, awaited: Awaited, path: Path) -> bool:
+    """Whether a step is reached only after the event that an earlier one waits for has come."""
+    for way, inner, _ in earlier.model.lists(earlier.keys):
+        inside = (*earlier.path, *inner)
+        if way == awaited.way and path[: len(inside)] == inside:
+            return True
+    depth = len(earlier.path) - 1
+    # Behind a wait without an end, or in a branch of a step behind it.
+    return awaited.is_certain and len(path) > depth and path[:depth] == earlier.path[:depth]
+
+
+def _key(scenario: Mapping[str, Any], report: Report) -> None:
+    entry = scenario.get("entry")
+    key = cast("Mapping[str, Any]", entry).get("key") if isinstance(entry, Mapping) else None
+    if isinstance(key, str) and "{{" not in key:
+        message = "this key is the same for every entry: write an output such as {{ order.external_id }}"
+        report.add(("entry", "key"), "constant-key", message, severity="warning")

@@ -1,0 +1,158 @@
+"""Which keys and values a scenario may have: what pydantic says of `scenario.model`, with places in the file.
+
+A misspelt key that was plainly meant to be a known one is reported once and then taken for it, so that its value is
+checked too and nothing is called missing that is only misspelt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from pydantic import BaseModel
+
+from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, keys_of, leading
+from scenario.model import parts, scenario
+from scenario.model.messages import empty, worded
+from scenario.model.outline import outline
+from scenario.source.findings import clip, listed
+from scenario.source.report import Report
+from scenario.source.source import Path, Source
+from scenario.steps.base import is_given
+from scenario.steps.registry import KINDS
+
+KINDS_NOT_YET: Final = frozenset(("split", "update"))
+"""Step kinds of the language that this version does not have."""
+
+_NAMES: Final[Mapping[type[BaseModel], str]] = {
+    scenario.Scenario: "a scenario",
+    scenario.EntryRules: "'entry'",
+    scenario.ExitRule: "an exit rule",
+    parts.Retry: "'retry'",
+    parts.Save: "'save'",
+    parts.File: "a reference to a file",
+}
+
+
+def _named(form: type[BaseModel]) -> str:
+    """What a model is called in messages."""
+    for kind, step in KINDS.items():
+        if form is step:
+            return f"{'an' if kind[0] in 'aeiou' else 'a'} '{kind}' step"
+        if form in step.forms.values():
+            return f"a '{kind}' with keys"
+    return _NAMES[form]
+
+
+def _meant(word: str) -> str | None:
+    """The kind that people mean by another word for it."""
+    return next((kind for kind, step in KINDS.items() if word in step.synonyms), None)
+
+
+def check_structure(source: Source, report: Report) -> Any:
+    """Reports what is wrong with a scenario's keys and values.
+
+    Args:
+        source: The scenario.
+        report: Takes the findings.
+
+    Returns:
+        The scenario's data with misspelt keys put right.
+    """
+    data = source.data
+    faults = faults_of(data)
+    # Each round takes at least one unknown key away, so the rounds come to an end.
+    while guesses := guesses_at(faults, data):
+        for path, guess in guesses.items():
+            report.add(path, guess.code, guess.message, key=True)
+        words = {path: guess.word for path, guess in guesses.items()}
+        source.rename(words)
+        data = _renamed(data, (), words)
+        faults = faults_of(data)
+    silent = explained(faults)
+    for fault in faults:
+        if fault.path not in silent:
+            _tell(fault, report)
+    for step in outline(data):
+        given = {key for key, value in step.keys.items() if is_given(value)}
+        if step.kind is None or any((*step.path, key) in silent for key in step.keys):
+            continue  # its own keys may stand behind those of the step that lacks its '-'
+        if found := step.model.complaint(given | {step.kind}):
+            report.add((*step.path, found[0]), "incomplete", found[1], key=True)
+    _empty(data, (), report)
+    return data
+
+
+def _renamed(data: Any, path: Path, words: Mapping[Path, str]) -> Any:
+    """The data with keys renamed, in the same order."""
+    match data:
+        case dict():
+            members = cast("dict[str, Any]", data).items()
+            return {words.get((*path, key), key): _renamed(value, (*path, key), words) for key, value in members}
+        case list():
+            items = cast("list[Any]", data)
+            return [_renamed(item, (*path, index), words) for index, item in enumerate(items)]
+        case _:
+            return data
+
+
+def _tell(fault: Fault, report: Report) -> None:
+    """Reports what no guess put right."""
+    what = _named(fault.form)
+    match fault.detail["type"]:
+        case "complaint":
+            return  # found again without pydantic, which keeps quiet about it while any value is wrong
+        case "extra_forbidden" if fault.is_not_yet:
+            report.add(fault.path, "not-yet", f"this version does not have '{fault.key}' yet", key=True)
+        case "extra_forbidden" if fault.key in KINDS and fault.form in KINDS.values():
+            message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
+            report.add(fault.path, "unknown-key", message, key=True)
+        case "extra_forbidden":
+            message = f"unknown key '{clip(fault.key)}': {what} has {listed(keys_of(fault.form), 'and')}"
+            report.add(fault.path, "unknown-key", message, key=True)
+        case "missing":
+            report.add(fault.path[:-1], "missing", f"{what} needs '{fault.key}'", key=True)
+        case "union_tag_not_found" if fault.is_kindless:
+            _tell_step(fault, report)
+        case _:
+            value = fault.detail["input"]
+            report.add(fault.path, *worded(fault.detail, _subject(fault.path)), key=value is None)
+
+
+def _tell_step(fault: Fault, report: Report) -> None:
+    """Reports a step of no known kind."""
+    kinds = listed(KINDS)
+    step = fault.detail["input"]
+    word = leading(step)
+    if word is None:
+        first = step.split()[0].rstrip(":") if isinstance(step, str) and step.split() else ""
+        hint = f": write '{first}:' and a blank" if first in KINDS else f": begin it with its kind, {kinds}"
+        report.add(fault.path, "unknown-step", f"this is no step{hint}")
+    elif word in KINDS_NOT_YET:
+        report.add((*fault.path, word), "not-yet", f"this version does not have '{word}' yet", key=True)
+    else:
+        guess = _meant(word.lower())
+        hint = f"did you mean '{guess}'?" if guess else f"a step begins with its kind, {kinds}"
+        report.add((*fault.path, word), "unknown-step", f"unknown step '{clip(word)}': {hint}", key=True)
+
+
+def _subject(path: Path) -> str:
+    if not path:
+        return "a scenario file"
+    names = [part for part in path if isinstance(part, str)]
+    return f"'{clip(names[-1])}'" if isinstance(path[-1], str) else f"an entry of '{names[-1]}'"
+
+
+def _empty(data: Any, path: Path, report: Report) -> None:
+    """A key without a value is a value that was forgotten, also where the model would do without."""
+    if path[-1:] == ("body",) or path[-2:] == ("save", "schema"):
+        return  # a body may hold null, and a schema speak of it
+    if isinstance(data, Mapping):
+        for key, value in cast("Mapping[str, Any]", data).items():
+            if value is not None:
+                _empty(value, (*path, key), report)
+            elif not report.knows((*path, key)):
+                report.add((*path, key), *empty(f"'{clip(key)}'"), key=True)
+    elif isinstance(data, list):
+        for index, item in enumerate(cast("list[Any]", data)):
+            _empty(item, (*path, index), report)

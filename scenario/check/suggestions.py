@@ -1,0 +1,213 @@
+"""Keys that the models of a scenario do not know, and what their author meant by them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final, NamedTuple, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from scenario.model import parts, scenario
+from scenario.source.findings import clip, near
+from scenario.source.source import Path
+from scenario.steps.base import BaseStep
+from scenario.steps.registry import KINDS
+
+NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
+    "quiet_hours": scenario.Scenario,
+}
+"""Keys of the language that this version does not have, by what will have them."""
+
+_FORMS: Final[Mapping[str, type[BaseModel]]] = {
+    "<file>": parts.File,
+    "entry": scenario.EntryRules,
+    "retry": parts.Retry,
+    "save": parts.Save,
+}
+_TAG: Final = re.compile(r"<\w+>")
+_SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
+"""Forms in which a wrong key must have been meant as the one that is missing."""
+_WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("condition", "when"), "if"),
+    **dict.fromkeys(("timeout", "within", "at_most"), "for"),
+    **dict.fromkeys(("otherwise", "on_timeout"), "else"),
+    **dict.fromkeys(("do", "on_event"), "then"),
+    **dict.fromkeys(("payload", "data", "json"), "body"),
+    **dict.fromkeys(("content", "message", "template", "body"), "text"),
+    **dict.fromkeys(("content_type", "type", "format"), "content"),
+    **dict.fromkeys(("response", "store", "keep"), "save"),
+    "destination": "to",
+    "name": "as",
+    "title": "subject",
+    "repeat": "again",
+}
+"""What people write for keys, beside what looks alike."""
+
+
+class Fault(NamedTuple):
+    """One of pydantic's errors about a scenario.
+
+    Attributes:
+        path: Of the value; or of the key that is missing or unknown.
+        form: The model that has, lacks or does not know the key.
+        detail: The error.
+    """
+
+    path: Path
+    form: type[BaseModel]
+    detail: ErrorDetails
+
+    @property
+    def key(self) -> str:
+        """The key."""
+        return str(self.path[-1]) if self.path else ""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the model does not know the key."""
+        return self.detail["type"] == "extra_forbidden"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the model lacks the key."""
+        return self.detail["type"] == "missing"
+
+    @property
+    def is_kindless(self) -> bool:
+        """Whether it is a step without a kind."""
+        return self.detail["type"] == "union_tag_not_found" and isinstance(self.path[-1], int)
+
+    @property
+    def is_not_yet(self) -> bool:
+        """Whether a later version will know the key."""
+        return self.is_unknown and NOT_YET.get(self.key) is self.form
+
+
+class Guess(NamedTuple):
+    """What an unknown key was meant to be, and the finding about it."""
+
+    word: str
+    code: str
+    message: str
+
+
+def faults_of(data: Any) -> list[Fault]:
+    """What pydantic finds wrong with a scenario's structure."""
+    try:
+        scenario.Scenario.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        return [_fault(detail) for detail in error.errors(include_url=False)]
+    return []
+
+
+def _fault(detail: ErrorDetails) -> Fault:
+    place = detail["loc"][:-1]
+    if not place:
+        form = scenario.Scenario
+    elif isinstance(place[-1], int):
+        form = scenario.ExitRule
+    else:
+        form = _form(str(place[-1]))
+    path = tuple(part for part in detail["loc"] if not (isinstance(part, str) and _TAG.fullmatch(part)))
+    return Fault(path, form, detail)
+
+
+def _form(part: str) -> type[BaseModel]:
+    """The model that a place in pydantic's report stands for: a tag, or the key of a part."""
+    for kind, step in KINDS.items():
+        if part == f"<{kind}>":
+            return step
+        if part in step.forms:
+            return step.forms[part]
+    return _FORMS.get(part, scenario.Scenario)
+
+
+def keys_of(form: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a model, as an author writes them."""
+    return tuple(field.alias or name for name, field in form.model_fields.items())
+
+
+def leading(step: Any) -> str | None:
+    """The key that ought to name a step's kind: its first one."""
+    if not isinstance(step, Mapping):
+        return None
+    return next((key for key in cast("Mapping[str, Any]", step) if key != "id"), None)
+
+
+def explained(faults: Sequence[Fault]) -> set[Path]:
+    """The paths of faults that another one explains.
+
+    The keys of a step whose own '-' is missing seem to be keys of the step above; its kind is the one to point at. And
+    where a 'wait' has some unknown key, it is that which ought to be 'until'.
+    """
+    unknown = [fault for fault in faults if fault.is_unknown]
+    parts_of_steps: dict[type[BaseModel], str] = {
+        form: word for step in KINDS.values() for word, form in step.forms.items()
+    }
+    waits = {
+        (*fault.path[:-1], parts_of_steps[fault.form].strip("<>")) for fault in unknown if fault.form in parts_of_steps
+    }
+    kinds = {fault.path[:-1]: fault.key for fault in unknown if _is_step(fault.form) and fault.key in KINDS}
+    return waits | {
+        fault.path
+        for fault in unknown
+        if (kind := kinds.get(fault.path[:-1])) and kind != fault.key and fault.key in keys_of(KINDS[kind])
+    }
+
+
+def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
+    """What unknown keys were meant to be, by their paths; no two of one place the same.
+
+    Args:
+        faults: All that pydantic finds wrong with `data`.
+        data: The scenario.
+    """
+    guesses: dict[Path, Guess] = {}
+    taken: set[Path] = set()
+    silent = explained(faults)
+    beside: dict[Path, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        beside[fault.path[:-1]].append(fault)
+    for fault in faults:
+        path, guess = fault.path, None
+        if fault.is_kindless and (word := leading(fault.detail["input"])):
+            path = (*path, word)
+            guess = _misspelt_kind(word, {word})
+        elif fault.is_unknown and not fault.is_not_yet and fault.key not in KINDS and path not in silent:
+            guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
+        if guess and (target := (*path[:-1], guess.word)) not in taken:
+            taken.add(target)
+            guesses[path] = guess
+    return guesses
+
+
+def _misspelt_kind(word: str, present: Set[str]) -> Guess | None:
+    kind = near(word, KINDS)
+    if kind is None or kind in present:
+        return None
+    return Guess(kind, "unknown-step", f"unknown step '{word}': did you mean '{kind}'?")
+
+
+def _misspelt_key(fault: Fault, around: Any, beside: Sequence[Fault]) -> Guess | None:
+    present = cast("Mapping[str, Any]", around).keys() if isinstance(around, Mapping) else frozenset[str]()
+    if _is_step(fault.form) and fault.key == leading(around) and (guess := _misspelt_kind(fault.key, present)):
+        return guess
+    known = [name for name in keys_of(fault.form) if name not in present]
+    word = near(fault.key, known) or (_WORDS[fault.key] if _WORDS.get(fault.key) in known else None)
+    if word is None and fault.form in _SINGLE:
+        missing = [other.key for other in beside if other.is_missing]
+        word = missing[0] if missing and sum(other.is_unknown for other in beside) == 1 else None
+    return Guess(word, "unknown-key", f"unknown key '{clip(fault.key)}': did you mean '{word}'?") if word else None
+
+
+def _is_step(form: type[BaseModel]) -> bool:
+    return issubclass(form, BaseStep)
+
+
+def _value(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data

@@ -1,0 +1,196 @@
+"""Where a scenario has templates, what kind each is, and what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple, cast
+
+from scenario import liquid
+from scenario.check.variables import CALLBACK, roots
+from scenario.check.ways import Here, Ways, ways
+from scenario.errors import TemplateError
+from scenario.http.destinations import Listing, denied
+from scenario.liquid.lint import Finding, Roots, lint
+from scenario.model import scenario
+from scenario.model.outline import outline
+from scenario.source.findings import clip
+from scenario.source.report import Report
+from scenario.source.source import Path
+from scenario.steps.base import BaseStep
+
+
+class Template(NamedTuple):
+    """A template as it stands in the file.
+
+    Attributes:
+        path: Where.
+        kind: What its output becomes.
+        source: The text, or the structure of a structured body.
+        step: The model of the step that it belongs to; None outside of steps.
+        awaits: Whether that step waits for an event.
+        to: The destination that the step names, or whatever else stands there; None without one.
+    """
+
+    path: Path
+    kind: liquid.Kind
+    source: Any
+    step: type[BaseStep] | None = None
+    awaits: bool = False
+    to: Any = None
+
+
+def templates(data: Any) -> Iterator[Template]:
+    """All templates of a scenario that have the type of one, in no particular order.
+
+    Args:
+        data: The scenario as it was written, see `scenario.model.outline`.
+    """
+    if not isinstance(data, Mapping):
+        return
+    scenario = cast("Mapping[str, Any]", data)
+    if isinstance(entry := scenario.get("entry"), Mapping):
+        rules = cast("Mapping[str, Any]", entry)
+        yield from _texts(rules, {"key": "text", "if": "condition"}, ("entry",))
+    if isinstance(exits := scenario.get("exit"), list):
+        for index, rule in enumerate(cast("list[Any]", exits)):
+            if isinstance(rule, Mapping):
+                yield from _texts(cast("Mapping[str, Any]", rule), {"if": "condition"}, ("exit", index))
+    for step in outline(data):
+        awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
+        for source in step.model.sources(step.keys):
+            yield Template((*step.path, *source.path), source.kind, source.text, step.model, awaits, to)
+
+
+def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
+    for key, kind in kinds.items():
+        if isinstance(source := keys.get(key), str) and source:
+            yield Template((*path, key), kind, source)
+
+
+def check_templates(data: Any, report: Report, destinations: Listing | None = None) -> None:
+    """Reports all mistakes in templates: what cannot be parsed, and what means nothing there.
+
+    Args:
+        data: The scenario as it was written, with its misspelt keys put right and the texts of other files in place.
+        report: Takes the findings.
+        destinations: Say which secrets may go where; None where they are not known.
+    """
+    trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
+    known_ways = ways(data)
+    anywhere: set[str] = set()
+    for template in templates(data):
+        here = known_ways.at(template.path)
+        looks = template.kind == "condition" and (template.awaits or template.path[0] == "exit")
+        known = roots(
+            trigger if trigger in scenario.TRIGGERS else None,
+            event=here.comes or looks,
+            secrets=_granted(template, destinations) if template.step is not None and template.step.secrets else None,
+            callback=template.step is not None and template.step.sends,
+            responses=here.responses,
+            unsure=_unsure(here, report) if here.comes and not looks else "",
+        )
+        for found in lint(template.source, kind=template.kind, schema=known):
+            if named := _NO_SECRET.match(found.message):
+                _tell_secret(template, found, named[1], destinations, anywhere, report)
+            else:
+                _tell(template, found, known_ways, report)
+        if template.kind == "condition":
+            _elsewhere(template, known, report)
+
+
+def _granted(template: Template, destinations: Listing | None) -> Collection[str]:
+    return () if destinations is None or not isinstance(template.to, str | None) else destinations.granted(template.to)
+
+
+_NO_SECRET: Final = re.compile(r"'secrets' has no field '([^']*)'")
+"""What the linter says of a secret that was not granted."""
+
+
+def _tell_secret(
+    template: Template, found: Finding, name: str, destinations: Listing | None, anywhere: set[str], report: Report
+) -> None:
+    """Reports a secret that may not go where the template sends it, or of which nobody says where it may go.
+
+    Args:
+        template: The template that names it.
+        found: What the linter says.
+        name: The secret's name.
+        destinations: Say where it may go; None where they are not known.
+        anywhere: The secrets of which this was said already.
+        report: Takes the finding.
+    """
+    place, code, name = (*template.path, *found.path), "secret", clip(name)
+    if destinations is None:
+        if name not in anywhere:
+            message = (
+                f"the secret {name} may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in "
+                "docs/destinations.md"
+            )
+            report.add(place, code, message, key=found.in_key, offset=found.offset, severity="warning")
+        anywhere.add(name)
+    elif template.to is None or (isinstance(template.to, str) and template.to in destinations.destinations):
+        # Of a destination that is not there, that is what is wrong.
+        hint = f" (or did you mean '{found.suggestion}'?)" if found.suggestion else ""
+        report.add(place, code, denied(name, template.to) + hint, key=found.in_key, offset=found.offset)
+
+
+_NO_FIELD: Final = re.compile(r"'(journey|responses)(\.[^']*)?' has no field '([^']*)'")
+"""What the linter says of variables that are not the platform's: there, it is known what is there."""
+
+
+def _tell(template: Template, found: Finding, kept: Ways, report: Report) -> None:
+    code, severity, message = found.code, found.severity, found.message
+    ours = _NO_FIELD.match(message) if code == "unknown-field" else None
+    match ours.groups() if ours else None:
+        case "journey", None, "callback_url":
+            code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
+        case "responses", None, str(name):
+            code, message = "unknown-response", _unkept(name, found.suggestion, template, kept, report)
+        case "responses", _, _ if found.suggestion is None:
+            severity, message = "warning", f"{message} by its schema"
+        case None if code == "unknown-field" and message.endswith(f"has no field '{CALLBACK}'"):
+            severity = "warning"
+            message = f"{message}: an address is made only where 'journey.{CALLBACK}' is written out"
+        case None if code == "unknown-field" and found.suggestion is None:
+            # The platform's objects keep what nobody declared: there is no telling whether it is misspelt.
+            severity, message = "warning", f"{message}, unless the engine sends one"
+        case _:
+            pass
+    place = (*template.path, *found.path)
+    report.add(place, code, message, key=found.in_key, offset=found.offset, severity=severity)
+
+
+def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report: Report) -> str:
+    """The sentence about a response that no step on the way to a template keeps."""
+    if template.path[:1] == ("exit",):
+        message = f"no step saves a response as '{clip(name)}'"
+    else:
+        message = f"no step before this one saves a response as '{clip(name)}'"
+        if (place := kept.saves.get(name)) is not None:
+            return f"{message}: the one on line {report.line(place)} comes later, or on another way"
+    return f"{message}: did you mean '{meant}'?" if meant else message
+
+
+def _elsewhere(template: Template, known: Roots, report: Report) -> None:
+    """Reports variables of other triggers in a condition.
+
+    The linter lets a template ask for them, since one text may serve several scenarios; a condition serves its own.
+    """
+    try:
+        named = {path[0] for path in liquid.fields(template.source, kind="condition")}
+    except TemplateError:
+        return  # the linter said why
+    for root in named & set(known.elsewhere):
+        found = re.search(rf"\b{re.escape(root)}\b", template.source)
+        message = f"'{root}' is there only {known.elsewhere[root]}"
+        report.add(template.path, "out-of-scope", message, offset=found.start() if found else 0)
+
+
+def _unsure(here: Here, report: Report) -> str:
+    """Why there may be no event, and what to do about it; empty where one is certain."""
+    ask = "ask {% if event %}, or give each value a default, {{ event.… | default: '-' }}"
+    waits = sorted(report.line(place) for place in here.missed if place)
+    if waits:
+        return f"the 'wait_for' on line {waits[0]} can end without it. Move the step into its 'then', {ask}"
+    return f"not every way here leads past a 'wait_for'. For those that do not, {ask}" if here.missed else ""

@@ -1,0 +1,159 @@
+"""What is there by the time that a step is performed, on the ways that lead to it: kept responses, an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
+
+from scenario import liquid
+from scenario.liquid.shapes import Tree
+from scenario.responses.schema import merged, tree_of_schema
+from scenario.source.source import Path
+from scenario.steps.base import BaseStep
+from scenario.steps.registry import KINDS, kind_of
+
+Known = Mapping[str, Tree]
+"""Responses by name, with the shape that their schemas give them."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """What is known at one place.
+
+    Attributes:
+        responses: Those that may be there. One that is kept on some way to the place may be missing where the contact
+            came another way, or where the response was not kept.
+        comes: Whether an event may be there.
+        missed: The ways on which there is none: each by the path of the last ``wait_for`` whose time was over, or an
+            empty one where the way leads past all of them. None of these: an event is certain to be there.
+    """
+
+    responses: Known = field(default_factory=dict[str, Tree])
+    comes: bool = False
+    missed: frozenset[Path] = frozenset({()})
+
+
+_MET: Final[frozenset[Path]] = frozenset()
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What is known at the places of a scenario.
+
+    Attributes:
+        before: What is there when a step is performed, by the step's path.
+        saves: Where each response is kept first, by its name: the path of the step.
+        anywhere: All responses, whichever way.
+    """
+
+    before: Mapping[Path, Here]
+    saves: Mapping[str, Path]
+    anywhere: Known
+
+    def at(self, path: Path) -> Here:
+        """What something in the file may name.
+
+        Args:
+            path: Of the template or condition. An exit rule is asked at any time; who comes in has no response yet.
+        """
+        if path[:1] == ("exit",):
+            return Here(self.anywhere)
+        for length in range(len(path), 0, -1):
+            if (here := self.before.get(path[:length])) is not None:
+                return here
+        return Here()
+
+
+@dataclass
+class _Walk:
+    before: dict[Path, Here] = field(default_factory=dict[Path, Here])
+    saves: dict[str, Path] = field(default_factory=dict[str, Path])
+    shapes: dict[str, list[Tree]] = field(default_factory=dict[str, list[Tree]])
+
+    def steps(self, items: Any, path: Path, here: Here) -> tuple[Here, bool]:
+        """Goes through a list of steps.
+
+        Returns:
+            What is known behind it, and whether anybody gets there.
+        """
+        goes_on = True
+        for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else ()):
+            if not isinstance(item, Mapping):
+                continue
+            place = (*path, index)
+            self.before[place] = here
+            here, passes = self._step(cast("Mapping[str, Any]", item), place, here)
+            goes_on = goes_on and passes
+        return here, goes_on
+
+    def _step(self, keys: Mapping[str, Any], place: Path, here: Here) -> tuple[Here, bool]:
+        kind = kind_of(keys)
+        if kind is None:
+            return here, True
+        step = KINDS[kind]
+        if found := _saved(step.saves(keys)):
+            name, shape = found
+            self.saves.setdefault(name, place)
+            self.shapes.setdefault(name, []).append(shape)
+            return replace(here, responses={**here.responses, name: shape}), True
+        ways = step.ways(keys)
+        if ways is None:
+            return here, True
+        # All of them, since what stands in a branch by which nobody comes is checked as well.
+        ends = {
+            way: self.steps(branch, (*place, *inner), _entered(step, keys, way, place, here))
+            for way, inner, branch in step.lists(keys)
+        }
+        taken = [ends[branch] for branch in ways]
+        passing = [after for after, passes in taken if passes]
+        return joined(passing or [after for after, _ in taken]) if taken else here, bool(passing)
+
+
+def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: Here) -> Here:
+    """What is known at the beginning of a way that leads out of a step."""
+    opened = {awaited.way for awaited in step.awaits(keys)}
+    if way in opened:
+        return replace(here, comes=True, missed=_MET)
+    if opened:
+        return replace(here, missed=frozenset({place}) if here.missed else _MET)
+    condition, result = step.implied(keys).get(way, (None, False))
+    if here.comes and isinstance(condition, str) and result in liquid.told_by(condition, "event"):
+        return replace(here, missed=_MET)
+    return here
+
+
+def ways(data: Any) -> Ways:
+    """What is known at the places of a scenario.
+
+    Args:
+        data: The scenario as it was written, see `scenario.model.outline`.
+    """
+    walk = _Walk()
+    if isinstance(data, Mapping):
+        scenario = cast("Mapping[str, Any]", data)
+        # With the trigger event there is one from the beginning.
+        start = Here(comes=True, missed=_MET) if scenario.get("trigger") == "event" else Here()
+        walk.steps(scenario.get("steps"), ("steps",), start)
+    return Ways(walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()})
+
+
+def joined(ends: Sequence[Here]) -> Here:
+    """What is known where several ways meet."""
+    names = dict.fromkeys(name for end in ends for name in end.responses)
+    return Here(
+        {name: merged([end.responses[name] for end in ends if name in end.responses]) for name in names},
+        comes=any(end.comes for end in ends),
+        missed=_MET.union(*(end.missed for end in ends)),
+    )
+
+
+def _saved(save: Any) -> tuple[str, Tree] | None:
+    """A response's name and shape, if that is what it says."""
+    if not isinstance(save, Mapping):
+        return None
+    keys = cast("Mapping[str, Any]", save)
+    name, schema = keys.get("as"), keys.get("schema")
+    if not isinstance(name, str):
+        return None
+    return name, tree_of_schema(cast("Mapping[str, Any]", schema) if isinstance(schema, Mapping) else None)

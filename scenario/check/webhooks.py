@@ -1,0 +1,155 @@
+"""What a delivery may not do, whatever its keys and values: where webhooks go, what they carry, what they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any, cast
+
+from scenario import liquid
+from scenario.errors import DurationError, TemplateError
+from scenario.http.destinations import Listing
+from scenario.model.outline import Written, outline
+from scenario.model.parts import Retry
+from scenario.responses.schema import faults_of
+from scenario.source.findings import clip
+from scenario.source.report import Report
+from scenario.source.source import Path
+from scenario.steps.webhook import body_fault
+from scenario.time.duration import parse_duration
+
+
+def check_delivery(step: Written, report: Report) -> None:
+    """Reports what is wrong with a step that sends something.
+
+    Args:
+        step: The step, as it was written.
+        report: Takes the findings.
+    """
+    _patience(step, report)
+    _headers(step, report)
+    _body(step, report)
+    _save(step, report)
+
+
+def _patience(step: Written, report: Report) -> None:
+    """A deadline leaves time for a second attempt."""
+    retry = step.keys.get("retry")
+    if not isinstance(retry, Mapping):
+        return
+    policy = cast("Mapping[str, Any]", retry)
+    defaults = Retry()
+    # What a step leaves out its destination may say: nobody knows here, and nothing is too long for it.
+    known = step.keys.get("to") is None
+    deadline = _length(policy.get("deadline"), defaults.deadline if known else timedelta.max)
+    initial = _length(policy.get("initial_interval"), defaults.initial_interval if known else timedelta.min)
+    if deadline is None or initial is None:
+        return
+    place = (*step.path, "retry", "deadline" if "deadline" in policy else "initial_interval")
+    if deadline <= initial and policy.get("maximum_attempts") != 1:
+        message = "nothing is ever tried again: the deadline is not longer than 'initial_interval'"
+        report.add(place, "deadline", message, severity="warning")
+
+
+def _length(value: Any, default: timedelta) -> timedelta | None:
+    if value is None:
+        return default
+    try:
+        return parse_duration(value) if isinstance(value, str) else None
+    except DurationError:
+        return None
+
+
+def _headers(step: Written, report: Report) -> None:
+    headers = step.keys.get("headers")
+    if not isinstance(headers, Mapping):
+        return
+    seen: dict[str, str] = {}
+    for name in cast("Mapping[str, Any]", headers):
+        place = (*step.path, "headers", name)
+        try:
+            liquid.check_header_name(name)
+        except TemplateError as error:
+            report.add(place, "header", error.reason, key=True)
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            report.add(place, "header", f"'{clip(name)}' and '{clip(other)}' are the same header: keep one", key=True)
+
+
+def _body(step: Written, report: Report) -> None:
+    """A body is written as its kind of content is."""
+    content, body = step.keys.get("content"), step.keys.get("body")
+    if content not in ("json", "form", "text"):
+        return
+    if body is None:
+        if not report.knows((*step.path, "body")):
+            message = "'content' says how 'body' is written, and there is no body"
+            report.add((*step.path, "content"), "content", message, key=True, severity="warning")
+    elif isinstance(body, str | Mapping | list) and (fault := body_fault(content, step.keys["body"])):
+        report.add((*step.path, "body"), "content", fault)
+    elif content == "form":
+        _form(cast("Mapping[str, Any]", body), (*step.path, "body"), report)
+
+
+def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
+    """A form is flat: a field is one value, or a list of them; what `$for` and the like make, rendering finds out."""
+    for name, value in fields.items():
+        if _is_form({name: value}):
+            return
+        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+            if isinstance(item, list) or (isinstance(item, Mapping) and not _is_form(cast("Mapping[str, Any]", item))):
+                message = f"the field '{clip(name)}' of a form is one value, or a list of values"
+                report.add((*place, name), "content", message)
+                break
+
+
+def _save(step: Written, report: Report) -> None:
+    """A kept response has a name that templates can use, and a schema that can be looked at."""
+    save = step.keys.get("save")
+    if not isinstance(save, Mapping):
+        return
+    keys, place = cast("Mapping[str, Any]", save), (*step.path, "save")
+    if (name := keys.get("as")) in ("size", "first", "last"):
+        report.add((*place, "as"), "value", f"'{name}' means something else in Liquid: choose another name")
+    if isinstance(schema := keys.get("schema"), Mapping):
+        for fault in faults_of(cast("Mapping[str, Any]", schema)):
+            report.add((*place, "schema", *fault.path), "schema", fault.message, severity=fault.severity)
+
+
+def check_destinations(data: Any, listing: Listing, report: Report) -> None:
+    """Reports destinations that webhooks name and that do not exist, and headers that these set themselves.
+
+    Args:
+        data: The scenario as it was written, with its misspelt keys put right.
+        listing: Those that do.
+        report: Takes the findings.
+    """
+    known = listing.destinations
+    for step in outline(data):
+        name = step.keys.get("to")
+        if not isinstance(name, str) or report.knows((*step.path, "to")):
+            continue
+        if name in known:
+            _theirs(step, name, known[name].headers, report)
+            continue
+        close = get_close_matches(name, known, 1, 0.6)
+        hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"
+        report.add((*step.path, "to"), "unknown-destination", f"there is no destination '{clip(name)}': {hint}")
+
+
+def _theirs(step: Written, destination: str, theirs: Collection[str], report: Report) -> None:
+    """What a destination sets is for operations to decide: a delivery that sets it as well would be held."""
+    headers = step.keys.get("headers")
+    if not isinstance(headers, Mapping):
+        return
+    taken = {name.lower() for name in theirs}
+    for name in cast("Mapping[str, Any]", headers):
+        if name.lower() in taken:
+            message = f"destination '{clip(destination)}' sets the header '{clip(name)}' itself: take it out here"
+            report.add((*step.path, "headers", name), "destination-header", message, key=True)
+
+
+def _is_form(keys: Mapping[str, Any]) -> bool:
+    """Whether a mapping is one of the forms that steer what is written, rather than fields."""
+    return any(key.startswith("$") and not key.startswith("$$") for key in keys)

@@ -1,0 +1,253 @@
+"""An entry: one contact and the trigger's data, asking to come in, and what templates see of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import tzinfo
+from typing import Any, Final, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from scenario.entry.event import event_root
+from scenario.entry.objects import ALIASES, DATA, Cart, Contact, Happening, Order, Reward, Shape
+from scenario.entry.values import ZONE, Id, as_id
+from scenario.errors import EntryError
+from scenario.model.scenario import TRIGGERS
+
+__all__ = (
+    "ALIASES",
+    "DATA",
+    "Cart",
+    "Contact",
+    "Entry",
+    "Happening",
+    "Order",
+    "Reward",
+    "Shape",
+    "clean",
+    "is_entry",
+    "is_too_deep",
+    "is_too_large",
+    "journey_id",
+    "parse_entry",
+    "patch_contact",
+)
+
+_LONGEST_ID: Final = 300
+"""Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""
+LARGEST: Final = 1024 * 1024
+"""Bytes of an entry as JSON. All that a journey hands on, its entry among it, has to stay below Temporal's 2 MB."""
+LARGEST_EVENT: Final = 256 * 1024
+"""Bytes of an event as JSON."""
+_DEEPEST: Final = 60
+_DEEPEST_OF_ALL: Final = 100
+
+
+class Entry(BaseModel):
+    """One contact, asking to come in.
+
+    Attributes:
+        scenario: The scenario's name, or ``name@version``.
+        contact: As the platform sends it.
+        trigger: ``{"type": …}`` and the trigger's data under its own name.
+        key: What tells this journey from others of the same contact, where the engine names it itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    scenario: str
+    contact: dict[str, Any]
+    trigger: dict[str, Any]
+    key: Id = None
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.scenario.partition("@")[0]
+
+    @property
+    def version(self) -> int | None:
+        """The version that the entry pins, or None for the newest."""
+        _, at, number = self.scenario.partition("@")
+        return int(number) if at else None
+
+    @property
+    def contact_id(self) -> str:
+        """The contact's id, as text."""
+        return as_id(self.contact["id"]) or ""
+
+
+_SCENARIO: Final = re.compile(r"(?=[^@]{1,100}(?:@|\Z))[a-z0-9]+(?:-[a-z0-9]+)*(?:@[1-9]\d{0,8})?", re.ASCII)
+
+
+def parse_entry(data: object) -> Entry:
+    """Reads an entry and checks what does not depend on the platform's settings.
+
+    Raises:
+        EntryError: It cannot come in; the sentence says why, without any of the contact's data.
+    """
+    try:
+        entry = Entry.model_validate(data)
+    except ValidationError as error:
+        raise EntryError(_sentence("the entry", error)) from None
+    if not _SCENARIO.fullmatch(entry.scenario):
+        raise EntryError("'scenario' must be a scenario's name, or a name and a version such as post-purchase@3")
+    kind = entry.trigger.get("type")
+    if kind not in TRIGGERS:
+        raise EntryError(f"'trigger.type' must be one of {', '.join(TRIGGERS)}")
+    try:
+        identifier = Contact.model_validate({"id": entry.contact.get("id")}).id
+    except ValidationError as error:
+        raise EntryError(_sentence("contact", error)) from None
+    for what, value in (("'contact.id'", identifier), ("'key'", entry.key)):
+        if value is not None and len(value.encode()) > _LONGEST_ID:
+            raise EntryError(f"{what} is longer than {_LONGEST_ID} bytes")
+    if identifier is None:
+        raise EntryError("the contact has no id: give 'contact.id'")
+    return entry
+
+
+def is_entry(data: object) -> bool:
+    """Whether an argument is an entry at all, be it a wrong one: an object that names a scenario."""
+    return isinstance(data, Mapping) and isinstance(cast("Mapping[str, object]", data).get("scenario"), str)
+
+
+def is_too_deep(data: object) -> bool:
+    """Whether plain JSON data is nested so deeply that it could not be handed on.
+
+    What is handed on is wrapped, and at some 200 levels readers of JSON give up: it would be read once and never again.
+    """
+    level: list[object] = [data]
+    for _ in range(_DEEPEST_OF_ALL):
+        level = [
+            part
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (
+                cast("dict[str, object]", item).values() if isinstance(item, dict) else cast("list[object]", item)
+            )
+        ]
+        if not level:
+            return False
+    return True
+
+
+def is_too_large(data: object, limit: int) -> bool:
+    """Whether plain JSON data takes more than so many bytes as JSON in UTF-8."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return len(text) > limit or len(text.encode(errors="replace")) > limit
+
+
+LONGEST_WORKFLOW_ID: Final = 250
+"""Bytes of a workflow id."""
+
+
+def journey_id(entry: Entry, key: str | None) -> str:
+    """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
+
+    A ``/`` in a contact's id is written ``%2F``: it must not pass for the one before a key.
+
+    Raises:
+        EntryError: It is too long for Temporal's SQL stores, which keep workflow ids in VARCHAR(255).
+    """
+    identifier = "/".join(filter(None, (entry.name, entry.contact_id.replace("/", "%2F"), key)))
+    if len(identifier.encode()) > LONGEST_WORKFLOW_ID:
+        raise EntryError(f"scenario, contact id and key together are longer than {LONGEST_WORKFLOW_ID} bytes")
+    return identifier
+
+
+def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
+    """The entry's data as templates see it: plain JSON values by root name.
+
+    Args:
+        entry: From `parse_entry`.
+        zone: The platform's, for its zone-less dates.
+
+    Raises:
+        EntryError: The contact or the trigger's data is malformed; the sentence names the field.
+    """
+    context: dict[str, Any] = {"contact": _clean(Contact, entry.contact, "contact", zone)}
+    kind = entry.trigger["type"]
+    if kind in DATA:
+        root, shape = DATA[kind]
+        given = entry.trigger.get(root, entry.trigger.get(ALIASES.get(kind, root)))
+        if not isinstance(given, Mapping):
+            raise EntryError(f"a trigger '{kind}' needs its data under 'trigger.{root}'")
+        context[root] = _clean(shape, cast("Mapping[str, Any]", given), f"trigger.{root}", zone)
+        if kind == "event":
+            event = context[root]
+            context[root] = {**event, **event_root(event["name"], event["time"], event["properties"])}
+        if kind in ALIASES:
+            context[ALIASES[kind]] = context[root]
+    return context
+
+
+def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
+    """A clean contact, or what is known of one, with some fields changed; custom fields are changed one by one.
+
+    Raises:
+        EntryError: The patch is malformed; the contact stays as it is.
+    """
+    changed = _clean(Contact, patch, "contact", zone)
+    given = {("custom" if key == "custom_fields" else key) for key in patch} - {"id"}
+    merged = {**contact, **{key: value for key, value in changed.items() if key in given}}
+    if "custom" in given:
+        merged["custom"] = {**contact.get("custom", {}), **changed["custom"]}
+    return merged
+
+
+def _clean(shape: type[Shape], data: object, where: str, zone: tzinfo) -> dict[str, Any]:
+    try:
+        return shape.model_validate(_sound(data, where), context={ZONE: zone}).model_dump()
+    except ValidationError as error:
+        raise EntryError(_sentence(where, error)) from None
+
+
+def _sound(data: Any, where: str, depth: int = 0) -> Any:
+    """Data that JSON in UTF-8 can hold: half a character (a lone surrogate) becomes U+FFFD, NaN and infinity None.
+
+    JSON that comes in may spell all of these, and what is not checked here would fail when it is written again.
+    """
+    if depth > _DEEPEST:
+        raise EntryError(f"{where} is nested more than {_DEEPEST} levels deep")
+    match data:
+        case str():
+            return data if data.isascii() else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case float():
+            return data if math.isfinite(data) else None
+        case Mapping():
+            members = cast("Mapping[Any, Any]", data).items()
+            return {_sound(str(key), where): _sound(value, where, depth + 1) for key, value in members}
+        case list():
+            return [_sound(item, where, depth + 1) for item in cast("list[Any]", data)]
+        case _:
+            return data
+
+
+_WORDS: Final[Mapping[str, str]] = {
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+
+
+def _sentence(where: str, error: ValidationError) -> str:
+    """The first thing wrong, by its place and without its value."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    subject = f"'{place}' of {where}" if place else where
+    match first["type"]:
+        case "extra_forbidden":
+            return f"{where} has a field that it should not have: it has {', '.join(Entry.model_fields)}"
+        case "missing":
+            return f"{where} needs '{place}'"
+        case known if known in _WORDS:
+            return f"{subject} {_WORDS[known]}"
+        case _:
+            message = first["msg"].removeprefix("Value error, ")
+            return f"{subject}: {message[:1].lower()}{message[1:]}"

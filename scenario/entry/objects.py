@@ -1,0 +1,284 @@
+"""The objects that a customer platform sends, as its API returns them, in one clean shape for templates.
+
+The models accept what comes unchanged (see `scenario.entry.values`), keep fields that they do not know, and fill those
+that they know and did not get with None, so that in a webhook only a misspelling is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar, Final, cast
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from scenario.entry.values import Custom, Flag, Id, Moment, Number, Text, as_custom
+
+
+class Shape(BaseModel):
+    """Base of the platform's objects: unknown fields are kept, as they came.
+
+    A list or an object inside that is absent may come as null, as ``""`` or, as PHP writes every empty thing, as
+    ``[]``.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+    second: ClassVar[Mapping[str, str]] = {}
+    """Fields under a second name, and the first: the names that the platform's old template syntax has for them, and
+    those that only some of its objects use. Whichever is sent, templates may use either."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_names(cls, data: Any) -> Any:
+        if not cls.second or not isinstance(data, Mapping):
+            return data
+        row = {**cast("Mapping[str, Any]", data)}
+        for other, name in cls.second.items():
+            if row.get(name) in (None, ""):
+                row[name] = row.get(other)
+        for other, name in cls.second.items():
+            if row.get(other) in (None, ""):
+                row[other] = row[name]
+        return row
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        row, parts = cast("Mapping[str, Any]", data), _parts(cls)
+        return {key: value for key, value in row.items() if key not in parts or value not in (None, "", [])}
+
+
+@cache
+def _parts(shape: type[Shape]) -> frozenset[str]:
+    """The fields that hold a list or an object: those that are never None."""
+    names: set[str] = set()
+    for name, field in shape.model_fields.items():
+        if field.get_default(call_default_factory=True, validated_data={}) is not None:
+            names.add(name)
+            if isinstance(field.validation_alias, AliasChoices):
+                names.update(str(choice) for choice in field.validation_alias.choices)
+    return frozenset(names)
+
+
+class WithCustom(Shape):
+    """An object that has custom fields: by name, under `custom`."""
+
+    custom: Custom = Field(
+        default_factory=dict, validation_alias=AliasChoices("custom_fields", "custom"), validate_default=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_custom(cls, data: Any, info: ValidationInfo) -> Any:
+        """Both spellings at once are one: the second would be kept as an unknown field, in the first one's place."""
+        if not isinstance(data, Mapping):
+            return cast("object", data)
+        row = cast("Mapping[str, Any]", data)
+        if "custom" not in row or "custom_fields" not in row:
+            return row
+        both = {**as_custom(row["custom"] or None, info), **as_custom(row["custom_fields"] or None, info)}
+        return {**{key: value for key, value in row.items() if key != "custom"}, "custom_fields": both}
+
+
+class MailingList(Shape):
+    """A list that a contact is on."""
+
+    id: Id = None
+    name: Text = None
+
+
+class LoyaltyCard(Shape):
+    """A contact's card of a loyalty program."""
+
+    card_code: Id = None
+    id_program: Id = None
+
+
+class Consent(Shape):
+    """What a contact allows on one channel."""
+
+    channel: Text = None
+    scope: Text = None
+    enabled: Flag = None
+    source: Text = None
+    date: Moment = None
+
+
+class Recommendation(Shape):
+    """A product recommended to a contact."""
+
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id", "img_url": "image_url"}
+
+    external_id: Id = None
+    name: Text = None
+    price: Number = None
+    url: Text = None
+    image_url: Text = None
+    extid: Id = None
+    img_url: Text = None
+
+
+class Contact(WithCustom):
+    """A contact: system fields, custom fields, lists, cards, recommendations."""
+
+    id: Id = None
+    firstname: Text = None
+    lastname: Text = None
+    email: Text = None
+    cellphone: Text = None
+    language: Text = None
+    timezone: Text = None
+    creation_date: Moment = None
+    date_added: Moment = None
+    double_optin: Any = None
+    lists: list[MailingList] = Field(default_factory=list[MailingList])
+    loyalty: list[LoyaltyCard] = Field(default_factory=list[LoyaltyCard])
+    tracking_consent: list[Consent] = Field(default_factory=list[Consent])
+    recommendations: list[Recommendation] = Field(default_factory=list[Recommendation])
+
+
+class Product(WithCustom):
+    """A line of an order or a cart. A cart's line says `product_id` where an order's says `external_id`: both work."""
+
+    second: ClassVar[Mapping[str, str]] = {
+        "product_id": "external_id",
+        "extid": "external_id",
+        "price": "unit_price",
+        "img_url": "image_url",
+    }
+
+    external_id: Id = None
+    product_id: Id = None
+    sku: Id = None
+    name: Text = None
+    description: Text = None
+    brand: Text = None
+    category: Text = None
+    unit_price: Number = None
+    quantity: Number = None
+    discount_amount: Number = None
+    tax_amount: Number = None
+    total_line_amount: Number = None
+    currency: Text = None
+    url: Text = None
+    image_url: Text = None
+    extid: Id = None
+    price: Number = None
+    img_url: Text = None
+
+
+class Store(Shape):
+    """The shop that an order was placed in."""
+
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
+    external_id: Id = None
+    extid: Id = None
+    name: Text = None
+    online: Flag = None
+    store_type: Text = None
+    manager: Text = None
+
+
+class Order(WithCustom):
+    """An order or a till receipt."""
+
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
+    external_id: Id = None
+    extid: Id = None
+    contact_id: Id = None
+    card_code: Id = None
+    store_external_id: Id = None
+    created_at: Moment = None
+    ordered_at: Moment = None
+    currency: Text = None
+    shipping_amount: Number = None
+    discount_amount: Number = None
+    tax_amount: Number = None
+    total_price: Number = None
+    sales_person: Text = None
+    products: list[Product] = Field(default_factory=list[Product])
+    loyalty: LoyaltyCard = LoyaltyCard()
+    store: Store = Store()
+
+
+class Cart(WithCustom):
+    """An abandoned cart."""
+
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
+    external_id: Id = None
+    extid: Id = None
+    contact_id: Id = None
+    card_code: Id = None
+    store_external_id: Id = None
+    ordered_at: Moment = None
+    completed: Flag = None
+    currency: Text = None
+    shipping_amount: Number = None
+    discount_amount: Number = None
+    tax_amount: Number = None
+    total_price: Number = None
+    products: list[Product] = Field(default_factory=list[Product])
+
+
+class RewardDefinition(Shape):
+    """What a reward is."""
+
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id", "img_url": "image_url"}
+
+    external_id: Id = None
+    extid: Id = None
+    name: Text = None
+    monetary: Flag = None
+    monetary_type: Text = None
+    monetary_value: Number = None
+    nqp_value: Number = None
+    image_url: Text = None
+    img_url: Text = None
+
+
+class Reward(Shape):
+    """A reward assigned to a contact."""
+
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
+    external_id: Id = None
+    extid: Id = None
+    loyalty_status_id: Id = None
+    card_code: Id = None
+    individual_id: Id = None
+    program_name: Text = None
+    earned_date: Moment = None
+    burned_date: Moment = None
+    expiration_date: Moment = None
+    status: Text = None
+    interaction_type: Text = None
+    interaction_details: Text = None
+    reason_msg: Text = None
+    reason_rule_id: Id = None
+    reward_definition: RewardDefinition = RewardDefinition()
+
+
+class Happening(Shape):
+    """An event that lets a contact in."""
+
+    name: Text = None
+    time: Moment = None
+    properties: dict[str, Any] = Field(default_factory=dict)
+
+
+DATA: Final[Mapping[str, tuple[str, type[Shape]]]] = {
+    "order": ("order", Order),
+    "ticket": ("ticket", Order),
+    "abandoned_cart": ("cart", Cart),
+    "reward": ("reward", Reward),
+    "event": ("event", Happening),
+}
+"""What a trigger brings beside the contact: the name templates use, and its model."""
+
+ALIASES: Final[Mapping[str, str]] = {"order": "ticket", "ticket": "order"}
+"""A trigger's data under a second name."""

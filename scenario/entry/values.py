@@ -1,0 +1,161 @@
+"""The kinds of values that a platform's objects are made of, brought into one clean form.
+
+A platform sends numbers as text, ids as numbers, booleans as ``"0"`` and ``"1"``, "no date" as ``"0000-00-00"`` and
+dates without a zone. The annotated types below accept all that and give templates JSON values: numbers as numbers,
+ids as text, "no date" as None, dates as ISO 8601 text with their offset. The zone of zone-less dates comes in
+through pydantic's validation context, under `ZONE`.
+
+No message here quotes a value: it may be personal data.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import Annotated, Any, Final, cast
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, ValidationInfo
+
+from scenario.errors import EntryError
+from scenario.time.timing import parse_moment
+
+ZONE: Final = "zone"
+"""Key of the validation context that holds the platform's `tzinfo`."""
+
+_INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[-+]?(?:\d{1,18}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
+_LARGEST: Final = 10**19
+"""No whole number is longer: beyond some 300 digits it would have no place among the floats any more."""
+_TRUE: Final = ("true", "1", "yes")
+_FALSE: Final = ("false", "0", "no")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def as_id(value: object) -> str | None:
+    """An id as text; a number's digits, None where there is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a language whose only numbers are floats wrote 3028687.0
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("an id must be text or a whole number")  # noqa: TRY004 pydantic's way
+    text = str(value).strip()
+    if _CONTROL.search(text):
+        raise ValueError("an id cannot hold control characters or halves of characters")
+    return text or None
+
+
+def as_text(value: object) -> str | None:
+    """Text; numbers become their digits."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be text")  # noqa: TRY004 pydantic's way
+    return str(value)
+
+
+def as_number(value: object) -> int | float | None:
+    """A number; text that spells one; None for None and ``""``."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if not _DECIMAL.fullmatch(text):
+            raise ValueError("must be a number, with a point before its decimals")
+        value = float(text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")  # noqa: TRY004 pydantic's way
+    if isinstance(value, int):
+        if not -_LARGEST < value < _LARGEST:
+            raise ValueError("must be a number that fits into 64 bits")
+    elif not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def as_flag(value: object) -> bool | None:
+    """True or false, also as ``"true"``, ``"1"``, ``0`` and the like."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("must be true or false")
+
+
+def as_moment(value: object, info: ValidationInfo) -> str | None:
+    """A date and time as ISO 8601 with an offset, or None for "no date"."""
+    if value is None:
+        return None
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError("must be a date")  # noqa: TRY004 pydantic's way
+    try:
+        moment = parse_moment(str(value), _zone(info.context))
+    except EntryError as error:
+        raise ValueError(str(error)) from error
+    return None if moment is None else moment.isoformat()
+
+
+def as_custom(value: object, info: ValidationInfo) -> dict[str, Any]:
+    """Custom fields by name, whether they come as a list of ``{id, name, value, data_type}`` or as a mapping.
+
+    A field without a name goes by ``c<id>``. A value that does not fit its own data type is kept as it came: custom
+    fields are typed in by people, and one slip must not keep a contact out.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in cast("Mapping[object, Any]", value).items()}
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError("custom fields must be a list or a mapping")  # noqa: TRY004 pydantic's way
+    fields: dict[str, Any] = {}
+    for item in cast("Sequence[object]", value):
+        if not isinstance(item, Mapping):
+            raise ValueError("a custom field must be an object with 'name' and 'value'")  # noqa: TRY004
+        row = cast("Mapping[str, Any]", item)
+        name = row.get("name") or (f"c{row['id']}" if "id" in row else None)
+        if name is None:
+            raise ValueError("a custom field needs a 'name'")
+        fields[str(name)] = _typed(row.get("value"), str(row.get("data_type") or ""), _zone(info.context))
+    return fields
+
+
+def _typed(value: Any, data_type: str, zone: tzinfo) -> Any:
+    try:
+        match data_type.lower():
+            case "integer" | "int" | "number" | "float" | "decimal" | "double":
+                return as_number(value)
+            case "boolean" | "bool":
+                return as_flag(value)
+            case "date" if isinstance(value, str):
+                moment = parse_moment(value, zone)
+                return None if moment is None else moment.date().isoformat()
+            case "datetime" | "timestamp" if isinstance(value, str):
+                moment = parse_moment(value, zone)
+                return None if moment is None else moment.isoformat()
+            case _:
+                return value
+    except (ValueError, EntryError):
+        return value
+
+
+def _zone(context: Mapping[str, Any] | None) -> tzinfo:
+    zone = (context or {}).get(ZONE)
+    return zone if isinstance(zone, tzinfo) else ZoneInfo("UTC")
+
+
+Id = Annotated[str | None, BeforeValidator(as_id)]
+Text = Annotated[str | None, BeforeValidator(as_text)]
+Number = Annotated[int | float | None, BeforeValidator(as_number)]
+Flag = Annotated[bool | None, BeforeValidator(as_flag)]
+Moment = Annotated[str | None, BeforeValidator(as_moment)]
+Custom = Annotated[dict[str, Any], BeforeValidator(as_custom)]

@@ -1,0 +1,1 @@
+"""URLs, addresses and headers of webhooks: what they may be."""

@@ -1,0 +1,153 @@
+"""Which URLs a webhook may call: the URL of a delivery, read once and strictly.
+
+Parsers of URLs disagree about odd input, and a guard that reads another host than the client dials is no guard. So
+only what RFC 3986 and every parser agree on is let in: a literal scheme, a host name or a canonical address, a port, a
+path and a query. What sends it compares what the client's own parser made of it, and judges every address that it is
+about to dial once more.
+
+The one rule: the check before publishing goes by it for plain URLs, that of `destinations.yaml`, and every delivery.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Final
+from urllib.parse import quote
+
+from scenario.errors import ScenarioError
+from scenario.http.access import Access
+from scenario.http.addresses import Kind, classify, permitted
+from scenario.http.paths import is_dotted
+
+MAX_URL: Final = 8000
+"""Characters. RFC 9110 §4.1 asks receivers for 8000 octets at least."""
+
+_ANY_CASE: Final = re.ASCII | re.IGNORECASE
+_SHAPE: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)", _ANY_CASE)
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", _ANY_CASE)
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_LONE_PERCENT: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
+# Unreserved, sub-delims, and what a path and a query may hold besides (RFC 3986 §3.3, §3.4).
+_LEFT_ALONE: Final = "-._~!$&'()*+,;=:@/?%"
+# Names that only ever lead inwards: RFC 6761, RFC 6762 with its appendix G, RFC 7686, RFC 8375, ICANN's "internal" and
+# the three names it keeps back since networks use them ("corp", "home", "mail"), Kubernetes' services.
+_INWARD: Final = frozenset(
+    {
+        "corp", "home", "home.arpa", "internal", "intranet", "lan", "local", "localdomain", "localhost", "mail",
+        "onion", "private", "svc",
+    }
+)  # fmt: skip
+_MAX_HOST, _MAX_PORT = 253, 65535
+_DEFAULT_PORT: Final = {"https": 443, "http": 80}
+
+
+class UrlError(ScenarioError):
+    """A URL that may not be called.
+
+    Attributes:
+        reason: Why, in a few words that do not quote the URL: ``its scheme is not https``.
+        is_address: Whether its host is an address that may not be called.
+        openable: Whether operations may allow it to a destination.
+    """
+
+    def __init__(self, reason: str, *, is_address: bool = False, openable: bool = False) -> None:
+        self.reason, self.is_address, self.openable = reason, is_address, openable
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL that may be called.
+
+    Attributes:
+        url: The URL as it is sent, with everything that has to be percent-encoded encoded.
+        scheme: ``https`` or ``http``.
+        host: Lower-case name or address, without brackets.
+        port: TCP port.
+    """
+
+    url: str = field(repr=False)
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what logs, summaries and spans may show of a URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def parse(url: str, access: Access) -> Target:
+    """Reads the URL of a delivery and judges all of it that can be judged without DNS.
+
+    Args:
+        url: Absolute, as configured and rendered.
+        access: What the destination may reach.
+
+    Returns:
+        The URL as it will be sent.
+
+    Raises:
+        UrlError: It may not be called.
+    """
+    if len(url) > MAX_URL:
+        raise UrlError(f"it is longer than {MAX_URL} characters")
+    if _CONTROL.search(url):
+        raise UrlError("it holds a blank, a backslash or a control character")
+    shape = _SHAPE.fullmatch(url)
+    if shape is None:
+        raise UrlError("it is not an absolute URL without a fragment, like https://host/path")
+    scheme = shape["scheme"].lower()
+    if scheme != "https" and not (scheme == "http" and access.allow_http):
+        raise UrlError("its scheme is not https" + (" or http" if access.allow_http else ""), openable=scheme == "http")
+    if "@" in shape["authority"]:
+        raise UrlError("it holds a user name before the host; credentials go into a header")
+    authority = _AUTHORITY.fullmatch(shape["authority"])
+    if authority is None:
+        raise UrlError("its host is no name in ASCII and no address, or its port is no number")
+    host = _host(authority["host"].lower(), access)
+    port = int(authority["port"] or _DEFAULT_PORT[scheme])
+    if port not in access.ports or not 0 < port <= _MAX_PORT:
+        raise UrlError(f"port {port} is not one that may be called there", openable=0 < port <= _MAX_PORT)
+    rest = shape["rest"] or "/"
+    if is_dotted(rest.partition("?")[0]):
+        raise UrlError("its path holds a '.' or '..' segment")
+    if not rest.startswith("/"):
+        rest = "/" + rest
+    rest = quote(_LONE_PERCENT.sub("%25", rest), safe=_LEFT_ALONE)
+    shown = f"[{host}]" if ":" in host else host
+    explicit = "" if port == _DEFAULT_PORT[scheme] else f":{port}"
+    return Target(f"{scheme}://{shown}{explicit}{rest}", scheme, host, port)
+
+
+def _host(host: str, access: Access) -> str:
+    """The host without brackets, or a refusal."""
+    try:
+        if host.startswith("["):
+            return _address(IPv6Address(host[1:-1]), access)
+        if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+            # A host that ends in a number is an IPv4 address to every resolver (WHATWG URL, "ends in a number"):
+            # decimal, octal, hexadecimal and shortened forms are refused, whatever they would mean.
+            return _address(IPv4Address(host), access)
+    except AddressValueError:
+        raise UrlError("its host looks like an address, but is not one in its usual form") from None
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    if len(name) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise UrlError("its host is no valid name")
+    inward = len(labels) == 1 or labels[-1] in _INWARD or ".".join(labels[-2:]) in _INWARD
+    if inward and not (access.allow_private or access.allow_cidr):
+        raise UrlError("its host is a name that only leads inside a network", openable=True)
+    return name
+
+
+def _address(address: IPv4Address | IPv6Address, access: Access) -> str:
+    if not permitted(address, access):
+        openable = classify(address) is not Kind.NEVER
+        raise UrlError("its host is an address that is not public", is_address=True, openable=openable)
+    return str(address)

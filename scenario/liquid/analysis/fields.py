@@ -1,0 +1,176 @@
+"""Which data a template may read, found without rendering it.
+
+A step is handed only the fields that its templates name. What is found here must be enough for every path that a
+rendering could take: a name counts as the template's own only where an ``assign`` before it, on the same level, is
+certain to have run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal, cast
+
+from liquid import RenderContext
+from liquid.ast import Node
+from liquid.builtin.expressions import FilteredExpression, Path, TernaryFilteredExpression
+from liquid.builtin.tags.assign_tag import AssignNode
+from liquid.builtin.tags.capture_tag import CaptureNode
+from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
+from liquid.builtin.tags.for_tag import ForNode
+from liquid.builtin.tags.liquid_tag import LiquidNode
+from liquid.builtin.tags.tablerow_tag import TablerowNode
+from liquid.expression import Expression
+
+from scenario.liquid.engine.environment import Engine, html_engine, json_engine, strict_engine, text_engine
+from scenario.liquid.sinks import structured, structured_parts
+from scenario.liquid.sinks.text import condition, template
+
+Kind = Literal["text", "html", "line", "json", "form", "plain", "url", "path", "header", "condition", "value"]
+"""What a template is for: each has its own way of writing values."""
+
+ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
+    "text": text_engine,
+    "line": text_engine,
+    "value": text_engine,
+    "html": html_engine,
+    "json": json_engine,
+    "form": strict_engine,
+    "plain": strict_engine,
+    "url": strict_engine,
+    "path": strict_engine,
+    "header": strict_engine,
+}
+_VIRTUAL: Final = frozenset({"size", "first", "last"})
+_CLOCK: Final = (("now",), ("today",))
+_NO_CONTEXT: Final = cast("RenderContext", None)
+
+
+def fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "text") -> frozenset[tuple[str, ...]]:
+    """The paths of the data that a template may read.
+
+    Args:
+        source: A template, a condition, or a structured body.
+        kind: What it is for. A structured body is one whatever this says.
+
+    Returns:
+        Paths such as ``("contact", "firstname")``. A path stands for everything below it: a list that is looped over
+        is named as a whole, and a dynamic ``contact[key]`` gives ``("contact",)``. Rendering with the data that
+        ``select`` takes by these paths gives the same bytes as rendering with all data.
+
+    Raises:
+        TemplateError: The template is malformed.
+    """
+    reader = _Reader()
+    if not isinstance(source, str):
+        reader.part(structured.compiled(source).root, frozenset())
+    elif kind == "condition":
+        reader.expression(condition(source).expression, frozenset())
+    else:
+        reader.nodes(template(ENGINES[kind], source).nodes, frozenset())
+    return frozenset(reader.found)
+
+
+class _Reader:
+    """Walks a parsed template and notes what it reads."""
+
+    def __init__(self) -> None:
+        self.found: set[tuple[str, ...]] = set()
+
+    def nodes(self, nodes: Iterable[Node], own: frozenset[str]) -> frozenset[str]:
+        """Read a sequence of nodes.
+
+        Args:
+            nodes: The nodes.
+            own: Names that are the template's own when the first of them is rendered.
+
+        Returns:
+            Names that are its own after the last one.
+        """
+        for node in nodes:
+            own = self._node(node, own)
+        return own
+
+    def _node(self, node: Node, own: frozenset[str]) -> frozenset[str]:
+        for expression in node.expressions():
+            self.expression(expression, own)
+        children = list(node.children(_NO_CONTEXT, include_partials=False))
+        match node:
+            case AssignNode():
+                return own | {str(node.name)}
+            case CaptureNode():
+                return self.nodes(children, own) | {str(node.name)}
+            case LiquidNode():
+                return self.nodes(node.block.children(_NO_CONTEXT), own)
+            case ForNode():
+                inside = own | {str(name) for name in node.block_scope()}
+                self.nodes([node.block], inside)
+                if node.default is not None:
+                    self.nodes([node.default], own)
+            case TablerowNode():
+                self.nodes([node.block], own | {str(name) for name in node.block_scope()})
+            case _:
+                # Each child may or may not be rendered: what it assigns is certain only inside it.
+                for child in children:
+                    self._block(child, own)
+        return own
+
+    def _block(self, node: Node, own: frozenset[str]) -> None:
+        for expression in node.expressions():
+            self.expression(expression, own)
+        self.nodes(node.children(_NO_CONTEXT, include_partials=False), own)
+
+    def expression(self, expression: Expression, own: frozenset[str]) -> None:
+        """Read an expression and all inside it."""
+        if isinstance(expression, Path):
+            self._path(expression, own)
+        if isinstance(expression, FilteredExpression | TernaryFilteredExpression) and any(
+            used.name == "date" for used in expression.filters or ()
+        ):
+            # "now" may be a value as well as a word of the template.
+            self.found.update(_CLOCK)
+        if isinstance(expression, TernaryFilteredExpression | AnyExpression):
+            self.expression(expression.left, own)
+        for part in expression.children():
+            self.expression(part, own)
+
+    def _path(self, path: Path, own: frozenset[str]) -> None:
+        keys: list[str] = []
+        for segment in path.path:
+            if not isinstance(segment, str) or (keys and segment in _VIRTUAL):
+                break
+            keys.append(segment)
+        if keys and keys[0] not in own:
+            self.found.add(tuple(keys))
+
+    def part(self, part: structured_parts.Written, own: frozenset[str]) -> None:
+        """Read a part of a structured body."""
+        match part:
+            case structured_parts.Constant():
+                pass
+            case structured_parts.Leaf():
+                self.nodes(part.template.nodes, own)
+            case structured_parts.Listed():
+                for item in part.items:
+                    self.part(item, own)
+            case structured_parts.Mapped():
+                for pair in part.pairs:
+                    if isinstance(pair.key, structured_parts.Leaf):
+                        self.part(pair.key, own)
+                    self.part(pair.value, own)
+            case structured_parts.For():
+                self.expression(part.loop, own)
+                self.part(part.each, own | {part.loop.identifier, "forloop"})
+                if part.otherwise is not None:
+                    self.part(part.otherwise, own)
+            case structured_parts.If():
+                self.expression(part.condition, own)
+                self.part(part.then, own)
+                if part.otherwise is not None:
+                    self.part(part.otherwise, own)
+            case structured_parts.Let():
+                for name, value in part.names:
+                    self.part(value, own)
+                    own |= {name}
+                self.part(part.inside, own)
+            case _:
+                raise AssertionError(type(part))

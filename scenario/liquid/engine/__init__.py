@@ -1,0 +1,1 @@
+"""python-liquid, set up for our sinks."""

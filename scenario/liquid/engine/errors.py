@@ -1,0 +1,160 @@
+"""python-liquid's errors as ours: one sentence, a position, and never a contact's data."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from liquid.exceptions import (
+    BlockNestingError,
+    ContextDepthError,
+    LiquidError,
+    LoopIterationLimitError,
+    ResourceLimitError,
+)
+
+from scenario.errors import LimitExceeded, MissingVariable, TemplateError
+from scenario.liquid.engine.undefined import NotThere
+
+_NEWLINE: Final = re.compile(r"\r\n|\r|\n")
+
+_REWORDED: Final = (
+    (re.compile(r"expected '}}', found end of file"), "'{{' is not closed: add '}}'"),
+    (re.compile(r"missing tag name or closing delimiter"), "'{%' is not closed, or no tag's name follows it"),
+    (re.compile(r"expected tag end(\w+), found .*"), r"'\1' is not closed: add '{% end\1 %}'"),
+    (re.compile(r"(\w+) tag was never closed"), r"'\1' is not closed: add '{% end\1 %}'"),
+    (re.compile(r"unexpected tag '(raw|doc)'"), r"'\1' is not closed: add '{% end\1 %}'"),
+    (re.compile(r"unexpected tag 'end(\w+)'"), r"'end\1' closes nothing: there is no open '\1'"),
+    (re.compile(r"unexpected tag '(else|elsif|when)'"), r"'\1' is outside of its block"),
+    (re.compile(r"unexpected tag '?([^']*)'?"), r"there is no tag '\1'"),
+    (re.compile(r"expected content, found expression"), "this tag takes nothing after its name"),
+    (re.compile(r"missing or unexpected path segment"), "a value is missing here"),
+    (re.compile(r"range literal length limit reached"), "a range has more numbers than anything can loop over"),
+    (re.compile(r"missing expression"), "this tag needs an expression"),
+    (re.compile(r"unexpected '(break|continue)'"), r"'\1' is outside of a loop"),
+    (re.compile(r"unexpected (\"'\"|'\"')"), r"the quote \1 is not closed"),
+    (re.compile(r"disallowed not operator in logical expression"), "Liquid has no 'not': use 'unless' or '!='"),
+    (re.compile(r"disallowed parentheses in logical expression"), "Liquid has no parentheses in conditions: nest 'if'"),
+    (re.compile(r"disallowed ternary expression"), "Liquid has no 'if' inside an output: use the 'if' tag"),
+)
+_EXPECTED: Final = re.compile(r"expected (?P<wanted>.+), found (?P<found>.+)")
+_UNEXPECTED: Final = re.compile(r"unexpected token (?P<found>.+)")
+_END: Final = "end of expression"
+
+_WORDS: Final = {
+    "StringLiteral": "a text in quotes",
+    "a comma separated list of arguments": "arguments with commas between them",
+    "a path with multiple segments": "a path with a '.' in it",
+    "a primitive expression": "a value",
+    "an argument name": "the name of an argument",
+    "an identifier": "a name",
+    "assign": "'='",
+    "blank": "'blank'",
+    "colon": "':'",
+    "comma": "','",
+    "dot": "'.'",
+    "dpipe": "'||'",
+    "empty": "'empty'",
+    "eq": "'=='",
+    "expression": "an expression",
+    "float": "a number",
+    "ge": "'>='",
+    "gt": "'>'",
+    "identindex": "an index in brackets",
+    "identstring": "a key in brackets",
+    "integer": "a number",
+    "lbracket": "'['",
+    "le": "'<='",
+    "lparen": "'('",
+    "lt": "'<'",
+    "ltgt": "'<>'",
+    "ne": "'!='",
+    "nil": "'nil'",
+    "one of ('colon',)": "':'",
+    "null": "'null'",
+    "output": "an output",
+    "pipe": "'|'",
+    "range": "'..'",
+    "rangeexpression": "a range",
+    "rbracket": "']'",
+    "rparen": "')'",
+    "string": "a text in quotes",
+    "word": "a name",
+}
+"""What python-liquid calls the parts of an expression, and what people call them."""
+
+_LIMITS: Final[dict[type[LiquidError], str]] = {
+    BlockNestingError: "blocks are nested more than 30 levels deep",
+    ContextDepthError: "partials are nested more than 30 levels deep",
+    LoopIterationLimitError: "nested loops go around more than 100,000 times: loop over less",
+}
+
+
+def position(source: str, offset: int) -> tuple[int, int]:
+    """The 1-based line and column of an index into a text.
+
+    Lines end as in an editor (LF, CRLF, CR), not as in ``str.splitlines``, which also breaks at U+2028 and others.
+    """
+    line, start = 1, 0
+    for found in _NEWLINE.finditer(source, 0, offset):
+        line, start = line + 1, found.end()
+    return line, offset - start + 1
+
+
+def mistake(reason: str, source: str, offset: int | None, *, limit: bool = False, at: str = "") -> TemplateError:
+    """A template's error.
+
+    Args:
+        reason: What is wrong, in one sentence.
+        source: The template's text.
+        offset: Where in it, or None where nobody knows.
+        limit: Whether a bound was reached.
+        at: Which part of a structured body the template is, such as ``lines[0].name``.
+    """
+    kind = LimitExceeded if limit else TemplateError
+    reason = f"{at}: {reason}" if at else reason
+    if offset is None:
+        return kind(reason)
+    offset = min(max(offset, 0), len(source))
+    line, column = position(source, offset)
+    return kind(reason, line=line, column=column, offset=offset)
+
+
+def reworded(message: str) -> str:
+    """python-liquid's message in a template author's words."""
+    for pattern, words in _REWORDED:
+        if known := pattern.fullmatch(message):
+            return known.expand(words)
+    if stray := _UNEXPECTED.fullmatch(message):
+        return f"{_word(stray['found'])} is too much here"
+    if pair := _EXPECTED.fullmatch(message):
+        if pair["wanted"] == _END:
+            return f"{_word(pair['found'])} is too much here"
+        if pair["found"] == _END:
+            return f"{_word(pair['wanted'])} is missing here"
+        return f"expected {_word(pair['wanted'])}, not {_word(pair['found'])}"
+    return message
+
+
+def _word(kind: str) -> str:
+    quoted = kind if kind.startswith(("'", "(", "[", '"')) else f"'{kind}'"
+    return _WORDS.get(kind, quoted if " " not in kind else kind)
+
+
+def translated(error: LiquidError, source: str, *, at: str = "") -> TemplateError:
+    """The error of ours that says the same.
+
+    Args:
+        error: What python-liquid, or our own code inside it, raised.
+        source: The template's text.
+        at: Which part of a structured body the template is.
+    """
+    token = error.token
+    offset = token.start_index if token is not None and token.start_index >= 0 else None
+    if token is not None and token.source != source:
+        offset = None
+    reason = _LIMITS.get(type(error)) or reworded(str(error.args[0]) if error.args else "the template is malformed")
+    made = mistake(reason, source, offset, limit=isinstance(error, ResourceLimitError), at=at)
+    if isinstance(error, NotThere):
+        return MissingVariable(made.reason, error.variable, line=made.line, column=made.column, offset=made.offset)
+    return made

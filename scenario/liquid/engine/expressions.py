@@ -1,0 +1,278 @@
+"""The parts of an expression that python-liquid gets wrong for us, corrected.
+
+``weave`` puts these in the place of python-liquid's after parsing. Where a class adds no attribute, an expression is
+turned into it in place, so that everything that refers to the expression sees the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, cast
+
+from liquid import RenderContext
+from liquid.builtin.expressions import LoopExpression, Path
+from liquid.builtin.expressions.logical import (
+    ContainsExpression,
+    EqExpression,
+    GeExpression,
+    GtExpression,
+    LeExpression,
+    LtExpression,
+    NeExpression,
+    is_truthy,
+)
+from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
+from liquid.builtin.tags.for_tag import ForLoop
+from liquid.exceptions import LiquidTypeError
+from liquid.token import Token
+from liquid.undefined import Undefined
+
+from scenario.liquid.engine.access import OPEN_NAMES, opened
+from scenario.liquid.engine.compare import precedes, same
+from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.limits import cost, few_digits
+from scenario.liquid.engine.undefined import StrictMissing
+from scenario.liquid.engine.values import describe, to_text
+
+_COMPUTED: Final = frozenset({"size", "first", "last"})
+_OF_LOOPS: Final = frozenset({"first", "index", "index0", "last", "length", "name", "parentloop", "rindex", "rindex0"})
+"""What ``forloop`` has."""
+
+
+def path_type(path: Path) -> type[Path]:
+    """The kind of path that follows a parsed one fastest, by nothing but what the template spells out."""
+    segments = cast("list[str]", path.path)
+    try:
+        letters = "".join(segments)
+    except TypeError:  # an index, or a path in brackets
+        return Path
+    if segments[0] == "forloop" and len(segments) == 2 and segments[1] in _OF_LOOPS:
+        return LoopPath
+    if not _COMPUTED.isdisjoint(segments) or not letters.replace("-", "_").isidentifier():
+        return Path
+    return PlainPath if OPEN_NAMES.isdisjoint(segments) else OpenPath
+
+
+class PlainPath(Path):
+    """A path of nothing but words that mean themselves, followed without asking each value what it is."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ".".join(cast("list[str]", self.path))
+
+    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The value at the path's end."""
+        path: list[Any] = self.path
+        root = path[0]
+        # What Scope's look-up does, written out: a call less for each variable of a template.
+        for variables in context.scope.maps:
+            if root in variables:
+                found: Any = variables[root]
+                break
+        else:
+            return context.missing(path, self.token)
+        try:
+            for key in path[1:]:
+                # A cast here would cost more than the look-up.
+                found = found[key] if type(found) is dict else context.get_item(found, key)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        except (KeyError, TypeError, IndexError):
+            return context.missing(path, self.token)
+        return found  # pyright: ignore[reportUnknownVariableType]
+
+
+class OpenPath(PlainPath):
+    """A path of words of which some are open names. Opens the value at its end, not each mapping on its way there."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The value at the path's end, nil where a key below an open name is missing."""
+        path: list[Any] = self.path
+        try:
+            found: Any = context.scope[path[0]]
+            is_open = path[0] in OPEN_NAMES
+            for key in path[1:]:
+                if type(found) is not dict:  # pyright: ignore[reportUnknownArgumentType]
+                    found = context.get_item(opened(found) if is_open else found, key)
+                elif key in found or not is_open:
+                    found = found[key]  # pyright: ignore[reportUnknownVariableType]
+                else:
+                    return None
+                is_open = is_open or key in OPEN_NAMES
+        except (KeyError, TypeError, IndexError):
+            return context.missing(path, self.token)
+        return opened(found) if is_open else found  # pyright: ignore[reportUnknownVariableType]
+
+
+class LoopPath(Path):
+    """``forloop.last`` and the like: asked of the loop itself, unless the data have something of that name."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The value of the loop's field."""
+        for variables in context.scope.maps:
+            if "forloop" in variables:
+                loop = variables["forloop"]
+                return getattr(loop, str(self.path[1])) if type(loop) is ForLoop else super().evaluate(context)
+        return context.missing(self.path, self.token)
+
+
+class Equal(EqExpression):
+    """``==``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether both sides are the same."""
+        return same(self.left.evaluate(context), self.right.evaluate(context))
+
+
+class NotEqual(NeExpression):
+    """``!=`` and ``<>``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the sides differ."""
+        return not same(self.left.evaluate(context), self.right.evaluate(context))
+
+
+class Less(LtExpression):
+    """``<``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the left side is less."""
+        return precedes(self.left.evaluate(context), self.right.evaluate(context), self.token, or_equal=False)
+
+
+class Greater(GtExpression):
+    """``>``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the right side is less."""
+        return precedes(self.right.evaluate(context), self.left.evaluate(context), self.token, or_equal=False)
+
+
+class LessOrEqual(LeExpression):
+    """``<=``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the left side is less or equal."""
+        return precedes(self.left.evaluate(context), self.right.evaluate(context), self.token, or_equal=True)
+
+
+class GreaterOrEqual(GeExpression):
+    """``>=``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Whether the right side is less or equal."""
+        return precedes(self.right.evaluate(context), self.left.evaluate(context), self.token, or_equal=True)
+
+
+class Contains(ContainsExpression):
+    """``contains``: a part of a text, an item of a list, a key of an object."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Whether the left side holds the right one.
+
+        Raises:
+            LiquidTypeError: The left side holds nothing at all, as a number.
+        """
+        left, right = self.left.evaluate(context), self.right.evaluate(context)
+        if not is_truthy(left) or not is_truthy(right):
+            return False
+        context.budget.spend(cost(left))
+        if isinstance(left, str):
+            return to_text(right) in left
+        if isinstance(left, Mapping):
+            return isinstance(right, str | int) and right in cast("Mapping[Any, Any]", left)
+        if isinstance(left, range):
+            # Asked, not walked through: a range may have no end to speak of.
+            return isinstance(right, int) and right in left
+        if isinstance(left, list | tuple):
+            return any(same(item, right) for item in cast("Sequence[Any]", left))
+        raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
+
+
+class When(AnyExpression):
+    """The values of a ``when``."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> list[bool]:
+        """Which of them equal the case's value."""
+        left = self.left.evaluate(context)
+        return [same(left, right.evaluate(context)) for right in self.expressions]
+
+
+class Range(RangeLiteral):
+    """``(1..5)``."""
+
+    __slots__ = ()
+
+    def _make_range(self, start: Any, stop: Any) -> range:
+        try:
+            return super()._make_range(few_digits(start), few_digits(stop))
+        except OverflowError as error:
+            raise LiquidTypeError("a range goes from one whole number to another", token=self.token) from error
+
+
+class Loop(LoopExpression):
+    """What ``for`` and ``tablerow`` loop over, where ``limit: 0`` means nothing instead of everything, and nil all."""
+
+    __slots__ = ()
+
+    def _to_int(self, obj: object, *, token: Token) -> Any:
+        if isinstance(obj, StrictMissing):
+            obj.refuse()
+        # As in Shopify's Liquid: a limit or an offset of nil is none.
+        if obj is None or isinstance(obj, Undefined):
+            return None
+        try:
+            return super()._to_int(few_digits(obj), token=token)
+        except (LiquidTypeError, OverflowError) as error:
+            raise LiquidTypeError("a loop's limit and offset are whole numbers", token=token) from error
+
+    def _to_iter(self, obj: object, context: RenderContext) -> tuple[Iterator[Any], int]:
+        if isinstance(obj, StrictMissing):
+            obj.refuse()
+        if type(obj) is list:
+            items = cast("list[Any]", obj)
+            return iter(items), len(items)
+        return super()._to_iter(obj, context)
+
+    def _slice(
+        self,
+        it: Iterator[object],
+        length: int,
+        context: RenderContext,
+        *,
+        limit: int | None,
+        offset: int | str | None,
+    ) -> tuple[Iterator[object], int]:
+        key = f"{self.identifier}-{self.iterable}"
+        if limit is None and offset is None and not self.reversed:
+            context.stopindex(key=key, index=length)
+            context.raise_for_loop_limit(length)
+            return it, length
+        start = context.stopindex(key) if offset == "continue" else int(offset or 0)
+        first = min(max(start, 0), length)
+        end = length if limit is None else min(max(start + limit, first), length)
+        context.stopindex(key=key, index=end)
+        context.raise_for_loop_limit(end - first)
+        items = islice(it, first, end)
+        return (reversed(list(items)) if self.reversed else items), end - first

@@ -1,0 +1,85 @@
+"""A request's header fields: names that are ours or a proxy's are refused, values cannot break out of their line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from liquid.exceptions import LiquidTypeError
+from liquid.token import Token
+
+from scenario.errors import TemplateError
+from scenario.http.headers import MAX_VALUE, denied
+from scenario.liquid.engine.environment import strict_engine
+from scenario.liquid.engine.errors import mistake
+from scenario.liquid.engine.sink import Sink
+from scenario.liquid.engine.values import to_text
+from scenario.liquid.sinks.text import render
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VISIBLE: Final = re.compile(r"[\t\x20-\x7e]*")
+
+
+def check_header_name(name: str) -> None:
+    """Refuse a name that is malformed (RFC 9110 §5.6.2) or not a scenario's to set.
+
+    Raises:
+        TemplateError: The name is refused.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise TemplateError("a header's name is made of letters, digits and '-'")
+    if denied(name):
+        raise TemplateError(f"the header '{name}' cannot be set by a scenario: remove it")
+
+
+def check_header_value(value: str) -> None:
+    """Refuse a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5).
+
+    Raises:
+        TemplateError: The value is refused.
+    """
+    if problem := _problem(value):
+        raise TemplateError(problem)
+
+
+def _problem(value: str) -> str | None:
+    if not _VISIBLE.fullmatch(value):
+        return "a header's value holds a line break, a control character or a character that is not ASCII"
+    if value != value.strip(" \t"):
+        return "a header's value starts or ends with a blank: is one of its parts empty?"
+    if len(value) > MAX_VALUE:
+        return f"a header's value is longer than {MAX_VALUE} characters"
+    return None
+
+
+class _HeaderSink(Sink):
+    """A header's value: each output is checked where it is written, so that a mistake has a position."""
+
+    __slots__ = ()
+
+    def value(self, value: object, token: Token) -> int:
+        text = to_text(value)
+        if not _VISIBLE.fullmatch(text):
+            reason = "this value has a line break, a control character or a character that is not ASCII"
+            raise LiquidTypeError(f"{reason}, which no header can hold", token=token)
+        return self.put(text)
+
+
+def render_header(source: str, data: Mapping[str, Any]) -> str:
+    """A header's value: visible ASCII, without blanks at its ends.
+
+    Args:
+        source: The template.
+        data: The variables; one that is missing is a mistake.
+
+    Raises:
+        TemplateError: The template is malformed, a variable is missing, or the value cannot be a header's.
+        Aborted: The template says that nothing is to be sent.
+    """
+    sink = _HeaderSink()
+    render(strict_engine, source, data, sink)
+    value = sink.getvalue()
+    if problem := _problem(value):
+        raise mistake(problem, source, 0)
+    return value

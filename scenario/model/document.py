@@ -1,0 +1,73 @@
+"""Scenarios as they are stored: JSON documents with nothing left to a default, and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from scenario.errors import ScenarioError
+from scenario.model.scenario import Scenario
+from scenario.steps.base import Path
+from scenario.steps.registry import KINDS, kind_stored
+
+
+def document(scenario: Scenario) -> dict[str, Any]:
+    """A scenario as a JSON document, with all defaults written out: a later version's other defaults change nothing.
+
+    Keys come in the order that `load` needs: a step's kind first.
+    """
+    return _kinds_first(scenario.model_dump(mode="json", by_alias=True))
+
+
+def load(stored: Mapping[str, Any]) -> Scenario:
+    """Reads what `document` wrote, also where a database has sorted its keys.
+
+    Raises:
+        ScenarioError: It is no such document, or one of a newer version.
+    """
+    try:
+        return Scenario.model_validate(_kinds_first(stored), by_alias=True, by_name=False)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ScenarioError(f"this is no scenario that this version can read: {first['msg']} at '{place}'") from None
+
+
+def _kinds_first(stored: Mapping[str, Any]) -> dict[str, Any]:
+    steps = stored.get("steps")
+    if not isinstance(steps, list):
+        return {**stored}
+    return {**stored, "steps": [_kind_first(step) for step in cast("list[Any]", steps)]}
+
+
+def _kind_first(step: Any) -> Any:
+    """A step with its kind as its first key: 'if' names a kind, and is also a key of the kind 'wait_for'."""
+    if not isinstance(step, Mapping):
+        return step
+    keys = cast("Mapping[str, Any]", step)
+    kind = kind_stored(keys)
+    if kind is None:
+        return {**keys}
+    ordered: Any = {kind: keys[kind], **keys}
+    for _, path, steps in KINDS[kind].lists(keys):
+        if isinstance(steps, list):
+            ordered = _with(ordered, path, [_kind_first(inner) for inner in cast("list[Any]", steps)])
+    return ordered
+
+
+def _with(data: Any, path: Path, value: Any) -> Any:
+    """The data with another value at a path."""
+    if not path:
+        return value
+    first, *rest = path
+    return {**data, first: _with(data[first], tuple(rest), value)}
+
+
+def digest(stored: Mapping[str, Any]) -> str:
+    """SHA-256 of a document's canonical JSON (keys sorted, no blanks, UTF-8), in hexadecimal."""
+    canonical = json.dumps(stored, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""The JSON Schema of a scenario file, for editors: completion, descriptions, and most mistakes while typing.
+
+It says what `scenario.model.scenario` says, as far as a schema can: what templates may name, and what only holds for a
+scenario as a whole, is for ``scenario check``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from scenario.model import scenario
+from scenario.steps.registry import KINDS
+from scenario.time.duration import format_duration, parse_duration
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema() -> dict[str, Any]:
+    """The schema of a scenario file (JSON Schema, draft 2020-12), as plain data."""
+    made = scenario.Scenario.model_json_schema(by_alias=True, mode="validation")
+    definitions = cast("dict[str, dict[str, Any]]", made.pop("$defs"))
+    forms = {name: cast("dict[str, Any]", _tidied(form)) for name, form in definitions.items()}
+    for kind, step in KINDS.items():
+        form = forms[step.__name__]
+        form.update(step.together)
+        # The kind first, as it is written; a step is known by the kind that it must have.
+        form["title"] = kind
+        form["properties"] = {kind: form["properties"][kind], **form["properties"]}
+    forms["Step"] = {
+        "title": "step",
+        "description": "One step; its first key is its kind.",
+        "oneOf": [{"$ref": f"#/$defs/{step.__name__}"} for step in KINDS.values()],
+    }
+    return {"$schema": DIALECT, **cast("dict[str, Any]", _tidied(made)), "$defs": dict(sorted(forms.items()))}
+
+
+def _tidied(part: Any) -> Any:
+    """A part of pydantic's schema as editors show it best.
+
+    Without the titles that pydantic makes from field names; without null, which says nothing that leaving a key out
+    does not say, and the defaults that hold it; with every list of steps pointing at one definition of a step.
+    """
+    if isinstance(part, list):
+        return [_tidied(item) for item in cast("list[Any]", part)]
+    if not isinstance(part, dict):
+        return part
+    form = cast("dict[str, Any]", part)
+    if "oneOf" in form and len(form["oneOf"]) == len(KINDS):
+        return {"$ref": "#/$defs/Step"}
+    kept = {
+        # A body that is a reference to a file is a mapping too: one of them is enough.
+        "anyOf" if key == "oneOf" else key: _members(value) if key == "properties" else _tidied(value)
+        for key, value in form.items()
+        if key != "title" and not (key == "default" and (value is None or isinstance(value, dict)))
+    }
+    if "default" in kept and "pattern" in kept:  # pydantic writes the default of a duration as ISO 8601
+        kept["default"] = format_duration(parse_duration(str(kept["default"])))
+    choices = [choice for choice in kept.get("anyOf", ()) if choice != {"type": "null"}]
+    if "anyOf" in kept and len(choices) == 1:
+        del kept["anyOf"]
+        return {**choices[0], **kept}
+    return {**kept, "anyOf": choices} if choices else kept
+
+
+def _members(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _tidied(value) for name, value in properties.items()}

@@ -1,0 +1,112 @@
+"""What pydantic finds wrong, in the words of the scenario language: one sentence each, telling what to write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import ErrorDetails
+
+from scenario.model import scalars
+from scenario.source.findings import clip, listed, near
+
+_PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
+    scalars.NAME: ("name", "lower-case words joined by '-'"),
+    scalars.EVENT: ("event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
+    scalars.STEP_ID: ("id", "letters and digits, in parts joined by '-', '_' or '.'"),
+    scalars.SAVED: ("name for a response", "letters, digits and '_', the first of them a letter"),
+    scalars.PATH: ("path", "'/' and what follows the destination's URL, such as /orders"),
+}
+_LITERAL: Final = re.compile(r"'([^']*)'")
+
+
+class Fault(NamedTuple):
+    """A finding's code and sentence."""
+
+    code: str
+    message: str
+
+
+def empty(name: str) -> Fault:
+    """A key without a value."""
+    return Fault("empty", f"{name} is empty: give it a value, or take it out")
+
+
+def worded(detail: ErrorDetails, name: str) -> Fault:
+    """Words an error about the value of a key.
+
+    Args:
+        detail: pydantic's.
+        name: The key, or "the scenario" and the like, as the sentence's subject.
+    """
+    value: Any = detail["input"]
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    if value is None:
+        return empty(name)
+    match detail["type"]:
+        case "string_type":
+            if isinstance(value, bool | int | float):
+                return Fault("type", f"{name} must be text: put {_quoted(value)} in quotes")
+            return Fault("type", f"{name} must be text, not a {_kind(value)}")
+        case "string_pattern_mismatch":
+            what, form = _PATTERNS[context["pattern"]]
+            return Fault("value", f"{_quoted(value)} is no {what}: write {form}{_such_as(context['pattern'], value)}")
+        case "string_too_short":
+            return empty(name)
+        case "string_too_long":
+            return Fault("value", f"{name} is longer than {context['max_length']} characters")
+        case "too_short":
+            return Fault("empty", f"{name} is empty: it needs at least one entry")
+        case "literal_error":
+            words = _LITERAL.findall(context["expected"])
+            start = str(value).lower()[:3]
+            guess = start if start in words else near(str(value), words)
+            hint = f": did you mean '{guess}'?" if guess else f": write {listed(words)}"
+            return Fault("value", f"{_quoted(value)} cannot stand in {name}{hint}")
+        case "list_type":
+            hint = f"write [{value}]" if isinstance(value, str) else "begin each of its entries with '- '"
+            return Fault("type", f"{name} must be a list: {hint}")
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return Fault("type", f"{name} must be keys with values, not a {_kind(value)}")
+        case "union_tag_not_found" | "union_tag_invalid":
+            form = "JSON as text or as keys with values" if name == "'body'" else "text"
+            return Fault("type", f"{name} must be {form}, or {{file: …}}, not a {_kind(value)}")
+        case "int_type" | "int_from_float" | "int_parsing":
+            return Fault("type", f"{name} must be a whole number")
+        case "float_type" | "float_parsing" | "finite_number":
+            return Fault("type", f"{name} must be a number")
+        case "greater_than_equal":
+            return Fault("value", f"{name} must be {context['ge']:g} or more")
+        case "less_than_equal":
+            return Fault("value", f"{name} must be {context['le']:g} or less")
+        case "value_error":
+            return Fault("value", str(context["error"]))
+        case _:
+            return Fault("value", f"{name} is wrong: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
+
+
+def _quoted(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"'{clip(text)}'"
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "number"
+        case str():
+            return "text"
+        case list():
+            return "list"
+        case _:
+            return "set of keys"
+
+
+def _such_as(pattern: str, value: object) -> str:
+    if pattern != scalars.NAME:
+        return ""
+    slug = "-".join(re.findall(r"[a-z0-9]+", str(value).lower()))
+    return f", such as {slug}" if slug and len(slug) <= 40 else ""

@@ -1,0 +1,95 @@
+"""What the steps of a scenario file are made of: texts and bodies, here or in other files, retries, responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from scenario.model.scalars import Duration, Interval, SavedName, Template
+
+
+class Model(BaseModel):
+    """Base of everything in the file: unknown keys are mistakes, nothing is changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
+class File(Model):
+    """A text kept beside the scenario; its content takes the reference's place when the scenario is published."""
+
+    file: str = Field(min_length=1, description="Path relative to the scenario file, in its folder or below.")
+
+
+def _text_form(value: object) -> str | None:
+    match value:
+        case str():
+            return "<text>"
+        case File() | Mapping():
+            return "<file>"
+        case _:
+            return None
+
+
+def _body_form(value: object) -> str | None:
+    match value:
+        case str():
+            return "<text>"
+        case File():
+            return "<file>"
+        case Mapping():
+            return "<file>" if set(cast("Mapping[object, object]", value)) == {"file"} else "<mapping>"
+        case list():
+            return "<list>"
+        case _:
+            return None
+
+
+Text = Annotated[Annotated[Template, Tag("<text>")] | Annotated[File, Tag("<file>")], Discriminator(_text_form)]
+"""A text, here or in a file of its own."""
+Body = Annotated[
+    Annotated[Template, Tag("<text>")]
+    | Annotated[File, Tag("<file>")]
+    | Annotated[dict[str, Any], Tag("<mapping>")]
+    | Annotated[list[Any], Tag("<list>")],
+    Discriminator(_body_form),
+]
+"""A webhook's body: text with Liquid, here or in a file, or a structure with Liquid in its leaves."""
+
+
+class Retry(Model):
+    """How a delivery is tried again, in Temporal's own words."""
+
+    initial_interval: Interval = Field(default=timedelta(seconds=5), description="Time before the second attempt.")
+    backoff_coefficient: float = Field(
+        default=3.0,
+        strict=True,
+        ge=1,
+        le=100,
+        description="How many times longer each interval is than the one before.",
+    )
+    maximum_interval: Duration = Field(default=timedelta(hours=6), description="No interval is longer than this.")
+    deadline: Interval = Field(default=timedelta(days=3), description="Time over all attempts.")
+    maximum_attempts: int = Field(
+        default=0, strict=True, ge=0, description="How many attempts at most; 0: as many as the deadline allows."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Retry:
+        if self.maximum_interval < self.initial_interval:
+            raise ValueError("'maximum_interval' (6h unless given) is shorter than 'initial_interval'")
+        return self
+
+
+class Save(Model):
+    """Keeps a webhook's response for later templates and conditions."""
+
+    name: SavedName = Field(
+        alias="as", description="Its name: `{{ responses.<name>.… }}` in what comes behind the step."
+    )
+    when: Literal["json"] = Field(default="json", description="Which responses are kept: those that are JSON.")
+    shape: dict[str, Any] | None = Field(
+        default=None, alias="schema", description="JSON Schema (2020-12): a response that does not fit is not kept."
+    )

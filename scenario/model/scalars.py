@@ -1,0 +1,119 @@
+"""What single values of a scenario file may be: names, durations, times of day, zones, templates."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from scenario.errors import DurationError
+from scenario.time.duration import format_duration, parse_duration
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+OnFailure = Literal["hold", "continue", "exit"]
+OnUnknown = Literal["retry", "hold", "continue"]
+
+NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+EVENT: Final = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
+STEP_ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$"
+SAVED: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
+PATH: Final = r"^/"
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # A ValueError and no TypeError is what pydantic takes for a wrong value.
+        raise ValueError(f"{value:g} is not a duration: add its unit, such as {value:g}h or {value:g}d")  # noqa: TRY004
+    if not isinstance(value, str):
+        raise ValueError("this is not a duration: write 90s, 15m, 2h, 3d or 2w")  # noqa: TRY004
+    try:
+        return parse_duration(value)
+    except DurationError as error:
+        raise ValueError(str(error)) from error
+
+
+def read_span(value: object) -> timedelta:
+    """A length of time from text; raises ValueError where it is none, or a negative one."""
+    length = _duration(value)
+    if length < timedelta(0):
+        raise ValueError("a duration here cannot be negative")
+    return length
+
+
+def _positive(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("a duration here must be longer than nothing")
+    return value
+
+
+def _attempt(value: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= value <= timedelta(minutes=5):
+        raise ValueError("'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them")
+    return value
+
+
+def read_clock(value: str) -> str:
+    """A time of day, unchanged; raises ValueError where it is none."""
+    if not _CLOCK.fullmatch(value):
+        raise ValueError(f"'{value[:40]}' is not a time of day: write hours and minutes, such as \"09:30\"")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError) as error:  # an unknown name is a KeyError, an odd one either of the others
+        close = get_close_matches(value, available_timezones(), 1, 0.8)
+        hint = f"did you mean '{close[0]}'?" if close else "write a name such as Europe/Paris"
+        raise ValueError(f"'{value[:40]}' is not a time zone: {hint}") from error
+    return value
+
+
+DURATION: Final = (
+    r"((\d+(\.\d{1,3})?[smhdw] *)+"
+    r"|P(?=\d|T\d)(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,3})?S)?)?)"
+)
+"""A duration as a pattern for editors; `scenario.time.duration` is what reads it."""
+_SPAN_SCHEMA: Final = {
+    "type": "string",
+    "pattern": f"^\\+?{DURATION}$",
+    "examples": ["90s", "15m", "2h", "3d", "2w", "1h30m", "P3DT12H"],
+}
+_OFFSET_SCHEMA: Final = {"type": "string", "pattern": f"^[-+]?{DURATION}$", "examples": ["-3d", "12h"]}
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(read_span),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(_SPAN_SCHEMA),
+]
+"""A length of time, not negative."""
+Interval = Annotated[Duration, AfterValidator(_positive)]
+"""A length of time, longer than nothing."""
+Timeout = Annotated[Duration, AfterValidator(_attempt)]
+"""How long one attempt may take."""
+Offset = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(_OFFSET_SCHEMA),
+]
+"""A length of time before (``-3d``) or after (``3d``) a date."""
+Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Paris"]})]
+"""An IANA time zone."""
+Name = Annotated[str, Field(pattern=NAME, max_length=100, description="Lower-case words joined by '-'.")]
+StepId = Annotated[str, Field(pattern=STEP_ID, max_length=100)]
+EventName = Annotated[str, Field(pattern=EVENT, max_length=200, examples=["order.delivered"])]
+Template = Annotated[str, Field(min_length=1)]
+"""Text with Liquid."""
+UrlPath = Annotated[str, Field(min_length=1, pattern=PATH, examples=["/orders/{{ order.external_id }}"])]
+"""What follows a destination's URL, with Liquid."""
+SavedName = Annotated[str, Field(pattern=SAVED, max_length=50, examples=["whatsapp"])]
+"""What a response is kept as; templates name it behind ``responses.``, so it is a word of Liquid."""
+Condition = Annotated[str, Field(min_length=1, description="A Liquid condition, such as order.total_price > 20.")]

@@ -1,0 +1,100 @@
+"""The scenario file as pydantic models: what an author may write, and nothing else.
+
+`scenario.source` reads YAML into the plain data that is validated here; `scenario.check` words what is wrong;
+`scenario.plan.compile` makes a plan of the result. The step kinds are in `scenario.steps`, what they are made of in
+`scenario.model.parts`, single values in `scenario.model.scalars`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from scenario.model.parts import Model
+from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
+from scenario.steps.registry import holds_steps
+
+if TYPE_CHECKING:
+    from scenario.steps.base import BaseStep as Step
+
+Trigger = Literal[
+    "order",
+    "ticket",
+    "abandoned_cart",
+    "reward",
+    "contact_created",
+    "contact_updated",
+    "subscription",
+    "unsubscription",
+    "tier_change",
+    "loyalty_subscription",
+    "birthday",
+    "segment",
+    "event",
+]
+TRIGGERS: Final[tuple[str, ...]] = get_args(Trigger)
+"""What may let a contact into a scenario."""
+
+
+def _again(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError('write never, when_finished, always or "after 30d"')  # noqa: TRY004 pydantic's way
+    if value in ("never", "when_finished", "always"):
+        return value
+    word, _, rest = value.partition(" ")
+    if word != "after":
+        raise ValueError(f"'{value[:40]}' is none of never, when_finished, always or \"after 30d\"")
+    if read_span(rest) <= timedelta(0):
+        raise ValueError("'after' needs a duration longer than nothing")
+    return value
+
+
+Again = Annotated[
+    str,
+    BeforeValidator(_again),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["never", "when_finished", "always"]},
+                {"type": "string", "pattern": f"^after {DURATION}$", "examples": ["after 30d"]},
+            ]
+        }
+    ),
+]
+"""When the same contact (and key) may come in once more."""
+
+
+class EntryRules(Model):
+    """Who may come in, and how often."""
+
+    key: Template | None = Field(
+        default=None, description="One journey per contact and key; without it, one per contact."
+    )
+    again: Again = Field(default="when_finished", description="Whether a contact may come in once more, and when.")
+    condition: Condition | None = Field(default=None, alias="if", description="Who may come in.")
+
+
+class ExitRule(Model):
+    """An event that makes the contact leave at once, whatever the journey is doing."""
+
+    event: EventName
+    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
+
+
+class Scenario(Model):
+    """A scenario as its author wrote it."""
+
+    scenario: Name
+    description: str = Field(default="", description="What it is for, in a sentence.")
+    trigger: Trigger = Field(description="The kind of happening that lets a contact in.")
+    entry: EntryRules = Field(default=EntryRules(), description="Who may come in, and how often.")
+    exit: list[ExitRule] = Field(
+        default_factory=list[ExitRule], description="Events at which a contact leaves at once."
+    )
+    timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
+    steps: list[Step] = Field(min_length=1, description="What happens, in this order.")
+
+
+holds_steps(Scenario)

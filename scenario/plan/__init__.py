@@ -1,0 +1,1 @@
+"""A scenario compiled for running, and what its steps are handed."""

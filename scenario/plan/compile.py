@@ -1,0 +1,63 @@
+"""From a scenario to the plan that journeys run: every step named, linked to its successors, its fields listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from scenario.model.scenario import Scenario
+from scenario.plan.inputs import handed
+from scenario.plan.plan import ExitRule, Plan
+from scenario.steps.base import BaseStep, Compiler, Path, Row
+from scenario.steps.registry import kind_of
+
+
+def step_ids(scenario: Scenario) -> dict[int, str]:
+    """Every step's id by the identity (`id()`) of its model: ``id:``, else its name, else one made from its place.
+
+    The place counts from 1 and names the branch: ``wait-2``, ``webhook-5.then.1``.
+    """
+    return {id(step): name for step, name, _ in walk(scenario.steps)}
+
+
+def walk(steps: Sequence[BaseStep], place: str = "", path: Path = ("steps",)) -> Iterator[tuple[BaseStep, str, Path]]:
+    """Goes through all steps in the order of the file.
+
+    Yields:
+        The step, its id, and its path in the file (``("steps", 4, "then", 0)``).
+    """
+    for index, step in enumerate(steps):
+        here = f"{place}{index + 1}"
+        yield step, step.id or step.name or f"{kind_of(step)}-{here}", (*path, index)
+        for key, inner, branch in step.lists(step.keys()):
+            yield from walk(branch, f"{here}.{key}.", (*path, index, *inner))
+
+
+def compile_plan(scenario: Scenario) -> Plan:
+    """Compiles a checked scenario.
+
+    Raises:
+        TemplateError: A template that `scenario.check.check` would have reported.
+    """
+    ids = step_ids(scenario)
+    table: dict[str, Row] = {}
+    start = _compile(scenario.steps, None, ids, table)
+    assert start is not None  # noqa: S101 the model asks for at least one step
+    return Plan(
+        start=start,
+        steps=table,
+        exit=tuple(ExitRule(event=rule.event, condition=rule.condition) for rule in scenario.exit),
+        zone=scenario.timezone,
+    )
+
+
+def _compile(steps: Sequence[BaseStep], after: str | None, ids: Mapping[int, str], table: dict[str, Row]) -> str | None:
+    """Adds a list of steps to the table; returns the id of the first, or `after` where the list is empty."""
+    if not steps:
+        return after
+    for index, step in enumerate(steps):
+        following = ids[id(steps[index + 1])] if index + 1 < len(steps) else after
+        name = ids[id(step)]
+        table[name] = Row(kind="")  # the table keeps the order of the file, branches behind their fork
+        compiler = Compiler(following, lambda inner, end=following: _compile(inner, end, ids, table), handed)
+        table[name] = step.compile(compiler)
+    return ids[id(steps[0])]

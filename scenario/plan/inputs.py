@@ -1,0 +1,65 @@
+"""What a step is given of its journey's data: what its templates name, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from scenario import liquid
+from scenario.plan.plan import PATH_SEPARATOR
+from scenario.plan.projection import spelled
+from scenario.steps.base import BaseStep
+
+CALLBACK: Final = ("journey", "callback_url")
+"""What a template names that wants an address to call back to. It is made for the delivery: the journey has none."""
+_PROVIDED: Final = frozenset({"now", "today", "secrets"})
+"""Roots that the activity adds itself: handing them over would only make histories longer."""
+
+
+def handed(
+    sources: Iterable[tuple[Any, liquid.Kind]], always: Iterable[tuple[str, ...]] = ()
+) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """What a step is handed of the journey's data, for `scenario.plan.context.pick`.
+
+    Args:
+        sources: Its templates, and what each is for.
+        always: Fields that it needs whole, whatever its templates name.
+
+    Returns:
+        The fields that they name, without those that another one contains, sorted. And of those that may be lists what
+        is read of each item, where that is known field by field.
+
+    Raises:
+        TemplateError: A template that `scenario.check.check` would have reported.
+    """
+    sources, always = list(sources), frozenset(always)
+    named = always.union(*(liquid.fields(source, kind=kind) for source, kind in sources))
+    # A segment with a dot in it cannot be written as a path: its parent goes along whole instead.
+    paths = {_cut(path) for path in named if path and path[0] not in _PROVIDED}
+    kept = {path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))}
+    kept |= paths & {CALLBACK}
+    needs = liquid.needs(sources)
+    items: dict[str, tuple[str, ...]] = {}
+    for path in sorted(kept - always):
+        each = needs.of_lines(path)
+        if each is not None and (names := spelled(each)) is not None:
+            items[PATH_SEPARATOR.join(path)] = names
+    return tuple(sorted(PATH_SEPARATOR.join(path) for path in kept)), items
+
+
+def named_secrets(step: BaseStep) -> frozenset[str] | None:
+    """The names of the secrets that a step's templates may read; None where one works the name out as it goes.
+
+    Raises:
+        TemplateError: A template that `scenario.check.check` would have reported.
+    """
+    paths = {path for source, kind in step.messages() for path in liquid.fields(source, kind=kind)}
+    asked = [path[1:2] for path in paths if path[0] == "secrets"]
+    return None if () in asked else frozenset(name for (name,) in asked)
+
+
+def _cut(path: tuple[str, ...]) -> tuple[str, ...]:
+    for index, segment in enumerate(path):
+        if PATH_SEPARATOR in segment:
+            return path[:index]
+    return path

@@ -1,0 +1,103 @@
+"""What a step is handed of a list's items: how the fields that it needs are written in a plan, and a list cut to them.
+
+Each is a path below the item: ``name``, ``brand.label``, ``options[].label`` for that of each of an item's own lists;
+``options[]`` alone where nothing counts but how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from scenario.plan.plan import EACH, PATH_SEPARATOR
+
+if TYPE_CHECKING:
+    from scenario.liquid.analysis.usage_tree import Need
+
+
+MOST_NAMES: Final = 100
+"""Fields that are named one by one: a plan is not to outgrow what it saves."""
+
+
+class _Unspelled(ValueError):
+    """A name that cannot be written as a part of a path."""
+
+
+def spelled(each: Need) -> tuple[str, ...] | None:
+    """The fields that are needed of each item, sorted.
+
+    Args:
+        each: What is read of it.
+
+    Returns:
+        None where all of the item is needed, where a field's name cannot be written, or where there are too many.
+    """
+    if not _is_object(each):
+        return None
+    try:
+        names = tuple(islice(_below(each, ""), MOST_NAMES + 1))
+    except _Unspelled:
+        return None
+    return names if len(names) <= MOST_NAMES else None
+
+
+def _is_object(need: Need) -> bool:
+    """Whether nothing is read but some fields, so that the others can be left out."""
+    return not need.whole and not need.tested and need.each is None
+
+
+def _below(need: Need, lead: str) -> Iterator[str]:
+    for name, field in sorted(need.fields.items()):
+        if not name or PATH_SEPARATOR in name or name.endswith(EACH):
+            raise _Unspelled
+        yield from _field(field, lead + name)
+
+
+def _field(need: Need, name: str) -> Iterator[str]:
+    if need.whole:
+        yield name
+    elif need.each is not None and not need.fields and _is_object(need.each):
+        if not need.each.fields:
+            yield name + EACH
+        yield from _below(need.each, name + EACH + PATH_SEPARATOR)
+    elif need.fields and _is_object(need):
+        yield from _below(need, name + PATH_SEPARATOR)
+    else:
+        yield name
+
+
+def narrowed(items: list[Any], names: Iterable[str]) -> list[Any]:
+    """A list's items without the fields that nobody needs.
+
+    As many as there were, in the same order. What is no object stays as it is, also within an item.
+
+    Args:
+        items: The list.
+        names: What ``spelled`` gave.
+    """
+    wanted: dict[str, Any] = {}
+    for name in names:
+        below = wanted
+        for segment in name.split(PATH_SEPARATOR):
+            below = below.setdefault(segment, {})
+    return _cut(items, wanted)
+
+
+def _cut(items: list[Any], wanted: Mapping[str, Any]) -> list[Any]:
+    return [_part(cast("Mapping[str, Any]", item), wanted) if isinstance(item, Mapping) else item for item in items]
+
+
+def _part(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for segment, below in wanted.items():
+        name = segment.removesuffix(EACH)
+        if name not in item:
+            continue
+        value = item[name]
+        if segment != name:
+            made[name] = _cut(cast("list[Any]", value), below) if isinstance(value, list) else value
+        else:
+            is_cut = bool(below) and isinstance(value, Mapping)
+            made[name] = _part(cast("Mapping[str, Any]", value), below) if is_cut else value
+    return made

@@ -1,0 +1,1 @@
+"""Responses of receivers that are kept: their schema, and whether one fits it."""

@@ -1,0 +1,135 @@
+"""The parts of a JSON Schema: where they are, where its references lead, and how often it looks at one value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+from scenario.source.source import Path
+
+ONE: Final = (
+    "additionalProperties",
+    "contains",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+)
+LISTED: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
+NAMED: Final = ("$defs", "definitions", "dependentSchemas", "properties")
+"""Keywords whose values are schemas, lists of them, or schemas by name."""
+REFERENCES: Final = ("$ref", "$dynamicRef")
+_HERE: Final = ("allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then")
+"""Keywords whose schemas look at the very value that their own schema looks at, and at nothing in it."""
+
+
+class Whole:
+    """A whole schema, within which references lead.
+
+    Args:
+        schema: A schema, right or wrong.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+
+    @cached_property
+    def _anchors(self) -> dict[Any, Mapping[str, Any]]:
+        named = ("$anchor", "$dynamicAnchor")
+        found = ((part.get(key), part) for _, part in parts(self._schema) for key in named)
+        return {name: part for name, part in found if isinstance(name, str)}
+
+    def find(self, reference: str) -> Any:
+        """What a reference leads to, by a pointer (RFC 6901) or an anchor, or None."""
+        name = unquote(reference.removeprefix("#"))
+        if name and not name.startswith("/"):
+            return self._anchors.get(name)
+        found = self._schema
+        for segment in name.split("/")[1:]:
+            found = _below(found, segment.replace("~1", "/").replace("~0", "~"))
+        return found
+
+    def most_looks(self) -> int | None:
+        """How many schemas at most look at one and the same value, those that look into it left out.
+
+        Each part counts as often as ways lead to it, and is looked up once: two references to the next of thirty
+        definitions are two billion looks and sixty look-ups.
+
+        Returns:
+            The number; None where a part leads back to itself, so that looking has no end (JSON Schema Core 2020-12,
+            §9.4.1).
+        """
+        looks: dict[int, int] = {}
+        for _, part in parts(self._schema):
+            if not self._count(part, looks):
+                return None
+        return max(looks.values(), default=1)
+
+    def _count(self, start: Mapping[str, Any], looks: dict[int, int]) -> bool:
+        """Counts the looks of a part and of all that it leads to, by their identity; whether that has an end.
+
+        By a stack of its own, since a chain of references may be longer than Python calls go deep.
+        """
+        under_way: set[int] = set()
+        stack = [(start, False)]
+        while stack:
+            part, done = stack.pop()
+            if id(part) in looks:
+                continue
+            following = list(self._here(part))
+            if done:
+                under_way.discard(id(part))
+                looks[id(part)] = 1 + sum(looks[id(other)] for other in following)
+                continue
+            if id(part) in under_way:
+                return False
+            under_way.add(id(part))
+            stack.append((part, True))
+            stack.extend((other, False) for other in following)
+        return True
+
+    def _here(self, part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """The schemas that look at the same value as a part, and next to it."""
+        led = [self.find(name) for key in REFERENCES if isinstance(name := part.get(key), str)]
+        for inner in (*led, *(item for key in _HERE for item in _schemas(part.get(key), key))):
+            if isinstance(inner, Mapping):
+                yield cast("Mapping[str, Any]", inner)
+
+
+def _schemas(value: Any, key: str) -> Iterator[Any]:
+    if key in ONE:
+        yield value
+    elif isinstance(value, list):
+        yield from cast("list[Any]", value)
+    elif isinstance(value, Mapping):
+        yield from cast("Mapping[str, Any]", value).values()
+
+
+def parts(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """A schema and all schemas in it, each with its path."""
+    if not isinstance(schema, Mapping):
+        return
+    keys = cast("Mapping[str, Any]", schema)
+    yield path, keys
+    for key in ONE:
+        yield from parts(keys.get(key), (*path, key))
+    for key in LISTED:
+        for index, item in enumerate(cast("list[Any]", inner) if isinstance(inner := keys.get(key), list) else ()):
+            yield from parts(item, (*path, key, index))
+    for key in NAMED:
+        if isinstance(inner := keys.get(key), Mapping):
+            for name, item in cast("Mapping[str, Any]", inner).items():
+                yield from parts(item, (*path, key, name))
+
+
+def _below(part: Any, key: str) -> Any:
+    if isinstance(part, list):
+        items = cast("list[Any]", part)
+        return items[int(key)] if key.isdecimal() and int(key) < len(items) else None
+    return cast("Mapping[str, Any]", part).get(key) if isinstance(part, Mapping) else None

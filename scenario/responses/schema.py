@@ -1,0 +1,244 @@
+"""The JSON Schema of a response that is kept: what is wrong with it, and what it says that templates find there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
+from scenario.responses.references import NAMED, ONE, REFERENCES, Whole, parts
+from scenario.responses.validation import UNCHECKED
+from scenario.source.findings import Severity, clip, listed
+from scenario.source.source import Path
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+MAX_SCHEMA: Final = 16 * 1024
+"""Bytes of a schema as compact JSON."""
+MAX_LOOKS: Final = 2_000
+"""How many schemas may look at one and the same value: a tenth of the steps that `validation` goes."""
+
+_NOTES: Final = (
+    "$anchor",
+    "$comment",
+    "$dynamicAnchor",
+    "$id",
+    "$schema",
+    "$vocabulary",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "deprecated",
+    "description",
+    "examples",
+    "maxContains",
+    "minContains",
+    "readOnly",
+    "title",
+    "writeOnly",
+)
+"""Keywords that say nothing of which values fit, or only beside others."""
+_LONGEST: Final = 30
+"""Characters of the longest keyword, and some."""
+_TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
+_CALLED: Final[Mapping[str, str]] = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "keys with values",
+    "string": "text",
+}
+_DEEPEST: Final = 20
+_MOST: Final = 2_000
+"""Levels and parts of a schema that are made shapes of: references can make a small one endless."""
+_ANYTHING: Final = Anything()
+
+
+class Fault(NamedTuple):
+    """Something wrong with a schema.
+
+    Attributes:
+        path: Of the value, within the schema.
+        message: One sentence for the author.
+        severity: Whether it forbids publishing.
+    """
+
+    path: Path
+    message: str
+    severity: Severity = "error"
+
+
+def faults_of(schema: Mapping[str, Any]) -> list[Fault]:
+    """All that is wrong with a schema, each once."""
+    size = len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+    if size > MAX_SCHEMA:
+        return [Fault((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
+    faults = list(dict.fromkeys((*_malformed(schema), *_unusable(schema))))
+    if not any(fault.severity == "error" for fault in faults):
+        faults += _tiring(schema)
+    return faults
+
+
+def _tiring(schema: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is right, and never done with a value, or not for long."""
+    looks = Whole(schema).most_looks()
+    if looks is None:
+        yield Fault((), "the schema refers to itself without end")
+    elif looks > MAX_LOOKS:
+        message = f"more than {MAX_LOOKS:,} schemas look at one value, by references to references: leave out some"
+        yield Fault((), message)
+
+
+def _malformed(schema: Mapping[str, Any]) -> Iterator[Fault]:
+    """What the meta-schema says."""
+    from jsonschema import Draft202012Validator  # here, not above: most scenarios have no schema, and it loads slowly
+
+    validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+    for error in cast("Iterator[ValidationError]", validator.iter_errors(schema)):  # pyright: ignore[reportUnknownMemberType]
+        yield Fault(tuple(error.absolute_path), _worded(error))
+
+
+def _worded(error: ValidationError) -> str:
+    path = [str(part) for part in error.absolute_path]
+    value = clip(json.dumps(error.instance, ensure_ascii=False)).strip('"')
+    if "type" in path[-2:] and error.validator == "anyOf":
+        if isinstance(error.instance, list):
+            return f"'type' names one or several of {listed(_TYPES)}, each once"
+        close = get_close_matches(value.lower(), _TYPES, 1, 0.5)
+        return f"'{value}' is no type: " + (f"did you mean '{close[0]}'?" if close else f"write {listed(_TYPES)}")
+    name = next((part for part in reversed(path) if not part.isdecimal()), "the schema")
+    if error.validator == "type":
+        expected = cast("str | list[str]", error.validator_value)
+        kinds = [expected] if isinstance(expected, str) else expected
+        return f"'{name}' must be {listed(_CALLED.get(kind, kind) for kind in kinds)}"
+    return f"'{value}' cannot stand in '{name}'"
+
+
+def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is JSON Schema, and yet not to be had here."""
+    whole = Whole(schema)
+    for path, part in parts(schema):
+        for key, value in part.items():
+            place = (*path, key)
+            if key in REFERENCES and isinstance(value, str):
+                if not value.startswith("#"):
+                    yield Fault(
+                        place, f"'{clip(value)}' is elsewhere, and nothing is fetched: write it under '$defs' here"
+                    )
+                elif whole.find(value) is None:
+                    yield Fault(place, f"'{clip(value)}' leads nowhere in this schema")
+            elif key == "$id" and path:
+                yield Fault(place, "'$id' stands at the top of a schema only")
+            elif key == "patternProperties":
+                yield Fault(
+                    place, "'patternProperties' is not known here: use 'additionalProperties' for names that vary"
+                )
+            elif key in UNCHECKED:
+                yield Fault(place, f"'{key}' is not looked at: any value passes here", "warning")
+            elif key not in _keywords() and (meant := _meant(key)):
+                yield Fault(place, f"'{clip(key)}' means nothing here: did you mean '{meant}'?", "warning")
+
+
+@lru_cache(1)
+def _keywords() -> tuple[str, ...]:
+    from jsonschema import Draft202012Validator
+
+    return (*cast("Mapping[str, Any]", Draft202012Validator.VALIDATORS), *ONE, *NAMED, *_NOTES)
+
+
+@lru_cache(256)
+def _meant(key: str) -> str | None:
+    """The keyword that an unknown one is nearly spelt like."""
+    close = get_close_matches(key, _keywords(), 1, 0.8) if len(key) <= _LONGEST else []
+    return close[0] if close else None
+
+
+def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
+    """The shape of what a schema lets through, for the linter.
+
+    An object has the properties that are listed, although JSON Schema would let others through as well: whoever lists
+    them means to say what is there. `additionalProperties` says that there is more.
+
+    Args:
+        schema: A schema, right or wrong; None says nothing.
+    """
+    return _tree(schema, _Search(schema), 0)
+
+
+class _Search(Whole):
+    """A whole schema, and how many of its parts may still be made shapes of."""
+
+    left = _MOST
+
+
+def _tree(part: Any, whole: _Search, depth: int) -> Tree:
+    whole.left -= 1
+    if not isinstance(part, Mapping) or depth > _DEEPEST or whole.left < 0:
+        return _ANYTHING
+    keys = cast("Mapping[str, Any]", part)
+    if isinstance(reference := keys.get("$ref"), str):
+        return _tree(whole.find(reference), whole, depth + 1) if reference.startswith("#") else _ANYTHING
+    choices = [item for key in ("allOf", "anyOf", "oneOf") for item in _items(keys.get(key)) if not _is_null(item)]
+    shapes = [_tree(item, whole, depth + 1) for item in choices]
+    if not choices or "properties" in keys:
+        shapes.append(_own(keys, whole, depth))
+    return merged(shapes)
+
+
+def _own(keys: Mapping[str, Any], whole: _Search, depth: int) -> Tree:
+    """The shape by a schema's own words, without those of the schemas that it is joined of."""
+    match _type(keys):
+        case "object":
+            given = keys.get("properties")
+            properties = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
+            more = keys.get("additionalProperties", not properties)
+            fields = {str(name): _tree(item, whole, depth + 1) for name, item in properties.items()}
+            return Object(fields, open=more is not False)
+        case "array":
+            return ListOf(_tree(keys.get("items"), whole, depth + 1) if "prefixItems" not in keys else _ANYTHING)
+        case "string":
+            return Value("date" if keys.get("format") in ("date", "date-time") else "text")
+        case "integer" | "number":
+            return Value("number")
+        case "boolean":
+            return Value("flag")
+        case _:
+            return _ANYTHING
+
+
+def _type(keys: Mapping[str, Any]) -> str | None:
+    given = keys.get("type")
+    kinds = [kind for kind in cast("list[Any]", given) if kind != "null"] if isinstance(given, list) else [given]
+    if len(kinds) == 1 and isinstance(kinds[0], str):
+        return kinds[0]
+    if given is None and "properties" in keys:
+        return "object"
+    return (
+        "string" if given is None and all(isinstance(word, str) for word in _items(keys.get("enum")) or (0,)) else None
+    )
+
+
+def _items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _is_null(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and cast("Mapping[str, Any]", schema).get("type") == "null"
+
+
+def merged(shapes: Sequence[Tree]) -> Tree:
+    """The shape of a value that has one of several: of objects, the fields of all."""
+    if len(shapes) == 1 or (shapes and all(shape == shapes[0] for shape in shapes)):
+        return shapes[0]
+    objects = [shape for shape in shapes if isinstance(shape, Object)]
+    if not shapes or len(objects) < len(shapes):
+        return _ANYTHING
+    names = dict.fromkeys(name for shape in objects for name in shape.fields)
+    fields = {name: merged([shape.fields[name] for shape in objects if name in shape.fields]) for name in names}
+    return Object(fields, open=any(shape.open for shape in objects))

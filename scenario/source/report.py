@@ -1,0 +1,76 @@
+"""Collects what is wrong with one scenario file, each finding at its place."""
+
+from __future__ import annotations
+
+import posixpath
+
+from scenario.source.findings import Finding, Mark, Severity, tidy
+from scenario.source.positions import Lines
+from scenario.source.source import Path, Source
+
+
+class Report:
+    """The findings about a source and the texts it refers to."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._findings = list(source.findings)
+        self._texts: dict[Path, tuple[str, Lines]] = {}
+        self._told: set[Path] = set()
+
+    def add(
+        self,
+        path: Path,
+        code: str,
+        message: str,
+        *,
+        key: bool = False,
+        offset: int | None = None,
+        severity: Severity = "error",
+    ) -> None:
+        """Adds a finding.
+
+        Args:
+            path: What is wrong.
+            code: A short word for programs.
+            message: One sentence for the author.
+            key: Whether to point at the key rather than at its value.
+            offset: Index of a character in the text that is the value (or the key), to point at that.
+            severity: Whether it forbids publishing.
+        """
+        self._told.add(path)
+        file, mark = self._place(path, key, offset)
+        self._findings.append(Finding(file, mark.line, mark.column, severity, code, message))
+
+    def knows(self, path: Path) -> bool:
+        """Whether there is a finding about the value at `path` already."""
+        return path in self._told
+
+    def line(self, path: Path) -> int:
+        """The line on which something begins, for messages that point at it."""
+        return self._source.at(path).line
+
+    def inlined(self, path: Path, reference: str, text: str) -> None:
+        """Notes that the value at `path` is the text of another file, so that places in it are named as that file's."""
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(self._source.file), reference))
+        self._texts[path] = (file, Lines(text))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings so far, in the order of the file, each once."""
+        return tidy(self._findings, self._source.file)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether something forbids publishing."""
+        return any(finding.severity == "error" for finding in self._findings)
+
+    def _place(self, path: Path, key: bool, offset: int | None) -> tuple[str, Mark]:
+        if offset is not None and path in self._texts:
+            file, lines = self._texts[path]
+            return file, lines.mark(offset)
+        if offset is not None:
+            return self._source.file, self._source.inside(path, offset, key=key)
+        if key:
+            return self._source.file, self._source.key(path)
+        return self._source.file, self._source.at(path)

@@ -1,0 +1,210 @@
+"""A scenario file's text, read into plain data that remembers where every key and value was written.
+
+Places are named by paths: ``("steps", 2, "then", 0, "body")``. A place inside a text, such as a mistake in a template
+within a block scalar, is mapped back to the line and column of the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final, NamedTuple, cast
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from scenario.source.findings import Finding, Mark, clip
+from scenario.source.positions import Lines, written
+from scenario.source.yaml import BARE, MAX_BYTES, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, larger, too_large
+
+Path = tuple[str | int, ...]
+_PLAIN_TAGS: Final = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")
+)
+
+
+class _Place(NamedTuple):
+    key: Node | None
+    value: Node
+
+
+class Source:
+    """A scenario file as it was read.
+
+    Attributes:
+        file: Its name, for findings.
+        data: Plain data: mappings with text keys, lists, text, numbers, true, false and None. None where the text is
+            no YAML.
+        findings: What is wrong with the file as YAML: syntax, duplicate keys, unknown tags, bounds.
+    """
+
+    def __init__(self, text: str | bytes, file: str = "scenario.yaml") -> None:
+        """Reads a text; whatever is wrong with it becomes a finding.
+
+        Args:
+            text: The file's content; bytes must be UTF-8.
+            file: How findings name it.
+        """
+        self.file = file
+        self.data: Any = None
+        self.findings: list[Finding] = []
+        self._places: dict[Path, _Place] = {}
+        self._written: dict[int, list[int]] = {}
+        self._hidden: Mapping[int, str] = {}
+        self._text = ""
+        try:
+            self._text = text if isinstance(text, str) else _decode(text)
+            root, self._text, self._hidden = compose(self._text)
+            if root is not None:
+                self.data = self._build(root, None, (), ())
+            if self.data is None:  # nothing but comments, or 'null'
+                self._report(Mark(1, 1), "empty", "the file is empty: begin with 'scenario: <name>'")
+        except SyntaxFault as fault:
+            self.data = None
+            self._report(fault.mark, fault.code, str(fault))
+
+    @cached_property
+    def _lines(self) -> Lines:
+        return Lines(self._text)
+
+    def at(self, path: Path) -> Mark:
+        """Where a value begins; where there is none, where the nearest one around it does."""
+        return self._begin(self._nearest(path).value) if self._places else Mark(1, 1)
+
+    def key(self, path: Path) -> Mark:
+        """Where a value's key begins; a list's item begins where its value does."""
+        place = self._places.get(path)
+        return self._begin(place.key) if place and place.key is not None else self.at(path)
+
+    def inside(self, path: Path, offset: int, *, key: bool = False) -> Mark:
+        """Where a character of the text at `path` was written.
+
+        Args:
+            path: Of a text.
+            offset: Index of the character in the text, from 0.
+            key: Whether the text is the key itself and not its value.
+        """
+        place = self._nearest(path) if self._places else None
+        node = place and (place.key if key else place.value)
+        if not isinstance(node, ScalarNode):
+            return self.key(path) if key else self.at(path)
+        if (indices := self._written.get(id(node))) is None:
+            indices = self._written[id(node)] = written(self._text, node)
+        return self._lines.mark(indices[max(0, min(offset, len(indices) - 1))])
+
+    def rename(self, words: Mapping[Path, str]) -> None:
+        """Makes the places of some keys and of all below them known by other keys too: those that were meant.
+
+        Args:
+            words: The other keys, by the paths of these.
+        """
+        for known, place in list(self._places.items()):
+            target = tuple(words.get(known[: length + 1], part) for length, part in enumerate(known))
+            if target != known:
+                self._places.setdefault(target, place)
+
+    def _nearest(self, path: Path) -> _Place:
+        while path not in self._places and path:
+            path = path[:-1]
+        return self._places[path]
+
+    def _begin(self, node: Node) -> Mark:
+        return self._lines.mark(node.start_mark.index)
+
+    def _report(self, mark: Mark, code: str, message: str) -> None:
+        self.findings.append(Finding(self.file, mark.line, mark.column, "error", code, message))
+
+    def _build(self, node: Node, key: Node | None, path: Path, around: tuple[int, ...]) -> Any:
+        # Aliases make a tree of a few nodes endless, so what counts is the values built and not the nodes.
+        if len(self._places) >= MAX_NODES or len(around) > MAX_DEPTH:
+            raise too_large(self._begin(node), deep=len(around) > MAX_DEPTH)
+        if id(node) in around:
+            raise SyntaxFault("this value holds itself, by an alias", self._begin(node), "alias")
+        self._places[path] = _Place(key, node)
+        if node.tag not in _PLAIN_TAGS:
+            self._report(self._begin(node), "tag", f"the tag '{clip(node.tag)}' means nothing here: leave it out")
+        around = (*around, id(node))
+        if isinstance(node, MappingNode):
+            if self._is_bare(node):
+                self._report(self._begin(node), "quotes", BARE)
+                return self._text[node.start_mark.index : node.end_mark.index].translate(self._hidden)
+            return {
+                name: self._build(value, key_node, (*path, name), around)
+                for name, key_node, value in self._members(node)
+            }
+        if isinstance(node, SequenceNode):
+            items = cast("list[Node]", node.value)
+            return [self._build(item, None, (*path, index), around) for index, item in enumerate(items)]
+        return self._scalar(node)
+
+    def _is_bare(self, node: MappingNode) -> bool:
+        """Whether a mapping is an output that wants quotes: ``{{ contact.firstname }}``."""
+        return self._text.startswith("{{", node.start_mark.index) and any(
+            isinstance(key, MappingNode) for key, _ in cast("list[tuple[Node, Node]]", node.value)
+        )
+
+    def _members(self, node: MappingNode) -> Iterator[tuple[str, Node, Node]]:
+        first: dict[str, Node] = {}
+        for key, value in cast("list[tuple[Node, Node]]", node.value):
+            if not isinstance(key, ScalarNode):
+                self._report(self._begin(key), "key", "a key must be text")
+                continue
+            name = str(key.value).translate(self._hidden)
+            if name in first:
+                line = self._begin(first[name]).line
+                self._report(
+                    self._begin(key), "duplicate-key", f"'{clip(name)}' stands here twice: first on line {line}"
+                )
+                continue
+            first[name] = key
+            yield name, key, value
+
+    def _scalar(self, node: Node) -> Any:
+        text = str(node.value).translate(self._hidden)
+        value: Any = text
+        match node.tag.rpartition(":")[2]:
+            case "null":
+                value = None
+            case "bool":
+                value = text.lower() == "true"
+            case "int":
+                value = self._number(node, text)
+            case "float":
+                value = self._number(node, text)
+                if isinstance(value, float) and not math.isfinite(value):
+                    self._report(self._begin(node), "number", f"'{clip(text)}' is not a number that JSON can hold")
+                    value = 0
+            case _:
+                value = self._joined(node, text)
+        return value
+
+    def _number(self, node: Node, text: str) -> int | float | str:
+        try:
+            if node.tag.endswith("int"):
+                return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+            return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+        except ValueError:  # only where a tag says that some text is a number
+            self._report(self._begin(node), "number", f"'{clip(text)}' is no number")
+            return 0
+
+    def _joined(self, node: Node, text: str) -> str:
+        """The text with surrogates, which JSON escapes in pairs, joined to the characters that they stand for."""
+        if text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text):
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._report(self._begin(node), "syntax", "half a character (a lone surrogate) is escaped in this text")
+            return ""
+
+
+def _decode(content: bytes) -> str:
+    if len(content) > MAX_BYTES:  # said first, since readers stop there, be it in the middle of a character
+        raise larger()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+        mark = Mark(before.count(b"\n") + 1, column)
+        raise SyntaxFault("the file is not UTF-8: save it as UTF-8", mark, "encoding") from None

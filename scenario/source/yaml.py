@@ -1,0 +1,221 @@
+"""YAML as scenarios are written in it: PyYAML's parser without YAML 1.1's surprises, bounded, and kind in its errors.
+
+A value is what YAML 1.2's core schema says (https://yaml.org/spec/1.2.2/#103-core-schema): ``on``, ``yes``, ``10:00``
+and ``2026-03-29`` are text. So, beyond the standard, is a number with leading zeros: it is a phone number or a code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, cast
+
+import yaml
+from yaml.composer import Composer
+from yaml.error import MarkedYAMLError
+from yaml.nodes import Node
+from yaml.parser import Parser
+from yaml.reader import Reader, ReaderError
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
+
+from scenario.source.findings import Mark
+
+MAX_BYTES: Final = 512 * 1024
+MAX_NODES: Final = 20_000
+MAX_DEPTH: Final = 60
+
+# YAML 1.1 takes these for line breaks; YAML 1.2 and editors do not. PyYAML must not see them, or it miscounts lines.
+_ODD_BREAKS: Final = "\x85\u2028\u2029"
+_PRIVATE: Final = range(0xE000, 0xF8FF)
+_TAG: Final = "tag:yaml.org,2002:"
+_INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,30})|0o[0-7]{1,30}|0x[0-9a-fA-F]{1,30}")
+_FLOAT: Final = re.compile(
+    r"[-+]?(?=[0-9]*[.eE])(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+
+
+class SyntaxFault(Exception):
+    """The text is no YAML, or more of it than a scenario needs.
+
+    Attributes:
+        mark: Where.
+        code: As in `scenario.source.findings.Finding`.
+    """
+
+    def __init__(self, message: str, mark: Mark, code: str = "syntax") -> None:
+        super().__init__(message)
+        self.mark, self.code = mark, code
+
+
+class _Resolver(BaseResolver):
+    """Which plain scalars are no text."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = str(cast("Any", super()).resolve(kind, value, implicit))
+        if kind is not yaml.ScalarNode or not implicit[0] or tag != self.DEFAULT_SCALAR_TAG:
+            return tag
+        if value in ("", "~", "null", "Null", "NULL"):
+            return f"{_TAG}null"
+        if value in ("true", "True", "TRUE", "false", "False", "FALSE"):
+            return f"{_TAG}bool"
+        if _INT.fullmatch(value):
+            return f"{_TAG}int"
+        return f"{_TAG}float" if _FLOAT.fullmatch(value) else tag
+
+
+class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
+    """From text to a tree of nodes with their marks; stops at a tree that is too deep or too large."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        _Resolver.__init__(self)
+        self._nodes = self._depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        self._nodes += 1
+        self._depth += 1
+        if self._nodes > MAX_NODES or self._depth > MAX_DEPTH:
+            mark = cast("Any", self).peek_event().start_mark
+            raise too_large(Mark(mark.line + 1, mark.column + 1), deep=self._depth > MAX_DEPTH)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def larger() -> SyntaxFault:
+    """The fault of a file of more than so many bytes."""
+    return SyntaxFault(f"the file is larger than {MAX_BYTES // 1024} KB", Mark(1, 1), "too-large")
+
+
+def too_large(mark: Mark, *, deep: bool = False) -> SyntaxFault:
+    """The fault of a tree over the bounds."""
+    if deep:
+        return SyntaxFault(f"nested more than {MAX_DEPTH} levels deep", mark, "too-large")
+    return SyntaxFault(f"more than {MAX_NODES:,} values: split the scenario", mark, "too-large")
+
+
+class Composed(NamedTuple):
+    """A parsed text.
+
+    Attributes:
+        root: The root node; None for an empty text.
+        text: The text as the parser saw it, some characters hidden behind others; indexes are the same in both.
+        hidden: Brings back what was hidden, by `str.translate`.
+    """
+
+    root: Node | None
+    text: str
+    hidden: Mapping[int, str]
+
+
+def compose(text: str) -> Composed:
+    """Parses a text.
+
+    Raises:
+        SyntaxFault: It is no YAML; the sentence says what to do.
+    """
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
+        raise larger()
+    odd = [character for character in _ODD_BREAKS if character in text]
+    stand_ins = (code for code in _PRIVATE if chr(code) not in text)
+    hidden = dict(zip(stand_ins, odd, strict=False))
+    visible = text.translate({ord(character): code for code, character in hidden.items()})
+    try:
+        loader = _Loader(visible)
+        try:
+            return Composed(loader.get_single_node(), visible, hidden)
+        except (ValueError, OverflowError):  # what PyYAML makes of an escape such as "\UFFFFFFFF"
+            mark = loader.get_mark()
+            raise SyntaxFault("this escape is no character", Mark(mark.line + 1, mark.column + 1)) from None
+    except ReaderError as error:
+        before = text[: error.position]
+        mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise SyntaxFault(f"the character U+{error.character:04X} cannot stand in a text", mark) from None
+    except MarkedYAMLError as error:
+        raise _worded(error, text) from None
+
+
+_BARE: Final = re.compile(r"(?:^|:|-)\s+\{[{%]")
+_GLUED: Final = re.compile(r"\s*(?:- )?[\w-]+(:)\S")
+_LONE: Final = re.compile(r"\s*(?:- )?[\w-]+()\s*")
+
+
+def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
+    """PyYAML's error in words that say what to do, at the place where the author has to do it."""
+    problem, context = error.problem or "", error.context or ""
+    found, start = error.problem_mark or error.context_mark, error.context_mark or error.problem_mark
+    here = Mark(found.line + 1, found.column + 1) if found else Mark(1, 1)
+    begun = Mark(start.line + 1, start.column + 1) if start else here
+    lines = text.split("\n")
+    line, before = _line(lines, here), _line(lines, begun)
+    for place, row in ((here, line), (begun, before)):
+        if bare := _BARE.search(row):
+            return SyntaxFault(BARE, Mark(place.line, bare.end() - 1))
+    if re.match(r" *\t", line):
+        return SyntaxFault("indent with blanks, not with a tab", Mark(here.line, line.index("\t") + 1))
+    if "mapping values are not allowed" in problem:
+        return _misplaced_colon(lines, here)
+    for word, message, place in (
+        ("quoted scalar", "", begun),
+        ("flow sequence", "the '[' that opens here is not closed, or a ',' is missing in it", begun),
+        ("flow mapping", "the '{' that opens here is not closed, or a ',' is missing in it", begun),
+        ("block scalar", "after '|' or '>' the text begins on the next line", here),
+        ("single document", "a file holds one scenario: put what follows '---' in a file of its own", here),
+        ("an alias", "a value that begins with '*' repeats another one: put text in quotes", begun),
+        ("an anchor", "a value that begins with '&' is marked to be repeated: put text in quotes", begun),
+        ("duplicate anchor", "this '&' marks a second value by the same name: choose another", here),
+    ):
+        if word in context:
+            return SyntaxFault(message or _quote(problem, context), here if "escape" in problem else place)
+    if "cannot start" in problem:
+        character = line[here.column - 1 : here.column]
+        if character == "\t":
+            return SyntaxFault("a tab cannot stand here: write blanks, or put a text that holds a tab in quotes", here)
+        return SyntaxFault(f"a value cannot begin with '{character}': put it in quotes", here)
+    if "could not find expected ':'" in problem:
+        return SyntaxFault("a key needs a ':' and a blank after it; a long text needs quotes or '|' before it", begun)
+    if "sequence entries are not allowed" in problem:
+        return SyntaxFault("a list cannot begin here: put its '-' on a line of its own", here)
+    if "undefined alias" in problem:
+        return SyntaxFault("nothing above is marked with '&' for this '*' to repeat: put text in quotes", here)
+    if "block" in context:
+        if line[: here.column - 1].rstrip().endswith(("'", '"')):
+            message = (
+                "the quotes end before this: between single quotes write '' for ', between double ones \\\" for \""
+            )
+            return SyntaxFault(message, here)
+        return SyntaxFault("this line does not fit what is above it: mend its indent, its '-' or its quotes", here)
+    return SyntaxFault(f"this is no YAML: {problem.partition(';')[0]}", here)
+
+
+BARE: Final = "text that begins with '{{' or '{%' needs quotes around it"
+"""YAML takes the braces of Liquid for its own."""
+
+
+def _line(lines: list[str], mark: Mark) -> str:
+    return lines[mark.line - 1] if mark.line <= len(lines) else ""
+
+
+def _quote(problem: str, context: str) -> str:
+    if "end of stream" in problem or "document separator" in problem:
+        return "the quote that opens here is never closed"
+    return "a backslash between double quotes must be doubled, or put the text between single quotes"
+
+
+def _misplaced_colon(lines: list[str], here: Mark) -> SyntaxFault:
+    """A ':' where no key can be: often the line above is a key that lacks its own, or the blank behind it."""
+    for number in range(here.line - 1, 0, -1):
+        above = lines[number - 1]
+        if not above.strip() or above.lstrip().startswith("#"):
+            continue
+        if glued := _GLUED.match(above):
+            return SyntaxFault("a blank is missing after this ':'", Mark(number, glued.start(1) + 1))
+        if lone := _LONE.fullmatch(above):
+            return SyntaxFault("a ':' is missing after this key", Mark(number, lone.start(1) + 1))
+        break
+    return SyntaxFault("a ':' cannot stand here: put text that has ': ' in it in quotes, or mend the indent", here)

@@ -1,0 +1,1 @@
+"""Durations, and when waits end."""

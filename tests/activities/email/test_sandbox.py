@@ -1,0 +1,125 @@
+"""The process that reads HTML: what becomes of it, and of those who wait for it."""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from activities.email.sandbox import TOO_MUCH, Cell, CellLost, Markup
+from scenario.errors import TemplateError
+from tests.activities.email.hostile import MAILS
+
+HELLO = Markup("Hello\n", "<p>Hello")
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def cell() -> Iterator[Cell]:
+    cell = Cell()
+    yield cell
+    cell.close()
+
+
+def number(cell: Cell) -> int:
+    process = cell._process  # pyright: ignore[reportPrivateUsage]
+    assert process is not None
+    return process.pid
+
+
+def test_one_process_reads_many_e_mails(cell: Cell):
+    assert [cell.work("<p>Hello") for _ in range(3)] == [HELLO] * 3
+    first = number(cell)
+    with pytest.raises(TemplateError, match="nested"):
+        cell.work("<b>" * 300)
+    assert cell.work("") == Markup("", "")
+    assert number(cell) == first
+
+
+def test_it_ends_with_its_cell():
+    cell = Cell()
+    cell.work("<p>Hello")
+    process = cell._process  # pyright: ignore[reportPrivateUsage]
+    assert process is not None
+    assert process.poll() is None
+    del cell
+    gc.collect()
+    assert process.returncode == 0
+
+
+def test_it_is_replaced_after_a_thousand(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("activities.email.sandbox._LIFE", 2)
+    cell.work("<p>Hello")
+    first = number(cell)
+    assert cell.work("<p>Hello") == HELLO
+    assert number(cell) != first
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<style>p{}</style><template>" + "<div>" * 20_000,  # its own recursion ends it
+        "".join(f"<p><b a{place}>" for place in range(1_000)),  # memory
+        "<p " + "".join(f"a{place}=1 " for place in range(20_000)),  # time
+    ],
+)
+def test_an_e_mail_that_ends_it_is_refused_and_the_next_one_read(cell: Cell, html: str):
+    with pytest.raises(TemplateError, match=f"^{TOO_MUCH}$"):
+        cell.work(html + ">")
+    assert cell.work("<p>Hello") == HELLO
+
+
+def test_what_ends_it_from_outside_is_not_the_e_mails_fault(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+    cell.work("<p>Hello")
+
+    def unaware(_: object) -> None:
+        """As where it ends only after the e-mail was handed over."""
+
+    monkeypatch.setattr(subprocess.Popen, "poll", unaware)
+    os.kill(number(cell), signal.SIGKILL)
+    with pytest.raises(CellLost):
+        cell.work("<p>Hello")
+    monkeypatch.undo()
+    assert cell.work("<p>Hello") == HELLO
+
+
+def test_it_is_replaced_where_it_ended_between_two_e_mails(cell: Cell):
+    cell.work("<p>Hello")
+    process = cell._process  # pyright: ignore[reportPrivateUsage]
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert cell.work("<p>Hello") == HELLO
+
+
+def test_the_signals_that_stop_a_worker_do_not_stop_it(cell: Cell):
+    cell.work("<p>Hello")
+    first = number(cell)
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        os.kill(first, stop)
+    assert cell.work("<p>Hello") == HELLO
+    assert number(cell) == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_it_is_given_no_secret(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCENARIO_SMTP", "smtp://user:secret@host")
+    cell.work("<p>Hello")
+    given = Path(f"/proc/{number(cell)}/environ").read_bytes()
+    assert b"SCENARIO" not in given
+
+
+def test_hostile_e_mails_are_refused_or_sent():
+    # In a process of its own, so that a crash fails this test and no other.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.activities.email.hostile"],
+        cwd=ROOT, check=False, stdout=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    ended: dict[str, str | None] = dict(map(json.loads, done.stdout.splitlines()))
+    assert done.returncode == 0, f"ended with {done.returncode} after {len(ended)} of {len(MAILS)} e-mails"
+    assert ended == {name: reason for name, (_, reason) in MAILS.items()}

@@ -1,0 +1,435 @@
+"""One attempt, from its beginning to its end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from temporalio.activity import ActivityCancellationDetails
+from temporalio.client import AsyncActivityCancelledError
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
+
+from activities.attempt import OpenAttempt, attempt_of
+from activities.failures import Kind, failure_of
+from activities.interface import Delivery, Sent
+from runtime.store import Attempt
+from tests.activities.marks import Marks
+from tests.activities.shelf import Rows
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+HOLD = Delivery(
+    id="msg_1", scenario="post-purchase@3", step="thanks", contact="3028687", now="2026-03-02T12:00:00+00:00",
+    on_unknown="hold",
+)  # fmt: skip
+RETRY = replace(HOLD, on_unknown="retry")
+
+
+class Broken:
+    def put(self, attempt: Attempt) -> None:
+        raise RuntimeError("no log today")
+
+
+@pytest.fixture
+def marks() -> Marks:
+    return Marks()
+
+
+@pytest.fixture
+def environment(marks: Marks) -> ActivityEnvironment:
+    environment = marks.environment()
+    environment.info = replace(
+        environment.info,
+        attempt=3,
+        started_time=NOON,
+        scheduled_time=NOON - timedelta(minutes=1),
+        schedule_to_close_timeout=timedelta(days=3),
+        workflow_id="post-purchase/3028687",
+        workflow_run_id="run",
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(seconds=5), backoff_coefficient=3.0, maximum_interval=timedelta(hours=6)
+        ),
+    )
+    return environment
+
+
+async def run(
+    environment: ActivityEnvironment, delivery: Delivery, block: Callable[[OpenAttempt], Any], log: Any = None
+) -> tuple[Sent | None, BaseException | None, Attempt]:
+    rows = Rows()
+
+    async def attempted() -> Sent:
+        with attempt_of(delivery, channel="sms", destination="twilio", log=rows if log is None else log) as attempt:
+            result = block(attempt)
+            return await result if asyncio.iscoroutine(result) else result
+
+    sent, error = None, None
+    try:
+        sent = await environment.run(attempted)
+    except BaseException as raised:
+        error = raised
+    return sent, error, rows[0] if rows else None  # type: ignore[return-value]
+
+
+def failing(kind: Kind, sending: bool = True, **details: Any) -> Callable[[OpenAttempt], Any]:
+    async def block(attempt: OpenAttempt) -> None:
+        if sending:
+            await attempt.sending()
+        raise attempt.failure(kind, "It did not work", **details)
+
+    return block
+
+
+async def test_a_delivered_attempt_is_recorded_with_everything_a_person_asks_for(environment: ActivityEnvironment):
+    span = TracerProvider().get_tracer("test").start_as_current_span("attempt")
+    with span as current:
+        sent, error, row = await run(environment, HOLD, lambda attempt: attempt.delivered(201, "taken"))
+        trace_id = format(current.get_span_context().trace_id, "032x")
+
+    assert (sent, error) == (Sent(status=201, attempt=3), None)
+    assert replace(row, milliseconds=0) == Attempt(
+        delivery_id="msg_1",
+        attempt=3,
+        workflow_id="post-purchase/3028687",
+        run_id="run",
+        scenario="post-purchase",
+        version=3,
+        step="thanks",
+        channel="sms",
+        destination="twilio",
+        contact_id="3028687",
+        started_at=NOON,
+        milliseconds=0,
+        outcome="delivered",
+        status=201,
+        response="taken",
+        trace_id=trace_id,
+        now=HOLD.now,
+    )
+
+
+async def test_a_skipped_attempt_says_why(environment: ActivityEnvironment):
+    sent, _, row = await run(environment, HOLD, lambda attempt: attempt.skipped("nobody there"))
+    assert sent == Sent(outcome="skipped", attempt=3, reason="nobody there")
+    assert row.outcome == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "kind", "details", "word", "raised"),
+    [
+        (HOLD, Kind.RETRY, {"status": 429, "excerpt": "slower"}, "retry", Kind.RETRY),
+        (HOLD, Kind.PERMANENT, {"error": "21211"}, "failed", Kind.PERMANENT),
+        (HOLD, Kind.UNCONFIGURED, {}, "failed", Kind.UNCONFIGURED),
+        (HOLD, Kind.RETRY, {"unknown": True}, "unknown", Kind.UNKNOWN),
+        (replace(HOLD, on_unknown="continue"), Kind.RETRY, {"unknown": True}, "unknown", Kind.UNKNOWN),
+        (RETRY, Kind.RETRY, {"unknown": True}, "unknown", Kind.RETRY),
+    ],
+)
+async def test_a_failure_is_recorded_and_raised(
+    environment: ActivityEnvironment, delivery: Delivery, kind: Kind, details: dict[str, Any], word: str, raised: Kind
+):
+    _, error, row = await run(environment, delivery, failing(kind, **details))
+    assert isinstance(error, ApplicationError)
+    failure = failure_of(error)
+    assert failure is not None
+    assert (failure.kind, failure.destination, failure.attempt) == (raised, "twilio", 3)
+    assert error.non_retryable == (raised is not Kind.RETRY)
+    assert (row.outcome, row.status, row.error) == (word, details.get("status"), details.get("error"))
+    assert row.response == details.get("excerpt")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "policy", "delay", "seconds"),
+    [
+        (1, {}, None, 5),
+        (3, {}, None, 45),
+        (9, {}, None, 6 * 3600),
+        (5000, {}, None, 6 * 3600),
+        (3, {}, timedelta(minutes=7), 7 * 60),
+        (3, {"maximum_attempts": 4}, None, 45),
+        (3, {"maximum_attempts": 3}, None, None),
+        (3, {}, timedelta(days=3), None),
+    ],
+)
+async def test_the_next_attempt_is_foretold(
+    environment: ActivityEnvironment, attempt: int, policy: dict[str, Any], delay: timedelta | None, seconds: int | None
+):
+    known = environment.info.retry_policy
+    assert known is not None
+    environment.info = replace(environment.info, attempt=attempt, retry_policy=replace(known, **policy))
+    _, _, row = await run(environment, HOLD, failing(Kind.RETRY, next_retry_delay=delay))
+    due = None if seconds is None else NOON + timedelta(seconds=seconds, milliseconds=row.milliseconds)
+    assert row.next_try_at == due
+
+
+async def test_a_permanent_failure_foretells_no_attempt(environment: ActivityEnvironment):
+    _, _, row = await run(environment, HOLD, failing(Kind.PERMANENT))
+    assert row.next_try_at is None
+
+
+@pytest.mark.parametrize(
+    ("away", "turned", "said", "seconds"),
+    [
+        (0, False, "It did not work (attempt 3, next try ", 45),
+        (1, False, "It did not work (attempt 2, next try ", 45),
+        (0, True, "It did not work (after attempt 2, next try ", 420),
+        (2, True, "It did not work (not attempted yet, next try ", 420),
+    ],
+)
+async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_next_one_is(
+    environment: ActivityEnvironment, away: int, turned: bool, said: str, seconds: int
+):
+    environment.info = replace(
+        environment.info,
+        scheduled_time=datetime.now(UTC),
+        heartbeat_details=["settled", away, 2] if away else [],
+    )
+
+    def block(attempt: OpenAttempt) -> None:
+        if turned:
+            raise attempt.turn_away("It did not work", "busy", timedelta(minutes=7))
+        raise attempt.failure(Kind.RETRY, "It did not work")
+
+    before = datetime.now(UTC)
+    _, error, _ = await run(environment, HOLD, block)
+    after = datetime.now(UTC)
+    assert isinstance(error, ApplicationError)
+    assert error.message.startswith(said)
+    assert error.message.endswith(" UTC)")
+    due = datetime.fromisoformat(error.message.removeprefix(said).removesuffix(" UTC)") + "+00:00")
+    assert before - timedelta(seconds=1) <= due - timedelta(seconds=seconds) <= after  # whole seconds are said
+    failure = failure_of(error)
+    assert failure is not None
+    assert datetime.fromisoformat(failure.next_try_at) == due
+
+
+@pytest.mark.parametrize("attempt", [3, 9])
+async def test_a_failure_tells_of_no_next_attempt_where_there_is_none(environment: ActivityEnvironment, attempt: int):
+    # The fixture's delivery is long past its deadline; and what is permanent is tried no more.
+    environment.info = replace(environment.info, attempt=attempt)
+    for kind in (Kind.RETRY, Kind.PERMANENT):
+        _, error, _ = await run(environment, HOLD, failing(kind))
+        assert isinstance(error, ApplicationError)
+        assert error.message == f"It did not work (attempt {attempt})"
+
+
+async def test_a_broken_log_costs_a_delivery_nothing(environment: ActivityEnvironment):
+    sent, error, _ = await run(environment, HOLD, lambda attempt: attempt.delivered(201), Broken())
+    assert (sent, error) == (Sent(status=201, attempt=3), None)
+
+
+async def test_a_mistake_in_the_program_passes_through_and_is_on_record(environment: ActivityEnvironment):
+    def block(_: OpenAttempt) -> None:
+        raise ZeroDivisionError
+
+    _, error, row = await run(environment, HOLD, block)
+    assert isinstance(error, ZeroDivisionError)
+    assert (row.outcome, row.error) == ("retry", "ZeroDivisionError")
+
+
+class TestAWorkerThatIsLostWhileSending:
+    """Temporal sees a time-out and tries again: the mark on the server says that a message may be out."""
+
+    async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, environment: ActivityEnvironment, marks: Marks):
+        async def block(attempt: OpenAttempt) -> Sent:
+            await attempt.sending()
+            assert marks.noted == [("sending",)]
+            return attempt.delivered()
+
+        await run(environment, HOLD, block)
+        assert marks == [("sending",)]
+
+    @pytest.mark.parametrize(
+        ("block", "left"),
+        [
+            (failing(Kind.RETRY, status=429), "settled"),
+            (failing(Kind.RETRY, unknown=True), "sending"),
+        ],
+    )
+    async def test_takes_the_mark_back_when_nothing_is_uncertain(
+        self, environment: ActivityEnvironment, marks: Marks, block: Callable[[OpenAttempt], None], left: str
+    ):
+        await run(environment, HOLD, block)
+        assert marks[-1] == (left,)
+
+    async def test_needs_no_mark_where_sending_again_is_right(self, environment: ActivityEnvironment, marks: Marks):
+        await run(environment, RETRY, failing(Kind.RETRY))
+        assert marks == []
+
+    @pytest.mark.parametrize(
+        ("refusal", "word"),
+        [
+            (RPCError("deadline", RPCStatusCode.DEADLINE_EXCEEDED, b""), "not_noted"),
+            (RPCError("gone", RPCStatusCode.NOT_FOUND, b""), "called_off"),
+            (AsyncActivityCancelledError(), "called_off"),
+        ],
+    )
+    async def test_sends_nothing_where_the_server_keeps_no_mark(
+        self, environment: ActivityEnvironment, marks: Marks, refusal: Exception, word: str
+    ):
+        marks.refusal = refusal
+        sent: list[OpenAttempt] = []
+
+        async def block(attempt: OpenAttempt) -> None:
+            await attempt.sending()
+            sent.append(attempt)
+
+        _, error, row = await run(environment, HOLD, block)
+        assert isinstance(error, ApplicationError)
+        assert (error.type, sent) == (Kind.RETRY, [])
+        assert (row.outcome, row.error) == ("retry", word)
+        # It may have kept one all the same: what goes out with the failure takes it back, and does not count.
+        assert marks[-1] == ("settled", 1, 3)
+
+    async def test_says_in_the_mark_what_does_not_count(self, environment: ActivityEnvironment, marks: Marks):
+        environment.info = replace(environment.info, heartbeat_details=["settled", 2, 2])
+        await run(environment, HOLD, failing(Kind.RETRY, unknown=True))
+        assert marks == [("sending", 2, 3)]
+
+    @pytest.mark.parametrize(
+        ("delivery", "block", "left"),
+        [
+            (HOLD, failing(Kind.RETRY, sending=False), [("settled",)]),
+            (HOLD, failing(Kind.RETRY, status=429), [("sending",), ("settled",)]),
+            (HOLD, failing(Kind.RETRY, unknown=True), [("sending",)]),
+            (RETRY, failing(Kind.RETRY, unknown=True), [("settled",)]),
+        ],
+    )
+    async def test_leaves_no_old_mark_behind_once_an_operator_lets_temporal_count_anew(
+        self,
+        environment: ActivityEnvironment,
+        marks: Marks,
+        delivery: Delivery,
+        block: Callable[[OpenAttempt], None],
+        left: list[Any],
+    ):
+        # Nothing may be on its way to the server while the mark is: which of them came last would be chance.
+        environment.info = replace(environment.info, heartbeat_details=["settled", 4, 7])
+        await run(environment, delivery, block)
+        assert marks == left
+
+    async def test_makes_the_next_attempt_stop_before_it_sends(self, environment: ActivityEnvironment):
+        environment.info = replace(environment.info, heartbeat_details=["sending"])
+        began: list[OpenAttempt] = []
+        _, error, row = await run(environment, HOLD, began.append)
+        assert isinstance(error, ApplicationError)
+        assert error.type == Kind.UNKNOWN
+        assert (began, row.outcome, row.error) == ([], "unknown", "worker_lost")
+
+    @pytest.mark.parametrize(("delivery", "mark"), [(HOLD, "settled"), (RETRY, "sending")])
+    async def test_does_not_stop_others(self, environment: ActivityEnvironment, delivery: Delivery, mark: str):
+        environment.info = replace(environment.info, heartbeat_details=[mark])
+        _, error, row = await run(environment, delivery, lambda attempt: attempt.delivered())
+        assert (error, row.outcome) == (None, "delivered")
+
+
+class TestTheDeadline:
+    """Of attempts that begin; Temporal's own end of them all is later by the delivery's `room`."""
+
+    LATE = replace(RETRY, timeout=15.0, room=18.0)
+
+    @pytest.fixture
+    def hour(self, environment: ActivityEnvironment) -> ActivityEnvironment:
+        """An hour's deadline, an attempt at its beginning."""
+        now = datetime.now(UTC)
+        environment.info = replace(
+            environment.info,
+            scheduled_time=now,
+            started_time=now,
+            start_to_close_timeout=timedelta(seconds=18),
+            schedule_to_close_timeout=timedelta(hours=1, seconds=18),
+        )
+        return environment
+
+    @pytest.mark.parametrize(("seconds", "made"), [(3599.0, True), (3600.0, False), (3617.0, False)])
+    async def test_is_the_last_moment_at_which_an_attempt_begins(
+        self, hour: ActivityEnvironment, seconds: float, made: bool
+    ):
+        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(seconds=seconds))
+        given: list[float] = []
+
+        def block(attempt: OpenAttempt) -> Sent:
+            given.append(attempt.within)
+            return attempt.delivered()
+
+        sent, error, row = await run(hour, self.LATE, block)
+        assert (sent is not None, row is not None, given) == (made, made, [15.0] if made else [])
+        if not made:
+            assert isinstance(error, ApplicationError)
+            failure = failure_of(error)
+            assert failure is not None
+            assert (failure.kind, failure.error, failure.exhausted, failure.turned_away, failure.attempt) == (
+                *(Kind.PERMANENT, "deadline", True, True, 2),
+            )
+
+    @pytest.mark.parametrize(
+        ("seconds", "kind"), [(3590, Kind.RETRY), (3605, Kind.PERMANENT), (3700, Kind.RETRY)], ids=str
+    )
+    async def test_ends_a_delivery_that_temporal_would_try_again_after_it(
+        self, hour: ActivityEnvironment, seconds: int, kind: Kind
+    ):
+        # What is due after Temporal's own end is Temporal's: an operator may have changed the policy meanwhile.
+        _, error, row = await run(hour, self.LATE, failing(Kind.RETRY, next_retry_delay=timedelta(seconds=seconds)))
+        assert isinstance(error, ApplicationError)
+        failure = failure_of(error)
+        assert failure is not None
+        assert (failure.kind, failure.exhausted) == (kind, kind is Kind.PERMANENT)
+        assert (failure.next_try_at != "") == (row.next_try_at is not None) == (seconds == 3590)
+
+    async def test_cuts_an_attempt_short_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment):
+        # As of a delivery that was scheduled without room, or whose deadline an operator has changed.
+        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=13))
+        given: list[float] = []
+        await run(hour, RETRY, lambda attempt: (given.append(attempt.within), attempt.delivered())[1])
+        assert 3.5 < given[0] <= 4
+
+    async def test_lets_nothing_leave_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment, marks: Marks):
+        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=17.5))
+        _, error, row = await run(hour, HOLD, failing(Kind.RETRY))
+        assert isinstance(error, ApplicationError)
+        assert (row.error, marks.noted) == ("no_time", [])
+
+
+class TestCancellation:
+    """By a worker that stops, or by a journey that leaves."""
+
+    @pytest.mark.parametrize(
+        ("delivery", "sending", "kind", "word"),
+        [
+            (HOLD, True, Kind.UNKNOWN, "unknown"),
+            (RETRY, True, Kind.RETRY, "unknown"),
+            (HOLD, False, Kind.RETRY, "retry"),
+            (RETRY, False, Kind.RETRY, "retry"),
+        ],
+    )
+    async def test_by_a_stopping_worker_becomes_a_failure(
+        self, environment: ActivityEnvironment, delivery: Delivery, sending: bool, kind: Kind, word: str
+    ):
+        async def block(attempt: OpenAttempt) -> None:
+            if sending:
+                await attempt.sending()
+            environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
+            await asyncio.Event().wait()
+
+        _, error, row = await run(environment, delivery, block)
+        assert isinstance(error, ApplicationError)
+        assert (error.type, row.outcome, row.error) == (kind, word, "worker_stopped")
+
+    @pytest.mark.parametrize(("sending", "word"), [(True, "unknown"), (False, "cancelled")])
+    async def test_by_a_leaving_journey_passes_through(
+        self, environment: ActivityEnvironment, sending: bool, word: str
+    ):
+        async def block(attempt: OpenAttempt) -> None:
+            if sending:
+                await attempt.sending()
+            environment.cancel()
+            await asyncio.Event().wait()
+
+        _, error, row = await run(environment, HOLD, block)
+        assert isinstance(error, asyncio.CancelledError)
+        assert (row.outcome, row.next_try_at) == (word, None)

@@ -1,0 +1,42 @@
+"""What a journey is told about a destination before it schedules a webhook."""
+
+from pathlib import Path
+
+from temporalio.testing import ActivityEnvironment
+
+from activities.destination_policy import Clearances
+from activities.interface import Clearance, Cleared
+from activities.webhook.destinations import Destinations
+from scenario.plan.retry import Retry
+
+TEXT = """
+destinations:
+  wax:
+    url: https://wax.example
+    timeout: 12s
+    retry: {initial_interval: 2s, backoff_coefficient: 2, maximum_interval: 1h, deadline: 1d, maximum_attempts: 5}
+  some: {url: https://some.example, retry: {deadline: 1d}}
+  none: {url: https://none.example}
+"""
+
+
+async def told(destinations: Destinations, name: str) -> Cleared:
+    return await ActivityEnvironment().run(Clearances(destinations).clear, Clearance(destination=name))
+
+
+async def test_a_destination_asks_for_what_its_file_sets_and_for_nothing_else(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text(TEXT)
+    destinations = Destinations(path)
+    wax = await told(destinations, "wax")
+    assert wax == Cleared(
+        retry={"initial": 2.0, "coefficient": 2.0, "maximum": 3600.0, "deadline": 86400.0, "attempts": 5.0},
+        timeout=12.0,
+    )
+    assert set(wax.retry) == set(Retry.__dataclass_fields__)
+    assert await told(destinations, "some") == Cleared(retry={"deadline": 86400.0})
+    assert await told(destinations, "none") == Cleared()
+
+
+async def test_one_that_nobody_knows_asks_for_nothing():
+    assert await told(Destinations(), "wax") == Cleared()

@@ -1,0 +1,86 @@
+"""Steps as other versions have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from activities.content import Content
+from activities.interface import Amended, Amendment
+from activities.step_version import Amendments
+from scenario.check.check import check
+from scenario.model.document import document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
+
+SCENARIO = """
+scenario: welcome
+trigger: segment
+steps:
+  - sms: first
+    text: hi
+    timeout: TIMEOUT
+"""
+
+
+@dataclass(frozen=True)
+class Version:
+    scenario: str
+    version: int
+    document: Mapping[str, Any]
+    plan: Mapping[str, Any]
+
+
+def version(number: int, timeout: str) -> Version:
+    checked = check(SCENARIO.replace("TIMEOUT", timeout), file="a.yaml").scenario
+    assert checked is not None
+    return Version("welcome", number, document(checked), dump_plan(compile_plan(checked)))
+
+
+@dataclass
+class Versions:
+    known: list[Version] = field(default_factory=lambda: [version(1, "5s"), version(2, "9s")])
+
+    async def newest(self, scenario: str) -> int | None:
+        return max((one.version for one in self.known if one.scenario == scenario), default=None)
+
+    async def version(self, scenario: str, version: int) -> Version | None:
+        found = [one for one in self.known if (one.scenario, one.version) == (scenario, version)]
+        return found[-1] if found else None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "number", "step", "kind", "expected"),
+    [
+        ("welcome", 1, "first", "sms", Amended(version=1, step={"kind": "sms", "timeout": 5.0})),
+        ("welcome", None, "first", "sms", Amended(version=2, step={"kind": "sms", "timeout": 9.0})),
+        ("welcome", 3, "first", "sms", Amended(error="welcome@3 is not published: 'scenario publish' does that")),
+        ("farewell", None, "first", "sms", Amended(error="farewell is not published: 'scenario publish' does that")),
+        (
+            "welcome",
+            1,
+            "second",
+            "sms",
+            Amended(error="welcome@1 has no step 'second': name a version that has it"),
+        ),
+        ("welcome", 1, "first", "email", Amended(error="'first' is of kind sms in welcome@1, not email")),
+    ],
+)
+async def test_a_step_is_found_or_a_sentence_says_why_not(
+    scenario: str, number: int | None, step: str, kind: str, expected: Amended
+) -> None:
+    amendments = Amendments(Content(Versions()))
+    found = await amendments.amend(Amendment(scenario=scenario, version=number, step=step, kind=kind))
+    kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
+    assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)
+
+
+async def test_a_step_that_a_newer_program_has_published_is_not_handed_to_the_journey() -> None:
+    row = {"kind": "sms", "on_failure": "ring the bell"}
+    newer = replace(version(3, "5s"), plan={"start": "first", "steps": {"first": row}})
+    amendments = Amendments(Content(Versions([newer])))
+    found = await amendments.amend(Amendment(scenario="welcome", version=None, step="first", kind="sms"))
+    assert found == Amended(error="'first' of welcome@3 is not for this version of the workers: update them")

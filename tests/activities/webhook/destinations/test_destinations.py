@@ -1,0 +1,92 @@
+"""What a destination adds to each attempt: headers and keys, from secrets as they are at that moment."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from activities.webhook.destinations.destinations import Book, CredentialsError, Destination, Signer
+from scenario.http.destinations import Known, Listing
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+PAST, FUTURE = NOW - timedelta(days=1), NOW + timedelta(days=1)
+WAX = Destination(
+    name="wax",
+    url="https://api.wax.example",
+    headers={"Authorization": "Bearer {{ secrets.TOKEN }}", "X-House": "one"},
+    header_secrets=("TOKEN",),
+    signing=(Signer("NEW"), Signer("OLD", FUTURE)),
+)
+
+
+def test_headers_are_made_of_the_secrets_that_there_are():
+    assert WAX.rendered_headers({"TOKEN": "t0p"}) == {"Authorization": "Bearer t0p", "X-House": "one"}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "sentence"),
+    [
+        ({}, "destination wax needs the secret TOKEN, which is not set: set SCENARIO_SECRET_TOKEN, "
+             "or a file of that name under SCENARIO_SECRETS_DIR"),
+        ({"TOKEN": ""}, "destination wax needs the secret TOKEN, which is not set: set SCENARIO_SECRET_TOKEN, "
+                        "or a file of that name under SCENARIO_SECRETS_DIR"),
+        ({"TOKEN": "p4ss\r\nX-Evil: 1"}, "the header 'Authorization' of destination wax cannot be made of its secrets "
+         "(TOKEN): look whether they hold line breaks, outer blanks or letters beyond ASCII"),
+        ({"TOKEN": "p4ssé"}, "the header 'Authorization' of destination wax cannot be made of its secrets (TOKEN): "
+         "look whether they hold line breaks, outer blanks or letters beyond ASCII"),
+        ({"TOKEN": "p4ss "}, "the header 'Authorization' of destination wax cannot be made of its secrets (TOKEN): "
+         "look whether they hold line breaks, outer blanks or letters beyond ASCII"),
+    ],
+)  # fmt: skip
+def test_a_header_s_secret_that_is_missing_or_malformed_is_named_and_not_shown(secrets: dict[str, str], sentence: str):
+    with pytest.raises(CredentialsError) as caught:
+        WAX.rendered_headers(secrets)
+    assert str(caught.value) == sentence
+    assert "p4ss" not in str(caught.value)
+
+
+def test_all_live_keys_sign():
+    assert [key.until for key in WAX.keys({"NEW": KEY, "OLD": KEY}, NOW)] == [None, FUTURE]
+
+
+def test_the_secret_of_a_key_that_signs_no_more_may_be_taken_away():
+    assert len(WAX.keys({"NEW": KEY}, FUTURE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("signing", "secrets", "sentence"),
+    [
+        ((Signer("NEW"), Signer("OLD", FUTURE)), {"NEW": KEY},
+         "destination wax needs the secret OLD, which is not set"),
+        ((Signer("NEW"),), {"NEW": "whsec_c2hvcnQ="}, "the secret NEW cannot sign for destination wax: "
+         "a shared signing secret has 24 to 64 bytes; this one has 5."),
+        ((Signer("NEW"),), {"NEW": "p4ss"}, "the secret NEW cannot sign for destination wax: a signing key starts with "
+         "'whsec_' (shared secret) or 'whsk_' (Ed25519 private key)."),
+        ((Signer("NEW", PAST), Signer("OLD", PAST)), {"NEW": KEY, "OLD": KEY},
+         "all signing keys of destination wax have expired: set a new one"),
+    ],
+)  # fmt: skip
+def test_nothing_leaves_unsigned_that_ought_to_be_signed(
+    signing: tuple[Signer, ...], secrets: dict[str, str], sentence: str
+):
+    with pytest.raises(CredentialsError) as caught:
+        Destination(name="wax", url="https://x.example", signing=signing).keys(secrets, NOW)
+    assert str(caught.value).startswith(sentence)
+    assert "p4ss" not in str(caught.value)
+
+
+def test_a_destination_without_keys_signs_nothing():
+    assert Destination(name="a", url="https://x.example").keys({}, NOW) == []
+
+
+def test_a_destination_shows_no_url_and_no_header():
+    assert "api.wax.example" not in repr(WAX)
+    assert "Bearer" not in repr(WAX)
+
+
+def test_a_book_lists_what_scenarios_have_to_know_and_grants_no_secret_that_signs():
+    other = Destination(name="other", url="https://x.example", signing=(Signer("X"),), secrets=("A", "NEW"))
+    book = Book({"wax": WAX, "other": other}, public_secrets=("B", "X"))
+    assert book.listing == Listing(
+        {"wax": Known(tuple(WAX.headers)), "other": Known(secrets=frozenset({"A"}))}, frozenset({"B"})
+    )

@@ -1,0 +1,134 @@
+import base64
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from standardwebhooks import Webhook
+
+from activities.webhook.signing import Key, SigningKeyError, headers
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+OTHER = "whsec_" + base64.b64encode(bytes(range(100, 124))).decode()
+BODY = '{"name": "Zoë", "quantity": 2}'.encode()
+ID = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_the_signature_is_the_specification_s_own_example():
+    key = Key.parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    made = headers(
+        [key], "msg_p5jXN8AQM9LWM0D4loKWxJek", datetime.fromtimestamp(1614265330, UTC), b'{"test": 2432232314}'
+    )
+    assert made == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        "idempotency-key": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    }
+
+
+def test_an_independent_verifier_accepts_it():
+    made = headers([Key.parse(SECRET)], ID, now(), BODY)
+    assert Webhook(SECRET).verify(BODY, made) == {"name": "Zoë", "quantity": 2}
+
+
+@pytest.mark.parametrize("secret", [SECRET, OTHER])
+def test_while_two_keys_are_live_a_receiver_with_either_accepts_it(secret: str):
+    made = headers([Key.parse(SECRET), Key.parse(OTHER, until=now() + timedelta(hours=1))], ID, now(), BODY)
+    assert len(made["webhook-signature"].split(" ")) == 2
+    Webhook(secret).verify(BODY, made)
+
+
+def test_a_key_ceases_to_sign_at_the_end_of_its_overlap():
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+    keys = [Key.parse(SECRET), Key.parse(OTHER, until=end)]
+    counts = [
+        len(headers(keys, ID, moment, BODY)["webhook-signature"].split(" "))
+        for moment in (end - timedelta(seconds=1), end, end + timedelta(days=1))
+    ]
+    assert counts == [2, 1, 1]
+
+
+def test_without_a_live_key_there_is_an_id_but_no_signature():
+    assert set(headers([], ID, now(), BODY)) == {"webhook-id", "webhook-timestamp", "idempotency-key"}
+
+
+def test_each_attempt_has_its_own_timestamp_and_the_same_id():
+    first = datetime(2030, 1, 1, tzinfo=UTC)
+    made = [headers([Key.parse(SECRET)], ID, moment, BODY) for moment in (first, first + timedelta(minutes=5))]
+    assert made[0]["webhook-id"] == made[1]["webhook-id"]
+    assert int(made[1]["webhook-timestamp"]) - int(made[0]["webhook-timestamp"]) == 300
+    assert made[0]["webhook-signature"] != made[1]["webhook-signature"]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["seed", "seed and public half"])
+def test_an_asymmetric_signature_is_verified_by_the_public_key(whole: bool):
+    private = Ed25519PrivateKey.generate()
+    raw = private.private_bytes_raw() + (private.public_key().public_bytes_raw() if whole else b"")
+    made = headers([Key.parse("whsk_" + base64.b64encode(raw).decode())], ID, now(), BODY)
+    scheme, _, signature = made["webhook-signature"].partition(",")
+    message = f"{ID}.{made['webhook-timestamp']}.".encode() + BODY
+    assert scheme == "v1a"
+    private.public_key().verify(base64.b64decode(signature), message)
+
+
+def b64(count: int) -> str:
+    return base64.b64encode(bytes(count)).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "whsec_",
+        "whsec",
+        b64(32),
+        "whpk_" + b64(32),
+        "WHSEC_" + b64(32),
+        "whsec_" + b64(23),
+        "whsec_" + b64(65),
+        "whsec_" + b64(32).rstrip("="),
+        "whsec_" + b64(32)[:-4] + "-_A=",
+        "whsec_" + b64(24) + "====",
+        "whsec_" + b64(32)[:-2] + "B=",
+        "whsec_ " + b64(32),
+        "whsec_" + b64(32) + "\n",
+        "whsec_" + b64(32)[:10] + "!" + b64(32)[10:],
+        "whsec_é" + b64(32),
+        "whsk_" + b64(31),
+        "whsk_" + b64(33),
+        "whsk_" + b64(64),
+    ],
+)
+def test_a_key_that_is_not_quite_one_is_refused_without_quoting_it(text: str):
+    with pytest.raises(SigningKeyError) as caught:
+        Key.parse(text)
+    assert b64(20)[:12] not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("count", [24, 64])
+def test_the_shortest_and_the_longest_secret(count: int):
+    Key.parse("whsec_" + b64(count))
+
+
+def test_a_key_does_not_show_itself():
+    assert SECRET[6:] not in repr(Key.parse(SECRET))
+    assert repr(bytes(range(32))) not in repr(Key.parse(SECRET))
+
+
+@pytest.mark.parametrize("bad", ["", "a.b", "a b", "é", "a\r\nx: y"])
+def test_an_id_that_makes_the_signed_text_ambiguous_is_a_mistake(bad: str):
+    with pytest.raises(ValueError):
+        headers([], bad, now(), BODY)
+
+
+def test_times_need_a_zone():
+    naive = now().replace(tzinfo=None)
+    with pytest.raises(ValueError):
+        headers([], ID, naive, BODY)
+    with pytest.raises(SigningKeyError):
+        Key.parse(SECRET, until=naive)

@@ -1,0 +1,300 @@
+import logging
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
+from activities.webhook.throttle.health import Pulse
+from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Gate, Pass, Wait
+from activities.webhook.throttle.limits import BreakerLimits, Limits
+from tests.activities.webhook.crowd import Clock, Seen, crowd
+
+TWO = Limits(concurrency=2)
+QUICK = BreakerLimits(minimum=2, window=60, pause=10)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gate(clock: Clock) -> Gate:
+    return Gate(clock=clock)
+
+
+def enter(gate: Gate, label: str = "wax", limits: Limits = TWO) -> Pass:
+    given = gate.enter(label, limits)
+    assert isinstance(given, Pass)
+    return given
+
+
+def fill(gate: Gate) -> None:
+    for _ in range(TWO.concurrency):
+        enter(gate)
+
+
+def turned_away(gate: Gate, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> Wait:
+    wait = gate.enter(label, limits, delivery)
+    assert isinstance(wait, Wait)
+    return wait
+
+
+def down(gate: Gate, label: str = "wax", limits: Limits = TWO) -> None:
+    assert limits.breaker is not None
+    for _ in range(limits.breaker.minimum):
+        enter(gate, label, limits).leave(Pulse.FAILING)
+
+
+def test_as_many_go_at_once_as_the_destination_takes(gate: Gate):
+    first, _second = enter(gate), enter(gate)
+    assert turned_away(gate).why == "busy"
+    first.leave(Pulse.DELIVERED)
+    enter(gate)
+
+
+def test_destinations_do_not_wait_for_each_other(gate: Gate):
+    fill(gate)
+    assert turned_away(gate).why == "busy"
+    enter(gate, "push")
+
+
+def test_leaving_twice_frees_one_slot(gate: Gate):
+    first, _second = enter(gate), enter(gate)
+    with first:
+        first.leave(Pulse.DELIVERED)
+        first.leave(Pulse.FAILING)
+    enter(gate)
+    turned_away(gate)
+
+
+def test_an_error_or_a_cancellation_frees_the_slot_and_says_nothing(gate: Gate):
+    limits = Limits(concurrency=1, breaker=QUICK)
+    for _ in range(10):
+        with pytest.raises(RuntimeError), enter(gate, limits=limits):
+            raise RuntimeError
+    enter(gate, limits=limits)
+
+
+def test_appointments_are_spaced_as_the_destination_answers(gate: Gate, clock: Clock):
+    for _ in range(50):  # two at once, two seconds each: one a second
+        under_way = enter(gate), enter(gate)
+        clock.now += 2
+        for given_pass in under_way:
+            given_pass.leave(Pulse.DELIVERED)
+    fill(gate)
+    waits = [turned_away(gate).seconds for _ in range(5)]
+    assert waits == pytest.approx([SOON, SOON + 1, SOON + 2, SOON + 3, SOON + 4])
+
+
+def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Gate, clock: Clock):
+    for _ in range(20):
+        given_pass = enter(gate)
+        clock.now += 0.01
+        given_pass.leave(Pulse.DELIVERED)
+    fill(gate)
+    clock.now += 10
+    first, second = turned_away(gate).seconds, turned_away(gate).seconds
+    assert second - first == pytest.approx(5)
+
+
+def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at_once(gate: Gate):
+    fill(gate)
+    due = Counter(int(turned_away(gate, delivery=f"msg_{number}").seconds) for number in range(50_000))
+    assert min(due) >= SOON
+    assert max(due) <= SOON + FARTHEST
+    # 20 a second to the horizon's end and beyond; those who have no number are spread by their ids.
+    assert max(due.values()) < 200
+
+
+def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gate: Gate, clock: Clock):
+    down(gate)
+    waits = [turned_away(gate) for _ in range(100)]
+    assert {wait.why for wait in waits} == {"breaker_open"}
+    pause = waits[0].seconds
+    assert 30 <= pause <= 30 * (1 + SPREAD)
+    assert [wait.seconds for wait in waits] == sorted({wait.seconds for wait in waits})  # one after the other
+    clock.now = pause
+    assert enter(gate).probe
+    assert turned_away(gate).why == "breaker_open"
+
+
+def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Gate, clock: Clock):
+    down(gate)
+    clock.now = turned_away(gate).seconds
+    with enter(gate) as first:
+        assert first.probe
+    assert enter(gate).probe
+
+
+def test_without_a_breaker_a_destination_is_never_left_alone(gate: Gate):
+    for _ in range(100):
+        enter(gate, limits=Limits(1, None)).leave(Pulse.FAILING)
+
+
+def test_limits_may_change_while_it_runs(gate: Gate):
+    enter(gate, limits=Limits(1, QUICK))
+    turned_away(gate, limits=Limits(1, QUICK))
+    enter(gate, limits=Limits(3, QUICK))
+    enter(gate, limits=Limits(3, QUICK))
+    turned_away(gate, limits=Limits(3, QUICK))
+    turned_away(gate, limits=Limits(1, QUICK))
+    down(gate, "push", Limits(1, QUICK))
+    assert turned_away(gate, "push", Limits(1, QUICK)).why == "breaker_open"
+    enter(gate, "push", Limits(2, None))  # the breaker is switched off
+    enter(gate, "push", Limits(2, QUICK))  # and on again: it begins anew
+
+
+def test_one_destination_never_takes_the_whole_worker(clock: Clock):
+    gate = Gate(slots=200, clock=clock)
+    greedy = Limits(concurrency=1_000)
+    assert sum(isinstance(gate.enter("greedy", greedy), Pass) for _ in range(1_000)) == 150
+    assert sum(isinstance(gate.enter("second", greedy), Pass) for _ in range(1_000)) == 10
+    assert sum(isinstance(gate.enter("third", greedy), Pass) for _ in range(1_000)) == 10
+
+
+def test_who_is_not_asked_for_is_forgotten(gate: Gate, clock: Clock):
+    kept = enter(gate, "kept")
+    enter(gate, "gone").leave(Pulse.DELIVERED)
+    clock.now = IDLE + 1
+    enter(gate, "new")
+    assert len(gate) == 2
+    kept.leave(Pulse.DELIVERED)
+
+
+def test_no_more_destinations_are_remembered_than_there_is_room_for(gate: Gate, clock: Clock):
+    kept = [enter(gate, f"kept-{number}") for number in range(20)]
+    for number in range(LABELS * 3):
+        clock.now += 0.1
+        enter(gate, f"host-{number}").leave(Pulse.DELIVERED)
+    assert len(gate) <= LABELS + 1
+    enter(gate, "kept-0")  # it still knows of the one inside
+    turned_away(gate, "kept-0")
+    for given_pass in kept:
+        given_pass.leave(Pulse.DELIVERED)
+
+
+def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
+    gate: Gate, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    down(gate)
+    clock.now += turned_away(gate).seconds
+    enter(gate).leave(Pulse.FAILING)
+    clock.now += turned_away(gate).seconds
+    enter(gate).leave(Pulse.DELIVERED)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
+    assert all("wax" in record.getMessage() for record in caplog.records)
+
+
+def test_why_a_delivery_waits_can_be_read(gate: Gate):
+    fill(gate)
+    assert "wax " + turned_away(gate).reason == (
+        "wax has as many requests under way as it may: this one waits for its turn"
+    )
+
+
+_ACTIONS = st.one_of(
+    st.tuples(st.just("enter"), st.sampled_from("ab"), st.integers(0, 2)),
+    st.tuples(st.just("leave"), st.integers(0, 20), st.sampled_from(list(Pulse))),
+    st.tuples(st.just("lose"), st.integers(0, 20), st.none()),
+    st.tuples(st.just("pass time"), st.sampled_from([0.1, 5.0, 13.0, 700.0]), st.none()),
+)
+_LIMITS = [Limits(1, QUICK), Limits(3, QUICK), Limits(5, None)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(actions=st.lists(_ACTIONS, max_size=80))
+def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tuple[str, float | str, object]]):
+    clock = Clock()
+    gate = Gate(slots=8, clock=clock)
+    inside: list[tuple[str, Pass]] = []
+    for what, which, more in actions:
+        match what:
+            case "enter":
+                label, limits = str(which), _LIMITS[int(str(more))]
+                answer = gate.enter(label, limits)
+                if isinstance(answer, Wait):
+                    seconds = round(answer.seconds, 6)  # the difference of two doubles
+                    assert SOON <= seconds <= LONGEST * (1 + SPREAD) + FARTHEST + SOON
+                    continue
+                inside.append((label, answer))
+                assert sum(other == label for other, _ in inside) <= min(limits.concurrency, 6)
+                if answer.probe:
+                    # A breaker that was off in between has forgotten its probe; nobody switches that often.
+                    others = [given for other, given in inside if other == label and given.probe]
+                    assert len(others) == 1 or any(step[2] == 2 and step[1] == label for step in actions)
+            case "leave" if inside:
+                _, given_pass = inside.pop(int(which) % len(inside))
+                given_pass.leave(Pulse(str(more)))
+            case "lose" if inside:
+                with inside.pop(int(which) % len(inside))[1]:
+                    pass
+            case _:
+                clock.now += float(which) if what == "pass time" else 0.0
+    for _, given_pass in inside:
+        given_pass.leave(Pulse.DELIVERED)
+    clock.now += 10_000  # whatever happened, all is well again: nothing has leaked
+    for label in "ab":
+        enter(gate, label, Limits(1, QUICK)).leave(Pulse.DELIVERED)
+
+
+_TEN_MINUTES = 600.0
+
+
+def busiest(seen: Seen, start: int) -> int:
+    """The most deliveries that were turned away in one second, from that second on."""
+    return max(count for second, count in seen.turned_away.items() if second >= start)
+
+
+@pytest.mark.parametrize(
+    ("took", "without", "with_breaker"),
+    [
+        # What a dead receiver sees of 200 deliveries in ten minutes. All 50 slots are taken before the first result
+        # is there; then there is one probe at about 30, 90, 210 and 450 seconds.
+        pytest.param(0.001, 1_086, 54, id="connection refused"),
+        pytest.param(0.05, 1_085, 54, id="503"),
+        pytest.param(15.0, 1_026, 54, id="no answer in time"),
+    ],
+)
+def test_a_dead_receiver_is_left_in_peace(took: float, without: int, with_breaker: int):
+    dead = (Pulse.FAILING, took)
+    assert len(crowd(200, _TEN_MINUTES, lambda _: dead, None).at) == without
+    seen = crowd(200, _TEN_MINUTES, lambda _: dead, Limits())
+    assert len(seen.at) == with_breaker
+    assert seen.between(60, _TEN_MINUTES) == 3
+    assert seen.inside == 50
+    assert busiest(seen, 1) <= 100
+    assert busiest(seen, 60) <= 22
+
+
+def test_deliveries_that_go_on_coming_do_not_wake_a_dead_receiver():
+    def every_half_second(number: int) -> float:
+        return number / 2
+
+    dead = (Pulse.FAILING, 0.05)
+    assert len(crowd(1_200, _TEN_MINUTES, lambda _: dead, None, every_half_second).at) == 5_463
+    assert len(crowd(1_200, _TEN_MINUTES, lambda _: dead, Limits(), every_half_second).at) == 14
+
+
+def test_a_receiver_that_comes_back_gets_everything_and_no_stampede():
+    def comes_back(now: float) -> tuple[Pulse, float]:
+        return (Pulse.FAILING if now < 300 else Pulse.DELIVERED), 0.05
+
+    seen = crowd(10_000, 3_600.0, comes_back, Limits())
+    assert len(seen.delivered) == 10_000
+    assert len(seen.at) < 10_100
+    assert max(seen.between(second, second + 1) for second in range(300, 1_200)) <= 25
+    assert busiest(seen, 1) <= 150
+    assert busiest(seen, 120) <= 25
+
+
+def test_ten_thousand_wait_for_a_slow_destination_without_a_storm():
+    seen = crowd(10_000, 7_200.0, lambda _: (Pulse.DELIVERED, 10.0), Limits(concurrency=20))
+    assert len(seen.delivered) == 10_000
+    assert seen.inside == 20
+    assert seen.delivered[-1] < 10_000 * 10 / 20 * 1.02  # hardly a slot was ever empty
+    assert busiest(seen, 1) <= 100
+    assert busiest(seen, 150) <= 25

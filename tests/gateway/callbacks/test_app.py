@@ -1,0 +1,357 @@
+"""The way in over HTTP, with sockets on one side and a stand-in for the journeys on the other."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.callbacks.app import MAX_BODY, Receiving
+from gateway.callbacks.deliver import Told, Unsettled
+from gateway.callbacks.rate_limit import Pace
+from gateway.callbacks.server import Listening
+from runtime.callback import Callbacks, Claim
+
+KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
+JOURNEY = "post-purchase/3028687/CGX0094"
+ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
+DELIVERY = "msg_00112233445566778899aabbccddeeff"
+EVENT = {"name": "whatsapp.replied", "properties": {"text": "yes"}}
+GONE = {"error": "this callback address has expired, or its journey is over"}
+NOBODY = {"error": "there is no such callback address: post to it exactly as it was sent to you"}
+
+
+@dataclass
+class Journeys:
+    """Stands in for Temporal: notes what it is told, and answers as the test says."""
+
+    told: list[tuple[Claim, Told, str | None]] = field(default_factory=list[tuple[Claim, Told, str | None]])
+    answer: bool | Exception | None = True
+
+    async def tell(self, claim: Claim, event: Told, identifier: str | None) -> bool:
+        self.told.append((claim, event, identifier))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.answer is None:
+            await asyncio.sleep(30)
+        return bool(self.answer)
+
+    @property
+    def ids(self) -> list[str | None]:
+        return [identifier for _, _, identifier in self.told]
+
+
+@dataclass(frozen=True)
+class Gateway:
+    listening: Listening
+    client: httpx.AsyncClient
+
+    def path(self, key: bytes = KEY, *, age: timedelta = timedelta(), workflow_id: str = JOURNEY) -> str:
+        callbacks = Callbacks("", [key])
+        return callbacks.url(workflow_id, ROOT, DELIVERY, datetime.now(UTC) - age)
+
+    async def post(self, event: Any = EVENT, path: str | None = None, **headers: str) -> httpx.Response:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post(path or self.path(), json=event, headers=given)
+
+    async def raw(self, head: str, *chunks: bytes, pause: float = 0.0) -> bytes:
+        """What is answered to a request that no client would write."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.listening.port)
+        try:
+            writer.write(f"POST {self.path()} HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n".encode())
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            return await reader.read(4096)
+        except ConnectionError:
+            return b"reset"
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def journeys() -> Journeys:
+    return Journeys()
+
+
+@pytest.fixture
+async def serve(journeys: Journeys) -> AsyncIterator[Callable[..., Any]]:
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> Gateway:
+            listening = await stack.enter_async_context(Listening())
+            listening.start(Receiving(Callbacks("", [KEY]), journeys.tell, **options).application)
+            client = httpx.AsyncClient(base_url=listening.url, trust_env=False)
+            return Gateway(listening, await stack.enter_async_context(client))
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(serve: Callable[..., Any]) -> Gateway:
+    return await serve()
+
+
+async def test_an_event_reaches_the_journey_of_the_address_and_is_answered_202(gateway: Gateway, journeys: Journeys):
+    answer = await gateway.post()
+    assert (answer.status_code, answer.json()) == (202, {})
+    [(claim, event, identifier)] = journeys.told
+    assert (claim.workflow_id, claim.root, claim.delivery_id) == (JOURNEY, ROOT, DELIVERY)
+    assert (event, identifier) == (Told(name="whatsapp.replied", properties={"text": "yes"}), None)
+
+
+@pytest.mark.parametrize(
+    ("event", "headers", "identifier"),
+    [
+        (EVENT | {"id": "evt_1"}, {}, "evt_1"),
+        (EVENT, {"webhook_id": "msg_9"}, "msg_9"),
+        (EVENT, {"idempotency_key": '"8e03978e-40d5"'}, "8e03978e-40d5"),
+        (EVENT, {"idempotency_key": "8e03978e-40d5"}, "8e03978e-40d5"),
+        (EVENT | {"id": "evt_1"}, {"webhook_id": "msg_9", "idempotency_key": "k"}, "evt_1"),
+        (EVENT, {"webhook_id": "msg_9", "idempotency_key": "k"}, "msg_9"),
+        (EVENT, {"webhook_id": ""}, None),
+    ],
+)
+async def test_an_event_that_is_sent_twice_can_be_recognised(
+    gateway: Gateway, journeys: Journeys, event: Any, headers: dict[str, str], identifier: str | None
+):
+    assert (await gateway.post(event, **headers)).status_code == 202
+    assert journeys.ids == [identifier]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("{forged}", 404, NOBODY),
+        ("{forged_and_old}", 404, NOBODY),
+        ("{good}x", 404, NOBODY),
+        ("/callbacks/x", 404, NOBODY),
+        ("{good}{good}", 404, {"error": "there is nothing here"}),
+        ("{long}", 404, NOBODY),
+        ("{old}", 410, GONE),
+        ("{good}/", 404, {"error": "there is nothing here"}),
+        ("/", 404, {"error": "there is nothing here"}),
+        ("/callbacks/", 404, {"error": "there is nothing here"}),
+    ],
+)
+async def test_an_address_that_is_not_good_does_nothing(
+    gateway: Gateway, journeys: Journeys, path: str, status: int, said: dict[str, str]
+):
+    month = timedelta(days=31)
+    addresses = {
+        "good": gateway.path(),
+        "old": gateway.path(age=month),
+        "forged": gateway.path(OTHER),
+        "forged_and_old": gateway.path(OTHER, age=month),
+        "long": f"/callbacks/{'A' * 5000}",
+    }
+    answer = await gateway.post(path=path.format(**addresses))
+    assert (answer.status_code, answer.json(), journeys.told) == (status, said, [])
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+async def test_only_post_acts(gateway: Gateway, journeys: Journeys, method: str):
+    answer = await gateway.client.request(method, gateway.path())
+    assert (answer.status_code, answer.headers["allow"], journeys.told) == (405, "POST", [])
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json"}, 202),
+        ({"content-type": "Application/JSON; charset=utf-8"}, 202),
+        ({"content-type": "application/cloudevents+json"}, 202),
+        ({"content-type": "application/json", "content-encoding": "identity"}, 202),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "text/evil+json"}, 415),
+        ({}, 415),
+    ],
+)
+async def test_only_json_is_taken(gateway: Gateway, journeys: Journeys, headers: dict[str, str], status: int):
+    answer = await gateway.client.post(gateway.path(), content=json.dumps(EVENT).encode(), headers=headers)
+    assert (answer.status_code, len(journeys.told)) == (status, int(status == 202))
+
+
+@pytest.mark.parametrize(
+    ("event", "headers"),
+    [({"name": "a b"}, {}), ([], {}), (EVENT | {"id": "a b"}, {}), (EVENT, {"webhook_id": "x" * 129})],
+)
+async def test_what_is_no_event_is_answered_400_in_a_sentence(
+    gateway: Gateway, journeys: Journeys, event: Any, headers: dict[str, str]
+):
+    answer = await gateway.post(event, **headers)
+    assert (answer.status_code, list(answer.json()), journeys.told) == (400, ["error"], [])
+
+
+async def test_a_body_of_64_kb_is_taken_and_one_more_byte_is_not(gateway: Gateway, journeys: Journeys):
+    headers = {"content-type": "application/json"}
+    filled = b'{"name": "x"}'.ljust(MAX_BODY)
+    assert (await gateway.client.post(gateway.path(), content=filled, headers=headers)).status_code == 202
+    assert (await gateway.client.post(gateway.path(), content=filled + b" ", headers=headers)).status_code == 413
+    assert len(journeys.told) == 1
+
+
+async def test_what_comes_is_counted_and_not_what_is_said(gateway: Gateway, journeys: Journeys):
+    head = "content-type: application/json\r\ntransfer-encoding: chunked"
+    chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+    answer = await gateway.raw(head, *[chunk] * 3)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer.lower()
+    assert journeys.told == []
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(serve: Callable[..., Any], journeys: Journeys):
+    gateway = await serve(patience=0.2)
+    head = "content-type: application/json\r\ncontent-length: 100"
+    assert (await gateway.raw(head, b'{"name":')).startswith(b"HTTP/1.1 408 ")
+    # Nor is one that comes drop by drop.
+    drops = [b"{"] * 4
+    assert (await gateway.raw(head, *drops, pause=0.04)).startswith(b"HTTP/1.1 408 ")
+    assert journeys.told == []
+
+
+@pytest.mark.parametrize("begun", ["", "POST /callbacks/x HTTP/1.1\r\nhost: x\r\n", "{whole}POST / HTTP/1.1\r\n"])
+async def test_a_request_that_does_not_come_keeps_no_place(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, begun: str
+):
+    """There are so many places, and a connection costs nothing."""
+    monkeypatch.setattr("gateway.callbacks.guard.PATIENCE", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listening.port)
+    try:
+        writer.write(begun.replace("{whole}", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").encode())
+        async with asyncio.timeout(60):
+            while await reader.read(4096):
+                pass
+    finally:
+        writer.close()
+
+
+async def test_a_request_that_takes_longer_than_its_head_may_is_answered(
+    gateway: Gateway, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gateway.callbacks.guard.PATIENCE", 0.25)
+    body = json.dumps(EVENT).encode()
+    head = f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}"
+    answer = await gateway.raw(head, body[:9], body[9:], pause=0.5)
+    assert answer.startswith(b"HTTP/1.1 202")
+    assert len(journeys.told) == 1
+
+
+async def test_a_client_that_goes_away_in_the_middle_is_no_trouble(
+    gateway: Gateway, journeys: Journeys, caplog: pytest.LogCaptureFixture
+):
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.listening.port)
+    writer.write(f"POST {gateway.path()} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n".encode())
+    writer.write(b"content-length: 100\r\n\r\n{")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.close()
+    assert (await gateway.post()).status_code == 202
+    assert len(journeys.told) == 1
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_journey_that_is_over_is_gone(gateway: Gateway, journeys: Journeys):
+    journeys.answer = False
+    answer = await gateway.post()
+    assert (answer.status_code, answer.json()) == (410, GONE)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        RPCError("secret text of the server", RPCStatusCode.UNAVAILABLE, b""),
+        RPCError("secret text of the server", RPCStatusCode.RESOURCE_EXHAUSTED, b""),
+        Unsettled(),
+        None,
+    ],
+)
+async def test_an_event_that_cannot_be_told_now_may_be_sent_again(
+    serve: Callable[..., Any], journeys: Journeys, trouble: Exception | None, caplog: pytest.LogCaptureFixture
+):
+    gateway = await serve(patience=0.2)
+    journeys.answer = trouble
+    answer = await gateway.post()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json() == {"error": "the event cannot be taken now: try again"}
+    assert "secret" not in caplog.text
+
+
+async def test_one_address_cannot_drown_its_journey(serve: Callable[..., Any], journeys: Journeys):
+    gateway = await serve(pace=Pace(2, 60, lambda: 0))
+    answers = [await gateway.post() for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert answers[2].headers["retry-after"] == "60"
+    assert len(journeys.told) == 2
+
+
+async def test_a_bug_says_nothing_to_the_outside(gateway: Gateway, journeys: Journeys):
+    journeys.answer = KeyError("zoe.obrien@example.com")
+    answer = await gateway.post()
+    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+
+
+async def test_health_needs_no_journey(gateway: Gateway):
+    answer = await gateway.client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"alive": True})
+    assert (await gateway.client.post("/healthz")).status_code == 405
+
+
+async def test_no_token_and_no_property_is_logged(
+    gateway: Gateway, journeys: Journeys, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    path = gateway.path()
+    await gateway.post({"name": "whatsapp.replied", "properties": {"text": "zoe.obrien@example.com"}}, path)
+    await gateway.client.get(path)
+    journeys.answer = ValueError("a bug")
+    await gateway.post(path=path)
+    journeys.answer = False
+    await gateway.post(path=path)
+    said = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+    assert f"event whatsapp.replied for {JOURNEY} by {DELIVERY}" in said
+    assert path.rpartition("/")[2] not in "\n".join(said)
+    assert "zoe" not in "\n".join(said)
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_requests_under_way_are_answered_before_it_stops(journeys: Journeys):
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(claim: Claim, event: Told, identifier: str | None) -> bool:
+        begun.set()
+        await go.wait()
+        return await journeys.tell(claim, event, identifier)
+
+    async with Listening() as listening, httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:
+        listening.start(Receiving(Callbacks("", [KEY]), slowly).application)
+        gateway = Gateway(listening, client)
+        answering = asyncio.create_task(gateway.post())
+        await begun.wait()
+        stopping = asyncio.create_task(listening.__aexit__())
+        while await _listens(listening.port):
+            await asyncio.sleep(0.01)
+        go.set()
+        assert (await answering).status_code == 202
+        await stopping
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/healthz")

@@ -1,0 +1,293 @@
+"""Checking, describing and publishing scenario files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from runtime.store import Store
+from scenario.source.source import Source
+from tests.gateway.cli.conftest import Run
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+GOOD = """scenario: welcome
+trigger: contact_created
+steps:
+  - wait: 2d
+  - email: hello
+    subject: "Hello {{ contact.firstname }}"
+    text: {file: texts/hello.txt}
+"""
+
+BAD = {
+    "a tab": (
+        "scenario: a\ntrigger: order\nsteps:\n  - wait: 2d\n\t- exit: x\n",
+        ["bad.yaml:5:1: error syntax: indent with blanks, not with a tab"],
+    ),
+    "a duplicate key": (
+        "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wait: 2d\n",
+        ["bad.yaml:3:1: error duplicate-key: 'trigger' stands here twice: first on line 2"],
+    ),
+    "an unknown step": (
+        "scenario: a\ntrigger: order\nsteps:\n  - wiat: 2d\n",
+        ["bad.yaml:4:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?"],
+    ),
+    "two mistakes": (
+        "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wiat: 2d\n",
+        [
+            "bad.yaml:3:1: error duplicate-key: 'trigger' stands here twice: first on line 2",
+            "bad.yaml:5:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?",
+        ],
+    ),
+}
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "hello.txt").write_text("Hello {{ contact.firstname }}, nice to have you.")
+    path = tmp_path / "welcome.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.mark.parametrize(("content", "report"), BAD.values(), ids=BAD.keys())
+def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path, content: str, report: list[str]) -> None:
+    (tmp_path / "bad.yaml").write_text(content)
+    ran = run("check", "bad.yaml")
+    assert (ran.status, ran.out.splitlines()) == (1, report)
+    assert ran.err == f"{len(report)} error{'s' if len(report) > 1 else ''} in 1 file\n"
+
+
+def test_check_says_which_trigger_brings_a_variable(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        'scenario: a\ntrigger: birthday\nsteps:\n  - email: x\n    subject: "{{ order.id }}"\n    text: hi\n'
+    )
+    ran = run("check", "bad.yaml")
+    assert ran.status == 1
+    assert re.fullmatch(r"bad\.yaml:5:18: error [a-z-]+: .*'order'.* the trigger order or ticket\n", ran.out)
+
+
+def test_check_gives_programs_a_list(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD["an unknown step"][0])
+    ran = run("check", "bad.yaml", "--format", "json")
+    assert ran.status == 1
+    assert ran.json == [
+        {
+            "file": "bad.yaml",
+            "line": 4,
+            "column": 5,
+            "severity": "error",
+            "code": "unknown-step",
+            "message": "unknown step 'wiat': did you mean 'wait'?",
+        }
+    ]
+
+
+def test_check_is_content_with_what_is_right(run: Run, good: Path) -> None:
+    ran = run("check", good)
+    assert (ran.status, ran.out, ran.err) == (0, "", "nothing wrong in 1 file\n")
+    assert run("check", good, "--format", "json").json == []
+
+
+def test_check_is_content_with_the_examples(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "destinations.yaml").write_text(
+        "default: {public_secrets: [WAX_TOKEN, CLIENTELING_KEY, PUSH_KEY, WALLET_TOKEN]}\n"
+        "destinations: {whatsapp: {url: https://hooks.example.com}, crm: {url: https://crm.example.com}}\n"
+    )
+    ran = run("check", *sorted(EXAMPLES.glob("*.yaml")), "--destinations", "destinations.yaml")
+    assert (ran.status, ran.out) == (0, "")
+
+
+def test_for_a_newcomer_check_warns_that_nobody_says_where_a_secret_may_go(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCENARIO_DESTINATIONS", raising=False)
+    ran = run("check", EXAMPLES / "post-purchase.yaml")
+    assert ran.status == 0
+    assert ran.out == (
+        f"{EXAMPLES}/post-purchase.yaml:30:57: warning secret: the secret WAX_TOKEN may be sent anywhere: "
+        "a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md\n"
+    )
+
+
+def test_a_warning_does_not_stand_in_the_way(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("scenario: a\ntrigger: segment\nsteps:\n  - exit: x\n  - wait: 2d\n")
+    ran = run("check", "a.yaml")
+    assert ": warning " in ran.out
+    assert (ran.status, ran.err) == (0, "1 warning in 1 file\n")
+
+
+def test_a_missing_file_does_not_keep_the_others_from_being_checked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD["a tab"][0])
+    ran = run("check", "no.yaml", "bad.yaml")
+    assert ran.status == 1
+    assert ran.out.splitlines() == BAD["a tab"][1]
+    assert ran.err == "scenario: no.yaml cannot be read: no such file or directory\n1 error in 1 file\n"
+
+
+def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path) -> None:
+    if not Path("/dev/zero").exists():
+        pytest.skip("there is no file without an end here")
+    with (tmp_path / "endless.txt").open("wb") as file:
+        file.truncate(1 << 36)  # takes no room
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {file: endless.txt}\n", "utf-8")
+
+    assert "scenario.yaml:5:18: error file: 'endless.txt' is longer than 512 KB" in run("check", scenario).out
+    assert "/dev/zero:1:1: error too-large: the file is larger than 512 KB" in run("check", "/dev/zero").out
+
+
+def test_links_are_followed_within_the_scenarios_folder_alone(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "scenarios"
+    (folder / "..data" / "mails").mkdir(parents=True)
+    (folder / "..data" / "mails" / "in.txt").write_text("Hello", "utf-8")
+    (tmp_path / "out.txt").write_text("password", "utf-8")
+    (folder / "mails").symlink_to("..data/mails")  # as in a ConfigMap
+    (folder / "out.txt").symlink_to("../out.txt")
+    (folder / "all").symlink_to(tmp_path)
+    (folder / "loop.txt").symlink_to("loop.txt")
+    names = ("mails/in.txt", "out.txt", "all/out.txt", "loop.txt")
+    steps = "".join(f"  - sms: s{at}\n    text: {{file: {name}}}\n" for at, name in enumerate(names))
+    (folder / "s.yaml").write_text(f"scenario: a\ntrigger: order\nsteps:\n{steps}", "utf-8")
+    (tmp_path / "linked").symlink_to("scenarios")
+
+    for path in ("scenarios", "linked"):
+        first, second, third = run("check", f"{path}/s.yaml").out.splitlines()
+        why = "cannot be read: a link leads out of the scenario's folder"
+        assert first == f"{path}/s.yaml:7:18: error file: 'out.txt' {why}"
+        assert second == f"{path}/s.yaml:9:18: error file: 'all/out.txt' {why}"
+        assert third.startswith(f"{path}/s.yaml:11:18: error file: 'loop.txt' cannot be read: ")
+
+
+def test_a_byte_order_mark_of_a_text_beside_the_scenario_is_no_part_of_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hello.txt").write_bytes(b"\xef\xbb\xbfHello {{ contact.emial }}")
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {file: hello.txt}\n", "utf-8")
+
+    assert "hello.txt:1:18: error unknown-field" in run("check", scenario).out
+
+
+def test_schema_is_one_that_the_examples_obey(run: Run) -> None:
+    schema = run("schema").json
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for path in EXAMPLES.glob("*.yaml"):
+        jsonschema.validate(Source(path.read_text()).data, schema)
+
+
+def test_publishing_makes_the_store_and_prints_the_version(run: Run, good: Path, tmp_path: Path) -> None:
+    ran = run("publish", good)
+    assert (ran.status, ran.out, ran.err) == (0, "welcome@1\n", "")
+    assert (tmp_path / ".scenario" / "store.db").is_file()
+    assert run("publish", good).out == "welcome@1\n"
+    (tmp_path / "texts" / "hello.txt").write_text("Another text.")
+    assert run("publish", good).out == "welcome@2\n"
+
+
+def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_is_one(
+    run: Run, good: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "texts" / "hello.txt"
+    first = text.read_text()
+    run("publish", good)
+    text.write_text("Another text.")
+    run("publish", good)
+    text.write_text(first)
+    ran = run("publish", good)
+    assert (ran.status, ran.out) == (0, "welcome@1\n")
+    assert ran.err == (
+        "scenario: welcome@1 is published already, and welcome@2 is the newest: new journeys take that; "
+        "to roll back, publish the file with --newest\n"
+    )
+    ran = run("publish", good, "--newest")
+    assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")
+    for options in ([], ["--newest"]):
+        ran = run("publish", good, *options)
+        assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")
+
+
+def test_who_published_is_on_record(run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ann")
+    run("publish", good)
+
+    async def by() -> str:
+        async with Store.open(f"sqlite:///{tmp_path / '.scenario' / 'store.db'}") as store:
+            published = await store.version("welcome")
+            return published.published_by if published else ""
+
+    assert asyncio.run(by()) == "ann"
+
+
+def test_where_one_file_is_wrong_none_is_published(run: Run, good: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD["an unknown step"][0])
+    ran = run("publish", good, "bad.yaml")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.splitlines() == [
+        *BAD["an unknown step"][1],
+        "scenario: nothing was published: 1 error in 2 files",
+    ]
+    assert not (tmp_path / ".scenario").exists()
+
+
+def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, tmp_path: Path) -> None:
+    (tmp_path / "again.yaml").write_text(GOOD)
+    ran = run("publish", "welcome.yaml", "again.yaml")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == ("scenario: welcome.yaml and again.yaml both are the scenario 'welcome': publish one of them\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "SCENARIO_STORE must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or "),
+        (
+            "mysql://u:pw@h/x",
+            "a store cannot be kept in mysql: set SCENARIO_STORE to an sqlite:// or postgresql:// URL",
+        ),
+        ("sqlite:////dev/null/x/store.db", "the folder of the store /dev/null/x/store.db cannot be made"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_sentence(
+    run: Run, good: Path, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    monkeypatch.setenv("SCENARIO_STORE", url)
+    ran = run("publish", good)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith(f"scenario: {said}")
+    assert "pw" not in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_store_of_a_later_release_is_left_alone(run: Run, good: Path, tmp_path: Path) -> None:
+    run("publish", good)
+    with sqlite3.connect(tmp_path / ".scenario" / "store.db") as store:
+        store.execute("UPDATE scenario_store_version SET version_num = '9999'")
+    store.close()
+    for arguments in (["publish", good], ["deliveries"]):
+        ran = run(*arguments)
+        assert ran.status == 1
+        assert re.fullmatch(
+            r"scenario: the store \.scenario/store\.db was brought to revision 9999 by a later release, and this one "
+            r"knows \d{4}: run that release, or give this one a store of its own with SCENARIO_STORE\n",
+            ran.err,
+        )
+
+
+def test_a_wrong_setting_is_named_without_its_value(run: Run, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_PLATFORM_TIMEZONE", "Mars/hunter2")
+    ran = run("publish", good)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == ("scenario: SCENARIO_PLATFORM_TIMEZONE must be a time zone's IANA name such as Europe/Paris\n")
+
+
+def test_findings_and_json_hold_any_letter(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "é.yaml").write_text("scenario: a\ntrigger: segment\nsteps:\n  - größe: 2d\n")
+    assert "größe" in run("check", "é.yaml").out
+    assert json.loads(run("check", "é.yaml", "--format", "json").out)[0]["file"] == "é.yaml"

@@ -1,0 +1,306 @@
+"""Entering one contact or many, and telling journeys of events."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import enter_many
+from gateway.errors import JourneyFailed, NotEntered
+from runtime.errors import ConnectionFailed
+from tests.gateway.cli.conftest import Client, EnteredJourney, Run
+
+
+def entry(contact: object, **more: Any) -> dict[str, Any]:
+    return {"scenario": "a", "contact": {"id": contact}, "trigger": {"type": "segment"}, **more}
+
+
+def write(path: Path, *entries: Any) -> Path:
+    path.write_text("".join(f"{item if isinstance(item, str) else json.dumps(item)}\n" for item in entries))
+    return path
+
+
+def test_entering_prints_the_id(run: Run, client: Client, tmp_path: Path) -> None:
+    ran = run("enter", write(tmp_path / "e.json", entry(7)))
+    assert (ran.status, ran.out, ran.err) == (0, "a/7\n", "")
+
+
+def test_an_entry_comes_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(entry(8)).encode())))
+    assert run("enter", "-").out == "a/8\n"
+
+
+def test_waiting_prints_the_result_after_the_id(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda _: EnteredJourney("a/7", outcome={"outcome": "exited", "reason": "event Zoé"})
+    ran = run("enter", write(tmp_path / "e.json", entry(7)), "--wait")
+    first, _, rest = ran.out.partition("\n")
+    assert (ran.status, first, json.loads(rest)) == (0, "a/7", {"outcome": "exited", "reason": "event Zoé"})
+    assert "Zoé" in rest
+
+
+BAD = [
+    (entry(None), "the contact has no id: give 'contact.id'"),
+    ({"scenario": "a", "contact": {}, "trigger": {"type": "segment"}}, "the contact has no id: give 'contact.id'"),
+    ({"scenario": "a", "trigger": {"type": "segment"}}, "the entry needs 'contact'"),
+    (entry(1, colour="red"), "the entry has a field that it should not have: it has scenario, contact, trigger, key"),
+    (entry(1, scenario="A b"), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), BAD)
+def test_an_entry_that_is_wrong_by_itself_is_refused_with_no_server_at_all(
+    run: Run, tmp_path: Path, given: Any, said: str
+) -> None:
+    ran = run("enter", write(tmp_path / "e.json", given))
+    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+
+
+def test_a_refusal_and_a_failure_are_status_1(run: Run, client: Client, tmp_path: Path) -> None:
+    path = write(tmp_path / "e.json", entry(7))
+
+    def refuse(_: Mapping[str, Any]) -> EnteredJourney:
+        raise NotEntered("there is no scenario 'a': publish it with 'scenario publish'")
+
+    client.door = refuse
+    ran = run("enter", path)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "scenario: there is no scenario 'a': publish it with 'scenario publish'\n"
+    client.door = lambda _: EnteredJourney("a/7", outcome=JourneyFailed("the journey a/7 was terminated"))
+    ran = run("enter", path, "--wait")
+    assert (ran.status, ran.out, ran.err) == (1, "a/7\n", "scenario: the journey a/7 was terminated\n")
+
+
+def test_a_journey_that_nobody_has_looked_at_yet_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda _: EnteredJourney("a/7", admitted=False)
+    ran = run("enter", write(tmp_path / "e.json", entry(7)))
+    assert (ran.status, ran.out) == (0, "a/7\n")
+    assert ran.err == (
+        "scenario: a/7: no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)\n"
+    )
+
+
+@pytest.mark.parametrize("many", [(), ("--many",)])
+def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
+    run: Run, client: Client, tmp_path: Path, many: tuple[str, ...]
+) -> None:
+    client.door = lambda _: EnteredJourney("a/7", admitted=False)
+    client.ill = "The store db.example:5432/x cannot be used now (its disk is full): see that it runs."
+    assert run("enter", write(tmp_path / "e.json", entry(7)), *many).err.splitlines()[0] == (
+        "scenario: a/7: it waits to be let in: the store db.example:5432/x cannot be used now (its disk is full): see "
+        "that it runs"
+    )
+
+
+def test_one_under_way_already_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda _: EnteredJourney("a/7", already=True)
+    assert run("enter", write(tmp_path / "e.json", entry(7))).err == "scenario: a/7 was under way already\n"
+
+
+def test_a_time_zone_that_cannot_be_used_is_told(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda given: EnteredJourney("a/7", unplaced="it is none" if given["contact"]["id"] == 7 else "")
+    one = run("enter", write(tmp_path / "e.json", entry(7)))
+    assert (one.status, one.err) == (0, "scenario: a/7: contact.timezone is passed over: it is none\n")
+    path = write(tmp_path / "e.jsonl", entry(7), entry(7), entry(8))
+    assert (
+        run("enter", path).err
+        == run("enter", path, "--wait").err
+        == (
+            "scenario: 2 of them: contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says "
+            "why\nscenario: 3 entered\n"
+        )
+    )
+
+
+def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client: Client, tmp_path: Path) -> None:
+    def door(given: Mapping[str, Any]) -> EnteredJourney:
+        if given["contact"]["id"] == 3:
+            raise NotEntered("the entry rule of a does not hold: false")
+        return EnteredJourney(f"a/{given['contact']['id']}", already=given["contact"]["id"] == 4)
+
+    client.door = door
+    path = write(tmp_path / "e.jsonl", entry(1), "{", "", entry(3), entry(4), "[]")
+    ran = run("enter", path)
+    assert ran.status == 1
+    assert sorted(ran.out.split()) == ["a/1", "a/4"]
+    assert sorted(ran.err.splitlines()[:-1]) == [
+        f"scenario: line 2 of {path} is not JSON (column 2): it ends before its last bracket is closed",
+        "scenario: line 4: the entry rule of a does not hold: false",
+        f"scenario: line 6 of {path} is no JSON object: an entry is a JSON object with 'scenario', 'contact' and "
+        "'trigger'",
+    ]
+    assert ran.err.splitlines()[-1] == "scenario: 1 entered, 1 under way already, 3 not entered"
+
+
+def test_many_come_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"".join(json.dumps(entry(number)).encode() + b"\n" for number in range(50))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    ran = run("enter", "-", "--many")
+    assert (ran.status, ran.err) == (0, "scenario: 50 entered\n")
+    assert sorted(ran.out.split()) == sorted(f"a/{number}" for number in range(50))
+
+
+def test_waiting_for_many_prints_one_result_a_line(run: Run, client: Client, tmp_path: Path) -> None:
+    ran = run("enter", write(tmp_path / "e.jsonl", entry(1), entry(2)), "--wait")
+    assert sorted(ran.out.splitlines()) == [
+        '{"id": "a/1", "outcome": "finished"}',
+        '{"id": "a/2", "outcome": "finished"}',
+    ]
+
+
+def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Path) -> None:
+    def door(_: Mapping[str, Any]) -> EnteredJourney:
+        raise ConnectionFailed("the Temporal server went away: see that it runs, and try again")
+
+    client.door = door
+    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(1000))))
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "scenario: the Temporal server went away: see that it runs, and try again\n"
+    assert len(client.asked) <= enter_many.ENTERING
+
+
+def test_those_who_are_refused_by_a_worker_are_counted_however_late_it_says_so(
+    run: Run, client: Client, tmp_path: Path
+) -> None:
+    refusal = NotEntered("the entry rule of a does not hold: false")
+    client.door = lambda given: EnteredJourney(f"a/{given['contact']['id']}", admitted=refusal)
+    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(300))))
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.splitlines()[-1] == "scenario: 0 entered, 300 not entered"
+    assert "scenario: line 300: the entry rule of a does not hold: false" in ran.err.splitlines()
+    assert {settle for _, _, settle in client.asked} == {0}  # none is waited for before the next is started
+
+
+def test_where_it_is_not_known_who_came_in_the_status_is_1(run: Run, client: Client, tmp_path: Path) -> None:
+    client.door = lambda given: EnteredJourney(f"a/{given['contact']['id']}", admitted=given["contact"]["id"] > 25)
+    path = write(tmp_path / "e.jsonl", *(entry(number) for number in range(1, 31)))
+    for wait in ((), ("--wait",)):
+        ran = run("enter", path, *wait)
+        assert (ran.status, len(ran.out.splitlines())) == (1, 5)
+        first, *_, more, last = ran.err.splitlines()
+        assert first.endswith(": no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)")
+        assert (more, last) == ("scenario: … and 5 more", "scenario: 5 entered, 25 not known")
+
+
+def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_path: Path) -> None:
+    def door(given: Mapping[str, Any]) -> EnteredJourney:
+        if given["contact"]["id"] == 9:
+            raise ConnectionFailed("the Temporal server went away: see that it runs, and try again")
+        return EnteredJourney(f"a/{given['contact']['id']}", admitted=given["contact"]["id"] > 2)
+
+    client.door = door
+    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(10))))
+    assert ran.status == 1
+    assert ran.err == (
+        "scenario: started 9, entered 6, not entered 0, not known 3\n"
+        "scenario: the Temporal server went away: see that it runs, and try again\n"
+    )
+
+
+@pytest.mark.parametrize(("wait", "most"), [(False, 70), (True, enter_many.WAITING)])
+async def test_no_more_than_so_many_are_on_their_way_at_once(
+    wait: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enter_many, "OPEN", 70)
+    open_now, highest, entering = 0, 0, 0
+
+    class Slow:
+        async def enter(self, given: Mapping[str, Any], *, settle: float) -> Any:
+            nonlocal open_now, highest, entering
+            entering += 1
+            open_now += 1
+            highest = max(highest, open_now)
+            assert entering <= enter_many.ENTERING
+            await asyncio.sleep(0.001)
+            entering -= 1
+            return self
+
+        id, already, unplaced = "a/1", False, ""
+
+        def settling(self) -> Any:
+            return self
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def known(self, _: object) -> bool:
+            nonlocal open_now
+            if not wait:
+                await asyncio.sleep(0.01)
+                open_now -= 1
+            return True
+
+        async def result(self) -> dict[str, Any]:
+            nonlocal open_now
+            await asyncio.sleep(0.001)
+            open_now -= 1
+            return {}
+
+    content = json.dumps(entry(1)).encode() + b"\n"
+    run = enter_many.Bulk(Slow(), "x", wait, enter_many.Tally(), lambda: None)  # type: ignore[arg-type]
+    await run.run(io.BytesIO(content * (most + 50)))
+    assert run.tally.entered == most + 50
+    assert 1 < highest <= most
+
+
+def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -> None:
+    ran = run("event", "7", "order.delivered", "--properties", '{"order_id": "é"}', "--id", "e1")
+    assert (ran.status, ran.out) == (0, "1 journey told\n")
+    assert client.asked == [("event", "7", "order.delivered", {"order_id": "é"}, "e1")]
+    client.told = 3
+    assert run("event", "7", "x").out == "3 journeys told\n"
+    client.told = 0
+    assert run("event", "7", "x").out == "no journey told: none is under way\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["go !"], "'name' must be an event's name, such as whatsapp.replied"),
+        (
+            ["go", "--properties", json.dumps({"text": "x" * 262_144})],
+            "the event is larger than 256 KB: leave out what no condition names",
+        ),
+        (["go", "--id", ""], "an event's id must be 1 to 200 printable characters"),
+    ],
+)
+def test_an_event_that_no_journey_would_take_is_refused(
+    run: Run, client: Client, arguments: list[str], said: str
+) -> None:
+    ran = run("event", "7", *arguments)
+    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+    assert client.asked == []
+
+
+def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: Client) -> None:
+    client.told = None
+    ran = run("event", "order.delivered", "7")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == (
+        "scenario: no journey was ever contact order.delivered's: "
+        "'scenario event' takes the contact's id first, then the name\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        (
+            "{order_id}",
+            "--properties is not JSON (line 1, column 2): a key in double quotes is missing",
+        ),
+        ("[1]", """--properties is no JSON object: write an object such as '{"order_id": "CGX0094"}'"""),
+        ("", """--properties is empty: write an object such as '{"order_id": "CGX0094"}'"""),
+    ],
+)
+def test_properties_that_are_no_object_are_refused(run: Run, client: Client, properties: str, said: str) -> None:
+    ran = run("event", "7", "x", "--properties", properties)
+    assert (ran.status, ran.err, client.asked) == (1, f"scenario: {said}\n", [])

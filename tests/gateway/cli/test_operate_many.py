@@ -1,0 +1,285 @@
+"""Orders that go to many journeys: which, how fast, asked before, counted afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import sys
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.errors import NotAccepted, NotAnswered
+from gateway.journeys.pending_activities import Pending
+from gateway.operations.one import EVERY, Which
+from gateway.operations.retry_policy import InFlight
+from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.test_show import LISTED, rows
+from tests.gateway.journeys import attempt
+
+HELD = [replace(LISTED, id=f"a/{number}") for number in range(3)]
+NOT_HELD = NotAccepted("a/1: nothing to retry: the journey is not held")
+MANY = ("--destination", "wax", "--reason", "wax is back", "--operator", "ann")
+ORDER = {"operator": "ann", "reason": "wax is back"}
+HELD_ONES = [("retry", "retry_step"), ("skip", "skip_step"), ("leave", "leave")]
+
+
+@pytest.mark.parametrize(("command", "verb"), HELD_ONES)
+def test_all_held_ones_that_fit_get_the_order_each_with_its_step(
+    run: Run, client: Client, command: str, verb: str
+) -> None:
+    client.found = HELD
+    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
+    options = ("--scenario", "a", "--since", "2026-03-31T08:00Z", "--held-reason", "exhausted", "--step", "hook")
+    ran = run(command, *MANY, *options, "--rate", "600/m", "--limit", "7")
+    assert (ran.status, ran.out, ran.err) == (0, "ordered 3\n", "")
+    which = Which(scenario="a", destination="wax", since=at, reason="exhausted", step="hook")
+    assert client.asked[:2] == [("select", verb, which, {"ask": False, "limit": 7}), ("round", 10.0)]
+    assert client.asked[2:] == [(verb, f"a/{number}", "hook", ORDER) for number in range(3)]
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_those_under_way_get_the_order_wherever_they_are(run: Run, client: Client, command: str) -> None:
+    client.found = [replace(LISTED, id="a/1", state="running"), replace(LISTED, id="a/2", state="paused")]
+    ran = run(command, "--scenario", "a", "--reason", "x", "--operator", "ann")
+    assert (ran.status, ran.out) == (0, "ordered 2\n")
+    assert client.asked[0] == ("select", command, Which(scenario="a"), {"ask": False, "limit": EVERY})
+    assert client.asked[2:] == [(command, name, None, {"operator": "ann", "reason": "x"}) for name in ("a/1", "a/2")]
+
+
+@pytest.mark.parametrize(("given", "version"), [("4", 4), ("newest", "newest")])
+def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, given: str, version: int | str) -> None:
+    client.found = HELD[:1]
+    run("retry", *MANY, "--with-version", given)
+    assert client.asked[-1] == ("retry_step", "a/0", "hook", {**ORDER, "version": version})
+    run("retry", "a/7", "--reason", "x", "--operator", "ann", "--with-version", given)
+    assert client.asked[-1] == ("retry_step", "a/7", {"operator": "ann", "reason": "x", "version": version})
+
+
+def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client) -> None:
+    client.found = HELD
+    client.answers = {"a/1": NOT_HELD}
+    ran = run("retry", *MANY)
+    assert (ran.status, ran.out) == (1, "ordered 2, refused 1 (nothing to retry: the journey is not held)\n")
+    assert ran.err == "scenario: a/1: nothing to retry: the journey is not held\n"
+
+
+def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
+    client.found = [replace(LISTED, id=f"a/{number}") for number in range(25)]
+    client.answers = {item.id: NotAccepted(f"{item.id}: the journey is over") for item in client.found}
+    ran = run("retry", *MANY)
+    assert (ran.status, ran.out) == (1, "ordered 0, refused 25 (the journey is over)\n")
+    assert ran.err.splitlines()[19:] == ["scenario: a/19: the journey is over", "scenario: … and 5 more"]
+
+
+def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Client) -> None:
+    client.found = [replace(LISTED, id=f"a/{number}") for number in range(100)]
+    client.answers = {item.id: NotAnswered("no worker answered") for item in client.found}
+    ran = run("retry", *MANY)
+    assert ran.status == 1
+    assert "no worker answers: see that one runs, and run it again for those that were not asked\n" in ran.err
+    assert ", not asked " in ran.out
+
+
+def test_programs_get_every_id(run: Run, client: Client) -> None:
+    client.found = HELD
+    client.answers = {"a/1": NOT_HELD}
+    ran = run("retry", *MANY, "--format", "json")
+    assert ran.json == {
+        "order": "retry_step",
+        "ordered": ["a/0", "a/2"],
+        "refused": [{"id": "a/1", "why": "nothing to retry: the journey is not held"}],
+        "left": 0,
+    }
+
+
+def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.found = HELD
+    client.slow = {"a/2": 60}
+    ran = asyncio.run
+
+    def interrupted(main: Coroutine[Any, Any, Any]) -> Any:
+        async def with_signal() -> Any:
+            interrupting = asyncio.create_task(interrupt())
+            try:
+                return await main
+            finally:
+                interrupting.cancel()
+
+        async def interrupt() -> None:
+            while ("retry_step", "a/2", "hook", ORDER) not in client.asked:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.1)  # the others were asked before it, and have answered
+            signal.raise_signal(signal.SIGINT)
+
+        return ran(with_signal())
+
+    monkeypatch.setattr(asyncio, "run", interrupted)
+    ended = run("retry", *MANY)
+    assert (ended.status, ended.out) == (130, "ordered 2, not asked 1\n")
+    assert ended.err == "scenario: run it again for those that were not asked\n"
+
+
+def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> None:
+    client.found = HELD[:1]
+    ran = run("retry", *MANY, "--dry-run")
+    assert (ran.status, ran.err) == (0, "scenario: 1 journey would be ordered to retry: nothing was sent\n")
+    assert [" ".join(row) for row in rows(ran.out)][1].startswith("a/0 a@3 hook hooks.example.com permanent 2026-03-31")
+    assert client.asked == [("select", "retry_step", Which(destination="wax"), {"ask": True, "limit": EVERY})]
+    assert [item["id"] for item in run("retry", *MANY, "--dry-run", "--format", "json").json] == ["a/0"]
+    assert "a/0 a@3 held hook" in " ".join(run("pause", *MANY, "--dry-run").out.split())
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[str, ...]) -> None:
+    ran = run("skip", *MANY, *more)
+    assert (ran.status, ran.out) == (1, "")
+    said = "0 journeys would be ordered to skip: nothing was sent" if more else "nothing to skip: no journey fits"
+    assert ran.err == f"scenario: {said}\n"
+    empty: Any = [] if more else {"order": "skip_step", "ordered": [], "refused": [], "left": 0}
+    assert run("skip", *MANY, *more, "--format", "json").json == empty
+
+
+class Terminal(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("typed", "more", "status"), [("y\n", (), 0), ("n\n", (), 1), ("\n", (), 1), ("", (), 1), ("", ("--yes",), 0)]
+)
+def test_at_a_terminal_it_asks_first(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, typed: str, more: tuple[str, ...], status: int
+) -> None:
+    client.found = HELD
+    screen = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", Terminal(typed))
+        patch.setattr(sys, "stderr", screen)
+        patch.setenv("TERM", "dumb")
+        ran = run("leave", *MANY, *more)
+    assert ran.status == status
+    said = screen.getvalue()
+    assert ("leave 3 journeys, 10 a second? [y/N]" in said) is not bool(more)
+    assert ("nothing was sent" in said) is bool(status)
+    assert bool(client.asked[1:]) is not bool(status)
+
+
+MISUSES = [
+    (("retry",), "name a JOURNEY, or say which are meant: by --scenario, --destination or --since"),
+    (("leave", "--step", "hook"), "name a JOURNEY, or say which are meant: by --scenario, --destination or --since"),
+    (("retry", "a/7", "--destination", "wax"), "--destination says which journeys are meant: leave it out, or leave "
+     "out JOURNEY"),
+    (("pause", "a/7", "--limit", "3"), "--limit is for many journeys: leave it out, or see 'scenario show a/7'"),
+    (("skip", "a/7", "--dry-run"), "--dry-run is for many journeys: leave it out, or see 'scenario show a/7'"),
+    (("retry", "--held-reason", "down"), "nothing is held for 'down': it is one of permanent, exhausted, unknown, "
+     "unconfigured, template"),
+    (("leave", "a/7", "--operator", " "), "say it in 1 to 500 characters, for the record"),
+    (("retry", "a/7", "--with-version", "last"), "'last' is no version: write its number, such as 4, or newest"),
+    (("retry", "--scenario", "a", "--rate", "fast"), "'fast' is not a rate: write 10/s, 600/m or 0.5/s"),
+    (("retry", "--scenario", "a", "--rate", "0/s"), "'0/s' is not a rate: write 10/s, 600/m or 0.5/s"),
+    (("retry", "--since", "soon"), "'soon' is neither a time nor a duration: write 2026-03-31T10:00 or 2h"),
+    (("retune", "wax", "--deadline", "3 days"), "'3 days' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 "
+     "such as P3DT12H"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISUSES)
+def test_what_makes_no_sense_is_said(run: Run, client: Client, arguments: tuple[str, ...], said: str) -> None:
+    ran = run(*arguments, "--reason", "x")
+    assert (ran.status, client.asked) == (2, [])
+    assert said in ran.err
+    assert ran.err.endswith(f": see 'scenario {arguments[0]} --help'\n")
+
+
+DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+LATEST = attempt("hook", 4, error="connect_refused", status=None, destination="wax")
+FLIGHT = InFlight("a/7", "hook", "wax", LATEST, Pending("hook", "scheduled", 5, DUE))
+WAITING = InFlight("a/8", "hook", "wax", None, Pending("hook", "scheduled", 1))
+
+
+def test_retune_orders_every_delivery_under_way(run: Run, client: Client) -> None:
+    client.flights = [FLIGHT]
+    options = ("--initial-interval", "1s", "--backoff-coefficient", "2", "--maximum-interval", "10m")
+    ran = run("retune", "wax", *options, "--maximum-attempts", "0", "--deadline", "3d", *MANY[2:], "--rate", "0.5/s")
+    assert (ran.status, ran.out, ran.err) == (0, "ordered 1\n", "")
+    retry = {
+        "initial_interval": 1.0,
+        "backoff_coefficient": 2.0,
+        "maximum_interval": 600.0,
+        "maximum_attempts": 0,
+        "deadline": 259_200.0,
+    }
+    assert client.asked == [
+        ("in_flight", "wax", {"limit": EVERY}),
+        ("round", 0.5),
+        ("retune", "a/7", "hook", {**ORDER, "destination": "wax", "retry": retry}),
+    ]
+
+
+def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Client) -> None:
+    latest = replace(LATEST, channel="email", destination="mx.example.com")
+    client.flights = [replace(FLIGHT, latest=latest, goes_to="email")]
+    run("retune", "mx.example.com", "--deadline", "1h", "--reason", "x")
+    assert client.asked[-1][3]["destination"] == "email"
+
+
+@pytest.mark.usefixtures("paris")
+def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
+    client.flights = [FLIGHT, WAITING]
+    ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
+    assert (ran.status, ran.err) == (0, "scenario: 2 deliveries would be ordered to retune: nothing was sent\n")
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "journey step try latest status error now next try (local)",
+        "a/7 hook 4 2026-03-31 10:00:01 connect_refused scheduled 2026-03-31 11:30:00",
+        "a/8 hook scheduled",
+    ]
+    listed, waiting = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run", "--format", "json").json
+    assert (listed["journey"], listed["step"], listed["attempts"]) == ("a/7", "hook", 4)
+    assert listed["pending"]["next_try_at"] == "2026-03-31T09:30:00+00:00"
+    assert (waiting["journey"], waiting["delivery_id"], waiting["attempts"]) == ("a/8", None, None)
+
+
+def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client: Client) -> None:
+    client.flights, client.unseen = [FLIGHT], 20_000
+    ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
+    assert (ran.status, client.asked) == (0, [("glance", "wax", {"limit": EVERY})])
+    assert ran.err.splitlines()[1] == (
+        "scenario: 20000 more journeys may have one that has not been attempted yet: the order itself looks each of "
+        "them up"
+    )
+
+
+def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
+    ran = run("retune", "wax", "--deadline", "5d", "--reason", "x")
+    assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing to retune: no delivery fits\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "say what is to be changed: an interval, the coefficient, the attempts or the deadline"),
+        (("--backoff-coefficient", "0.5"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+         "are the same"),
+        (("--initial-interval", "0s"), "the initial interval must be longer than nothing"),
+        (("--deadline", "-1d"), "the deadline must be longer than nothing"),
+        (("--backoff-coefficient", "101"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+         "are the same"),
+        (("--backoff-coefficient", "nan"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+         "are the same"),
+        (("--maximum-attempts", "-1"), "the number of attempts must be from 0, which means no limit, to 2147483647"),
+        (("--maximum-attempts", "2147483648"), "the number of attempts must be from 0, which means no limit, to "
+         "2147483647"),
+        (("--initial-interval", "1h", "--maximum-interval", "1m"), "the initial interval cannot be longer than the "
+         "maximum interval"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_makes_no_sense_is_refused(run: Run, client: Client, options: tuple[str, ...], said: str) -> None:
+    ran = run("retune", "wax", "--reason", "x", *options)
+    assert (ran.status, ran.err, client.asked) == (1, f"scenario: {said}\n", [])

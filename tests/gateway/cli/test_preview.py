@@ -1,0 +1,393 @@
+"""Previews on a terminal and for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.show_preview import when
+from tests.gateway.cli.conftest import Run
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+AT = ("--at", "2026-11-25T14:00")
+MONDAY = "--at 2026-03-02T09:00:00+00:00"
+"""When made-up contacts come in, unless they are told otherwise."""
+EXAMPLE = ("preview", EXAMPLES / "reward.yaml", "--entry", EXAMPLES / "entries" / "reward-expiring.json", *AT)
+
+SHEET = """\
+reward/3028687/EG29
+comes in Wed 2026-11-25 14:00; times are those of Europe/Paris
+leaves at once on reward.burned if event.reward_id == reward.external_id
+
+▶ you-earned-it  email  sent Wed 2026-11-25 14:00
+  │ from: Sender <sender@example.com>
+  │ to: zoe.obrien@example.com
+  │ subject: Zoé, you have earned: The 4th is free
+  │ ─ text
+  │ Your reward "The 4th is free" of Cercle is ready.
+▶ if-2  if  → then Wed 2026-11-25 14:00: reward.card_code != blank
+  then of if-2:
+    ▶ wallet  webhook → wallet.example.com  sent Wed 2026-11-25 14:00
+      │ PUT https://wallet.example.com/passes?card=1674075318835
+      │ accept: */*
+      │ user-agent: scenario-runner
+      │ authorization: Bearer ~~WALLET_TOKEN~~
+      │ webhook-id: msg_previewe8d44050873dba865aa7c170a
+      │ idempotency-key: msg_previewe8d44050873dba865aa7c170a
+      │ content-type: application/json
+      │ accept-encoding: identity
+      │ and of each attempt: webhook-timestamp, traceparent
+      │ ─ body, 91 bytes
+      │ {"reward":"EG29","name":"The 4th is free","value":15,"expires":"2026-12-31T23:59:59+01:00"}
+▶ if-3  if  → then Wed 2026-11-25 14:00: reward.expiration_date != blank
+  then of if-3:
+    ▶ wait-3.then.1  wait until a date → Mon 2026-12-28 23:59:59
+    ▶ last-days  sms  sent Mon 2026-12-28 23:59:59
+      │ to: +33612345678
+      │ Zoé, only three days left for your reward The 4th is free.
+"""
+NO_CARD = """\
+scenario: contact 2 of seed 0 cannot get step wallet:
+card.yaml:7:44: this value leaves a part of the URL's path empty, '.' or '..'
+  reward.card_code = null
+"""
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Path:
+    """A scenario and an entry with what is awkward to print."""
+    (tmp_path / "loop.yaml").write_text(
+        "scenario: loop\ntrigger: contact_created\nsteps:\n"
+        "  - webhook: w\n    url: https://x.example/\n    body: |\n"
+        '      {"name":\t"{{ contact.firstname }}",\n       "list": [1, 2]}\n'
+        "  - email: e\n    subject: Hello\n    html: '<p>{{ contact.firstname }}</p>'\n"
+        "  - wait_for: a.b\n    for: 1d\n    else:\n      - sms: s\n        text: late\n"
+    )
+    entry = {"scenario": "loop", "trigger": {"type": "contact_created"}}
+    contact = {"id": 1, "firstname": "\x1b[31mZoé" + "x" * 300, "email": "z@example.com", "cellphone": "+33612345678"}
+    (tmp_path / "loop.json").write_text(json.dumps({**entry, "contact": contact}))
+    return tmp_path
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    """The scenario of the page on previews: it forgets that there are rewards without a card."""
+    page = (EXAMPLES.parent / "docs" / "preview.md").read_text("utf-8")
+    (written,) = re.findall(r"```yaml\n(# card\.yaml\n.*?)```", page, re.DOTALL)
+    path = tmp_path / "card.yaml"
+    path.write_text(written, "utf-8")
+    return path
+
+
+def test_a_person_sees_each_step_and_what_it_sends(run: Run) -> None:
+    ran = run(*EXAMPLE)
+    assert (ran.out, ran.err) == (SHEET, "3 messages on this way, 0 beside it; nothing was sent\n")
+    assert ran.status == 0
+
+
+def test_a_program_gets_what_the_contract_says(run: Run) -> None:
+    ran = run(*EXAMPLE, "--format", "json")
+    steps = ran.json["steps"]
+    assert [(step["id"], step["kind"], step["taken"]) for step in steps] == [
+        ("you-earned-it", "email", True),
+        ("if-2", "if", True),
+        ("wallet", "webhook", True),
+        ("if-3", "if", True),
+        ("wait-3.then.1", "wait", True),
+        ("last-days", "sms", True),
+    ]
+    assert steps[0]["message"].keys() >= {"from", "to", "subject", "text", "source"}
+    assert steps[2]["request"].keys() >= {"method", "url", "headers", "body"}
+    assert json.loads(steps[2]["request"]["body"])["reward"] == "EG29"
+    assert steps[4]["waits_until"] == "2026-12-28T23:59:59+01:00"
+    assert steps[5]["message"] == {
+        "to": "+33612345678",
+        "text": "Zoé, only three days left for your reward The 4th is free.",
+    }
+    assert (ran.status, ran.json["refused"], ran.json["findings"]) == (0, None, [])
+
+
+def test_one_step_alone_can_be_asked_for(run: Run) -> None:
+    assert [step["id"] for step in run(*EXAMPLE, "--step", "wallet", "--format", "json").json["steps"]] == ["wallet"]
+    assert run(*EXAMPLE, "--step", "walet").err == "scenario: there is no step 'walet': did you mean 'wallet'?\n"
+
+
+def test_lines_are_as_long_as_what_is_sent_and_harmless(run: Run, loop: Path) -> None:
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT)
+    assert '  │ {"name":\t"\\u001b[31mZoé' + "x" * 300 + '",\n' in ran.out
+    assert "\x1b" not in ran.out
+    assert "  │ <p>\ufffd[31mZoé" + "x" * 300 + "</p>\n" in ran.out
+
+
+BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def test_nothing_reorders_what_a_terminal_shows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - sms: s\n    text: '{{ contact.firstname }}'\n"
+        "  - webhook: w\n    url: https://x.example/\n    body: {name: '{{ contact.firstname }}'}\n"
+    )
+    contact = {"id": 1, "firstname": f"a{BIDIRECTIONAL}b مرحبا", "cellphone": "+33612345678"}
+    (tmp_path / "e.json").write_text(json.dumps({"scenario": "a", "contact": contact, "trigger": {"type": "birthday"}}))
+    shown = run("preview", "s.yaml", "--entry", "e.json").out
+    spelt = "".join(f"<U+{ord(character):04X}>" for character in BIDIRECTIONAL)
+    assert shown.count(f"a{spelt}b مرحبا") == 2
+    assert not set(shown) & set(BIDIRECTIONAL)
+    for_programs = run("preview", "s.yaml", "--entry", "e.json", "--format", "json").json
+    assert for_programs["steps"][0]["message"]["text"] == f"a{BIDIRECTIONAL}b مرحبا"
+
+
+def test_a_body_is_laid_out_where_that_is_asked_for_and_says_so(run: Run, loop: Path) -> None:
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--pretty", "--step", "w")
+    assert re.search(r"│ ─ body, \d+ bytes, here with line breaks of its own\n  │ \{\n  │   \"name\": ", ran.out)
+
+
+def test_an_email_can_be_seen_as_its_source(run: Run, loop: Path) -> None:
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--source", "--step", "e")
+    assert "  │ Message-ID: <msg_preview" in ran.out
+    assert "  │ Content-Type: multipart/alternative;\n" in ran.out
+
+
+def test_colour_is_for_terminals_that_want_it(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in run("preview", "loop.yaml", "--entry", "loop.json").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in run("preview", "loop.yaml", "--entry", "loop.json").out
+
+
+def test_events_decide_the_way(run: Run, loop: Path) -> None:
+    said = run("preview", "loop.yaml", "--entry", "loop.json", *AT)
+    assert "▶ wait_for-3  wait for a.b, 1d at most  → else, Thu 2026-11-26 14:00: a.b is not given\n" in said.out
+    said = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--event", 'a.b={"x": "too "}')
+    assert "→ then, Wed 2026-11-25 14:00: a.b comes\n  else of wait_for-3:  (not on this way)\n    · s" in said.out
+
+
+def test_the_sender_is_the_configured_one(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_MAIL_FROM", "Shop <shop@example.com>")
+    ran = run("preview", "loop.yaml", "--entry", "loop.json", "--step", "e", "--format", "json")
+    assert ran.json["steps"][0]["message"]["from"] == "Shop <shop@example.com>"
+
+
+def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text("destinations:\n  wax:\n    url: https://api.wax.example/v1\n")
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    to: wax\n    path: /m\n  - wait: 1d\n"
+    )
+    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    assert "│ POST wax:/m\n" in run("preview", "s.yaml", "--entry", "e.json").out
+    known = run("preview", "s.yaml", "--entry", "e.json", "--destinations", "d.yaml")
+    assert "│ POST https://api.wax.example/v1/m\n" in known.out
+    (tmp_path / "d.yaml").write_text("destinations:\n  other:\n    url: https://api.wax.example/v1\n")
+    unknown = run("preview", "s.yaml", "--entry", "e.json", "--destinations", "d.yaml")
+    assert (unknown.status, unknown.out) == (1, "")
+    assert "s.yaml:5:9: error" in unknown.err
+
+
+def test_a_header_that_the_destination_sets_itself_is_found(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text(
+        "destinations:\n  wax:\n    url: https://api.wax.example/v1\n    headers: {X-Shop: b}\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    to: wax\n    headers: {x-shop: a}\n  - wait: 1d\n"
+    )
+    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    ran = run("preview", "s.yaml", "--entry", "e.json", "--destinations", "d.yaml")
+    assert (ran.status, ran.out) == (1, "")
+    assert "s.yaml:6:15: error destination-header: destination 'wax' sets the header 'x-shop' itself" in ran.err
+
+
+def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path: Path, card: Path) -> None:
+    entry = json.loads((EXAMPLES / "entries" / "reward.json").read_text("utf-8"))
+    entry["trigger"]["reward"]["card_code"] = ""
+    (tmp_path / "e.json").write_text(json.dumps(entry))
+    ran = run("preview", card, "--entry", "e.json")
+    assert f"  ✗ {card}:7:44: this value leaves a part of the URL's path empty" in ran.out
+    assert (ran.status, ran.err) == (1, "1 step cannot be performed\n")
+    ran = run("preview", card, "--entry", "e.json", "--format", "json")
+    (error,) = [step["error"] for step in ran.json["steps"] if "error" in step and step["reachable"]]
+    assert (ran.status, error["file"], error["line"], error["column"]) == (1, str(card), 7, 44)
+
+
+def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -> None:
+    entry = json.loads((EXAMPLES / "entries" / "post-purchase.json").read_text("utf-8"))
+    entry["trigger"]["order"]["total_price"] = "1"
+    (tmp_path / "e.json").write_text(json.dumps(entry))
+    ran = run("preview", EXAMPLES / "post-purchase.yaml", "--entry", "e.json")
+    assert "\nwould be refused: the entry rule does not hold: order.total_price > 20\n" in ran.out
+    assert ran.status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ((), 2, "give one contact with --entry, or a number of made-up ones with --random"),
+        (("--entry", "e.json", "--random", "3"), 2, "give one contact with --entry"),
+        (("--entry", "none.json"), 1, "none.json cannot be read: no such file or directory"),
+        (("--entry", "e.json", "--at", "tomorrow"), 1, "--at is a date or a date and time"),
+        (("--entry", "e.json", "--at", "9999-12-31"), 1, "--at is a date between the years 1970 and 9000"),
+        (("--entry", "e.json", "--event", "a.b=[1]"), 1, "--event is no JSON object"),
+        (("--entry", "e.json", "--response", "x={"), 1, "--response is not JSON"),
+        (("--entry", "e.json", "--response", "x"), 1, "--response is not JSON"),
+        (("--entry", "e.json", "--response", "={}"), 1, "--response needs a name: write it as NAME="),
+        (("--entry", "e.json", "--event", "={}"), 1, "--event needs a name: write it as NAME="),
+        (("--entry", "e.json", "--save", "x.json"), 2, "--save goes with --random"),
+        (("--entry", "e.json", "--seed", "7"), 2, "--seed goes with --random"),
+        (("--random", "3", "--event", "a.b"), 2, "--event goes with --entry"),
+        (("--random", "3", "--pretty"), 2, "--pretty goes with --entry"),
+        (("--entry", "bad.json"), 1, "'trigger.type' must be one of"),
+    ],
+)
+def test_what_is_misused_is_one_sentence(
+    run: Run, loop: Path, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    (loop / "e.json").write_text((loop / "loop.json").read_text())
+    (loop / "bad.json").write_text('{"scenario": "loop", "contact": {"id": 1}, "trigger": {"type": "x"}}')
+    ran = run("preview", "loop.yaml", *arguments)
+    assert (ran.status, ran.out) == (status, "")
+    assert ran.err.startswith("scenario: ")
+    assert said in ran.err
+
+
+def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("scenario: a\ntrigger: order\nsteps:\n  - wiat: 2d\n")
+    ran = run("preview", "bad.yaml", "--entry", "e.json")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("bad.yaml:4:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?\n")
+    assert run("preview", "bad.yaml", "--entry", "e.json", "--format", "json").json["findings"][0]["line"] == 4
+
+
+def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path, card: Path) -> None:
+    ran = run("preview", card.name, "--random", "50", "--save", "fails.json")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == NO_CARD + f"the entry is in fails.json: see it with --entry fails.json {MONDAY}\n"
+    again = run("preview", card.name, "--entry", "fails.json")
+    assert (again.status, "✗ card.yaml:7:44: " in again.out) == (1, True)
+    printed = run("preview", card.name, "--random", "50")
+    assert (printed.status, printed.json) == (1, json.loads((tmp_path / "fails.json").read_text()))
+    told = run("preview", card.name, "--random", "50", "--format", "json").json["failure"]
+    assert (told["number"], told["step"], told["fields"]) == (2, "wallet", {"reward.card_code": "null"})
+
+
+def test_a_response_that_fails_is_given_back_as_an_option(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: ask\n    url: https://x.example/\n"
+        "    save: {as: wax, schema: {type: object, properties: {name: {type: string}}}}\n"
+        "  - webhook: tell\n    url: https://x.example/\n    headers: {x-name: '{{ responses.wax.name }}'}\n"
+    )
+    ran = run("preview", "s.yaml", "--random", "100", "--save", "e.json")
+    assert ran.status == 1
+    again = ran.err.splitlines()[-1].partition("see it with ")[2]
+    assert re.fullmatch(r"""--entry e.json --response 'wax=\{"name": .+\}' """ + re.escape(MONDAY), again)
+    shown = run("preview", "s.yaml", *shlex.split(again))
+    assert (shown.status, "▶ tell  webhook → x.example  held" in shown.out) == (1, True)
+    printed = run("preview", "s.yaml", "--random", "100")
+    assert printed.err.splitlines()[-1] == f"the entry goes with {again.replace('e.json', '-')}"
+    told = run("preview", "s.yaml", "--random", "100", "--format", "json").json
+    assert told["failure"]["responses"]["wax"] == json.loads(shlex.split(again)[3].removeprefix("wax="))
+    given = run("preview", "s.yaml", "--random", "100", "--response", 'wax={"name": "Zoe"}')
+    assert (given.status, given.out.startswith("100 of 100 rendered")) == (0, True)
+
+
+def test_made_up_contacts_come_in_when_they_are_told_to(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    url: https://x.example/\n"
+        "    headers: {x-day: \"{% if today == '2027-01-02' %}{{ contact.firstname }}{% endif %}\"}\n"
+    )
+    assert run("preview", "s.yaml", "--random", "60").status == 0
+    ran = run("preview", "s.yaml", "--random", "60", "--at", "2027-01-02T03:00", "--save", "e.json")
+    assert ran.status == 1
+    again = ran.err.splitlines()[-1].partition("see it with ")[2]
+    assert again == "--entry e.json --at 2027-01-02T03:00:00"
+    told = run("preview", "s.yaml", "--random", "60", "--at", "2027-01-02T03:00", "--format", "json").json
+    assert told["at"] == "2027-01-02T03:00:00"
+    assert run("preview", "s.yaml", *shlex.split(again)).status == 1
+
+
+NUMBER = '    body: {it: "{{ order.external_id | number }}"}\n'
+NEEDED = {
+    "an event that decides about the way": (
+        "  - wait_for: order.delivered\n    for: 7d\n    then:\n      - if: event.status == 'lost'\n        then:\n"
+        "          - webhook: w\n            url: https://x.example/\n        " + NUMBER,
+        """--event 'order.delivered={"status": "lost"}'""",
+    ),
+    "a day": (
+        "  - if: now < '2026-06-01T00:00:00Z'\n    then:\n      - webhook: w\n        url: https://x.example/\n    "
+        + NUMBER,
+        "",
+    ),
+    "no event that only another step waits for": (
+        "  - wait_for: order.seen\n    for: 1d\n  - webhook: w\n    url: https://x.example/\n" + NUMBER,
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "needed"), NEEDED.values(), ids=NEEDED.keys())
+def test_what_made_a_contact_fail_is_given_back_whatever_it_was(
+    run: Run, tmp_path: Path, steps: str, needed: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(f"scenario: a\ntrigger: order\nsteps:\n{steps}")
+    ran = run("preview", "s.yaml", "--random", "300", "--save", "e.json")
+    assert ran.status == 1
+    again = ran.err.splitlines()[-1].partition("see it with ")[2]
+    assert again == " ".join(part for part in ("--entry e.json", needed, MONDAY) if part)
+    assert run("preview", "s.yaml", *shlex.split(again)).status == 1
+
+
+def test_a_response_may_be_any_json(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: ask\n    url: https://x.example/\n    save: {as: wax}\n"
+        "  - webhook: tell\n    url: https://x.example/\n    body: {it: '{{ responses.wax }}'}\n"
+    )
+    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    for response in ('["a", 1]', '"ok"', "7", "true"):
+        ran = run("preview", "s.yaml", "--entry", "e.json", "--response", f"wax={response}", "--format", "json")
+        assert json.loads(ran.json["steps"][1]["request"]["body"]) == {"it": json.loads(response)}
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda example: example.stem)
+def test_no_example_fails_for_anybody(run: Run, example: Path) -> None:
+    ran = run("preview", example, "--random", "60", "--seed", "7")
+    assert ran.status == 0, ran.err
+
+
+def test_made_up_contacts_for_whom_all_is_well_are_counted(run: Run) -> None:
+    ran = run("preview", EXAMPLES / "churn-risk.yaml", "--random", "40", "--seed", "3")
+    assert (ran.status, ran.err) == (0, "")
+    assert re.fullmatch(r"40 of 40 rendered \(\d+ a second\)\n", ran.out)
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [("2026-03-03T10:00:00+01:00", "Tue 2026-03-03 10:00"), ("0999-01-01T10:00:05+00:00", "Tue 0999-01-01 10:00:05")],
+)
+def test_moments_are_read_by_people(moment: str, shown: str) -> None:
+    assert when(moment) == shown
+
+
+def commands(page: Path) -> list[tuple[str, str]]:
+    """The commands of a page and what it says they write, in their order."""
+    blocks = re.findall(r"```text\n\$ uv run scenario (preview [^\n]*)\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    return [(command, output) for command, output in blocks]
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize(("page", "many"), [("docs/preview.md", 3), ("README.md", 1)])
+def test_pages_show_what_is_written(run: Run, tmp_path: Path, page: str, many: int) -> None:
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    shown = commands(EXAMPLES.parent / page)
+    assert len(shown) == many
+    for command, output in shown:
+        ran = run(*shlex.split(command))
+        assert ran.out + ran.err == output, command
+
+
+def test_the_page_names_every_option(run: Run) -> None:
+    page = (EXAMPLES.parent / "docs" / "preview.md").read_text("utf-8")
+    options = set(re.findall(r"--[a-z]+", run("preview", "--help").out)) - {"--help"}
+    assert {option for option in options if f"`{option}" not in page} == set()

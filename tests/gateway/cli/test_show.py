@@ -1,0 +1,324 @@
+"""Looking at journeys and deliveries, for people and for programs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.journeys.listing import Listed
+from gateway.journeys.pending_activities import Pending, Policy
+from gateway.journeys.view import JourneyView
+from runtime.store import Store
+from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.journeys import HELD, PROGRESS, attempt
+
+LISTED = Listed(
+    id="a/7",
+    run_id="r1",
+    scenario="a@3",
+    contact="7",
+    key=None,
+    state="held",
+    step="hook",
+    reason="hooks.example.com answered 422",
+    entered_at=datetime(2026, 3, 31, 8, 0, tzinfo=UTC),
+    ended_at=None,
+    destination="hooks.example.com",
+    held_reason="permanent",
+    since=datetime(2026, 3, 31, 8, 20, tzinfo=UTC),
+    status=422,
+)
+
+
+pytestmark = pytest.mark.usefixtures("paris")
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a table, without what is empty."""
+    return [line.split() for line in text.splitlines() if line.strip() and "──" not in line]
+
+
+def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client) -> None:
+    client.views["a/7/K1"] = HELD
+    ran = run("show", "a/7/K1")
+    assert (ran.status, ran.err) == (0, "")
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "a/7/K1",
+        "a@3 · contact 7 · key K1 · entered 2026-03-31 10:00:00",
+        "held at hook since 2026-03-31 10:20:00: hooks.example.com answered 503",
+        "exhausted · hooks.example.com · status 503 · 2 attempts",
+        "it answered: busy: try later",
+        "decide with: scenario retry|skip|leave a/7/K1 --reason …",
+        "step what outcome when",
+        "✓ mail email delivered 2026-03-31 10:00:01 250 · rendered anew with a@4",
+        "– pause wait 2d skipped 2026-03-31 10:05:00 skipped by ann: hurry",
+        "▶ hook webhook → hooks.example.com held 2026-03-31 10:05:00",
+        "· wait-3 wait for order.delivered, 7d at most to come",
+        "· bye exit to come",
+        "· later sms to come",
+        "delivery step to try when outcome status ms error next try",
+        "msg_00000001 mail email → mx.example.com 1 2026-03-31 10:00:01 delivered 250 12",
+        "msg_00000002 hook webhook → hooks.example.com 1 2026-03-31 10:05:00 retry 503 12",
+        "2 2026-03-31 10:10:00 failed 503 12",
+        "delivery try trace answer",
+        "msg_00000002000000000000000000000000 2 4bf92f3577b34da6a3ce929d0e0e4736 busy: try later",
+        "2026-03-31 10:05:00 skip_step by ann: hurry",
+        "2026-03-31 10:05:00 retune (retry initial_interval 1, deadline 86400) by ann: it is slow",
+        "times of Europe/Paris",
+    ]
+
+
+def test_show_says_that_a_held_journey_is_paused_as_well(run: Run, client: Client) -> None:
+    pause = {"name": "pause", "operator": "ann", "reason": "sale", "at": "2026-03-31T08:30:00+00:00", "step": "hook"}
+    client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "operations": [pause]})
+    lines = run("show", "a/7/K1").out.splitlines()
+    place = lines.index("decide with: scenario retry|skip|leave a/7/K1 --reason …")
+    assert lines[place + 1 : place + 3] == [
+        "paused as well since 2026-03-31 10:30:00 by ann: sale",
+        "let it go on with: scenario resume a/7/K1 --reason …",
+    ]
+
+
+def test_show_says_what_a_journey_passed_over(run: Run, client: Client) -> None:
+    lost = {"what": "event", "reason": "it is larger than 256 KB", "at": "2026-03-31T08:30:00+00:00", "count": 4}
+    once = {"what": "step wait-3", "reason": "no number", "at": "2026-03-31T08:40:00+00:00", "count": 1}
+    client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "passed_over": [lost, once]})
+    *_, first, second, _zone = run("show", "a/7/K1").out.splitlines()
+    assert first == "2026-03-31 10:30:00  event passed over 4 times: it is larger than 256 KB"
+    assert second == "2026-03-31 10:40:00  step wait-3 passed over: no number"
+
+
+def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> None:
+    client.views["a/7/K1"] = replace(HELD, earlier=True)
+    said = "only the newest 3 attempts are shown: see 'scenario deliveries a/7/K1 --limit 10000'"
+    assert said in run("show", "a/7/K1").out.splitlines()
+    client.views["a/7/K1"] = HELD
+    assert "newest" not in run("show", "a/7/K1").out
+
+
+def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
+    client.views["a/7/K1"] = HELD
+    report = run("show", "a/7/K1", "--format", "json").json
+    assert report["state"] == "held"
+    assert report["waiting"]["excerpt"] == "busy:\ttry\nlater"
+    assert [step["id"] for step in report["steps"]] == ["mail", "pause", "hook", "wait-3", "bye", "later"]
+
+
+def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> None:
+    due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+    progress: dict[str, Any] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
+    policy = Policy(
+        initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
+    )
+    ends = datetime(2026, 4, 3, 8, 5, tzinfo=UTC)
+    pending = (Pending("hook", "scheduled", 3, due, "it answered 503 (attempt 2)", policy, ends),)
+    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=pending)
+    lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
+    assert "2 2026-03-31 10:10:00 failed 503 12 2026-03-31 11:30:00" in lines
+    goes_on = next(line for line in lines if line.startswith("hook is"))
+    assert goes_on == (
+        "hook is scheduled, attempt 3, next try 2026-03-31 11:30:00, pauses from 4.8s × 3 to 6h, at most 9 attempts, "
+        "gives up 2026-04-03 10:05:00"
+    )
+    bare = (replace(pending[0], retry=None, gives_up_at=None),)
+    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=bare, attempts=())
+    *_, latest, goes_on, _ = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
+    assert latest == "hook 3 scheduled it answered 503 (attempt 2) 2026-03-31 11:30:00"
+    assert goes_on == "hook is scheduled, attempt 3, next try 2026-03-31 11:30:00"
+
+
+def test_show_says_where_no_worker_answers(run: Run, client: Client) -> None:
+    client.views["a/7/K1"] = replace(HELD, progress=None, state="waiting", step="hook")
+    ran = run("show", "a/7/K1")
+    assert "waiting at hook\n" in ran.out
+    assert "no worker answers: what follows is what is on record\n" in ran.out
+
+
+def test_show_of_nothing_is_status_1(run: Run, client: Client) -> None:
+    for form in ("text", "json"):
+        ran = run("show", "nope", "--format", form)
+        assert (ran.status, ran.out) == (1, "")
+        assert ran.err == "scenario: there is no journey 'nope': 'scenario list' shows those there are\n"
+
+
+def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client) -> None:
+    client.views["x"] = JourneyView("a/\x1b[2J[red]\u202e7", "r", "running", None, None, ())
+    out = run("show", "x").out
+    assert "\x1b" not in out
+    assert "a/\ufffd[2J[red]<U+202E>7" in out
+
+
+def test_list_shows_state_step_and_why(run: Run, client: Client) -> None:
+    client.found = [LISTED]
+    ran = run("list")
+    assert (ran.status, ran.err) == (0, "")
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "journey scenario state step entered (local) why",
+        "a/7 a@3 held hook 2026-03-31 10:00:00 hooks.example.com answered 422",
+    ]
+
+
+def test_list_gives_programs_a_list(run: Run, client: Client) -> None:
+    client.found = [LISTED]
+    assert run("list", "--format", "json").json == [
+        {
+            "id": "a/7",
+            "run_id": "r1",
+            "scenario": "a@3",
+            "contact": "7",
+            "key": None,
+            "state": "held",
+            "step": "hook",
+            "reason": "hooks.example.com answered 422",
+            "entered_at": "2026-03-31T08:00:00+00:00",
+            "ended_at": None,
+            "destination": "hooks.example.com",
+            "held_reason": "permanent",
+            "since": "2026-03-31T08:20:00+00:00",
+            "status": 422,
+        }
+    ]
+
+
+def test_held_ones_are_listed_with_what_they_could_not_deliver_to_why_and_since_when(run: Run, client: Client) -> None:
+    client.found = [LISTED]
+    ran = run("list", "--held")
+    assert (ran.status, ran.err) == (0, "")
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "journey scenario step destination reason since (local) status why",
+        "a/7 a@3 hook hooks.example.com permanent 2026-03-31 10:20:00 422 hooks.example.com answered 422",
+    ]
+
+
+def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
+    client.found = [LISTED]
+    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
+    run("list", "--held", "--scenario", "a", "--contact", "7", "--limit", "3", "--since", "2026-03-31T10:00")
+    run("list", "--held", "--destination", "wax", "--reason", "exhausted", "--step", "hook")
+    run("list", "--since", "2026-03-31T10:00:00+02:00")
+    none = {"scenario": None, "contact": None, "since": None, "limit": 50}
+    held = {"destination": None, "reason": None, "step": None}
+    assert client.asked == [
+        ("held", {"scenario": "a", "contact": "7", "since": at, "limit": 3, **held}),
+        ("held", {**none, "destination": "wax", "reason": "exhausted", "step": "hook"}),
+        ("journeys", {**none, "since": at}),
+    ]
+
+
+def test_attempts_end_in_one_of_some_ways(run: Run) -> None:
+    ran = run("deliveries", "--outcome", "sent")
+    assert (ran.status, ran.out) == (2, "")
+    assert "no attempt ends as 'sent': it is one of delivered, retry, failed, unknown, skipped, cancelled" in ran.err
+
+
+def test_held_journeys_are_held_for_one_of_some_reasons(run: Run, client: Client) -> None:
+    ran = run("list", "--held", "--reason", "down")
+    assert (ran.status, client.asked) == (2, [])
+    assert "nothing is held for 'down': it is one of permanent, exhausted, unknown, unconfigured, template" in ran.err
+
+
+@pytest.mark.parametrize("option", ["--destination", "--reason", "--step"])
+def test_what_only_held_journeys_have_goes_with_held(run: Run, client: Client, option: str) -> None:
+    ran = run("list", option, "unknown")
+    assert (ran.status, client.asked) == (2, [])
+    assert ran.err == f"scenario: invalid value: {option} goes with --held: see 'scenario list --help'\n"
+
+
+def test_list_of_nothing_is_status_1(run: Run, client: Client) -> None:
+    assert run("list") == type(run("--version"))(1, "", "no journeys\n")
+    assert run("list", "--held").err == "no journey is held\n"
+    assert run("list", "--held", "--destination", "wax").err == "no journey is held that fits\n"
+    ran = run("list", "--format", "json")
+    assert (ran.status, ran.json) == (1, [])
+
+
+@pytest.fixture
+def recorded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Commands beside a store with attempts."""
+    due = datetime(2026, 3, 31, 8, 6, tzinfo=UTC)
+    attempts = [
+        attempt("mail", 1, channel="email", destination="mx.example.com", status=250, outcome="delivered"),
+        attempt("hook", 1, minutes=5, status=None, error="connect_refused", next_try_at=due),
+        replace(
+            attempt(
+                "hook", 1, minutes=9, response=f"slow\n{'down ' * 50}", trace_id="4bf92f3577b34da6a3ce929d0e0e4736"
+            ),
+            workflow_id="b/8",
+            destination="other.example.com",
+            delivery_id="msg_3",
+            contact_id="8",
+        ),
+    ]
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+
+    async def fill() -> None:
+        async with Store.open(url) as opened:
+            await opened.record(attempts)
+
+    asyncio.run(fill())
+    monkeypatch.setenv("SCENARIO_STORE", url)
+    return run
+
+
+def test_deliveries_are_listed_the_newest_last(recorded: Run) -> None:
+    ran = recorded("deliveries")
+    assert (ran.status, ran.err) == (0, "")
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "when (local) journey step to try outcome status ms error next try",
+        "2026-03-31 10:00:01 a/7/K1 mail email → mx.example.com 1 delivered 250 12",
+        "2026-03-31 10:05:01 a/7/K1 hook webhook → hooks.example.com 1 retry 12 connect_refused 2026-03-31 10:06:00",
+        "2026-03-31 10:09:01 b/8 hook webhook → other.example.com 1 retry 503 12",
+        "delivery try trace answer",
+        f"msg_3 1 4bf92f3577b34da6a3ce929d0e0e4736 slow {'down ' * 13}d…",
+    ]
+
+
+def test_deliveries_of_one_journey_or_destination(recorded: Run) -> None:
+    def found(*arguments: str) -> list[str]:
+        return [item["step"] for item in recorded("deliveries", *arguments, "--format", "json").json]
+
+    assert found() == ["mail", "hook", "hook"]
+    assert found("a/7/K1") == ["mail", "hook"]
+    assert found("--destination", "other.example.com") == ["hook"]
+    assert found("a/7/K1", "--destination", "other.example.com") == []
+    assert found("--limit", "1") == ["hook"]
+    assert found("--outcome", "delivered") == ["mail"]
+    assert found("--contact", "8") == ["hook"]
+    assert found("--delivery", "msg_3") == ["hook"]
+    assert found("--since", "2026-03-31T10:05") == ["hook", "hook"]
+    assert found("--since", "1m") == []
+
+
+def test_deliveries_give_programs_all_fields(recorded: Run) -> None:
+    assert recorded("deliveries", "b/8", "--format", "json").json == [
+        {
+            "delivery_id": "msg_3",
+            "attempt": 1,
+            "workflow_id": "b/8",
+            "run_id": "r1",
+            "scenario": "a",
+            "version": 3,
+            "step": "hook",
+            "channel": "webhook",
+            "destination": "other.example.com",
+            "contact_id": "8",
+            "started_at": "2026-03-31T08:09:01+00:00",
+            "milliseconds": 12,
+            "outcome": "retry",
+            "status": 503,
+            "error": None,
+            "next_try_at": None,
+            "response": f"slow\n{'down ' * 50}",
+            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            "now": None,
+        }
+    ]
+
+
+def test_no_deliveries_are_no_error(recorded: Run) -> None:
+    assert recorded("deliveries", "nope") == type(recorded("--version"))(0, "", "no deliveries on record\n")

@@ -1,0 +1,213 @@
+"""What programs are told of a journey: stable keys, and one word for its state."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.journeys import as_json
+from gateway.journeys.listing import Listed
+from gateway.journeys.pending_activities import Pending
+from gateway.journeys.view import JourneyView
+from gateway.operations.retry_policy import InFlight
+from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START, attempt
+from workflows.records import PassedOver
+
+OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
+PASSED_OVER = [asdict(PassedOver(what="event", reason="it is larger than 256 KB", at=START.isoformat(), count=4))]
+BARE = JourneyView("a/7/K1", "r2", "running", None, None, ())
+
+
+def test_the_keys_are_those_that_are_documented() -> None:
+    assert list(as_json.journey(HELD)) == [
+        "id",
+        "run_id",
+        "scenario",
+        "contact",
+        "key",
+        "status",
+        "state",
+        "reason",
+        "entered_at",
+        "ended_at",
+        "at",
+        "since",
+        "waiting",
+        "paused",
+        "answered",
+        "steps",
+        "pending",
+        "deliveries",
+        "earlier_deliveries",
+        "events",
+        "operations",
+        "passed_over",
+    ]
+    assert all(f"`{key}`" in (as_json.__doc__ or "") for key in as_json.journey(HELD))
+
+
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text("utf-8")
+    documented = page.partition("\n## JSON\n")[2]
+    pending = Pending("hook", "scheduled", 3)
+    told = as_json.journey(replace(HELD, pending=(pending,), progress={**PROGRESS, "passed_over": PASSED_OVER}))
+    listed = as_json.listed(Listed("a", "r", "a@1", "7", None, "held", None, None, None, None))
+    flight = as_json.flight(InFlight("a/7", "hook", "wax", attempt("hook", 1), pending))
+    lists = ("steps", "pending", "deliveries", "events", "operations", "passed_over")
+    rows = [item for name in lists for item in told[name]]
+    keys = {key for item in (told, told["waiting"], listed, flight, *rows) for key in item}
+    assert {key for key in keys if f"`{key}`" not in documented} == set()
+
+
+def test_a_held_journey_in_full() -> None:
+    told = as_json.journey(HELD)
+    deliveries = told.pop("deliveries")
+    assert [(item["step"], item["attempt"], item["outcome"]) for item in deliveries] == [
+        ("mail", 1, "delivered"),
+        ("hook", 1, "retry"),
+        ("hook", 2, "failed"),
+    ]
+    steps = told.pop("steps")
+    assert [(step["id"], step["state"], step["outcome"], step["what"]) for step in steps] == [
+        ("mail", "done", "delivered", "email"),
+        ("pause", "done", "skipped", "wait 2d"),
+        ("hook", "now", "held", "webhook → hooks.example.com"),
+        ("wait-3", "to come", None, "wait for order.delivered, 7d at most"),
+        ("bye", "to come", None, "exit"),
+        ("later", "to come", None, "sms"),
+    ]
+    assert told == {
+        "id": "a/7/K1",
+        "run_id": "r2",
+        "scenario": "a@3",
+        "contact": "7",
+        "key": "K1",
+        "status": "running",
+        "state": "held",
+        "reason": "hooks.example.com answered 503",
+        "entered_at": "2026-03-31T08:00:00+00:00",
+        "ended_at": None,
+        "at": "hook",
+        "since": "2026-03-31T08:05:00+00:00",
+        "waiting": PROGRESS["waiting"],
+        "paused": None,
+        "answered": True,
+        "earlier_deliveries": False,
+        "pending": [],
+        "events": PROGRESS["events"],
+        "operations": PROGRESS["operations"],
+        "passed_over": [],
+    }
+
+
+PAUSE = {"name": "pause", "operator": "ann", "reason": "sale", "at": "2026-03-31T08:30:00+00:00", "step": "hook"}
+RESUME = {**PAUSE, "name": "resume"}
+PAUSES: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None]] = {
+    "never": ([], None),
+    "once": ([PAUSE], PAUSE),
+    "and tried again since": ([PAUSE, {**PAUSE, "name": "retry_step"}], PAUSE),
+    "and resumed": ([PAUSE, RESUME], None),
+    "twice": ([PAUSE, RESUME, PAUSE], PAUSE),
+}
+
+
+@pytest.mark.parametrize(("orders", "pause"), PAUSES.values(), ids=PAUSES.keys())
+def test_a_held_journey_may_be_paused_as_well(orders: list[dict[str, Any]], pause: dict[str, Any] | None) -> None:
+    view = replace(HELD, progress={**PROGRESS, "operations": orders})
+    assert (as_json.journey(view)["state"], as_json.journey(view)["paused"]) == ("held", pause)
+    assert as_json.journey(replace(view, status="completed"))["paused"] is None
+
+
+STATES: dict[str, tuple[JourneyView, str, str | None]] = {
+    "nobody has looked at it": (BARE, "entering", None),
+    "a worker answers": (HELD, "held", "hooks.example.com answered 503"),
+    "search knows": (replace(HELD, progress=None, state="waiting"), "waiting", None),
+    "nobody knows more": (replace(HELD, progress=None), "running", None),
+    "paused on the server": (replace(HELD, status="paused"), "paused", "hooks.example.com answered 503"),
+    "it finished": (
+        replace(HELD, status="completed", progress=None, entry=OVER, result={"outcome": "finished", "reason": ""}),
+        "finished",
+        "event order.returned",
+    ),
+    "it was refused": (
+        replace(BARE, status="completed", result={"outcome": "refused", "reason": "it may come in only once"}),
+        "refused",
+        "it may come in only once",
+    ),
+    "it failed": (replace(HELD, status="failed", progress=None, failure="failed: no"), "failed", "failed: no"),
+    "it was terminated": (replace(HELD, status="terminated", failure="was terminated"), "terminated", "was terminated"),
+    "only the store knows it": (
+        replace(HELD, status="forgotten", progress=None, entry=OVER),
+        "exited",
+        "event order.returned",
+    ),
+    "it never took leave": (replace(HELD, status="forgotten", progress=None), "lost", None),
+}
+
+
+@pytest.mark.parametrize(("view", "state", "reason"), STATES.values(), ids=STATES.keys())
+def test_one_word_says_how_it_is(view: JourneyView, state: str, reason: str | None) -> None:
+    told = as_json.journey(view)
+    assert (told["state"], told["reason"]) == (state, reason)
+    if view.status not in ("running", "paused"):
+        assert (told["at"], told["since"], told["waiting"]) == (None, None, None)
+
+
+def test_what_a_journey_passed_over_is_told() -> None:
+    view = replace(HELD, progress={**PROGRESS, "passed_over": PASSED_OVER})
+    assert as_json.journey(view)["passed_over"] == [
+        {"what": "event", "reason": "it is larger than 256 KB", "at": "2026-03-31T08:00:00+00:00", "count": 4}
+    ]
+    assert as_json.journey(replace(view, progress=None))["passed_over"] == []
+
+
+def test_the_steps_of_one_that_is_over_come_from_its_result() -> None:
+    steps: list[dict[str, Any]] = PROGRESS["steps"]
+    view = replace(HELD, status="completed", progress=None, result={"outcome": "finished", "steps": steps})
+    assert [(step["id"], step["state"]) for step in as_json.journey(view)["steps"]] == [
+        ("mail", "done"),
+        ("pause", "done"),
+    ]
+
+
+def test_without_a_worker_the_place_comes_from_search() -> None:
+    told = as_json.journey(replace(HELD, progress=None, state="waiting", step="wait-3"))
+    assert (told["at"], told["answered"]) == ("wait-3", False)
+    assert [(step["id"], step["state"]) for step in told["steps"]] == [
+        ("wait-3", "now"),
+        ("bye", "to come"),
+        ("later", "to come"),
+    ]
+
+
+def test_a_delivery_under_way_says_when_it_is_tried_next() -> None:
+    due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+    told = as_json.journey(replace(HELD, pending=(Pending("hook", "scheduled", 3, due, "it answered 503"),)))
+    assert told["pending"] == [
+        {
+            "step": "hook",
+            "state": "scheduled",
+            "attempt": 3,
+            "next_try_at": "2026-03-31T09:30:00+00:00",
+            "last_failure": "it answered 503",
+            "retry": None,
+            "gives_up_at": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "following"),
+    [
+        ("mail", ["pause", "hook", "wait-3", "bye", "later"]),
+        ("wait-3", ["bye", "later"]),
+        ("bye", []),
+        ("later", []),
+    ],
+)
+def test_what_may_come_is_what_can_be_reached(start: str, following: list[str]) -> None:
+    assert as_json.ahead(PLAN, start) == following

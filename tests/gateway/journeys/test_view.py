@@ -1,0 +1,33 @@
+"""What is seen of one journey: from the store alone, where Temporal has forgotten it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.journeys.as_json import journey
+from gateway.journeys.view import SHOWN, view
+from runtime.store import Asking, Store
+from tests.gateway.journeys import START, attempt
+
+
+async def forgotten(*_: Any, **__: Any) -> Any:
+    raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+
+
+@pytest.mark.parametrize(("count", "shown", "earlier"), [(SHOWN, SHOWN, False), (SHOWN + 5, SHOWN, True)])
+async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more(
+    store: Store, count: int, shown: int, earlier: bool
+) -> None:
+    await store.admit(Asking("a", 3, "7", "K1", "a/7/K1", "r1", "always", START, "order"))
+    await store.record([attempt("hook", n, started_at=START + timedelta(seconds=n)) for n in range(1, count + 1)])
+    service = SimpleNamespace(describe_workflow_execution=forgotten)
+    temporal = cast("Client", SimpleNamespace(namespace="default", workflow_service=service))
+    report = journey(await view(temporal, store, "a/7/K1", None))
+    assert (len(report["deliveries"]), report["earlier_deliveries"]) == (shown, earlier)
+    assert report["deliveries"][-1]["attempt"] == count

@@ -1,0 +1,209 @@
+"""Many orders: at a rate, a few at a time, counted, and safe to be interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
+from gateway.operations.batch import AT_ONCE, Refused, Round, Tally, Target
+from gateway.operations.one import Operating
+from runtime.store import Store
+
+Answer = Callable[[Target], Awaitable[None]]
+
+
+def targets(count: int) -> list[Target]:
+    return [Target(f"a/{number}") for number in range(count)]
+
+
+async def accept(_: Target) -> None:
+    """A journey that obeys."""
+
+
+async def test_every_journey_gets_the_order_and_each_answer_is_counted() -> None:
+    answers: dict[str, Exception] = {
+        "a/1": NotAccepted("a/1: nothing to retry: the journey is not held"),
+        "a/3": UnknownJourney("there is no journey 'a/3': 'scenario list' shows those there are"),
+    }
+    done: list[str] = []
+
+    async def send(target: Target) -> None:
+        if target.id in answers:
+            raise answers[target.id]
+
+    tally = await Round(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
+    assert sorted(tally.ordered) == ["a/0", "a/2", "a/4"]
+    assert tally.refused[0] == Refused("a/1", "nothing to retry: the journey is not held")
+    assert (len(tally.refused), tally.left, tally.complete) == (2, 0, False)
+    assert sorted(done) == [target.id for target in targets(5)]
+
+
+async def test_orders_keep_to_the_rate() -> None:
+    times: list[float] = []
+
+    async def send(_: Target) -> None:
+        times.append(asyncio.get_running_loop().time())
+
+    await Round(send, rate=100).run(targets(12))
+    assert times[-1] - times[0] >= 11 / 100 / 2  # half of it: the first may be noted late
+
+
+async def test_what_a_slow_answer_held_up_is_not_made_up_for_by_a_burst() -> None:
+    times: list[float] = []
+
+    async def send(target: Target) -> None:
+        times.append(asyncio.get_running_loop().time())
+        if int(target.id[2:]) < AT_ONCE:
+            await asyncio.sleep(0.5)
+
+    await Round(send, rate=100).run(targets(AT_ONCE + 10))
+    assert times[-1] - times[AT_ONCE] >= 9 / 100 / 2  # a burst would take no time
+
+
+async def test_only_so_many_are_on_their_way_at_once() -> None:
+    busy = [0, 0]
+    full = asyncio.Event()
+
+    async def send(_: Target) -> None:
+        busy[0] += 1
+        busy[1] = max(busy)
+        if busy[0] == AT_ONCE:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.01)  # one more would come now
+        busy[0] -= 1
+
+    async with asyncio.timeout(60):
+        await Round(send, rate=100_000).run(targets(3 * AT_ONCE))
+    assert busy == [0, AT_ONCE]
+
+
+async def test_it_is_given_up_where_no_worker_answers() -> None:
+    async def send(target: Target) -> None:
+        raise NotAnswered(f"{target.id}: no worker answered within 10 s: see that one runs, and try again")
+
+    tally = await Round(send, rate=100_000).run(targets(1000))
+    assert tally.unanswered
+    assert AT_ONCE <= len(tally.refused) <= 2 * AT_ONCE
+    assert len(tally.refused) + tally.left == 1000
+
+
+async def test_one_answer_now_and_then_is_enough_to_go_on() -> None:
+    async def send(target: Target) -> None:
+        if int(target.id[2:]) % AT_ONCE:
+            raise NotAnswered("no worker answered")
+
+    tally = await Round(send, rate=100_000).run(targets(5 * AT_ONCE))
+    assert (tally.unanswered, tally.left, len(tally.ordered)) == (False, 0, 5)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> None:
+    """Whether the server goes away, or the person has had enough."""
+    reached = asyncio.Event()
+
+    async def send(target: Target) -> None:
+        if target.id == "a/7":
+            reached.set()
+            if cancelled:
+                await asyncio.sleep(60)
+            raise ConnectionError
+
+    round_ = Round(send, rate=1000)
+    running = asyncio.create_task(round_.run(targets(100)))
+    await reached.wait()
+    if cancelled:
+        running.cancel()
+    with pytest.raises(asyncio.CancelledError if cancelled else ConnectionError):
+        await running
+    assert round_.tally.ordered[:7] == [f"a/{number}" for number in range(7)]
+    assert len(round_.tally.ordered) + round_.tally.left == 100
+
+
+async def test_nothing_to_order_is_not_complete() -> None:
+    tally = await Round(accept).run([])
+    assert (tally.complete, str(tally)) == (False, "ordered 0")
+
+
+@pytest.mark.parametrize(
+    ("tally", "said"),
+    [
+        (Tally(["a"]), "ordered 1"),
+        (Tally(["a", "b"], [Refused("c", "the journey is over")]), "ordered 2, refused 1 (the journey is over)"),
+        (
+            Tally([], [Refused("a", "x"), Refused("b", "y"), Refused("c", "y")], left=4),
+            "ordered 0, refused 3 (2 × y; 1 × x), not asked 4",
+        ),
+    ],
+)
+def test_a_tally_says_it_in_one_line(tally: Tally, said: str) -> None:
+    assert str(tally) == said
+
+
+class Silent:
+    """A journey that does not answer, as the SDK shows it: what is cancelled becomes an error of its own."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def execute_update(self, *_: Any, **__: Any) -> None:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise WorkflowUpdateRPCTimeoutOrCancelledError from error
+
+
+def of(journey: Silent) -> Operating:
+    """A client that knows but this one."""
+
+    def handle(_: str) -> Silent:
+        return journey
+
+    operating = Operating()
+    operating.temporal = cast("Client", SimpleNamespace(get_workflow_handle=handle))
+    return operating
+
+
+async def test_an_order_that_is_interrupted_was_not_refused() -> None:
+    silent = Silent()
+    operating = of(silent)
+    ordering = operating.round("retry_step", operator="ann", reason="x")
+    running = asyncio.create_task(ordering.run(targets(2)[:1]))
+    await silent.asked.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (ordering.tally.ordered, ordering.tally.refused, ordering.tally.left) == ([], [], 1)
+
+
+async def test_an_order_that_nobody_answers_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.operations.one.ANSWER", 0.01)
+    tally = await of(Silent()).round("retry_step", operator="ann", reason="x").run(targets(1))
+    assert [item.why for item in tally.refused] == [
+        "no worker answered within 0.01 s: see that one runs; it may carry the order out then"
+    ]
+
+
+async def test_what_cannot_be_the_id_of_a_journey_is_nobodys(store: Store) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise RPCError("WorkflowId is not set on request.", RPCStatusCode.INVALID_ARGUMENT, b"")
+
+    def handle(_: str) -> Any:
+        return SimpleNamespace(execute_update=refuse)
+
+    operating = Operating()
+    operating.store = store
+    service = SimpleNamespace(describe_workflow_execution=refuse)
+    operating.temporal = cast(
+        "Client", SimpleNamespace(namespace="default", get_workflow_handle=handle, workflow_service=service)
+    )
+    with pytest.raises(UnknownJourney, match=r"^there is no journey '': 'scenario list' shows those there are$"):
+        await operating.leave("", operator="ann", reason="x")

@@ -1,0 +1,182 @@
+"""Deliveries between two attempts: the store knows of them, and Temporal whether that is still so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.journeys.pending_activities import Pending, Policy, pending
+from gateway.operations.batch import Target
+from gateway.operations.one import targets
+from gateway.operations.retry_policy import Change, glance, in_flight
+from runtime.store import Asking, Attempt, Store
+from scenario.plan.plan import Plan, dump_plan
+from scenario.steps.delivery import Send
+from tests.gateway.journeys import attempt
+
+NOW = datetime.now(UTC)
+
+
+def activity(step: str, kind: str = "webhook", destination: str = "wax") -> PendingActivityInfo:
+    """A delivery under way, as the server describes it."""
+    made = PendingActivityInfo(activity_id=step, state=PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED, attempt=3)
+    made.activity_type.name = f"send_{kind}"
+    made.priority.fairness_key = destination
+    made.next_attempt_schedule_time.FromDatetime(NOW + timedelta(minutes=5))
+    made.expiration_time.FromDatetime(NOW + timedelta(days=3))
+    made.last_failure.message = "wax answered 503 (attempt 2)"
+    policy = made.activity_options.retry_policy
+    policy.initial_interval.FromTimedelta(timedelta(seconds=4.8))
+    policy.maximum_interval.FromTimedelta(timedelta(hours=6))
+    policy.backoff_coefficient, policy.maximum_attempts = 3.0, 9
+    made.activity_options.schedule_to_close_timeout.FromTimedelta(timedelta(days=3))
+    return made
+
+
+def temporal(under_way: dict[str, list[PendingActivityInfo]]) -> Client:
+    """Stands in for Temporal's client: these journeys have these deliveries under way."""
+
+    async def describe(request: DescribeWorkflowExecutionRequest, **_: Any) -> DescribeWorkflowExecutionResponse:
+        name = request.execution.workflow_id
+        if name not in under_way:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+        return DescribeWorkflowExecutionResponse(pending_activities=under_way[name])
+
+    service = SimpleNamespace(describe_workflow_execution=describe)
+    return cast("Client", SimpleNamespace(namespace="default", workflow_service=service))
+
+
+async def publish(store: Store, name: str, *steps: Send) -> None:
+    """Publishes a scenario of these steps, named by their kinds, as its first version."""
+    plan = Plan(start=steps[0].kind, steps={step.kind: step for step in steps})
+    await store.publish(name, {}, dump_plan(plan), "h")
+
+
+async def let_in(store: Store, journey: str) -> None:
+    name, _, contact = journey.partition("/")
+    since = NOW - timedelta(days=30)
+    await store.admit(Asking(name, 1, contact, None, journey, "r1", "always", since, "segment"))
+
+
+async def record(store: Store, journey: str, step: str = "webhook", **more: Any) -> Attempt:
+    """Lets a journey in, whose delivery to wax has failed and is tried again in five minutes."""
+    await let_in(store, journey)
+    made = attempt("hook", 2, workflow_id=journey, destination="wax", delivery_id=f"msg_{journey}")
+    made = replace(made, **{"step": step, "started_at": NOW, "next_try_at": NOW + timedelta(minutes=5), **more})
+    await store.record([made])
+    return made
+
+
+async def test_only_what_temporal_has_under_way_is_in_flight(store: Store) -> None:
+    latest = await record(store, "a/1")
+    for journey in ("a/2", "a/3"):  # one has gone on to another step, one was terminated
+        await record(store, journey)
+    await record(store, "a/4", destination="other.example.com")
+    client = temporal({"a/1": [activity("webhook")], "a/2": [activity("mail", "email", "")], "a/4": [activity("hook")]})
+    (found,) = await in_flight(client, store, "wax")
+    assert (found.journey, found.step, found.latest, found.goes_to) == ("a/1", "webhook", latest, "wax")
+    assert found.pending.last_failure == "wax answered 503 (attempt 2)"
+    assert targets([found]) == [Target("a/1", "webhook")]
+
+
+async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(store: Store) -> None:
+    await publish(store, "a", Send(kind="webhook", to="wax", next="email"), Send(kind="email"))
+    await publish(store, "b", Send(kind="webhook", to="other.example.com"))
+    latest = await record(store, "a/1")
+    for journey in ("a/2", "a/3", "a/4", "a/5", "b/6"):
+        await let_in(store, journey)
+    client = temporal(
+        {
+            "a/1": [activity("webhook")],
+            "a/2": [activity("webhook")],  # turned away, or waiting for its turn
+            "a/3": [activity("webhook", destination="other.example.com")],  # retried by another version
+            "a/4": [activity("email", "email", "")],
+            "a/5": [],
+            "b/6": [activity("webhook")],  # never asked: no step of its version goes there
+        }
+    )
+    found = await in_flight(client, store, "wax")
+    assert [(item.journey, item.goes_to, item.latest) for item in found] == [
+        ("a/1", "wax", latest),
+        ("a/2", "wax", None),
+    ]
+    assert [item.journey for item in await in_flight(client, store, "wax", limit=1)] == ["a/1"]
+    assert [item.journey for item in await in_flight(client, store, "email")] == ["a/4"]
+
+
+async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
+    """Of what was attempted the log tells; the journeys that may be about to send for the first time are counted."""
+    await publish(store, "a", Send(kind="webhook", to="wax", next="email"), Send(kind="email"))
+    tried = [await record(store, f"a/{number}", next_try_at=NOW + timedelta(minutes=number)) for number in (1, 2, 3)]
+    for number in range(4, 9):
+        await let_in(store, f"a/{number}")
+    client = temporal({"a/1": [activity("webhook")], "a/8": [activity("webhook")]})
+    seen = await glance(client, store, "wax", look_up=2)
+    first, third = seen.found  # the second was looked up, and has gone on
+    assert (first.journey, first.latest, first.pending.last_failure) == (
+        "a/1",
+        tried[0],
+        "wax answered 503 (attempt 2)",
+    )
+    assert (third.journey, third.latest, third.goes_to) == ("a/3", tried[2], "wax")
+    assert third.pending == Pending("webhook", "scheduled", 3, NOW + timedelta(minutes=3))
+    assert seen.unseen == 5
+    every = await glance(client, store, "wax")
+    assert ([item.journey for item in every.found], every.unseen) == (["a/1", "a/8"], 0)
+    some = await glance(client, store, "wax", look_up=4)
+    assert ([item.journey for item in some.found], some.unseen) == (["a/1", "a/8"], 4)
+    assert len((await glance(client, store, "wax", look_up=1, limit=1)).found) == 1
+
+
+async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:
+    host = f"{'a' * 60}.{'b' * 60}.example.com"
+    await publish(store, "a", Send(kind="webhook", to=host))
+    await let_in(store, "a/1")
+    client = temporal({"a/1": [activity("webhook", destination=host[:64])]})
+    assert [item.goes_to for item in await in_flight(client, store, host)] == [host]
+
+
+@pytest.mark.parametrize(("days", "count"), [(6, 1), (8, 0)])
+async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store, days: int, count: int) -> None:
+    then = NOW - timedelta(days=days)
+    await record(store, "a/1", started_at=then, next_try_at=then)
+    assert len(await in_flight(temporal({"a/1": [activity("webhook")]}), store, "wax")) == count
+
+
+@pytest.mark.parametrize(("channel", "name"), [("webhook", "mx"), ("email", "email"), ("sms", "sms")])
+async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: Store, channel: Any, name: str) -> None:
+    await record(store, "a/1", step=channel, channel=channel, destination="mx")
+    (found,) = await in_flight(temporal({"a/1": [activity(channel, channel, "")]}), store, "mx")
+    assert found.goes_to == name
+
+
+def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
+    bare = PendingActivityInfo(activity_id="mail", state=PendingActivityState.PENDING_ACTIVITY_STATE_STARTED, attempt=1)
+    described = DescribeWorkflowExecutionResponse(pending_activities=[activity("hook"), bare])
+    first, second = pending(described)
+    assert (first.step, first.state, first.attempt) == ("hook", "scheduled", 3)
+    assert first.next_try_at == NOW + timedelta(minutes=5)
+    assert first.gives_up_at == NOW + timedelta(days=3)
+    assert first.retry == Policy(
+        initial_interval=4.8,
+        backoff_coefficient=3.0,
+        maximum_interval=21_600.0,
+        maximum_attempts=9,
+        deadline=259_200.0,
+    )
+    assert (second.step, second.state, second.next_try_at, second.last_failure) == ("mail", "started", None, None)
+    assert (second.retry, second.gives_up_at) == (None, None)
+
+
+def test_an_order_says_only_what_is_to_be_changed() -> None:
+    assert Change(maximum_attempts=0).order() == {"maximum_attempts": 0}
+    assert Change(initial_interval=1.0, deadline=60.0).order() == {"initial_interval": 1.0, "deadline": 60.0}

@@ -1,0 +1,110 @@
+"""A few tasks at a time, the first error, and the end of the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from gateway.concurrency import Abreast
+
+
+async def hang(ended: list[str]) -> None:
+    try:
+        await asyncio.sleep(60)
+    finally:
+        ended.append("hung")
+
+
+async def fail(error: Exception) -> None:
+    raise error
+
+
+async def run(*works: Coroutine[Any, Any, None], then: Callable[[Abreast], Awaitable[None]] | None = None) -> None:
+    """Starts as many as there are places, and does what is to be done then."""
+    async with Abreast(len(works)) as tasks:
+        for work in works:
+            await tasks.place()
+            tasks.start(work)
+        if then is not None:
+            await then(tasks)
+
+
+async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once() -> None:
+    busy, done = [0, 0], list[int]()
+
+    async def work(number: int) -> None:
+        busy[0] += 1
+        busy[1] = max(busy)
+        await asyncio.sleep(0.001)
+        busy[0] -= 1
+        done.append(number)
+
+    async with Abreast(3) as tasks:
+        for number in range(10):
+            await tasks.place()
+            tasks.start(work(number))
+    assert (busy, sorted(done), tasks.broken) == ([0, 3], list(range(10)), False)
+
+
+async def test_nothing_to_do_is_done_at_once() -> None:
+    async with Abreast(1) as tasks:
+        pass
+    assert not tasks.broken
+
+
+async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def then(tasks: Abreast) -> None:
+        await tasks.place()
+        assert (tasks.broken, ended) == (True, [])
+
+    with pytest.raises(ConnectionError):
+        await run(hang(ended), fail(ConnectionError()), then=then)
+    assert ended == ["hung"]
+
+
+async def test_an_error_while_the_last_are_waited_for_ends_them() -> None:
+    ended: list[str] = []
+    with pytest.raises(ConnectionError):
+        await run(hang(ended), fail(ConnectionError()))
+    assert ended == ["hung"]
+
+
+async def test_of_two_errors_the_first_is_told() -> None:
+    with pytest.raises(ConnectionError):
+        await run(fail(ConnectionError()), fail(TimeoutError()))
+
+
+async def test_an_error_of_the_callers_own_goes_before_that_of_a_task() -> None:
+    async def then(tasks: Abreast) -> None:
+        await tasks.place()
+        assert tasks.broken
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await run(fail(ConnectionError()), then=then)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_cancelling_it_ends_what_is_under_way_whatever_that_answers(inside: bool) -> None:
+    """Ctrl-C, while tasks are being started or while they are waited for."""
+    ended: list[str] = []
+    started = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            started.set()
+            await hang(ended)
+        except asyncio.CancelledError:
+            raise TimeoutError from None
+
+    running = asyncio.create_task(run(stubborn(), then=Abreast.place if inside else None))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert ended == ["hung"]

@@ -1,0 +1,111 @@
+"""The receiver remembers what came to the byte, and fails as it is told."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from runtime.errors import PortInUse
+from runtime.local.receiver import Receiver
+from runtime.process.ports import HOST
+
+
+async def post(url: str, body: bytes = b"{}", **headers: str) -> int:
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+        return response.status
+
+
+def files(folder: Path) -> list[Any]:
+    return [json.loads(path.read_text()) for path in sorted(folder.iterdir())]
+
+
+async def test_a_request_is_remembered_as_it_came():
+    body = b'{"name": "\xc3\xa9",  "n":1}\n\xff'
+    async with Receiver() as receiver:
+        assert (
+            await post(f"{receiver.url}/wax/9f31?a=%20b&c", body, **{"X-Custom": "One", "webhook-id": "msg_1"}) == 200
+        )
+        [request] = receiver.requests()
+    assert (request.number, request.method, request.target, request.path) == (
+        1,
+        "POST",
+        "/wax/9f31?a=%20b&c",
+        "/wax/9f31",
+    )
+    assert request.body == body
+    assert ("X-Custom", "One") in request.headers
+    assert (request.header("x-custom"), request.header("WEBHOOK-ID"), request.header("other")) == ("One", "msg_1", None)
+
+
+async def test_any_method_and_path_is_taken():
+    async with Receiver() as receiver, aiohttp.ClientSession() as session:
+        for method, path in (("GET", "/"), ("PUT", "/a/b/c"), ("DELETE", "/a")):
+            async with session.request(method, receiver.url + path) as response:
+                assert response.status == 200
+        assert [(request.method, request.target) for request in receiver.requests()] == [
+            ("GET", "/"),
+            ("PUT", "/a/b/c"),
+            ("DELETE", "/a"),
+        ]
+        assert [request.target for request in receiver.requests("/a")] == ["/a/b/c", "/a"]
+
+
+@pytest.mark.parametrize("spelt", ["%0A", "%0D%0A", "%E2%80%A8", "%0Ax/", "%00"])
+async def test_an_encoded_line_break_is_a_path_like_any(spelt: str):
+    async with Receiver(fail={"/told": [503]}) as receiver:
+        url = URL(f"{receiver.url}/told/a{spelt}b", encoded=True)
+        async with aiohttp.ClientSession() as session:
+            for status in (503, 200):
+                async with session.post(url, headers={"webhook-id": "a"}) as response:
+                    assert response.status == status
+        assert [request.target for request in receiver.requests("/told")] == [f"/told/a{spelt}b"] * 2
+
+
+async def test_every_delivery_is_failed_as_often_as_told():
+    async with Receiver(fail={"/whatsapp": [503, 500]}) as receiver:
+        url = f"{receiver.url}/whatsapp"
+        answers = [
+            await post(url, b"{}", **{"webhook-id": delivery}) for delivery in ("a", "b", "a", "a", "b", "b", "a")
+        ]
+        assert answers == [503, 503, 500, 200, 500, 200, 200]
+        assert [request.status for request in receiver.requests()] == answers
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/push", 503), ("/push/", 503), ("/push/a?b", 503), ("/pushed", 200), ("/", 200)]
+)
+async def test_a_rule_covers_its_path_and_what_is_below(path: str, status: int):
+    async with Receiver(fail={"/push": [503]}) as receiver:
+        assert await post(receiver.url + path) == status
+
+
+async def test_requests_are_written_to_files(folder: Path):
+    async with Receiver(folder=folder) as receiver:
+        await post(f"{receiver.url}/text", b'{"a": "\xc3\xa9"}', **{"X-Name": "v"})
+        await post(f"{receiver.url}/bytes", b"\xff\x00")
+    first, second = files(folder)
+    assert (first["method"], first["target"], first["body"], first["status"]) == ("POST", "/text", '{"a": "é"}', 200)
+    assert ["X-Name", "v"] in first["headers"]
+    assert (second["target"], second["body_base64"]) == ("/bytes", "/wA=")
+
+
+async def test_json_is_read():
+    async with Receiver() as receiver:
+        await post(receiver.url, b'{"a": [1]}')
+        await post(receiver.url, b"{")
+        good, bad = receiver.requests()
+    assert good.json() == {"a": [1]}
+    with pytest.raises(ValueError, match="property name"):
+        bad.json()
+
+
+async def test_a_port_in_use_is_named():
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"^port {port} is in use by another program: .* for the local receiver$"):
+            async with Receiver(port=port):
+                pass

@@ -1,0 +1,91 @@
+"""The health pages say whether the process turns, and what it lacks to work."""
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+import aiohttp
+import pytest
+
+from runtime.errors import LocalError, PortInUse
+from runtime.process import health
+from runtime.process.health import Health
+from runtime.process.ports import HOST
+
+
+async def yes() -> bool:
+    return True
+
+
+async def no() -> bool:
+    return False
+
+
+async def never() -> bool:
+    await asyncio.sleep(60)
+    return True
+
+
+async def broken() -> bool:
+    raise ValueError("a mistake in the check")
+
+
+async def page(checks: dict[str, health.Check], path: str) -> tuple[int, Any]:
+    async with (
+        Health(0, checks) as running,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{HOST}:{running.port}{path}") as response,
+    ):
+        return response.status, await response.json() if response.content_type == "application/json" else None
+
+
+@pytest.mark.parametrize(
+    ("checks", "status", "answer"),
+    [
+        ({}, 200, {"ready": True, "checks": {}}),
+        ({"temporal": yes, "store": yes}, 200, {"ready": True, "checks": {"temporal": True, "store": True}}),
+        ({"temporal": no, "store": yes}, 503, {"ready": False, "checks": {"temporal": False, "store": True}}),
+        ({"temporal": never}, 503, {"ready": False, "checks": {"temporal": False}}),
+    ],
+    ids=["nothing to check", "all there", "one missing", "one too slow"],
+)
+async def test_it_is_ready_when_every_check_says_so(
+    checks: dict[str, health.Check], status: int, answer: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(health, "PATIENCE", 0.1)
+    assert await page(checks, "/readyz") == (status, answer)
+
+
+async def test_it_is_alive_whatever_the_checks_say():
+    assert await page({"temporal": no}, "/healthz") == (200, {"alive": True})
+
+
+async def test_a_check_that_is_broken_is_not_ready_and_logged(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.ERROR):
+        status, _ = await page({"temporal": broken}, "/readyz")
+    assert status == 500
+    assert [record.name for record in caplog.records] == ["aiohttp.server"]
+
+
+async def test_a_port_in_use_is_named():
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"^port {port} is in use by another program: .* for the health pages$"):
+            async with Health(port, {}):
+                pass
+
+
+async def test_it_listens_on_loopback_only_unless_it_is_told_otherwise():
+    async with Health(0, {}) as running:
+        with socket.socket() as other:
+            assert other.connect_ex(("127.0.0.2", running.port)) != 0
+    async with Health(0, {}, host="0.0.0.0") as running:
+        with socket.socket() as other:
+            assert other.connect_ex((HOST, running.port)) == 0
+
+
+async def test_an_address_of_another_machine_is_one_sentence():
+    with pytest.raises(LocalError, match=r"^this machine has no such address .* for the health pages$"):
+        async with Health(0, {}, host="192.0.2.1"):
+            pass

@@ -1,0 +1,193 @@
+"""A line a record, with ids and without anything that an exception quotes."""
+
+import asyncio
+import gc
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from temporalio import activity, workflow
+from temporalio.exceptions import ApplicationError
+
+from runtime.errors import SetupError
+from runtime.store import migrate
+from runtime.telemetry import logs
+
+EMAIL = "ann@example.com"
+logger = logging.getLogger("runtime.tests")
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What is written, with the logging of this process put back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    quiet = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "mail.log", "alembic")}
+    context = workflow.logger.workflow_info_on_message, activity.logger.activity_info_on_message
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, former in quiet.items():
+        logging.getLogger(name).setLevel(former)
+    workflow.logger.workflow_info_on_message, activity.logger.activity_info_on_message = context
+
+
+@pytest.fixture
+def written(stream: io.StringIO) -> Callable[[], list[dict[str, Any]]]:
+    """What was written since, line by line."""
+    logs.configure(stream=stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_record_is_one_json_object(written: Callable[[], list[dict[str, Any]]]):
+    logger.info("published %s", "post-purchase@3", extra={"scenario": "post-purchase", "contact": {"email": EMAIL}})
+    [line] = written()
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "level": "info",
+        "logger": "runtime.tests",
+        "message": "published post-purchase@3",
+        "scenario": "post-purchase",
+    }
+
+
+def test_a_message_of_several_lines_is_one_line(written: Callable[[], list[dict[str, Any]]]):
+    logger.warning("first\n  second\r\nthird é")
+    assert [line["message"] for line in written()] == ["first second third é"]
+
+
+def test_temporals_context_is_folded_in(written: Callable[[], list[dict[str, Any]]]):
+    details = {
+        "activity_id": "whatsapp",
+        "activity_type": "send_webhook",
+        "attempt": 2,
+        "namespace": "default",
+        "task_queue": "webhooks",
+        "workflow_id": "post-purchase/3028687",
+        "workflow_run_id": "run",
+        "workflow_type": "Journey",
+    }
+    logger.warning("Completing activity as failed", extra={"temporal_activity": details})
+    [line] = written()
+    assert {name: value for name, value in line.items() if name not in {"time", "level", "logger"}} == {
+        "message": "Completing activity as failed",
+        "activity_id": "whatsapp",
+        "activity_type": "send_webhook",
+        "attempt": 2,
+        "task_queue": "webhooks",
+        "workflow_id": "post-purchase/3028687",
+        "run_id": "run",
+        "workflow_type": "Journey",
+    }
+    assert not workflow.logger.workflow_info_on_message
+    assert not activity.logger.activity_info_on_message
+
+
+def test_of_the_native_parts_fields_only_ids_are_written(written: Callable[[], list[dict[str, Any]]]):
+    fields = {"run_id": "run", "failure": f"ValueError: {EMAIL}", "task_queue": "journeys"}
+    logger.warning("Failing workflow task", extra={"temporal_log": SimpleNamespace(fields=fields)})
+    [line] = written()
+    assert (line["run_id"], line["task_queue"]) == ("run", "journeys")
+    assert EMAIL not in json.dumps(line)
+
+
+def fail() -> None:
+    """Raises an exception that quotes data, because of another that does."""
+    try:
+        {}[EMAIL]
+    except KeyError as cause:
+        raise ValueError(f"no such contact: {EMAIL}") from cause
+
+
+def test_an_exception_is_its_type_and_place(written: Callable[[], list[dict[str, Any]]]):
+    try:
+        fail()
+    except ValueError:
+        logger.exception("a step failed")
+    [line] = written()
+    assert line["error"] == "ValueError < KeyError"
+    assert line["stack"][-1].endswith(" fail")
+    assert EMAIL not in json.dumps(line)
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (SetupError("SCENARIO_SMTP must\nlook right"), "SetupError: SCENARIO_SMTP must look right"),
+        (
+            ApplicationError("the receiver answered 503", type="DeliveryRetry"),
+            "ApplicationError: the receiver answered 503",
+        ),
+        (RuntimeError(EMAIL), "RuntimeError"),
+    ],
+)
+def test_a_message_of_our_own_is_shown(written: Callable[[], list[dict[str, Any]]], error: Exception, shown: str):
+    logger.error("stopped", exc_info=error)
+    assert [line["error"] for line in written()] == [shown]
+
+
+def test_the_trace_is_named(written: Callable[[], list[dict[str, Any]]]):
+    with TracerProvider().get_tracer("test").start_as_current_span("here") as span:
+        logger.info("within")
+    logger.info("without")
+    within, without = written()
+    assert within["trace_id"] == trace.format_trace_id(span.get_span_context().trace_id)
+    assert within["span_id"] == trace.format_span_id(span.get_span_context().span_id)
+    assert "trace_id" not in without
+
+
+async def test_asyncios_complaints_do_not_quote_the_exception(written: Callable[[], list[dict[str, Any]]]):
+    async def failing() -> None:
+        raise ValueError(EMAIL)
+
+    task = asyncio.create_task(failing())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+    [line] = written()
+    assert (line["message"], line["error"]) == ("Task exception was never retrieved", "ValueError")
+    assert EMAIL not in json.dumps(line)
+
+
+@pytest.mark.parametrize(("name", "level"), [("httpx", logging.INFO), ("mail.log", logging.ERROR)])
+def test_loggers_that_write_urls_and_addresses_are_quiet(
+    written: Callable[[], list[dict[str, Any]]], name: str, level: int
+):
+    logging.getLogger(name).log(level, "HTTP Request: POST https://hooks.example.com/secret")
+    assert written() == []
+
+
+async def test_a_store_says_nothing_of_how_it_is_set_up(written: Callable[[], list[dict[str, Any]]], tmp_path: Path):
+    await migrate(f"sqlite+aiosqlite:///{tmp_path}/store.db")
+    logging.getLogger("alembic.runtime.migration").warning("not so quiet")
+    assert [line["message"] for line in written()] == ["not so quiet"]
+
+
+def test_people_read_text(stream: io.StringIO):
+    logs.configure(stream=stream, text=True)
+    logger.info("published", extra={"scenario": "post-purchase"})
+    logger.info("ready")
+    assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == [
+        "INFO    published  scenario=post-purchase",
+        "INFO    ready",
+    ]
+
+
+def test_people_are_told_where_an_error_was(stream: io.StringIO):
+    logs.configure(stream=stream, text=True)
+    try:
+        fail()
+    except ValueError:
+        logger.exception("stopped")
+    line = stream.getvalue()
+    assert "error=ValueError < KeyError" in line
+    assert line.endswith(" fail\n")
+    assert EMAIL not in line

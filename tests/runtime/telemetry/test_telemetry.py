@@ -1,0 +1,204 @@
+"""Traces are sent where OpenTelemetry's variables say, and hold nobody up; metrics are there for who comes for them."""
+
+import asyncio
+import re
+import socket
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from temporalio import activity, workflow
+from temporalio.worker import Worker
+
+from runtime.connection import connect
+from runtime.errors import LocalError, SettingsError
+from runtime.local.devserver import DevServer
+from runtime.local.receiver import Receiver
+from runtime.process.ports import HOST, free_port
+from runtime.process.slots import ActivityWorker
+from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
+
+ROOT = Path(__file__).parents[3]
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "answer"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False),
+        (ENDPOINT, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318/v1/metrics"}, False),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "console, otlp"}, True),
+        (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True),
+    ],
+)
+def test_the_environment_says_whether_to_trace(environ: dict[str, str], answer: bool):
+    assert wanted(environ) is answer
+
+
+def test_another_protocol_is_refused():
+    with pytest.raises(SettingsError) as caught:
+        Telemetry.start(ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    assert str(caught.value) == (
+        "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, the one protocol that traces are sent by"
+    )
+
+
+def test_without_an_endpoint_there_is_no_provider():
+    telemetry = Telemetry.start({})
+    assert telemetry.provider is None
+    assert telemetry.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "scenario-runner"),
+        ({"OTEL_SERVICE_NAME": "journeys"}, "journeys"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=named,team=crm"}, "named"),
+    ],
+)
+def test_the_service_has_a_name(environ: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch):
+    for variable in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    resource = provider_of(SimpleSpanProcessor(InMemorySpanExporter())).resource
+    assert resource.attributes["service.name"] == name
+    assert resource.attributes["service.version"]
+
+
+class Stuck(SpanExporter):
+    """A collector that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+
+    def export(self, spans: object) -> SpanExportResult:
+        self.answers.wait()
+        return SpanExportResult.FAILURE
+
+
+def test_a_collector_that_does_not_answer_keeps_nobody_from_ending(caplog: pytest.LogCaptureFixture):
+    stuck = Stuck()
+    provider = provider_of(BatchSpanProcessor(stuck))
+    provider.get_tracer("test").start_span("lost").end()
+    assert not Telemetry(provider).shutdown(patience=0.1)  # or it would wait for ever
+    stuck.answers.set()
+    assert "the collector did not take them in time" in caplog.text
+
+
+def test_what_is_left_is_sent_at_the_end():
+    exporter = InMemorySpanExporter()
+    provider = provider_of(BatchSpanProcessor(exporter))
+    provider.get_tracer("test").start_span("last").end()
+    assert Telemetry(provider).shutdown()
+    finished: tuple[ReadableSpan, ...] = exporter.get_finished_spans()
+    assert [span.name for span in finished] == ["last"]
+
+
+async def test_a_process_sends_its_traces_by_otlp_and_leaves():
+    code = (
+        "import sys\n"
+        "from opentelemetry import trace\n"
+        "from runtime.process.exit import leave\n"
+        "from runtime.telemetry.telemetry import Telemetry\n"
+        "telemetry = Telemetry.start()\n"
+        "trace.get_tracer('test').start_span('journey').end()\n"
+        "print('said', end='')\n"
+        "leave(3, telemetry)\n"
+    )
+    async with Receiver() as collector:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "PATH": ""}
+        process = await subprocess_of(code, environ)
+    assert process == (3, "said", "")
+    [request] = collector.requests("/v1/traces")
+    sent = ExportTraceServiceRequest.FromString(request.body)
+    [resource] = sent.resource_spans
+    named = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
+    assert named["service.name"] == "scenario-runner"
+    assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["journey"]
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+async def test_a_process_leaves_with_its_status_although_nobody_reads_it(closed: str):
+    code = (
+        f"import sys\nfrom runtime.process.exit import leave\nsys.{closed}.write('x')\nsys.{closed}.close()\nleave(4)\n"
+    )
+    status, _, _ = await subprocess_of(code, {})
+    assert status == 4
+
+
+@workflow.defn(sandboxed=False)
+class Greeting:
+    @workflow.run
+    async def run(self, address: str) -> str:
+        return await workflow.execute_activity(greet, address, start_to_close_timeout=timedelta(minutes=1))
+
+
+@activity.defn
+async def greet(address: str) -> str:
+    return address
+
+
+async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(server: DevServer):
+    port = free_port()
+    client = await connect(server.address, interceptors=[], runtime=temporal_runtime(port, host=HOST))
+    queue, identifier = "metrics", "greeting/3028687"
+    async with (
+        Worker(client, task_queue=queue, workflows=[Greeting]),
+        ActivityWorker(client, task_queue=queue, activities=[greet], concurrent=3, polls=2, grace=timedelta(seconds=5)),
+    ):
+        await client.execute_workflow(Greeting.run, "zoe@example.com", id=identifier, task_queue=queue)
+        async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/metrics") as page:
+            text = await page.text()
+    waited = re.search(r"^temporal_activity_schedule_to_start_latency_seconds_count{(.*)} 1$", text, re.MULTILINE)
+    assert waited is not None
+    assert f'task_queue="{queue}"' in waited[1]
+    assert "\ntemporal_workflow_task_schedule_to_start_latency_seconds_bucket{" in text
+    slots = rf'^temporal_worker_task_slots_used{{.*task_queue="{queue}",worker_type="ActivityWorker"}} \d+$'
+    assert re.search(slots, text, re.MULTILINE)
+    assert not any(said in text for said in ("zoe@", "3028687"))
+    assert set(re.findall(r'(\w+)="', text)) <= {
+        "activity_type", "eager", "le", "namespace", "operation", "poller_type", "service_name", "status_code",
+        "task_queue", "worker_type", "workflow_type",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("port", "sentence"),
+    [
+        (0, "port {port} is in use by another program: stop that program, or choose another port for the metrics"),
+        (70_000, "70000 is no port: choose one from 1024 to 65535 for the metrics"),
+    ],
+)
+def test_a_port_for_metrics_that_cannot_be_had_is_one_sentence(port: int, sentence: str):
+    with socket.create_server((HOST, 0)) as other:
+        taken = port or other.getsockname()[1]
+        with pytest.raises(LocalError) as caught:
+            temporal_runtime(taken, host=HOST)
+    assert str(caught.value) == sentence.format(port=taken)
+
+
+async def subprocess_of(code: str, environ: dict[str, str]) -> tuple[int, str, str]:
+    """Runs it, and gives its status, output and errors."""
+
+    def run() -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return await asyncio.to_thread(run)

@@ -1,0 +1,53 @@
+"""What Temporal keeps of errors."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.failure.v1 import ApplicationFailureInfo, CanceledFailureInfo, Failure, TimeoutFailureInfo
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
+
+from runtime.data_converter import CONVERTER, JsonPayloads
+
+ODD = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"\\ud800"')])
+
+
+async def kept(error: ApplicationError) -> Failure:
+    """What becomes of an error that is raised."""
+    failure = Failure()
+    try:
+        raise error
+    except ApplicationError as raised:
+        await CONVERTER.encode_failure(raised, failure)
+    return failure
+
+
+async def test_what_was_expected_to_happen_has_no_stack_trace() -> None:
+    error = ApplicationError("wax answered 503", {"status": 503}, category=ApplicationErrorCategory.BENIGN)
+    failure = await kept(error)
+    assert (failure.message, failure.stack_trace) == ("wax answered 503", "")
+    assert failure.application_failure_info.details.payloads[0].data == b'{"status":503}'
+
+
+async def test_what_was_not_has_one() -> None:
+    assert "test_payloads.py" in (await kept(ApplicationError("a bug"))).stack_trace
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure(message="why", application_failure_info=ApplicationFailureInfo(type="mine", details=ODD)),
+        Failure(message="why", timeout_failure_info=TimeoutFailureInfo(last_heartbeat_details=ODD)),
+        Failure(message="why", canceled_failure_info=CanceledFailureInfo(details=ODD)),
+    ],
+    ids=lambda failure: failure.WhichOneof("failure_info"),
+)
+async def test_details_that_cannot_be_read_hide_no_failure(failure: Failure) -> None:
+    read = await CONVERTER.decode_failure(Failure(message="an activity failed", cause=failure))
+    assert isinstance(read.__cause__, FailureError)
+    assert read.__cause__.message == "why"
+
+
+def test_converters_share_what_reads_json() -> None:
+    """The SDK makes one for every workflow: what each had for itself, it would build in the workflow's thread."""
+    assert JsonPayloads().converters == JsonPayloads().converters

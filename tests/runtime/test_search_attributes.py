@@ -1,0 +1,154 @@
+"""Search attributes are registered where they are missing, by whoever may."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from runtime import search_attributes
+from runtime.connection import connect
+from runtime.errors import AttributesMissing, ConnectionFailed
+from runtime.local.devserver import DevServer
+from runtime.search_attributes import ensure
+
+NAMES = ["ScenarioName", "ContactId", "ScenarioVersion", "StepId", "JourneyState", "Destination", "HeldReason"]
+
+
+async def a_namespace(server: DevServer, client: Client, name: str) -> Client:
+    """A new one, which knows none of them."""
+    request = RegisterNamespaceRequest(namespace=name)
+    request.workflow_execution_retention_period.FromSeconds(86400)
+    await client.workflow_service.register_namespace(request)
+    return await connect(server.address, namespace=name, interceptors=[])
+
+
+async def usable(client: Client) -> list[str]:
+    found: list[str] = []
+    for name in NAMES:
+        try:
+            await client.count_workflows(f"{name} = 'x'")
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
+        else:
+            found.append(name)
+    return found
+
+
+async def test_the_local_server_has_them_from_its_start(client: Client):
+    assert await usable(client) == NAMES
+
+
+async def test_missing_ones_are_registered(server: DevServer, client: Client):
+    other = await a_namespace(server, client, "missing")
+    assert await usable(other) == []
+    await ensure(other)
+    assert await usable(other) == NAMES
+
+
+async def test_processes_may_register_them_at_the_same_time(server: DevServer, client: Client):
+    other = await a_namespace(server, client, "together")
+    await asyncio.gather(*(ensure(other) for _ in range(4)))
+    assert await usable(other) == NAMES
+
+
+async def test_one_of_another_type_is_named(server: DevServer, client: Client):
+    other = await a_namespace(server, client, "mistyped")
+    await other.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace="mistyped", search_attributes={"StepId": IndexedValueType.INDEXED_VALUE_TYPE_INT}
+        )
+    )
+    with pytest.raises(AttributesMissing) as caught:
+        await ensure(other)
+    assert str(caught.value) == (
+        "the search attribute StepId of namespace mistyped is not a Keyword: remove it with `temporal operator "
+        "search-attribute remove --namespace mistyped --name StepId`, then register it with `temporal operator "
+        "search-attribute create --namespace mistyped --name StepId --type Keyword`"
+    )
+
+
+class Refusing:
+    """A client whose server refuses what is named."""
+
+    namespace = "cloud"
+
+    def __init__(self, listing: RPCStatusCode | None, adding: RPCStatusCode | None, counting: RPCStatusCode | None):
+        self._answers = {
+            "list_search_attributes": listing,
+            "add_search_attributes": adding,
+            "count_workflows": counting,
+        }
+        self.operator_service = self
+
+    def __getattr__(self, name: str) -> Any:
+        status = self._answers[name]
+
+        async def answer(_: object) -> Any:
+            if status is not None:
+                raise RPCError("refused", status, b"")
+            return AddSearchAttributesRequest()
+
+        return answer
+
+
+async def test_an_account_that_may_not_register_is_told_the_command():
+    refusing: Any = Refusing(
+        RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.INVALID_ARGUMENT
+    )
+    with pytest.raises(AttributesMissing) as caught:
+        await ensure(refusing)
+    assert str(caught.value) == (
+        "this process could not register search attributes in namespace cloud (PERMISSION_DENIED): have them "
+        "registered with `temporal operator search-attribute create --namespace cloud --name ScenarioName --type "
+        "Keyword --name ContactId --type Keyword --name ScenarioVersion --type Keyword --name StepId --type Keyword "
+        "--name JourneyState --type Keyword --name Destination --type Keyword --name HeldReason --type Keyword`"
+    )
+
+
+async def test_an_account_that_may_only_query_goes_on_where_they_are_there():
+    refusing: Any = Refusing(RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.PERMISSION_DENIED, None)
+    await ensure(refusing)
+
+
+async def test_a_server_that_cannot_be_queried_is_trusted():
+    # The time-skipping test server is one.
+    refusing: Any = Refusing(RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.UNIMPLEMENTED)
+    await ensure(refusing)
+
+
+async def test_a_server_that_never_learns_of_them_is_not_waited_for():
+    refusing: Any = Refusing(RPCStatusCode.UNIMPLEMENTED, None, RPCStatusCode.INVALID_ARGUMENT)
+    with pytest.raises(AttributesMissing, match=r"cannot be used after 0\.2 s"):
+        await ensure(refusing, patience=0.2)
+
+
+async def test_a_server_that_went_away_is_no_missing_attribute():
+    refusing: Any = Refusing(RPCStatusCode.UNAVAILABLE, None, None)
+    with pytest.raises(ConnectionFailed):
+        await ensure(refusing)
+
+
+async def test_the_command_that_a_person_is_told_works(server: DevServer, client: Client):
+    other = await a_namespace(server, client, "by-hand")
+    command = search_attributes.command("by-hand").split()
+    program = Path(sys.executable).parent / command[0]
+    if not program.exists():
+        pytest.skip("the temporal program is not beside this Python")
+    arguments = [str(program), *command[1:], "--address", server.address]
+    await asyncio.to_thread(subprocess.run, arguments, check=True, capture_output=True, timeout=60)
+    assert await usable(other) == NAMES
+
+
+def test_workflow_code_can_import_the_names_without_a_client():
+    code = "import runtime.search_attributes, sys; print('temporalio.client' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert run.stdout == "False\n"

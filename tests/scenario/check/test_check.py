@@ -1,0 +1,597 @@
+# ruff: noqa: E501 - reports are asserted as they are printed
+"""`check` reports every mistake of a file at its line and column, each once, in one sentence."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenario.check.check import check
+from scenario.http.destinations import Known, Listing
+
+PAGE = """\
+scenario: Post Purchase
+descripton: Thank the buyer
+trigger: ordr
+timezone: Europe/Pariss
+quiet_hours: {from: "21:00", to: "08:00"}
+entry:
+  key: one-for-all
+  again: sometimes
+  if: "{{ order.total_price > 20 }}"
+exit:
+  - event: order returned
+  - event: order.cancelled
+    when: event.order_id == order.external_id
+steps:
+  - emial: thank-you
+    subjct: "Thank you {{ contact.firstnam }}!"
+    html: |
+      <p>Dear {{ contact.lastname | titelcase }},</p>
+      {% if contact.custom.vip %}
+        <p>Your gift awaits.</p>
+  - wait: 2
+  - wait: {until: 10:70, on: [monday, tue]}
+  - wait 3d
+  - wait: {until: "{{ reward.expiration_date }}", on: [mon]}
+  - wait_for: order.delivered
+    timeout: 7d
+    else:
+      - exit:
+  - if: contact.cellphone != blank
+    webhook: whatsapp
+    url: https://{{ contact.custom.host }}/wax
+  - webhook: whatsapp
+    url: "{{ contact.custom.host }}/wax"
+    method: GET
+    headers: {Host: example.com, X-Name: "{{ contact.firstname }"}
+    body: |
+      {"order": "{{ order.external_id }}",
+       "lines": [{% for p in order.products %}{"name": "{{ p.name }}"}{% endfor %}],
+       "phone": "{{ contact.celphone }}"}
+    retry: {initial_interval: 5 seconds, maximum_attempts: many, deadline: 0s}
+    timeout: 10m
+    save: {as: whats-app, if: json}
+  - split: {a: 50, b: 50}
+  - sms: whatsapp
+    text: {file: ../sms.txt}
+  - exit: done
+  - email: too-late
+    subject: 12
+"""
+
+REPORT = """\
+mails/page.yaml:1:11: error value: 'Post Purchase' is no name: write lower-case words joined by '-', such as post-purchase
+mails/page.yaml:2:1: error unknown-key: unknown key 'descripton': did you mean 'description'?
+mails/page.yaml:3:10: error value: 'ordr' cannot stand in 'trigger': did you mean 'order'?
+mails/page.yaml:4:11: error value: 'Europe/Pariss' is not a time zone: did you mean 'Europe/Paris'?
+mails/page.yaml:5:1: error not-yet: this version does not have 'quiet_hours' yet
+mails/page.yaml:7:8: warning constant-key: this key is the same for every entry: write an output such as {{ order.external_id }}
+mails/page.yaml:8:10: error value: 'sometimes' is none of never, when_finished, always or "after 30d"
+mails/page.yaml:9:8: error syntax: a condition is written without braces: order.total_price > 20
+mails/page.yaml:11:12: error value: 'order returned' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered
+mails/page.yaml:13:5: error unknown-key: unknown key 'when': did you mean 'if'?
+mails/page.yaml:15:5: error unknown-step: unknown step 'emial': did you mean 'email'?
+mails/page.yaml:16:5: error unknown-key: unknown key 'subjct': did you mean 'subject'?
+mails/page.yaml:16:35: error unknown-field: 'contact' has no field 'firstnam': did you mean 'firstname'?
+mails/page.yaml:18:37: error unknown-filter: there is no filter 'titelcase': did you mean 'titlecase'?
+mails/page.yaml:19:10: error unclosed-tag: 'if' is not closed: add '{% endif %}'
+mails/page.yaml:21:11: error value: 2 is not a duration: add its unit, such as 2h or 2d
+mails/page.yaml:22:19: error value: '10:70' is not a time of day: write hours and minutes, such as "09:30"
+mails/page.yaml:22:31: error value: 'monday' cannot stand in an entry of 'on': did you mean 'mon'?
+mails/page.yaml:23:5: error unknown-step: this is no step: write 'wait:' and a blank
+mails/page.yaml:24:11: error value: 'on' goes with a time of day, not with a date
+mails/page.yaml:26:5: error unknown-key: unknown key 'timeout': did you mean 'for'?
+mails/page.yaml:28:9: error empty: 'exit' is empty: give it a value, or take it out
+mails/page.yaml:30:5: error unknown-key: an 'if' step cannot have 'webhook': begin a step of its own, '- webhook: …'
+mails/page.yaml:33:11: error url: a URL starts with its scheme and host as plain text, as in https://hooks.example.com/
+mails/page.yaml:34:13: error value: 'GET' cannot stand in 'method': write POST, PUT, PATCH or DELETE
+mails/page.yaml:35:15: error header: the header 'Host' cannot be set by a scenario: remove it
+mails/page.yaml:35:43: error syntax: '{{' is not closed: add '}}'
+mails/page.yaml:39:29: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
+mails/page.yaml:40:31: error value: '5 seconds' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H
+mails/page.yaml:40:60: error type: 'maximum_attempts' must be a whole number
+mails/page.yaml:40:76: error value: a duration here must be longer than nothing
+mails/page.yaml:41:14: error value: 'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them
+mails/page.yaml:42:16: error value: 'whats-app' is no name for a response: write letters, digits and '_', the first of them a letter
+mails/page.yaml:42:27: error unknown-key: unknown key 'if': 'save' has as, when and schema
+mails/page.yaml:43:5: error not-yet: this version does not have 'split' yet
+mails/page.yaml:44:10: error duplicate-name: 'whatsapp' is the name of the step on line 32: choose another
+mails/page.yaml:45:18: error file: '../sms.txt' leaves the scenario's folder: keep the file beneath it
+mails/page.yaml:47:5: error incomplete: an e-mail needs 'html', 'text' or both
+mails/page.yaml:47:5: warning unreachable: this step is never reached: it stands behind an exit
+mails/page.yaml:48:14: error type: 'subject' must be text: put '12' in quotes
+"""
+
+
+def lines_of(text: str, read: Callable[[str], str] | None = None) -> list[str]:
+    return [str(finding).removeprefix("scenario.yaml:") for finding in check(text, read=read).findings]
+
+
+def test_a_page_of_mistakes_is_reported_whole():
+    report = "".join(f"{finding}\n" for finding in check(PAGE, file="mails/page.yaml").findings)
+
+    assert report == REPORT
+
+
+HEAD = "scenario: welcome\ntrigger: order\nsteps:\n"
+
+# A step, and the one finding that it is worth. Line 4 is its first.
+ONE_MISTAKE = (
+    ("- wait: 2d\n  wiat: 3d", "5:3: error unknown-key: unknown key 'wiat': a 'wait' step has id, wait and on_failure"),
+    ("- Wait: 2d", "4:3: error unknown-step: unknown step 'Wait': did you mean 'wait'?"),
+    ("- delay: 2d", "4:3: error unknown-step: unknown step 'delay': did you mean 'wait'?"),
+    ("- id: a\n  e-mail: b\n  subject: s\n  text: t", "5:3: error unknown-step: unknown step 'e-mail': did you mean 'email'?"),
+    ("- dance: tango", "4:3: error unknown-step: unknown step 'dance': a step begins with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- id: lonely", "4:3: error unknown-step: this is no step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- 12", "4:3: error unknown-step: this is no step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- exit", "4:3: error unknown-step: this is no step: write 'exit:' and a blank"),
+    ("- update: {contact: {tier: gold}}", "4:3: error not-yet: this version does not have 'update' yet"),
+    ("- webhook: a", "4:3: error incomplete: a webhook needs 'url', or 'to' with the name of a destination"),
+    ("- webhook: a\n  url: https://x.example/\n  to: crm", "6:3: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL"),
+    ("- webhook: a\n  url: https://x.example/\n  path: /x", "6:3: error incomplete: 'path' goes with 'to': write the whole address in 'url'"),
+    ("- webhook: a\n  destination: crm", "5:3: error unknown-key: unknown key 'destination': did you mean 'to'?"),
+    ("- webhook: a\n  to: Crm", "5:7: error value: 'Crm' is no name: write lower-case words joined by '-', such as crm"),
+    ("- webhook: a\n  to: crm\n  path: orders", "6:9: error value: 'orders' is no path: write '/' and what follows the destination's URL, such as /orders"),
+    ("- webhook: a\n  to: crm\n  path: //x", "6:9: error url: a path is what comes after the destination's URL: write /orders, not https://… or //…"),
+    ("- webhook: a\n  to: crm\n  path: /{{ contact.idd }}", "6:21: error unknown-field: 'contact' has no field 'idd': did you mean 'id'?"),
+    ("- webhook: a\n  to: crm\n  content: xml\n  body: <a/>", "6:12: error value: 'xml' cannot stand in 'content': write json, form or text"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: a=b", "7:9: error content: a form's body is written as keys with values, its fields"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: {file: a}", "7:9: error content: a form's body is written as keys with values, its fields"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: [a]", "7:9: error content: a form's body is written as keys with values, its fields"),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: {a: {b: c}, d: [e, 1], f: [[]]}", ("7:13: error content: the field 'a' of a form is one value, or a list of values", "7:35: error content: the field 'f' of a form is one value, or a list of values")),
+    ("- webhook: a\n  to: crm\n  content: form\n  body: {a: '{{ contact.emial }}'}", "7:25: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
+    ("- webhook: a\n  to: crm\n  content: text\n  body: {a: b}", "7:9: error content: plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form"),
+    ("- webhook: a\n  to: crm\n  content: text", "6:3: warning content: 'content' says how 'body' is written, and there is no body"),
+    ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
+    ("- webhook: a\n  to: crm\n  save: wax", "6:9: error type: 'save' must be keys with values, not a text"),
+    ("- webhook: a\n  to: crm\n  save: {name: wax}", "6:10: error unknown-key: unknown key 'name': did you mean 'as'?"),
+    ("- webhook: a\n  to: crm\n  save: {when: json}", "6:3: error missing: 'save' needs 'as'"),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, when: always}", "6:25: error value: 'always' cannot stand in 'when': write json"),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, schema: x}", "6:27: error type: 'schema' must be keys with values, not a text"),
+    ("- webhook: a\n  to: crm\n  save: {as: first}", "6:14: error value: 'first' means something else in Liquid: choose another name"),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {}}\n  path:", "7:3: error empty: 'path' is empty: give it a value, or take it out"),
+    ("- webhook: a\n  to: crm\n  save:\n    as: wax\n    schema:\n      properties:\n        id: {type: strnig}\n        of: {enum: [null], default: null}\n      required: id", ("10:20: error schema: 'strnig' is no type: did you mean 'string'?", "12:17: error schema: 'required' must be a list")),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {$ref: 'https://x.example/a.json'}}", "6:34: error schema: 'https://x.example/a.json' is elsewhere, and nothing is fetched: write it under '$defs' here"),
+    ("- wait: {untill: 10:00}", "4:10: error unknown-key: unknown key 'untill': did you mean 'until'?"),
+    ("- wait: {days: 2d}", "4:10: error unknown-key: unknown key 'days': a 'wait' with keys has until, on and offset"),
+    ("- wait: [2d]", "4:9: error value: this is not a duration: write 90s, 15m, 2h, 3d or 2w"),
+    ("- wait: -2d", "4:9: error value: a duration here cannot be negative"),
+    ("- wait: 11y", "4:9: error value: '11y' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
+    ("- wait: 600w", "4:9: error value: '600w' is longer than ten years"),
+    ("- wait: {until: 10:00, offset: 1h}", "4:9: error value: 'offset' goes with a date, not with a time of day"),
+    ("- wait: {until: 10:00, on: []}", "4:28: error empty: 'on' is empty: it needs at least one entry"),
+    ("- wait: {until: 10:00, on: mon}", "4:28: error type: 'on' must be a list: write [mon]"),
+    ("- exit: true", "4:9: error type: 'exit' must be text: put 'true' in quotes"),
+    ("- exit: {reason: x}", "4:9: error type: 'exit' must be text, not a set of keys"),
+    ("- sms: A\n  text: t", "4:8: error value: 'A' is no name: write lower-case words joined by '-', such as a"),
+    ("- sms: a\n  text: [t]", "5:9: error type: 'text' must be text, or {file: …}, not a list"),
+    ("- sms: a\n  text:", "5:3: error empty: 'text' is empty: give it a value, or take it out"),
+    ("- sms: a\n  text: ''", "5:9: error empty: 'text' is empty: give it a value, or take it out"),
+    ("- sms: a\n  text: t\n  id:", "6:3: error empty: 'id' is empty: give it a value, or take it out"),
+    ("- sms: a\n  message: t", "5:3: error unknown-key: unknown key 'message': did you mean 'text'?"),
+    ("- sms: a\n  text: {path: x}", "5:10: error unknown-key: unknown key 'path': did you mean 'file'?"),
+    ("- sms: a\n  text: {{ contact.firstname }}", "5:9: error quotes: text that begins with '{{' or '{%' needs quotes around it"),
+    ("- email: a\n  text: t", "4:3: error missing: an 'email' step needs 'subject'"),
+    ("- email: a\n  subject: s", "4:3: error incomplete: an e-mail needs 'html', 'text' or both"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: 3", "6:10: error type: 'retry' must be keys with values, not a number"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {deadline: 5s}", "6:21: warning deadline: nothing is ever tried again: the deadline is not longer than 'initial_interval'"),
+    ("- webhook: a\n  to: crm\n  timeout: 20s\n  retry: {deadline: 10s}", ()),
+    ("- webhook: a\n  to: crm\n  retry: {deadline: 10s, initial_interval: 10s}", "6:21: warning deadline: nothing is ever tried again: the deadline is not longer than 'initial_interval'"),
+    ("- webhook: a\n  to: crm\n  retry: {deadline: 5s}", ()),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {backoff_coefficient: 0.5}", "6:32: error value: 'backoff_coefficient' must be 1 or more"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_attempts: 1.5}", "6:29: error type: 'maximum_attempts' must be a whole number"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_interval: 1s}", "6:10: error value: 'maximum_interval' (6h unless given) is shorter than 'initial_interval'"),
+    ("- webhook: a\n  url: ftp://x.example/", "5:8: error url: a URL starts with https:// and a host, as plain text, followed by '/'"),
+    ("- webhook: a\n  url: https://x.example:99999/", "5:8: error url: a port is a number up to 65535"),
+    ("- webhook: a\n  url: http://x.example/", "5:8: error refused-url: every delivery is refused: its scheme is not https; operations may allow it to a destination: then write 'to' instead of 'url'"),
+    ("- webhook: a\n  url: https://x.example/\n  headers: {A: 1}", "6:16: error type: 'A' must be text: put '1' in quotes"),
+    ("- webhook: a\n  url: https://x.example/\n  headers: {x-a: b, X-A: c}", "6:21: error header: 'X-A' and 'x-a' are the same header: keep one"),
+    ("- webhook: a\n  url: https://x.example/\n  headers: {webhook-id: b}", "6:13: error header: the header 'webhook-id' cannot be set by a scenario: remove it"),
+    ("- webhook: a\n  url: https://x.example/\n  body: 12", "6:9: error type: 'body' must be JSON as text or as keys with values, or {file: …}, not a number"),
+    ("- webhook: a\n  url: https://x.example/\n  data: {a: null}", "6:3: error unknown-key: unknown key 'data': did you mean 'body'?"),
+    ("- webhook: a\n  url: https://x.example/\n  body:\n    lines:\n      - name: '{{ order.external_id | }}'", "8:38: error syntax: a name is missing here"),
+    ("- webhook: a\n  url: https://x.example/\n  body: {a: {b: '{{ contact.emial }}'}}", "6:29: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
+    ("- wait: {until: 'on {{ order.ordered_at }}'}", "4:18: error date: a date has no text around it: leave the output alone, such as '{{ reward.expiration_date }}'"),
+    ("- sms: a\n  text: 'Hi $firstname$ $lastname$'", "5:13: warning old-syntax: '$firstname$' is the platform's old syntax: 'scenario convert' turns it into Liquid"),
+    ("- sms: a\n  text: 'Hi {{ contact.firstname }}{SPLIO IF $a$ = 1} you{SPLIO ENDIF}'", "5:36: warning old-syntax: '{SPLIO IF $a$ = 1}' is the platform's old syntax: 'scenario convert' turns it into Liquid"),
+    ("- email: a\n  subject: $order.extid$\n  html: {file: a.html}", "5:12: warning old-syntax: '$order.extid$' is the platform's old syntax: 'scenario convert' turns it into Liquid"),
+    ("- webhook: a\n  url: https://x.example/\n  body: {a: [{k$b$: 1}, 'x $b$']}", ("6:16: warning old-syntax: '$b$' is the platform's old syntax: 'scenario convert' turns it into Liquid", "6:28: warning old-syntax: '$b$' is the platform's old syntax: 'scenario convert' turns it into Liquid")),
+    ("- sms: a\n  text: 'From $5.00 to 100$, $10 or US$ and {{ contact.firstname }}$, {50%}, {{ \"$a$\" }}'", ()),
+    ("- webhook: a\n  url: https://x.example/?$top=1&$skip=2\n  body: {$for: p in order.products, $each: {$$ref: '{{ p.name }}'}}", ()),
+    ("- wait_for: a b", "4:13: error value: 'a b' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
+    ("- wait_for: a\n  else: [{exit: late}]", "5:3: error incomplete: 'else' is never reached without 'for'"),
+    ("- wait_for: a\n  since: yesterday", "5:10: error value: 'yesterday' cannot stand in 'since': write entry or now"),
+    ("- wait_for: a\n  if: []", "5:7: error type: 'if' must be text, not a list"),
+    ("- webhook: a\n  url: https://x.example/\n  body: [[]]\n  headers: []", "7:12: error type: 'headers' must be keys with values, not a list"),
+    ("- wait_for: a\n  if:", "5:3: error empty: 'if' is empty: give it a value, or take it out"),
+    ("- if: contact.custom.vip\n  then: {exit: x}", "5:9: error type: 'then' must be a list: begin each of its entries with '- '"),
+    ("- if: contact.custom.vip", "4:3: error incomplete: an 'if' needs 'then', 'else' or both"),
+    ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error syntax: a value is missing here"),
+    ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
+    ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': begin a step of its own, '- sms: …'"),
+    ("- exit: a\n- exit: b\n- exit: c", "5:3: warning unreachable: this step is never reached: it stands behind an exit"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "report"), ONE_MISTAKE, ids=[step for step, _ in ONE_MISTAKE])
+def test_one_mistake_is_one_finding(step: str, report: str | tuple[str, ...]):
+    assert lines_of(HEAD + step + "\n", lambda _: "text") == ([report] if isinstance(report, str) else list(report))
+
+
+WHOLE = (
+    ("just text", "1:1: error type: a scenario file must be keys with values, not a text"),
+    ("- wait: 2d", "1:1: error type: a scenario file must be keys with values, not a list"),
+    ("trigger: order\nsteps: [{wait: 2d}]", "1:1: error missing: a scenario needs 'scenario'"),
+    ("scenario: a\ntrigger: order\nsteps: []", "3:8: error empty: 'steps' is empty: it needs at least one entry"),
+    ("scenario: a\ntrigger: order\nsteps:", "3:1: error empty: 'steps' is empty: give it a value, or take it out"),
+    ("scenario: a\ntrigger: order\nsteps: {wait: 2d}", "3:8: error type: 'steps' must be a list: begin each of its entries with '- '"),
+    ("scenario: 12\ntrigger: order\nsteps: [{wait: 2d}]", "1:11: error type: 'scenario' must be text: put '12' in quotes"),
+    ("scenario: a\ntrigger: order\nentry:\nsteps: [{wait: 2d}]", "3:1: error empty: 'entry' is empty: give it a value, or take it out"),
+    ("scenario: a\ntrigger: order\nentry: {agian: never}\nsteps: [{wait: 2d}]", "3:9: error unknown-key: unknown key 'agian': did you mean 'again'?"),
+    ("scenario: a\ntrigger: order\nentry: {again: after}\nsteps: [{wait: 2d}]", "3:16: error value: '' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
+    ("scenario: a\ntrigger: order\nentry: {again: after 0d}\nsteps: [{wait: 2d}]", "3:16: error value: 'after' needs a duration longer than nothing"),
+    ("scenario: a\ntrigger: order\nexit: {event: x}\nsteps: [{wait: 2d}]", "3:7: error type: 'exit' must be a list: begin each of its entries with '- '"),
+    ("scenario: a\ntrigger: order\nexit: [{event: x}, {event: x, if: event.a}]\nsteps: [{wait: 2d}]", "3:20: warning redundant: the exit rule on line 3 already leaves at this event"),
+    ("scenario: a\ntrigger: order\nexit: [{event: x}]\nsteps: [{wait_for: x}]", "4:20: warning never: this event is never waited for to its end: the exit rule on line 3 leaves at it"),
+    ("scenario: a\ntrigger: order\nsteps: [{wait_for: x, then: [{wait_for: x}]}]", "3:41: warning at-once: the event that line 3 waited for meets this wait at once: add 'since: now' for another"),
+    ("scenario: a\ntrigger: order\nsteps: [{wait: 1d}, {id: wait-1, wait: 2d}]", "3:26: error duplicate-name: 'wait-1' is what an unnamed step is called by its place: choose another name"),
+    ("scenario: a\nscenario: b\ntrigger: order\nsteps: [{wait: 2d}]", "2:1: error duplicate-key: 'scenario' stands here twice: first on line 1"),
+    ("scenario: a\ntrigger: order\nstpes: [{emial: x, subjct: s, text: t}]", ("3:1: error unknown-key: unknown key 'stpes': did you mean 'steps'?", "3:10: error unknown-step: unknown step 'emial': did you mean 'email'?", "3:20: error unknown-key: unknown key 'subjct': did you mean 'subject'?")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "report"), WHOLE, ids=[text for text, _ in WHOLE])
+def test_a_mistake_around_the_steps_is_one_finding_too(text: str, report: str | tuple[str, ...]):
+    assert lines_of(text) == ([report] if isinstance(report, str) else list(report))
+
+
+RIGHT = """scenario: post-purchase
+description: Thank the buyer, then follow up on WhatsApp
+trigger: order
+entry:
+  key: "{{ order.external_id }}"
+  again: after 30d
+  if: order.total_price > 20 and contact.email != blank
+exit:
+  - event: order.returned
+    if: event.order_id == order.external_id
+timezone: Europe/Paris
+steps:
+  - email: thank-you
+    subject: "Thank you {{ contact.firstname | default: 'dear customer' }}!"
+    html: {file: mails/thank-you.html}
+  - wait: 2d
+  - wait: {until: 10:00, on: [mon, tue, wed, thu, fri]}
+  - wait_for: order.delivered
+    if: event.order_id == order.external_id
+    for: 7d
+    then:
+      - wait_for: order.reviewed
+        since: now
+        for: 7d
+        then: [{exit: reviewed}]
+    else:
+      - sms: sorry
+        text: "Où est la commande {{ order.external_id }} ? {{ today }}"
+  - id: reachable
+    if: contact.cellphone != blank
+    then:
+      - webhook: whatsapp
+        url: "https://hooks.example.com/wax/{{ contact.id }}?event={{ event.name | default: 'none' }}"
+        headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}"}
+        body: |
+          {"phone": "{{ contact.cellphone }}", "store": "{{ order.store.name }}",
+           "lines": [{% for p in ticket.products %}{"name": "{{ p.name }}"}{% unless forloop.last %},{% endunless %}{% endfor %}],
+           "gift": "{{ contact.custom.gift }}", "first": "{{ order.products.first.name }}", "count": {{ order.products.size }}}
+        retry: {initial_interval: 5s, backoff_coefficient: 3, maximum_interval: 6h, deadline: 3d, maximum_attempts: 0}
+        timeout: 15s
+        on_failure: hold
+    else:
+      - exit: unreachable
+  - exit: done
+"""
+
+
+def test_a_file_without_mistakes_has_no_findings_and_is_a_scenario_with_its_texts():
+    checked = check(
+        RIGHT,
+        read={"mails/thank-you.html": "<p>{{ contact.lastname }}</p>"}.__getitem__,
+        destinations=Listing(public_secrets=frozenset({"WAX_TOKEN"})),
+    )
+
+    assert checked.findings == ()
+    assert checked.scenario is not None
+    assert checked.scenario.steps[0].model_dump()["html"] == "<p>{{ contact.lastname }}</p>"
+
+
+def test_a_warning_does_not_keep_a_scenario_back():
+    checked = check(HEAD + "- exit: a\n- exit: b\n")
+
+    assert [finding.severity for finding in checked.findings] == ["warning"]
+    assert checked.scenario is not None
+
+
+def test_findings_are_json_for_programs():
+    (finding,) = check("scenario: a\ntrigger: order\nsteps: []", file="a.yaml").findings
+
+    assert json.loads(json.dumps(finding.as_json())) == {
+        "file": "a.yaml",
+        "line": 3,
+        "column": 8,
+        "severity": "error",
+        "code": "empty",
+        "message": "'steps' is empty: it needs at least one entry",
+    }
+
+
+def test_a_mistake_in_another_file_is_reported_in_that_file():
+    text = HEAD + "- email: a\n  subject: s\n  html: {file: mails/a.html}\n"
+
+    findings = check(text, read=lambda _: "<p>\n  {{ contact.emial }}", file="scenarios/a.yaml").findings
+
+    assert [str(finding) for finding in findings] == [
+        "scenarios/mails/a.html:2:14: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"
+    ]
+
+
+def test_an_e_mail_that_would_be_refused_for_its_size_is_named_before():
+    text = HEAD + f"- email: a\n  subject: {'s' * 8_001}\n  html: {{file: mails/a.html}}\n"
+
+    findings = check(text, read=lambda _: "<p>\n" + "<div>" * 300, file="scenarios/a.yaml").findings
+
+    assert [str(finding) for finding in findings] == [
+        "scenarios/a.yaml:5:8012: error limit: a subject has at most 8,000 characters",
+        "scenarios/mails/a.html:2:1281: error limit: elements are nested more than 256 levels deep: is one not closed?",
+    ]
+
+
+def unreadable(_: str) -> str:
+    raise FileNotFoundError(2, "No such file or directory")
+
+
+def undecodable(_: str) -> str:
+    return b"\xe9".decode()
+
+
+FILES: tuple[tuple[str, Callable[[str], str] | None, str], ...] = (
+    ("/etc/passwd", str, "'/etc/passwd' leaves the scenario's folder: keep the file beneath it"),
+    ("a/../../b.html", str, "'a/../../b.html' leaves the scenario's folder: keep the file beneath it"),
+    ("C:/b.html", str, "'C:/b.html' leaves the scenario's folder: keep the file beneath it"),
+    ("..\\b.html", str, "'..\\b.html' leaves the scenario's folder: keep the file beneath it"),
+    ("gone.html", unreadable, "'gone.html' cannot be read: no such file or directory"),
+    ("latin.html", undecodable, "'latin.html' is not UTF-8: save it as UTF-8"),
+    ("empty.html", lambda _: "\n", "'empty.html' is empty"),
+    ("huge.html", lambda _: "x" * 600_000, "'huge.html' is longer than 512 KB"),
+    ("a.html", None, "'a.html' cannot be read here: put the text itself in the scenario"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "read", "message"), FILES, ids=[name for name, _, _ in FILES])
+def test_a_reference_that_leads_nowhere_is_one_finding(name: str, read: Callable[[str], str] | None, message: str):
+    text = HEAD + f"- email: a\n  subject: s\n  html: {{file: '{name}'}}\n"
+
+    assert lines_of(text, read) == [f"6:16: error file: {message}"]
+
+
+def test_no_file_is_looked_for_by_a_name_that_none_can_have():
+    text = HEAD + '- email: a\n  subject: s\n  html: {file: "a\\0b.html"}\n'
+
+    assert lines_of(text, str) == ["6:16: error file: no file has a name with U+0000 in it"]
+
+
+def test_a_reference_behind_a_misspelt_key_is_read_too():
+    text = HEAD + "- email: a\n  subject: s\n  htlm: {fiel: a.html}\n"
+
+    assert lines_of(text, lambda _: "{{ contact.emial }}") == [
+        "6:3: error unknown-key: unknown key 'htlm': did you mean 'html'?",
+        "6:10: error unknown-key: unknown key 'fiel': did you mean 'file'?",
+        "a.html:1:12: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
+    ]
+
+
+KEYS = ("scenario", "trigger", "steps", "entry", "exit", "again", "key", "if", "then", "else", "email", "sms", "subject", "text", "html", "webhook", "url", "headers", "body", "retry", "deadline", "timeout", "wait", "until", "on", "offset", "wait_for", "for", "since", "id", "file", "to", "split", "zzz")  # fmt: skip
+TEXTS = ("a", "order", "event", "2d", "-3d", "10:00", "mon", "never", "hold", "https://x.example/", "{{ order.a }}", "{{", "", "é\u2028", "{{ now | date: 1, 2, 3 }}")  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 9) | st.sampled_from((0.5, 1e300)) | st.sampled_from(TEXTS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=40,
+)
+STEPS = st.lists(st.dictionaries(st.sampled_from(KEYS[7:]), VALUES, max_size=6) | VALUES, max_size=5)
+JARGON = re.compile(
+    r"input|extra|pydantic|value error|validation|timedelta|NoneType|dict|tag:|traceback", re.IGNORECASE
+)
+
+
+@given(st.fixed_dictionaries({"steps": STEPS}, optional=dict.fromkeys((*KEYS[:2], *KEYS[3:5]), VALUES)))
+@settings(max_examples=80, deadline=None)
+def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, Any]):
+    checked = check(json.dumps(data))
+
+    assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
+    assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
+    assert all(finding.line == 1 and finding.column >= 1 for finding in checked.findings)
+
+
+@given(
+    st.integers(0, len(RIGHT) - 1),
+    st.sampled_from(("", "\t", ":", "- ", "'", '"', "{", "}", "\n", "#", "&", "*", "x", "| ", "{% ")),
+    st.integers(0, 3),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_slip_of_the_pen_never_breaks_the_check(at: int, put: str, instead_of: int):
+    checked = check(RIGHT[:at] + put + RIGHT[at + instead_of :], read=lambda _: "<p>")
+
+    assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
+    assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
+
+
+DESTINATIONS = (
+    ("wax", None),
+    ("waxx", "5:7: error unknown-destination: there is no destination 'waxx': did you mean 'wax'?"),
+    ("one-signal", "5:7: error unknown-destination: there is no destination 'one-signal': did you mean 'onesignal'?"),
+    ("crm", "5:7: error unknown-destination: there is no destination 'crm': ask for it to be added to the file of destinations"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "report"), DESTINATIONS)
+def test_a_destination_is_one_that_there_is(name: str, report: str | None):
+    text = HEAD + f"- webhook: a\n  to: {name}\n- webhook: b\n  url: https://x.example/\n"
+
+    assert check(text).findings == ()
+    found = check(text, destinations=Listing({"wax": Known(), "onesignal": Known()})).findings
+    assert [str(finding).removeprefix("scenario.yaml:") for finding in found] == ([report] if report else [])
+
+
+@pytest.mark.parametrize(
+    ("known", "codes"),
+    [
+        (None, []),
+        (Listing({"wax": Known(), "crm": Known(("X-Shop",))}), []),
+        (Listing({"wax": Known(("X-SHOP", "Authorization")), "crm": Known()}), ["destination-header"]),
+        (Listing({"crm": Known(("X-Shop",))}), ["unknown-destination"]),
+    ],
+)
+def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: Listing | None, codes: list[str]):
+    text = HEAD + "- webhook: a\n  to: wax\n  headers: {x-shop: a, Accept: b}\n- webhook: b\n  to: crm\n"
+
+    assert [finding.code for finding in check(text, destinations=known).findings] == codes
+
+
+SECRETS = (
+    HEAD
+    + """\
+- webhook: a
+  to: wax
+  path: /{{ secrets.A }}/{{ secrets.WAX_TOKN }}
+  headers: {X-A: "{{ secrets['B'] }}", X-B: "{% if secrets.C %}c{% endif %}"}
+  body:
+    list: [{a: "{{ secrets.WAX_TOKEN }}"}, "{{ secrets.A }}"]
+- webhook: b
+  url: https://x.example/?key={{ secrets.A }}
+  headers: {X-A: "{{ secrets.PUBLIC }}"}
+"""
+)
+WHERE = Listing(
+    {"wax": Known(secrets=frozenset({"WAX_TOKEN"})), "crm": Known(secrets=frozenset("ABC"))}, frozenset({"PUBLIC"})
+)
+
+
+def test_a_secret_goes_where_destinations_yaml_says_that_it_may_go():
+    there = "may not go to destination 'wax': list it under its 'secrets' in destinations.yaml"
+    assert [str(finding).removeprefix("scenario.yaml:") for finding in check(SECRETS, destinations=WHERE).findings] == [
+        f"6:21: error secret: the secret A {there}",
+        f"6:37: error secret: the secret WAX_TOKN {there} (or did you mean 'WAX_TOKEN'?)",
+        f"7:31: error secret: the secret B {there}",
+        f"7:60: error secret: the secret C {there}",
+        f"9:56: error secret: the secret A {there}",
+        "11:42: error secret: the secret A may not go to a plain 'url': name a destination with 'to' that lists it under "
+        "'secrets' in destinations.yaml, or list it there under 'public_secrets' of 'default', which lets it go anywhere",
+    ]
+
+
+def test_without_a_destinations_yaml_each_secret_is_warned_of_once():
+    findings = check(SECRETS).findings
+    assert check(SECRETS).scenario is not None
+    assert {finding.severity for finding in findings} == {"warning"}
+    assert sorted(finding.message.split()[2] for finding in findings) == [
+        "A",
+        "B",
+        "C",
+        "PUBLIC",
+        "WAX_TOKEN",
+        "WAX_TOKN",
+    ]
+    assert findings[0].message == (
+        "the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md"
+    )
+
+
+def test_of_a_destination_that_is_not_there_only_that_is_said():
+    text = (
+        HEAD
+        + "- webhook: a\n  to: wax\n  headers: {X-A: '{{ secrets.A }}'}\n- webhook: b\n  to: [a]\n  body: {a: '{{ secrets.A }}'}\n"
+    )
+    assert [finding.code for finding in check(text, destinations=Listing()).findings] == ["unknown-destination", "type"]
+
+
+PAGE_OF_WEBHOOKS = """\
+scenario: two-way
+trigger: order
+exit:
+  - event: done
+    if: event.id == responses.whatsap.id
+steps:
+  - if: responses.whatsapp.id != blank
+    then:
+      - exit: early
+  - webhook: whatsapp
+    to: WAX
+    path: messages/{{ order.external_id }}
+    contents: form
+    body: {phone: "{{ contact.celphone }}", extra: {a: b}}
+    retry: {deadline: 1s}
+    save:
+      name: whatsapp
+      whne: json
+      schema:
+        type: object
+        required: id
+        properties:
+          id: {type: strng}
+          state: {$ref: "#/$defs/state"}
+          tags: {type: array, items: {type: string, pattern: "^a"}}
+  - webhook: other
+    to: crm
+    url: https://crm.example.com/
+    path: /x
+    content: text
+    body: [a]
+    save: whatsapp
+  - webhook: nowhere
+    path: /x
+    save: {as: last, shema: {}}
+  - if: responses.whatsapp.id == 'a'
+    then:
+      - sms: thanks
+        text: "{{ responses.whatsapp.idd }} {{ responses.other.id }} {{ journey.callback }}"
+  - wait: {until: "{{ journey.callback_url }}"}
+"""
+
+REPORT_OF_WEBHOOKS = """\
+two-way.yaml:5:31: error unknown-response: no step saves a response as 'whatsap': did you mean 'whatsapp'?
+two-way.yaml:7:19: error unknown-response: no step before this one saves a response as 'whatsapp': the one on line 10 comes later, or on another way
+two-way.yaml:11:9: error value: 'WAX' is no name: write lower-case words joined by '-', such as wax
+two-way.yaml:12:11: error value: 'messages/{{ order.external_id }}' is no path: write '/' and what follows the destination's URL, such as /orders
+two-way.yaml:13:5: error unknown-key: unknown key 'contents': did you mean 'content'?
+two-way.yaml:14:31: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
+two-way.yaml:14:52: error content: the field 'extra' of a form is one value, or a list of values
+two-way.yaml:17:7: error unknown-key: unknown key 'name': did you mean 'as'?
+two-way.yaml:18:7: error unknown-key: unknown key 'whne': did you mean 'when'?
+two-way.yaml:21:19: error schema: 'required' must be a list
+two-way.yaml:23:22: error schema: 'strng' is no type: did you mean 'string'?
+two-way.yaml:24:25: error schema: '#/$defs/state' leads nowhere in this schema
+two-way.yaml:25:62: warning schema: 'pattern' is not looked at: any value passes here
+two-way.yaml:27:5: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL
+two-way.yaml:31:11: error content: plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form
+two-way.yaml:32:11: error type: 'save' must be keys with values, not a text
+two-way.yaml:33:5: error incomplete: a webhook needs 'url', or 'to' with the name of a destination
+two-way.yaml:35:16: error value: 'last' means something else in Liquid: choose another name
+two-way.yaml:35:22: error unknown-key: unknown key 'shema': did you mean 'schema'?
+two-way.yaml:39:38: error unknown-field: 'responses.whatsapp' has no field 'idd': did you mean 'id'?
+two-way.yaml:39:58: error unknown-response: no step before this one saves a response as 'other'
+two-way.yaml:39:81: error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?
+two-way.yaml:40:31: error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step
+"""
+
+
+def test_a_page_of_mistakes_in_webhooks_is_reported_whole():
+    findings = check(
+        PAGE_OF_WEBHOOKS, file="two-way.yaml", destinations=Listing({"crm": Known(), "wax": Known()})
+    ).findings
+
+    assert "".join(f"{finding}\n" for finding in findings) == REPORT_OF_WEBHOOKS

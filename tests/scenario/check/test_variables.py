@@ -1,0 +1,309 @@
+# ruff: noqa: E501 - findings are asserted whole
+"""A template may name what is there: by trigger, by place, and as the models have it."""
+
+from typing import Any
+
+import pytest
+
+from scenario import liquid
+from scenario.check.check import check
+from scenario.check.variables import ListOf, Object, Tree, Value, roots, tree_of
+from scenario.entry.entry import clean, parse_entry
+from scenario.entry.objects import DATA, Contact
+from scenario.model.scenario import TRIGGERS
+from scenario.time.timing import zone_of
+
+BY_TRIGGER = {
+    "order": {"order", "ticket"},
+    "ticket": {"order", "ticket"},
+    "abandoned_cart": {"cart"},
+    "reward": {"reward"},
+    "event": {"event"},
+}
+ANYWHERE = {"contact", "journey", "now", "today", "responses"}
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_each_trigger_brings_its_own_data(trigger: str):
+    made = roots(trigger)
+
+    assert set(made.known) == ANYWHERE | BY_TRIGGER.get(trigger, set())
+    assert set(made.elsewhere) == {"order", "ticket", "cart", "reward", "event", "secrets"} - set(made.known)
+
+
+def test_secrets_are_for_webhooks_and_events_for_those_who_waited():
+    assert "secrets" in roots("order", secrets=()).known
+    assert "event" in roots("order", event=True).known
+    assert roots("birthday").elsewhere["order"] == "with the trigger order or ticket"
+
+
+def shape(value: Any) -> str:
+    match value:
+        case dict():
+            return "object"
+        case list():
+            return "list"
+        case _:
+            return "value"
+
+
+def compare(tree: Tree, data: Any, path: str) -> None:
+    """Asserts that clean data have the shape that the tree says, all of it."""
+    match tree:
+        case Object():
+            assert shape(data) == "object", path
+            assert set(tree.fields) <= set(data), path
+            for name, inner in tree.fields.items():
+                compare(inner, data[name], f"{path}.{name}")
+        case ListOf():
+            assert shape(data) == "list", path
+            for item in data:
+                compare(tree.item, item, path)
+        case Value():
+            assert shape(data) == "value", path
+        case _:
+            return
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_the_trees_are_those_of_the_data_that_come_out(trigger: str):
+    contact: dict[str, Any] = {
+        "id": 1,
+        "lists": [{}],
+        "loyalty": [{}],
+        "recommendations": [{}],
+        "tracking_consent": [{}],
+    }
+    data: dict[str, Any] = {DATA[trigger][0]: {"products": [{}]}} if trigger in DATA else {}
+    entry = parse_entry({"scenario": "a", "contact": contact, "trigger": {"type": trigger, **data}})
+
+    cleaned = clean(entry, zone_of())
+
+    known = roots(trigger).known
+    assert set(cleaned) == {"contact"} | BY_TRIGGER.get(trigger, set())
+    for name, value in cleaned.items():
+        compare(known[name], value, name)
+
+
+def test_a_tree_knows_kinds():
+    tree = tree_of(Contact)
+
+    assert tree.fields["creation_date"] == Value("date")
+    assert tree.fields["id"] == Value("text")
+    assert tree.fields["custom"] == Object(open=True)
+    assert isinstance(tree.fields["lists"], ListOf)
+    assert not tree.open
+
+
+def findings(step: str, trigger: str = "order") -> list[str]:
+    text = f"scenario: a\ntrigger: {trigger}\nsteps:\n{step}\n"
+    return [str(finding).partition(": ")[2] for finding in check(text).findings]
+
+
+RIGHT = (
+    "{{ contact.firstname }} {{ contact.custom.anything }} {{ contact.recommendations.first.name }}",
+    "{% for p in order.products limit: 3 %}{{ forloop.index }} {{ p.name }} {{ p.custom.gift }}{% endfor %}",
+    "{{ ticket.store.name }} {{ order.loyalty.card_code }} {{ order.products.size }} {{ order.products[0].name }}",
+    "{% assign total = order.total_price | times: 2 %}{{ total }} {{ journey.version }} {{ now | date: '%d' }} {{ today }}",
+    "{% capture hello %}{{ contact.lastname }}{% endcapture %}{{ hello }} {{ journey.id }}",
+    "contact.firstnam in plain text is no variable",
+)
+
+
+@pytest.mark.parametrize("text", RIGHT)
+def test_what_is_there_may_be_named(text: str):
+    assert findings(f'- sms: a\n  text: "{text}"') == []
+
+
+WRONG = (
+    ("{{ contact.fristname }}", "error unknown-field: 'contact' has no field 'fristname': did you mean 'firstname'?"),
+    ("{{ contcat.firstname }}", "error unknown-variable: there is no variable 'contcat': did you mean 'contact'?"),
+    ("{{ firstname }}", "error unknown-variable: there is no variable 'firstname': did you mean 'contact.firstname'?"),
+    ("{{ cart.total_price }}", "error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
+    ("{{ secrets.TOKEN }}", "error out-of-scope: 'secrets' is there only in a webhook's url, headers and body"),
+    ("{{ order.store.nam }}", "error unknown-field: 'order.store' has no field 'nam': did you mean 'name'?"),
+    ("{{ order.currency.code }}", "error no-object: 'order.currency' is a text, it has no field 'code'"),
+    ("{{ order.products.name }}", "error list-field: 'order.products' is a list, it has no field 'name': loop over it, or write order.products.first.name"),
+    ("{% for p in order.products %}{{ p.nam }}{% endfor %}", "error unknown-field: 'p' has no field 'nam': did you mean 'name'?"),
+    ("{% if order.totl_price > 3 %}x{% endif %}", "error unknown-field: 'order' has no field 'totl_price': did you mean 'total_price'?"),
+    ("{{ order.channel }}", "warning unknown-field: 'order' has no field 'channel', unless the engine sends one"),
+    ("{{ order.total_price | monney }}", "error unknown-filter: there is no filter 'monney': did you mean 'money'?"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "finding"), WRONG, ids=[text for text, _ in WRONG])
+def test_what_is_not_there_is_reported(text: str, finding: str):
+    assert findings(f'- sms: a\n  text: "{text}"') == [finding]
+
+
+def test_every_place_of_a_wrong_name_is_reported():
+    text = "scenario: a\ntrigger: order\nsteps:\n- sms: a\n  text: |\n    {{ contact.emial }}\n      {{ contact . emial }}\n"
+
+    assert [(finding.line, finding.column) for finding in check(text).findings] == [(6, 16), (7, 20)]
+
+
+NO_EVENT = "error out-of-scope: 'event' is there only with the trigger event, and behind a 'wait_for'"
+ASK = "ask {% if event %}, or give each value a default, {{ event.… | default: '-' }}"
+LATE = (
+    "warning may-be-missing: 'event' may be missing here: the 'wait_for' on line {} can end without it. Move the step into its 'then', "
+    + ASK.replace("{", "{{").replace("}", "}}")
+)
+PAST = (
+    "warning may-be-missing: 'event' may be missing here: not every way here leads past a 'wait_for'. For those that do not, "
+    + ASK
+)
+READ = "{sms: a, text: '{{ event.x }}'}"
+TIMED = "- wait_for: e\n  for: 1d\n"
+EVENT: tuple[tuple[str, str | None], ...] = (
+    ("- sms: a\n  text: '{{ event.x }}'", NO_EVENT),
+    ("- wait_for: e\n- " + READ, None),
+    (f"- wait_for: e\n  then: [{READ}]", None),
+    (TIMED + f"  then: [{READ}]", None),
+    (TIMED + f"  else: [{READ}]", NO_EVENT),
+    (TIMED + "- " + READ, LATE.format(4)),
+    (TIMED + "  else: [{exit: x}]\n- " + READ, None),
+    (TIMED + "  then: [{exit: x}]\n- " + READ, NO_EVENT),
+    (TIMED + f"- if: order.total_price\n  then: [{READ}]", LATE.format(4)),
+    ("- wait_for: f\n" + TIMED + "- " + READ, None),
+    ("- wait_for: f\n" + TIMED + f"  else: [{READ}]", None),
+    (TIMED + TIMED.replace("e", "f", 1) + f"  else: [{READ}]", LATE.format(6)),
+    (f"- if: order.total_price\n  then: [{{wait_for: e}}, {READ}]", None),
+    ("- if: order.total_price\n  then: [{wait_for: e}]\n- " + READ, PAST),
+    (f"- if: order.total_price\n  then: [{{wait_for: e}}]\n  else: [{READ}]", NO_EVENT),
+    ("- wait_for: e\n  if: event.x == order.external_id", None),
+    ("- if: event.x\n  then: [{wait: 1d}]", NO_EVENT),
+    # A condition is asked about what may be missing, and tells.
+    (TIMED + "- if: event.x == 1 or event.tags contains 'a'\n  then: [{wait: 1d}]", None),
+    (TIMED + f"- if: event\n  then: [{READ}]", None),
+    (TIMED + f"- if: event\n  else: [{READ}]", LATE.format(4)),
+    (TIMED + f"- if: event.x != blank\n  then: [{READ}]", None),
+    (TIMED + f"- if: event.x == 'a' and order.total_price > 1\n  then: [{READ}]", None),
+    (TIMED + f"- if: event.x == 'a' or order.total_price > 1\n  then: [{READ}]", LATE.format(4)),
+    (TIMED + f"- if: event.x >= 1\n  else: [{READ}]", LATE.format(4)),
+    (TIMED + "- if: event == nil\n  then: [{exit: x}]\n- " + READ, None),
+    (TIMED + "- if: event\n  else: [{exit: x}]\n- " + READ, None),
+    (TIMED + f"- if: event.x !\n  then: [{READ}]", "error syntax: unknown operator '!'"),
+    # So does a template.
+    (TIMED + "- sms: a\n  text: '{% if event.x %}{{ event.y }}{% endif %}'", None),
+    (TIMED + "- sms: a\n  text: '{% unless event == nil %}{{ event.y }}{% endunless %}'", None),
+    (TIMED + "- sms: a\n  text: '{% case event.x %}{% when 1 %}{{ event.y }}{% endcase %}'", None),
+    (TIMED + "- sms: a\n  text: '{{ event.x | default: 1 }}{% assign event = 1 %}{{ event }}'", None),
+    (TIMED + "- sms: a\n  text: '{{ event.x | upcase | default: 1 }}'", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% for x in event.items %}{{ x }}{% endfor %}'", LATE.format(4)),
+    (TIMED + "- wait: {until: '{{ event.at }}'}", LATE.format(4)),
+    (TIMED + "- webhook: a\n  to: b\n  body: {a: '{{ event.x }}'}", LATE.format(4)),
+    (TIMED + "- webhook: a\n  to: b\n  body: {a: {$if: event.x > 1, $then: {b: '{{ event.x }}'}, $else: '{{ event.y }}'}}", None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "finding"), EVENT, ids=[steps for steps, _ in EVENT])
+def test_an_event_is_there_on_the_ways_on_which_one_has_come(steps: str, finding: str | None):
+    assert findings(steps) == ([] if finding is None else [finding])
+
+
+def test_where_an_event_let_the_contact_in_there_is_one():
+    assert findings(TIMED + "- " + READ, trigger="event") == []
+
+
+ASKED = ("event", "event.x", "event == nil", "event.x != blank", "event.x == empty", "event.x != empty", "event.x == 1", "event.x != 1", "event.x == false", "event.x > 1", "event.tags contains 'a'", "1 == 1", "1 == 2")  # fmt: skip
+JOINED = [f"{left} {word} {right}" for left in ASKED for right in ASKED for word in ("and", "or")]
+
+
+@pytest.mark.parametrize("condition", [*ASKED, *JOINED])
+def test_the_answer_without_an_event_never_tells_that_there_is_one(condition: str):
+    assert liquid.evaluate_condition(condition, {}) not in liquid.told_by(condition, "event")
+
+
+WAX = "- webhook: wax\n  to: wax\n  save: {as: wax}\n"
+TYPED = """\
+- webhook: wax
+  to: wax
+  save:
+    as: wax
+    schema:
+      type: object
+      required: [id]
+      properties:
+        id: {type: string}
+        queued: {type: [boolean, "null"]}
+        at: {type: string, format: date-time}
+        tries: {type: integer}
+        lines: {type: array, items: {$ref: '#/$defs/line'}}
+        more: {type: object}
+        one: {anyOf: [{type: 'null'}, {properties: {name: {type: string}}}]}
+        any: {anyOf: [{type: string}, {type: integer}]}
+        colour: {enum: [red, green]}
+      $defs:
+        line: {properties: {sku: {type: string}}, additionalProperties: true}
+"""
+SMS = "- sms: a\n  text: '{{ responses.wax.id }}'"
+NONE = "error unknown-response: no step before this one saves a response as 'wax'"
+LATER = "error unknown-response: no step before this one saves a response as 'wax': the one on line {} comes later, or on another way"
+RESPONSES: tuple[tuple[str, str | None], ...] = (
+    (SMS, NONE),
+    (WAX + SMS, None),
+    (WAX + SMS.replace("wax", "waxx"), "error unknown-response: no step before this one saves a response as 'waxx': did you mean 'wax'?"),
+    (SMS + "\n" + WAX, LATER.format(6)),
+    ("- webhook: wax\n  to: wax\n  body: {a: '{{ responses.wax.id }}'}\n  save: {as: wax}", LATER.format(4)),
+    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n  else: [{sms: a, text: '{{ responses.wax }}'}]", LATER.format(5)),
+    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}, {exit: x}]\n" + SMS, LATER.format(5)),
+    ("- if: contact.id\n  then: [{exit: x}]\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    ("- wait_for: a\n  else: []\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    ("- wait_for: a\n  for: 1d\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    (WAX + "- if: responses.wax.ok\n  then: [{exit: x}]", None),
+    ("- if: responses.wax.ok\n  then: [{exit: x}]", NONE),
+    (WAX + "- wait_for: a\n  if: event.id == responses.wax.id", None),
+    (WAX + "- wait: {until: '{{ responses.wax.at }}'}", None),
+    (TYPED + SMS, None),
+    (TYPED + SMS.replace(".id", ".idd"), "error unknown-field: 'responses.wax' has no field 'idd': did you mean 'id'?"),
+    (TYPED + SMS.replace(".id", ".colours"), "error unknown-field: 'responses.wax' has no field 'colours': did you mean 'colour'?"),
+    (TYPED + SMS.replace(".id", ".nowhere"), "warning unknown-field: 'responses.wax' has no field 'nowhere' by its schema"),
+    (TYPED + SMS.replace(".id", ".id.value"), "error no-object: 'responses.wax.id' is a text, it has no field 'value'"),
+    (TYPED + SMS.replace(".id", ".colour.x"), "error no-object: 'responses.wax.colour' is a text, it has no field 'x'"),
+    (TYPED + SMS.replace(".id", ".queued.x"), "error no-object: 'responses.wax.queued' is true or false, it has no field 'x'"),
+    (TYPED + SMS.replace(".id", ".lines.sku"), "error list-field: 'responses.wax.lines' is a list, it has no field 'sku': loop over it, or write responses.wax.lines.first.sku"),
+    (TYPED + SMS.replace(".id", ".lines.first.gift"), None),
+    (TYPED + SMS.replace(".id", ".more.anything"), None),
+    (TYPED + SMS.replace(".id", ".any.anything"), None),
+    (TYPED + SMS.replace(".id", ".one.nam"), "error unknown-field: 'responses.wax.one' has no field 'nam': did you mean 'name'?"),
+    (TYPED + WAX.replace(": wax\n", ": again\n", 1) + SMS.replace(".id", ".idd"), None),
+    ("- if: contact.id\n  then:\n" + "".join(f"  {line}\n" for line in TYPED.splitlines()) + "  else: [{webhook: b, to: b, save: {as: wax, schema: {properties: {ref: {}}}}}]\n" + SMS.replace(".id", ".ref"), None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "finding"), RESPONSES, ids=[steps for steps, _ in RESPONSES])
+def test_a_response_is_there_behind_the_step_that_keeps_it(steps: str, finding: str | None):
+    assert findings(steps) == ([] if finding is None else [finding])
+
+
+def test_an_exit_rule_may_ask_for_any_response_and_an_entry_rule_for_none():
+    def report(head: str) -> list[str]:
+        text = f"scenario: a\ntrigger: order\n{head}\nsteps:\n{WAX}"
+        return [str(finding).removeprefix("scenario.yaml:") for finding in check(text).findings]
+
+    assert report("exit: [{event: x, if: responses.wax.id == event.id}]") == []
+    assert report("exit: [{event: x, if: responses.wix.id == event.id}]") == [
+        "3:33: error unknown-response: no step saves a response as 'wix': did you mean 'wax'?"
+    ]
+    assert report("entry: {if: responses.wax.id}") == [
+        "3:23: error unknown-response: no step before this one saves a response as 'wax': the one on line 5 comes later, or on another way"
+    ]
+
+
+CALLBACK = (
+    ("- email: a\n  subject: s\n  html: '{{ journey.callback_url }}'", None),
+    ("- sms: a\n  text: '{{ journey.callback_url }}'", None),
+    ("- webhook: a\n  to: b\n  headers: {X-Back: '{{ journey.callback_url }}'}\n  body: {a: '{{ journey.callback_url }}'}", None),
+    ("- if: journey.callback_url\n  then: [{exit: x}]", "error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step"),
+    ("- sms: a\n  text: '{% assign j = journey %}{{ j.callback_url }}'", "warning unknown-field: 'j' has no field 'callback_url': an address is made only where 'journey.callback_url' is written out"),
+    ("- webhook: a\n  to: b\n  body: {$let: {j: '{{ journey }}'}, $in: {id: '{{ j.id }}', back: '{{ j.callback_url }}'}}", "warning unknown-field: 'j' has no field 'callback_url': an address is made only where 'journey.callback_url' is written out"),
+    ("- sms: a\n  text: '{% assign u = journey.callback_url %}{{ u }}{{ journey[\"callback_url\"] }}'", None),
+    ("- sms: a\n  text: '{{ journey.callback }}'", "error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?"),
+    ("- sms: a\n  text: '{{ journey.zzz }}'", "error unknown-field: 'journey' has no field 'zzz'"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "finding"), CALLBACK)
+def test_only_a_message_has_a_callback_url(steps: str, finding: str | None):
+    assert findings(steps) == ([] if finding is None else [finding])

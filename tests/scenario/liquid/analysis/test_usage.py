@@ -1,0 +1,133 @@
+"""What is read of a list's items, for templates of the kinds that people write."""
+
+from typing import Any
+
+import pytest
+
+from scenario.liquid.analysis import origins, usage
+from scenario.liquid.analysis.fields import Kind
+from scenario.liquid.engine.environment import text_engine
+from scenario.plan.inputs import handed
+
+LINES = "order.products"
+NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
+    (
+        "{% for p in order.products %}{{ p.name }}{{ p.brand.label }}{{ forloop.length }}{% endfor %}",
+        {LINES: ("brand.label", "name")},
+    ),
+    ("{% for p in order.products %}{{ forloop.index }}{% endfor %}", {LINES: ()}),
+    ("{{ order.products.size }}{% if order.products != empty %}{% endif %}", {LINES: ()}),
+    ("{{ order.products | size }}{% if order.products == nil or order.products %}{% endif %}", {LINES: ()}),
+    (
+        "{% for p in order.products limit: o.a offset: 1 reversed %}{{ p.name | upcase }}{% else %}-{% endfor %}",
+        {LINES: ("name",)},
+    ),
+    ("{% tablerow p in order.products cols: 2 %}{{ p.name }}{% endtablerow %}", {LINES: ("name",)}),
+    ("{% assign l = order.products %}{% for p in l %}{{ p.name }}{% endfor %}", {LINES: ("name",)}),
+    (
+        "{% assign l = order.products | where: 'kept' | sort: 'price' | reverse | slice: 0, 3 | uniq: 'id' | compact %}"
+        "{% for p in l %}{{ p.name }}{% endfor %}",
+        {LINES: ("id", "kept", "name", "price")},
+    ),
+    ("{{ order.products | map: 'name' | uniq | join: ', ' }}", {LINES: ("name",)}),
+    ("{{ order.products | sum: 'quantity' }}{{ order.products | has: 'a', b }}", {LINES: ("a", "quantity")}),
+    ("{% assign p = order.products | find: 'sku', 'x' %}{{ p.name }}", {LINES: ("name", "sku")}),
+    (
+        "{% assign p = order.products.first %}{{ p.name }}{{ order.products[0].id }}{{ order.products[n].sku }}",
+        {LINES: ("id", "name", "sku")},
+    ),
+    ("{% assign a = order.products | concat: cart.lines %}{{ a[0].n }}", {LINES: ("n",), "cart.lines": ("n",)}),
+    ("{% assign a = order.products | default: cart.lines %}{{ a[0].n }}", {LINES: ("n",), "cart.lines": ("n",)}),
+    (
+        "{% for p in order.products %}{% for o in p.options %}{{ o.name }}{% endfor %}{{ p.options.size }}{% endfor %}",
+        {LINES: ("options[].name",)},
+    ),
+    ("{% for p in order.products %}{{ p.options | size }}{% endfor %}", {LINES: ("options[]",)}),
+    (
+        "{% for p in order.products %}{% if p.options %}{{ p.options.first.a }}{% endif %}{% endfor %}",
+        {LINES: ("options[].a",)},
+    ),
+    ("{% for p in order.products %}{% if p.brand %}{{ p.brand.name }}{% endif %}{% endfor %}", {LINES: ("brand",)}),
+    ("{% for p in order.products %}{% capture c %}{{ p.name }}{% endcapture %}{{ c }}{% endfor %}", {LINES: ("name",)}),
+    ("{% for p in order.products %}{% assign b = p.brand %}{{ b.name }}{% endfor %}", {LINES: ("brand.name",)}),
+    ("{% for p in order.products %}{% assign b = p.brand %}{% endfor %}", {LINES: ("brand",)}),
+    (
+        "{% for p in order.products %}{% case p.kind %}{% when 'a' %}{{ p.a }}{% endcase %}{% endfor %}",
+        {LINES: ("a", "kind")},
+    ),
+    ("{% liquid\nfor p in order.products\necho p.name\nendfor %}", {LINES: ("name",)}),
+    (
+        "{% for p in order.products %}{{ p.name }}{% endfor %}{% for p in cart.lines %}{{ p.id }}{% endfor %}",
+        {LINES: ("name",), "cart.lines": ("id",)},
+    ),
+    ({"$for": "p in order.products", "$each": {"n": "{{ p.name }}", "$$k": "{{ p.id }}"}}, {LINES: ("id", "name")}),
+    (
+        {
+            "$let": {"l": "{{ order.products | where: 'a' }}"},
+            "$in": {"$for": "p in l", "$each": {"$if": "p.b", "$then": "{{ p.c }}"}},
+        },
+        {LINES: ("a", "b", "c")},
+    ),
+    # What cannot be told goes along whole.
+    ("{% for p in order.products %}{{ p }}{% endfor %}", {}),
+    ("{% for p in order.products %}{{ p | json }}{{ p.name }}{% endfor %}", {}),
+    ("{% for p in order.products %}{{ p[key] }}{% endfor %}", {}),
+    ("{% for p in order.products %}{{ p.size }}{% endfor %}", {}),
+    ("{% for p in order.products %}{% if p %}{{ p.name }}{% endif %}{% endfor %}", {}),
+    ("{% for p in order.products %}{% if p == other %}{{ p.name }}{% endif %}{% endfor %}", {}),
+    ("{% for p in order.products %}{% for pair in p %}{{ pair[0] }}{% endfor %}{% endfor %}", {}),
+    ("{% for p in order.products %}{{ p['a.b'] }}{% endfor %}", {}),
+    ("{% for p in order.products %}{{ p['a[]'] }}{% endfor %}", {}),
+    ("{% for p in order.products %}{{ p[''] }}{% endfor %}", {}),
+    (
+        "{% assign l = order.products | sort: 'brand' %}{% for p in l %}{{ p.brand.name }}{% endfor %}",
+        {LINES: ("brand",)},
+    ),
+    ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | sort | size }}", {}),
+    ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | where: key | size }}", {}),
+    ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | uniq | size }}", {}),
+    ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | property: 'a' }}", {}),
+    ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order | json }}", {}),
+    ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order[key] }}", {}),
+    ("{{ order.products | map: 'options' | map: 'label' | join }}", {LINES: ("options",)}),
+]
+
+
+@pytest.mark.parametrize(("source", "items"), NAMED, ids=[str(source) for source, _ in NAMED])
+def test_the_fields_of_items_that_a_template_reads(source: Any, items: dict[str, tuple[str, ...]]) -> None:
+    kind: Kind = "html" if isinstance(source, str) else "json"
+    assert handed([(source, kind)])[1] == items
+
+
+def test_templates_of_one_step_add_up() -> None:
+    one = ("{% for p in order.products %}{{ p.name }}{% endfor %}", "text")
+    assert handed([one, ("{{ order.products[0].id }}", "line")])[1] == {LINES: ("id", "name")}
+    assert handed([one, ("{{ order.products | json }}", "html")])[1] == {}
+    assert handed([one, ("order.products[0].id == 3", "condition")])[1] == {LINES: ("id", "name")}
+    assert handed([one], [("order", "products")])[1] == {}
+
+
+def test_a_list_with_very_many_fields_goes_along_whole() -> None:
+    names = "".join(f"{{{{ p.f{number:03} }}}}" for number in range(101))
+    assert handed([(f"{{% for p in order.products %}}{names}{{% endfor %}}", "text")])[1] == {}
+
+
+def test_a_variable_that_takes_ever_more_from_itself_comes_to_an_end() -> None:
+    loop = (
+        "{% assign x = l.first %}{% for i in (1..9) %}{% assign x = x.a %}{% assign x = x.b %}{% endfor %}{{ x.name }}"
+    )
+    # There, all of what it may be is handed over.
+    assert handed([(loop, "text")])[1] == {"l": ("a", "b", "name")}
+    many = "".join(f"{{% assign x = l[{number}] | default: l.a{number} %}}{{{{ x.name }}}}" for number in range(99))
+    assert handed([(many, "text")])[1] == {}
+
+
+def test_a_template_whose_names_take_too_long_to_settle_is_handed_all() -> None:
+    chain = "".join(f"{{% assign v{number} = v{number + 1} %}}" for number in range(usage.MOST_PASSES + 1))
+    source = f"{{% for p in l %}}{{{{ p.name }}}}{{% endfor %}}{chain}{{% assign v{usage.MOST_PASSES} = l %}}"
+    assert handed([(source, "text")])[1] == {}
+
+
+def test_the_filters_that_are_looked_through_are_there() -> None:
+    known = origins.BY_FIELD | {"size", "first", "last", "slice", "reverse", "concat", "default"}
+    assert known <= set(text_engine().filters)

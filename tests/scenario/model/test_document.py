@@ -1,0 +1,190 @@
+"""Scenarios are stored whole, read again as they were, and known by their content."""
+
+import json
+from hashlib import sha256
+from typing import Any, cast
+
+import pytest
+
+from scenario.check.check import check
+from scenario.errors import ScenarioError
+from scenario.model.document import digest, document, load
+from scenario.model.scenario import Scenario
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan, load_plan
+from scenario.steps.delivery import Send
+
+FILE = """\
+scenario: post-purchase
+trigger: order
+entry: {again: after 30d}
+steps:
+  - subject: Thank you
+    email: thank-you
+    html: {file: mails/thank-you.html}
+  - wait_for: order.delivered
+    if: event.order_id == order.external_id
+    for: 7d
+    then:
+      - if: order.total_price > 20
+        then: [{exit: delivered}]
+  - webhook: crm
+    url: https://crm.example.com/orders
+    body: {id: "{{ order.external_id }}", tags: [new, null, 1.5, true]}
+    retry: {deadline: 36h}
+  - wait: {until: 10:00, on: [mon]}
+"""
+
+
+def scenario(text: str = FILE) -> Scenario:
+    checked = check(text, read=lambda _: "<p>{{ contact.firstname }}</p>")
+    assert checked.scenario is not None, checked.findings
+    return checked.scenario
+
+
+def test_a_document_is_json_with_everything_written_out():
+    stored = document(scenario())
+
+    assert json.loads(json.dumps(stored)) == stored
+    assert stored["entry"] == {"key": None, "again": "after 30d", "if": None}
+    assert stored["timezone"] == "UTC"
+    assert stored["steps"][0] == {
+        "email": "thank-you",
+        "id": None,
+        "retry": {
+            "initial_interval": "5s",
+            "backoff_coefficient": 3.0,
+            "maximum_interval": "6h",
+            "deadline": "3d",
+            "maximum_attempts": 0,
+        },
+        "timeout": "15s",
+        "on_failure": "hold",
+        "subject": "Thank you",
+        "html": "<p>{{ contact.firstname }}</p>",
+        "text": None,
+        "on_unknown": "retry",
+    }
+    assert stored["steps"][2]["retry"]["deadline"] == "1d12h"
+    assert stored["steps"][2]["body"] == {"id": "{{ order.external_id }}", "tags": ["new", None, 1.5, True]}
+
+
+def test_what_is_stored_is_read_as_it_was():
+    stored = document(scenario())
+
+    assert load(stored) == scenario()
+    assert document(load(stored)) == stored
+
+
+def by_name(data: Any) -> Any:
+    """Data as a database hands it back that sorts the keys of what it stores."""
+    if isinstance(data, dict):
+        members = cast("dict[str, Any]", data)
+        return {key: by_name(members[key]) for key in sorted(members)}
+    return [by_name(item) for item in cast("list[Any]", data)] if isinstance(data, list) else data
+
+
+def test_the_order_of_keys_is_neither_here_nor_there():
+    stored = document(scenario())
+
+    assert load(by_name(stored)) == load(stored)
+    assert digest(by_name(stored)) == digest(stored)
+
+
+def test_the_same_content_has_the_same_digest_and_any_other_has_another():
+    same = FILE.replace("subject: Thank you\n    email: thank-you", "email: thank-you\n    subject: 'Thank you'")
+    same = same.replace("after 30d", '"after 30d"').replace("36h", "1d12h").replace("order\n", "order # !\n", 1)
+    digests = {digest(document(scenario(text))) for text in (FILE, same)}
+
+    assert len(digests) == 1
+    assert digests != {digest(document(scenario(FILE.replace("Thank you", "Thank you!"))))}
+    assert digests != {digest(document(scenario(FILE.replace("tags: [new, null", "tags: [null, new"))))}
+
+
+def test_a_digest_is_the_same_in_every_process():
+    assert digest({"b": [1, "é"], "a": None}) == sha256('{"a":null,"b":[1,"é"]}'.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("broken", [{}, {"steps": 1}, {"steps": [1]}, {"scenario": "a", "later": True}])
+def test_what_is_no_document_is_refused_readably(broken: dict[str, Any]):
+    with pytest.raises(ScenarioError, match="this is no scenario that this version can read"):
+        load(broken)
+
+
+def test_what_was_published_before_the_language_grew_is_the_same_version_still():
+    """The digest that the first version of the language gave: whoever publishes the file again gets the same number."""
+    stored = document(scenario())
+
+    assert digest(stored) == "069e66bd875260e94a232afd439b878b65c9aef59c84761b9727ed5d4001a32c"
+    assert set(stored["steps"][2]) == {
+        "webhook", "id", "retry", "timeout", "on_failure", "url", "method", "headers", "body", "on_unknown"
+    }  # fmt: skip
+
+
+DESTINATION = """\
+scenario: a
+trigger: order
+steps:
+  - webhook: whatsapp
+    to: wax
+    path: /messages/{{ order.external_id }}
+    content: form
+    body: {phone: "{{ contact.cellphone }}"}
+    save: {as: whatsapp, schema: {properties: {id: {enum: [a, null]}}}}
+"""
+
+
+def test_a_step_with_a_destination_is_stored_with_what_it_says_itself():
+    (step,) = document(scenario(DESTINATION))["steps"]
+
+    assert step == {
+        "webhook": "whatsapp",
+        "id": None,
+        "retry": {},
+        "on_failure": "hold",
+        "to": "wax",
+        "path": "/messages/{{ order.external_id }}",
+        "method": "POST",
+        "headers": {},
+        "content": "form",
+        "body": {"phone": "{{ contact.cellphone }}"},
+        "save": {"as": "whatsapp", "when": "json", "schema": {"properties": {"id": {"enum": ["a", None]}}}},
+        "on_unknown": "retry",
+    }
+
+
+SAID = (
+    ("", ()),
+    ("timeout: 15s", ("timeout",)),
+    ("timeout: 20s", ("timeout",)),
+    ("retry: {}", ()),
+    ("retry: {deadline: 3d}", ("deadline",)),
+    ("retry: {maximum_attempts: 0, backoff_coefficient: 2}", ("attempts", "coefficient")),
+    ("retry: {initial_interval: 1s, maximum_interval: 1h}\n    timeout: 1s", ("initial", "maximum", "timeout")),
+)
+
+
+@pytest.mark.parametrize(("keys", "own"), SAID)
+def test_what_a_step_says_itself_is_known_before_and_after_storing(keys: str, own: tuple[str, ...]):
+    made = scenario(f"{DESTINATION}    {keys}\n")
+    plan = compile_plan(made)
+    (step,) = plan.steps.values()
+
+    assert isinstance(step, Send)
+    assert (step.to, step.destination, step.save, step.own) == ("wax", True, "whatsapp", own)
+    for again in (load(document(made)), load(by_name(document(made)))):
+        assert again == made
+        assert document(again) == document(made)
+        assert compile_plan(again) == plan
+    assert load_plan(dump_plan(plan)) == plan
+
+
+def test_where_no_destination_has_a_say_a_plan_does_not_tell():
+    (step,) = compile_plan(scenario(DESTINATION.replace("to: wax", "url: https://wax.example/").replace(
+        "    path: /messages/{{ order.external_id }}\n", "    timeout: 20s\n    retry: {deadline: 1d}\n"
+    ))).steps.values()  # fmt: skip
+
+    assert isinstance(step, Send)
+    assert (step.to, step.destination, step.own, step.timeout, step.retry.deadline) == (
+        "wax.example", False, (), 20.0, 86_400.0
+    )  # fmt: skip

@@ -1,0 +1,324 @@
+"""A scenario becomes a flat table of steps, each naming its successors."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenario.check.check import check
+from scenario.model.document import document, load
+from scenario.model.scenario import Scenario
+from scenario.plan.compile import compile_plan, step_ids, walk
+from scenario.plan.plan import Plan, dump_plan, load_plan
+from scenario.steps.delivery import Send
+from scenario.steps.exit import ExitRow
+
+
+def scenario(steps: str, head: str = "scenario: a\ntrigger: order\n") -> Scenario:
+    checked = check(f"{head}steps:\n{steps}")
+    assert checked.scenario is not None, checked.findings
+    return checked.scenario
+
+
+def successors(plan: Plan) -> dict[str, tuple[str | None, ...]]:
+    return {name: step.successors for name, step in plan.steps.items()}
+
+
+BRANCHES = """\
+- wait: 1d
+- if: order.total_price > 20
+  then:
+    - email: rich
+      subject: s
+      text: t
+    - wait_for: order.delivered
+      for: 7d
+      then:
+        - if: order.total_price > 100
+          then:
+            - sms: very-rich
+              text: t
+        - wait: 2d
+      else:
+        - exit: late
+  else:
+    - id: patience
+      wait: 3d
+- if: order.total_price > 5
+  else:
+    - wait: 4d
+- exit: done
+"""
+
+
+def test_branches_join_behind_their_fork():
+    plan = compile_plan(scenario(BRANCHES))
+
+    assert plan.start == "wait-1"
+    assert successors(plan) == {
+        "wait-1": ("if-2",),
+        "if-2": ("rich", "patience"),
+        "rich": ("wait_for-2.then.2",),
+        "wait_for-2.then.2": ("if-2.then.2.then.1", "exit-2.then.2.else.1"),
+        "if-2.then.2.then.1": ("very-rich", "wait-2.then.2.then.2"),
+        "very-rich": ("wait-2.then.2.then.2",),
+        "wait-2.then.2.then.2": ("if-3",),
+        "exit-2.then.2.else.1": (),
+        "patience": ("if-3",),
+        "if-3": ("exit-4", "wait-3.else.1"),
+        "wait-3.else.1": ("exit-4",),
+        "exit-4": (),
+    }
+
+
+def test_the_table_keeps_the_order_of_the_file():
+    made = scenario(BRANCHES)
+
+    assert list(compile_plan(made).steps) == [name for _, name, _ in walk(made.steps)]
+
+
+def test_the_last_step_leads_to_the_end_and_so_does_an_empty_branch():
+    plan = compile_plan(scenario("- if: order.total_price\n  then: [{wait: 1d}]\n"))
+
+    assert successors(plan) == {"if-1": ("wait-1.then.1", None), "wait-1.then.1": (None,)}
+
+
+IDS = (
+    ("- wait: 1d\n- wait: 2d", ["wait-1", "wait-2"]),
+    ("- sms: hello\n  text: t", ["hello"]),
+    ("- id: first\n  sms: hello\n  text: t", ["first"]),
+    ("- if: order.a\n  then: [{wait: 1d}, {exit: x}]", ["if-1", "wait-1.then.1", "exit-1.then.2"]),
+    ("- if: order.a\n  else: [{exit: x}]", ["if-1", "exit-1.else.1"]),
+)
+
+
+@pytest.mark.parametrize(("steps", "ids"), IDS, ids=[", ".join(ids) for _, ids in IDS])
+def test_a_step_is_called_by_its_id_its_name_or_its_place(steps: str, ids: list[str]):
+    assert list(step_ids(scenario(steps)).values()) == ids
+
+
+def test_a_step_carries_what_the_journey_steers_by():
+    plan = compile_plan(
+        scenario(
+            """\
+- webhook: crm
+  url: https://crm.example.com/o?x={{ order.external_id }}
+  retry: {initial_interval: 1s, backoff_coefficient: 2, maximum_interval: 1h, deadline: 2d, maximum_attempts: 9}
+  timeout: 30s
+  on_failure: continue
+  on_unknown: hold
+- wait: {until: 10:00, on: [mon, fri]}
+- wait: {until: "{{ order.ordered_at }}", offset: -3d}
+  on_failure: exit
+- wait: 90s
+- wait_for: a
+  if: event.b
+  for: 7d
+  since: now
+""",
+            head="scenario: a\ntrigger: order\ntimezone: Asia/Tokyo\nexit: [{event: x, if: event.y}, {event: z}]\n",
+        )
+    )
+
+    assert dump_plan(plan) == {
+        "start": "crm",
+        "steps": {
+            "crm": {
+                "kind": "webhook",
+                "next": "wait-2",
+                "to": "crm.example.com",
+                "fields": ["order.external_id"],
+                "retry": {"initial": 1.0, "coefficient": 2.0, "maximum": 3600.0, "deadline": 172800.0, "attempts": 9},
+                "timeout": 30.0,
+                "on_failure": "continue",
+                "on_unknown": "hold",
+            },
+            "wait-2": {"kind": "wait", "next": "wait-3", "clock": "10:00", "days": ["mon", "fri"]},
+            "wait-3": {
+                "kind": "wait",
+                "next": "wait-4",
+                "date": "{{ order.ordered_at }}",
+                "offset": -259200.0,
+                "on_failure": "exit",
+            },
+            "wait-4": {"kind": "wait", "next": "wait_for-5", "seconds": 90.0},
+            "wait_for-5": {
+                "kind": "wait_for",
+                "event": "a",
+                "condition": "event.b",
+                "seconds": 604800.0,
+                "since": "now",
+            },
+        },
+        "exit": [{"event": "x", "condition": "event.y"}, {"event": "z"}],
+        "zone": "Asia/Tokyo",
+    }
+    assert plan.events == {"a", "x", "z"}
+
+
+def test_what_has_its_default_value_costs_a_history_nothing():
+    plan = compile_plan(scenario("- email: a\n  subject: s\n  text: t\n- sms: b\n  text: t\n- wait_for: c\n"))
+
+    assert dump_plan(plan) == {
+        "start": "a",
+        "steps": {
+            "a": {"kind": "email", "next": "b", "fields": ["contact.email", "contact.language"]},
+            "b": {
+                "kind": "sms",
+                "next": "wait_for-3",
+                "fields": ["contact.cellphone", "contact.language"],
+                "on_unknown": "hold",
+            },
+            "wait_for-3": {"kind": "wait_for", "event": "c"},
+        },
+    }
+
+
+FIELDS = (
+    ('text: "{{ contact.firstname }} {{ contact.custom.vip }}"', ("contact.custom.vip", "contact.firstname")),
+    ('text: "{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products.size }}"', ("order.products",)),
+    ('text: "{{ contact }} {{ contact.firstname }}"', ("contact",)),
+    ('text: "{{ contact[order.currency] }}"', ("contact", "order.currency")),
+    ("text: \"{{ contact.custom['a.b'] }}\"", ("contact.custom",)),
+    ('text: "{{ now }} {{ today }}"', ()),
+    ('text: "{{ journey.id }} {{ journey.entered_at }}"', ("journey.entered_at", "journey.id")),
+    ('text: "{% assign x = order.currency %}{{ x }}"', ("order.currency",)),
+)
+ALWAYS = {"contact.cellphone", "contact.language"}
+
+
+@pytest.mark.parametrize(("text", "fields"), FIELDS, ids=[text for text, _ in FIELDS])
+def test_a_step_lists_the_fields_that_its_templates_name(text: str, fields: tuple[str, ...]):
+    step = compile_plan(scenario(f"- sms: a\n  {text}\n")).steps["a"]
+
+    assert isinstance(step, Send)
+    expected = set(fields) if "contact" in fields else set(fields) | ALWAYS
+    assert step.fields == tuple(sorted(expected))
+
+
+def test_a_webhook_lists_the_fields_of_its_url_headers_and_body_but_no_secret():
+    step = compile_plan(
+        scenario(
+            """\
+- webhook: a
+  url: https://x.example/{{ contact.id }}
+  headers: {x-a: "{{ secrets.TOKEN }} {{ contact.language }}"}
+  body: {a: {b: "{{ order.currency }}"}, c: {$for: p in order.products, $each: "{{ p.name }}"}}
+"""
+        )
+    ).steps["a"]
+
+    assert isinstance(step, Send)
+    assert step.fields == ("contact.id", "contact.language", "order.currency", "order.products")
+
+
+def test_a_webhook_to_a_destination_lists_the_fields_of_its_path_and_body():
+    step = compile_plan(
+        scenario(
+            """\
+- webhook: a
+  to: crm
+  path: /{{ contact.id }}?x={{ order.currency }}
+  content: form
+  body: {name: "{{ contact.lastname }}", tag: ["{{ order.external_id }}"]}
+- webhook: b
+  to: crm
+  content: text
+  body: "{{ order.total_price }}"
+"""
+        )
+    ).steps["a"]
+
+    assert isinstance(step, Send)
+    assert step.fields == ("contact.id", "contact.lastname", "order.currency", "order.external_id")
+
+
+def test_a_callback_is_named_beside_the_journey_itself():
+    """Whoever sends the step hands over what a callback needs where it finds this path, and only there."""
+    steps = compile_plan(
+        scenario(
+            "- sms: a\n  text: '{{ journey.callback_url }}{{ journey | json }}'\n- sms: b\n  text: '{{ journey }}'\n"
+        )
+    ).steps
+
+    assert [step.fields for step in steps.values() if isinstance(step, Send)] == [
+        ("contact.cellphone", "contact.language", "journey", "journey.callback_url"),
+        ("contact.cellphone", "contact.language", "journey"),
+    ]
+
+
+NAMES = st.integers(0, 10**9).map(lambda number: f"n-{number}")
+LEAVES: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.just({"wait": "1d"}),
+    st.just({"exit": "done"}),
+    st.just({"wait": {"until": "10:00"}}),
+    NAMES.map(lambda name: {"sms": name, "text": "t"}),
+    NAMES.map(lambda name: {"wait": "2d", "id": name}),
+    st.just({"wait_for": "a"}),
+)
+
+
+def forks(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    branch = st.lists(inner, min_size=1, max_size=4)
+    ifs = st.tuples(branch, branch | st.just([])).map(lambda pair: {"if": "order.a", "then": pair[0], "else": pair[1]})
+    waits = st.tuples(branch | st.just([]), branch).map(
+        lambda pair: {"wait_for": "b", "for": "1d", "then": pair[0], "else": pair[1]}
+    )
+    return ifs | waits
+
+
+STEPS = st.lists(st.recursive(LEAVES, forks, max_leaves=25), min_size=1, max_size=6)
+
+
+def every_id(steps: list[dict[str, Any]]) -> list[Any]:
+    found: list[Any] = []
+    for step in steps:
+        found.append(step.get("id") or step.get("sms"))
+        found.extend(every_id([*step.get("then", []), *step.get("else", [])]))
+    return found
+
+
+@given(STEPS)
+@settings(max_examples=150, deadline=None)
+def test_every_way_through_every_plan_comes_to_an_end(steps: list[dict[str, Any]]):
+    named = [name for name in every_id(steps) if name]
+    if len(set(named)) < len(named):
+        return  # `check` refuses two steps of one name
+    made = Scenario.model_validate({"scenario": "a", "trigger": "order", "steps": steps}, by_alias=True, by_name=False)
+
+    plan = compile_plan(made)
+
+    ways = successors(plan)
+    assert len(ways) == len(every_id(steps))
+    assert plan.start == next(iter(ways))
+    for targets in ways.values():
+        assert {target for target in targets if target is not None} <= set(ways)
+    assert _longest(ways, plan.start) <= len(ways)
+    assert load_plan(dump_plan(plan)) == plan
+    assert load(document(made)) == made
+    assert compile_plan(load(document(made))) == plan
+
+
+def _longest(ways: dict[str, tuple[str | None, ...]], start: str) -> int:
+    """Steps on the longest way from `start`; a ring would be met again while it is under way."""
+    lengths: dict[str, int] = {}
+    under_way: set[str] = set()
+
+    def length(name: str | None) -> int:
+        if name is None:
+            return 0
+        assert name not in under_way, f"{name} leads back to itself"
+        if name not in lengths:
+            under_way.add(name)
+            lengths[name] = 1 + max((length(target) for target in ways[name]), default=0)
+            under_way.discard(name)
+        return lengths[name]
+
+    return length(start)
+
+
+def test_a_plan_of_a_later_version_is_read_without_what_it_added():
+    plan = load_plan({"start": "a", "steps": {"a": {"kind": "exit", "reason": "x", "colour": "red"}}, "shape": "round"})
+
+    assert plan == Plan(start="a", steps={"a": ExitRow(kind="exit", reason="x")})

@@ -1,0 +1,188 @@
+"""What operators may do, when, and what comes of it."""
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.failures import Kind
+from activities.interface import Sent
+from tests.workflows.conftest import Stage, failing
+
+HOLDS = """
+scenario: holds
+trigger: segment
+exit:
+  - event: order.placed
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+  - sms: after
+    text: hi
+"""
+MISSING = "'{}' is missing: say who does this and why, each in at most 500 characters"
+ORDER = {"operator": "ann", "reason": "incident 42"}
+
+
+async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
+    await stage.publish(HOLDS)
+    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, status=422, reason="hooks.example.com answered 422")
+    handle = await stage.start("holds")
+    await stage.until(handle, "held")
+    return handle
+
+
+async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], update: str, order: Any = None) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await stage.order(handle, update, ORDER if order is None else order)
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause.message
+
+
+async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
+    handle = await held(stage)
+    progress = await handle.query("progress")
+    assert progress["at"] == "hook"
+    assert progress["waiting"] | {"at": ""} == {
+        "for": "an operator",
+        "step": "hook",
+        "kind": "DeliveryPermanent",
+        "cause": "permanent",
+        "reason": "hooks.example.com answered 422",
+        "destination": "hooks.example.com",
+        "status": 422,
+        "attempts": 1,
+        "at": "",
+    }
+    description = await handle.describe()
+    found = {key: values[0] for key, values in description.search_attributes.items()}
+    assert found == {
+        "ScenarioName": "holds",
+        "ContactId": handle.id.partition("/")[2],
+        "ScenarioVersion": "holds@1",
+        "StepId": "hook",
+        "JourneyState": "held",
+        "Destination": "hooks.example.com",
+        "HeldReason": "permanent",
+        "TemporalChangeVersion": "last-held",
+    }
+    # For those who list many: what is asked for where they would otherwise have to ask each journey.
+    assert await description.memo() == {
+        "LastHeld": {
+            "step": "hook",
+            "kind": "DeliveryPermanent",
+            "cause": "permanent",
+            "reason": "hooks.example.com answered 422",
+            "destination": "hooks.example.com",
+            "status": 422,
+            "attempts": 1,
+            "at": progress["waiting"]["at"],
+        }
+    }
+    await handle.terminate()
+
+
+async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(stage: Stage) -> None:
+    handle = await held(stage)
+    await stage.order(handle, "retry_step", ORDER)
+    await stage.until(handle, "held")
+    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=202, attempt=attempt)
+    await stage.order(handle, "retry_step", ORDER)
+    result = await handle.result()
+    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
+        ("hook", "delivered"),
+        ("after", "delivered"),
+    ]
+    attempts = stage.channels.of("hook")
+    assert len(attempts) == 3
+    assert len({(attempt.delivery.id, attempt.delivery.now) for attempt in attempts}) == 1
+
+
+async def test_skip_step_gives_the_step_up_and_names_who_did(stage: Stage) -> None:
+    handle = await held(stage)
+    await stage.order(handle, "skip_step", ORDER)
+    result = await handle.result()
+    assert result["steps"][0]["outcome"] == "skipped"
+    assert result["steps"][0]["reason"] == "skipped by ann: incident 42"
+    assert result["outcome"] == "finished"
+
+
+async def test_leave_ends_a_held_journey(stage: Stage) -> None:
+    handle = await held(stage)
+    await stage.order(handle, "leave", ORDER)
+    result = await handle.result()
+    assert (result["outcome"], result["reason"]) == ("exited", "left by ann: incident 42")
+
+
+async def test_an_exit_event_ends_a_held_journey(stage: Stage) -> None:
+    handle = await held(stage)
+    await handle.signal("event", {"name": "order.placed"})
+    assert (await handle.result())["reason"] == "event order.placed"
+
+
+async def test_a_paused_journey_starts_no_step_until_it_is_resumed(stage: Stage) -> None:
+    handle = await held(stage)
+    await stage.order(handle, "pause", ORDER)
+    await stage.order(handle, "skip_step", ORDER)
+    await stage.until(handle, "paused")
+    assert stage.channels.of("after") == []
+    progress = await stage.order(handle, "resume", {"operator": "bob", "reason": "mended"})
+    assert [(done["name"], done["operator"]) for done in progress["operations"]] == [
+        ("pause", "ann"),
+        ("skip_step", "ann"),
+        ("resume", "bob"),
+    ]
+    assert (await handle.result())["outcome"] == "finished"
+    assert len(stage.channels.of("after")) == 1
+
+
+async def test_a_wait_can_be_skipped(stage: Stage) -> None:
+    await stage.publish(HOLDS.replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
+    handle = await stage.start("holds")
+    await stage.until(handle, "waiting")
+    await stage.order(handle, "skip_step", {**ORDER, "step": "wait_for-1"})
+    result = await handle.result()
+    assert [step["outcome"] for step in result["steps"]] == ["skipped", "delivered", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("update", "order", "sentence"),
+    [
+        ("retry_step", {"reason": "x"}, MISSING.format("operator")),
+        ("skip_step", {"operator": "ann", "reason": " "}, MISSING.format("reason")),
+        ("leave", 3, MISSING.format("operator")),
+        ("resume", None, "the journey is not paused"),
+        (
+            "skip_step",
+            {**ORDER, "step": "after"},
+            "the journey is not at the step that was to be skipped, but at 'hook'",
+        ),
+    ],
+)  # fmt: skip
+async def test_an_order_that_makes_no_sense_is_refused(stage: Stage, update: str, order: Any, sentence: str) -> None:
+    handle = await held(stage)
+    assert await refusal(stage, handle, update, order) == sentence
+    await handle.terminate()
+
+
+async def test_a_journey_that_is_not_held_has_nothing_to_retry(stage: Stage) -> None:
+    await stage.publish(HOLDS.replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
+    handle = await stage.start("holds")
+    await stage.until(handle, "waiting")
+    assert await refusal(stage, handle, "retry_step") == "nothing to retry: the journey is not held"
+    await stage.order(handle, "pause", ORDER)
+    assert await refusal(stage, handle, "pause") == "the journey is paused already"
+    await handle.terminate()
+
+
+@pytest.mark.parametrize("update", ["retry_step", "leave"])
+async def test_an_order_that_names_a_step_is_obeyed_at_no_other(stage: Stage, update: str) -> None:
+    """Who was found by search may have gone on since."""
+    handle = await held(stage)
+    said = "the journey is not at step 'after' any more, but at 'hook'"
+    assert await refusal(stage, handle, update, {**ORDER, "step": "after"}) == said
+    stage.channels.scripts.clear()
+    assert (await stage.order(handle, update, {**ORDER, "step": "hook"}))["at"] == "hook"
+    assert (await handle.result())["outcome"] == ("exited" if update == "leave" else "finished")

@@ -1,0 +1,314 @@
+"""What the steps of a journey work with: its data and clocks, questions to be answered, waits, holds, the record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from temporalio import workflow
+
+from workflows import visibility
+from workflows.local_activities import answer_to
+from workflows.state import LONGEST_REASON, Event, Held, State, StepRecord
+
+with workflow.unsafe.imports_passed_through():
+    from activities.interface import CLEAR, DECIDE, Answer, Clearance, Cleared, Question
+    from scenario.entry.entry import Entry
+    from scenario.plan.plan import Plan
+    from scenario.steps.base import Row
+    from scenario.steps.delivery import Send
+    from scenario.steps.host import ContinueAsNew, Failed, Leave, Outcome
+    from scenario.steps.registry import read_row
+    from scenario.time.timing import zone_of
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+
+class Means:
+    """The part of a journey that its steps use.
+
+    Attributes:
+        entry: As it came.
+        state: What the journey remembers.
+        plan: What it follows.
+        version: Name and version of it, ``post-purchase@3``; empty before admission.
+        changes: Counts the changes of the contact.
+        retrying: An operator wants the held step to be tried again.
+        skipping: An operator wants the present step to be skipped, for this reason.
+        full: This run has taken so many signals that another is to go on.
+        stays: What there is to hand on is too large for another run: this one goes on.
+        under_way: The step whose delivery is under way, with the policy that it was scheduled with.
+    """
+
+    entry: Entry
+    state: State
+    plan: Plan
+    version: str = ""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.retrying = False
+        self.skipping: str | None = None
+        self.full = False
+        self.stays = False
+        self.under_way: Send | None = None
+        self._attributes = visibility.Attributes()
+        self._data: dict[str, Any] = {}
+        self._zone: tzinfo = zone_of()
+        self._leaving: Leave | None = None
+        self._unnoted: list[tuple[str, str, str]] = []
+
+    @property
+    def zone(self) -> tzinfo:
+        """The contact's time zone: its own, else the scenario's."""
+        return self._zone
+
+    @property
+    def step(self) -> str:
+        """The id of the present step."""
+        return self.state.at or ""
+
+    @property
+    def until(self) -> datetime | None:
+        """When the wait at the present step ends, once that has been worked out."""
+        return None if self.state.until is None else datetime.fromisoformat(self.state.until)
+
+    @until.setter
+    def until(self, moment: datetime | None) -> None:
+        self.state.until = None if moment is None else moment.astimezone(UTC).isoformat()
+
+    @property
+    def counted(self) -> int:
+        """How many events were kept in all."""
+        return self.state.counted
+
+    @property
+    def began(self) -> datetime:
+        """When the step at this position began."""
+        return datetime.fromisoformat(self.state.since) if self.state.since else workflow.now()
+
+    @property
+    def must_continue(self) -> bool:
+        """Whether the history has grown so long, by signals or so that the server suggests it, to continue as new."""
+        return not self.stays and (self.full or workflow.info().is_continue_as_new_suggested())
+
+    def local(self, moment: datetime) -> str:
+        """A moment on the contact's clock, ISO 8601."""
+        return moment.astimezone(self._zone).isoformat(timespec="seconds")
+
+    def data(self) -> dict[str, Any]:
+        """The journey's data by root name, as templates and conditions see it."""
+        data = {**self._data, "responses": self.state.responses}
+        if self.state.event is not None:
+            data["event"] = self.state.event
+        return data
+
+    @property
+    def override(self) -> Row | None:
+        """The row by which an operator wants the present step performed, from another version; None for its own."""
+        return None if self.state.anew is None else read_row(self.state.anew.step)
+
+    @property
+    def followed(self) -> str:
+        """Name and version whose templates the present step is rendered from."""
+        anew = self.state.anew
+        return self.version if anew is None else f"{self.entry.name}@{anew.version}"
+
+    @property
+    def override_note(self) -> str | None:
+        """What is to be said of a step that is worked out by another version."""
+        return None if self.state.anew is None else f"worked out anew by {self.followed}"
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return workflow.now()
+
+    async def clear(self, clearance: Clearance) -> Cleared:
+        """Asks what a destination wants."""
+        cleared = await answer_to(CLEAR, clearance)
+        self._stop_if_interrupted()
+        return cleared
+
+    async def ask(self, condition: str, event: Event | None = None) -> Answer:
+        """Works out a condition; with an event, it is about that one."""
+        return await self._question(condition, "condition", None if event is None else event.data())
+
+    async def date(self, template: str, offset: float) -> datetime:
+        """Works out a date to wait for.
+
+        Args:
+            template: Gives the date.
+            offset: Seconds from there to the end of the wait.
+
+        Raises:
+            EntryError: It cannot be, or it is no date.
+        """
+        while True:
+            changes = self.changes
+            answer = await self._question(template, "value", None, zone=str(self.zone), offset=offset)
+            # Else the contact may have moved to another zone meanwhile.
+            if not answer.end or self.changes == changes:
+                return answer.moment(self.zone, offset)
+
+    async def _question(self, text: str, kind: Any, event: dict[str, Any] | None, **more: Any) -> Answer:
+        now = self.local(workflow.now())
+        data = {**self.data(), "now": now, "today": now[:10]}
+        if event is not None:
+            data["event"] = event
+        return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more))
+
+    def events(self, name: str, *, since_now: bool) -> list[Event]:
+        """The kept events of a name; only those that came since the present step began, or all."""
+        first = self.state.mark if since_now else 0
+        return [kept for kept in self.state.events if kept.name == name and kept.number > first]
+
+    def take(self, event: Event) -> None:
+        """Makes an event the one that templates see as `event`."""
+        self.state.event = event.data()
+
+    def await_event(self, name: str) -> None:
+        """Says what the present step waits for."""
+        self.state.awaiting = name
+
+    async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
+        """Waits until a moment (None: for ever), or until `wake` or a needed continue-as-new; tells whether it woke."""
+        self._stop_if_interrupted()
+        self.show()
+        timeout = None if until is None else max(until - workflow.now(), timedelta(0))
+        try:
+            await workflow.wait_condition(lambda: wake() or self.must_continue, timeout=timeout, timeout_summary=what)
+        except TimeoutError:
+            return False
+        return True
+
+    def record(
+        self,
+        outcome: str,
+        reason: str | None = None,
+        *,
+        status: int | None = None,
+        attempts: int | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Notes how the present step went."""
+        self.state.held = None
+        self.retrying = False
+        name = self.step
+        self.state.steps.append(
+            StepRecord(
+                id=name,
+                kind=self.plan.steps[name].kind,
+                outcome=outcome,
+                at=workflow.now().isoformat(timespec="seconds"),
+                reason=reason,
+                status=status,
+                attempts=attempts or None,
+                note=note,
+            )
+        )
+
+    def hold(self, failed: Failed) -> None:
+        """Stops at the present step, which failed for good, until a person decides."""
+        self.state.held = Held(
+            step=self.step,
+            kind=failed.kind,
+            reason=failed.reason,
+            at=workflow.now().isoformat(timespec="seconds"),
+            destination=failed.destination,
+            status=failed.status,
+            attempts=failed.attempts or None,
+            excerpt=failed.excerpt,
+            cause=failed.cause,
+        )
+        self.state.until = self.state.awaiting = None
+        self.retrying = False
+        workflow.logger.warning("held", extra={"step": self.step, "kind": failed.kind, "status": failed.status})
+        if workflow.patched("last-held"):
+            visibility.remember(self.state.held)
+        self.show()
+
+    async def decided(self) -> Outcome | None:
+        """Waits for an operator where the present step is held. Returns None where it is to be tried (again)."""
+        if self.state.held is None:
+            return None
+        self._stop_if_interrupted()
+        self.show()
+        await workflow.wait_condition(lambda: self.retrying or self.must_continue)
+        if not self.retrying:
+            return ContinueAsNew()
+        self.retrying = False
+        self.state.held = None
+        self.show()
+        return None
+
+    def ignore(self, what: str, reason: str) -> None:
+        """Notes that something cannot be used, and logs it the first time."""
+        self.pass_over(what, reason, tell=False)
+
+    def pass_over(self, what: str, reason: str, *, tell: bool = True) -> None:
+        """Notes that something cannot be used, for `progress`, and logs it.
+
+        Args:
+            what: An event, a rule, a step; see `workflows.state.PassedOver`.
+            reason: Without any of the contact's data.
+            tell: Log it each time, instead of the first time.
+        """
+        now, reason = workflow.now().isoformat(timespec="seconds"), reason[:LONGEST_REASON]
+        if getattr(self, "state", None) is None:  # not admitted yet
+            self._unnoted.append((what, reason, now))
+            count = 1
+        else:
+            count = self.state.pass_over(what, reason, now)
+        if tell or count == 1:
+            workflow.logger.warning("%s passed over: %s", what, reason)
+
+    def note_passed_over(self) -> None:
+        """Notes what was passed over before the journey was admitted."""
+        for what, reason, at in self._unnoted:
+            self.state.pass_over(what, reason, at)
+        self._unnoted.clear()
+
+    def leave(self, reason: str) -> None:
+        """Ends the journey at once, whatever it is doing."""
+        if self._leaving is None:
+            self._leaving = Leave(reason)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the present step is to end here: the contact leaves, or an operator skips it."""
+        return self._leaving is not None or self.skipping is not None
+
+    def _stop_if_interrupted(self) -> None:
+        """Ends a step before it begins to wait.
+
+        Its task was cancelled, but what it awaited may have come to its own end in the same moment (an activity that
+        failed, a timer, a changed contact): then the cancellation is lost, and nothing would end the new wait.
+        """
+        if self.interrupted:
+            raise asyncio.CancelledError
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the journey is about to end."""
+        return self._leaving is not None
+
+    def show(self, *, always: bool = False) -> None:
+        """Brings details and search attributes up to date.
+
+        Search attributes cost the server a write each, so they follow only a wait, a hold, a pause, and their ends.
+        """
+        state = self.state
+        workflow.set_current_details(visibility.details(state, self.plan, f"{self.version} · {self.entry.contact_id}"))
+        mode = state.mode
+        if always or mode in ("waiting", "held", "paused") or self._attributes.stands_out:
+            self._attributes.show(
+                scenario=self.entry.name,
+                contact=self.entry.contact_id,
+                version=self.version,
+                step=state.at or "",
+                state=mode,
+                held=state.held,
+            )

@@ -1,0 +1,164 @@
+"""What happens meanwhile: events, taken in one by one and matched against the exit rules; changes of the contact."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from temporalio import workflow
+
+from workflows.host import Means
+from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, size_of
+from workflows.state import Event
+
+with workflow.unsafe.imports_passed_through():
+    from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
+    from scenario.errors import EntryError
+    from scenario.time.timing import is_offset, read_zone, unplaced, zone_of
+
+
+_LARGE: Final = "large-changes"
+_PLACE: Final = "contact.timezone"
+
+
+class Intake(Means):
+    """The part of a journey that takes in events and changes of the contact.
+
+    A signal's handler only puts the event into the queue: matching it may need a condition worked out, and events must
+    be dealt with in the order in which they came.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._arrived: list[Event] = []
+        self._dealing = False
+        self._taking = False
+        self._signals = 0
+        self.patches: list[dict[str, Any]] = []
+
+    @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id"}.')
+    def event(self, message: Any = None, *_: Any) -> None:
+        """Takes an event; one that cannot be read is ignored and logged, since nobody could be told."""
+        self._count()
+        data = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
+        name, identifier = data.get("name"), data.get("id")
+        properties: Any = data.get("properties") or {}
+        if not isinstance(name, str) or not isinstance(properties, dict) or is_too_deep(data):
+            self.pass_over("event", 'it must be {"name": text, "properties": object}, not too deep')
+            return
+        # Asked for only where it matters, so that journeys under way which took such an event can be replayed.
+        if is_too_large(data, LARGEST_EVENT) and workflow.patched("large-events"):
+            self.pass_over("event", f"it is larger than {LARGEST_EVENT // 1024} KB")
+            return
+        now = workflow.now().isoformat()
+        known = None if identifier is None else str(identifier)[:200]
+        self._arrived.append(Event(name=name, properties=cast("dict[str, Any]", properties), at=now, id=known))
+
+    def _count(self) -> None:
+        self._signals += 1
+        # As with large events: journeys under way have gone on in their run.
+        if self._signals == MOST_SIGNALS and workflow.patched("many-signals"):
+            self.full = True
+
+    @property
+    def taken_in(self) -> bool:
+        """Whether every event that came has been dealt with."""
+        return not self._arrived and not self._dealing
+
+    async def take_in(self) -> None:
+        """Deals with events as they come, for as long as the journey runs; an error is the journey's own."""
+        self._taking = True
+        self.note_passed_over()
+        self.apply_patches()
+        while True:
+            await workflow.wait_condition(lambda: bool(self._arrived))
+            self._dealing = True
+            try:
+                event = self._arrived.pop(0)
+                if event.name in self.plan.events and not (event.id and self.state.remember(event.id)):
+                    await self._deal_with(event)
+            finally:
+                self._dealing = False
+
+    async def _deal_with(self, event: Event) -> None:
+        for rule in self.plan.exit:
+            if rule.event != event.name:
+                continue
+            if rule.condition is not None:
+                answer = await self.ask(rule.condition, event)
+                if answer.error:
+                    self.pass_over(f"exit rule {rule.event}", answer.error, tell=False)
+                if answer.value is not True:
+                    continue
+            self.leave(f"event {event.name}")
+            return
+        self.state.keep(event)
+
+    @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
+    def contact_changed(self, patch: Any = None, *_: Any) -> None:
+        """Takes over changed fields of the contact; waits are worked out anew."""
+        self._count()
+        if not isinstance(patch, dict):
+            self.pass_over("contact_changed", "its argument must be one JSON object")
+            return
+        changes = cast("dict[str, Any]", patch)
+        if is_too_deep(changes):
+            self.pass_over("contact_changed", "it is nested too deeply")
+            return
+        # As with events: asked for only where it matters.
+        if (is_too_large(changes, LARGEST) or has_too_many_parts(changes)) and workflow.patched(_LARGE):
+            most = f"{LARGEST // 1024} KB, or of more than {MOST_PARTS:,} objects and lists"
+            self.pass_over("contact_changed", f"it is larger than {most}")
+            return
+        self.patches.append(changes)
+        self.apply_patches()
+
+    def apply_patches(self) -> None:
+        """Applies changes of the contact; those that came before the journey, or this run of it, began wait for it."""
+        if not self._taking:
+            return
+        for patch in self.patches:
+            if self.refresh(patch):
+                self.changes += 1
+        self.patches.clear()
+
+    def refresh(self, patch: dict[str, Any], *, carried: bool = False) -> bool:
+        """Applies one change, empty where there is none.
+
+        Args:
+            patch: Fields of the contact.
+            carried: All changes so far, from the run before: there is no bound to them but that run's.
+
+        Returns:
+            Whether it could be applied.
+        """
+        if patch:
+            zone = zone_of(self.state.zone)
+            try:
+                # Kept clean: as they come, two changes need not be alike, and could not be laid over each other.
+                kept = patch_contact(self.state.patch, patch, zone)
+                contact = patch_contact(self._data["contact"], patch, zone)
+            except EntryError as error:
+                self.pass_over("contact_changed", str(error))
+                return False
+            if not carried and self._outgrows(contact) and workflow.patched(_LARGE):
+                self.pass_over("contact_changed", f"the contact would be larger than {LARGEST // 1024} KB")
+                return False
+            self._data["contact"], self.state.patch = contact, kept
+        self._locate(anew="timezone" in patch and not carried)
+        return True
+
+    def _locate(self, *, anew: bool) -> None:
+        """Works out the contact's zone. Where its own cannot be used, that is noted: once, and for each new one."""
+        own = self._data["contact"].get("timezone")
+        zone = read_zone(own)
+        # Asked for only where it matters: a journey that has waited by the scenario's zone goes on so.
+        if is_offset(zone) and not workflow.patched("offset-zones"):
+            zone = None
+        self._zone = zone or zone_of(self.plan.zone)
+        reason = unplaced(own, self.plan.zone)
+        if reason and (anew or all(one.what != _PLACE for one in self.state.passed_over)):
+            self.pass_over(_PLACE, reason)
+
+    def _outgrows(self, contact: dict[str, Any]) -> bool:
+        """Whether a changed contact is too large, and larger than it was: one that came in large may still change."""
+        return is_too_large(contact, LARGEST) and is_too_large(contact, size_of(self._data["contact"]))

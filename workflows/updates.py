@@ -1,0 +1,238 @@
+"""What operators can do to a journey: updates, each with operator and reason, refused where they make no sense."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final, cast
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+from workflows.host import Means
+from workflows.local_activities import Result, answer_to
+from workflows.state import Anew, Held, Operation, State
+from workflows.update_arguments import UNLIMITED, read_retry, read_version, refusal
+
+with workflow.unsafe.imports_passed_through():
+    from activities.call import Call
+    from activities.interface import AMEND, RETUNE, Amended, Amendment, Retuning
+    from scenario.steps.delivery import Send
+
+_LONGEST: Final = 500
+_STEP: Final = 300
+_TRIES: Final = 3
+
+
+class Operations(Means):
+    """The part of a journey that obeys operators, and tells how it stands.
+
+    Every update takes ``{"operator": …, "reason": …}`` and answers with the journey's progress.
+    """
+
+    @workflow.update(name="retry_step", description="Tries the held step again, under the same delivery id.")
+    async def retry_step(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Tries the step again at which the journey is held, from now on as another version has it if one is named."""
+        details = None
+        held = self.state.held
+        if held is not None and (version := read_version(order)) is not None:
+            amended = await self._amended(held, version)
+            if self.state.held is not held or self.retrying or self.interrupted:
+                raise refusal("nothing to retry: somebody else has decided meanwhile")
+            own = amended.version == self.state.version
+            self.state.anew = None if own else Anew(version=amended.version, step=amended.step)
+            details = {"version": f"{self.entry.name}@{amended.version}"}
+        self._note("retry_step", order, details=details)
+        self.retrying = True
+        return self.report()
+
+    @retry_step.validator
+    def check_retry_step(self, order: Any = None, *_: Any) -> None:
+        """Only a held step can be tried again."""
+        state = self._started(order)
+        if state.held is None or self.retrying:
+            raise refusal("nothing to retry: the journey is not held")
+        self._there(order)
+        read_version(order)
+
+    async def _amended(self, held: Held, version: int | str) -> Amended:
+        amendment = Amendment(
+            scenario=self.entry.name,
+            version=version if isinstance(version, int) else None,
+            step=held.step,
+            kind=self.plan.steps[held.step].kind,
+        )
+        amended = await _ask(AMEND, amendment)
+        if amended.error:
+            raise refusal(amended.error)
+        return amended
+
+    @workflow.update(name="retune", description="Changes the retry policy of the delivery under way, at once.")
+    async def retune(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Changes the retry policy of the delivery under way; it stays so until the step is over."""
+        state, step = self.state, self._tunable(order)
+        name = state.at
+        retry = read_retry(order)
+        now = dict(retry)
+        if retry.get("attempts") == 0 and step.retry.attempts:
+            now["attempts"] = UNLIMITED  # nought would leave the count to the delivery, which has its own
+        info = workflow.info()
+        retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=now)
+        retuned = await _ask(RETUNE, retuning)
+        if retuned.error:
+            raise refusal(retuned.error)
+        if state.at == name:
+            # A deadline is brought forward to have an end of this try, not of those that an operator may order later.
+            state.retuned = {**state.retuned, **{key: value for key, value in retry.items() if key != "deadline"}}
+        self._note("retune", order, step=name, details={"retry": order["retry"]})
+        return self.report()
+
+    @retune.validator
+    def check_retune(self, order: Any = None, *_: Any) -> None:
+        """Only a delivery under way has a policy to change."""
+        self._started(order)
+        step = self._tunable(order)
+        self._there(order)
+        deadline = read_retry(order).get("deadline")
+        if deadline is not None and deadline > step.retry.deadline:
+            # Temporal would say yes, and end it at the old one all the same.
+            raise refusal("the deadline of a delivery under way can only be brought forward")
+
+    def _there(self, order: dict[str, Any]) -> None:
+        """An order that names a step is meant for no other: search, by which its journey was found, lags behind."""
+        wanted = order.get("step")
+        if wanted is not None and wanted != self.state.at:
+            # Of what was sent no more than a step's id has: a refusal of megabytes would fail the workflow task.
+            raise refusal(f"the journey is not at step '{str(wanted)[:_STEP]}' any more, but at '{self.state.at}'")
+
+    def _tunable(self, order: dict[str, Any]) -> Send:
+        if self.under_way is None:
+            raise refusal("nothing to retune: no delivery is under way")
+        goes, wanted = self.under_way.to or self.under_way.kind, order.get("destination")
+        if wanted is not None and wanted != goes:
+            raise refusal(f"the delivery under way goes to '{goes}'")
+        return self.under_way
+
+    @workflow.update(name="skip_step", description="Gives up the step at which the journey stands, and goes on.")
+    def skip_step(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Leaves the present step behind: a held one, a wait, or a delivery between two attempts."""
+        operation = self._note("skip_step", order)
+        self.skipping = f"skipped by {operation.operator}: {operation.reason}"
+        return self.report()
+
+    @skip_step.validator
+    def check_skip_step(self, order: Any = None, *_: Any) -> None:
+        """One step is skipped at a time; an order that names its step skips no other."""
+        state = self._started(order)
+        if self.skipping is not None:
+            raise refusal("the step is being skipped already")
+        wanted = order.get("step")
+        if wanted is not None and wanted != state.at:
+            raise refusal(f"the journey is not at the step that was to be skipped, but at '{state.at}'")
+
+    @workflow.update(name="leave", description="Ends the journey.")
+    def leave_journey(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Ends the journey at once."""
+        operation = self._note("leave", order)
+        self.leave(f"left by {operation.operator}: {operation.reason}")
+        return self.report()
+
+    @leave_journey.validator
+    def check_leave(self, order: Any = None, *_: Any) -> None:
+        """Any journey can be ended; with a step, only one that is at it."""
+        self._started(order)
+        self._there(order)
+
+    @workflow.update(name="pause", description="Starts no further step until resumed. A delivery under way goes on.")
+    def pause(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Stops the journey before its next step."""
+        self.state.paused = self._note("pause", order)
+        self.show(always=True)
+        return self.report()
+
+    @pause.validator
+    def check_pause(self, order: Any = None, *_: Any) -> None:
+        """A journey is paused once."""
+        if self._started(order).paused:
+            raise refusal("the journey is paused already")
+
+    @workflow.update(name="resume", description="Lets a paused journey go on.")
+    def resume(self, order: Any = None, *_: Any) -> dict[str, Any]:
+        """Lets a paused journey go on."""
+        self._note("resume", order)
+        self.state.paused = None
+        self.show(always=True)
+        return self.report()
+
+    @resume.validator
+    def check_resume(self, order: Any = None, *_: Any) -> None:
+        """Only a paused journey can be resumed."""
+        if not self._started(order).paused:
+            raise refusal("the journey is not paused")
+
+    @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
+    def progress(self) -> dict[str, Any]:
+        """Where the journey is; see `docs/architecture.md` for the fields."""
+        return self.report()
+
+    def report(self) -> dict[str, Any]:
+        """The journey's progress as plain JSON."""
+        state: State | None = getattr(self, "state", None)
+        if state is None:
+            return {"state": "entering", "steps": []}
+        waiting: dict[str, Any] | None = None
+        if state.held:
+            known = {key: value for key, value in asdict(state.held).items() if value not in (None, "")}
+            waiting = {"for": "an operator", **known}
+        elif state.paused:
+            waiting = {"for": "resume", "operator": state.paused.operator, "reason": state.paused.reason}
+        elif state.awaiting:
+            waiting = {"for": f"event {state.awaiting}", "until": state.until}
+        elif state.until:
+            waiting = {"for": "time", "until": state.until}
+        return {
+            "state": "leaving" if self.leaving else state.mode if state.at is not None else "over",
+            "scenario": self.version,
+            "at": state.at,
+            "since": state.since,
+            "waiting": waiting,
+            "entered_at": state.entered_at,
+            "steps": [record.as_dict() for record in state.steps],
+            "events": [{"name": event.name, "at": event.at} for event in state.events],
+            "operations": [operation.as_dict() for operation in state.operations],
+            "passed_over": [asdict(one) for one in state.passed_over],
+        }
+
+    def _started(self, order: Any) -> State:
+        """What every update needs: who, why, and a journey that is under way."""
+        data = cast("dict[str, Any]", order) if isinstance(order, dict) else {}
+        for key in ("operator", "reason"):
+            value = data.get(key)
+            if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST:
+                raise refusal(f"'{key}' is missing: say who does this and why, each in at most {_LONGEST} characters")
+        if getattr(self, "state", None) is None or not self.version:
+            raise refusal("the journey has not begun yet: try again in a moment")
+        if self.leaving or self.state.at is None:
+            raise refusal("the journey is over")
+        return self.state
+
+    def _note(
+        self, name: str, order: Any, *, step: str | None = None, details: dict[str, Any] | None = None
+    ) -> Operation:
+        operation = Operation(
+            name=name,
+            operator=order["operator"],
+            reason=order["reason"],
+            at=workflow.now().isoformat(timespec="seconds"),
+            step=step or self.state.at,
+            details=details,
+        )
+        self.state.note(operation)
+        return operation
+
+
+async def _ask(call: Call[Any, Result], argument: Any) -> Result:
+    """Has something done for an order, or refuses it: nobody waits for long."""
+    try:
+        return await answer_to(call, argument, tries=_TRIES)
+    except FailureError as error:  # of a local activity it comes unwrapped
+        raise refusal("this could not be done just now, and nothing has changed: try again") from error

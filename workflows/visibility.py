@@ -1,0 +1,127 @@
+"""What ops see of a journey in Temporal's UI: summaries, current details, search attributes. Ids only, no data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final, cast
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+
+from workflows.state import Held, State
+
+with workflow.unsafe.imports_passed_through():
+    from runtime.search_attributes import (
+        CONTACT_ID,
+        DESTINATION,
+        HELD_REASON,
+        JOURNEY_STATE,
+        LAST_HELD,
+        SCENARIO_NAME,
+        SCENARIO_VERSION,
+        STEP_ID,
+    )
+    from scenario.plan.plan import Plan
+    from scenario.steps.delivery import Send
+
+LONGEST: Final = 250
+"""Bytes of a search attribute's value at most; the server would take 2048, but nobody reads those."""
+_SHOWN: Final = 60
+_MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
+
+
+def cut(text: str, limit: int) -> str:
+    """The beginning of a text, in so many bytes of UTF-8."""
+    return text.encode()[:limit].decode(errors="ignore")
+
+
+def summary(name: str, step: Send) -> str:
+    """The summary of a delivery's activity: ``webhook whatsapp → hooks.example.com``."""
+    return f"{step.kind} {name} → {step.to}" if step.to else f"{step.kind} {name}"
+
+
+def details(state: State, plan: Plan, title: str) -> str:
+    """The journey in Markdown: why it waits, then its steps, done, running and to come."""
+    lines = [f"**{title}**", ""]
+    if state.held:
+        tries = state.held.attempts
+        after = f", {tries} {'attempt' if tries == 1 else 'attempts'}" if tries else ""
+        lines += [f"**Held** at `{state.held.step}` since {state.held.at}: {state.held.reason}{after}", ""]
+        lines += ["Decide with the updates `retry_step`, `skip_step` or `leave`.", ""]
+    if state.paused:
+        lines += [f"**Paused** since {state.paused.at} by {state.paused.operator}: {state.paused.reason}", ""]
+        lines += ["Let it go on with the update `resume`.", ""]
+    elif not state.held and state.until and state.at:
+        lines += [f"Waiting at `{state.at}` until {state.until}", ""]
+    lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
+    done = state.steps[-_SHOWN:]
+    for record in done:
+        reply = f" {record.status}" if record.status else ""
+        mark = _MARKS.get(record.outcome, "✓")
+        note = f" ({record.note.replace('|', '/')})" if record.note else ""
+        lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply}{note} | {record.at} |")
+    if state.at:
+        lines.append(f"| ▶ | `{state.at}` | {plan.steps[state.at].describe()} | {state.mode} | {state.since or ''} |")
+    passed = {record.id for record in state.steps} | {state.at}
+    to_come = [name for name in plan.steps if name not in passed][:_SHOWN]
+    lines += [f"| | `{name}` | {plan.steps[name].describe()} | | |" for name in to_come]
+    return "\n".join(lines)
+
+
+# Its own signature leaves the type of an update's value open.
+upsert_search_attributes = cast(
+    "Callable[[list[SearchAttributeUpdate[Any]]], None]",
+    workflow.upsert_search_attributes,  # pyright: ignore[reportUnknownMemberType]
+)
+
+
+class Attributes:
+    """The journey's search attributes; each change of them costs the server a write, so only changes are sent."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str | None] = {}
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether the attributes say that the journey is held or paused: its end must be shown too."""
+        return self._known.get(JOURNEY_STATE.name) in ("held", "paused")
+
+    def show(self, *, scenario: str, contact: str, version: str, step: str, state: str, held: Held | None) -> None:
+        """Brings the search attributes up to date."""
+        changes = self._changes(
+            {
+                SCENARIO_NAME: scenario,
+                CONTACT_ID: contact,
+                SCENARIO_VERSION: version,
+                STEP_ID: step,
+                JOURNEY_STATE: state,
+            }
+        )
+        if changes:
+            # These only ever go along: a write of their own would be a command that older histories do not have.
+            changes += self._changes(
+                {
+                    DESTINATION: (held and cut(held.destination, LONGEST)) or None,
+                    HELD_REASON: (held and held.cause) or None,
+                }
+            )
+            upsert_search_attributes(changes)
+
+    def _changes(self, wanted: Mapping[SearchAttributeKey[str], str | None]) -> list[SearchAttributeUpdate[Any]]:
+        given = workflow.info().typed_search_attributes
+        changes: list[SearchAttributeUpdate[Any]] = []
+        for key, value in wanted.items():
+            if self._known.get(key.name, given.get(key)) != value:
+                changes.append(key.value_unset() if value is None else key.value_set(value))
+            self._known[key.name] = value
+        return changes
+
+
+def remember(held: Held) -> None:
+    """Notes why the journey is held in its memo, which search gives to those who list many. It stays when that is over.
+
+    The reply that came is left out: lists do not show it.
+    """
+    known = {key: value for key, value in asdict(held).items() if key != "excerpt" and value not in (None, "")}
+    workflow.upsert_memo({LAST_HELD: known})
