@@ -39,8 +39,8 @@ from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
 from activities.webhook.activity import Webhooks
-from activities.webhook.destinations import Book, Destinations
-from activities.webhook.throttle.limiter import Gate
+from activities.webhook.destinations import Destinations, DestinationsFile
+from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
 from runtime.connection import connect
@@ -50,7 +50,7 @@ from runtime.process.exit import leave
 from runtime.process.health import Health
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
-from runtime.process.workers import Crew, running
+from runtime.process.workers import Workers, running
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import StoreError
@@ -83,7 +83,7 @@ _STICKY: Final = timedelta(seconds=5)
 By a shorter time, journeys would change workers whenever these are busy: at 2 s, half of 400 did on a full machine."""
 
 
-def drain_of(book: Book) -> timedelta:
+def drain_of(book: Destinations) -> timedelta:
     """What webhooks under way may take when the worker stops: the longest time-out of a destination and some.
 
     A time-out that a scenario's step sets for itself is not known here. An attempt that takes longer is cut off, and
@@ -114,7 +114,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     drain = drain_of(given.destinations.book)
-    gate = Gate(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
+    gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     webhooks = Webhooks(
         given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, given.callbacks, gate
     )
@@ -197,10 +197,10 @@ async def serve(
         StoreError: The store cannot be opened.
     """
     # What is wrong with these is said before a server is waited for.
-    destinations, channels = Destinations(settings.destinations), channels_of(settings, INBOX)
+    destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)
     stop = asyncio.Event()
     ready = asyncio.Event()
-    crew: Crew | None = None
+    crew: Workers | None = None
     watch: Watch | None = None
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()

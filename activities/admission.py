@@ -93,7 +93,7 @@ class Admissions:
         if admission.workflow_id != expected:
             raise Refused(_misnamed(admission.workflow_id, expected, entry, key))
         answer = await self._store.admit(
-            stored.Asking(
+            stored.AdmissionRequest(
                 scenario=opened.name,
                 version=opened.version,
                 contact_id=entry.contact_id,

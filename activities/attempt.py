@@ -25,7 +25,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_log import Log, record
 from activities.backoff import deadline, next_try
-from activities.failures import SENDING, Failure, Kind
+from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Delivery, Sent
 from runtime.store.deliveries import Channel
@@ -116,7 +116,7 @@ class OpenAttempt:
 
     def _not_left(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
         self.discount()
-        return self.failure(Kind.RETRY, f"{_REASONS[word]}: nothing was sent", error=word)
+        return self.failure(FailureKind.RETRY, f"{_REASONS[word]}: nothing was sent", error=word)
 
     def mark(self, word: str) -> None:
         """Leaves a mark that goes out with the failure, for the next attempt to find.
@@ -138,7 +138,7 @@ class OpenAttempt:
         """
         self.turned = True
         self.discount()
-        return self.failure(Kind.RETRY, reason, error=error, next_retry_delay=delay)
+        return self.failure(FailureKind.RETRY, reason, error=error, next_retry_delay=delay)
 
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
@@ -168,7 +168,7 @@ class OpenAttempt:
 
     def failure(
         self,
-        kind: Kind,
+        kind: FailureKind,
         reason: str,
         *,
         status: int | None = None,
@@ -191,14 +191,14 @@ class OpenAttempt:
             next_retry_delay: See `Failure.as_error`.
         """
         self.in_flight = self.in_flight and unknown
-        if unknown and kind is Kind.RETRY and self.delivery.on_unknown != "retry":
-            kind = Kind.UNKNOWN
+        if unknown and kind is FailureKind.RETRY and self.delivery.on_unknown != "retry":
+            kind = FailureKind.UNKNOWN
         due = None
-        if kind is Kind.RETRY:
+        if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)
             due = next_try(info, now, next_retry_delay, room=self.delivery.room)
             if due is None and next_try(info, now, next_retry_delay) is not None:
-                kind, exhausted = Kind.PERMANENT, True  # Temporal would begin another one after the deadline
+                kind, exhausted = FailureKind.PERMANENT, True  # Temporal would begin another one after the deadline
         return Failure(
             kind=kind,
             reason=reason,
@@ -260,7 +260,7 @@ def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
     if attempt.delivery.on_unknown != "retry" and list(info.heartbeat_details[:1]) == [SENDING]:
         attempt.in_flight = True  # as it was: the mark stays
         raise attempt.failure(
-            Kind.RETRY,
+            FailureKind.RETRY,
             "The worker was lost while it was sending: the message may have been delivered",
             error="worker_lost",
             unknown=True,
@@ -273,7 +273,7 @@ def _refuse_late(attempt: OpenAttempt, info: activity.Info) -> None:
     if end is not None and info.started_time >= end:
         attempt.turned = True
         reason = "The deadline has passed: no further attempt is made"
-        raise attempt.failure(Kind.PERMANENT, reason, error="deadline", exhausted=True)
+        raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True)
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
@@ -283,7 +283,7 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
         return None
     if attempt.in_flight:
         return attempt.failure(
-            Kind.RETRY,
+            FailureKind.RETRY,
             "The worker was stopped while it was sending: the message may have been delivered",
             error="worker_stopped",
             unknown=True,
@@ -291,4 +291,4 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
     attempt.discount()
     reason = "The worker was stopped before it sent anything"
-    return attempt.failure(Kind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)
+    return attempt.failure(FailureKind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)

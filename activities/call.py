@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Call(Generic[Argument, Result]):
+class ActivityType(Generic[Argument, Result]):
     """An activity as its caller sees it.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from activities.interface import Call
+from activities.interface import ActivityType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,4 +38,4 @@ class Identified:
     joins: bool = False
 
 
-IDENTIFY: Final = Call("identify", Identification, Identified)
+IDENTIFY: Final = ActivityType("identify", Identification, Identified)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from activities.attempt import OpenAttempt
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Delivery
 from scenario.errors import ScenarioError
 
@@ -73,4 +73,4 @@ def attempt_data(attempt: OpenAttempt, workflow_id: str | None, callbacks: Addre
     try:
         return template_data(attempt.delivery, workflow_id or "", callbacks)
     except CallbacksNotConfigured as error:
-        raise attempt.failure(Kind.UNCONFIGURED, str(error), error="unconfigured") from None
+        raise attempt.failure(FailureKind.UNCONFIGURED, str(error), error="unconfigured") from None

@@ -13,7 +13,7 @@ from activities.channels import Channels, channels_of
 from activities.content import Content
 from activities.email.smtp import Mailer
 from activities.sms.provider import Provider
-from activities.webhook.destinations import Destinations
+from activities.webhook.destinations import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
 from runtime.callback import Callbacks
@@ -60,7 +60,7 @@ class Services:
     secrets: Secrets
     zone: str
     routes: Routes
-    destinations: Destinations
+    destinations: DestinationsFile
     callbacks: Callbacks | None = None
 
 
@@ -71,7 +71,7 @@ async def services(
     store: Store | None = None,
     inbox: Path | None = None,
     routes: Routes | None = None,
-    destinations: Destinations | None = None,
+    destinations: DestinationsFile | None = None,
     channels: Channels | None = None,
     deadline: Deadline | None = None,
     patience: float = 0.0,
@@ -92,7 +92,7 @@ async def services(
         SettingsError: A channel's setting or `destinations.yaml` is wrong.
         StoreError: The store cannot be opened.
     """
-    destinations = destinations or Destinations(settings.destinations if routes is None else None)
+    destinations = destinations or DestinationsFile(settings.destinations if routes is None else None)
     channels = channels or channels_of(settings, inbox or INBOX)
     ending = deadline or Deadline(math.inf)
     async with AsyncExitStack() as stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.interface import CLEAR, Clearance, Cleared
-from activities.webhook.destinations import Destinations
+from activities.webhook.destinations import DestinationsFile
 
 
 class Clearances:
@@ -15,7 +15,7 @@ class Clearances:
         destinations: As they are now.
     """
 
-    def __init__(self, destinations: Destinations) -> None:
+    def __init__(self, destinations: DestinationsFile) -> None:
         self._destinations = destinations
 
     @activity.defn(name=CLEAR.name)

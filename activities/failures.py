@@ -20,7 +20,7 @@ SENDING: Final = "sending"
 """First value of the mark that an attempt leaves at Temporal before its message leaves: it may have arrived since."""
 
 
-class Kind(StrEnum):
+class FailureKind(StrEnum):
     """What kind of failure it is; the value is the `ApplicationError`'s type.
 
     RETRY is the only one that Temporal tries again.
@@ -42,7 +42,7 @@ class Failure:
     """One attempt's failure.
 
     Attributes:
-        kind: See `Kind`.
+        kind: See `FailureKind`.
         reason: One sentence without personal data: ``hooks.example.com answered 503``.
         destination: Host or channel that was sent to.
         attempt: Its number, counted from 1; where it was turned away, that of the last one made, 0 for none.
@@ -55,7 +55,7 @@ class Failure:
         next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
     """
 
-    kind: Kind
+    kind: FailureKind
     reason: str
     destination: str
     attempt: int
@@ -92,7 +92,7 @@ class Failure:
             self.sentence,
             detail,
             type=self.kind.value,
-            non_retryable=self.kind is not Kind.RETRY,
+            non_retryable=self.kind is not FailureKind.RETRY,
             next_retry_delay=next_retry_delay,
             # Expected and on record: no stack trace in the worker's log for each.
             category=ApplicationErrorCategory.BENIGN,
@@ -101,13 +101,13 @@ class Failure:
 
 def failure_of(error: ApplicationError) -> Failure | None:
     """The failure that an activity's error carries, or None where the error is not one of ours."""
-    if error.type not in {kind.value for kind in Kind} or not error.details:
+    if error.type not in {kind.value for kind in FailureKind} or not error.details:
         return None
     detail: Any = error.details[0]
     if not isinstance(detail, Mapping):
         return None
     known: dict[str, Any] = {key: value for key, value in cast("Mapping[str, Any]", detail).items() if key in _FIELDS}
-    known["kind"] = Kind(error.type)
+    known["kind"] = FailureKind(error.type)
     try:
         return _READER.validate_python(known)
     except ValueError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, Literal
 
-from activities.call import Call
+from activities.call import ActivityType
 from scenario.errors import EntryError
 from scenario.time.timing import parse_moment, shift
 
@@ -291,15 +291,15 @@ class Recalled:
 
 _UNREADABLE: Final = "the answer of the worker cannot be read"
 
-ADMIT: Final = Call("admit", Admission, Admitted)
-DEPART: Final = Call("depart", Departure, type(None))
-DECIDE: Final = Call("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
-CLEAR: Final = Call("clear", Clearance, Cleared, instead=Cleared())
-AMEND: Final = Call("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
-RETUNE: Final = Call("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
-RECALL: Final = Call("recall", Recollection, Recalled, instead=Recalled())
-SEND_EMAIL: Final = Call("send_email", Delivery, Sent, "email")
-SEND_SMS: Final = Call("send_sms", Delivery, Sent, "sms")
-SEND_WEBHOOK: Final = Call("send_webhook", Delivery, Sent, "webhooks")
+ADMIT: Final = ActivityType("admit", Admission, Admitted)
+DEPART: Final = ActivityType("depart", Departure, type(None))
+DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
+CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
+AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
+RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
+RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())
+SEND_EMAIL: Final = ActivityType("send_email", Delivery, Sent, "email")
+SEND_SMS: Final = ActivityType("send_sms", Delivery, Sent, "sms")
+SEND_WEBHOOK: Final = ActivityType("send_webhook", Delivery, Sent, "webhooks")
 SENDS: Final = {"email": SEND_EMAIL, "sms": SEND_SMS, "webhook": SEND_WEBHOOK}
 """The activity of each delivery step kind."""

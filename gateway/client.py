@@ -19,12 +19,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.webhook.destinations import read
 from gateway import events
-from gateway.admissions import Settling
-from gateway.entries import Door, Entered
+from gateway.admissions import Admissions
+from gateway.entries import Entered, EntryClient
 from gateway.journeys import listing, view
 from gateway.journeys.listing import Listed
 from gateway.journeys.view import JourneyView
-from gateway.operations.one import Change, Operating, Tally, Target, Which, targets
+from gateway.operations.one import Change, JourneyTarget, Operations, Tally, Which, targets
 from gateway.publishing import Publication, publish
 from runtime.connection import connect
 from runtime.settings import Settings
@@ -33,17 +33,17 @@ from runtime.store import Store, StoredEntry, StoreError
 __all__ = [
     "Change",
     "Entered",
+    "JourneyTarget",
     "JourneyView",
     "Listed",
     "ScenarioClient",
     "Tally",
-    "Target",
     "Which",
     "targets",
 ]
 
 
-class ScenarioClient(Operating):
+class ScenarioClient(Operations):
     """Scenario Runner, for Python programs.
 
     Args:
@@ -61,7 +61,7 @@ class ScenarioClient(Operating):
 
     def __init__(self, temporal: Client, store: Store, zone: str = "UTC", destinations: Path | None = None) -> None:
         self.temporal, self.store, self._destinations = temporal, store, destinations
-        self._door, self._zone = Door(temporal, store, zone), ZoneInfo(zone)
+        self._door, self._zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
 
     @classmethod
     @asynccontextmanager
@@ -116,9 +116,9 @@ class ScenarioClient(Operating):
         """
         return await self._door.enter(entry, settle)
 
-    def settling(self) -> Settling:
-        """What tells of many journeys that were started whether they came in. See `gateway.admissions.Settling`."""
-        return Settling(self.temporal, self.store)
+    def settling(self) -> Admissions:
+        """What tells of many journeys that were started whether they came in. See `gateway.admissions.Admissions`."""
+        return Admissions(self.temporal, self.store)
 
     async def trouble(self) -> str | None:
         """Why the store cannot be used now, its disk being full, say; None where it can. Nobody is let in meanwhile."""

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 
-class Abreast:
+class Concurrency:
     """Tasks side by side, never more than so many.
 
     What one of them raises ends the rest. It is no `asyncio.TaskGroup`: the caller is not interrupted but asks

@@ -75,7 +75,7 @@ class Entered:
         return result
 
 
-class Door:
+class EntryClient:
     """Where contacts come in.
 
     Args:

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 
 from activities.email.smtp import CONNECTIONS
 from activities.interface import QUEUES
-from activities.sms.local import Local
-from activities.webhook.destinations import Destinations
+from activities.sms.local import LocalSms
+from activities.webhook.destinations import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
 from runtime.errors import LocalError, SettingsError, WorkerFailed
@@ -99,7 +99,7 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
         ({}, {"webhooks": 200, "email": 200, "sms": 200}),
         (
             {"smtp": SecretStr("smtp://mail.example"), "mail_from": "a@b.example", "sms": SecretStr("local:")},
-            {"webhooks": 200, "email": CONNECTIONS, "sms": Local.connections},
+            {"webhooks": 200, "email": CONNECTIONS, "sms": LocalSms.connections},
         ),
         ({"sms": SecretStr("twilio://AC1:token@?from=SHOP")}, {"webhooks": 200, "email": 200, "sms": 50}),
     ],
@@ -412,7 +412,7 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
 async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper]):
     assert settings.destinations is not None
     client: Any = None
-    destinations = Destinations(settings.destinations, every=0)
+    destinations = DestinationsFile(settings.destinations, every=0)
     async with pacing(client, destinations):
         await keeper.asked.wait()
         assert keeper.told == (50.0, {"wax": 10.0})
@@ -424,6 +424,6 @@ async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: ty
 
 async def test_without_a_file_the_server_s_rates_are_left_alone(keeper: type[Keeper]):
     client: Any = None
-    async with pacing(client, Destinations()):
+    async with pacing(client, DestinationsFile()):
         await asyncio.sleep(0.05)
     assert keeper.told is None

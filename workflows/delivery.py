@@ -28,7 +28,7 @@ from workflows.update_arguments import UNLIMITED
 from workflows.visibility import summary
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import SENDING, Failure, Kind, failure_of
+    from activities.failures import SENDING, Failure, FailureKind, failure_of
     from activities.interface import (
         RECALL,
         SENDS,
@@ -45,7 +45,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.steps.delivery import Send
 
 if TYPE_CHECKING:
-    from workflows.host import Means
+    from workflows.host import StepHost
 
 GRACE: Final = timedelta(seconds=3)
 """What an attempt may take beyond its step's `timeout`, for rendering and for telling Temporal."""
@@ -59,7 +59,7 @@ _MARKS: Final = "marks"
 """Journeys that began to look at marks: see `_may_have_left`."""
 
 
-async def deliver(journey: Means, name: str, step: Send) -> Sent | Failure:
+async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
     """Schedules a delivery, and waits for its end.
 
     Returns:
@@ -193,7 +193,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
     found = failure_of(cause) if isinstance(cause, ApplicationError) else None
     if isinstance(error.cause, ActivityTimeout) and _may_have_left(error, step):
         return Failure(
-            kind=Kind.UNKNOWN,
+            kind=FailureKind.UNKNOWN,
             reason="the worker was lost during an attempt",
             destination=found.destination if found else to,
             attempt=found.attempt + 1 if found else 1,
@@ -207,10 +207,10 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
         if cause.failure is not None and cause.failure.source == _BY_HAND:
             reason = f"failed by hand: {cause.message}"[:LONGEST_REASON]
         over = error.retry_state in _OVER
-        return Failure(kind=Kind.PERMANENT, reason=reason, destination=to, attempt=1, exhausted=over)
+        return Failure(kind=FailureKind.PERMANENT, reason=reason, destination=to, attempt=1, exhausted=over)
     if isinstance(cause, ActivityTimeout):
         return Failure(
-            kind=Kind.PERMANENT,
+            kind=FailureKind.PERMANENT,
             reason="no attempt came to an end before they, or the deadline, were over",
             destination=to,
             attempt=0,  # Temporal does not say how many there were
@@ -218,7 +218,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
             unknown=step.on_unknown == "retry",
             exhausted=True,
         )
-    return Failure(kind=Kind.PERMANENT, reason="the delivery failed", destination=to, attempt=1)
+    return Failure(kind=FailureKind.PERMANENT, reason="the delivery failed", destination=to, attempt=1)
 
 
 def _told(error: ActivityError) -> BaseException | None:
@@ -267,7 +267,7 @@ def unsent(error: ActivityError, step: Send) -> Send | None:
     return replace(step, retry=replace(step.retry, attempts=1)) if last else step
 
 
-async def remembered(journey: Means, name: str, failure: Failure) -> Failure:
+async def remembered(journey: StepHost, name: str, failure: Failure) -> Failure:
     """The failure with what the receiver last answered, where the delivery was waiting for its turn at its end.
 
     A receiver that is down for days is left alone most of the time: that says nothing of what is wrong with it.
@@ -290,13 +290,13 @@ async def remembered(journey: Means, name: str, failure: Failure) -> Failure:
 def cause_of(failure: Failure) -> str:
     """Why a journey is held, in the one word that people search by."""
     match failure.kind:
-        case Kind.RETRY:
+        case FailureKind.RETRY:
             return "exhausted"  # it would have been tried again
-        case Kind.UNKNOWN:
+        case FailureKind.UNKNOWN:
             return "unknown"
-        case Kind.UNCONFIGURED:
+        case FailureKind.UNCONFIGURED:
             return "unconfigured"
-        case Kind.TEMPLATE:
+        case FailureKind.TEMPLATE:
             return "template"
         case _:
             return "exhausted" if failure.exhausted else "permanent"

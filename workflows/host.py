@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 
-class Means:
+class StepHost:
     """The part of a journey that its steps use.
 
     Attributes:
@@ -55,7 +55,7 @@ class Means:
         self.full = False
         self.stays = False
         self.under_way: Send | None = None
-        self._attributes = visibility.Attributes()
+        self._attributes = visibility.SearchAttributes()
         self._data: dict[str, Any] = {}
         self._zone: tzinfo = zone_of()
         self._leaving: Leave | None = None

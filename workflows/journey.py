@@ -17,9 +17,9 @@ from temporalio.exceptions import ApplicationError
 from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
 from workflows.local_activities import answer_to
 from workflows.sending import Sending
-from workflows.signals import Intake
+from workflows.signals import SignalHandlers
 from workflows.state import State
-from workflows.updates import Operations
+from workflows.updates import UpdateHandlers
 
 with workflow.unsafe.imports_passed_through():
     from activities.interface import ADMIT, DEPART, Admission, Departure
@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
-class Journey(Operations, Intake, Sending):
+class Journey(UpdateHandlers, SignalHandlers, Sending):
     """One contact through one scenario.
 
     The argument is an entry, in plain JSON: see the contract in `docs/architecture.md`. The result is

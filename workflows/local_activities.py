@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.call import Call
+    from activities.call import ActivityType
 
 Result = TypeVar("Result")
 
@@ -27,7 +27,7 @@ THRESHOLD: Final = timedelta(seconds=3)
 the journey to another, and every few seconds of that are three events of the journey's history, which has an end."""
 
 
-async def answer_to(call: Call[Any, Result], argument: Any, *, tries: int | None = None) -> Result:
+async def answer_to(call: ActivityType[Any, Result], argument: Any, *, tries: int | None = None) -> Result:
     """What a local activity answers.
 
     Args:
@@ -49,7 +49,7 @@ async def answer_to(call: Call[Any, Result], argument: Any, *, tries: int | None
     return answer_in(call, answer)
 
 
-def answer_in(call: Call[Any, Result], answer: RawValue | None) -> Result:
+def answer_in(call: ActivityType[Any, Result], answer: RawValue | None) -> Result:
     """Reads an answer, which may be that of an older or a newer worker.
 
     Raises:

@@ -20,7 +20,7 @@ class _Plain(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
-__all__ = ("Anew", "Event", "Held", "Operation", "PassedOver", "StepRecord", "made")
+__all__ = ("Event", "Held", "Operation", "Override", "PassedOver", "StepRecord", "made")
 
 Made = TypeVar("Made", bound=_Plain)
 
@@ -61,7 +61,7 @@ class Held:
 
     Attributes:
         step: The step that failed.
-        kind: The failure's kind, one of `activities.failures.Kind` or ``StepFailed``.
+        kind: The failure's kind, one of `activities.failures.FailureKind` or ``StepFailed``.
         reason: One sentence.
         at: Since when, ISO 8601 in UTC.
         destination: What was sent to.
@@ -109,7 +109,7 @@ class Operation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anew:
+class Override:
     """The present step as another version has it: by an operator's order, until the step is over.
 
     Attributes:

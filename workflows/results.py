@@ -12,8 +12,8 @@ from workflows.limits import size_of
 from workflows.state import KEPT_RESPONSES, LONGEST_REASON
 
 with workflow.unsafe.imports_passed_through():
-    from activities.call import Call, plain
-    from activities.failures import Failure, Kind
+    from activities.call import ActivityType, plain
+    from activities.failures import Failure, FailureKind
     from activities.interface import Sent
     from scenario.entry.entry import is_too_deep
 
@@ -21,7 +21,7 @@ BY_HAND: Final = "completed by hand"
 _UNREADABLE: Final = "its result cannot be read: whether it was delivered is not known"
 
 
-def sent_in(call: Call[Any, Sent], answer: RawValue | None, destination: str) -> Sent | Failure:
+def sent_in(call: ActivityType[Any, Sent], answer: RawValue | None, destination: str) -> Sent | Failure:
     """How a delivery ended, by its activity's result.
 
     Our activities say all fields of a `Sent`. A person says as much as is known, the outcome at least: an object, or
@@ -40,7 +40,12 @@ def sent_in(call: Call[Any, Sent], answer: RawValue | None, destination: str) ->
         sent = call.reader.validate_python(said)
     except ValueError:
         return Failure(
-            kind=Kind.UNKNOWN, reason=_UNREADABLE, destination=destination, attempt=0, error="unreadable", unknown=True
+            kind=FailureKind.UNKNOWN,
+            reason=_UNREADABLE,
+            destination=destination,
+            attempt=0,
+            error="unreadable",
+            unknown=True,
         )
     if "attempt" not in said:
         sent = replace(sent, attempt=0, note=sent.note or BY_HAND)

@@ -6,18 +6,18 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
 
 from workflows.delivery import cause_of, deliver, digest, failure_in, remembered, unsent
-from workflows.host import Means
+from workflows.host import StepHost
 from workflows.limits import LARGEST_DELIVERY, size_of
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import Failure, Kind
+    from activities.failures import Failure, FailureKind
     from activities.interface import Sent
     from scenario.plan.context import pick
     from scenario.steps.delivery import Send
     from scenario.steps.host import Delivered, Failed
 
 
-class Sending(Means):
+class Sending(StepHost):
     """The part of a journey that delivers."""
 
     async def deliver(self, row: Send) -> Delivered | Failed:
@@ -30,7 +30,7 @@ class Sending(Means):
                 reason=sent.reason,
                 kind=sent.kind.value,
                 cause=cause_of(sent),
-                unknown=sent.kind is Kind.UNKNOWN,
+                unknown=sent.kind is FailureKind.UNKNOWN,
                 destination=row.to or sent.destination,
                 status=sent.status,
                 attempts=sent.attempt,
@@ -50,7 +50,7 @@ class Sending(Means):
         ):
             most = LARGEST_DELIVERY // 1_000_000
             reason = f"cannot be rendered: the data that its templates name are larger than {most} MB"
-            return Failure(kind=Kind.TEMPLATE, reason=reason, destination="", attempt=1)
+            return Failure(kind=FailureKind.TEMPLATE, reason=reason, destination="", attempt=1)
         try:
             try:
                 return await deliver(self, name, row)

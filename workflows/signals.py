@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from temporalio import workflow
 
-from workflows.host import Means
+from workflows.host import StepHost
 from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, size_of
 from workflows.state import Event
 
@@ -20,7 +20,7 @@ _LARGE: Final = "large-changes"
 _PLACE: Final = "contact.timezone"
 
 
-class Intake(Means):
+class SignalHandlers(StepHost):
     """The part of a journey that takes in events and changes of the contact.
 
     A signal's handler only puts the event into the queue: matching it may need a condition worked out, and events must

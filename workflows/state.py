@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from workflows.records import Anew, Event, Held, Operation, PassedOver, StepRecord, made
+from workflows.records import Event, Held, Operation, Override, PassedOver, StepRecord, made
 
 Outcome = Literal["finished", "exited", "refused"]
 JourneyState = Literal["running", "waiting", "held", "paused"]
@@ -87,7 +87,7 @@ class State:
     paused: Operation | None = None
     operations: list[Operation] = field(default_factory=list[Operation])
     responses: dict[str, Any] = field(default_factory=dict[str, Any])
-    anew: Anew | None = None
+    anew: Override | None = None
     retuned: dict[str, float] = field(default_factory=dict[str, float])
     now: str | None = None
     digest: str | None = None
@@ -107,7 +107,7 @@ class State:
         state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
         state.held = made(Held, data["held"]) if data.get("held") else None
         state.paused = made(Operation, data["paused"]) if data.get("paused") else None
-        state.anew = made(Anew, data["anew"]) if data.get("anew") else None
+        state.anew = made(Override, data["anew"]) if data.get("anew") else None
         return state
 
     @classmethod

@@ -8,13 +8,13 @@ from typing import Any, Final, cast
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-from workflows.host import Means
+from workflows.host import StepHost
 from workflows.local_activities import Result, answer_to
-from workflows.state import Anew, Held, Operation, State
+from workflows.state import Held, Operation, Override, State
 from workflows.update_arguments import UNLIMITED, read_retry, read_version, refusal
 
 with workflow.unsafe.imports_passed_through():
-    from activities.call import Call
+    from activities.call import ActivityType
     from activities.interface import AMEND, RETUNE, Amended, Amendment, Retuning
     from scenario.steps.delivery import Send
 
@@ -23,7 +23,7 @@ _STEP: Final = 300
 _TRIES: Final = 3
 
 
-class Operations(Means):
+class UpdateHandlers(StepHost):
     """The part of a journey that obeys operators, and tells how it stands.
 
     Every update takes ``{"operator": …, "reason": …}`` and answers with the journey's progress.
@@ -39,7 +39,7 @@ class Operations(Means):
             if self.state.held is not held or self.retrying or self.interrupted:
                 raise refusal("nothing to retry: somebody else has decided meanwhile")
             own = amended.version == self.state.version
-            self.state.anew = None if own else Anew(version=amended.version, step=amended.step)
+            self.state.anew = None if own else Override(version=amended.version, step=amended.step)
             details = {"version": f"{self.entry.name}@{amended.version}"}
         self._note("retry_step", order, details=details)
         self.retrying = True
@@ -230,7 +230,7 @@ class Operations(Means):
         return operation
 
 
-async def _ask(call: Call[Any, Result], argument: Any) -> Result:
+async def _ask(call: ActivityType[Any, Result], argument: Any) -> Result:
     """Has something done for an order, or refuses it: nobody waits for long."""
     try:
         return await answer_to(call, argument, tries=_TRIES)

@@ -76,7 +76,7 @@ upsert_search_attributes = cast(
 )
 
 
-class Attributes:
+class SearchAttributes:
     """The journey's search attributes; each change of them costs the server a write, so only changes are sent."""
 
     def __init__(self) -> None:

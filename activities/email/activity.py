@@ -16,7 +16,7 @@ from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope, compose
 from activities.email.smtp import Mailer
-from activities.failures import SHORT, Kind
+from activities.failures import SHORT, FailureKind
 from activities.interface import SEND_EMAIL, Delivery, Sent
 from activities.redaction import readable
 from scenario import liquid
@@ -56,7 +56,7 @@ class Emails:
                 return attempt.skipped("the contact has no e-mail address")
             if mailer is None:
                 raise attempt.failure(
-                    Kind.UNCONFIGURED,
+                    FailureKind.UNCONFIGURED,
                     "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM",
                     error="unconfigured",
                 )
@@ -70,12 +70,12 @@ class Emails:
                 return attempt.skipped(aborted.reason)
             except BadAddress:
                 raise attempt.failure(
-                    Kind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
+                    FailureKind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
                 ) from None
             except UnknownVersion as error:
-                raise attempt.failure(Kind.TEMPLATE, str(error), error="unknown_version") from None
+                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="unknown_version") from None
             except TemplateError as error:
-                raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
+                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="template_failed") from None
             hidden = (written, recipient.address, mailer.server.password)
             try:
                 reply = await mailer.send(envelope, within=attempt.within, leaving=attempt.sending)
@@ -143,7 +143,7 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
     if isinstance(error, LeftAloneError) and not exhausted:
         return attempt.turn_away(str(error), error.word, timedelta(seconds=error.seconds))
     return attempt.failure(
-        Kind.PERMANENT if permanent or exhausted else Kind.RETRY,
+        FailureKind.PERMANENT if permanent or exhausted else FailureKind.RETRY,
         f"{error}, still after an hour" if exhausted else str(error),
         exhausted=exhausted,
         status=error.status,

@@ -16,12 +16,12 @@ from typing import Final, cast
 
 from activities.email.address import Mailbox
 from activities.email.header import Field, mailbox, unstructured
-from activities.email.sandbox import Cell, Markup
+from activities.email.sandbox import Markup, MarkupProcess
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.mail_limits import MAX_PART, MAX_SUBJECT
 
 _BASE64_FROM: Final = 6
-_CELL: Final = Cell()
+_CELL: Final = MarkupProcess()
 
 
 @dataclass(frozen=True, kw_only=True)

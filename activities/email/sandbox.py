@@ -56,11 +56,11 @@ class Markup:
     html: str
 
 
-class CellLost(Exception):
+class MarkupProcessLost(Exception):
     """The process was ended from outside. Another try takes a new one."""
 
 
-class Cell:
+class MarkupProcess:
     """One such process: started when it is needed first, and anew when an e-mail has ended it.
 
     It is given no secret. It ends with this process, however this one ends. Thread-safe: one e-mail at a
@@ -106,7 +106,7 @@ class Cell:
         self._end()
         if process.returncode in _BY_ITSELF:
             raise LimitExceeded(TOO_MUCH)
-        raise CellLost(f"the process that reads HTML ended ({process.returncode})")
+        raise MarkupProcessLost(f"the process that reads HTML ended ({process.returncode})")
 
     def _running(self) -> subprocess.Popen[bytes]:
         self._asked += 1

@@ -11,11 +11,11 @@ from temporalio.exceptions import ApplicationError
 from activities.attempt import Log, OpenAttempt, attempt_of
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import SEND_SMS, Delivery, Sent
 from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import BadNumber, international
-from activities.sms.provider import Provider, Text
+from activities.sms.provider import Provider, TextMessage
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
 from scenario.steps.sms import Sms
@@ -54,7 +54,7 @@ class Texts:
                 return attempt.skipped("the contact has no mobile number")
             if provider is None:
                 raise attempt.failure(
-                    Kind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS", error="unconfigured"
+                    FailureKind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS", error="unconfigured"
                 )
             try:
                 number = international(written)
@@ -64,15 +64,15 @@ class Texts:
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except BadNumber as error:
-                raise attempt.failure(Kind.PERMANENT, str(error), error="bad_number") from None
+                raise attempt.failure(FailureKind.PERMANENT, str(error), error="bad_number") from None
             except UnknownVersion as error:
-                raise attempt.failure(Kind.TEMPLATE, str(error), error="unknown_version") from None
+                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="unknown_version") from None
             except TemplateError as error:
-                raise attempt.failure(Kind.TEMPLATE, str(error), error="template_failed") from None
+                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="template_failed") from None
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()
             try:
-                receipt = await provider.send(Text(id=delivery.id, to=number, body=body, within=attempt.within))
+                receipt = await provider.send(TextMessage(id=delivery.id, to=number, body=body, within=attempt.within))
             except ProviderError as error:
                 raise _failure(attempt, error) from None
             return attempt.delivered(receipt.status, receipt.reference)
@@ -110,7 +110,7 @@ def render(step: Sms, data: dict[str, Any]) -> str:
 
 def _failure(attempt: OpenAttempt, error: ProviderError) -> ApplicationError:
     return attempt.failure(
-        Kind.PERMANENT if isinstance(error, RefusedError) else Kind.RETRY,
+        FailureKind.PERMANENT if isinstance(error, RefusedError) else FailureKind.RETRY,
         str(error),
         status=error.status,
         error=error.error,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from activities.sms.local import Local
+from activities.sms.local import LocalSms
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
@@ -33,7 +33,7 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
     if not url:
         return None
     if url == "local:":
-        return Local(inbox)
+        return LocalSms(inbox)
     try:
         parts = urlsplit(url)
         # A plus means itself here, not the blank that it is in a form.

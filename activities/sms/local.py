@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from activities.sms.errors import BusyError
-from activities.sms.provider import Receipt, Text
+from activities.sms.provider import Receipt, TextMessage
 from runtime.local.folder import make_private
 
 
-class Local:
+class LocalSms:
     """The local inbox.
 
     Args:
@@ -27,7 +27,7 @@ class Local:
     def __init__(self, inbox: Path) -> None:
         self._inbox = inbox
 
-    async def send(self, message: Text) -> Receipt:
+    async def send(self, message: TextMessage) -> Receipt:
         """Writes a message: ``{"id", "to", "text", "at"}``. Whoever reads the folder sees it whole or not at all.
 
         Raises:
@@ -44,7 +44,7 @@ class Local:
     async def close(self) -> None:
         """Does nothing."""
 
-    def _write(self, message: Text) -> str:
+    def _write(self, message: TextMessage) -> str:
         now = datetime.now(UTC)
         # The time first, so that names are in the order of sending; an attempt that is repeated gets its own file.
         name = f"{now:%Y%m%dT%H%M%S.%fZ}-{message.id}.json"

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text:
+class TextMessage:
     """A text message.
 
     Attributes:
@@ -48,7 +48,7 @@ class Provider(Protocol):
     name: str
     connections: int
 
-    async def send(self, message: Text) -> Receipt:
+    async def send(self, message: TextMessage) -> Receipt:
         """Hands one message over, once.
 
         Raises:

@@ -15,7 +15,7 @@ import httpx
 
 from activities.redaction import readable
 from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
-from activities.sms.provider import Receipt, Text
+from activities.sms.provider import Receipt, TextMessage
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
@@ -53,7 +53,7 @@ class Twilio:
             limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
         )
 
-    async def send(self, message: Text) -> Receipt:
+    async def send(self, message: TextMessage) -> Receipt:
         """Asks for one message, once.
 
         Raises:

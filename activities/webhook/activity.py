@@ -12,7 +12,7 @@ from activities import redaction
 from activities.attempt import Log, OpenAttempt, attempt_of
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import SEND_WEBHOOK, Delivery, Sent
 from activities.webhook import signing
 from activities.webhook.destinations.destinations import CredentialsError, unset
@@ -23,7 +23,7 @@ from activities.webhook.result import judge, lost, turned_away, unanswered
 from activities.webhook.route import Direct, Route, Routes, UnknownDestination
 from activities.webhook.span import exchange
 from activities.webhook.throttle import health
-from activities.webhook.throttle.limiter import Gate, Wait
+from activities.webhook.throttle.limiter import Limiter, Wait
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, MissingVariable, TemplateError
 from scenario.http.destinations import denied
@@ -69,12 +69,12 @@ class Webhooks:
         log: Log,
         routes: Routes | None = None,
         callbacks: Addresses | None = None,
-        gate: Gate | None = None,
+        gate: Limiter | None = None,
     ) -> None:
         self._content, self._transport, self._secrets, self._log = content, transport, secrets, log
         self._routes = routes or Direct()
         self._callbacks = callbacks
-        self._gate = Gate() if gate is None else gate  # an empty one is false
+        self._gate = Limiter() if gate is None else gate  # an empty one is false
 
     @activity.defn(name=SEND_WEBHOOK.name)
     async def send_webhook(self, delivery: Delivery) -> Sent:
@@ -95,12 +95,12 @@ class Webhooks:
             except Aborted as aborted:
                 return attempt.skipped(aborted.reason)
             except (TemplateError, UnknownVersion) as error:
-                raise attempt.failure(Kind.TEMPLATE, f"The webhook cannot be rendered: {error}") from None
+                raise attempt.failure(FailureKind.TEMPLATE, f"The webhook cannot be rendered: {error}") from None
             except (UnknownDestination, CredentialsError) as error:
-                raise attempt.failure(Kind.UNCONFIGURED, _sentence(error), error="unconfigured") from None
+                raise attempt.failure(FailureKind.UNCONFIGURED, _sentence(error), error="unconfigured") from None
             except SettingsError as error:  # a secret's file that cannot be read: it is being replaced, perhaps
                 attempt.discount()
-                raise attempt.failure(Kind.RETRY, _sentence(error), error="secrets_unreadable") from None
+                raise attempt.failure(FailureKind.RETRY, _sentence(error), error="secrets_unreadable") from None
             response = await self._send(attempt, outgoing)
             return judge(attempt, response, outgoing.step, outgoing.hidden, outgoing.given)
 

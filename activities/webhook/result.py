@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities import redaction
 from activities.attempt import OpenAttempt
 from activities.backoff import deadline, pause
-from activities.failures import SHORT, Kind
+from activities.failures import SHORT, FailureKind
 from activities.interface import Sent
 from activities.webhook import outcome, retry_after
 from activities.webhook.errors import AttemptError
@@ -88,7 +88,7 @@ def lost(attempt: OpenAttempt) -> ApplicationError | None:
     if not allowed or attempt.number <= allowed or attempt.delivery.on_unknown != "retry":
         return None
     return attempt.failure(
-        Kind.PERMANENT,
+        FailureKind.PERMANENT,
         f"A worker was lost during the last of {_count(allowed)}: the message may have been delivered",
         error="worker_lost",
         unknown=True,
@@ -109,13 +109,13 @@ def _failure(
     """The failure to raise for a verdict that is not "delivered"."""
     info, allowed = activity.info(), _allowed(attempt)
     sentence = sentence.removesuffix(".")
-    kind, exhausted = Kind.PERMANENT if verdict.final else Kind.RETRY, False
+    kind, exhausted = FailureKind.PERMANENT if verdict.final else FailureKind.RETRY, False
     # What may have arrived and must not be sent twice is no matter of attempts: `on_unknown` decides.
     open_ended = verdict.unknown and attempt.delivery.on_unknown != "retry"
     if verdict.outcome is Outcome.RETRY_SHORT and datetime.now(UTC) - info.scheduled_time > SHORT:
-        kind, exhausted, sentence = Kind.PERMANENT, True, f"{sentence}, still after an hour"
-    elif kind is Kind.RETRY and allowed and attempt.number >= allowed and not open_ended:
-        kind, exhausted, sentence = Kind.PERMANENT, True, f"{sentence}, after {_count(allowed)}"
+        kind, exhausted, sentence = FailureKind.PERMANENT, True, f"{sentence}, still after an hour"
+    elif kind is FailureKind.RETRY and allowed and attempt.number >= allowed and not open_ended:
+        kind, exhausted, sentence = FailureKind.PERMANENT, True, f"{sentence}, after {_count(allowed)}"
     return attempt.failure(
         kind,
         sentence,
@@ -124,7 +124,7 @@ def _failure(
         unknown=verdict.unknown,
         excerpt=excerpt,
         exhausted=exhausted,
-        next_retry_delay=_delay(attempt, info, asked) if kind is Kind.RETRY else None,
+        next_retry_delay=_delay(attempt, info, asked) if kind is FailureKind.RETRY else None,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from activities.webhook.destinations import VARIABLE, Destinations
+from activities.webhook.destinations import VARIABLE, DestinationsFile
 from activities.webhook.destinations.destinations import Destination
 from activities.webhook.http.access import Access, Tls
 from activities.webhook.throttle.limits import Limits
@@ -79,8 +79,8 @@ class Direct:
         destinations: The book.
     """
 
-    def __init__(self, destinations: Destinations | None = None) -> None:
-        self._destinations = destinations or Destinations()
+    def __init__(self, destinations: DestinationsFile | None = None) -> None:
+        self._destinations = destinations or DestinationsFile()
 
     def find(self, url: str) -> Route:
         """The URL itself, treated as the book's default says."""

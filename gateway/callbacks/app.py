@@ -30,7 +30,7 @@ from temporalio.service import RPCError
 
 from gateway.callbacks.deliver import EventId, Told, Unsettled
 from gateway.callbacks.guard import ALIVE
-from gateway.callbacks.rate_limit import Pace
+from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
 from runtime.callback import Callbacks, Claim, ExpiredToken, TokenError
 
@@ -72,10 +72,10 @@ class Receiving:
     """
 
     def __init__(
-        self, callbacks: Callbacks, tell: Tell, *, pace: Pace | None = None, patience: float = PATIENCE
+        self, callbacks: Callbacks, tell: Tell, *, pace: RateLimit | None = None, patience: float = PATIENCE
     ) -> None:
         self._callbacks, self._tell, self._patience = callbacks, tell, patience
-        self._pace = pace or Pace(*PACE)
+        self._pace = pace or RateLimit(*PACE)
         self.application = Starlette(
             routes=[
                 Route("/callbacks/{token}", self._callback, methods=["POST"]),

@@ -10,7 +10,7 @@ from typing import Final
 _KEPT: Final = 10_000
 
 
-class Pace:
+class RateLimit:
     """So many times in so many seconds, for each key.
 
     Counted in windows that begin with a key's first time. Of more keys than it keeps, the oldest windows are forgotten

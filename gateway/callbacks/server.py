@@ -40,7 +40,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-class Listening:
+class Server:
     """An ASGI application served over HTTP, as an asynchronous context manager.
 
     TLS is the business of the proxy in front. No access log is written: paths hold tokens.
@@ -134,7 +134,7 @@ async def serve(settings: Settings, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask_to_stop)
     async with AsyncExitStack() as stack:
-        listening = await stack.enter_async_context(Listening(port, host))
+        listening = await stack.enter_async_context(Server(port, host))
         temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime())
         listening.start(application(callbacks, temporal))
         ready = True

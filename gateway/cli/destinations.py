@@ -13,7 +13,7 @@ from gateway.cli.terminal import console, dump, note, say, styled, table, text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from activities.webhook.destinations.destinations import Book, Destination
+    from activities.webhook.destinations.destinations import Destination, Destinations
     from scenario.http.destinations import Listing
 
 DestinationsOption = Annotated[
@@ -43,7 +43,7 @@ def known_in(path: Path | None) -> Listing | None:
     return book_in(path).listing if path is not None and path != Path() else None  # an empty variable is one not set
 
 
-def book_in(path: Path) -> Book:
+def book_in(path: Path) -> Destinations:
     """The destinations in a file.
 
     Raises:
@@ -150,7 +150,7 @@ def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
     return states
 
 
-def _gentle(rate: float, place: Book | Destination) -> dict[str, Any]:
+def _gentle(rate: float, place: Destinations | Destination) -> dict[str, Any]:
     from dataclasses import asdict
 
     breaker = place.limits.breaker
@@ -161,7 +161,7 @@ def _gentle(rate: float, place: Book | Destination) -> dict[str, Any]:
     }
 
 
-def _show(book: Book, listed: Mapping[str, Mapping[str, Any]], anywhere: Mapping[str, str]) -> None:
+def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere: Mapping[str, str]) -> None:
     headings = ("destination", "host", "rate", "at once", "breaker", "secrets", "granted", "signing")
     made = table(*headings, right=("rate", "at once"))
     rows: list[tuple[str, str, Mapping[str, Any]]] = [(name, told["host"], told) for name, told in listed.items()]
@@ -182,7 +182,7 @@ def _show(book: Book, listed: Mapping[str, Mapping[str, Any]], anywhere: Mapping
         note(f"deliveries to {', '.join(lacking)} are held where the worker's secrets are as here")
 
 
-def _note_short(book: Book, secrets: Mapping[str, str]) -> None:
+def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
     """Says which secrets cannot be masked with certainty in what receivers send back."""
     from activities.redaction import SHORT, short
 

@@ -12,11 +12,11 @@ from gateway.cli.admission import unadmitted
 from gateway.cli.entry_files import Line, count, lines, named, opened, parse
 from gateway.cli.progress import progress
 from gateway.cli.terminal import dump, note, say
-from gateway.concurrency import Abreast
+from gateway.concurrency import Concurrency
 from gateway.errors import Refusal
 
 if TYPE_CHECKING:
-    from gateway.admissions import Settling
+    from gateway.admissions import Admissions
     from gateway.client import ScenarioClient
 
 ENTERING: Final = 50
@@ -84,14 +84,14 @@ class Bulk:
             SetupError: The server went away.
             StoreError: The store did.
         """
-        async with self.client.settling() as settling, Abreast(WAITING if self.wait else OPEN) as entries:
+        async with self.client.settling() as settling, Concurrency(WAITING if self.wait else OPEN) as entries:
             async for line in lines(file, self.name):
                 await entries.place()
                 if entries.broken:
                     break
                 entries.start(self._one(line, settling))
 
-    async def _one(self, line: Line, settling: Settling) -> None:
+    async def _one(self, line: Line, settling: Admissions) -> None:
         """Enters one. A refusal is said and counted; what concerns all of them ends the run."""
         try:
             entry = parse(line.content, self.name, line=line.number)

@@ -27,7 +27,7 @@ from gateway.cli.options import Format, FormatOption, OperatorOption, ReasonOpti
 from gateway.cli.terminal import dump, say
 
 if TYPE_CHECKING:
-    from gateway.cli.operate_many import Order
+    from gateway.cli.operate_many import OperationRequest
     from gateway.operations.one import Verb
 
 
@@ -156,10 +156,10 @@ def _order(
     yes: bool,
     form: Format,
     **more: Any,
-) -> Order:
-    from gateway.cli.operate_many import Order
+) -> OperationRequest:
+    from gateway.cli.operate_many import OperationRequest
 
-    return Order(
+    return OperationRequest(
         verb=verb,
         operator=operator or login(),
         reason=reason,
@@ -184,7 +184,7 @@ def _which(
     return Which(scenario=scenario, destination=destination, since=since, reason=reason, step=step)
 
 
-def _give(order: Order, journey: str | None, which: Any, step: str | None = None, done: str = "") -> None:
+def _give(order: OperationRequest, journey: str | None, which: Any, step: str | None = None, done: str = "") -> None:
     """Gives an order to the journey that was named, or to all that fit."""
     named = [
         name
@@ -217,7 +217,7 @@ def _give(order: Order, journey: str | None, which: Any, step: str | None = None
         say(f"{journey}: {f'step {at} {done}' if done else state}")
 
 
-async def _give_one(order: Order, journey: str, more: dict[str, Any]) -> dict[str, Any]:
+async def _give_one(order: OperationRequest, journey: str, more: dict[str, Any]) -> dict[str, Any]:
     from gateway.cli import session
 
     async with session.connected() as client:

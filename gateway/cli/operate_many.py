@@ -16,7 +16,7 @@ from gateway.cli.terminal import dump, note, say
 if TYPE_CHECKING:
     from gateway.client import Which
     from gateway.journeys.listing import Listed
-    from gateway.operations.batch import Tally, Target
+    from gateway.operations.batch import JourneyTarget, Tally
     from gateway.operations.one import Verb
     from gateway.operations.retry_policy import Change, Glance, InFlight
 
@@ -34,7 +34,7 @@ WORDS: Final[dict[Verb, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class OperationRequest:
     """What is ordered, and how.
 
     Attributes:
@@ -60,7 +60,7 @@ class Order:
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def order_held(order: Order, which: Which) -> int:
+def order_held(order: OperationRequest, which: Which) -> int:
     """Gives an order to all journeys that fit. Returns the exit status.
 
     Raises:
@@ -74,7 +74,7 @@ def order_held(order: Order, which: Which) -> int:
     return _carry_out(order, found, lambda: table(found), [as_json.listed(item) for item in found])
 
 
-def retune(order: Order, destination: str, change: Change) -> int:
+def retune(order: OperationRequest, destination: str, change: Change) -> int:
     """Changes the policy of all deliveries to a destination that are under way. Returns the exit status."""
     from gateway.cli import tables
     from gateway.journeys import as_json
@@ -90,7 +90,7 @@ def retune(order: Order, destination: str, change: Change) -> int:
     return status
 
 
-async def _select(order: Order, which: Which) -> list[Listed]:
+async def _select(order: OperationRequest, which: Which) -> list[Listed]:
     from gateway.cli import session
     from gateway.operations.search import EVERY
 
@@ -98,7 +98,7 @@ async def _select(order: Order, which: Which) -> list[Listed]:
         return await client.select(order.verb, which, ask=order.dry_run, limit=order.limit or EVERY)
 
 
-async def _in_flight(order: Order, destination: str) -> Glance:
+async def _in_flight(order: OperationRequest, destination: str) -> Glance:
     from gateway.cli import session
     from gateway.operations.retry_policy import Glance
     from gateway.operations.search import EVERY
@@ -110,7 +110,10 @@ async def _in_flight(order: Order, destination: str) -> Glance:
 
 
 def _carry_out(
-    order: Order, found: list[Listed] | list[InFlight], show: Callable[[], None], listed: list[dict[str, Any]]
+    order: OperationRequest,
+    found: list[Listed] | list[InFlight],
+    show: Callable[[], None],
+    listed: list[dict[str, Any]],
 ) -> int:
     from gateway.client import Tally, targets
 
@@ -134,7 +137,7 @@ def _carry_out(
     return 0 if found else 1
 
 
-def _confirmed(order: Order, count: int, what: str) -> bool:
+def _confirmed(order: OperationRequest, count: int, what: str) -> bool:
     """Asks at a terminal; where there is none, nobody could answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
@@ -145,7 +148,7 @@ def _confirmed(order: Order, count: int, what: str) -> bool:
         return False
 
 
-async def _give(order: Order, given: Sequence[Target]) -> Tally:
+async def _give(order: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
     from gateway.cli import session
 
     async with session.connected() as client:
@@ -166,7 +169,7 @@ async def _give(order: Order, given: Sequence[Target]) -> Tally:
     return ordering.tally
 
 
-def _sum_up(order: Order, tally: Tally) -> None:
+def _sum_up(order: OperationRequest, tally: Tally) -> None:
     for refused in tally.refused[:_SAID]:
         note(f"scenario: {refused.id}: {refused.why}")
     if len(tally.refused) > _SAID:
@@ -180,7 +183,7 @@ def _sum_up(order: Order, tally: Tally) -> None:
         say(str(tally))
 
 
-def _outcome(order: Order, tally: Tally) -> dict[str, Any]:
+def _outcome(order: OperationRequest, tally: Tally) -> dict[str, Any]:
     return {
         "order": order.verb,
         "ordered": tally.ordered,

@@ -16,10 +16,10 @@ from gateway.cli.options import Format, FormatOption
 from gateway.cli.terminal import console, dump, note
 
 if TYPE_CHECKING:
-    from activities.webhook.destinations.destinations import Book
+    from activities.webhook.destinations.destinations import Destinations
     from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
-    from gateway.preview.walk import Event
+    from gateway.preview.walk import GivenEvent
     from scenario.source.findings import Finding
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML", show_default=False)]
@@ -105,12 +105,12 @@ def _fitting(is_random: bool, **given: object) -> None:
             raise typer.BadParameter(f"--{name} goes with {'--entry' if is_random else '--random'}")
 
 
-def _book(path: Path | None) -> Book | None:
+def _book(path: Path | None) -> Destinations | None:
     """The destinations, where their file is known. Their secrets are not needed: they are shown by name."""
     return book_in(path) if path is not None and path != Path() else None  # a variable that is empty counts as not set
 
 
-def _draft(file: Path, book: Book | None, form: Format) -> Draft:
+def _draft(file: Path, book: Destinations | None, form: Format) -> Draft:
     """The scenario; with a mistake in it, there is nothing to preview."""
     from gateway.preview.draft import draft
 
@@ -140,7 +140,7 @@ def _known(made: Draft, step: str | None) -> None:
     raise BadInput(f"there is no step '{step}': {hint}")
 
 
-def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Book | None) -> Given:
+def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
     from activities.email.address import BadAddress, parse_sender
     from gateway.errors import BadInput
     from gateway.preview.contact import Given
@@ -178,15 +178,15 @@ def _moment(at: str | None) -> datetime | None:
     return moment
 
 
-def _event(item: str) -> Event:
+def _event(item: str) -> GivenEvent:
     from gateway.errors import BadInput
-    from gateway.preview.walk import Event
+    from gateway.preview.walk import GivenEvent
 
     name, equals, properties = item.partition("=")
     wanted = """write it as NAME='{"order_id": "CGX0094"}'"""
     if not name:
         raise BadInput(f"--event needs a name: {wanted}")
-    return Event(name, _json(properties, "--event", wanted) if equals else {})
+    return GivenEvent(name, _json(properties, "--event", wanted) if equals else {})
 
 
 def _response(item: str) -> tuple[str, Any]:

@@ -17,7 +17,7 @@ from gateway.cli.terminal import dump, note, say
 if TYPE_CHECKING:
     from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
-    from gateway.preview.trial import Failure, Trial
+    from gateway.preview.trial import RenderFailure, Trial
 
 _AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -106,7 +106,7 @@ def _given(name: str, value: Any) -> str:
     return f"{name}={json.dumps(value)}".replace("\x7f", "\\u007f")
 
 
-def _blame(failure: Failure, seed: int) -> None:
+def _blame(failure: RenderFailure, seed: int) -> None:
     found = failure.finding
     note(f"scenario: contact {failure.number} of seed {seed} cannot get step {failure.step}:")
     note(f"{found.file}:{found.line}:{found.column}: {found.message}")

@@ -57,7 +57,7 @@ def retune(
     been attempted yet.
     """
     from gateway.cli import operate_many
-    from gateway.cli.operate_many import Order
+    from gateway.cli.operate_many import OperationRequest
     from gateway.operations.retry_policy import Change
 
     change = Change(
@@ -67,7 +67,7 @@ def retune(
         maximum_attempts=maximum_attempts,
         deadline=deadline,
     )
-    order = Order(
+    order = OperationRequest(
         verb="retune",
         operator=operator or login(),
         reason=reason,

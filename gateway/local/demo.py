@@ -24,7 +24,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import Entered
-from gateway.local.stack import Local, local, until_interrupted
+from gateway.local.stack import LocalStack, local, until_interrupted
 from gateway.local.verification import Arrival, arrivals, parcel
 from runtime.errors import LocalError
 from scenario.time.timing import zone_of
@@ -99,7 +99,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-async def run(place: Local, files: list[Path]) -> list[Run]:
+async def run(place: LocalStack, files: list[Path]) -> list[Run]:
     """Lets the contacts of some entry files in, and follows them to the end, time skipped where a wait is long."""
     entries: list[dict[str, Any]] = [json.loads(await asyncio.to_thread(path.read_text, "utf-8")) for path in files]
     journeys = [await place.client.enter(entry) for entry in entries]
@@ -162,7 +162,7 @@ def _show(say: Callable[..., None], run: Run) -> None:
     say()
 
 
-def _conclude(say: Callable[..., None], place: Local, runs: list[Run], *, stay: bool) -> int:
+def _conclude(say: Callable[..., None], place: LocalStack, runs: list[Run], *, stay: bool) -> int:
     messages = [arrival for run in runs for arrival in run.arrivals]
     arrived = sum(arrival.sound for arrival in messages)
     sound = all(run.sound for run in runs)

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from activities.webhook.route import Diverted
-from gateway.callbacks.server import Listening, application
+from gateway.callbacks.server import Server, application
 from gateway.client import ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
@@ -32,7 +32,7 @@ SENDER = "Scenario Runner <scenario-runner@example.com>"
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalStack:
     """The local servers, up and running.
 
     Attributes:
@@ -48,7 +48,7 @@ class Local:
     server: DevServer
     inbox: Inbox
     receiver: Receiver
-    gateway: Listening
+    gateway: Server
     services: Services
 
 
@@ -60,7 +60,7 @@ async def local(
     ui_port: int = 0,
     fail: Mapping[str, Sequence[int]] | None = None,
     secrets: Mapping[str, str] | None = None,
-) -> AsyncGenerator[Local]:
+) -> AsyncGenerator[LocalStack]:
     """Starts everything, and ends it.
 
     Args:
@@ -79,7 +79,7 @@ async def local(
         server = await stack.enter_async_context(DevServer(state, port=port, ui_port=ui_port))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail))
-        gateway = await stack.enter_async_context(Listening())
+        gateway = await stack.enter_async_context(Server())
         temporal = await connect(server.address, role="local")
         await search_attributes.ensure(temporal)
         settings = Settings(
@@ -99,7 +99,7 @@ async def local(
         if opened.callbacks is not None:
             gateway.start(application(opened.callbacks, temporal))
         client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
-        yield Local(client, server, inbox, receiver, gateway, opened)
+        yield LocalStack(client, server, inbox, receiver, gateway, opened)
 
 
 async def until_interrupted() -> None:

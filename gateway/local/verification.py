@@ -14,7 +14,7 @@ from activities.admission import entry_data
 from activities.content import Opened
 from activities.webhook.activity import render
 from gateway.entries import Entered
-from gateway.local.stack import Local
+from gateway.local.stack import LocalStack
 from scenario import liquid
 from scenario.entry.entry import parse_entry
 from scenario.entry.event import event_root
@@ -57,7 +57,9 @@ def shorten(text: str, length: int = 60) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result: Mapping[str, Any]) -> list[Arrival]:
+async def arrivals(
+    place: LocalStack, entry: dict[str, Any], journey: Entered, result: Mapping[str, Any]
+) -> list[Arrival]:
     """Looks for every message that a journey says it delivered.
 
     Args:
@@ -92,7 +94,7 @@ async def arrivals(place: Local, entry: dict[str, Any], journey: Entered, result
     return found
 
 
-def _data(place: Local, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
+def _data(place: LocalStack, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
     data = entry_data(parse_entry(entry), opened, place.services.zone, datetime.now(UTC))
     name, properties = parcel(data.get("order") or {})
     event = event_root(name, None, properties)
@@ -104,7 +106,7 @@ def _data(place: Local, opened: Opened, entry: dict[str, Any], workflow_id: str)
     }
 
 
-def _webhook(place: Local, name: str, step: Webhook, data: dict[str, Any], identifier: str) -> Arrival:
+def _webhook(place: LocalStack, name: str, step: Webhook, data: dict[str, Any], identifier: str) -> Arrival:
     routes = place.services.routes
     wanted = render(step, data, identifier, base=routes.named(step.to).url if step.to else None)
     host = step.to or routes.find(wanted.url).destination
@@ -123,7 +125,7 @@ def _webhook(place: Local, name: str, step: Webhook, data: dict[str, Any], ident
     return Arrival(name, host, what, problem)
 
 
-def _email(place: Local, name: str, step: Email, data: dict[str, Any], identifier: str, address: str) -> Arrival:
+def _email(place: LocalStack, name: str, step: Email, data: dict[str, Any], identifier: str, address: str) -> Arrival:
     subject = liquid.render_line(step.subject, data)
     got = [mail.message for mail in place.inbox.messages() if identifier in str(mail.message["Message-ID"])]
     problem = ""
@@ -140,7 +142,7 @@ def _email(place: Local, name: str, step: Email, data: dict[str, Any], identifie
     return Arrival(name, address, shorten(subject), problem)
 
 
-async def _sms(place: Local, name: str, step: Sms, data: dict[str, Any], number: str) -> Arrival:
+async def _sms(place: LocalStack, name: str, step: Sms, data: dict[str, Any], number: str) -> Arrival:
     text = liquid.render_text(step.text, data) if isinstance(step.text, str) else ""
     kept = await asyncio.to_thread(_messages, place.inbox.folder)
     got = [message for message in kept if message.get("to") == number and message.get("text") == text]

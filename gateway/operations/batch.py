@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.concurrency import Abreast
+from gateway.concurrency import Concurrency
 from gateway.errors import NotAnswered, Refusal
 
 RATE: Final = 10.0
@@ -24,7 +24,7 @@ AT_ONCE: Final = 20
 
 
 @dataclass(frozen=True)
-class Target:
+class JourneyTarget:
     """A journey that is to be given an order.
 
     Attributes:
@@ -82,7 +82,7 @@ class Tally:
 
 
 @dataclass
-class Round:
+class Batch:
     """One order, given to many journeys.
 
     Args:
@@ -94,13 +94,13 @@ class Round:
         tally: How it goes. It is there also where `run` is cancelled or fails.
     """
 
-    send: Callable[[Target], Awaitable[Any]]
+    send: Callable[[JourneyTarget], Awaitable[Any]]
     rate: float = RATE
-    done: Callable[[Target], None] = lambda _: None
+    done: Callable[[JourneyTarget], None] = lambda _: None
     tally: Tally = field(default_factory=Tally)
     _silent: int = 0
 
-    async def run(self, targets: Sequence[Target]) -> Tally:
+    async def run(self, targets: Sequence[JourneyTarget]) -> Tally:
         """Gives the order to one after the other.
 
         Raises:
@@ -109,7 +109,7 @@ class Round:
         self.tally.left = len(targets)
         clock = asyncio.get_running_loop()
         turn = clock.time()
-        async with Abreast(AT_ONCE) as orders:
+        async with Concurrency(AT_ONCE) as orders:
             for target in targets:
                 await orders.place()
                 await asyncio.sleep(turn - clock.time())
@@ -120,7 +120,7 @@ class Round:
                 orders.start(self._one(target))
         return self.tally
 
-    async def _one(self, target: Target) -> None:
+    async def _one(self, target: JourneyTarget) -> None:
         try:
             await self.send(target)
         except Refusal as error:

@@ -15,12 +15,12 @@ from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys import view
 from gateway.journeys.listing import Listed
 from gateway.operations import retry_policy, search
-from gateway.operations.batch import RATE, Round, Tally, Target
+from gateway.operations.batch import RATE, Batch, JourneyTarget, Tally
 from gateway.operations.retry_policy import Change, Glance, InFlight
 from gateway.operations.search import EVERY, Which
 from runtime.store import Store
 
-__all__ = ["Change", "Operating", "Tally", "Target", "Verb", "Version", "Which", "targets"]
+__all__ = ["Change", "JourneyTarget", "Operations", "Tally", "Verb", "Version", "Which", "targets"]
 
 ANSWER: Final = 10.0
 """Seconds that a worker may take to answer an operator."""
@@ -32,7 +32,7 @@ Version = int | Literal["newest"]
 """A scenario's version, by its number or whichever is the newest."""
 
 
-class Operating:
+class Operations:
     """The part of the client that operates journeys.
 
     Every order has an operator and a reason, which stay in the journey. It answers with the journey's progress.
@@ -152,9 +152,9 @@ class Operating:
         operator: str,
         reason: str,
         rate: float = RATE,
-        done: Callable[[Target], None] = lambda _: None,
+        done: Callable[[JourneyTarget], None] = lambda _: None,
         **order: Any,
-    ) -> Round:
+    ) -> Batch:
         """One order for many journeys.
 
         Args:
@@ -172,10 +172,10 @@ class Operating:
             tally = await client.round("retry_step", operator="ann", reason="wax is back").run(targets(found))
         """
 
-        async def send(target: Target) -> None:
+        async def send(target: JourneyTarget) -> None:
             await self._update(target.id, verb, operator, reason, {**order, "step": target.step})
 
-        return Round(send, rate, done)
+        return Batch(send, rate, done)
 
     async def _update(
         self, journey: str, name: Verb, operator: str, reason: str, more: Mapping[str, Any] | None = None
@@ -211,11 +211,11 @@ class Operating:
         raise NotAccepted(f"{journey}: the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
 
 
-def targets(found: list[Listed] | list[InFlight]) -> list[Target]:
+def targets(found: list[Listed] | list[InFlight]) -> list[JourneyTarget]:
     """Whom to give an order: what was found, each with the step that it was found at, if it is held there."""
     return [
-        Target(item.journey, item.step)
+        JourneyTarget(item.journey, item.step)
         if isinstance(item, InFlight)
-        else Target(item.id, item.step if item.state == "held" else None)
+        else JourneyTarget(item.id, item.step if item.state == "held" else None)
         for item in found
     ]

@@ -57,7 +57,7 @@ class Hints:
         return sorted({name[depth] for name in self.named if len(name) > depth and name[:depth] == path})
 
 
-class Answer:
+class MadeUpAnswer:
     """Makes up one response.
 
     Args:

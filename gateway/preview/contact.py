@@ -12,7 +12,7 @@ from activities.content import Opened
 from gateway.errors import BadInput
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import Workshop
-from gateway.preview.walk import Event, Passed, Walk
+from gateway.preview.walk import GivenEvent, Passed, Walk
 from scenario import liquid
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError, TemplateError
@@ -34,7 +34,7 @@ class Given:
     """
 
     at: datetime | None = None
-    events: Sequence[Event] = ()
+    events: Sequence[GivenEvent] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
     platform_zone: str = "UTC"
     workshop: Workshop = field(default_factory=Workshop)

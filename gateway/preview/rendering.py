@@ -19,7 +19,7 @@ from activities.email.message import Envelope
 from activities.interface import Delivery
 from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
-from activities.webhook.destinations.destinations import Book
+from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.transport import sent_headers
 from activities.webhook.rendering import render as render_webhook
@@ -78,7 +78,7 @@ class StandIn:
 
 
 @dataclass(frozen=True)
-class Request:
+class RenderedRequest:
     """A webhook's request.
 
     Attributes:
@@ -97,7 +97,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Mail:
+class RenderedMail:
     """An e-mail.
 
     Attributes:
@@ -118,7 +118,7 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class Text:
+class RenderedText:
     """A text message.
 
     Attributes:
@@ -156,7 +156,7 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
-Result = Request | Mail | Text | Nothing | Problem
+Result = RenderedRequest | RenderedMail | RenderedText | Nothing | Problem
 
 
 def placeholder(step: str) -> str:
@@ -178,7 +178,7 @@ class Workshop:
     sender: Mailbox = SENDER
     callbacks: Addresses = field(default_factory=StandIn)
     identify: Callable[[str], str] = placeholder
-    book: Book | None = None
+    book: Destinations | None = None
 
     def render(self, step: BaseStep, delivery: Delivery, journey: str) -> Result:
         """Renders a delivery.
@@ -221,7 +221,7 @@ class Workshop:
         except UrlError as error:
             return Problem(f"the URL may not be called: {error}")
         signature = ("webhook-signature",) if found and found.signing else ()
-        return Request(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
+        return RenderedRequest(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
 
     def _email(self, step: Email, delivery: Delivery, seen: dict[str, Any], written: str) -> Result:
         if not written:
@@ -230,7 +230,7 @@ class Workshop:
             recipient = parse_address(written)
         except BadAddress:
             return Problem("the contact's e-mail address is malformed")
-        return Mail(render_email(step, delivery, seen, self.sender, recipient))
+        return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
 
     def _sms(self, step: Sms, seen: dict[str, Any], written: str) -> Result:
         if not written:
@@ -239,4 +239,4 @@ class Workshop:
             number = international(written)
         except BadNumber as error:
             return Problem(str(error))
-        return Text(number, render_sms(step, seen))
+        return RenderedText(number, render_sms(step, seen))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.preview.answers import Answer, Hints, Unmade
+from gateway.preview.answers import Hints, MadeUpAnswer, Unmade
 from gateway.preview.draft import Draft
 from gateway.preview.saved_response import keep
 from gateway.preview.uses import Path, literals, loops, named
@@ -68,7 +68,7 @@ class Replies:
             # What asks for much of a value is met rather by one that has everything, or nothing.
             way = mode if draw < _DRAWS // 2 else ("ordinary", "empty")[draw % 2]
             try:
-                value = keep(save, Answer(chance, save.shape, self._hints[save.name], way).value()).value
+                value = keep(save, MadeUpAnswer(chance, save.shape, self._hints[save.name], way).value()).value
             except Unmade:
                 continue
             if value is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.preview.contact import Preview
 from gateway.preview.places import Places
-from gateway.preview.rendering import Mail, Request, Text
+from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText
 from gateway.preview.walk import Passed
 from scenario.time.timing import zone_of
 
@@ -60,7 +60,7 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
     if passed.until is not None:
         made["waits_until"] = _local(passed.until, zone)
     match passed.result:
-        case Request() as request:
+        case RenderedRequest() as request:
             body = request.body.decode()
             headers = dict(request.headers)
             made["request"] = {
@@ -70,9 +70,9 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
                 "attempt_headers": list(request.attempt_headers),
                 "body": body,
             }
-        case Mail() as mail:
+        case RenderedMail() as mail:
             made["message"] = message(mail)
-        case Text() as text:
+        case RenderedText() as text:
             made["message"] = {"to": text.to, "text": text.text}
         case _:
             pass
@@ -87,7 +87,7 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
     return made
 
 
-def message(mail: Mail) -> dict[str, Any]:
+def message(mail: RenderedMail) -> dict[str, Any]:
     """An e-mail as JSON data: what readers see of it, and its source."""
     read = mail.message
     made: dict[str, Any] = {name: str(read[name]) for name in ("From", "To", "Subject", "Date", "Message-ID")}

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from gateway.preview import worst
 from gateway.preview.draft import Draft
 from gateway.preview.uses import Path, literals, named
-from gateway.preview.walk import Event
+from gateway.preview.walk import GivenEvent
 from scenario.entry.objects import DATA, Contact
 from scenario.entry.values import as_custom
 
@@ -55,18 +55,18 @@ class Samples:
             trigger[root] = made if made or number > 1 else {}
         return {"scenario": self._draft.scenario.scenario, "contact": contact, "trigger": trigger}
 
-    def events(self, number: int, entry: Mapping[str, Any]) -> list[Event]:
+    def events(self, number: int, entry: Mapping[str, Any]) -> list[GivenEvent]:
         """What happens to the contact of that number: one of each kind of event that the scenario waits for."""
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
         named = {path[1] for path in self._named if path[0] == "event" and len(path) > 1}
         identifiers = list(_identifiers(entry))
-        made: list[Event] = []
+        made: list[GivenEvent] = []
         for name in sorted({name for row in self._draft.plan.steps.values() for name in row.awaited.values()}):
             properties: dict[str, Any] = {}
             for key in sorted(named - {"name", "time", "properties"}):
                 known = [*self._literals.get(("event", key), ()), *identifiers]
                 properties[key] = chance.choice(known if known and chance.random() < 0.6 else worst.ANYTHING)
-            made.append(Event(name, properties))
+            made.append(GivenEvent(name, properties))
         return made
 
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from gateway.preview.contact import Given, kept_out, preview
 from gateway.preview.draft import Draft
 from gateway.preview.places import Places
-from gateway.preview.rendering import Problem, Request
+from gateway.preview.rendering import Problem, RenderedRequest
 from gateway.preview.replies import Replies
 from gateway.preview.samples import Samples
 from gateway.preview.simplest import Path, simplest
-from gateway.preview.walk import Event, Passed
+from gateway.preview.walk import GivenEvent, Passed
 from scenario import liquid
 from scenario.errors import EntryError
 from scenario.plan.context import pick
@@ -31,7 +31,7 @@ _DRAWS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class RenderFailure:
     """A contact for whom a step cannot be rendered.
 
     Attributes:
@@ -49,7 +49,7 @@ class Failure:
     finding: Finding
     fields: Mapping[str, str]
     entry: dict[str, Any]
-    events: tuple[Event, ...] = ()
+    events: tuple[GivenEvent, ...] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -69,7 +69,7 @@ class Trial:
     wanted: int
     rendered: int = 0
     refused: int = 0
-    failure: Failure | None = None
+    failure: RenderFailure | None = None
     missed: dict[str, Finding | None] = field(default_factory=dict[str, Finding | None])
     unmade: list[str] = field(default_factory=list[str])
 
@@ -140,12 +140,12 @@ def _problem(passed: Passed) -> Problem | None:
         # A wait that goes on without its date was told so. A message with a mistake is not meant, whatever follows it.
         foreseen = passed.outcome == "failed" and not isinstance(passed.row, Send)
         return None if foreseen else passed.problem
-    if isinstance(passed.result, Request):
+    if isinstance(passed.result, RenderedRequest):
         return _flaw(passed.result, passed.row)
     return None
 
 
-def _flaw(request: Request, row: Row) -> Problem | None:
+def _flaw(request: RenderedRequest, row: Row) -> Problem | None:
     """What no data may do to a request; should one, it is a bug of ours."""
     if request.headers.get("content-type") == "application/json" and request.body:
         try:
@@ -157,7 +157,9 @@ def _flaw(request: Request, row: Row) -> Problem | None:
     return None
 
 
-def _failure(draft: Draft, places: Places, number: int, passed: Passed, entry: dict[str, Any], given: Given) -> Failure:
+def _failure(
+    draft: Draft, places: Places, number: int, passed: Passed, entry: dict[str, Any], given: Given
+) -> RenderFailure:
     problem = _problem(passed)
     assert problem is not None  # noqa: S101 the caller has seen it
     wanted = places.find(passed.id, problem)
@@ -178,7 +180,7 @@ def _failure(draft: Draft, places: Places, number: int, passed: Passed, entry: d
     # Of the circumstances nothing has to stay: what is left is what a preview of this entry has to be told.
     told = simplest(_told(given), lambda told: fails(smallest, _telling(given, told)) is not None, _TRIES, kept=_TOLD)
     given = _telling(given, told)
-    return Failure(
+    return RenderFailure(
         number=number,
         step=passed.id,
         finding=wanted,
@@ -202,7 +204,7 @@ def _told(given: Given) -> dict[str, Any]:
 
 def _telling(given: Given, told: Mapping[str, Any]) -> Given:
     """The circumstances with other events and responses."""
-    events = [Event(name, properties) for name, properties in told["events"].items()]
+    events = [GivenEvent(name, properties) for name, properties in told["events"].items()]
     return replace(given, events=events, responses=told["responses"])
 
 

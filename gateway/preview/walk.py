@@ -28,7 +28,7 @@ Branch = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Event:
+class GivenEvent:
     """Something that happens to the contact, as soon as a step waits for it.
 
     Attributes:
@@ -107,7 +107,7 @@ class Walk:
         workshop: Workshop,
         *,
         version: str,
-        events: Sequence[Event] = (),
+        events: Sequence[GivenEvent] = (),
         responses: Mapping[str, Any] | None = None,
     ) -> None:
         self._draft, self._zone, self._workshop, self._version = draft, zone, workshop, version
@@ -250,7 +250,7 @@ class Walk:
         name = row.awaited.get(way)
         if name is not None:
             # The best guess at an event is one that was given.
-            given = next((event for event in self._events if event.name == name), Event(name))
+            given = next((event for event in self._events if event.name == name), GivenEvent(name))
             guess = event_root(name, utc(here.now), given.properties)
             return replace(here, event=host.taken.data() if host.taken and host.taken.name == name else guess)
         return here if host.until is None else replace(here, now=host.until)

@@ -33,7 +33,7 @@ class Polling(Protocol):
     async def shutdown(self) -> None: ...  # noqa: D102
 
 
-class Crew:
+class Workers:
     """Workers that run. Made by `running`.
 
     Args:
@@ -115,7 +115,7 @@ class Crew:
 @asynccontextmanager
 async def running(
     made: Sequence[Polling], *, deadline: Deadline | None = None, keep: float = 0.0
-) -> AsyncGenerator[Crew]:
+) -> AsyncGenerator[Workers]:
     """Runs workers, and at the end stops them all at once: together they have the time of a drain, not each.
 
     Args:
@@ -126,7 +126,7 @@ async def running(
     Raises:
         WorkerFailed: At the end, where one has failed.
     """
-    crew = Crew(made)
+    crew = Workers(made)
     try:
         yield crew
     finally:

@@ -2,10 +2,10 @@
 
 async with Store.open(url) as store:
     version = await store.publish("post-purchase", document, plan, digest)
-    answer = await store.admit(Asking(...))
+    answer = await store.admit(AdmissionRequest(...))
 """
 
-from runtime.store.admission import Again, AlreadyIn, Asking, LetIn, StoredEntry
+from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
 from runtime.store.deliveries import Attempt
 from runtime.store.errors import (
     StoreAddressError,
@@ -22,9 +22,9 @@ from runtime.store.writer import AttemptWriter
 
 __all__ = [
     "DEFAULT_URL",
+    "AdmissionRequest",
     "Again",
     "AlreadyIn",
-    "Asking",
     "Attempt",
     "AttemptWriter",
     "LetIn",

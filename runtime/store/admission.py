@@ -16,7 +16,7 @@ Why = Literal["under_way", "entered_before", "too_soon"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class AdmissionRequest:
     """One run that asks to be let in.
 
     Attributes:
@@ -117,7 +117,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class AdmissionDecision:
     """What follows from the earlier entries.
 
     Attributes:
@@ -129,7 +129,7 @@ class Ruling:
     lost: tuple[StoredEntry, ...] = ()
 
 
-def decide(asking: Asking, earlier: Sequence[StoredEntry]) -> Ruling:
+def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> AdmissionDecision:
     """Apply the rule.
 
     Args:
@@ -142,22 +142,22 @@ def decide(asking: Asking, earlier: Sequence[StoredEntry]) -> Ruling:
     """
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
-            return Ruling(LetIn(entry.version, entry.nth, entry.admitted_at))
+            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at))
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.
     lost = tuple(entry for entry in running if entry.workflow_id == asking.workflow_id)
     for entry in running:
         if entry.workflow_id != asking.workflow_id:
-            return Ruling(_because(entry, "under_way"), lost)
+            return AdmissionDecision(_because(entry, "under_way"), lost)
     newest = max(earlier, key=lambda entry: entry.nth, default=None)
     if newest is None:
-        return Ruling(Allowed(1))
+        return AdmissionDecision(Allowed(1))
     if asking.again == "never":
-        return Ruling(_because(newest, "entered_before"), lost)
+        return AdmissionDecision(_because(newest, "entered_before"), lost)
     if isinstance(asking.again, timedelta) and asking.now < (until := newest.admitted_at + asking.again):
-        return Ruling(_because(newest, "too_soon", until), lost)
-    return Ruling(Allowed(newest.nth + 1), lost)
+        return AdmissionDecision(_because(newest, "too_soon", until), lost)
+    return AdmissionDecision(Allowed(newest.nth + 1), lost)
 
 
 def _because(entry: StoredEntry, why: Why, until: datetime | None = None) -> AlreadyIn:

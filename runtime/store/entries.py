@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.admission import Allowed, AlreadyIn, Asking, LetIn, StoredEntry, decide
+from runtime.store.admission import AdmissionRequest, Allowed, AlreadyIn, LetIn, StoredEntry, decide
 from runtime.store.columns import storable
 from runtime.store.database import Database, Inserting
 from runtime.store.schema import entries
@@ -43,7 +43,7 @@ class Entries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def admit(self, asking: Asking) -> LetIn | AlreadyIn:
+    async def admit(self, asking: AdmissionRequest) -> LetIn | AlreadyIn:
         """Let a run in, or say which earlier one keeps it out.
 
         May be repeated: a run that is in gets the answer of its first asking, also when both ask at once.

@@ -21,7 +21,7 @@ from scenario.http.access import Access, Network
 Address = IPv4Address | IPv6Address
 
 
-class Kind(Enum):
+class AddressKind(Enum):
     """What sort of address it is, and so who may open it."""
 
     PUBLIC = "public"
@@ -108,7 +108,7 @@ def canonical(address: str | Address) -> Address:
 
 
 @lru_cache(maxsize=4096)
-def classify(address: str | Address) -> Kind:
+def classify(address: str | Address) -> AddressKind:
     """What sort of address it is.
 
     Raises:
@@ -117,18 +117,18 @@ def classify(address: str | Address) -> Kind:
     match canonical(address):
         case IPv4Address() as v4:
             if _within(v4, _NEVER_V4):
-                return Kind.NEVER
+                return AddressKind.NEVER
             if _within(v4, _PRIVATE_V4):
-                return Kind.PRIVATE
-            return Kind.SPECIAL if _within(v4, _SPECIAL_V4) else Kind.PUBLIC
+                return AddressKind.PRIVATE
+            return AddressKind.SPECIAL if _within(v4, _SPECIAL_V4) else AddressKind.PUBLIC
         case IPv6Address() as v6:
             if v6 == _LOOPBACK_V6:
-                return Kind.PRIVATE
+                return AddressKind.PRIVATE
             if _within(v6, _NEVER_V6):
-                return Kind.NEVER
+                return AddressKind.NEVER
             if _within(v6, _PRIVATE_V6):
-                return Kind.PRIVATE
-            return Kind.PUBLIC if v6 in _GLOBAL_V6 and not _within(v6, _SPECIAL_V6) else Kind.SPECIAL
+                return AddressKind.PRIVATE
+            return AddressKind.PUBLIC if v6 in _GLOBAL_V6 and not _within(v6, _SPECIAL_V6) else AddressKind.SPECIAL
 
 
 @lru_cache(maxsize=4096)
@@ -147,13 +147,13 @@ def permitted(address: str | Address, access: Access) -> bool:
     """
     target = canonical(address)
     match classify(target):
-        case Kind.PUBLIC:
+        case AddressKind.PUBLIC:
             return True
-        case Kind.NEVER:
+        case AddressKind.NEVER:
             return False
-        case Kind.PRIVATE if access.allow_private:
+        case AddressKind.PRIVATE if access.allow_private:
             return True
-        case Kind.PRIVATE | Kind.SPECIAL:
+        case AddressKind.PRIVATE | AddressKind.SPECIAL:
             if not _within(target, access.allow_cidr):
                 return False
             carried = _carried(target)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from scenario.errors import ScenarioError
 from scenario.http.access import Access
-from scenario.http.addresses import Kind, classify, permitted
+from scenario.http.addresses import AddressKind, classify, permitted
 from scenario.http.paths import is_dotted
 
 MAX_URL: Final = 8000
@@ -148,6 +148,6 @@ def _host(host: str, access: Access) -> str:
 
 def _address(address: IPv4Address | IPv6Address, access: Access) -> str:
     if not permitted(address, access):
-        openable = classify(address) is not Kind.NEVER
+        openable = classify(address) is not AddressKind.NEVER
         raise UrlError("its host is an address that is not public", is_address=True, openable=openable)
     return str(address)

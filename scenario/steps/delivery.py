@@ -77,7 +77,7 @@ class Send(Row):
             host.hold(sent)
 
 
-class Delivery(BaseStep):
+class DeliveryStep(BaseStep):
     """A step that sends something."""
 
     row = Send

@@ -10,13 +10,13 @@ from pydantic import Field
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown, Template
 from scenario.steps.base import Compiler, Row
-from scenario.steps.delivery import ON_UNKNOWN, Delivery
+from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
 
 
-class Email(Delivery):
+class Email(DeliveryStep):
     """Sends an e-mail to the contact."""
 
     templates: ClassVar[Mapping[str, Kind]] = {"subject": "line", "html": "html", "text": "text"}

@@ -111,7 +111,7 @@ class Failed:
 
     Attributes:
         reason: One sentence.
-        kind: One of `activities.failures.Kind`.
+        kind: One of `activities.failures.FailureKind`.
         cause: The same in the one word that people search by.
         unknown: Whether it may have been delivered all the same.
         destination: What was sent to.

@@ -10,13 +10,13 @@ from pydantic import Field
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown
 from scenario.steps.base import Compiler, Row
-from scenario.steps.delivery import ON_UNKNOWN, Delivery
+from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
 
 
-class Sms(Delivery):
+class Sms(DeliveryStep):
     """Sends a text message to the contact's mobile phone."""
 
     templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}

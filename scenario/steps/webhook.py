@@ -13,7 +13,7 @@ from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import RETRY_WORDS
 from scenario.steps.base import Compiler, Row, Source
-from scenario.steps.delivery import ON_UNKNOWN, Delivery
+from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
@@ -44,7 +44,7 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class Webhook(Delivery):
+class Webhook(DeliveryStep):
     """Sends an HTTP request to another system."""
 
     templates: ClassVar[Mapping[str, Kind]] = {"url": "url", "path": "path"}

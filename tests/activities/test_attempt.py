@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.attempt import OpenAttempt, attempt_of
-from activities.failures import Kind, failure_of
+from activities.failures import FailureKind, failure_of
 from activities.interface import Delivery, Sent
 from runtime.store import Attempt
 from tests.activities.marks import Marks
@@ -76,7 +76,7 @@ async def run(
     return sent, error, rows[0] if rows else None  # type: ignore[return-value]
 
 
-def failing(kind: Kind, sending: bool = True, **details: Any) -> Callable[[OpenAttempt], Any]:
+def failing(kind: FailureKind, sending: bool = True, **details: Any) -> Callable[[OpenAttempt], Any]:
     async def block(attempt: OpenAttempt) -> None:
         if sending:
             await attempt.sending()
@@ -122,23 +122,28 @@ async def test_a_skipped_attempt_says_why(environment: ActivityEnvironment):
 @pytest.mark.parametrize(
     ("delivery", "kind", "details", "word", "raised"),
     [
-        (HOLD, Kind.RETRY, {"status": 429, "excerpt": "slower"}, "retry", Kind.RETRY),
-        (HOLD, Kind.PERMANENT, {"error": "21211"}, "failed", Kind.PERMANENT),
-        (HOLD, Kind.UNCONFIGURED, {}, "failed", Kind.UNCONFIGURED),
-        (HOLD, Kind.RETRY, {"unknown": True}, "unknown", Kind.UNKNOWN),
-        (replace(HOLD, on_unknown="continue"), Kind.RETRY, {"unknown": True}, "unknown", Kind.UNKNOWN),
-        (RETRY, Kind.RETRY, {"unknown": True}, "unknown", Kind.RETRY),
+        (HOLD, FailureKind.RETRY, {"status": 429, "excerpt": "slower"}, "retry", FailureKind.RETRY),
+        (HOLD, FailureKind.PERMANENT, {"error": "21211"}, "failed", FailureKind.PERMANENT),
+        (HOLD, FailureKind.UNCONFIGURED, {}, "failed", FailureKind.UNCONFIGURED),
+        (HOLD, FailureKind.RETRY, {"unknown": True}, "unknown", FailureKind.UNKNOWN),
+        (replace(HOLD, on_unknown="continue"), FailureKind.RETRY, {"unknown": True}, "unknown", FailureKind.UNKNOWN),
+        (RETRY, FailureKind.RETRY, {"unknown": True}, "unknown", FailureKind.RETRY),
     ],
 )
 async def test_a_failure_is_recorded_and_raised(
-    environment: ActivityEnvironment, delivery: Delivery, kind: Kind, details: dict[str, Any], word: str, raised: Kind
+    environment: ActivityEnvironment,
+    delivery: Delivery,
+    kind: FailureKind,
+    details: dict[str, Any],
+    word: str,
+    raised: FailureKind,
 ):
     _, error, row = await run(environment, delivery, failing(kind, **details))
     assert isinstance(error, ApplicationError)
     failure = failure_of(error)
     assert failure is not None
     assert (failure.kind, failure.destination, failure.attempt) == (raised, "twilio", 3)
-    assert error.non_retryable == (raised is not Kind.RETRY)
+    assert error.non_retryable == (raised is not FailureKind.RETRY)
     assert (row.outcome, row.status, row.error) == (word, details.get("status"), details.get("error"))
     assert row.response == details.get("excerpt")
 
@@ -162,13 +167,13 @@ async def test_the_next_attempt_is_foretold(
     known = environment.info.retry_policy
     assert known is not None
     environment.info = replace(environment.info, attempt=attempt, retry_policy=replace(known, **policy))
-    _, _, row = await run(environment, HOLD, failing(Kind.RETRY, next_retry_delay=delay))
+    _, _, row = await run(environment, HOLD, failing(FailureKind.RETRY, next_retry_delay=delay))
     due = None if seconds is None else NOON + timedelta(seconds=seconds, milliseconds=row.milliseconds)
     assert row.next_try_at == due
 
 
 async def test_a_permanent_failure_foretells_no_attempt(environment: ActivityEnvironment):
-    _, _, row = await run(environment, HOLD, failing(Kind.PERMANENT))
+    _, _, row = await run(environment, HOLD, failing(FailureKind.PERMANENT))
     assert row.next_try_at is None
 
 
@@ -193,7 +198,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
     def block(attempt: OpenAttempt) -> None:
         if turned:
             raise attempt.turn_away("It did not work", "busy", timedelta(minutes=7))
-        raise attempt.failure(Kind.RETRY, "It did not work")
+        raise attempt.failure(FailureKind.RETRY, "It did not work")
 
     before = datetime.now(UTC)
     _, error, _ = await run(environment, HOLD, block)
@@ -212,7 +217,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
 async def test_a_failure_tells_of_no_next_attempt_where_there_is_none(environment: ActivityEnvironment, attempt: int):
     # The fixture's delivery is long past its deadline; and what is permanent is tried no more.
     environment.info = replace(environment.info, attempt=attempt)
-    for kind in (Kind.RETRY, Kind.PERMANENT):
+    for kind in (FailureKind.RETRY, FailureKind.PERMANENT):
         _, error, _ = await run(environment, HOLD, failing(kind))
         assert isinstance(error, ApplicationError)
         assert error.message == f"It did not work (attempt {attempt})"
@@ -247,8 +252,8 @@ class TestAWorkerThatIsLostWhileSending:
     @pytest.mark.parametrize(
         ("block", "left"),
         [
-            (failing(Kind.RETRY, status=429), "settled"),
-            (failing(Kind.RETRY, unknown=True), "sending"),
+            (failing(FailureKind.RETRY, status=429), "settled"),
+            (failing(FailureKind.RETRY, unknown=True), "sending"),
         ],
     )
     async def test_takes_the_mark_back_when_nothing_is_uncertain(
@@ -258,7 +263,7 @@ class TestAWorkerThatIsLostWhileSending:
         assert marks[-1] == (left,)
 
     async def test_needs_no_mark_where_sending_again_is_right(self, environment: ActivityEnvironment, marks: Marks):
-        await run(environment, RETRY, failing(Kind.RETRY))
+        await run(environment, RETRY, failing(FailureKind.RETRY))
         assert marks == []
 
     @pytest.mark.parametrize(
@@ -281,23 +286,23 @@ class TestAWorkerThatIsLostWhileSending:
 
         _, error, row = await run(environment, HOLD, block)
         assert isinstance(error, ApplicationError)
-        assert (error.type, sent) == (Kind.RETRY, [])
+        assert (error.type, sent) == (FailureKind.RETRY, [])
         assert (row.outcome, row.error) == ("retry", word)
         # It may have kept one all the same: what goes out with the failure takes it back, and does not count.
         assert marks[-1] == ("settled", 1, 3)
 
     async def test_says_in_the_mark_what_does_not_count(self, environment: ActivityEnvironment, marks: Marks):
         environment.info = replace(environment.info, heartbeat_details=["settled", 2, 2])
-        await run(environment, HOLD, failing(Kind.RETRY, unknown=True))
+        await run(environment, HOLD, failing(FailureKind.RETRY, unknown=True))
         assert marks == [("sending", 2, 3)]
 
     @pytest.mark.parametrize(
         ("delivery", "block", "left"),
         [
-            (HOLD, failing(Kind.RETRY, sending=False), [("settled",)]),
-            (HOLD, failing(Kind.RETRY, status=429), [("sending",), ("settled",)]),
-            (HOLD, failing(Kind.RETRY, unknown=True), [("sending",)]),
-            (RETRY, failing(Kind.RETRY, unknown=True), [("settled",)]),
+            (HOLD, failing(FailureKind.RETRY, sending=False), [("settled",)]),
+            (HOLD, failing(FailureKind.RETRY, status=429), [("sending",), ("settled",)]),
+            (HOLD, failing(FailureKind.RETRY, unknown=True), [("sending",)]),
+            (RETRY, failing(FailureKind.RETRY, unknown=True), [("settled",)]),
         ],
     )
     async def test_leaves_no_old_mark_behind_once_an_operator_lets_temporal_count_anew(
@@ -318,7 +323,7 @@ class TestAWorkerThatIsLostWhileSending:
         began: list[OpenAttempt] = []
         _, error, row = await run(environment, HOLD, began.append)
         assert isinstance(error, ApplicationError)
-        assert error.type == Kind.UNKNOWN
+        assert error.type == FailureKind.UNKNOWN
         assert (began, row.outcome, row.error) == ([], "unknown", "worker_lost")
 
     @pytest.mark.parametrize(("delivery", "mark"), [(HOLD, "settled"), (RETRY, "sending")])
@@ -364,21 +369,25 @@ class TestTheDeadline:
             failure = failure_of(error)
             assert failure is not None
             assert (failure.kind, failure.error, failure.exhausted, failure.turned_away, failure.attempt) == (
-                *(Kind.PERMANENT, "deadline", True, True, 2),
+                *(FailureKind.PERMANENT, "deadline", True, True, 2),
             )
 
     @pytest.mark.parametrize(
-        ("seconds", "kind"), [(3590, Kind.RETRY), (3605, Kind.PERMANENT), (3700, Kind.RETRY)], ids=str
+        ("seconds", "kind"),
+        [(3590, FailureKind.RETRY), (3605, FailureKind.PERMANENT), (3700, FailureKind.RETRY)],
+        ids=str,
     )
     async def test_ends_a_delivery_that_temporal_would_try_again_after_it(
-        self, hour: ActivityEnvironment, seconds: int, kind: Kind
+        self, hour: ActivityEnvironment, seconds: int, kind: FailureKind
     ):
         # What is due after Temporal's own end is Temporal's: an operator may have changed the policy meanwhile.
-        _, error, row = await run(hour, self.LATE, failing(Kind.RETRY, next_retry_delay=timedelta(seconds=seconds)))
+        _, error, row = await run(
+            hour, self.LATE, failing(FailureKind.RETRY, next_retry_delay=timedelta(seconds=seconds))
+        )
         assert isinstance(error, ApplicationError)
         failure = failure_of(error)
         assert failure is not None
-        assert (failure.kind, failure.exhausted) == (kind, kind is Kind.PERMANENT)
+        assert (failure.kind, failure.exhausted) == (kind, kind is FailureKind.PERMANENT)
         assert (failure.next_try_at != "") == (row.next_try_at is not None) == (seconds == 3590)
 
     async def test_cuts_an_attempt_short_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment):
@@ -390,7 +399,7 @@ class TestTheDeadline:
 
     async def test_lets_nothing_leave_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment, marks: Marks):
         hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=17.5))
-        _, error, row = await run(hour, HOLD, failing(Kind.RETRY))
+        _, error, row = await run(hour, HOLD, failing(FailureKind.RETRY))
         assert isinstance(error, ApplicationError)
         assert (row.error, marks.noted) == ("no_time", [])
 
@@ -401,14 +410,14 @@ class TestCancellation:
     @pytest.mark.parametrize(
         ("delivery", "sending", "kind", "word"),
         [
-            (HOLD, True, Kind.UNKNOWN, "unknown"),
-            (RETRY, True, Kind.RETRY, "unknown"),
-            (HOLD, False, Kind.RETRY, "retry"),
-            (RETRY, False, Kind.RETRY, "retry"),
+            (HOLD, True, FailureKind.UNKNOWN, "unknown"),
+            (RETRY, True, FailureKind.RETRY, "unknown"),
+            (HOLD, False, FailureKind.RETRY, "retry"),
+            (RETRY, False, FailureKind.RETRY, "retry"),
         ],
     )
     async def test_by_a_stopping_worker_becomes_a_failure(
-        self, environment: ActivityEnvironment, delivery: Delivery, sending: bool, kind: Kind, word: str
+        self, environment: ActivityEnvironment, delivery: Delivery, sending: bool, kind: FailureKind, word: str
     ):
         async def block(attempt: OpenAttempt) -> None:
             if sending:

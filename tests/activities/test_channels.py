@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from activities.channels import Channels, channels_of
-from activities.sms.local import Local
+from activities.sms.local import LocalSms
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 
@@ -50,7 +50,7 @@ async def test_what_is_configured_is_said_without_an_address_or_a_secret(
 
 
 def test_local_sms_go_into_the_inbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    assert isinstance(found(monkeypatch, tmp_path, SMS="local:").provider, Local)
+    assert isinstance(found(monkeypatch, tmp_path, SMS="local:").provider, LocalSms)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from activities.email.activity import Emails
 from activities.email.address import Mailbox
 from activities.email.message import Envelope
 from activities.email.smtp import Mailer
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Delivery
 from activities.sms.activity import Texts
-from activities.sms.provider import Provider, Receipt, Text
+from activities.sms.provider import Provider, Receipt, TextMessage
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Request, Response, Transport
 from runtime.callback import Callbacks
@@ -60,7 +60,7 @@ class Outside:
             case Request():
                 self.sent.append(what.body.decode())
                 return Response(status=200, headers={}, body=self.answer)
-            case Text():
+            case TextMessage():
                 self.sent.append(what.body)
                 return Receipt(status=201, reference="SM1")
             case Envelope():
@@ -169,7 +169,7 @@ async def test_every_channel_can_hand_out_the_callback_address(channel: str, sen
 @pytest.mark.parametrize("channel", CHANNELS)
 async def test_a_step_that_asks_for_what_is_not_configured_is_held(channel: str, refuse: Any, outside: Outside):
     failure, _ = await refuse(channel, ASKS, replace(DELIVERY, root=ROOT))
-    assert (failure.kind, failure.error, outside.sent) == (Kind.UNCONFIGURED, "unconfigured", [])
+    assert (failure.kind, failure.error, outside.sent) == (FailureKind.UNCONFIGURED, "unconfigured", [])
     assert "SCENARIO_CALLBACK_URL" in failure.reason
 
 

@@ -6,7 +6,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.destination_policy import Clearances
 from activities.interface import Clearance, Cleared
-from activities.webhook.destinations import Destinations
+from activities.webhook.destinations import DestinationsFile
 from scenario.plan.retry import Retry
 
 TEXT = """
@@ -20,14 +20,14 @@ destinations:
 """
 
 
-async def told(destinations: Destinations, name: str) -> Cleared:
+async def told(destinations: DestinationsFile, name: str) -> Cleared:
     return await ActivityEnvironment().run(Clearances(destinations).clear, Clearance(destination=name))
 
 
 async def test_a_destination_asks_for_what_its_file_sets_and_for_nothing_else(tmp_path: Path):
     path = tmp_path / "destinations.yaml"
     path.write_text(TEXT)
-    destinations = Destinations(path)
+    destinations = DestinationsFile(path)
     wax = await told(destinations, "wax")
     assert wax == Cleared(
         retry={"initial": 2.0, "coefficient": 2.0, "maximum": 3600.0, "deadline": 86400.0, "attempts": 5.0},
@@ -39,4 +39,4 @@ async def test_a_destination_asks_for_what_its_file_sets_and_for_nothing_else(tm
 
 
 async def test_one_that_nobody_knows_asks_for_nothing():
-    assert await told(Destinations(), "wax") == Cleared()
+    assert await told(DestinationsFile(), "wax") == Cleared()

@@ -31,7 +31,7 @@ from activities.webhook.activity import Webhooks, render
 from activities.webhook.http.access import Access
 from activities.webhook.http.transport import Request, Transport
 from activities.webhook.route import Diverted, Route
-from activities.webhook.throttle.limiter import Gate
+from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.limits import Limits
 from runtime.store import Attempt
 from scenario.check.check import check
@@ -171,7 +171,7 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         plain = await stack.enter_async_context(httpx.AsyncClient(timeout=15))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         transport = await stack.enter_async_context(Transport())
-        routes, gate = Wide(f"http://127.0.0.1:{port}"), Gate(slots=4 * max(IN_FLIGHT))
+        routes, gate = Wide(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
         webhooks = Webhooks(content, transport, dict, Rows(), routes, gate=gate)
         environment = ActivityEnvironment()
 

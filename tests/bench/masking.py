@@ -27,7 +27,7 @@ from activities.webhook import result
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Response
 from activities.webhook.saved_response import kept
-from activities.webhook.throttle.limiter import Gate
+from activities.webhook.throttle.limiter import Limiter
 from scenario.model.parts import Save
 from tests.bench.deliveries import DATA, Rows, Shelf, Wide, say
 
@@ -102,7 +102,7 @@ async def delivery(body: bytes, *, masking: bool) -> float:
     """Microseconds of a delivery whose receiver answers so."""
     transport: Any = Answering(body)
     routes = Wide("http://127.0.0.1:4000")
-    webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, gate=Gate())
+    webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, gate=Limiter())
     environment = ActivityEnvironment()
     given = Delivery(
         id="msg_" + "0" * 32,

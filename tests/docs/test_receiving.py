@@ -26,8 +26,8 @@ from activities.webhook.outcome import Outcome, of_status
 from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, Receiving
 from gateway.callbacks.deliver import Told
-from gateway.callbacks.rate_limit import Pace
-from gateway.callbacks.server import Listening
+from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.server import Server
 from runtime.callback import LIFE, Callbacks, Claim
 
 PAGE = (Path(__file__).parents[2] / "docs" / "receiving.md").read_text(encoding="utf-8")
@@ -270,7 +270,7 @@ class Journey:
 @asynccontextmanager
 async def listening(journey: Journey, **options: Any) -> AsyncGenerator[str]:
     """The gateway with a journey behind it; gives an address."""
-    async with Listening() as there:
+    async with Server() as there:
         callbacks = Callbacks(there.url, [bytes(range(32))])
         there.start(Receiving(callbacks, journey.tell, **options).application)
         yield callbacks.url("post-purchase/1", "0199a1b2-0000-7000-8000-0123456789ab", ID, datetime.now(UTC))
@@ -334,7 +334,7 @@ async def test_a_gateway_that_is_not_there_is_tried_again(tell: Callable[..., An
 async def test_a_gateway_that_is_asked_too_often_is_asked_again_later(tell: Callable[..., Any]):
     moments = iter([0.0, 59.5, 61.0])  # it says 1 s
     journey = Journey()
-    async with listening(journey, pace=Pace(1, 60, lambda: next(moments))) as address:
+    async with listening(journey, pace=RateLimit(1, 60, lambda: next(moments))) as address:
         await tell(address)
         assert (await tell(address)).lower() == "true"
     assert len(journey.told) == 2

@@ -20,7 +20,7 @@ from activities.interface import SEND_WEBHOOK, Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Diverted, Route
-from activities.webhook.throttle.limiter import Gate
+from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.limits import Limits
 from runtime.store.deliveries import Attempt
 from scenario.steps.webhook import Webhook
@@ -155,7 +155,7 @@ class Gently(Diverted):
 def sender(client: Client, queue: str, transport: Transport, routes: Diverted) -> Worker:
     """A worker that sends webhooks."""
     content = cast("Content", Book())
-    webhooks = Webhooks(content, transport, dict[str, str], Forgetful(), routes, gate=Gate())
+    webhooks = Webhooks(content, transport, dict[str, str], Forgetful(), routes, gate=Limiter())
     return Worker(client, task_queue=queue, activities=[webhooks.send_webhook], max_concurrent_activities=200)
 
 

@@ -24,7 +24,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.webhook.route import Diverted
 from gateway.callbacks.deliver import Overfull, Told, tell
-from gateway.callbacks.server import Listening, application
+from gateway.callbacks.server import Server, application
 from gateway.client import Entered, ScenarioClient
 from runtime import search_attributes
 from runtime.callback import Callbacks, Claim
@@ -93,7 +93,7 @@ class Dialogue:
 
 @pytest.fixture
 async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Dialogue]:
-    async with Listening() as listening, Receiver() as receiver:
+    async with Server() as listening, Receiver() as receiver:
         settings = Settings(
             store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
             sms=SecretStr("local:"),

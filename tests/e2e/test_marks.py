@@ -15,7 +15,7 @@ from temporalio.common import RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.attempt import attempt_of
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
@@ -62,7 +62,7 @@ async def test_the_server_knows_of_an_attempt_before_the_message_leaves(server: 
             await attempt.sending()
             seen.append(await marks(client, journey))
             if attempt.number == 1:
-                raise attempt.failure(Kind.RETRY, "It is busy", status=429)
+                raise attempt.failure(FailureKind.RETRY, "It is busy", status=429)
             return attempt.delivered(201)
 
     async with Worker(

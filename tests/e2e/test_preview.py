@@ -15,11 +15,11 @@ import pytest
 
 from activities.email.address import parse_sender
 from gateway.local.demo import EXAMPLES, SECRETS, Run, run
-from gateway.local.stack import SENDER, Local, local
+from gateway.local.stack import SENDER, LocalStack, local
 from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import draft
-from gateway.preview.rendering import Mail, Request, Text, Workshop, mask
-from gateway.preview.walk import Event, Passed
+from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText, Workshop, mask
+from gateway.preview.walk import GivenEvent, Passed
 from workflows.delivery import delivery_id
 
 pytestmark = pytest.mark.usefixtures("temporal_program")
@@ -65,7 +65,7 @@ def foretold(path: Path, finished: Run, start: datetime, zone: str) -> Preview:
     made, _ = draft(path)
     assert made is not None
     order: dict[str, Any] = finished.entry["trigger"].get("order") or {}
-    delivered = Event("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
+    delivered = GivenEvent("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
     ids = finished.journey.id, finished.journey.run_id
     workshop = Workshop(sender=parse_sender(SENDER), identify=lambda step: delivery_id(*ids, step, 0))
     return preview(made, finished.entry, Given(at=start, events=[delivered], platform_zone=zone, workshop=workshop))
@@ -77,7 +77,7 @@ def unmasked(text: str) -> str:
     return text
 
 
-async def on_the_way(place: Local, finished: Run, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
+async def on_the_way(place: LocalStack, finished: Run, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
     """The steps that the preview foretold, each with what the journey did."""
     entered = await place.services.store.entry(finished.journey.id, finished.journey.run_id)
     assert entered is not None
@@ -92,11 +92,11 @@ async def on_the_way(place: Local, finished: Run, path: Path) -> list[tuple[Pass
     return list(zip(taken, steps, strict=True))
 
 
-def differences(place: Local, finished: Run, passed: Passed) -> Iterator[str]:
+def differences(place: LocalStack, finished: Run, passed: Passed) -> Iterator[str]:
     """What arrived otherwise than the preview shows it."""
     identifier = delivery_id(finished.journey.id, finished.journey.run_id, passed.id, 0)
     match passed.result:
-        case Request() as request:
+        case RenderedRequest() as request:
             requests = place.receiver.requests()
             got = next(item for item in requests if item.header("webhook-id") == identifier and item.status < 300)
             meant = urlsplit(unmasked(request.url))
@@ -109,7 +109,7 @@ def differences(place: Local, finished: Run, passed: Passed) -> Iterator[str]:
             more = headers.keys() - shown.keys() - FRAMING - {*request.attempt_headers}
             if more or shown.items() - headers.items():
                 yield f"headers {more or shown.items() - headers.items()}"
-        case Mail() as mail:
+        case RenderedMail() as mail:
             data = next(m.data for m in place.inbox.messages() if identifier in str(m.message["Message-ID"]))
             if DATE.sub(b"", data) != DATE.sub(b"", mail.envelope.message):
                 yield f"mail {data!r}"
@@ -117,7 +117,7 @@ def differences(place: Local, finished: Run, passed: Passed) -> Iterator[str]:
             sent, meant = (parsedate_to_datetime(found[1].decode()) for found in dates if found)
             if not abs(sent - meant) < NEAR or sent.utcoffset() != meant.utcoffset():
                 yield f"date {sent}"
-        case Text() as text:
+        case RenderedText() as text:
             kept = [json.loads(path.read_text("utf-8")) for path in place.inbox.folder.glob("*.json")]
             got = next(message for message in kept if message["id"] == identifier)
             if (got["to"], got["text"]) != (text.to, text.text):

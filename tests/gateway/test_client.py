@@ -13,13 +13,13 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.failures import Kind
+from activities.failures import FailureKind
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput, CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
 from gateway.journeys import as_json
 from gateway.operations import one as module
 from runtime.settings import Settings
-from runtime.store import Asking, Store, StoreMissing, StoreOutdated
+from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
 from tests.workflows.conftest import Stage, failing
 
 WAITS = """
@@ -178,7 +178,7 @@ async def test_a_journey_under_way_is_shown_with_what_is_to_come(stage: Stage, c
 
 async def test_a_delivery_that_is_tried_again_is_shown_as_pending(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
-    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY)
     await client.enter(entry())
     await client.event("7", "order.delivered")
     async with asyncio.timeout(60):
@@ -207,7 +207,7 @@ async def test_a_journey_that_temporal_has_forgotten_is_shown_from_the_store(
     await publish(stage)
     now = datetime(2020, 1, 1, tzinfo=UTC)
     run = "0196f3a0-0000-7000-8000-000000000000"
-    await stage.store.admit(Asking("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
+    await stage.store.admit(AdmissionRequest("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
     await stage.store.depart("waits/7", run, "exited", "event order.returned", now)
     shown = as_json.journey(await client.show("waits/7"))
     assert (shown["status"], shown["state"], shown["reason"]) == ("forgotten", "exited", "event order.returned")
@@ -248,7 +248,7 @@ async def test_a_journey_that_continued_as_new_is_shown_at_its_end(stage: Stage,
         await later.result()
         run = first.first_execution_run_id or ""
         now = datetime(2026, 3, 31, tzinfo=UTC)
-        await stage.store.admit(Asking("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
+        await stage.store.admit(AdmissionRequest("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
         view = await client.show("waits/7")
     assert view.status == "completed"
     assert view.run_id not in (run, later.first_execution_run_id)
@@ -295,7 +295,7 @@ async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: Scenar
     assert (await client.resume(entered.id, **order))["state"] == "waiting"
     with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is not at the step that was to be skipped"):
         await client.skip_step(entered.id, step="hook", **order)
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, times=1, status=422, reason="it answered 422")
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, times=1, status=422, reason="it answered 422")
     await client.skip_step(entered.id, **order)
     await stage.until(entered.handle, "held")
     await client.leave(entered.id, **order)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.concurrency import Abreast
+from gateway.concurrency import Concurrency
 
 
 async def hang(ended: list[str]) -> None:
@@ -22,9 +22,9 @@ async def fail(error: Exception) -> None:
     raise error
 
 
-async def run(*works: Coroutine[Any, Any, None], then: Callable[[Abreast], Awaitable[None]] | None = None) -> None:
+async def run(*works: Coroutine[Any, Any, None], then: Callable[[Concurrency], Awaitable[None]] | None = None) -> None:
     """Starts as many as there are places, and does what is to be done then."""
-    async with Abreast(len(works)) as tasks:
+    async with Concurrency(len(works)) as tasks:
         for work in works:
             await tasks.place()
             tasks.start(work)
@@ -42,7 +42,7 @@ async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once()
         busy[0] -= 1
         done.append(number)
 
-    async with Abreast(3) as tasks:
+    async with Concurrency(3) as tasks:
         for number in range(10):
             await tasks.place()
             tasks.start(work(number))
@@ -50,7 +50,7 @@ async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once()
 
 
 async def test_nothing_to_do_is_done_at_once() -> None:
-    async with Abreast(1) as tasks:
+    async with Concurrency(1) as tasks:
         pass
     assert not tasks.broken
 
@@ -58,7 +58,7 @@ async def test_nothing_to_do_is_done_at_once() -> None:
 async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_others() -> None:
     ended: list[str] = []
 
-    async def then(tasks: Abreast) -> None:
+    async def then(tasks: Concurrency) -> None:
         await tasks.place()
         assert (tasks.broken, ended) == (True, [])
 
@@ -80,7 +80,7 @@ async def test_of_two_errors_the_first_is_told() -> None:
 
 
 async def test_an_error_of_the_callers_own_goes_before_that_of_a_task() -> None:
-    async def then(tasks: Abreast) -> None:
+    async def then(tasks: Concurrency) -> None:
         await tasks.place()
         assert tasks.broken
         raise ValueError
@@ -102,7 +102,7 @@ async def test_cancelling_it_ends_what_is_under_way_whatever_that_answers(inside
         except asyncio.CancelledError:
             raise TimeoutError from None
 
-    running = asyncio.create_task(run(stubborn(), then=Abreast.place if inside else None))
+    running = asyncio.create_task(run(stubborn(), then=Concurrency.place if inside else None))
     await started.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

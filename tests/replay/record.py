@@ -27,7 +27,7 @@ from temporalio.client import (
 )
 
 from activities.interface import JOURNEYS
-from gateway.local.stack import Local, local
+from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG
 from workflows.limits import MOST_PARTS
 
@@ -83,7 +83,7 @@ Handle = WorkflowHandle[Any, dict[str, Any]]
 class Recorder:
     """Starts journeys and writes their histories."""
 
-    def __init__(self, place: Local, wanted: list[str]) -> None:
+    def __init__(self, place: LocalStack, wanted: list[str]) -> None:
         self.place = place
         self._wanted = wanted
         self._number = 0

@@ -22,7 +22,7 @@ from temporalio.worker import Worker
 from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
-from activities.failures import Failure, Kind
+from activities.failures import Failure, FailureKind
 from activities.interface import (
     CLEAR,
     JOURNEYS,
@@ -126,7 +126,9 @@ class Channels:
         return [attempt for attempt in self.attempts if attempt.delivery.step == step]
 
 
-def failing(kind: Kind, *, times: int = 10_000, status: int | None = 503, reason: str = "it answered 503") -> Script:
+def failing(
+    kind: FailureKind, *, times: int = 10_000, status: int | None = 503, reason: str = "it answered 503"
+) -> Script:
     """A script that fails some times, then delivers."""
 
     def script(delivery: Delivery, attempt: int) -> Sent:

@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Sent
 from tests.workflows.conftest import Stage, failing
 
@@ -41,7 +41,7 @@ ORDERED = {"type": "order", "order": {"external_id": "A"}}
 ZOE = {"id": 7, "firstname": "Zoé", "lastname": "B"}
 
 
-async def held(stage: Stage, kind: Kind = Kind.TEMPLATE) -> WorkflowHandle[Any, dict[str, Any]]:
+async def held(stage: Stage, kind: FailureKind = FailureKind.TEMPLATE) -> WorkflowHandle[Any, dict[str, Any]]:
     await stage.publish(FIRST)
     stage.channels.scripts["hook"] = failing(kind, status=None)
     handle = await stage.start("mended", ORDERED, contact=ZOE)
@@ -80,7 +80,7 @@ async def test_a_held_step_is_tried_again_as_another_version_has_it(stage: Stage
 async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_named(stage: Stage) -> None:
     handle = await held(stage)
     await stage.publish(SECOND)
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
     for number, order in enumerate(({**WHO, "version": 2}, WHO, {**WHO, "version": 1}), 2):
         await stage.order(handle, "retry_step", order)
         await _attempts(stage, number)
@@ -131,7 +131,7 @@ async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatc
     monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
     handle = await held(stage)
     await stage.publish(SECOND)
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
     await stage.order(handle, "retry_step", {**WHO, "version": 2})
     newest = stage.client.get_workflow_handle(handle.id)
     first = handle.first_execution_run_id
@@ -157,7 +157,7 @@ async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatc
 async def test_a_retry_sends_what_the_contact_has_become_and_says_so(
     stage: Stage, patch: dict[str, Any], note: str | None
 ) -> None:
-    handle = await held(stage, Kind.PERMANENT)
+    handle = await held(stage, FailureKind.PERMANENT)
     await handle.signal("contact_changed", patch)
     await stage.order(handle, "retry_step", WHO)
     result = await stage.result(handle)

@@ -8,14 +8,14 @@ from temporalio import workflow
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Sent
 from runtime.data_converter import CONVERTER
 from tests.workflows.conftest import Stage, failing
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.sandbox import sandbox
-from workflows.state import Anew, Event, Held, Operation, PassedOver, State, StepRecord
+from workflows.state import Event, Held, Operation, Override, PassedOver, State, StepRecord
 
 LONG = """
 scenario: long
@@ -89,7 +89,7 @@ async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: S
 @pytest.mark.usefixtures("_always_suggested")
 async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> None:
     await stage.publish(LONG.replace("- wait: 2d", "- wait: 1s"))
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, status=422)
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=422)
     handle = await stage.start("long", {"type": "order", "order": {"external_id": "A"}})
     await handle.signal("event", {"name": "order.delivered"})
     # Its search attributes say so without a query: one that meets continue-as-new is lost by the test server.
@@ -157,7 +157,7 @@ def test_the_state_comes_back_as_it_went() -> None:
         paused=Operation(name="pause", operator="ann", reason="r", at="t"),
         operations=[Operation(name="pause", operator="ann", reason="r", at="t", details={"retry": {}})],
         responses={"found": {"tier": "gold"}},
-        anew=Anew(version=4, step={"kind": "sms"}),
+        anew=Override(version=4, step={"kind": "sms"}),
         retuned={"initial": 1.0},
         now="2027-01-01T01:00:00+01:00",
         digest="0123456789abcdef",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
-from activities.failures import Failure, Kind
+from activities.failures import Failure, FailureKind
 from activities.interface import Cleared, Delivery, Sent
 from runtime.store import Attempt, StoreError
 from scenario.plan.retry import Retry
@@ -62,7 +62,7 @@ def test_a_destination_has_its_say_where_the_scenario_has_none(
 async def test_a_destination_is_asked_before_each_delivery_and_the_activity_follows(stage: Stage) -> None:
     await stage.publish(WAX)
     stage.desk.cleared = SLOW
-    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=2)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY, times=2)
     assert (await stage.run("wax"))["steps"][0]["attempts"] == 3
     attempts = stage.channels.of("hook")
     assert stage.desk.clearances == ["wax"]
@@ -75,7 +75,7 @@ async def test_a_destination_is_asked_before_each_delivery_and_the_activity_foll
 
 async def test_a_destination_is_asked_again_when_an_operator_tries_again(stage: Stage) -> None:
     await stage.publish(WAX)
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
     handle = await stage.start("wax")
     await stage.until(handle, "held")
     stage.desk.cleared = SLOW
@@ -134,11 +134,11 @@ async def _asked(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("failure", "cause"),
     [
-        (Failure(kind=Kind.PERMANENT, reason="r", destination="x", attempt=1, status=422), "permanent"),
-        (Failure(kind=Kind.PERMANENT, reason="r", destination="x", attempt=3, exhausted=True), "exhausted"),
-        (Failure(kind=Kind.UNKNOWN, reason="r", destination="x", attempt=1, unknown=True), "unknown"),
-        (Failure(kind=Kind.UNCONFIGURED, reason="r", destination="webhook", attempt=1), "unconfigured"),
-        (Failure(kind=Kind.TEMPLATE, reason="r", destination="webhook", attempt=1), "template"),
+        (Failure(kind=FailureKind.PERMANENT, reason="r", destination="x", attempt=1, status=422), "permanent"),
+        (Failure(kind=FailureKind.PERMANENT, reason="r", destination="x", attempt=3, exhausted=True), "exhausted"),
+        (Failure(kind=FailureKind.UNKNOWN, reason="r", destination="x", attempt=1, unknown=True), "unknown"),
+        (Failure(kind=FailureKind.UNCONFIGURED, reason="r", destination="webhook", attempt=1), "unconfigured"),
+        (Failure(kind=FailureKind.TEMPLATE, reason="r", destination="webhook", attempt=1), "template"),
     ],
 )
 async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts(
@@ -162,7 +162,7 @@ async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts
 
 async def test_a_deadline_that_ran_out_is_no_refusal(stage: Stage) -> None:
     await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
-    stage.channels.scripts["hook"] = failing(Kind.RETRY, status=503)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY, status=503)
     handle = await stage.start("wax")
     progress = await _held(stage, handle)
     assert (progress["waiting"]["cause"], progress["waiting"]["status"]) == ("exhausted", 503)
@@ -175,7 +175,7 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     def busy(delivery: Delivery, attempt: int) -> Sent:
         reason = "wax has as many requests under way as it may: this one waits for its turn"
         raise Failure(
-            kind=Kind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True
+            kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True
         ).as_error()
 
     stage.channels.scripts["hook"] = busy
@@ -203,7 +203,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
         if attempt == 1 and known is not None:
             await stage.store.record([_row(delivery, **known)])
         reason = "wax has failed too often and is left alone for a while: this delivery waits for it"
-        raise Failure(kind=Kind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True).as_error()
+        raise Failure(kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True).as_error()
 
     stage.channels.scripts["hook"] = left_alone
     handle = await stage.start("wax")
@@ -225,7 +225,9 @@ async def test_a_log_that_cannot_be_read_does_not_keep_a_journey_from_being_held
     monkeypatch.setattr(stage.store, "deliveries", unreadable)
 
     def busy(delivery: Delivery, attempt: int) -> Sent:
-        raise Failure(kind=Kind.RETRY, reason="wax is busy", destination="wax", attempt=2, turned_away=True).as_error()
+        raise Failure(
+            kind=FailureKind.RETRY, reason="wax is busy", destination="wax", attempt=2, turned_away=True
+        ).as_error()
 
     stage.channels.scripts["hook"] = busy
     handle = await stage.start("wax")

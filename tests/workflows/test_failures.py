@@ -10,7 +10,7 @@ import pytest
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from activities.failures import Failure, Kind
+from activities.failures import Failure, FailureKind
 from scenario.plan.retry import Retry
 from scenario.steps.delivery import Send
 from workflows.delivery import cause_of, failure_in, unsent
@@ -18,7 +18,7 @@ from workflows.delivery import cause_of, failure_in, unsent
 LOST, DEADLINE = TimeoutType.START_TO_CLOSE, TimeoutType.SCHEDULE_TO_CLOSE
 SMS = Send(kind="sms", on_unknown="hold", retry=Retry(attempts=3))
 DUE = "2026-03-02T08:31:00+00:00"
-BUSY = Failure(kind=Kind.RETRY, reason="twilio answered 503", destination="twilio", attempt=2, status=503)
+BUSY = Failure(kind=FailureKind.RETRY, reason="twilio answered 503", destination="twilio", attempt=2, status=503)
 
 
 def over(

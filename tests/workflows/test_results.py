@@ -9,8 +9,8 @@ import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from activities.call import Call
-from activities.failures import Failure, Kind
+from activities.call import ActivityType
+from activities.failures import Failure, FailureKind
 from activities.interface import ADMIT, DECIDE, DEPART, SEND_WEBHOOK, Answer, Sent
 from workflows.local_activities import answer_in
 from workflows.results import BY_HAND, sent_in
@@ -71,7 +71,7 @@ def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
 def test_a_result_that_nobody_can_read_leaves_the_outcome_unknown(answer: RawValue | None) -> None:
     failure = sent_in(SEND_WEBHOOK, answer, "wax")
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.destination, failure.attempt) == (Kind.UNKNOWN, "wax", 0)
+    assert (failure.kind, failure.destination, failure.attempt) == (FailureKind.UNKNOWN, "wax", 0)
 
 
 @pytest.mark.parametrize("answer", [None, raw("null"), raw('{"value": true, "error": 5}'), raw("{}", b"binary/plain")])
@@ -94,4 +94,4 @@ def test_an_admission_that_cannot_be_read_waits_for_a_worker_that_can() -> None:
 
 
 def test_calls_compare_by_what_they_are() -> None:
-    assert Call("a", Answer, Sent) == Call("a", Answer, Sent)
+    assert ActivityType("a", Answer, Sent) == ActivityType("a", Answer, Sent)

@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Retuned, Sent
 from tests.workflows.conftest import Stage, failing
 from workflows.update_arguments import UNLIMITED
@@ -31,7 +31,7 @@ FAST = {"initial_interval": "10s", "backoff_coefficient": 1}
 
 async def backing_off(stage: Stage, text: str = BUSY) -> WorkflowHandle[Any, dict[str, Any]]:
     await stage.publish(text)
-    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY)
     handle = await stage.start("busy")
     await stage.attempted("hook")
     return handle
@@ -67,11 +67,11 @@ async def test_what_an_operator_changed_stays_for_this_step_also_when_it_is_trie
     handle = await backing_off(stage)
     await stage.order(handle, "retune", {**WHO, "retry": {**FAST, "maximum_attempts": 2, "deadline": "1s"}})
     # The test server cannot change activities: let this one end as it would have.
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
     await stage.environment.sleep(3 * 3600)
     await stage.until(handle, "held")
     tried = len(stage.channels.of("hook"))
-    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=1)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY, times=1)
     await stage.order(handle, "retry_step", WHO)
     await stage.result(handle)
     first, second = stage.channels.of("hook")[tried:]
@@ -116,7 +116,7 @@ async def test_there_is_nothing_to_retune_without_a_delivery_under_way(stage: St
 
 async def test_a_held_journey_has_nothing_to_retune(stage: Stage) -> None:
     await stage.publish(BUSY)
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT)
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
     handle = await stage.start("busy")
     await stage.until(handle, "held")
     assert await refusal(stage, handle, {**WHO, "retry": FAST}) == "nothing to retune: no delivery is under way"
@@ -129,7 +129,7 @@ async def test_webhooks_count_their_attempts_themselves(stage: Stage, kind: str)
     if kind == "webhook":
         step = step.replace("sms: hook, text: a", 'webhook: hook, url: "https://hooks.example.com/a", body: {}')
     await stage.publish(f"scenario: busy\ntrigger: segment\nsteps:\n  - {step}\n")
-    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=3)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY, times=3)
     result = await stage.run("busy")
     attempts = stage.channels.of("hook")
     assert (len(attempts), attempts[0].delivery.attempts) == ((4, 2) if kind == "webhook" else (2, 0))

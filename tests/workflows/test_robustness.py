@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage, failing
@@ -120,7 +120,11 @@ async def test_a_delivery_that_ends_while_the_contact_leaves_or_it_is_skipped_ha
 
     async def script(delivery: Delivery, attempt: int) -> Sent:
         await go.wait()
-        return await _sent(failing(Kind.PERMANENT)(delivery, attempt)) if fails else Sent(status=200, attempt=attempt)
+        return (
+            await _sent(failing(FailureKind.PERMANENT)(delivery, attempt))
+            if fails
+            else Sent(status=200, attempt=attempt)
+        )
 
     await stage.publish(HOOK)
     stage.channels.scripts["hook"] = script

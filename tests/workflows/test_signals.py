@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from activities.failures import Kind
+from activities.failures import FailureKind
 from tests.workflows.conftest import Stage, failing
 from workflows.state import KEPT_EVENT_BYTES, Event, State
 
@@ -109,7 +109,7 @@ steps:
 
 async def test_an_exit_event_ends_a_journey_whose_webhook_is_backing_off_for_hours(stage: Stage) -> None:
     await stage.publish(LEAVES)
-    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY)
     handle = await stage.start("leaves", ORDER)
     await stage.attempted("hook")
     before = await stage.now()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Sent
 from scenario.check.check import check
 from scenario.model.document import digest, document
@@ -140,7 +140,7 @@ steps:
 
 async def test_a_delivery_is_tried_again_at_growing_intervals_under_one_id(stage: Stage) -> None:
     await stage.publish(ONE.replace("POLICY", "hold"))
-    stage.channels.scripts["hook"] = failing(Kind.RETRY, times=4)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY, times=4)
     result = await stage.run("one")
     attempts = stage.channels.of("hook")
     assert result["steps"][0] | {"at": ""} == {
@@ -164,7 +164,7 @@ async def test_a_failure_for_good_follows_on_failure(
     stage: Stage, policy: str, outcome: str, reason: str, steps: list[tuple[str, str]]
 ) -> None:
     await stage.publish(ONE.replace("POLICY", policy))
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, status=422, reason="it answered 422")
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=422, reason="it answered 422")
     result = await stage.run("one")
     assert (result["outcome"], result["reason"]) == (outcome, reason)
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == steps
@@ -174,7 +174,7 @@ async def test_a_failure_for_good_follows_on_failure(
 
 async def test_retries_end_with_the_deadline(stage: Stage) -> None:
     await stage.publish(ONE.replace("POLICY", "exit"))
-    stage.channels.scripts["hook"] = failing(Kind.RETRY)
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY)
     result = await stage.run("one")
     attempts = stage.channels.of("hook")
     assert result["reason"] == "step hook failed"
@@ -195,7 +195,7 @@ steps:
 
 async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Stage) -> None:
     await stage.publish(UNKNOWN)
-    stage.channels.scripts["text"] = failing(Kind.UNKNOWN, status=None, reason="no answer came")
+    stage.channels.scripts["text"] = failing(FailureKind.UNKNOWN, status=None, reason="no answer came")
     result = await stage.run("unknown")
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("text", "unknown")]
 

@@ -6,7 +6,7 @@ import pytest
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import Sent
 from tests.workflows.conftest import Stage, failing
 
@@ -28,7 +28,7 @@ ORDER = {"operator": "ann", "reason": "incident 42"}
 
 async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
     await stage.publish(HOLDS)
-    stage.channels.scripts["hook"] = failing(Kind.PERMANENT, status=422, reason="hooks.example.com answered 422")
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=422, reason="hooks.example.com answered 422")
     handle = await stage.start("holds")
     await stage.until(handle, "held")
     return handle

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from activities.webhook.destinations.destinations import Book, CredentialsError, Destination
+from activities.webhook.destinations.destinations import CredentialsError, Destination, Destinations
 from activities.webhook.destinations.reading import DestinationsError, Reading, examine, read
-from activities.webhook.destinations.watch import VARIABLE, Destinations
+from activities.webhook.destinations.watch import VARIABLE, DestinationsFile
 
 __all__ = [
     "VARIABLE",
-    "Book",
     "CredentialsError",
     "Destination",
     "Destinations",
     "DestinationsError",
+    "DestinationsFile",
     "Reading",
     "examine",
     "read",

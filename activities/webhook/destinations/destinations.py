@@ -153,7 +153,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class Destinations:
     """All destinations, and what holds for every other place.
 
     Attributes:

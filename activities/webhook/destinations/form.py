@@ -93,7 +93,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 Flag = Annotated[bool, Field(strict=True)]
 
 
-class Breaker(Model):
+class BreakerForm(Model):
     """When a destination counts as down. See `activities.webhook.throttle.limits.BreakerLimits`."""
 
     failures: Annotated[float, BeforeValidator(_share)] = 0.7
@@ -102,7 +102,7 @@ class Breaker(Model):
     pause: Interval = timedelta(seconds=30)
 
 
-class Signing(Model):
+class SigningForm(Model):
     """A key that signs, by the name of its secret."""
 
     key: Annotated[str, Field(strict=True), AfterValidator(_secret)]
@@ -117,26 +117,26 @@ class TlsFiles(Model):
     key: Annotated[str, Field(min_length=1)] | None = None
 
 
-class Gentle(Model):
+class LimitsForm(Model):
     """How gently a place is treated."""
 
     rate: Rate | None = None
     concurrency: Count | None = None
-    breaker: Annotated[Breaker | None, BeforeValidator(_off)] = None
+    breaker: Annotated[BreakerForm | None, BeforeValidator(_off)] = None
 
 
-class Default(Gentle):
+class DefaultForm(LimitsForm):
     """What holds where nothing else is said."""
 
     public_secrets: list[Secret] = Field(default_factory=list[str])
 
 
-class Entry(Gentle):
+class DestinationForm(LimitsForm):
     """One destination."""
 
     url: Annotated[str, Field(min_length=1)]
     headers: dict[str, str] = Field(default_factory=dict)
-    signing: list[Signing] = Field(default_factory=list[Signing])
+    signing: list[SigningForm] = Field(default_factory=list[SigningForm])
     secrets: list[Secret] = Field(default_factory=list[str])
     timeout: Timeout | None = None
     retry: Retry = Retry()
@@ -167,16 +167,16 @@ class Entry(Gentle):
 class File(Model):
     """The whole of `destinations.yaml`."""
 
-    default: Default = Default()
-    destinations: dict[str, Entry] = Field(default_factory=dict)
+    default: DefaultForm = DefaultForm()
+    destinations: dict[str, DestinationForm] = Field(default_factory=dict)
 
 
 FORMS: Final[Mapping[str, type[BaseModel]]] = {
-    "default": Default,
-    "breaker": Breaker,
+    "default": DefaultForm,
+    "breaker": BreakerForm,
     "retry": Retry,
     "tls": TlsFiles,
-    "signing": Signing,
+    "signing": SigningForm,
 }
 """The model of what stands under a key, wherever the key stands."""
 
@@ -185,5 +185,5 @@ def form_at(path: tuple[Any, ...]) -> type[BaseModel]:
     """The model of the mapping at a path."""
     words = [part for part in path if isinstance(part, str)]
     if len(words) == 2 and words[0] == "destinations":  # whose own name may be any word
-        return Entry
+        return DestinationForm
     return FORMS[words[-1]] if words else File

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from activities.webhook.destinations.destinations import DEFAULT_RATE, Book, Destination, Signer
-from activities.webhook.destinations.form import Breaker, Entry, File, Gentle, form_at
-from activities.webhook.destinations.rules import Said, rulings, secrets_in
+from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, Signer
+from activities.webhook.destinations.form import BreakerForm, DestinationForm, File, LimitsForm, form_at
+from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from runtime.errors import SettingsError
 from scenario.model.messages import worded
@@ -60,10 +60,10 @@ class Reading(NamedTuple):
     """
 
     findings: tuple[Finding, ...]
-    book: Book | None
+    book: Destinations | None
 
 
-def read(path: Path) -> Book:
+def read(path: Path) -> Destinations:
     """Reads `destinations.yaml`.
 
     Raises:
@@ -97,7 +97,7 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
     if source.data is None:
         return Reading(tuple(_begun(finding) for finding in source.findings), None)
     data: Any = source.data
-    said: list[Said] = []
+    said: list[Issue] = []
     try:
         form = File.model_validate(data)
     except ValidationError as error:
@@ -131,7 +131,7 @@ def _silenced(finding: Finding) -> Finding:
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 
 
-def _placed(said: Said, source: Source) -> Finding:
+def _placed(said: Issue, source: Source) -> Finding:
     if said.offset is not None:
         mark = source.inside(said.path, said.offset)
     else:
@@ -139,7 +139,7 @@ def _placed(said: Said, source: Source) -> Finding:
     return Finding(source.file, mark.line, mark.column, said.severity, said.code, said.message)
 
 
-def _worded(detail: ErrorDetails, data: Any) -> Said:
+def _worded(detail: ErrorDetails, data: Any) -> Issue:
     path: Place = tuple(detail["loc"])
     around, name = path[:-1], str(path[-1]) if path else ""
     deep = 2 if path[:1] == ("destinations",) else 1
@@ -152,15 +152,15 @@ def _worded(detail: ErrorDetails, data: Any) -> Said:
             guess = near(name, [key for key in known if key not in present])
             what = "there is an unknown key" if silent else f"unknown key '{clip(name)}'"
             hint = f"did you mean '{guess}'?" if guess else f"the keys here are {listed(known, 'and')}"
-            return Said(path, "unknown-key", f"{what}: {hint}", key=True)
+            return Issue(path, "unknown-key", f"{what}: {hint}", key=True)
         case "missing":
-            return Said(around, "missing", f"'{name}' is missing here", key=True)
+            return Issue(around, "missing", f"'{name}' is missing here", key=True)
         case kind if silent and kind != "value_error":
-            return Said(path, "type", _SILENT[silent])
+            return Issue(path, "type", _SILENT[silent])
         case _:
             named = next((part for part in reversed(path) if isinstance(part, str)), None)
             code, message = worded(detail, f"'{clip(named)}'" if named else "the file")
-            return Said(path, code, message)
+            return Issue(path, code, message)
 
 
 def _keys(data: Any, path: Place) -> frozenset[str]:
@@ -169,14 +169,14 @@ def _keys(data: Any, path: Place) -> frozenset[str]:
     return frozenset(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else frozenset()
 
 
-def _book(form: File, folder: Path) -> Book:
+def _book(form: File, folder: Path) -> Destinations:
     limits = _limits(form.default, Limits())
     rate = form.default.rate or DEFAULT_RATE
     made = {name: _destination(name, entry, rate, limits, folder) for name, entry in form.destinations.items()}
-    return Book(destinations=made, rate=rate, limits=limits, public_secrets=tuple(form.default.public_secrets))
+    return Destinations(destinations=made, rate=rate, limits=limits, public_secrets=tuple(form.default.public_secrets))
 
 
-def _destination(name: str, entry: Entry, rate: float, limits: Limits, folder: Path) -> Destination:
+def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits, folder: Path) -> Destination:
     return Destination(
         name=name,
         url=entry.url.rstrip("/"),
@@ -193,14 +193,14 @@ def _destination(name: str, entry: Entry, rate: float, limits: Limits, folder: P
     )
 
 
-def _limits(given: Gentle, default: Limits) -> Limits:
+def _limits(given: LimitsForm, default: Limits) -> Limits:
     breaker = default.breaker
     if "breaker" in given.model_fields_set:
         breaker = _breaker(given.breaker) if given.breaker else None
     return Limits(concurrency=given.concurrency or default.concurrency, breaker=breaker)
 
 
-def _breaker(given: Breaker) -> BreakerLimits:
+def _breaker(given: BreakerForm) -> BreakerLimits:
     return BreakerLimits(
         failures=given.failures,
         minimum=given.minimum,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from activities.webhook.destinations.destinations import DEFAULT_RATE
-from activities.webhook.destinations.form import Entry, File
+from activities.webhook.destinations.form import DestinationForm, File
 from activities.webhook.http import tls
 from activities.webhook.http.headers import flaw
 from scenario import liquid
@@ -25,18 +25,18 @@ NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 """A destination's name; Temporal's fairness keys have 64 bytes at most."""
 _WIDEST: Final = 1000.0
 """How many times the default rate a rate may be, or the other way round: Temporal's fairness weights end there."""
-_HINTS: Final[Mapping[addresses.Kind, str]] = {
-    addresses.Kind.PUBLIC: "",
-    addresses.Kind.PRIVATE: ": set 'allow_private: true' if it is meant",
-    addresses.Kind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
-    addresses.Kind.NEVER: ", whatever is allowed",
+_HINTS: Final[Mapping[addresses.AddressKind, str]] = {
+    addresses.AddressKind.PUBLIC: "",
+    addresses.AddressKind.PRIVATE: ": set 'allow_private: true' if it is meant",
+    addresses.AddressKind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
+    addresses.AddressKind.NEVER: ", whatever is allowed",
 }
 _SECRETS: Final = Roots({"secrets": Object(open=True)})
 _NO_VALUE: Final = "this header's value"
 _QUOTED: Final = re.compile(r"'([^']*\w\w[^']*)'")
 
 
-class Said(NamedTuple):
+class Issue(NamedTuple):
     """A finding before it has its line and column.
 
     Attributes:
@@ -62,7 +62,7 @@ def secrets_in(template: str) -> tuple[str, ...]:
     return tuple(sorted({str(path[1]) for path in named if len(path) > 1}))
 
 
-def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
+def rulings(form: File, folder: Path, now: datetime) -> Iterator[Issue]:
     """All that is wrong with a file whose keys and values are right.
 
     Args:
@@ -79,7 +79,7 @@ def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
             message = (
                 f"'{clip(name)}' is no destination's name: write lower-case words joined by '-', at most 64 letters"
             )
-            yield Said(place, "name", message, key=True)
+            yield Issue(place, "name", message, key=True)
         yield from _url(entry, place)
         yield from _headers(entry, place)
         yield from _signing(entry, place, now)
@@ -87,10 +87,10 @@ def rulings(form: File, folder: Path, now: datetime) -> Iterator[Said]:
         yield from _tls(entry, place, folder)
         if entry.rate and not default / _WIDEST <= entry.rate <= default * _WIDEST:
             message = f"'rate' is more than {_WIDEST:g} times the default rate, or less than a {_WIDEST:g}th of it"
-            yield Said((*place, "rate"), "rate", message)
+            yield Issue((*place, "rate"), "rate", message)
 
 
-def _url(entry: Entry, place: Place) -> Iterator[Said]:
+def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
     place = (*place, "url")
     reason = ""
     if "{" in entry.url:
@@ -109,7 +109,7 @@ def _url(entry: Entry, place: Place) -> Iterator[Said]:
             elif reason.startswith("its scheme") and entry.url.lower().startswith("http:"):
                 reason = "its scheme is not https: set 'allow_http: true' if it is meant"
     if reason:
-        yield Said(place, "url", f"'url' cannot be used: {reason}")
+        yield Issue(place, "url", f"'url' cannot be used: {reason}")
 
 
 def _literal(url: str) -> str:
@@ -117,29 +117,29 @@ def _literal(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-def _headers(entry: Entry, place: Place) -> Iterator[Said]:
+def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
     seen: dict[str, str] = {}
     for name, value in entry.headers.items():
         path: Place = (*place, "headers", name)
         if denied(name):
-            yield Said(path, "header", f"the header '{clip(name)}' is set by the sender itself: take it out", key=True)
+            yield Issue(path, "header", f"the header '{clip(name)}' is set by the sender itself: take it out", key=True)
         elif problem := flaw(name, ""):
-            yield Said(path, "header", problem, key=True)
+            yield Issue(path, "header", problem, key=True)
         other = seen.setdefault(name.lower(), name)
         if other != name:
             message = f"'{clip(name)}' and '{clip(other)}' are the same header: keep one"
-            yield Said(path, "header", message, key=True)
+            yield Issue(path, "header", message, key=True)
         findings = lint(value, kind="header", schema=_SECRETS)
         for found in findings:
             message = _unquoted(found.message, value)
-            yield Said(path, found.code, message, offset=found.offset, severity=found.severity)
+            yield Issue(path, found.code, message, offset=found.offset, severity=found.severity)
         plain = "{{" not in value and "{%" not in value
         errors = any(found.severity == "error" for found in findings)
         if not errors and any(len(named) == 1 for named in liquid.fields(value, kind="header")):
-            yield Said(path, "secret", "name the secret that is meant, such as {{ secrets.NAME }}")
+            yield Issue(path, "secret", "name the secret that is meant, such as {{ secrets.NAME }}")
         if not errors and (not value or (plain and flaw("x", value))):
             message = f"{_NO_VALUE} is empty, or holds a line break, an outer blank or a character beyond ASCII"
-            yield Said(path, "header", message)
+            yield Issue(path, "header", message)
         elif (
             plain
             and not errors
@@ -149,7 +149,7 @@ def _headers(entry: Entry, place: Place) -> Iterator[Said]:
             message = (
                 f"{_NO_VALUE} looks like a secret: keep it as one, and write its name, such as {{{{ secrets.NAME }}}}"
             )
-            yield Said(path, "plain-secret", message, severity="warning")
+            yield Issue(path, "plain-secret", message, severity="warning")
 
 
 def _unquoted(message: str, value: str) -> str:
@@ -157,30 +157,30 @@ def _unquoted(message: str, value: str) -> str:
     return _QUOTED.sub(lambda found: "'…'" if found[1] in value and found[1] != "secrets" else found[0], message)
 
 
-def _signing(entry: Entry, place: Place, now: datetime) -> Iterator[Said]:
+def _signing(entry: DestinationForm, place: Place, now: datetime) -> Iterator[Issue]:
     seen: set[str] = set()
     for index, key in enumerate(entry.signing):
         path: Place = (*place, "signing", index)
         if key.key in seen:
-            yield Said(path, "signing", f"the key {key.key} stands here twice")
+            yield Issue(path, "signing", f"the key {key.key} stands here twice")
         seen.add(key.key)
         if key.until is not None and key.until <= now:
             message = f"the key {key.key} signs no more since {key.until.isoformat()}: take it out"
-            yield Said(path, "expired", message, severity="warning")
+            yield Issue(path, "expired", message, severity="warning")
     if entry.signing and all(key.until is not None for key in entry.signing):
         message = "every key has an end: after the last one nothing is sent any more; the newest needs no 'until'"
-        yield Said((*place, "signing"), "signing", message, key=True, severity="warning")
+        yield Issue((*place, "signing"), "signing", message, key=True, severity="warning")
 
 
-def _granted(secrets: Sequence[str], place: Place, signing: Set[str]) -> Iterator[Said]:
+def _granted(secrets: Sequence[str], place: Place, signing: Set[str]) -> Iterator[Issue]:
     for index, name in enumerate(secrets):
         if name in signing:
             message = f"the secret {name} signs: whoever has it can sign in our name, so that no scenario may send it"
-            yield Said((*place, index), "secret", message)
+            yield Issue((*place, index), "secret", message)
 
 
-def _tls(entry: Entry, place: Place, folder: Path) -> Iterator[Said]:
+def _tls(entry: DestinationForm, place: Place, folder: Path) -> Iterator[Issue]:
     if entry.tls.key and not entry.tls.certificate:
-        yield Said((*place, "tls", "key"), "tls", "'key' goes with 'certificate', the certificate that it belongs to")
+        yield Issue((*place, "tls", "key"), "tls", "'key' goes with 'certificate', the certificate that it belongs to")
     elif problem := tls.problem(entry.tls_in(folder)):
-        yield Said((*place, "tls"), "tls", problem, key=True)
+        yield Issue((*place, "tls"), "tls", problem, key=True)

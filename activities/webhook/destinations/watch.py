@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from activities.webhook.destinations.destinations import Book
+from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsError, read
 
 VARIABLE: Final = "SCENARIO_DESTINATIONS"
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 _Stamp = tuple[int, int, int, int]
 
 
-class Destinations:
+class DestinationsFile:
     """The book as it is now.
 
     A file that was edited is read again as soon as it rests, for the time between two looks: what is still being
@@ -55,7 +55,7 @@ class Destinations:
         self._looked = self._tried = clock()
         self._fault = ""
         if path is None:
-            self._book = Book()
+            self._book = Destinations()
         else:
             # Before the reading: what is written meanwhile is seen at the next look.
             self._stamp = self._seen = _stamp(path)
@@ -67,7 +67,7 @@ class Destinations:
         return self._path is not None
 
     @property
-    def book(self) -> Book:
+    def book(self) -> Destinations:
         """What the file says; the same object until the file says something else."""
         now = self._clock()
         if self._path is not None and now - self._looked >= self._every:

@@ -33,7 +33,7 @@ _FULL: Final = 1_000
 _SLIP: Final = 1e-6  # 0.55 * 20 is a little more than 11 to a computer
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """Of a breaker."""
 
     CLOSED = "closed"
@@ -54,7 +54,7 @@ class Ticket:
     probe: bool
 
 
-class Breaker:
+class CircuitBreaker:
     """The breaker of one destination in one process. Not thread-safe; nothing in it waits.
 
     Memory is bounded: results are counted in 20 buckets, so that a result counts for the window's length or up to a
@@ -78,11 +78,11 @@ class Breaker:
         self._room = _FULL
 
     @property
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         """As of now."""
         if self._until is None:
-            return State.CLOSED
-        return State.OPEN if self._clock() < self._until else State.HALF_OPEN
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if self._clock() < self._until else BreakerState.HALF_OPEN
 
     @property
     def reopens(self) -> float:
@@ -101,9 +101,9 @@ class Breaker:
     def admit(self) -> Ticket | None:
         """Leave to send, or None: not now."""
         match self.state:
-            case State.CLOSED:
+            case BreakerState.CLOSED:
                 return Ticket(self._epoch, probe=False)
-            case State.HALF_OPEN if self._probe is None:
+            case BreakerState.HALF_OPEN if self._probe is None:
                 self._probe = Ticket(self._epoch, probe=True)
                 return self._probe
             case _:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 from zlib import crc32
 
-from activities.webhook.throttle.circuit_breaker import Breaker, State, Ticket
+from activities.webhook.throttle.circuit_breaker import BreakerState, CircuitBreaker, Ticket
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limits import Limits
 
@@ -61,7 +61,7 @@ class Wait:
         return "has failed too often and is left alone for a while: this delivery waits for it"
 
 
-class Pass:
+class Permit:
     """Leave to send one request; a context manager.
 
     Where nothing is said with `leave` before the block ends (an error, a cancellation), the destination's slot is
@@ -73,8 +73,8 @@ class Pass:
 
     __slots__ = ("_ticket", "_visit", "probe")
 
-    def __init__(self, visit: Callable[[Pass, Ticket | None, Pulse], None], ticket: Ticket | None) -> None:
-        self._visit: Callable[[Pass, Ticket | None, Pulse], None] | None = visit
+    def __init__(self, visit: Callable[[Permit, Ticket | None, Pulse], None], ticket: Ticket | None) -> None:
+        self._visit: Callable[[Permit, Ticket | None, Pulse], None] | None = visit
         self._ticket = ticket
         self.probe = ticket is not None and ticket.probe
 
@@ -95,7 +95,7 @@ class Pass:
         self.leave(Pulse.NOTHING)
 
 
-class Gate:
+class Limiter:
     """One for each worker process. Not thread-safe; nothing in it waits.
 
     Args:
@@ -111,9 +111,9 @@ class Gate:
         self._clock = clock
         self._seed = seed
         self._inside = 0
-        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
-    def enter(self, label: str, limits: Limits, delivery: str = "") -> Pass | Wait:
+    def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | Wait:
         """Asks for leave to send one request.
 
         Args:
@@ -125,7 +125,7 @@ class Gate:
         place = self._place(label, now)
         breaker = place.heed(limits, self._clock, f"{self._seed}/{label}")
         bound = self._bound(place, limits.concurrency)
-        if breaker is not None and breaker.state is State.OPEN:
+        if breaker is not None and breaker.state is BreakerState.OPEN:
             return place.appoint(now, breaker.reopens, bound, delivery, "breaker_open")
         if len(place.inside) >= bound:
             return place.appoint(now, now, bound, delivery, "busy")
@@ -134,13 +134,13 @@ class Gate:
             return place.appoint(now, now, bound, delivery, "breaker_open")
         self._inside += 1
 
-        def leave(given: Pass, ticket: Ticket | None, pulse: Pulse) -> None:
+        def leave(given: Permit, ticket: Ticket | None, pulse: Pulse) -> None:
             self._inside -= 1
             place.leave(given, self._clock(), pulse)
             if breaker is not None and ticket is not None:
                 _give_back(label, breaker, ticket, pulse)
 
-        given = Pass(leave, ticket)
+        given = Permit(leave, ticket)
         place.inside[given] = now
         return given
 
@@ -148,17 +148,17 @@ class Gate:
         """How many destinations it remembers."""
         return len(self._places)
 
-    def _bound(self, place: _Place, concurrency: int) -> int:
+    def _bound(self, place: _DestinationState, concurrency: int) -> int:
         """So many requests to one destination at once."""
         bound = min(concurrency, self._most)
         if place.breaker is not None:
             bound = min(bound, place.breaker.room)
         return min(bound, self._few) if self._inside >= self._most else bound
 
-    def _place(self, label: str, now: float) -> _Place:
+    def _place(self, label: str, now: float) -> _DestinationState:
         place = self._places.get(label)
         if place is None:
-            place = self._places[label] = _Place()
+            place = self._places[label] = _DestinationState()
         else:
             self._places.move_to_end(label)
         place.used = now
@@ -177,7 +177,7 @@ class Gate:
             del self._places[label]
 
 
-class _Place:
+class _DestinationState:
     """One destination.
 
     Attributes:
@@ -189,18 +189,18 @@ class _Place:
     __slots__ = ("_due", "_mean", "breaker", "inside", "used")
 
     def __init__(self) -> None:
-        self.inside: dict[Pass, float] = {}
-        self.breaker: Breaker | None = None
+        self.inside: dict[Permit, float] = {}
+        self.breaker: CircuitBreaker | None = None
         self.used = 0.0
         self._mean: float | None = None  # seconds that a request takes
         self._due = float("-inf")  # the next appointment that nobody has
 
-    def heed(self, limits: Limits, clock: Callable[[], float], seed: str) -> Breaker | None:
+    def heed(self, limits: Limits, clock: Callable[[], float], seed: str) -> CircuitBreaker | None:
         """Takes the limits as they are now."""
         if limits.breaker is None:
             self.breaker = None
         elif self.breaker is None:
-            self.breaker = Breaker(limits.breaker, clock, seed)
+            self.breaker = CircuitBreaker(limits.breaker, clock, seed)
         else:
             self.breaker.limits = limits.breaker
         return self.breaker
@@ -226,7 +226,7 @@ class _Place:
         self._due = moment + (space if moment - base < HORIZON else min(space, _CHECK))
         return Wait(moment - now, why)
 
-    def leave(self, given: Pass, now: float, pulse: Pulse) -> None:
+    def leave(self, given: Permit, now: float, pulse: Pulse) -> None:
         """A request has ended."""
         took = now - self.inside.pop(given)
         if pulse is not Pulse.NOTHING:
@@ -238,15 +238,15 @@ class _Place:
         return max(_UNKNOWN if self._mean is None else self._mean, waiting)
 
 
-def _give_back(label: str, breaker: Breaker, ticket: Ticket, pulse: Pulse) -> None:
+def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: Pulse) -> None:
     """Tells the breaker, and the log where that changes something."""
     before = breaker.state
     counted = breaker.counted()
     breaker.give_back(ticket, pulse)
     after = breaker.state
-    if after is State.OPEN and before is State.CLOSED:
+    if after is BreakerState.OPEN and before is BreakerState.CLOSED:
         logger.warning("%s is left alone: it fails too often (%d of %d before the last)", label, *counted)
-    elif after is State.OPEN and before is State.HALF_OPEN:
+    elif after is BreakerState.OPEN and before is BreakerState.HALF_OPEN:
         logger.info("%s is still failing, and left alone for longer", label)
-    elif after is State.CLOSED and before is not State.CLOSED:
+    elif after is BreakerState.CLOSED and before is not BreakerState.CLOSED:
         logger.info("%s answers again", label)

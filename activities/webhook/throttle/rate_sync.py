@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 from temporalio.client import Client
 
-from activities.webhook.destinations import Destinations
+from activities.webhook.destinations import DestinationsFile
 from activities.webhook.throttle.server_rates import RateKeeper
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def pacing(client: Client, destinations: Destinations) -> AsyncGenerator[None]:
+async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerator[None]:
     """Keeps the server's rates in step with `destinations.yaml`, where there is one."""
     if not destinations.configured:
         yield

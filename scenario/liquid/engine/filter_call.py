@@ -30,7 +30,7 @@ class Unfit(FilterArgumentError):
         super().__init__(message, token=None)
 
 
-class Call(Filter):
+class FilterCall(Filter):
     """One use of a filter.
 
     Attributes:
@@ -113,7 +113,7 @@ def _unfit(message: str, token: Token) -> Unfit:
     return error
 
 
-def bind(parsed: Filter, environment: Environment) -> Call:
+def bind(parsed: Filter, environment: Environment) -> FilterCall:
     """Look a filter up and check its arguments' number and names.
 
     Raises:
@@ -125,7 +125,7 @@ def bind(parsed: Filter, environment: Environment) -> Call:
         raise UnknownFilterError(f"there is no filter '{parsed.name}'", token=parsed.token)
     if problem := arguments_problem(parsed, function):
         raise FilterArgumentError(problem, token=parsed.token)
-    return Call(parsed, function, environment)
+    return FilterCall(parsed, function, environment)
 
 
 def arguments_problem(parsed: Filter, function: Callable[..., Any]) -> str | None:

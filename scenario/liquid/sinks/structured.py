@@ -30,7 +30,7 @@ from scenario.liquid.engine.environment import Template
 from scenario.liquid.engine.errors import mistake, translated
 from scenario.liquid.engine.sink import Sink
 from scenario.liquid.sinks.json_text import encoded
-from scenario.liquid.sinks.structured_compiler import Compiler, nobody
+from scenario.liquid.sinks.structured_compiler import BodyCompiler, nobody
 from scenario.liquid.sinks.structured_parts import Written
 
 
@@ -78,7 +78,7 @@ def compiled(body: Mapping[str, Any] | list[Any]) -> Body:
         TemplateError: It is malformed; with the place and, in a leaf, the position there.
     """
     key = _content(body)
-    return _bodies.get(key, len(key), lambda: Body(Compiler().part(body, ""), nobody()))
+    return _bodies.get(key, len(key), lambda: Body(BodyCompiler().part(body, ""), nobody()))
 
 
 def _content(body: Any) -> bytes:

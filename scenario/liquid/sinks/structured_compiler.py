@@ -42,7 +42,7 @@ FORMS: Final = {
 _Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)
 
 
-class Compiler:
+class BodyCompiler:
     """Turns a body into its parts."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.content import Content
 from activities.email.activity import Emails
 from activities.email.server import Server
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import SEND_EMAIL, Delivery, Sent
 from tests.activities.marks import Marks
 from tests.activities.shelf import Rows, Shelf
@@ -147,26 +147,62 @@ async def test_a_template_may_decide_to_send_nothing(send: Any, mail_server: Any
 @pytest.mark.parametrize(
     ("delivery", "step", "kind", "error", "reason"),
     [
-        (contact(email="zoe@"), {}, Kind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
-        (contact(email="a@b.c, d@e.f"), {}, Kind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
-        (DELIVERY, {"subject": "{{ 'x' | nonsense }}"}, Kind.TEMPLATE, "template_failed", "the e-mail's subject: "),
-        (DELIVERY, {"html": "<b>" * 300}, Kind.TEMPLATE, "template_failed", "the e-mail's html: elements are nested"),
-        (DELIVERY, {"subject": "s" * 8_001}, Kind.TEMPLATE, "template_failed", "the e-mail's subject: it has more"),
-        (DELIVERY, {"html": "{% if %}"}, Kind.TEMPLATE, "template_failed", "the e-mail's html: "),
-        (DELIVERY, {"html": {"file": "a.html"}}, Kind.TEMPLATE, "template_failed", "a file of the e-mail was not"),
+        (contact(email="zoe@"), {}, FailureKind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
+        (
+            contact(email="a@b.c, d@e.f"),
+            {},
+            FailureKind.PERMANENT,
+            "bad_address",
+            "the contact's e-mail address is malformed",
+        ),
+        (
+            DELIVERY,
+            {"subject": "{{ 'x' | nonsense }}"},
+            FailureKind.TEMPLATE,
+            "template_failed",
+            "the e-mail's subject: ",
+        ),
+        (
+            DELIVERY,
+            {"html": "<b>" * 300},
+            FailureKind.TEMPLATE,
+            "template_failed",
+            "the e-mail's html: elements are nested",
+        ),
+        (
+            DELIVERY,
+            {"subject": "s" * 8_001},
+            FailureKind.TEMPLATE,
+            "template_failed",
+            "the e-mail's subject: it has more",
+        ),
+        (DELIVERY, {"html": "{% if %}"}, FailureKind.TEMPLATE, "template_failed", "the e-mail's html: "),
+        (
+            DELIVERY,
+            {"html": {"file": "a.html"}},
+            FailureKind.TEMPLATE,
+            "template_failed",
+            "a file of the e-mail was not",
+        ),
         (
             replace(DELIVERY, scenario="post-purchase@4"),
             {},
-            Kind.TEMPLATE,
+            FailureKind.TEMPLATE,
             "unknown_version",
             "post-purchase@4 is not",
         ),
-        (replace(DELIVERY, step="nope"), {}, Kind.TEMPLATE, "unknown_version", "post-purchase@3 has no step 'nope'"),
+        (
+            replace(DELIVERY, step="nope"),
+            {},
+            FailureKind.TEMPLATE,
+            "unknown_version",
+            "post-purchase@3 has no step 'nope'",
+        ),
     ],
 )
 async def test_what_cannot_be_sent_is_held_with_its_reason(
     refuse: Any, mail_server: Any, mailer: Any, rows: Rows,
-    delivery: Delivery, step: dict[str, Any], kind: Kind, error: str, reason: str,
+    delivery: Delivery, step: dict[str, Any], kind: FailureKind, error: str, reason: str,
 ):  # fmt: skip
     received = await mail_server()
     failure, raised = await refuse(await mailer(received), delivery, **step)
@@ -184,7 +220,7 @@ async def test_a_step_of_another_kind_is_not_sent(refuse: Any, mail_server: Any,
 
 async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):
     failure, raised = await refuse(None)
-    assert failure.kind is Kind.UNCONFIGURED
+    assert failure.kind is FailureKind.UNCONFIGURED
     assert failure.reason == "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
     assert raised.non_retryable
     assert rows[0].destination == "email"
@@ -193,26 +229,26 @@ async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows
 @pytest.mark.parametrize(
     ("acts", "on_unknown", "kind", "status", "error", "unknown"),
     [
-        ({"RCPT": "450 busy"}, "hold", Kind.RETRY, 450, None, False),
-        ({"RCPT": "550 nobody"}, "retry", Kind.PERMANENT, 550, None, False),
-        ({"MAIL": "drop"}, "hold", Kind.RETRY, None, "disconnected", False),
-        ({"TEXT": "drop"}, "retry", Kind.RETRY, None, "drop_after_data", True),
-        ({"TEXT": "drop"}, "hold", Kind.UNKNOWN, None, "drop_after_data", True),
-        ({"TEXT": "drop"}, "continue", Kind.UNKNOWN, None, "drop_after_data", True),
-        ({"TEXT": "hang"}, "hold", Kind.UNKNOWN, None, "no_answer", True),
+        ({"RCPT": "450 busy"}, "hold", FailureKind.RETRY, 450, None, False),
+        ({"RCPT": "550 nobody"}, "retry", FailureKind.PERMANENT, 550, None, False),
+        ({"MAIL": "drop"}, "hold", FailureKind.RETRY, None, "disconnected", False),
+        ({"TEXT": "drop"}, "retry", FailureKind.RETRY, None, "drop_after_data", True),
+        ({"TEXT": "drop"}, "hold", FailureKind.UNKNOWN, None, "drop_after_data", True),
+        ({"TEXT": "drop"}, "continue", FailureKind.UNKNOWN, None, "drop_after_data", True),
+        ({"TEXT": "hang"}, "hold", FailureKind.UNKNOWN, None, "no_answer", True),
     ],
 )
 async def test_a_mail_servers_answer_decides(
     refuse: Any, faulty_server: Any, mailer: Any, rows: Rows,
-    acts: dict[str, str], on_unknown: Any, kind: Kind, status: int | None, error: str | None, unknown: bool,
+    acts: dict[str, str], on_unknown: Any, kind: FailureKind, status: int | None, error: str | None, unknown: bool,
 ):  # fmt: skip
     post = await mailer(await faulty_server(**acts))
     failure, raised = await refuse(
         post, replace(DELIVERY, timeout=1 if "hang" in acts.values() else 60, on_unknown=on_unknown)
     )
     assert (failure.kind, failure.status, failure.error, failure.unknown) == (kind, status, error, unknown)
-    assert raised.non_retryable == (kind is not Kind.RETRY)
-    word = "unknown" if unknown else {Kind.RETRY: "retry", Kind.PERMANENT: "failed"}[kind]
+    assert raised.non_retryable == (kind is not FailureKind.RETRY)
+    word = "unknown" if unknown else {FailureKind.RETRY: "retry", FailureKind.PERMANENT: "failed"}[kind]
     assert [row.outcome for row in rows] == [word]
 
 
@@ -237,18 +273,18 @@ class TestALoginThatIsRefused:
         waited(59)
         failure, raised = await refuse(post)
         assert (failure.kind, failure.error, failure.status, failure.turned_away) == (
-            Kind.RETRY, "login_refused", 535, False
+            FailureKind.RETRY, "login_refused", 535, False
         )  # fmt: skip
         assert raised.next_retry_delay is None
         failure, raised = await refuse(post)
-        assert (failure.kind, failure.error, failure.turned_away) == (Kind.RETRY, "login_left_alone", True)
+        assert (failure.kind, failure.error, failure.turned_away) == (FailureKind.RETRY, "login_left_alone", True)
         assert timedelta(seconds=30) < raised.next_retry_delay <= timedelta(seconds=60)
 
     async def test_is_held_after_an_hour(self, refuse: Any, post: Any, waited: Any):
         waited(61)
         for error in ("login_refused", "login_left_alone"):
             failure, raised = await refuse(post)
-            assert (failure.kind, failure.error, failure.exhausted) == (Kind.PERMANENT, error, True)
+            assert (failure.kind, failure.error, failure.exhausted) == (FailureKind.PERMANENT, error, True)
             assert raised.non_retryable
             assert failure.reason.endswith("check user and password in SCENARIO_SMTP, still after an hour")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.email.sandbox import TOO_MUCH, Cell, CellLost, Markup
+from activities.email.sandbox import TOO_MUCH, Markup, MarkupProcess, MarkupProcessLost
 from scenario.errors import TemplateError
 from tests.activities.email.hostile import MAILS
 
@@ -20,19 +20,19 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def cell() -> Iterator[Cell]:
-    cell = Cell()
+def cell() -> Iterator[MarkupProcess]:
+    cell = MarkupProcess()
     yield cell
     cell.close()
 
 
-def number(cell: Cell) -> int:
+def number(cell: MarkupProcess) -> int:
     process = cell._process  # pyright: ignore[reportPrivateUsage]
     assert process is not None
     return process.pid
 
 
-def test_one_process_reads_many_e_mails(cell: Cell):
+def test_one_process_reads_many_e_mails(cell: MarkupProcess):
     assert [cell.work("<p>Hello") for _ in range(3)] == [HELLO] * 3
     first = number(cell)
     with pytest.raises(TemplateError, match="nested"):
@@ -42,7 +42,7 @@ def test_one_process_reads_many_e_mails(cell: Cell):
 
 
 def test_it_ends_with_its_cell():
-    cell = Cell()
+    cell = MarkupProcess()
     cell.work("<p>Hello")
     process = cell._process  # pyright: ignore[reportPrivateUsage]
     assert process is not None
@@ -52,7 +52,7 @@ def test_it_ends_with_its_cell():
     assert process.returncode == 0
 
 
-def test_it_is_replaced_after_a_thousand(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+def test_it_is_replaced_after_a_thousand(cell: MarkupProcess, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("activities.email.sandbox._LIFE", 2)
     cell.work("<p>Hello")
     first = number(cell)
@@ -68,13 +68,13 @@ def test_it_is_replaced_after_a_thousand(cell: Cell, monkeypatch: pytest.MonkeyP
         "<p " + "".join(f"a{place}=1 " for place in range(20_000)),  # time
     ],
 )
-def test_an_e_mail_that_ends_it_is_refused_and_the_next_one_read(cell: Cell, html: str):
+def test_an_e_mail_that_ends_it_is_refused_and_the_next_one_read(cell: MarkupProcess, html: str):
     with pytest.raises(TemplateError, match=f"^{TOO_MUCH}$"):
         cell.work(html + ">")
     assert cell.work("<p>Hello") == HELLO
 
 
-def test_what_ends_it_from_outside_is_not_the_e_mails_fault(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+def test_what_ends_it_from_outside_is_not_the_e_mails_fault(cell: MarkupProcess, monkeypatch: pytest.MonkeyPatch):
     cell.work("<p>Hello")
 
     def unaware(_: object) -> None:
@@ -82,13 +82,13 @@ def test_what_ends_it_from_outside_is_not_the_e_mails_fault(cell: Cell, monkeypa
 
     monkeypatch.setattr(subprocess.Popen, "poll", unaware)
     os.kill(number(cell), signal.SIGKILL)
-    with pytest.raises(CellLost):
+    with pytest.raises(MarkupProcessLost):
         cell.work("<p>Hello")
     monkeypatch.undo()
     assert cell.work("<p>Hello") == HELLO
 
 
-def test_it_is_replaced_where_it_ended_between_two_e_mails(cell: Cell):
+def test_it_is_replaced_where_it_ended_between_two_e_mails(cell: MarkupProcess):
     cell.work("<p>Hello")
     process = cell._process  # pyright: ignore[reportPrivateUsage]
     assert process is not None
@@ -97,7 +97,7 @@ def test_it_is_replaced_where_it_ended_between_two_e_mails(cell: Cell):
     assert cell.work("<p>Hello") == HELLO
 
 
-def test_the_signals_that_stop_a_worker_do_not_stop_it(cell: Cell):
+def test_the_signals_that_stop_a_worker_do_not_stop_it(cell: MarkupProcess):
     cell.work("<p>Hello")
     first = number(cell)
     for stop in (signal.SIGTERM, signal.SIGINT):
@@ -107,7 +107,7 @@ def test_the_signals_that_stop_a_worker_do_not_stop_it(cell: Cell):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_it_is_given_no_secret(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+def test_it_is_given_no_secret(cell: MarkupProcess, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_SMTP", "smtp://user:secret@host")
     cell.work("<p>Hello")
     given = Path(f"/proc/{number(cell)}/environ").read_bytes()

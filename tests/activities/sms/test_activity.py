@@ -9,7 +9,7 @@ from temporalio.activity import ActivityCancellationDetails
 from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
-from activities.failures import Kind
+from activities.failures import FailureKind
 from activities.interface import SEND_SMS, Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
@@ -81,20 +81,22 @@ async def test_a_template_may_decide_to_send_nothing(send: Any, api: Any, twilio
 @pytest.mark.parametrize(
     ("delivery", "step", "kind", "error", "reason"),
     [
-        (contact(cellphone="0612345678"), {}, Kind.PERMANENT, "bad_number",
+        (contact(cellphone="0612345678"), {}, FailureKind.PERMANENT, "bad_number",
          "the contact's number is not international"),
-        (contact(cellphone="+33612"), {}, Kind.PERMANENT, "bad_number", "the contact's number is malformed"),
-        (DELIVERY, {"text": "{{ 'x' | nonsense }}"}, Kind.TEMPLATE, "template_failed", "the SMS's text: "),
-        (DELIVERY, {"text": " {{ contact.lastname }} "}, Kind.TEMPLATE, "template_failed", "the SMS's text: nothing"),
-        (DELIVERY, {"text": {"file": "a.txt"}}, Kind.TEMPLATE, "template_failed", "the file of the SMS was not"),
-        (replace(DELIVERY, scenario="other@3"), {}, Kind.TEMPLATE, "unknown_version", "other@3 is not published"),
-        (DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, Kind.TEMPLATE, "unknown_version",
+        (contact(cellphone="+33612"), {}, FailureKind.PERMANENT, "bad_number", "the contact's number is malformed"),
+        (DELIVERY, {"text": "{{ 'x' | nonsense }}"}, FailureKind.TEMPLATE, "template_failed", "the SMS's text: "),
+        (DELIVERY, {"text": " {{ contact.lastname }} "}, FailureKind.TEMPLATE, "template_failed",
+         "the SMS's text: nothing"),
+        (DELIVERY, {"text": {"file": "a.txt"}}, FailureKind.TEMPLATE, "template_failed", "the file of the SMS was not"),
+        (replace(DELIVERY, scenario="other@3"), {}, FailureKind.TEMPLATE, "unknown_version",
+         "other@3 is not published"),
+        (DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, FailureKind.TEMPLATE, "unknown_version",
          "the step 'thanks' of post-purchase@3 is no SMS"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_sent_is_held_with_its_reason(
     refuse: Any, api: Any, twilio: Twilio, rows: Rows,
-    delivery: Delivery, step: dict[str, Any], kind: Kind, error: str, reason: str,
+    delivery: Delivery, step: dict[str, Any], kind: FailureKind, error: str, reason: str,
 ):  # fmt: skip
     failure, raised = await refuse(twilio, delivery, **step)
     assert (failure.kind, failure.error, raised.non_retryable) == (kind, error, True)
@@ -105,7 +107,7 @@ async def test_what_cannot_be_sent_is_held_with_its_reason(
 
 async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):
     failure, raised = await refuse(None)
-    assert (failure.kind, failure.reason) == (Kind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS")
+    assert (failure.kind, failure.reason) == (FailureKind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS")
     assert raised.non_retryable
     assert rows[0].destination == "sms"
 
@@ -113,24 +115,24 @@ async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows
 @pytest.mark.parametrize(
     ("answer", "on_unknown", "kind", "unknown"),
     [
-        ((429, {"code": 20429}), "hold", Kind.RETRY, False),
-        ((400, {"code": 21211}), "retry", Kind.PERMANENT, False),
-        ("drop", "hold", Kind.UNKNOWN, True),
-        ("drop", "continue", Kind.UNKNOWN, True),
-        ("drop", "retry", Kind.RETRY, True),
-        ("hang", "hold", Kind.UNKNOWN, True),
+        ((429, {"code": 20429}), "hold", FailureKind.RETRY, False),
+        ((400, {"code": 21211}), "retry", FailureKind.PERMANENT, False),
+        ("drop", "hold", FailureKind.UNKNOWN, True),
+        ("drop", "continue", FailureKind.UNKNOWN, True),
+        ("drop", "retry", FailureKind.RETRY, True),
+        ("hang", "hold", FailureKind.UNKNOWN, True),
     ],
 )
 async def test_the_providers_answer_decides(
-    refuse: Any, api: Any, twilio: Twilio, rows: Rows, answer: Any, on_unknown: Any, kind: Kind, unknown: bool
+    refuse: Any, api: Any, twilio: Twilio, rows: Rows, answer: Any, on_unknown: Any, kind: FailureKind, unknown: bool
 ):
     api.answer = answer
     failure, raised = await refuse(
         twilio, replace(DELIVERY, timeout=1 if answer == "hang" else 60, on_unknown=on_unknown)
     )
     assert (failure.kind, failure.unknown, failure.destination) == (kind, unknown, "twilio")
-    assert raised.non_retryable == (kind is not Kind.RETRY)
-    word = "unknown" if unknown else {Kind.RETRY: "retry", Kind.PERMANENT: "failed"}[kind]
+    assert raised.non_retryable == (kind is not FailureKind.RETRY)
+    word = "unknown" if unknown else {FailureKind.RETRY: "retry", FailureKind.PERMANENT: "failed"}[kind]
     assert [row.outcome for row in rows] == [word]
 
 
@@ -145,7 +147,7 @@ class TestAWorkerThatEndsWhileSending:
         await api.arrived.wait()
         environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
         failure, _ = await refused
-        assert (failure.kind, failure.error, rows[0].outcome) == (Kind.UNKNOWN, "worker_stopped", "unknown")
+        assert (failure.kind, failure.error, rows[0].outcome) == (FailureKind.UNKNOWN, "worker_stopped", "unknown")
 
     async def test_by_being_killed(
         self, send: Any, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment, marks: Marks
@@ -155,7 +157,7 @@ class TestAWorkerThatEndsWhileSending:
         # What Temporal hands to the next attempt, had the worker been killed then.
         environment.info = replace(environment.info, attempt=2, heartbeat_details=["sending"])
         failure, _ = await refuse(twilio)
-        assert (failure.kind, failure.error, len(api.requests)) == (Kind.UNKNOWN, "worker_lost", 1)
+        assert (failure.kind, failure.error, len(api.requests)) == (FailureKind.UNKNOWN, "worker_lost", 1)
 
     async def test_after_an_attempt_that_failed_for_certain(self, refuse: Any, api: Any, twilio: Twilio, marks: Marks):
         api.answer = (503, {})

@@ -8,9 +8,9 @@ import pytest
 
 from activities.sms.configured import provider_from
 from activities.sms.errors import BusyError
-from activities.sms.local import Local
+from activities.sms.local import LocalSms
 from activities.sms.number import BadNumber, international
-from activities.sms.provider import Text
+from activities.sms.provider import TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 
@@ -37,7 +37,7 @@ async def test_twilio_is_read_from_its_url(tmp_path: Path, url: str, sid: str, s
 
 
 def test_the_local_inbox_is_a_provider_too(tmp_path: Path):
-    assert isinstance(provider_from("local:", tmp_path), Local)
+    assert isinstance(provider_from("local:", tmp_path), LocalSms)
 
 
 @pytest.mark.parametrize("url", [None, ""])
@@ -60,9 +60,9 @@ def test_a_setting_that_cannot_be_read_is_refused_without_being_quoted(tmp_path:
 
 
 async def test_the_local_inbox_keeps_messages_whole_and_in_order(tmp_path: Path):
-    local = Local(tmp_path / "new" / "inbox")
+    local = LocalSms(tmp_path / "new" / "inbox")
     for body in ("Merci Zoé", "again"):
-        await local.send(Text(id="msg_1", to="+33612345678", body=body))
+        await local.send(TextMessage(id="msg_1", to="+33612345678", body=body))
     await local.close()
     files = sorted((tmp_path / "new" / "inbox").iterdir())
     assert [file.suffix for file in files] == [".json", ".json"]
@@ -76,7 +76,7 @@ async def test_the_local_inbox_keeps_messages_whole_and_in_order(tmp_path: Path)
 async def test_an_inbox_that_cannot_be_written_may_be_mended(tmp_path: Path):
     (tmp_path / "inbox").write_text("a file")
     with pytest.raises(BusyError, match="local inbox cannot be written") as caught:
-        await Local(tmp_path / "inbox").send(Text(id="msg_1", to="+33612345678", body="Hi"))
+        await LocalSms(tmp_path / "inbox").send(TextMessage(id="msg_1", to="+33612345678", body="Hi"))
     assert caught.value.sent is False
     assert str(tmp_path) not in str(caught.value)
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
-from activities.sms.provider import Receipt, Text
+from activities.sms.provider import Receipt, TextMessage
 from activities.sms.twilio import Twilio
 
-MESSAGE = Text(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=60)
+MESSAGE = TextMessage(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=60)
 
 
 async def failing(twilio: Twilio, within: float = 60) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        await twilio.send(Text(id="msg_1", to=MESSAGE.to, body="Hi", within=within))
+        await twilio.send(TextMessage(id="msg_1", to=MESSAGE.to, body="Hi", within=within))
     return caught.value
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limiter import Gate, Pass, Wait
+from activities.webhook.throttle.limiter import Limiter, Permit, Wait
 from activities.webhook.throttle.limits import Limits
 
 INITIAL, COEFFICIENT, MAXIMUM = 5.0, 3.0, 21_600.0
@@ -65,12 +65,12 @@ def crowd(
         arrive: When each delivery is made.
     """
     clock, seen, order = Clock(), Seen(), itertools.count()
-    gate = Gate(clock=clock)
+    gate = Limiter(clock=clock)
     inside = 0
     attempts: Counter[int] = Counter()
-    todo: list[tuple[float, int, int, Pass | None, Pulse | None]] = []
+    todo: list[tuple[float, int, int, Permit | None, Pulse | None]] = []
 
-    def at(moment: float, delivery: int, given: Pass | None = None, pulse: Pulse | None = None) -> None:
+    def at(moment: float, delivery: int, given: Permit | None = None, pulse: Pulse | None = None) -> None:
         heapq.heappush(todo, (moment, next(order), delivery, given, pulse))
 
     for number in range(deliveries):

@@ -24,15 +24,15 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from activities.content import Content
-from activities.failures import Failure, Kind, failure_of
+from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
 from activities.webhook import activity as channel
 from activities.webhook.activity import Rendered, Webhooks, render
-from activities.webhook.destinations import Destinations
+from activities.webhook.destinations import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limiter import Gate, Pass
+from activities.webhook.throttle.limiter import Limiter, Permit
 from activities.webhook.throttle.limits import Limits
 from runtime.errors import SettingsError
 from runtime.secrets import Snapshot
@@ -69,7 +69,7 @@ class Desk:
     unreadable: dict[str, SettingsError] = field(default_factory=dict[str, SettingsError])
     rows: Rows = field(default_factory=Rows)
     marks: Marks = field(default_factory=Marks)
-    gate: Gate = field(default_factory=Gate)
+    gate: Limiter = field(default_factory=Limiter)
     policy: RetryPolicy = field(default_factory=lambda: TRIPLING)
     routes: Any = None
 
@@ -81,7 +81,7 @@ class Desk:
         """Writes `destinations.yaml`, an entry's keys as YAML in braces."""
         lines = "".join(f"  {name}: {{{keys}}}\n" for name, keys in entries.items())
         self.file.write_text(f"destinations:\n{lines}", "utf-8")
-        self.routes = Direct(Destinations(self.file, every=0))
+        self.routes = Direct(DestinationsFile(self.file, every=0))
 
     def local(self, there: Receiver, more: str = "", path: str = "") -> str:
         """The entry of a receiver on this machine."""
@@ -175,7 +175,7 @@ class TestADestination:
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.secrets["TOKEN"] = "t0p"
         failure, _ = await desk.fail({**STEP, "headers": {name: "Bearer mine"}})
-        assert failure.kind is Kind.TEMPLATE
+        assert failure.kind is FailureKind.TEMPLATE
         assert failure.reason == (
             f"The webhook cannot be rendered: the scenario sets the header '{name}', "
             "which destination wax sets itself: take it out of the scenario"
@@ -185,14 +185,14 @@ class TestADestination:
     async def test_that_nobody_knows_holds_the_delivery(self, desk: Desk, there: Receiver):
         desk.know(other=desk.local(there))
         failure, error = await desk.fail(STEP)
-        assert (failure.kind, failure.destination, error.non_retryable) == (Kind.UNCONFIGURED, "wax", True)
+        assert (failure.kind, failure.destination, error.non_retryable) == (FailureKind.UNCONFIGURED, "wax", True)
         assert failure.reason == (
             "The file that SCENARIO_DESTINATIONS names has no destination 'wax': add it there, or correct the scenario"
         )
 
     async def test_without_a_file_the_setting_is_named(self, desk: Desk):
         failure, _ = await desk.fail(STEP)
-        assert failure.kind is Kind.UNCONFIGURED
+        assert failure.kind is FailureKind.UNCONFIGURED
         assert failure.reason == (
             "The webhook goes to destination 'wax', and SCENARIO_DESTINATIONS is not set: "
             "set it to a destinations.yaml that has this destination"
@@ -214,7 +214,7 @@ class TestADestination:
         desk.know(wax=desk.local(there, more))
         desk.secrets = secrets
         failure, error = await desk.fail(STEP)
-        assert (failure.kind, failure.error, error.non_retryable) == (Kind.UNCONFIGURED, "unconfigured", True)
+        assert (failure.kind, failure.error, error.non_retryable) == (FailureKind.UNCONFIGURED, "unconfigured", True)
         assert word in failure.reason
         assert "p4ss" not in repr(error.details) + str(error)
         assert not there.calls
@@ -226,7 +226,7 @@ class TestADestination:
         desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: look at its rights")}
         for attempt in (1, 2, 3):
             failure, error = await desk.fail(STEP, attempt=attempt, attempts=1)
-            assert (failure.kind, failure.error, failure.attempt) == (Kind.RETRY, "secrets_unreadable", 1)
+            assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "secrets_unreadable", 1)
             assert error.next_retry_delay is None  # the policy's own pause
         assert [(row.attempt, row.outcome, row.error) for row in desk.rows] == [(1, "retry", "secrets_unreadable")] * 3
         desk.secrets, desk.unreadable = {"TOKEN": "value"}, {}
@@ -282,7 +282,7 @@ class TestSecretsOfAScenario:
         desk.know(wax=desk.local(there, more), other="url: https://x.example, secrets: [TOKEN]")
         desk.secrets = {"TOKEN": "t", "OTHER": "o"}
         failure, _ = await desk.fail({**STEP, **step})
-        assert (failure.kind, failure.error, failure.destination) == (Kind.UNCONFIGURED, "unconfigured", "wax")
+        assert (failure.kind, failure.error, failure.destination) == (FailureKind.UNCONFIGURED, "unconfigured", "wax")
         assert failure.reason == (
             "The secret TOKEN may not go to destination 'wax': list it under its 'secrets' in destinations.yaml"
         )
@@ -292,10 +292,10 @@ class TestSecretsOfAScenario:
         desk.know(wax="url: https://x.example, secrets: [TOKEN]")
         desk.secrets = {"TOKEN": "t"}
         failure, _ = await desk.fail(PLAIN)
-        assert failure.kind is Kind.UNCONFIGURED
+        assert failure.kind is FailureKind.UNCONFIGURED
         assert failure.reason.startswith("The secret TOKEN may not go to a plain 'url': name a destination with 'to'")
         desk.file.write_text("default: {public_secrets: [TOKEN]}\n", "utf-8")
-        desk.routes = Direct(Destinations(desk.file, every=0))
+        desk.routes = Direct(DestinationsFile(desk.file, every=0))
         failure, _ = await desk.fail(PLAIN)
         assert failure.error == "dns_nxdomain"  # it got as far as that
 
@@ -314,13 +314,13 @@ class TestSecretsOfAScenario:
         await desk.send({**STEP, "body": {"a": body["body"]["a"].replace("NAME", "GRANTED")}})
         assert json.loads(there.calls[0].body) == {"a": "g"}
         failure, _ = await desk.fail({**STEP, "body": {"a": body["body"]["a"].replace("NAME", "TOKEN")}})
-        assert failure.kind is Kind.TEMPLATE
+        assert failure.kind is FailureKind.TEMPLATE
 
     async def test_a_key_that_signs_goes_nowhere_whatever_is_said(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", signing: [{key: SIGN}]"))
         desk.secrets = {"SIGN": KEY}
         failure, _ = await desk.fail({**STEP, "body": {"a": "{{ secrets.SIGN }}"}})
-        assert failure.kind is Kind.UNCONFIGURED
+        assert failure.kind is FailureKind.UNCONFIGURED
         assert there.calls == []
 
     @pytest.mark.parametrize("step", [PLAIN, {**STEP, "body": {"a": "{{ secrets.TOKEN | upcase }}"}}])
@@ -333,7 +333,7 @@ class TestSecretsOfAScenario:
             desk.routes = None
         desk.secrets = secrets
         failure, _ = await desk.fail(step)
-        assert (failure.kind, failure.error) == (Kind.UNCONFIGURED, "unconfigured")
+        assert (failure.kind, failure.error) == (FailureKind.UNCONFIGURED, "unconfigured")
         assert failure.reason == (
             "Step 'told' needs the secret TOKEN, which is not set: "
             "set SCENARIO_SECRET_TOKEN, or a file of that name under SCENARIO_SECRETS_DIR"
@@ -347,7 +347,7 @@ class TestSecretsOfAScenario:
     async def test_what_else_is_missing_is_the_template_s_own_mistake(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
         failure, _ = await desk.fail({**STEP, "body": {"a": "{{ order.nothing }}{{ secrets.TOKEN }}"}})
-        assert failure.kind is Kind.TEMPLATE
+        assert failure.kind is FailureKind.TEMPLATE
         assert "there is no 'order.nothing'" in failure.reason
 
 
@@ -442,7 +442,7 @@ class TestPlaces:
         desk.know(wax=f"url: http://wax.example:{there.port}, allow_http: true, ports: [{there.port}]")
         async with Transport(lookup=inside) as desk.transport:
             failure, error = await desk.fail(STEP)
-        assert (failure.kind, failure.error, error.non_retryable) == (Kind.PERMANENT, "refused_address", True)
+        assert (failure.kind, failure.error, error.non_retryable) == (FailureKind.PERMANENT, "refused_address", True)
         assert there.connections == 0
 
     async def test_with_leave_the_same_name_is_called(self, desk: Desk, there: Receiver):
@@ -458,14 +458,14 @@ class TestPlaces:
     async def test_a_plain_url_has_no_part_in_what_a_destination_may(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there))
         failure, _ = await desk.fail({"url": there.url("/hook")})
-        assert (failure.kind, failure.error) == (Kind.PERMANENT, "refused_url")
+        assert (failure.kind, failure.error) == (FailureKind.PERMANENT, "refused_url")
         assert there.connections == 0
 
     @pytest.mark.parametrize("path", ["/../admin", "/a/%2e%2e/b"])
     async def test_a_path_does_not_climb(self, desk: Desk, there: Receiver, path: str):
         desk.know(wax=desk.local(there, path="/v1"))
         failure, _ = await desk.fail({**STEP, "path": path})
-        assert failure.kind in (Kind.PERMANENT, Kind.TEMPLATE)
+        assert failure.kind in (FailureKind.PERMANENT, FailureKind.TEMPLATE)
         assert not there.calls
 
     async def test_a_trial_run_leads_every_name_to_its_own_receiver(self, desk: Desk, there: Receiver):
@@ -480,14 +480,14 @@ class TestPlaces:
 async def test_a_scenario_s_header_that_is_ours_to_set_goes_nowhere(desk: Desk, there: Receiver, name: str):
     desk.know(wax=desk.local(there))
     failure, error = await desk.fail({**STEP, "headers": {name.title(): "x"}})
-    assert (failure.kind, error.non_retryable) == (Kind.TEMPLATE, True)
+    assert (failure.kind, error.non_retryable) == (FailureKind.TEMPLATE, True)
     assert not there.calls
 
 
 @pytest.mark.parametrize("prefix", table("response_cases.json", "headers", "deny_prefixes"))
 async def test_a_header_that_begins_as_a_cloud_s_goes_nowhere(desk: Desk, there: Receiver, prefix: str):
     desk.know(wax=desk.local(there))
-    assert (await desk.fail({**STEP, "headers": {f"{prefix}thing": "x"}}))[0].kind is Kind.TEMPLATE
+    assert (await desk.fail({**STEP, "headers": {f"{prefix}thing": "x"}}))[0].kind is FailureKind.TEMPLATE
     with pytest.raises(SettingsError):
         desk.know(wax=desk.local(there, f', headers: {{"{prefix}thing": x}}'))
 
@@ -500,18 +500,20 @@ async def test_a_scenario_s_own_header_goes_out(desk: Desk, there: Receiver, nam
 
 
 class TestAttempts:
-    @pytest.mark.parametrize(("attempt", "kind"), [(1, Kind.RETRY), (2, Kind.RETRY), (3, Kind.PERMANENT)])
-    async def test_are_as_many_as_the_step_allows(self, desk: Desk, attempt: int, kind: Kind):
+    @pytest.mark.parametrize(
+        ("attempt", "kind"), [(1, FailureKind.RETRY), (2, FailureKind.RETRY), (3, FailureKind.PERMANENT)]
+    )
+    async def test_are_as_many_as_the_step_allows(self, desk: Desk, attempt: int, kind: FailureKind):
         async with receiver(answer(503)) as there:
             desk.know(wax=desk.local(there))
             failure, _ = await desk.fail(STEP, attempt=attempt, attempts=3)
-        assert (failure.kind, failure.exhausted, failure.error) == (kind, kind is Kind.PERMANENT, "http_503")
-        assert failure.reason == "wax answered 503" + (", after 3 attempts" if kind is Kind.PERMANENT else "")
+        assert (failure.kind, failure.exhausted, failure.error) == (kind, kind is FailureKind.PERMANENT, "http_503")
+        assert failure.reason == "wax answered 503" + (", after 3 attempts" if kind is FailureKind.PERMANENT else "")
 
     async def test_of_which_the_last_was_lost_are_over(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there))
         failure, error = await desk.fail(STEP, attempt=2, attempts=1)
-        assert (failure.kind, failure.unknown, failure.exhausted) == (Kind.PERMANENT, True, True)
+        assert (failure.kind, failure.unknown, failure.exhausted) == (FailureKind.PERMANENT, True, True)
         assert error.non_retryable
         assert not there.calls
 
@@ -519,7 +521,7 @@ class TestAttempts:
         async with receiver(reset_before_headers()) as there:
             desk.know(wax=desk.local(there))
             failure, _ = await desk.fail(STEP, attempts=1, on_unknown="hold")
-        assert failure.kind is Kind.UNKNOWN
+        assert failure.kind is FailureKind.UNKNOWN
 
     async def test_are_not_put_off_past_the_deadline_whatever_a_receiver_asks_for(self, desk: Desk):
         async with receiver(answer(503, b"", "Retry-After: 99999999")) as there:
@@ -533,7 +535,7 @@ class TestAttempts:
             desk.know(wax=desk.local(there))
             early, _ = await desk.fail(STEP, age=timedelta(minutes=59))
             late, _ = await desk.fail(STEP, age=timedelta(minutes=61))
-        assert (early.kind, late.kind, late.exhausted) == (Kind.RETRY, Kind.PERMANENT, True)
+        assert (early.kind, late.kind, late.exhausted) == (FailureKind.RETRY, FailureKind.PERMANENT, True)
         assert late.reason == "wax answered 404, still after an hour"
 
     @pytest.mark.parametrize("said", ["No required SSL certificate was sent", "The SSL certificate error"])
@@ -545,7 +547,7 @@ class TestAttempts:
             desk.know(wax=desk.local(there))
             early, _ = await desk.fail(STEP, age=timedelta(minutes=59))
             late, _ = await desk.fail(STEP, age=timedelta(minutes=61))
-        assert (early.kind, late.kind, late.exhausted) == (Kind.RETRY, Kind.PERMANENT, True)
+        assert (early.kind, late.kind, late.exhausted) == (FailureKind.RETRY, FailureKind.PERMANENT, True)
         assert (early.status, early.error) == (400, "client_certificate")
         why = "wax answered 400 and spoke of our client certificate (see 'tls' in destinations.yaml)"
         assert (early.reason, late.reason) == (why, f"{why}, still after an hour")
@@ -554,7 +556,7 @@ class TestAttempts:
         async with receiver(answer(400, b"no such order")) as there:
             desk.know(wax=desk.local(there))
             failure, _ = await desk.fail(STEP)
-        assert (failure.kind, failure.exhausted) == (Kind.PERMANENT, False)
+        assert (failure.kind, failure.exhausted) == (FailureKind.PERMANENT, False)
 
 
 class TestBeingTurnedAway:
@@ -567,7 +569,7 @@ class TestBeingTurnedAway:
 
     async def test_is_no_attempt(self, full: Desk, there: Receiver):
         failure, error = await full.fail(STEP, attempt=1, attempts=1)
-        assert (failure.kind, failure.error, failure.attempt) == (Kind.RETRY, "busy", 0)
+        assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "busy", 0)
         assert "this one waits for its turn (not attempted yet, next try 20" in error.message
         assert failure.reason.startswith("wax has as many requests under way as it may")
         assert error.next_retry_delay is not None
@@ -578,7 +580,7 @@ class TestBeingTurnedAway:
         for attempt in (1, 2, 3):
             await full.fail(STEP, attempt=attempt, attempts=1)
         assert full.marks == [("settled", 1, 1), ("settled", 2, 2), ("settled", 3, 3)]
-        full.gate = Gate()
+        full.gate = Limiter()
         sent = await full.send(STEP, attempt=4, attempts=1)
         assert (sent.attempt, [row.attempt for row in full.rows]) == (1, [1])
 
@@ -619,7 +621,7 @@ class TestBeingTurnedAway:
     async def test_ends_just_before_the_deadline(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", breaker: {failures: 50%, minimum: 1, window: 1m, pause: 1h}"))
         given = desk.gate.enter("wax", desk.routes.named("wax").limits)
-        assert isinstance(given, Pass)
+        assert isinstance(given, Permit)
         given.leave(Pulse.FAILING)
         for left in (timedelta(minutes=10), timedelta(days=1)):
             _, error = await desk.fail(STEP, age=timedelta(days=3) - left)
@@ -654,7 +656,7 @@ class TestBeingTurnedAway:
         async with receiver(answer(503), silence(), answer(200)) as there:
             desk.know(wax=desk.local(there, ", breaker: {failures: 50%, minimum: 1, window: 1m, pause: 1s}"))
             clock = Clock()
-            desk.gate = Gate(clock=clock)
+            desk.gate = Limiter(clock=clock)
             await desk.fail(STEP)
             assert (await desk.fail(STEP))[0].error == "breaker_open"
             clock.now = 2
@@ -742,7 +744,7 @@ class TestResponses:
         async with receiver(answer(500, b'{"id": "m1"}')) as there:
             desk.know(wax=desk.local(there))
             failure, _ = await desk.fail(self.STEP)
-        assert failure.kind is Kind.RETRY
+        assert failure.kind is FailureKind.RETRY
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.callbacks.app import MAX_BODY, Receiving
 from gateway.callbacks.deliver import Told, Unsettled
-from gateway.callbacks.rate_limit import Pace
-from gateway.callbacks.server import Listening
+from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.server import Server
 from runtime.callback import Callbacks, Claim
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -50,7 +50,7 @@ class Journeys:
 
 @dataclass(frozen=True)
 class Gateway:
-    listening: Listening
+    listening: Server
     client: httpx.AsyncClient
 
     def path(self, key: bytes = KEY, *, age: timedelta = timedelta(), workflow_id: str = JOURNEY) -> str:
@@ -87,7 +87,7 @@ async def serve(journeys: Journeys) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> Gateway:
-            listening = await stack.enter_async_context(Listening())
+            listening = await stack.enter_async_context(Server())
             listening.start(Receiving(Callbacks("", [KEY]), journeys.tell, **options).application)
             client = httpx.AsyncClient(base_url=listening.url, trust_env=False)
             return Gateway(listening, await stack.enter_async_context(client))
@@ -289,7 +289,7 @@ async def test_an_event_that_cannot_be_told_now_may_be_sent_again(
 
 
 async def test_one_address_cannot_drown_its_journey(serve: Callable[..., Any], journeys: Journeys):
-    gateway = await serve(pace=Pace(2, 60, lambda: 0))
+    gateway = await serve(pace=RateLimit(2, 60, lambda: 0))
     answers = [await gateway.post() for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert answers[2].headers["retry-after"] == "60"
@@ -342,7 +342,7 @@ async def test_requests_under_way_are_answered_before_it_stops(journeys: Journey
         await go.wait()
         return await journeys.tell(claim, event, identifier)
 
-    async with Listening() as listening, httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:
+    async with Server() as listening, httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:
         listening.start(Receiving(Callbacks("", [KEY]), slowly).application)
         gateway = Gateway(listening, client)
         answering = asyncio.create_task(gateway.post())

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.callbacks.guard import SPARE, Malformed
-from gateway.callbacks.server import Listening
+from gateway.callbacks.server import Server
 
 PLACES = 3
 GET = b"GET /%s HTTP/1.1\r\nhost: x\r\n%s\r\n"
@@ -25,7 +25,7 @@ GET = b"GET /%s HTTP/1.1\r\nhost: x\r\n%s\r\n"
 class Site:
     """A server whose page `slow` is answered when the test says so."""
 
-    listening: Listening
+    listening: Server
     connections: AsyncExitStack
     go: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[str] = field(default_factory=list[str])
@@ -66,7 +66,7 @@ async def _status(reader: asyncio.StreamReader) -> int:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    async with AsyncExitStack() as connections, Listening() as listening:
+    async with AsyncExitStack() as connections, Server() as listening:
         made = Site(listening, connections)
         made.start()
         yield made

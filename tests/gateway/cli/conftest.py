@@ -17,7 +17,7 @@ from gateway.cli import program, session
 from gateway.errors import UnknownJourney
 from gateway.journeys.listing import Listed
 from gateway.journeys.view import JourneyView
-from gateway.operations.batch import Round, Target
+from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.retry_policy import Glance, InFlight
 from gateway.operations.search import Which
 
@@ -142,15 +142,15 @@ class Client:
         self.asked.append(("in_flight", destination, given))
         return self.flights
 
-    def round(self, verb: str, *, rate: float, done: Callable[[Target], None], **order: Any) -> Round:
-        async def send(target: Target) -> None:
+    def round(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **order: Any) -> Batch:
+        async def send(target: JourneyTarget) -> None:
             self.asked.append((verb, target.id, target.step, order))
             if target.id in self.answers:
                 raise self.answers[target.id]
             await asyncio.sleep(self.slow.get(target.id, 0))
 
         self.asked.append(("round", rate))
-        return Round(send, 10_000, done)
+        return Batch(send, 10_000, done)
 
     def __getattr__(self, name: str) -> Any:
         """Operators' orders."""

@@ -6,13 +6,13 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.listing import newest, quoted
-from runtime.store import Asking, Store
+from runtime.store import AdmissionRequest, Store
 from tests.gateway.search import NOW, Execution, Temporal, client
 
 
 async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: Store) -> None:
     for number in range(60):
-        run = Asking("a", 3, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
+        run = AdmissionRequest("a", 3, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
         await store.admit(run)
     temporal = Temporal([Execution("a/7", state="paused")])
     listed = await newest(client(temporal), store, scenario="a", contact=None, limit=100)
@@ -27,7 +27,7 @@ async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: 
 async def test_a_server_without_search_still_can_be_looked_at(
     store: Store, status: RPCStatusCode, passes: bool
 ) -> None:
-    await store.admit(Asking("a", 3, "7", None, "a/7", "r1", "always", NOW, "order"))
+    await store.admit(AdmissionRequest("a", 3, "7", None, "a/7", "r1", "always", NOW, "order"))
     temporal = Temporal([], error=RPCError("no", status, b""))
     if passes:
         (listed,) = await newest(client(temporal), store, scenario=None, contact=None, limit=10)

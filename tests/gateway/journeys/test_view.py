@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.as_json import journey
 from gateway.journeys.view import SHOWN, view
-from runtime.store import Asking, Store
+from runtime.store import AdmissionRequest, Store
 from tests.gateway.journeys import START, attempt
 
 
@@ -24,7 +24,7 @@ async def forgotten(*_: Any, **__: Any) -> Any:
 async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more(
     store: Store, count: int, shown: int, earlier: bool
 ) -> None:
-    await store.admit(Asking("a", 3, "7", "K1", "a/7/K1", "r1", "always", START, "order"))
+    await store.admit(AdmissionRequest("a", 3, "7", "K1", "a/7/K1", "r1", "always", START, "order"))
     await store.record([attempt("hook", n, started_at=START + timedelta(seconds=n)) for n in range(1, count + 1)])
     service = SimpleNamespace(describe_workflow_execution=forgotten)
     temporal = cast("Client", SimpleNamespace(namespace="default", workflow_service=service))

@@ -12,18 +12,18 @@ from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
-from gateway.operations.batch import AT_ONCE, Refused, Round, Tally, Target
-from gateway.operations.one import Operating
+from gateway.operations.batch import AT_ONCE, Batch, JourneyTarget, Refused, Tally
+from gateway.operations.one import Operations
 from runtime.store import Store
 
-Answer = Callable[[Target], Awaitable[None]]
+Answer = Callable[[JourneyTarget], Awaitable[None]]
 
 
-def targets(count: int) -> list[Target]:
-    return [Target(f"a/{number}") for number in range(count)]
+def targets(count: int) -> list[JourneyTarget]:
+    return [JourneyTarget(f"a/{number}") for number in range(count)]
 
 
-async def accept(_: Target) -> None:
+async def accept(_: JourneyTarget) -> None:
     """A journey that obeys."""
 
 
@@ -34,11 +34,11 @@ async def test_every_journey_gets_the_order_and_each_answer_is_counted() -> None
     }
     done: list[str] = []
 
-    async def send(target: Target) -> None:
+    async def send(target: JourneyTarget) -> None:
         if target.id in answers:
             raise answers[target.id]
 
-    tally = await Round(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
+    tally = await Batch(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
     assert sorted(tally.ordered) == ["a/0", "a/2", "a/4"]
     assert tally.refused[0] == Refused("a/1", "nothing to retry: the journey is not held")
     assert (len(tally.refused), tally.left, tally.complete) == (2, 0, False)
@@ -48,22 +48,22 @@ async def test_every_journey_gets_the_order_and_each_answer_is_counted() -> None
 async def test_orders_keep_to_the_rate() -> None:
     times: list[float] = []
 
-    async def send(_: Target) -> None:
+    async def send(_: JourneyTarget) -> None:
         times.append(asyncio.get_running_loop().time())
 
-    await Round(send, rate=100).run(targets(12))
+    await Batch(send, rate=100).run(targets(12))
     assert times[-1] - times[0] >= 11 / 100 / 2  # half of it: the first may be noted late
 
 
 async def test_what_a_slow_answer_held_up_is_not_made_up_for_by_a_burst() -> None:
     times: list[float] = []
 
-    async def send(target: Target) -> None:
+    async def send(target: JourneyTarget) -> None:
         times.append(asyncio.get_running_loop().time())
         if int(target.id[2:]) < AT_ONCE:
             await asyncio.sleep(0.5)
 
-    await Round(send, rate=100).run(targets(AT_ONCE + 10))
+    await Batch(send, rate=100).run(targets(AT_ONCE + 10))
     assert times[-1] - times[AT_ONCE] >= 9 / 100 / 2  # a burst would take no time
 
 
@@ -71,7 +71,7 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
     busy = [0, 0]
     full = asyncio.Event()
 
-    async def send(_: Target) -> None:
+    async def send(_: JourneyTarget) -> None:
         busy[0] += 1
         busy[1] = max(busy)
         if busy[0] == AT_ONCE:
@@ -81,26 +81,26 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
         busy[0] -= 1
 
     async with asyncio.timeout(60):
-        await Round(send, rate=100_000).run(targets(3 * AT_ONCE))
+        await Batch(send, rate=100_000).run(targets(3 * AT_ONCE))
     assert busy == [0, AT_ONCE]
 
 
 async def test_it_is_given_up_where_no_worker_answers() -> None:
-    async def send(target: Target) -> None:
+    async def send(target: JourneyTarget) -> None:
         raise NotAnswered(f"{target.id}: no worker answered within 10 s: see that one runs, and try again")
 
-    tally = await Round(send, rate=100_000).run(targets(1000))
+    tally = await Batch(send, rate=100_000).run(targets(1000))
     assert tally.unanswered
     assert AT_ONCE <= len(tally.refused) <= 2 * AT_ONCE
     assert len(tally.refused) + tally.left == 1000
 
 
 async def test_one_answer_now_and_then_is_enough_to_go_on() -> None:
-    async def send(target: Target) -> None:
+    async def send(target: JourneyTarget) -> None:
         if int(target.id[2:]) % AT_ONCE:
             raise NotAnswered("no worker answered")
 
-    tally = await Round(send, rate=100_000).run(targets(5 * AT_ONCE))
+    tally = await Batch(send, rate=100_000).run(targets(5 * AT_ONCE))
     assert (tally.unanswered, tally.left, len(tally.ordered)) == (False, 0, 5)
 
 
@@ -109,14 +109,14 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
     """Whether the server goes away, or the person has had enough."""
     reached = asyncio.Event()
 
-    async def send(target: Target) -> None:
+    async def send(target: JourneyTarget) -> None:
         if target.id == "a/7":
             reached.set()
             if cancelled:
                 await asyncio.sleep(60)
             raise ConnectionError
 
-    round_ = Round(send, rate=1000)
+    round_ = Batch(send, rate=1000)
     running = asyncio.create_task(round_.run(targets(100)))
     await reached.wait()
     if cancelled:
@@ -128,7 +128,7 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
 
 
 async def test_nothing_to_order_is_not_complete() -> None:
-    tally = await Round(accept).run([])
+    tally = await Batch(accept).run([])
     assert (tally.complete, str(tally)) == (False, "ordered 0")
 
 
@@ -161,13 +161,13 @@ class Silent:
             raise WorkflowUpdateRPCTimeoutOrCancelledError from error
 
 
-def of(journey: Silent) -> Operating:
+def of(journey: Silent) -> Operations:
     """A client that knows but this one."""
 
     def handle(_: str) -> Silent:
         return journey
 
-    operating = Operating()
+    operating = Operations()
     operating.temporal = cast("Client", SimpleNamespace(get_workflow_handle=handle))
     return operating
 
@@ -199,7 +199,7 @@ async def test_what_cannot_be_the_id_of_a_journey_is_nobodys(store: Store) -> No
     def handle(_: str) -> Any:
         return SimpleNamespace(execute_update=refuse)
 
-    operating = Operating()
+    operating = Operations()
     operating.store = store
     service = SimpleNamespace(describe_workflow_execution=refuse)
     operating.temporal = cast(

@@ -8,9 +8,9 @@ import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.client import ScenarioClient, Target, Which, targets
+from gateway.client import JourneyTarget, ScenarioClient, Which, targets
 from gateway.errors import NotAnswered
-from runtime.store import Asking, Store
+from runtime.store import AdmissionRequest, Store
 from tests.gateway.search import NOW, Execution, Temporal, client
 
 HELD = {
@@ -24,7 +24,7 @@ HELD = {
 async def found(store: Store) -> ScenarioClient:
     """A client of two journeys: one is held, and the other waits."""
     for number in (1, 2):
-        asking = Asking("a", 1, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
+        asking = AdmissionRequest("a", 1, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
         await store.admit(asking)
     executions = [Execution("a/1"), Execution("a/2", state="waiting")]
     waiting = {"state": "waiting", "at": "mail", "waiting": {"for": "time"}}
@@ -41,7 +41,7 @@ async def test_held_journeys_are_listed_as_they_tell_themselves(found: ScenarioC
 
 async def test_each_order_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:
     held = await found.select("retry_step", Which(since=NOW))
-    assert targets(held) == [Target("a/1", "hook")]
+    assert targets(held) == [JourneyTarget("a/1", "hook")]
     assert {item.id for item in await found.select("pause", Which())} == {"a/1", "a/2"}
     assert await found.select("resume", Which()) == []
 
@@ -61,7 +61,7 @@ async def test_what_the_server_refuses_is_not_taken_for_a_journey_that_is_over(s
         def get_workflow_handle(self, *_: Any, **__: Any) -> Handle:
             return Handle()
 
-    await store.admit(Asking("a", 1, "7", None, "a/7", "r1", "always", NOW, "order"))
+    await store.admit(AdmissionRequest("a", 1, "7", None, "a/7", "r1", "always", NOW, "order"))
     refused = ScenarioClient(cast("Client", Refusing()), store)
     with pytest.raises(RPCError, match="too much"):
         await refused.event("7", "go")

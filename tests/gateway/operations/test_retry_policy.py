@@ -15,10 +15,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.pending_activities import Pending, Policy, pending
-from gateway.operations.batch import Target
+from gateway.operations.batch import JourneyTarget
 from gateway.operations.one import targets
 from gateway.operations.retry_policy import Change, glance, in_flight
-from runtime.store import Asking, Attempt, Store
+from runtime.store import AdmissionRequest, Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send
 from tests.gateway.journeys import attempt
@@ -64,7 +64,7 @@ async def publish(store: Store, name: str, *steps: Send) -> None:
 async def let_in(store: Store, journey: str) -> None:
     name, _, contact = journey.partition("/")
     since = NOW - timedelta(days=30)
-    await store.admit(Asking(name, 1, contact, None, journey, "r1", "always", since, "segment"))
+    await store.admit(AdmissionRequest(name, 1, contact, None, journey, "r1", "always", since, "segment"))
 
 
 async def record(store: Store, journey: str, step: str = "webhook", **more: Any) -> Attempt:
@@ -85,7 +85,7 @@ async def test_only_what_temporal_has_under_way_is_in_flight(store: Store) -> No
     (found,) = await in_flight(client, store, "wax")
     assert (found.journey, found.step, found.latest, found.goes_to) == ("a/1", "webhook", latest, "wax")
     assert found.pending.last_failure == "wax answered 503 (attempt 2)"
-    assert targets([found]) == [Target("a/1", "webhook")]
+    assert targets([found]) == [JourneyTarget("a/1", "webhook")]
 
 
 async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(store: Store) -> None:

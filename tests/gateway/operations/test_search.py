@@ -9,10 +9,10 @@ import pytest
 
 from gateway.errors import NotAnswered
 from gateway.operations import search
-from gateway.operations.batch import Target
+from gateway.operations.batch import JourneyTarget
 from gateway.operations.one import targets
 from gateway.operations.search import Which, held, running
-from runtime.store import Asking, Store
+from runtime.store import AdmissionRequest, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send
 from scenario.steps.wait import WaitRow
@@ -36,7 +36,7 @@ def told(minutes: int = 20, **more: Any) -> dict[str, Any]:
 
 async def let_in(store: Store, journey: str, *, version: int = 3, at: datetime = NOW) -> None:
     _, contact, *key = journey.split("/")
-    asking = Asking("a", version, contact, key[0] if key else None, journey, "r1", "always", at, "order")
+    asking = AdmissionRequest("a", version, contact, key[0] if key else None, journey, "r1", "always", at, "order")
     await store.admit(asking)
 
 
@@ -116,7 +116,7 @@ async def test_none_is_asked_where_search_is_enough(store: Store) -> None:
     temporal = Temporal([Execution(f"a/{number}") for number in range(120)])
     found = await held(client(temporal), store, Which(destination="wax"), ask=False)
     assert (len(found), temporal.asked) == (120, [])
-    assert targets(found)[0] == Target("a/0", "hook")
+    assert targets(found)[0] == JourneyTarget("a/0", "hook")
     found = await held(client(temporal), store, Which(since=NOW), ask=False)
     assert (found, len(temporal.asked)) == ([], 120)
 

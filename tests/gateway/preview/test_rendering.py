@@ -12,7 +12,7 @@ from activities.webhook.destinations import read
 from gateway.errors import BadInput
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import draft
-from gateway.preview.rendering import Request, Workshop
+from gateway.preview.rendering import RenderedRequest, Workshop
 from scenario.errors import EntryError
 from tests.gateway.preview.conftest import AT, Drafts, Follow
 
@@ -32,8 +32,8 @@ BOOK = """destinations:
 """
 
 
-def request(shown: object) -> Request:
-    assert isinstance(shown, Request)
+def request(shown: object) -> RenderedRequest:
+    assert isinstance(shown, RenderedRequest)
     return shown
 
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.preview.contact import Given
 from gateway.preview.places import Places
 from gateway.preview.report import report
-from gateway.preview.walk import Event
+from gateway.preview.walk import GivenEvent
 from tests.gateway.preview.conftest import AT, Follow, told
 
 WAITS = """steps:
@@ -151,19 +151,19 @@ def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_t
             "order.delivered is not given",
         ),
         (
-            [Event("order.delivered", {"order_id": "X1", "carrier": "Post"})],
+            [GivenEvent("order.delivered", {"order_id": "X1", "carrier": "Post"})],
             {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"},
             "2026-03-03T09:00:00+01:00 Post",
             "order.delivered comes",
         ),
         (
-            [Event("order.delivered", {"order_id": "other", "carrier": "Post"})],
+            [GivenEvent("order.delivered", {"order_id": "other", "carrier": "Post"})],
             {"wait_for-1": "timeout", "arrived": "(sent?)", "late": "sent", "after": "sent"},
             "2026-03-10T09:00:00+01:00",
             "order.delivered does not fulfil its condition",
         ),
         (
-            [Event("order.delivered", {"order_id": "other"}), Event("order.delivered", {"order_id": "X1"})],
+            [GivenEvent("order.delivered", {"order_id": "other"}), GivenEvent("order.delivered", {"order_id": "X1"})],
             {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"},
             "2026-03-03T09:00:00+01:00",
             "order.delivered comes",
@@ -171,7 +171,7 @@ def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_t
     ],
 )
 def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
-    follow: Follow, tmp_path: Path, events: list[Event], expected: dict[str, str], after: str, reason: str
+    follow: Follow, tmp_path: Path, events: list[GivenEvent], expected: dict[str, str], after: str, reason: str
 ) -> None:
     steps = told(follow(EVENTS, given=Given(at=AT, events=events)), tmp_path)
     assert outcomes(steps) == expected
@@ -311,7 +311,7 @@ def test_exit_rules_say_whether_a_given_event_fulfils_them(follow: Follow) -> No
 steps:
   - wait: 1d
 """
-    events = [Event("order.returned", {"order_id": "X1"}), Event("order.retruned")]
+    events = [GivenEvent("order.returned", {"order_id": "X1"}), GivenEvent("order.retruned")]
     shown = follow(text, given=Given(at=AT, events=events))
     assert [(exit_.rule.event, exit_.met) for exit_ in shown.exits] == [
         ("order.returned", True),

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from activities.sms.local import Local
-from activities.sms.provider import Text
+from activities.sms.local import LocalSms
+from activities.sms.provider import TextMessage
 from runtime.errors import LocalError
 from runtime.local.folder import make_folder, make_private
 from runtime.local.inbox import keep
@@ -60,7 +60,7 @@ async def test_whoever_makes_the_state_makes_it_private(tmp_path: Path) -> None:
     async with Store.open(f"sqlite:///{store}/store.db"):
         pass
     (inbox := tmp_path / "b" / ".scenario" / "inbox").parent.parent.mkdir()
-    await Local(inbox).send(Text(id="msg_1", to="+33612345678", body="hello"))
+    await LocalSms(inbox).send(TextMessage(id="msg_1", to="+33612345678", body="hello"))
     for folder in (store, inbox.parent, inbox):
         assert f"{stat.S_IMODE(folder.stat().st_mode):o}" == "700"
 
@@ -69,5 +69,5 @@ async def test_what_was_received_can_be_read_by_its_user_only(tmp_path: Path) ->
     keep(tmp_path, b"subject: hello\r\n\r\nhello")
     async with Receiver(folder=tmp_path) as receiver, httpx.AsyncClient(trust_env=False) as client:
         await client.post(receiver.url, headers={"authorization": "Bearer planted"})
-    await Local(tmp_path).send(Text(id="msg_1", to="+33612345678", body="hello"))
+    await LocalSms(tmp_path).send(TextMessage(id="msg_1", to="+33612345678", body="hello"))
     assert list(modes(tmp_path).values()) == ["600"] * 3

@@ -2,16 +2,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.store import Again, AlreadyIn, Asking, LetIn, StoredEntry
-from runtime.store.admission import Allowed, Ruling, decide
+from runtime.store import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.admission import AdmissionDecision, Allowed, decide
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 YESTERDAY = NOW - timedelta(days=1)
 MONTH = timedelta(days=30)
 
 
-def asking(again: Again, workflow_id: str = "welcome/7", run_id: str = "new") -> Asking:
-    return Asking("welcome", 3, "7", None, workflow_id, run_id, again, NOW)
+def asking(again: Again, workflow_id: str = "welcome/7", run_id: str = "new") -> AdmissionRequest:
+    return AdmissionRequest("welcome", 3, "7", None, workflow_id, run_id, again, NOW)
 
 
 def entry(nth: int, run_id: str, *, workflow_id: str = "welcome/7", over: bool = True, ago: timedelta) -> StoredEntry:
@@ -36,41 +36,41 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
     ("again", "earlier", "expected"),
     [
         # nobody was here
-        ("never", [], Ruling(Allowed(1))),
-        ("when_finished", [], Ruling(Allowed(1))),
-        ("always", [], Ruling(Allowed(1))),
-        (MONTH, [], Ruling(Allowed(1))),
+        ("never", [], AdmissionDecision(Allowed(1))),
+        ("when_finished", [], AdmissionDecision(Allowed(1))),
+        ("always", [], AdmissionDecision(Allowed(1))),
+        (MONTH, [], AdmissionDecision(Allowed(1))),
         # an earlier journey is over
-        ("never", [OVER], Ruling(kept_out("entered_before", OVER))),
-        ("when_finished", [OVER], Ruling(Allowed(2))),
-        ("always", [OVER], Ruling(Allowed(2))),
-        (MONTH, [OVER], Ruling(kept_out("too_soon", OVER, YESTERDAY + MONTH))),
-        (MONTH, [LONG_AGO], Ruling(Allowed(2))),
+        ("never", [OVER], AdmissionDecision(kept_out("entered_before", OVER))),
+        ("when_finished", [OVER], AdmissionDecision(Allowed(2))),
+        ("always", [OVER], AdmissionDecision(Allowed(2))),
+        (MONTH, [OVER], AdmissionDecision(kept_out("too_soon", OVER, YESTERDAY + MONTH))),
+        (MONTH, [LONG_AGO], AdmissionDecision(Allowed(2))),
         (
             MONTH + timedelta(microseconds=1),
             [LONG_AGO],
-            Ruling(kept_out("too_soon", LONG_AGO, NOW.replace(microsecond=1))),
+            AdmissionDecision(kept_out("too_soon", LONG_AGO, NOW.replace(microsecond=1))),
         ),
         # an earlier run of the same workflow id never took leave
-        ("never", [STUCK], Ruling(kept_out("entered_before", STUCK), (STUCK,))),
-        ("when_finished", [STUCK], Ruling(Allowed(2), (STUCK,))),
-        ("always", [STUCK], Ruling(Allowed(2), (STUCK,))),
-        (MONTH, [STUCK], Ruling(kept_out("too_soon", STUCK, YESTERDAY + MONTH), (STUCK,))),
+        ("never", [STUCK], AdmissionDecision(kept_out("entered_before", STUCK), (STUCK,))),
+        ("when_finished", [STUCK], AdmissionDecision(Allowed(2), (STUCK,))),
+        ("always", [STUCK], AdmissionDecision(Allowed(2), (STUCK,))),
+        (MONTH, [STUCK], AdmissionDecision(kept_out("too_soon", STUCK, YESTERDAY + MONTH), (STUCK,))),
         # another workflow is under way for the same contact and key
-        ("never", [ELSEWHERE], Ruling(kept_out("under_way", ELSEWHERE))),
-        ("when_finished", [OVER, ELSEWHERE], Ruling(kept_out("under_way", ELSEWHERE))),
-        ("always", [ELSEWHERE, STUCK], Ruling(kept_out("under_way", ELSEWHERE), (STUCK,))),
-        (MONTH, [LONG_AGO, ELSEWHERE], Ruling(kept_out("under_way", ELSEWHERE))),
+        ("never", [ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
+        ("when_finished", [OVER, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
+        ("always", [ELSEWHERE, STUCK], AdmissionDecision(kept_out("under_way", ELSEWHERE), (STUCK,))),
+        (MONTH, [LONG_AGO, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
         # the run is in already, whatever came after it
-        ("never", [IN_ALREADY], Ruling(LetIn(1, 4, IN_ALREADY.admitted_at))),
-        ("when_finished", [ELSEWHERE, IN_ALREADY], Ruling(LetIn(1, 4, IN_ALREADY.admitted_at))),
+        ("never", [IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at))),
+        ("when_finished", [ELSEWHERE, IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at))),
     ],
 )
-def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: Ruling) -> None:
+def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: AdmissionDecision) -> None:
     assert decide(asking(again), earlier) == expected
     assert decide(asking(again), earlier[::-1]) == expected
 
 
 def test_too_soon_counts_from_the_newest_admission() -> None:
     first, second = LONG_AGO, entry(2, "second", ago=timedelta(days=1))
-    assert decide(asking(MONTH), [first, second]) == Ruling(kept_out("too_soon", second, YESTERDAY + MONTH))
+    assert decide(asking(MONTH), [first, second]) == AdmissionDecision(kept_out("too_soon", second, YESTERDAY + MONTH))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runtime.store import Asking, Attempt, Store
+from runtime.store import AdmissionRequest, Attempt, Store
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -117,7 +117,7 @@ RETRIED = replace(FAILED, destination="wax")
 
 async def let_in(store: Store, workflow_id: str, at: datetime = NOW) -> None:
     """Notes a journey as under way."""
-    await store.admit(Asking("welcome", 1, workflow_id, None, workflow_id, "run-1", "always", at))
+    await store.admit(AdmissionRequest("welcome", 1, workflow_id, None, workflow_id, "run-1", "always", at))
 
 
 @pytest.mark.parametrize(

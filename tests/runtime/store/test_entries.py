@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from runtime.store import AlreadyIn, Asking, LetIn, Store, StoredEntry
+from runtime.store import AdmissionRequest, AlreadyIn, LetIn, Store, StoredEntry
 from runtime.store.many import TOGETHER
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def asking(run_id: str = "run-1", **other: Any) -> Asking:
+def asking(run_id: str = "run-1", **other: Any) -> AdmissionRequest:
     return replace(
-        Asking(
+        AdmissionRequest(
             scenario="welcome",
             version=1,
             contact_id="7",

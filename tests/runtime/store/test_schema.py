@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from runtime.store import Asking, Store, StoredEntry
+from runtime.store import AdmissionRequest, Store, StoredEntry
 from runtime.store.store import connect
 from tests.runtime.store.conftest import Server
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-ASKING = Asking("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
+ASKING = AdmissionRequest("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
 LAST = StoredEntry("welcome/7/A1", "run-1", "welcome", 1, "7", "A1", 1, "order", NOW, None, None, None)
 
 Statement = tuple[str, Any]

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from scenario.http.access import Access
-from scenario.http.addresses import Kind, canonical, classify, permitted
+from scenario.http.addresses import AddressKind, canonical, classify, permitted
 from tests.activities.webhook.casefiles import table
 
 PUBLIC_ONLY = Access()
@@ -54,26 +54,26 @@ def test_both_sides_of_each_border(denied: str, allowed: str):
 @pytest.mark.parametrize(
     ("address", "kind"),
     [
-        ("93.184.216.34", Kind.PUBLIC),
-        ("10.1.2.3", Kind.PRIVATE),
-        ("127.0.0.1", Kind.PRIVATE),
-        ("::1", Kind.PRIVATE),
-        ("fd12::1", Kind.PRIVATE),
-        ("192.0.2.1", Kind.SPECIAL),
-        ("64:ff9b::1.1.1.1", Kind.SPECIAL),
-        ("::127.0.0.1", Kind.SPECIAL),
-        ("0.0.0.0", Kind.NEVER),
-        ("::", Kind.NEVER),
-        ("169.254.169.254", Kind.NEVER),
-        ("100.100.100.200", Kind.NEVER),
-        ("fd00:ec2::254", Kind.NEVER),
-        ("fe80::1%eth0", Kind.NEVER),
-        ("ff02::1", Kind.NEVER),
+        ("93.184.216.34", AddressKind.PUBLIC),
+        ("10.1.2.3", AddressKind.PRIVATE),
+        ("127.0.0.1", AddressKind.PRIVATE),
+        ("::1", AddressKind.PRIVATE),
+        ("fd12::1", AddressKind.PRIVATE),
+        ("192.0.2.1", AddressKind.SPECIAL),
+        ("64:ff9b::1.1.1.1", AddressKind.SPECIAL),
+        ("::127.0.0.1", AddressKind.SPECIAL),
+        ("0.0.0.0", AddressKind.NEVER),
+        ("::", AddressKind.NEVER),
+        ("169.254.169.254", AddressKind.NEVER),
+        ("100.100.100.200", AddressKind.NEVER),
+        ("fd00:ec2::254", AddressKind.NEVER),
+        ("fe80::1%eth0", AddressKind.NEVER),
+        ("ff02::1", AddressKind.NEVER),
     ],
 )
-def test_the_kinds_of_addresses(address: str, kind: Kind):
+def test_the_kinds_of_addresses(address: str, kind: AddressKind):
     assert classify(address) is kind
-    assert permitted(address, PRIVATE) is (kind in {Kind.PUBLIC, Kind.PRIVATE})
+    assert permitted(address, PRIVATE) is (kind in {AddressKind.PUBLIC, AddressKind.PRIVATE})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.webhook.destinations.destinations import Book, CredentialsError, Destination, Signer
+from activities.webhook.destinations.destinations import CredentialsError, Destination, Destinations, Signer
 from scenario.http.destinations import Known, Listing
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -86,7 +86,7 @@ def test_a_destination_shows_no_url_and_no_header():
 
 def test_a_book_lists_what_scenarios_have_to_know_and_grants_no_secret_that_signs():
     other = Destination(name="other", url="https://x.example", signing=(Signer("X"),), secrets=("A", "NEW"))
-    book = Book({"wax": WAX, "other": other}, public_secrets=("B", "X"))
+    book = Destinations({"wax": WAX, "other": other}, public_secrets=("B", "X"))
     assert book.listing == Listing(
         {"wax": Known(tuple(WAX.headers)), "other": Known(secrets=frozenset({"A"}))}, frozenset({"B"})
     )

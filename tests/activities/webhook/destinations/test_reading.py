@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.webhook.destinations.destinations import Book, Destination, Signer
+from activities.webhook.destinations.destinations import Destination, Destinations, Signer
 from activities.webhook.destinations.reading import DestinationsError, examine, read
 from activities.webhook.http.access import Access, Tls
 from activities.webhook.throttle.limits import BreakerLimits, Limits
@@ -57,7 +57,7 @@ def test_every_key_of_a_good_file(tmp_path: Path):
     path = tmp_path / "destinations.yaml"
     path.write_text(WHOLE)
     default = Limits(30, BreakerLimits(0.5, 4, 60.0, 10.0))
-    assert read(path) == Book(
+    assert read(path) == Destinations(
         destinations={
             "wax": Destination(
                 name="wax",
@@ -92,7 +92,7 @@ def test_only_rates_of_their_own_are_told_to_the_server(tmp_path: Path):
 def test_a_file_without_destinations_has_the_defaults(tmp_path: Path):
     path = tmp_path / "destinations.yaml"
     path.write_text("destinations: {}\n")
-    assert read(path) == Book() == Book(destinations={}, rate=100.0, limits=Limits(50, BreakerLimits()))
+    assert read(path) == Destinations() == Destinations(destinations={}, rate=100.0, limits=Limits(50, BreakerLimits()))
 
 
 def test_ports_follow_what_is_allowed(tmp_path: Path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from trustme import CA
 
-from activities.webhook.destinations import Destinations, DestinationsError
-from activities.webhook.destinations.destinations import Book
+from activities.webhook.destinations import DestinationsError, DestinationsFile
+from activities.webhook.destinations.destinations import Destinations
 from runtime.errors import SettingsError
 
 ONE = "destinations: {one: {url: https://one.example}}\n"
@@ -69,7 +69,7 @@ def edit(request: pytest.FixtureRequest) -> Edit:
 
 
 def test_an_edit_is_in_use_at_the_second_look(file: Path, clock: Clock, edit: Edit):
-    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     for text, names in ((TWO, ("two",)), (ONE, ("one",))):
         before, begin = destinations.names, clock.now
         edit(file, text)
@@ -81,14 +81,14 @@ def test_an_edit_is_in_use_at_the_second_look(file: Path, clock: Clock, edit: Ed
 
 
 def test_an_edit_of_long_ago_is_in_use_at_the_first_look(file: Path, clock: Clock, edit: Edit):
-    destinations = Destinations(file, clock=clock, wall=lambda: time.time() + 3600)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: time.time() + 3600)
     edit(file, TWO)
     clock.now = 3600
     assert destinations.names == ("two",)
 
 
 def test_what_is_still_being_written_is_not_in_use(file: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
-    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     whole = "destinations:\n  one: {url: https://one.example}\n  two: {url: https://two.example}\n"
     for end in (0, 20, 30, 50, 60, 70, len(whole)):
         file.write_text(whole[:end])
@@ -107,7 +107,7 @@ def test_what_is_still_being_written_is_not_in_use(file: Path, clock: Clock, cap
 def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, edit: Edit
 ):
-    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     before = destinations.book
     with caplog.at_level(logging.INFO):
         edit(file, BAD)
@@ -127,7 +127,7 @@ def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
 
 
 def test_a_file_that_is_taken_away_and_put_back(file: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
-    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     file.unlink()
     for clock.now in (2, 4):
         assert destinations.names == ("one",)
@@ -139,7 +139,7 @@ def test_a_file_that_is_taken_away_and_put_back(file: Path, clock: Clock, caplog
 
 
 def test_what_says_the_same_is_the_same_book(file: Path, clock: Clock):
-    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     before = destinations.book
     file.write_text("# a comment\n" + ONE)
     for clock.now in (2, 4):
@@ -153,19 +153,19 @@ def test_a_worker_does_not_start_with_a_bad_file(file: Path, text: str | None):
     else:
         file.write_text(text)
     with pytest.raises(SettingsError) as caught:
-        Destinations(file)
+        DestinationsFile(file)
     assert isinstance(caught.value, DestinationsError)
     assert "\n" not in str(caught.value)
 
 
 def test_without_a_file_there_are_no_destinations(clock: Clock):
-    destinations = Destinations(clock=clock)
+    destinations = DestinationsFile(clock=clock)
     clock.now = 100
-    assert (destinations.configured, destinations.names, destinations.book) == (False, (), Book())
+    assert (destinations.configured, destinations.names, destinations.book) == (False, (), Destinations())
 
 
 def test_a_certificate_that_the_file_names_is_looked_at_when_the_file_changes(file: Path, clock: Clock):
-    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     file.write_text("destinations: {one: {url: https://one.example, tls: {ca: none.pem}}}\n")
     for clock.now in (2, 4):
         one = destinations.book.get("one")
@@ -177,7 +177,7 @@ def test_what_was_in_the_way_of_an_edit_may_come_to_an_end_without_another(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ):
     """A certificate is often put in place after the file that names it."""
-    destinations = Destinations(file, clock=clock, wall=lambda: 0.0)
+    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     file.write_text("destinations: {one: {url: https://one.example, tls: {ca: ca.pem}}}\n")
     for clock.now in (2, 4, 15, 26):
         one = destinations.book.get("one")

@@ -1,6 +1,6 @@
 import pytest
 
-from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD, Breaker, State, Ticket
+from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD, BreakerState, CircuitBreaker, Ticket
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from tests.activities.webhook.crowd import Clock
@@ -14,23 +14,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(LIMITS, clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(LIMITS, clock)
 
 
-def send(breaker: Breaker, *pulses: Pulse) -> None:
+def send(breaker: CircuitBreaker, *pulses: Pulse) -> None:
     for pulse in pulses:
         ticket = breaker.admit()
         assert ticket is not None
         breaker.give_back(ticket, pulse)
 
 
-def broken(breaker: Breaker) -> None:
+def broken(breaker: CircuitBreaker) -> None:
     send(breaker, *[Pulse.FAILING] * LIMITS.minimum)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
 
 
-def probe(breaker: Breaker, clock: Clock) -> Ticket:
+def probe(breaker: CircuitBreaker, clock: Clock) -> Ticket:
     clock.now = max(clock.now, breaker.reopens)
     ticket = breaker.admit()
     assert ticket is not None
@@ -41,57 +41,57 @@ def probe(breaker: Breaker, clock: Clock) -> Ticket:
 @pytest.mark.parametrize(
     ("good", "bad", "state"),
     [
-        (0, 9, State.CLOSED),  # too few to say anything
-        (0, 10, State.OPEN),
-        (3, 7, State.OPEN),  # 70 %
-        (4, 7, State.CLOSED),
-        (30, 69, State.CLOSED),
-        (30, 70, State.OPEN),
+        (0, 9, BreakerState.CLOSED),  # too few to say anything
+        (0, 10, BreakerState.OPEN),
+        (3, 7, BreakerState.OPEN),  # 70 %
+        (4, 7, BreakerState.CLOSED),
+        (30, 69, BreakerState.CLOSED),
+        (30, 70, BreakerState.OPEN),
     ],
 )
-def test_it_opens_at_the_share_of_enough_results(breaker: Breaker, good: int, bad: int, state: State):
+def test_it_opens_at_the_share_of_enough_results(breaker: CircuitBreaker, good: int, bad: int, state: BreakerState):
     send(breaker, *[Pulse.DELIVERED] * good, *[Pulse.FAILING] * bad)
     assert breaker.state is state
 
 
 @pytest.mark.parametrize("percent", range(1, 101))
 def test_it_opens_at_each_share_to_the_result(clock: Clock, percent: int):
-    below = Breaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
+    below = CircuitBreaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
     send(below, *[Pulse.DELIVERED] * (101 - percent), *[Pulse.FAILING] * (percent - 1))
-    assert (below.counted(), below.state) == ((percent - 1, 100), State.CLOSED)
-    at = Breaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
+    assert (below.counted(), below.state) == ((percent - 1, 100), BreakerState.CLOSED)
+    at = CircuitBreaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
     send(at, *[Pulse.DELIVERED] * (100 - percent), *[Pulse.FAILING] * percent)
-    assert (at.counted(), at.state) == ((percent, 100), State.OPEN)
+    assert (at.counted(), at.state) == ((percent, 100), BreakerState.OPEN)
 
 
-def test_only_a_failing_result_opens_it(breaker: Breaker):
+def test_only_a_failing_result_opens_it(breaker: CircuitBreaker):
     send(breaker, *[Pulse.FAILING] * 9, Pulse.ALIVE)
     assert breaker.counted() == (9, 10)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_request_that_never_left_counts_as_nothing(breaker: Breaker):
+def test_a_request_that_never_left_counts_as_nothing(breaker: CircuitBreaker):
     send(breaker, *[Pulse.FAILING] * 9, *[Pulse.NOTHING] * 50)
     assert breaker.counted() == (9, 9)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_receiver_that_refuses_is_alive(breaker: Breaker):
+def test_a_receiver_that_refuses_is_alive(breaker: CircuitBreaker):
     send(breaker, *[Pulse.ALIVE] * 100)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
-def test_results_count_for_the_window_only(breaker: Breaker, clock: Clock):
+def test_results_count_for_the_window_only(breaker: CircuitBreaker, clock: Clock):
     send(breaker, *[Pulse.FAILING] * 9)
     clock.now = LIMITS.window * 0.9
     assert breaker.counted() == (9, 9)
     clock.now = LIMITS.window + 1
     assert breaker.counted() == (0, 0)
     send(breaker, *[Pulse.FAILING] * 9)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
-def test_the_window_slides(breaker: Breaker, clock: Clock):
+def test_the_window_slides(breaker: CircuitBreaker, clock: Clock):
     for second in range(0, 3000, 10):  # at any moment 30 results in the window, half of them good
         clock.now = second
         send(breaker, Pulse.FAILING if second % 20 else Pulse.DELIVERED)
@@ -100,32 +100,34 @@ def test_the_window_slides(breaker: Breaker, clock: Clock):
     assert abs(bad - total / 2) <= 1
 
 
-def test_while_it_is_open_nothing_goes(breaker: Breaker, clock: Clock):
+def test_while_it_is_open_nothing_goes(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
     for second in range(30):
         clock.now = second
         assert breaker.admit() is None
 
 
-def test_after_the_pause_one_probe_goes_at_a_time(breaker: Breaker, clock: Clock):
+def test_after_the_pause_one_probe_goes_at_a_time(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
     ticket = probe(breaker, clock)
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     assert [breaker.admit() for _ in range(100)] == [None] * 100
     breaker.give_back(ticket, Pulse.DELIVERED)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize("pulse", [Pulse.DELIVERED, Pulse.ALIVE])
-def test_an_answer_to_the_probe_closes_it_and_the_past_is_forgotten(breaker: Breaker, clock: Clock, pulse: Pulse):
+def test_an_answer_to_the_probe_closes_it_and_the_past_is_forgotten(
+    breaker: CircuitBreaker, clock: Clock, pulse: Pulse
+):
     broken(breaker)
     breaker.give_back(probe(breaker, clock), pulse)
     assert breaker.counted() == (0, 0)
     send(breaker, *[Pulse.FAILING] * 9)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
-def test_each_failing_probe_doubles_the_pause_up_to_a_limit(breaker: Breaker, clock: Clock):
+def test_each_failing_probe_doubles_the_pause_up_to_a_limit(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
     pauses: list[float] = []
     for _ in range(8):
@@ -135,7 +137,7 @@ def test_each_failing_probe_doubles_the_pause_up_to_a_limit(breaker: Breaker, cl
         assert planned <= pause <= planned * (1 + SPREAD)
 
 
-def test_after_it_was_closed_pauses_begin_anew(breaker: Breaker, clock: Clock):
+def test_after_it_was_closed_pauses_begin_anew(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
     for pulse in (Pulse.FAILING, Pulse.FAILING, Pulse.DELIVERED):
         breaker.give_back(probe(breaker, clock), pulse)
@@ -144,30 +146,30 @@ def test_after_it_was_closed_pauses_begin_anew(breaker: Breaker, clock: Clock):
 
 
 def test_a_long_pause_that_is_asked_for_stays_as_long(clock: Clock):
-    breaker = Breaker(BreakerLimits(pause=3600), clock)
+    breaker = CircuitBreaker(BreakerLimits(pause=3600), clock)
     broken(breaker)
     breaker.give_back(probe(breaker, clock), Pulse.FAILING)
     assert 3600 <= breaker.reopens - clock.now <= 3600 * (1 + SPREAD)
 
 
 def test_processes_do_not_probe_at_the_same_moment(clock: Clock):
-    breakers = [Breaker(LIMITS, clock, seed) for seed in ("1", "2", "3", "4")]
+    breakers = [CircuitBreaker(LIMITS, clock, seed) for seed in ("1", "2", "3", "4")]
     for breaker in breakers:
         broken(breaker)
     assert len({breaker.reopens for breaker in breakers}) == 4
-    again = Breaker(LIMITS, clock, "1")
+    again = CircuitBreaker(LIMITS, clock, "1")
     broken(again)
     assert again.reopens == breakers[0].reopens
 
 
-def test_a_probe_that_is_lost_lets_another_go(breaker: Breaker, clock: Clock):
+def test_a_probe_that_is_lost_lets_another_go(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
     breaker.give_back(probe(breaker, clock), Pulse.NOTHING)
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     assert breaker.admit() is not None
 
 
-def test_results_of_before_it_opened_say_nothing_any_more(breaker: Breaker, clock: Clock):
+def test_results_of_before_it_opened_say_nothing_any_more(breaker: CircuitBreaker, clock: Clock):
     early = [breaker.admit() for _ in range(20)]
     broken(breaker)
     until = breaker.reopens
@@ -180,10 +182,10 @@ def test_results_of_before_it_opened_say_nothing_any_more(breaker: Breaker, cloc
         assert ticket is not None
         breaker.give_back(ticket, Pulse.FAILING)
     assert breaker.counted() == (0, 0)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_receiver_that_comes_back_gets_few_requests_at_first(breaker: Breaker, clock: Clock):
+def test_a_receiver_that_comes_back_gets_few_requests_at_first(breaker: CircuitBreaker, clock: Clock):
     assert breaker.room >= 1000
     broken(breaker)
     breaker.give_back(probe(breaker, clock), Pulse.DELIVERED)
@@ -195,15 +197,15 @@ def test_a_receiver_that_comes_back_gets_few_requests_at_first(breaker: Breaker,
     assert rooms[-1] >= 1000
 
 
-def test_limits_may_change_while_it_runs(breaker: Breaker, clock: Clock):
+def test_limits_may_change_while_it_runs(breaker: CircuitBreaker, clock: Clock):
     send(breaker, *[Pulse.FAILING] * 5)
     breaker.limits = BreakerLimits(minimum=6, pause=5)
     send(breaker, Pulse.FAILING)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
     assert 5 <= breaker.reopens - clock.now <= 5 * (1 + SPREAD)
 
 
-def test_another_window_begins_empty(breaker: Breaker):
+def test_another_window_begins_empty(breaker: CircuitBreaker):
     send(breaker, *[Pulse.FAILING] * 9)
     breaker.limits = BreakerLimits(window=60)
     send(breaker, *[Pulse.FAILING] * 9)

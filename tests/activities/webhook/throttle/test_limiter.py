@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Gate, Pass, Wait
+from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit, Wait
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from tests.activities.webhook.crowd import Clock, Seen, crowd
 
@@ -21,47 +21,47 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def gate(clock: Clock) -> Gate:
-    return Gate(clock=clock)
+def gate(clock: Clock) -> Limiter:
+    return Limiter(clock=clock)
 
 
-def enter(gate: Gate, label: str = "wax", limits: Limits = TWO) -> Pass:
+def enter(gate: Limiter, label: str = "wax", limits: Limits = TWO) -> Permit:
     given = gate.enter(label, limits)
-    assert isinstance(given, Pass)
+    assert isinstance(given, Permit)
     return given
 
 
-def fill(gate: Gate) -> None:
+def fill(gate: Limiter) -> None:
     for _ in range(TWO.concurrency):
         enter(gate)
 
 
-def turned_away(gate: Gate, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> Wait:
+def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> Wait:
     wait = gate.enter(label, limits, delivery)
     assert isinstance(wait, Wait)
     return wait
 
 
-def down(gate: Gate, label: str = "wax", limits: Limits = TWO) -> None:
+def down(gate: Limiter, label: str = "wax", limits: Limits = TWO) -> None:
     assert limits.breaker is not None
     for _ in range(limits.breaker.minimum):
         enter(gate, label, limits).leave(Pulse.FAILING)
 
 
-def test_as_many_go_at_once_as_the_destination_takes(gate: Gate):
+def test_as_many_go_at_once_as_the_destination_takes(gate: Limiter):
     first, _second = enter(gate), enter(gate)
     assert turned_away(gate).why == "busy"
     first.leave(Pulse.DELIVERED)
     enter(gate)
 
 
-def test_destinations_do_not_wait_for_each_other(gate: Gate):
+def test_destinations_do_not_wait_for_each_other(gate: Limiter):
     fill(gate)
     assert turned_away(gate).why == "busy"
     enter(gate, "push")
 
 
-def test_leaving_twice_frees_one_slot(gate: Gate):
+def test_leaving_twice_frees_one_slot(gate: Limiter):
     first, _second = enter(gate), enter(gate)
     with first:
         first.leave(Pulse.DELIVERED)
@@ -70,7 +70,7 @@ def test_leaving_twice_frees_one_slot(gate: Gate):
     turned_away(gate)
 
 
-def test_an_error_or_a_cancellation_frees_the_slot_and_says_nothing(gate: Gate):
+def test_an_error_or_a_cancellation_frees_the_slot_and_says_nothing(gate: Limiter):
     limits = Limits(concurrency=1, breaker=QUICK)
     for _ in range(10):
         with pytest.raises(RuntimeError), enter(gate, limits=limits):
@@ -78,7 +78,7 @@ def test_an_error_or_a_cancellation_frees_the_slot_and_says_nothing(gate: Gate):
     enter(gate, limits=limits)
 
 
-def test_appointments_are_spaced_as_the_destination_answers(gate: Gate, clock: Clock):
+def test_appointments_are_spaced_as_the_destination_answers(gate: Limiter, clock: Clock):
     for _ in range(50):  # two at once, two seconds each: one a second
         under_way = enter(gate), enter(gate)
         clock.now += 2
@@ -89,7 +89,7 @@ def test_appointments_are_spaced_as_the_destination_answers(gate: Gate, clock: C
     assert waits == pytest.approx([SOON, SOON + 1, SOON + 2, SOON + 3, SOON + 4])
 
 
-def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Gate, clock: Clock):
+def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Limiter, clock: Clock):
     for _ in range(20):
         given_pass = enter(gate)
         clock.now += 0.01
@@ -100,7 +100,7 @@ def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Gate,
     assert second - first == pytest.approx(5)
 
 
-def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at_once(gate: Gate):
+def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at_once(gate: Limiter):
     fill(gate)
     due = Counter(int(turned_away(gate, delivery=f"msg_{number}").seconds) for number in range(50_000))
     assert min(due) >= SOON
@@ -109,7 +109,7 @@ def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at
     assert max(due.values()) < 200
 
 
-def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gate: Gate, clock: Clock):
+def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gate: Limiter, clock: Clock):
     down(gate)
     waits = [turned_away(gate) for _ in range(100)]
     assert {wait.why for wait in waits} == {"breaker_open"}
@@ -121,7 +121,7 @@ def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gat
     assert turned_away(gate).why == "breaker_open"
 
 
-def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Gate, clock: Clock):
+def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Limiter, clock: Clock):
     down(gate)
     clock.now = turned_away(gate).seconds
     with enter(gate) as first:
@@ -129,12 +129,12 @@ def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Gate, clock: Cl
     assert enter(gate).probe
 
 
-def test_without_a_breaker_a_destination_is_never_left_alone(gate: Gate):
+def test_without_a_breaker_a_destination_is_never_left_alone(gate: Limiter):
     for _ in range(100):
         enter(gate, limits=Limits(1, None)).leave(Pulse.FAILING)
 
 
-def test_limits_may_change_while_it_runs(gate: Gate):
+def test_limits_may_change_while_it_runs(gate: Limiter):
     enter(gate, limits=Limits(1, QUICK))
     turned_away(gate, limits=Limits(1, QUICK))
     enter(gate, limits=Limits(3, QUICK))
@@ -148,14 +148,14 @@ def test_limits_may_change_while_it_runs(gate: Gate):
 
 
 def test_one_destination_never_takes_the_whole_worker(clock: Clock):
-    gate = Gate(slots=200, clock=clock)
+    gate = Limiter(slots=200, clock=clock)
     greedy = Limits(concurrency=1_000)
-    assert sum(isinstance(gate.enter("greedy", greedy), Pass) for _ in range(1_000)) == 150
-    assert sum(isinstance(gate.enter("second", greedy), Pass) for _ in range(1_000)) == 10
-    assert sum(isinstance(gate.enter("third", greedy), Pass) for _ in range(1_000)) == 10
+    assert sum(isinstance(gate.enter("greedy", greedy), Permit) for _ in range(1_000)) == 150
+    assert sum(isinstance(gate.enter("second", greedy), Permit) for _ in range(1_000)) == 10
+    assert sum(isinstance(gate.enter("third", greedy), Permit) for _ in range(1_000)) == 10
 
 
-def test_who_is_not_asked_for_is_forgotten(gate: Gate, clock: Clock):
+def test_who_is_not_asked_for_is_forgotten(gate: Limiter, clock: Clock):
     kept = enter(gate, "kept")
     enter(gate, "gone").leave(Pulse.DELIVERED)
     clock.now = IDLE + 1
@@ -164,7 +164,7 @@ def test_who_is_not_asked_for_is_forgotten(gate: Gate, clock: Clock):
     kept.leave(Pulse.DELIVERED)
 
 
-def test_no_more_destinations_are_remembered_than_there_is_room_for(gate: Gate, clock: Clock):
+def test_no_more_destinations_are_remembered_than_there_is_room_for(gate: Limiter, clock: Clock):
     kept = [enter(gate, f"kept-{number}") for number in range(20)]
     for number in range(LABELS * 3):
         clock.now += 0.1
@@ -177,7 +177,7 @@ def test_no_more_destinations_are_remembered_than_there_is_room_for(gate: Gate, 
 
 
 def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
-    gate: Gate, clock: Clock, caplog: pytest.LogCaptureFixture
+    gate: Limiter, clock: Clock, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
     down(gate)
@@ -189,7 +189,7 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
     assert all("wax" in record.getMessage() for record in caplog.records)
 
 
-def test_why_a_delivery_waits_can_be_read(gate: Gate):
+def test_why_a_delivery_waits_can_be_read(gate: Limiter):
     fill(gate)
     assert "wax " + turned_away(gate).reason == (
         "wax has as many requests under way as it may: this one waits for its turn"
@@ -209,8 +209,8 @@ _LIMITS = [Limits(1, QUICK), Limits(3, QUICK), Limits(5, None)]
 @given(actions=st.lists(_ACTIONS, max_size=80))
 def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tuple[str, float | str, object]]):
     clock = Clock()
-    gate = Gate(slots=8, clock=clock)
-    inside: list[tuple[str, Pass]] = []
+    gate = Limiter(slots=8, clock=clock)
+    inside: list[tuple[str, Permit]] = []
     for what, which, more in actions:
         match what:
             case "enter":
