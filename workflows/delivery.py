@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import workflow
@@ -55,11 +56,40 @@ CALLBACK: Final = frozenset({"journey.callback_url"})
 _BY_HAND: Final = "CLI"
 """Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
+_NO_DATA: Final = b'"data":{}'
 _MARKS: Final = "marks"
 """Journeys that began to look at marks: see `_may_have_left`."""
 
 
-async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
+@dataclass(frozen=True)
+class Handed:
+    """What a delivery is handed of the journey's data: picked, and written as JSON, once for each time it is made.
+
+    Attributes:
+        json: Plain JSON in UTF-8.
+    """
+
+    json: bytes
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], step: Send) -> Handed:
+        """What a step's templates name of the journey's data."""
+        picked = pick(data, step.fields, step.items)
+        return cls(json.dumps(picked, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells the data of one delivery from another's, and nothing else of it."""
+        return hashlib.sha256(self.json).hexdigest()[:20]
+
+    def argument(self, delivery: Delivery) -> RawValue:
+        """The argument of a delivery's activity, of which only the data are missing."""
+        payload = workflow.payload_converter().to_payload(delivery)
+        payload.data = payload.data.replace(_NO_DATA, b'"data":' + self.json, 1)  # no text of JSON has a bare quote
+        return RawValue(payload)
+
+
+async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> Sent | Failure:
     """Schedules a delivery, and waits for its end.
 
     Returns:
@@ -84,7 +114,6 @@ async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
         step=name,
         contact=journey.entry.contact_id,
         now=state.now,
-        data=pick(journey.data(), step.fields, step.items),
         timeout=step.timeout,
         on_unknown=step.on_unknown,
         attempts=step.retry.attempts if counted else 0,
@@ -96,7 +125,7 @@ async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
     try:
         answer = await workflow.execute_activity(
             call.name,
-            delivery,
+            handed.argument(delivery),
             result_type=RawValue,
             task_queue=call.queue,
             activity_id=name,
@@ -144,8 +173,8 @@ def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> s
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
 
 
-def digest(data: Mapping[str, Any]) -> str:
-    """What tells the data of one delivery from another's, and nothing else of it."""
+def earlier_digest(data: Mapping[str, Any]) -> str:
+    """`Handed.digest`, as runs before it handed it on: of all that a step's fields hold, with the keys in order."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
