@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from temporalio import activity
+from temporalio import activity, workflow
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
@@ -240,6 +240,16 @@ class Stage:
     async def now(self) -> datetime:
         """The server's clock."""
         return (await self.environment.get_current_time()).astimezone(UTC)
+
+
+@pytest.fixture
+def _always_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run but its first moments is said to be long enough: continue-as-new wherever the journey can."""
+
+    def suggested(self: workflow.Info) -> bool:
+        return self.get_current_history_length() > 12
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
 
 
 @pytest.fixture
