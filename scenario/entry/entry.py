@@ -145,6 +145,18 @@ LONGEST_WORKFLOW_ID: Final = 250
 """Bytes of a workflow id."""
 
 
+def journey_root(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
+    """`journey` as templates and conditions see it.
+
+    Args:
+        workflow_id: None where it is not known yet.
+        scenario: The scenario's name.
+        version: The number of its version.
+        entered_at: ISO 8601 in UTC.
+    """
+    return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at}
+
+
 def journey_id(entry: Entry, key: str | None) -> str:
     """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
 
