@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.journeys.as_json import journey
 from gateway.journeys.view import SHOWN, view
 from runtime.store import AdmissionRequest, Store
-from tests.gateway.journeys import START, attempt
+from tests.gateway.journey import START, attempt
 
 
 async def forgotten(*_: Any, **__: Any) -> Any:
