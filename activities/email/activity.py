@@ -107,7 +107,7 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbo
 
     Raises:
         TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
-        CellLost: See `compose`.
+        MarkupProcessLost: See `compose`.
         Aborted: A template says that nothing should be sent.
     """
     html, text = _source(step.html), _source(step.text)

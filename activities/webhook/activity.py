@@ -124,9 +124,12 @@ class Webhooks:
         try:
             rendered = render(step, data, delivery.id, base=route.url if route else None)
         except MissingVariable as error:
-            if error.variable == "secrets" and (lacking := sorted((named or frozenset()) - seen.keys())):
-                raise unset(f"step '{delivery.step}'", lacking[0]) from None
-            raise
+            match error.path:
+                # A name that the step does not spell out may be a contact's.
+                case ("secrets", str(secret), *_) if named is not None and secret in named - seen.keys():
+                    raise unset(f"step '{delivery.step}'", secret) from None
+                case _:
+                    raise
         route = replace(route, url=rendered.url) if route else self._routes.find(rendered.url)
         attempt.destination = route.destination
         keys: list[signing.Key] = []

@@ -100,6 +100,7 @@ class Deliveries:
         destination: str | None = None,
         outcome: str | None = None,
         since: datetime | None = None,
+        before: datetime | None = None,
         limit: int = 1000,
     ) -> list[Attempt]:
         """The newest attempts, in the order in which they began.
@@ -113,6 +114,7 @@ class Deliveries:
             destination: Only those to this destination.
             outcome: Only those with this outcome.
             since: Only those that began then or later.
+            before: Only those that began before.
             limit: So many at most, the newest.
 
         Raises:
@@ -134,6 +136,8 @@ class Deliveries:
             statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
+        if before is not None:
+            statement = statement.where(_table.started_at < before)
         statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
         return [_attempt(row) for row in reversed(await self._database.read(statement))]
 

@@ -18,6 +18,8 @@ from workflows.state import KEPT_RESPONSES, LONGEST_REASON
 
 NOT_KEPT = "the response was not kept: it is too large, or nested too deeply"
 
+NOT_JSON = "the response was not kept: it holds a number that is too large"
+
 
 def raw(text: str, encoding: bytes = b"json/plain") -> RawValue:
     return RawValue(Payload(metadata={"encoding": encoding}, data=text.encode()))
@@ -43,7 +45,9 @@ def deep(levels: int) -> Any:
         (said(outcome="delivered", attempt=1, saved={"a": [1]}), Sent(saved={"a": [1]})),
         (said(outcome="delivered", attempt=1, saved=deep(150)), Sent(note=NOT_KEPT)),
         (said(outcome="delivered", attempt=1, saved="x" * KEPT_RESPONSES), Sent(note=NOT_KEPT)),
+        (raw('{"outcome": "delivered", "attempt": 1, "saved": {"a": [1e999]}}'), Sent(note=NOT_JSON)),
         (said(outcome="delivered"), Sent(attempt=0, note=BY_HAND)),
+        (said(outcome="delivered", attempt=-1), Sent(attempt=0, note=BY_HAND)),
         (raw('"skipped"'), Sent(outcome="skipped", attempt=0, note=BY_HAND)),
         (
             said(outcome="skipped", reason="x" * 9_999, note="y" * 9_999),

@@ -339,6 +339,13 @@ class TestSecretsOfAScenario:
             "set SCENARIO_SECRET_TOKEN, or a file of that name under SCENARIO_SECRETS_DIR"
         )
 
+    async def test_the_one_that_is_needed_is_named_and_not_one_that_is_asked_for(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", secrets: [ASKED, NEEDED, OTHER]"))
+        asked = "{% if secrets.ASKED %}{{ secrets.ASKED }}{% endif %}{{ secrets.OTHER | default: '' }}"
+        for needed in ("{{ secrets.NEEDED }}", "{{ secrets['NEEDED'] | upcase }}"):
+            failure, _ = await desk.fail({**STEP, "body": {"a": asked + needed}})
+            assert failure.reason.startswith("Step 'told' needs the secret NEEDED, which is not set")
+
     async def test_one_that_a_template_can_do_without_may_be_missing(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
         await desk.send({**STEP, "body": {"a": "{{ secrets.TOKEN | default: 'none' }}"}})
