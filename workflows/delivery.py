@@ -31,8 +31,8 @@ from workflows.visibility import summary
 with workflow.unsafe.imports_passed_through():
     from activities.failures import SENDING, Failure, FailureKind, failure_of
     from activities.interface import (
+        CHANNELS,
         RECALL,
-        SENDS,
         Clearance,
         Cleared,
         Delivery,
@@ -103,7 +103,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     step = replace(step, retry=tuned(step.retry, journey.state.retuned))
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
-    counted = step.kind == "webhook"
+    channel = CHANNELS[step.kind]
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
     state.now = state.now or await _first_now(identifier) or journey.local(journey.began)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
@@ -116,18 +116,17 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         now=state.now,
         timeout=step.timeout,
         on_unknown=step.on_unknown,
-        attempts=step.retry.attempts if counted else 0,
+        attempts=step.retry.attempts if channel.counting else 0,
         root=state.root if CALLBACK.intersection(step.fields) else "",
         room=room.total_seconds(),
     )
-    call = SENDS[step.kind]
     journey.under_way = step
     try:
         answer = await workflow.execute_activity(
-            call.name,
+            channel.activity,
             handed.argument(delivery),
             result_type=RawValue,
-            task_queue=call.queue,
+            task_queue=channel.queue,
             activity_id=name,
             start_to_close_timeout=room,
             schedule_to_close_timeout=timedelta(seconds=step.retry.deadline) + room,
@@ -137,7 +136,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         )
     finally:
         journey.under_way = None
-    return sent_in(call, answer, step.to or step.kind)
+    return sent_in(channel.send, answer, step.to or step.kind)
 
 
 async def _first_now(identifier: str) -> str:
@@ -202,8 +201,7 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
     Deliveries that fail together would otherwise come back together. The jitter comes from the delivery id, since
     Temporal's policies have none, and is in the policy itself so that operators still can change it in flight.
 
-    Webhooks count their attempts themselves (`Delivery.attempts`): Temporal would count those that a breaker turned
-    away.
+    Some channels count their attempts themselves; see `Channel.counting`.
     """
     share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
     initial = round(step.retry.initial * (1 - _JITTER + 2 * _JITTER * share), 3)
@@ -212,7 +210,7 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
         backoff_coefficient=step.retry.coefficient,
         maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
         # A larger number would not fit into the command: the workflow task would fail, again and again.
-        maximum_attempts=0 if step.kind == "webhook" else min(step.retry.attempts, UNLIMITED),
+        maximum_attempts=0 if CHANNELS[step.kind].counting else min(step.retry.attempts, UNLIMITED),
     )
 
 
