@@ -177,7 +177,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
 
     monkeypatch.setattr("worker.connect", nothing)
     monkeypatch.setattr("worker.temporal_runtime", all_hands)
-    monkeypatch.setattr("worker.attributes.ensure", nothing)
+    monkeypatch.setattr("worker.search_attributes.ensure", nothing)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
 
