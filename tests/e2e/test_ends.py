@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
+from starlette.requests import Request
+from starlette.responses import Response
 from temporalio import activity
 
 from activities.dependencies import Services
@@ -81,15 +82,15 @@ class Hooks(Receiver):
 
     outside: Outside
 
-    async def _receive(self, request: web.Request) -> web.Response:
-        contact = request.path.rpartition("/")[2]
+    async def _receive(self, request: Request) -> Response:
+        contact = request.url.path.rpartition("/")[2]
         act = self.outside.next(contact)
         if act == "busy":
-            return web.Response(status=503)
+            return Response(status_code=503)
         self.outside.messages[contact] += 1
         if act in ("slow", "silent"):
             await asyncio.sleep(SLOW if act == "slow" else 60)
-        return web.Response()
+        return Response()
 
 
 class Losing(Texts):
