@@ -30,8 +30,6 @@ from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Delivery, Sent
 from runtime.store.deliveries import Channel
 
-__all__ = ["Log", "OpenAttempt", "attempt_of"]
-
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {
     "called_off": "It was called off",

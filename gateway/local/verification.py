@@ -12,7 +12,7 @@ from typing import Any
 
 from activities.admission import entry_data
 from activities.content import Opened
-from activities.webhook.activity import render
+from activities.webhook.rendering import render
 from gateway.entries import Entered
 from gateway.local.stack import LocalStack
 from scenario import liquid
