@@ -39,7 +39,8 @@ from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
 from activities.webhook.activity import Webhooks
-from activities.webhook.destinations import Destinations, DestinationsFile
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes

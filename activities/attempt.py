@@ -29,8 +29,6 @@ from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
 
-__all__ = ["Log", "OpenAttempt", "attempt_of"]
-
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {
     "called_off": "It was called off",

@@ -9,9 +9,13 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from workflows.records import Event, Held, Operation, Override, PassedOver, StepRecord, made
+from temporalio import workflow
 
-Outcome = Literal["finished", "exited", "refused"]
+from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
+
+with workflow.unsafe.imports_passed_through():
+    from scenario.steps.host import Event
+
 JourneyState = Literal["running", "waiting", "held", "paused"]
 
 KEPT_EVENTS: Final = 200

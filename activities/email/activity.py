@@ -10,7 +10,8 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import Log, OpenAttempt, attempt_of
+from activities.attempt import OpenAttempt, attempt_of
+from activities.attempt_log import Log
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.email.address import BadAddress, Mailbox, parse_address

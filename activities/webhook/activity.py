@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import redaction
-from activities.attempt import Log, OpenAttempt, attempt_of
+from activities.attempt import OpenAttempt, attempt_of
+from activities.attempt_log import Log
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.failures import FailureKind
@@ -28,8 +29,6 @@ from runtime.errors import SettingsError
 from scenario.errors import Aborted, MissingVariable, TemplateError
 from scenario.http.destinations import denied
 from scenario.steps.webhook import Webhook
-
-__all__ = ["Rendered", "Webhooks", "render"]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from activities.content import Opened
-from activities.webhook.activity import render
+from activities.webhook.rendering import render
 from gateway.entries import Entered
 from gateway.local.stack import LocalStack
 from scenario import liquid

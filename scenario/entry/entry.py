@@ -12,29 +12,10 @@ from typing import Any, Final, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scenario.entry.event import event_root
-from scenario.entry.objects import ALIASES, DATA, Cart, Contact, Happening, Order, Reward, Shape
+from scenario.entry.objects import ALIASES, DATA, Contact, Shape
 from scenario.entry.values import ZONE, Id, as_id
 from scenario.errors import EntryError
 from scenario.model.scenario import TRIGGERS
-
-__all__ = (
-    "ALIASES",
-    "DATA",
-    "Cart",
-    "Contact",
-    "Entry",
-    "Happening",
-    "Order",
-    "Reward",
-    "Shape",
-    "clean",
-    "is_entry",
-    "is_too_deep",
-    "is_too_large",
-    "journey_id",
-    "parse_entry",
-    "patch_contact",
-)
 
 _LONGEST_ID: Final = 300
 """Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""

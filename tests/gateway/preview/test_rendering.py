@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.webhook.destinations import read
+from activities.webhook.destinations.reading import read
 from gateway.errors import BadInput
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import draft
