@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from scenario.model.parts import Retry
 from scenario.model.scalars import OnFailure, OnUnknown, Timeout
-from scenario.plan.retry import Retry as Policy
+from scenario.plan.retry import RetryPolicy
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
@@ -39,7 +39,7 @@ class Send(Row):
     to: str = ""
     fields: tuple[str, ...] = ()
     items: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    retry: Policy = Policy()
+    retry: RetryPolicy = RetryPolicy()
     timeout: float = 15.0
     on_failure: OnFailure = "hold"
     on_unknown: OnUnknown = "retry"
@@ -118,7 +118,7 @@ class DeliveryStep(BaseStep):
             next=compiler.following,
             fields=fields,
             items=items,
-            retry=Policy.of(self.retry),
+            retry=self.retry.policy,
             timeout=self.timeout.total_seconds(),
             on_failure=self.on_failure,
             on_unknown=self.on_unknown,

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
-from scenario.plan.retry import RETRY_WORDS
+from scenario.plan.retry import STORED
 from scenario.steps.base import Compiler, Row, Source
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
@@ -167,6 +167,6 @@ class Webhook(DeliveryStep):
             "webhook",
             to=self.to or urlsplit(self.url or "").hostname or "",
             destination=self.to is not None,
-            own=tuple(sorted(RETRY_WORDS.get(key, key) for key in self.own)) if self.to is not None else (),
+            own=tuple(sorted(STORED.get(key, key) for key in self.own)) if self.to is not None else (),
             save=self.save.name if self.save is not None else None,
         )

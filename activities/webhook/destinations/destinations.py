@@ -67,7 +67,7 @@ class Destination:
         signing: What signs requests; empty = they are not signed.
         secrets: The names of those that scenarios may send there.
         timeout: Seconds of one attempt, where a scenario sets none; None = the language's default.
-        retry: What it sets of the retry policy, by the names of `scenario.plan.plan.Retry`, in seconds.
+        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`, in seconds.
         rate: Deliveries a second, of all workers together.
         limits: What one worker process keeps to.
         access: Where requests may go.
