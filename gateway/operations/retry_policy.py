@@ -165,14 +165,7 @@ async def _look(
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What an operator changes of a retry policy. What is None stays as it is.
-
-    Attributes:
-        initial_interval: Seconds before the second attempt.
-        backoff_coefficient: By which each further pause is longer; 1 to `scenario.plan.retry.STEEPEST`.
-        maximum_interval: Seconds that a pause is at most.
-        maximum_attempts: So many at most; 0 = no limit.
-        deadline: Seconds over all attempts, from when the delivery was scheduled.
+    """What an operator changes of a `scenario.plan.retry.RetryPolicy`, by its names; what is None stays as it is.
 
     Raises:
         BadInput: Nothing is to be changed, or to a value that makes no sense.

@@ -89,12 +89,17 @@ class Send(Row):
 
 
 class DeliveryStep(BaseStep):
-    """A step that sends something."""
+    """A step that sends something.
+
+    Attributes:
+        kind: What names it, and the channel that it sends by.
+        always: Fields of the journey's data that it needs whole, whatever its templates name.
+    """
 
     row = Send
+    kind: ClassVar[str]
     sends: ClassVar[bool] = True
     always: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Fields of the journey's data that it needs whole, whatever its templates name."""
 
     retry: Retry = Field(default=Retry(), description="How it is tried again.")
     timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
@@ -104,17 +109,21 @@ class DeliveryStep(BaseStep):
     )
     on_unknown: OnUnknown
 
-    def sent(self, compiler: Compiler, kind: str, **more: Any) -> Send:
-        """The row of a delivery.
+    @property
+    def name(self) -> str:
+        """See `BaseStep.name`."""
+        return getattr(self, self.kind)
+
+    def compile(self, compiler: Compiler, **more: Any) -> Send:
+        """See `BaseStep.compile`.
 
         Args:
-            compiler: See `BaseStep.compile`.
-            kind: The step's kind.
+            compiler: See there.
             **more: Fields of the row that only this kind has.
         """
         fields, items = compiler.handed(self.messages(), self.always)
         return Send(
-            kind=kind,
+            kind=self.kind,
             next=compiler.following,
             fields=fields,
             items=items,
