@@ -25,7 +25,6 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from workflows.local_activities import answer_to
 from workflows.results import sent_in
 from workflows.state import LONGEST_REASON
-from workflows.update_arguments import UNLIMITED
 from workflows.visibility import summary
 
 with workflow.unsafe.imports_passed_through():
@@ -42,7 +41,7 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.plan.retry import Retry
+    from scenario.plan.retry import UNLIMITED
     from scenario.steps.delivery import Send
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     """
     if step.destination:
         step = with_destination(step, await journey.clear(Clearance(destination=step.to)))
-    step = replace(step, retry=tuned(step.retry, journey.state.retuned))
+    step = replace(step, retry=step.retry.changed_by(journey.state.retuned))
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
     channel = CHANNELS[step.kind]
@@ -116,7 +115,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         now=state.now,
         timeout=step.timeout,
         on_unknown=step.on_unknown,
-        attempts=step.retry.attempts if channel.counting else 0,
+        attempts=step.retry.maximum_attempts if channel.counting else 0,
         root=state.root if CALLBACK.intersection(step.fields) else "",
         room=room.total_seconds(),
     )
@@ -182,17 +181,7 @@ def with_destination(step: Send, asked: Cleared) -> Send:
     """The step, with its destination's word on whatever the scenario does not set itself."""
     timeout = step.timeout if asked.timeout is None or "timeout" in step.own else asked.timeout
     theirs = {name: value for name, value in asked.retry.items() if name not in step.own}
-    return replace(step, retry=tuned(step.retry, theirs), timeout=timeout)
-
-
-def tuned(retry: Retry, changes: Mapping[str, float]) -> Retry:
-    """A retry policy with some of its values changed; names that it does not have are passed over."""
-    if not changes:
-        return retry
-    known: dict[str, Any] = {name: value for name, value in changes.items() if name in Retry.__dataclass_fields__}
-    if "attempts" in known:
-        known["attempts"] = int(known["attempts"])
-    return replace(retry, **known)
+    return replace(step, retry=step.retry.changed_by(theirs), timeout=timeout)
 
 
 def retry_policy(step: Send, identifier: str) -> RetryPolicy:
@@ -204,13 +193,13 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
     Some channels count their attempts themselves; see `Channel.counting`.
     """
     share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
-    initial = round(step.retry.initial * (1 - _JITTER + 2 * _JITTER * share), 3)
+    initial = round(step.retry.initial_interval * (1 - _JITTER + 2 * _JITTER * share), 3)
     return RetryPolicy(
         initial_interval=timedelta(seconds=initial),
-        backoff_coefficient=step.retry.coefficient,
-        maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
+        backoff_coefficient=step.retry.backoff_coefficient,
+        maximum_interval=timedelta(seconds=max(step.retry.maximum_interval, initial)),
         # A larger number would not fit into the command: the workflow task would fail, again and again.
-        maximum_attempts=0 if CHANNELS[step.kind].counting else min(step.retry.attempts, UNLIMITED),
+        maximum_attempts=0 if CHANNELS[step.kind].counting else min(step.retry.maximum_attempts, UNLIMITED),
     )
 
 
@@ -291,7 +280,7 @@ def unsent(error: ActivityError, step: Send) -> Send | None:
     if step.on_unknown == "retry" or _may_have_left(error, step) or not workflow.patched(_MARKS):
         return None
     last = error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
-    return replace(step, retry=replace(step.retry, attempts=1)) if last else step
+    return replace(step, retry=replace(step.retry, maximum_attempts=1)) if last else step
 
 
 async def remembered(journey: StepHost, name: str, failure: Failure) -> Failure:

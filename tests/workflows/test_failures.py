@@ -11,12 +11,12 @@ from temporalio.exceptions import ActivityError, ApplicationError, RetryState, T
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.failures import Failure, FailureKind
-from scenario.plan.retry import Retry
+from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from workflows.delivery import cause_of, failure_in, unsent
 
 LOST, DEADLINE = TimeoutType.START_TO_CLOSE, TimeoutType.SCHEDULE_TO_CLOSE
-SMS = Send(kind="sms", on_unknown="hold", retry=Retry(attempts=3))
+SMS = Send(kind="sms", on_unknown="hold", retry=RetryPolicy(maximum_attempts=3))
 DUE = "2026-03-02T08:31:00+00:00"
 BUSY = Failure(kind=FailureKind.RETRY, reason="twilio answered 503", destination="twilio", attempt=2, status=503)
 
@@ -103,8 +103,8 @@ def test_a_journey_that_went_on_without_looking_at_marks_goes_on_so(error: Activ
 def test_an_attempt_that_was_lost_before_it_sent_is_made_once_more(
     error: ActivityError, unknown: Literal["hold", "retry"], attempts: int | None
 ) -> None:
-    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=Retry(attempts=3)))
-    assert (again and again.retry.attempts) == attempts
+    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)))
+    assert (again and again.retry.maximum_attempts) == attempts
 
 
 def test_what_is_no_time_out_is_told_as_it_is() -> None:
