@@ -75,7 +75,7 @@ async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
     counted = step.kind == "webhook"
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
-    state.now = state.now or await _first_now(identifier) or journey.local(journey.began)
+    state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.began)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
     room = timedelta(seconds=step.timeout) + GRACE
     delivery = Delivery(
@@ -111,16 +111,19 @@ async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
     return sent_in(call, answer, step.to or step.kind)
 
 
-async def _first_now(identifier: str) -> str:
+async def _first_now(journey: StepHost, identifier: str) -> str:
     """What the delivery's templates saw as `now` before the journey was reset to a point in front of it; else nothing.
 
     It is sent again under the same id: so that its bytes are the same too, it keeps its time. Only a run that a reset
-    has made asks, and each delivery for itself, since what lies before the point is replayed without.
+    has made asks, and those that continue it, and each delivery for itself, since what lies before the point is
+    replayed without.
     """
-    info = workflow.info()
-    if info.original_execution_run_id == info.run_id or not workflow.patched(f"first-now-{identifier}"):
+    if not journey.state.reset or not workflow.patched(f"first-now-{identifier}"):
         return ""
     recalled = await _recalled(identifier)
+    # Asked for only where it matters: a journey that went on here has sent.
+    if journey.interrupted and workflow.patched("first-now-interrupted"):
+        journey.stop_if_interrupted()
     return recalled.now if recalled else ""
 
 
