@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select
 
@@ -18,8 +18,6 @@ RESPONSE_LENGTH = 2048
 
 DELIVERED = "delivered"
 """The outcome of nearly all attempts."""
-
-Channel = Literal["email", "sms", "webhook"]
 
 _table = deliveries.c
 
@@ -36,7 +34,7 @@ class Attempt:
         scenario: The scenario's name.
         version: The version that said what to send.
         step: The step's id.
-        channel: ``email``, ``sms`` or ``webhook``.
+        channel: By what: ``email``, ``webhook``, …
         destination: The destination's name or the host; for e-mail and SMS the server's or provider's.
         contact_id: To whom.
         started_at: When.
@@ -57,7 +55,7 @@ class Attempt:
     scenario: str
     version: int
     step: str
-    channel: Channel
+    channel: str
     destination: str
     contact_id: str
     started_at: datetime
@@ -96,7 +94,7 @@ class Deliveries:
         *,
         delivery_id: str | None = None,
         contact_id: str | None = None,
-        channel: Channel | None = None,
+        channel: str | None = None,
         destination: str | None = None,
         outcome: str | None = None,
         since: datetime | None = None,

@@ -11,7 +11,7 @@ from temporalio.common import RawValue
 
 from activities.call import ActivityType
 from activities.failures import Failure, FailureKind
-from activities.interface import ADMIT, DECIDE, DEPART, SEND_WEBHOOK, Answer, Sent
+from activities.interface import ADMIT, DECIDE, DEPART, WEBHOOK, Answer, Sent
 from workflows.local_activities import answer_in
 from workflows.results import BY_HAND, sent_in
 from workflows.state import KEPT_RESPONSES, LONGEST_REASON
@@ -56,7 +56,7 @@ def deep(levels: int) -> Any:
     ],
 )
 def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
-    assert sent_in(SEND_WEBHOOK, answer, "wax") == sent
+    assert sent_in(WEBHOOK.send, answer, "wax") == sent
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
     ],
 )
 def test_a_result_that_nobody_can_read_leaves_the_outcome_unknown(answer: RawValue | None) -> None:
-    failure = sent_in(SEND_WEBHOOK, answer, "wax")
+    failure = sent_in(WEBHOOK.send, answer, "wax")
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.destination, failure.attempt) == (FailureKind.UNKNOWN, "wax", 0)
 

@@ -27,9 +27,10 @@ from activities.content import Content
 from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
 from activities.webhook import activity as channel
-from activities.webhook.activity import Rendered, Webhooks, render
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.activity import Webhooks
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
+from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit

@@ -15,8 +15,8 @@ import pytest
 
 from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys.pending_activities import Pending
-from gateway.operations.one import EVERY, Which
 from gateway.operations.retry_policy import InFlight
+from gateway.operations.search import EVERY, Which
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED, rows
 from tests.gateway.journey import attempt
