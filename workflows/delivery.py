@@ -28,7 +28,7 @@ from workflows.state import LONGEST_REASON
 from workflows.visibility import summary
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import SENDING, Failure, FailureKind, failure_of
+    from activities.failures import SENDING, UNCOUNTED, Failure, FailureKind, failure_of
     from activities.interface import (
         CHANNELS,
         RECALL,
@@ -58,6 +58,8 @@ _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 _NO_DATA: Final = b'"data":{}'
 _MARKS: Final = "marks"
 """Journeys that began to look at marks: see `_may_have_left`."""
+_UNSENT: Final = "unsent"
+"""Journeys that make a last attempt once more that says that it sent nothing: see `unsent`."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
     channel = CHANNELS[step.kind]
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
-    state.now = state.now or await _first_now(identifier) or journey.local(journey.began)
+    state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.began)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
     room = timedelta(seconds=step.timeout) + GRACE
     delivery = Delivery(
@@ -138,16 +140,19 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     return sent_in(channel.send, answer, step.to or step.kind)
 
 
-async def _first_now(identifier: str) -> str:
+async def _first_now(journey: StepHost, identifier: str) -> str:
     """What the delivery's templates saw as `now` before the journey was reset to a point in front of it; else nothing.
 
     It is sent again under the same id: so that its bytes are the same too, it keeps its time. Only a run that a reset
-    has made asks, and each delivery for itself, since what lies before the point is replayed without.
+    has made asks, and those that continue it, and each delivery for itself, since what lies before the point is
+    replayed without.
     """
-    info = workflow.info()
-    if info.original_execution_run_id == info.run_id or not workflow.patched(f"first-now-{identifier}"):
+    if not journey.state.reset or not workflow.patched(f"first-now-{identifier}"):
         return ""
     recalled = await _recalled(identifier)
+    # Asked for only where it matters: a journey that went on here has sent.
+    if journey.interrupted and workflow.patched("first-now-interrupted"):
+        journey.stop_if_interrupted()
     return recalled.now if recalled else ""
 
 
@@ -218,7 +223,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
         )
     if isinstance(cause, ApplicationError):
         if found:
-            return _at_the_deadline(found) if cause is not error.cause or found.turned_away else found
+            return _overtaken(found, error.retry_state) if cause is not error.cause or found.turned_away else found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"
         if cause.failure is not None and cause.failure.source == _BY_HAND:
             reason = f"failed by hand: {cause.message}"[:LONGEST_REASON]
@@ -227,7 +232,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
     if isinstance(cause, ActivityTimeout):
         return Failure(
             kind=FailureKind.PERMANENT,
-            reason="no attempt came to an end before they, or the deadline, were over",
+            reason="no attempt ended before the deadline or the last allowed attempt",
             destination=to,
             attempt=0,  # Temporal does not say how many there were
             error="timeout",
@@ -245,10 +250,12 @@ def _told(error: ActivityError) -> BaseException | None:
     return cause
 
 
-def _at_the_deadline(found: Failure) -> Failure:
+def _overtaken(found: Failure, state: RetryState | None) -> Failure:
     """The failure of an attempt that was not the last one: no word came of any later one."""
     if found.turned_away:  # it does not wait for its turn any more, as it said
         why = found.reason.partition(": ")[0]
+        if state is RetryState.MAXIMUM_ATTEMPTS_REACHED:  # where Temporal counts, it counts those that waited
+            return replace(found, reason=f"no attempt is left: {why}")
         return replace(found, reason=f"the deadline passed meanwhile: {why}" if found.error != "deadline" else why)
     if not found.next_try_at:
         return found
@@ -269,18 +276,23 @@ def _may_have_left(error: ActivityError, step: Send) -> bool:
 
 
 def unsent(error: ActivityError, step: Send) -> Send | None:
-    """The step as it is to be scheduled once more, where the last attempt was lost with its worker before it sent.
+    """The step as it is to be scheduled once more, where the last attempt came to an end before it sent anything.
 
-    Temporal tries again by itself, unless that was the last attempt that the step allows: it does not count. Neither do
-    deliveries count that were scheduled when every lost attempt of such a step was final.
+    It says so, or was lost with its worker. Temporal tries again by itself, unless that was the last attempt that the
+    step allows: it does not count. Neither do deliveries count that were scheduled when every lost attempt of such a
+    step was final.
     """
-    timeout = error.cause
-    if not isinstance(timeout, ActivityTimeout) or timeout.type is not TimeoutType.START_TO_CLOSE:
+    cause, last = error.cause, error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
+    once = replace(step, retry=replace(step.retry, maximum_attempts=1))
+    if isinstance(cause, ApplicationError):
+        told = failure_of(cause) if last else None
+        uncounted = told and told.kind is FailureKind.RETRY and told.error in UNCOUNTED and not told.unknown
+        return once if uncounted and workflow.patched(_UNSENT) else None
+    if not isinstance(cause, ActivityTimeout) or cause.type is not TimeoutType.START_TO_CLOSE:
         return None
     if step.on_unknown == "retry" or _may_have_left(error, step) or not workflow.patched(_MARKS):
         return None
-    last = error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
-    return replace(step, retry=replace(step.retry, maximum_attempts=1)) if last else step
+    return once if last else step
 
 
 async def remembered(journey: StepHost, name: str, failure: Failure) -> Failure:
