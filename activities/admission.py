@@ -31,7 +31,7 @@ LARGEST_PLAN: Final = 1_500_000
 
 
 class Refused(ScenarioError):
-    """The contact may not come in; the text says why, without any of its data."""
+    """The contact is not admitted; the text says why, without any of its data."""
 
 
 class Admissions:
@@ -160,7 +160,7 @@ def identity(entry: Entry, opened: Opened, zone: str, now: datetime) -> tuple[st
         now: When it asks.
 
     Raises:
-        Refused: It may not come in: the trigger is another, or the rule gives no key.
+        Refused: It is not admitted: the trigger is another, or the rule gives no key.
         EntryError: Its data are malformed, or the id would be too long.
     """
     _check_trigger(entry, opened)  # the key's template would fail first, and say less
@@ -205,7 +205,7 @@ def _check(opened: Opened, data: dict[str, Any]) -> None:
     try:
         fulfilled = liquid.evaluate_condition(condition, data)
     except TemplateError as error:
-        raise Refused(f"the entry rule of {opened.name} cannot be worked out: {error}") from None
+        raise Refused(f"the entry rule of {opened.name} cannot be evaluated: {error}") from None
     if not fulfilled:
         raise Refused(f"the entry rule of {opened.name} does not hold: {condition}")
 
@@ -240,8 +240,8 @@ def _already_in(answer: stored.AlreadyIn, opened: Opened) -> str:
         case "under_way":
             return f"the contact is in {opened.name} already, as {answer.workflow_id}"
         case "entered_before":
-            return f"the contact was in {opened.name} before, and may come in only once"
+            return f"the contact was in {opened.name} before, and is admitted only once"
         case "too_soon":
             zone = ZoneInfo(opened.scenario.timezone)
             until = spell(answer.until or answer.admitted_at, zone)
-            return f"the contact was in {opened.name} before, and may come in again from {until} on"
+            return f"the contact was in {opened.name} before, and is admitted again from {until}"

@@ -51,7 +51,7 @@ class Failure:
         unknown: Whether the request may have been acted upon all the same.
         excerpt: The first 2 KB of the reply, redacted.
         exhausted: Whether it is for good only because attempts or time have run out: a later try may well succeed.
-        turned_away: Whether no attempt was made: it was no time to send.
+        turned_away: Whether no attempt was made, since nothing could be sent yet.
         next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
     """
 

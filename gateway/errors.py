@@ -3,7 +3,7 @@
 Refusal
 ├── BadInput        a file or an argument that cannot be read
 ├── CheckFailed     a scenario file with mistakes
-├── NotEntered      a contact that may not come in
+├── NotEntered      a contact that is not admitted
 ├── NotAccepted     an operator's order that makes no sense
 │   └── NotAnswered an operator's order that no worker took
 ├── UnknownJourney  a journey that nobody knows
@@ -39,7 +39,7 @@ class CheckFailed(Refusal):
 
 
 class NotEntered(Refusal):
-    """A contact may not come in."""
+    """A contact is not admitted."""
 
 
 class NotAccepted(Refusal):

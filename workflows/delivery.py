@@ -158,7 +158,7 @@ def with_destination(step: Send, asked: Cleared) -> Send:
 
 
 def tuned(retry: Retry, changes: Mapping[str, float]) -> Retry:
-    """A retry policy with some of its values changed; names that it does not have are passed over."""
+    """A retry policy with some of its values changed; names that it does not have are ignored."""
     if not changes:
         return retry
     known: dict[str, Any] = {name: value for name, value in changes.items() if name in Retry.__dataclass_fields__}

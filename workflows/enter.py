@@ -36,7 +36,7 @@ class Enter:
         """Starts the journey.
 
         Raises:
-            ApplicationError: The argument is no entry, or the contact may not come in; the text says why.
+            ApplicationError: The argument is not an entry, or the contact is not admitted; the text says why.
         """
         if not is_entry(argument):
             message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"

@@ -57,7 +57,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
         """Runs the journey from its entry, or from where continue-as-new left it.
 
         Raises:
-            ApplicationError: The argument is no entry at all.
+            ApplicationError: The argument is not an entry at all.
         """
         data: Any = self._carried["entry"] if self._carried else argument
         if not is_entry(data):

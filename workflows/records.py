@@ -38,7 +38,7 @@ class StepRecord:
         reason: Why, where that is not plain.
         status: The receiver's reply code.
         attempts: How many attempts it took.
-        note: What a person should know all the same: that it was rendered anew, that a response was not kept.
+        note: What a person should know all the same: that it was rendered again, that a response was not kept.
     """
 
     id: str

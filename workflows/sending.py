@@ -71,9 +71,9 @@ class Sending(StepHost):
         state.digest = state.digest or now
         reasons: list[str] = []
         if state.anew is not None:
-            reasons.append(f"rendered anew from {self.followed}")
+            reasons.append(f"rendered again from {self.followed}")
         if state.digest != now:
-            reasons.append("rendered anew: the contact has changed")
+            reasons.append("rendered again: the contact has changed")
         return reasons
 
     def _saved(self, row: Send, sent: Sent) -> list[str]:

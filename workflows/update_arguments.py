@@ -38,7 +38,7 @@ def read_version(order: dict[str, Any]) -> int | str | None:
 
 
 def read_retry(order: dict[str, Any]) -> dict[str, float]:
-    """What `retune` asks for: changes of the retry policy, by the names of `scenario.plan.plan.Retry`, in seconds.
+    """What `retune` asks for: changes of the retry policy, by the names of `scenario.plan.retry.Retry`, in seconds.
 
     Raises:
         ApplicationError: It is none.

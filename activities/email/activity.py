@@ -86,7 +86,7 @@ class Emails:
     async def _step(self, delivery: Delivery) -> Email:
         step = await self._content.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, Email):
-            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no e-mail")
+            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is not an e-mail")
         return step
 
 

@@ -80,7 +80,7 @@ class Texts:
     async def _step(self, delivery: Delivery) -> Sms:
         step = await self._content.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, Sms):
-            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no SMS")
+            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is not an SMS")
         return step
 
 

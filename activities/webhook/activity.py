@@ -109,7 +109,7 @@ class Webhooks:
         delivery = attempt.delivery
         step = await self._content.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, Webhook):
-            raise UnknownVersion(f"step '{delivery.step}' of {delivery.scenario} is no webhook")
+            raise UnknownVersion(f"step '{delivery.step}' of {delivery.scenario} is not a webhook")
         if step.to is not None:
             attempt.destination = step.to
         route = None if step.to is None else self._routes.named(step.to)

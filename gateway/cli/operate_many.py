@@ -175,7 +175,7 @@ def _sum_up(order: OperationRequest, tally: Tally) -> None:
     if len(tally.refused) > _SAID:
         note(f"scenario: … and {len(tally.refused) - _SAID} more")
     if tally.left:
-        why = "no worker answers: see that one runs, and " if tally.unanswered else ""
+        why = "no worker answers: check that one is running, and " if tally.unanswered else ""
         note(f"scenario: {why}run it again for those that were not asked")
     if order.json:
         dump(_outcome(order, tally))

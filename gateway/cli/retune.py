@@ -32,7 +32,9 @@ CoefficientOption = Annotated[
 ]
 AttemptsOption = Annotated[
     int | None,
-    typer.Option("--maximum-attempts", metavar="N", help="so many at most; 0 is no limit", show_default=False),
+    typer.Option(
+        "--maximum-attempts", metavar="N", help="at most so many attempts; 0 means no limit", show_default=False
+    ),
 ]
 
 

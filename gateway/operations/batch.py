@@ -104,7 +104,7 @@ class Batch:
         """Gives the order to one after the other.
 
         Raises:
-            Exception: Whatever `send` raised that is no refusal. What was on its way is cancelled.
+            Exception: Whatever `send` raised that is not a refusal. What was on its way is cancelled.
         """
         self.tally.left = len(targets)
         clock = asyncio.get_running_loop()

@@ -62,7 +62,7 @@ class Operations:
             operator: Who.
             reason: Why.
             step: Only if it is held at this one.
-            version: Render anew, with the templates that this version of the scenario has for the step.
+            version: Render again, with the templates that this version of the scenario has for the step.
         """
         return await self._update(journey, "retry_step", operator, reason, {"step": step, "version": version})
 
@@ -197,7 +197,8 @@ class Operations:
             if task is not None and task.cancelling():  # the SDK makes that an error of its own; nobody was late
                 raise asyncio.CancelledError from error
             raise NotAnswered(
-                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs; it may carry the order out then"
+                f"{journey}: no worker answered within {ANSWER:g} s: check that one is running; "
+                "it may carry out the operation later"
             ) from None
         except RPCError as error:
             # What cannot be an id is nobody's either.

@@ -189,7 +189,7 @@ class Change:
             ("deadline", self.deadline),
         ):
             if value is not None and not value > 0:
-                raise BadInput(f"the {name} must be longer than nothing")
+                raise BadInput(f"the {name} must be greater than zero")
         if self.backoff_coefficient is not None and not 1 <= self.backoff_coefficient <= STEEPEST:
             raise BadInput(f"the backoff coefficient must be from 1 to {STEEPEST}: with 1, all pauses are the same")
         if self.maximum_attempts is not None and not 0 <= self.maximum_attempts <= UNLIMITED:

@@ -105,7 +105,7 @@ class Receiver:
         if self._folder is not None:
             make_folder(self._folder)
         application = web.Application(client_max_size=MAX_BYTES)
-        application.router.add_route("*", r"/{path:[\s\S]*}", self._receive)  # a dot is no line break, "%0A" is one
+        application.router.add_route("*", r"/{path:[\s\S]*}", self._receive)  # a dot is not a line break, "%0A" is one
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:

@@ -237,7 +237,7 @@ async def test_a_journey_that_is_reset_sends_again_under_the_same_id_and_with_th
         await asyncio.gather(*(case.progress("waiting") for case in (first, last, over)))
         await over.handle.signal("event", {"name": "go"})
         assert (await over.handle.result())["outcome"] == "finished"
-        await asyncio.sleep(1.1)  # `now` has seconds: one that is worked out anew differs
+        await asyncio.sleep(1.1)  # `now` has seconds: one that is worked out again differs
         sent = {(call.delivery, call.body) for call in gate.calls}
         assert (len(gate.calls), len(sent)) == (3, 3)
         for case, kind in ((first, "FirstWorkflowTask"), (last, "LastWorkflowTask"), (over, "FirstWorkflowTask")):

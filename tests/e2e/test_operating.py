@@ -152,7 +152,7 @@ async def test_a_mended_template_is_rendered_anew(stand: Stands, scenario: Comma
         assert [call.json()["text"] for call in standing.receiver.requests()] == ["wrong", "right"]
         shown = " ".join((await scenario("show", journey)).out.split())
         assert "retry_step (version mended@2) by ann: the text was wrong" in shown
-        assert "rendered anew" in shown
+        assert "rendered again" in shown
 
 
 async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenario: Command, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def test_a_held_step_is_tried_again_as_another_version_has_it(stage: Stage
     result = await stage.result(handle)
     assert result["version"] == "mended@1"
     assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
-        ("hook", "delivered", "rendered anew from mended@2"),
+        ("hook", "delivered", "rendered again from mended@2"),
         ("after", "delivered", None),
     ]
     before, anew = (attempt.delivery for attempt in stage.channels.of("hook"))
@@ -142,14 +142,14 @@ async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatc
     await stage.until(newest, "held")
     await stage.order(newest, "retry_step", WHO)
     result = await stage.result(handle)
-    assert result["steps"][0]["note"] == "rendered anew from mended@2"
+    assert result["steps"][0]["note"] == "rendered again from mended@2"
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
 
 
 @pytest.mark.parametrize(
     ("patch", "note"),
     [
-        ({"firstname": "Zoë"}, "rendered anew: the contact has changed"),
+        ({"firstname": "Zoë"}, "rendered again: the contact has changed"),
         ({"lastname": "Bee"}, None),
         ({"firstname": "Zoé"}, None),
     ],
@@ -184,7 +184,7 @@ async def test_both_reasons_are_named(stage: Stage) -> None:
     await handle.signal("contact_changed", {"firstname": "Zoë"})
     await stage.order(handle, "retry_step", {**WHO, "version": 2})
     note = (await stage.result(handle))["steps"][0]["note"]
-    assert note == "rendered anew from mended@2; rendered anew: the contact has changed"
+    assert note == "rendered again from mended@2; rendered again: the contact has changed"
 
 
 CONDITION = """
@@ -210,6 +210,6 @@ async def test_a_condition_that_cannot_be_worked_out_is_mended_likewise(stage: S
     await stage.order(handle, "retry_step", {**WHO, "version": "newest"})
     result = await stage.result(handle)
     assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
-        ("if-1", "then", "worked out anew by forked@2"),
+        ("if-1", "then", "evaluated again with forked@2"),
         ("yes", "delivered", None),
     ]

@@ -83,7 +83,7 @@ async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: S
     assert stage.channels.of("hook")[0].delivery.data["event"]["carrier"] == "Colissimo"
     assert stage.channels.of("last")[0].delivery.data["contact"]["firstname"] == "Zoë"
     first, hook = stage.channels.of("first")[0], stage.channels.of("hook")[0]
-    assert -1 < (hook.at - first.at).total_seconds() - 2 * 86_400 < 60, "the wait did not begin anew"
+    assert -1 < (hook.at - first.at).total_seconds() - 2 * 86_400 < 60, "the wait did not begin again"
 
 
 @pytest.mark.usefixtures("_always_suggested")

@@ -1,4 +1,4 @@
-"""What must never fail a workflow task over and over: runs begun anew, code that fails, and data that are too much."""
+"""What must never fail a workflow task over and over: runs begun again, code that fails, and data that are too much."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, ca
             await asyncio.sleep(0.02)
     why = "a number and a text cannot be compared: make both a number with the 'number' filter (line 1, column 12)"
     assert passed_over(progress) == [("exit rule seen", why, 2), ("step wait_for-1", why, 1)]
-    told = [record.message.partition(" passed over")[0] for record in caplog.records if why in record.message]
+    told = [record.message.partition(" ignored")[0] for record in caplog.records if why in record.message]
     assert told == ["exit rule seen", "step wait_for-1"], "once each"
     await handle.signal("event", {"name": "seen", "properties": {"much": "secret", "little": 6}})
     assert (await handle.result())["outcome"] == "exited"

@@ -66,7 +66,7 @@ class Destination:
         signing: What signs requests; empty = they are not signed.
         secrets: The names of those that scenarios may send there.
         timeout: Seconds of one attempt, where a scenario sets none; None = the language's default.
-        retry: What it sets of the retry policy, by the names of `scenario.plan.plan.Retry`, in seconds.
+        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.Retry`, in seconds.
         rate: Deliveries a second, of all workers together.
         limits: What one worker process keeps to.
         access: Where requests may go.
@@ -110,7 +110,8 @@ class Destination:
             if flaw(name, made[name]):
                 raise CredentialsError(
                     f"the header '{name}' of destination {self.name} cannot be made of its secrets"
-                    f"{self._listed()}: look whether they hold line breaks, outer blanks or letters beyond ASCII"
+                    f"{self._listed()}: check whether they hold line breaks, leading or trailing spaces, or "
+                    "non-ASCII characters"
                 )
         return made
 

@@ -116,7 +116,7 @@ class RateKeeper:
             except (RPCError, ValueError) as error:
                 now = error.status.name if isinstance(error, RPCError) else str(error)
                 if now != trouble:
-                    logger.warning("the rates per destination could not be set (%s): trying on", now)
+                    logger.warning("the rates per destination could not be set (%s): trying again", now)
                 trouble = now
             else:
                 trouble = ""

@@ -178,7 +178,7 @@ class TestADestination:
         assert failure.kind is FailureKind.TEMPLATE
         assert failure.reason == (
             f"The webhook cannot be rendered: the scenario sets the header '{name}', "
-            "which destination wax sets itself: take it out of the scenario"
+            "which destination wax sets itself: remove it from the scenario"
         )
         assert not there.calls
 
@@ -223,7 +223,7 @@ class TestADestination:
         self, desk: Desk, there: Receiver, tmp_path: Path
     ):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
-        desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: look at its rights")}
+        desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: check its permissions")}
         for attempt in (1, 2, 3):
             failure, error = await desk.fail(STEP, attempt=attempt, attempts=1)
             assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "secrets_unreadable", 1)
@@ -250,7 +250,7 @@ class TestADestination:
     async def test_goes_on_where_a_secret_of_others_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.secrets = {"TOKEN": "value"}
-        desk.unreadable = {"OTHER": SettingsError("the file of the secret OTHER cannot be read: look at its rights")}
+        desk.unreadable = {"OTHER": SettingsError("the file of the secret OTHER cannot be read: check its permissions")}
         assert (await desk.send(STEP)).outcome == "delivered"
 
 

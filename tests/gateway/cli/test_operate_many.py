@@ -81,7 +81,7 @@ def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Clien
     client.answers = {item.id: NotAnswered("no worker answered") for item in client.found}
     ran = run("retry", *MANY)
     assert ran.status == 1
-    assert "no worker answers: see that one runs, and run it again for those that were not asked\n" in ran.err
+    assert "no worker answers: check that one is running, and run it again for those that were not asked\n" in ran.err
     assert ", not asked " in ran.out
 
 
@@ -181,7 +181,7 @@ MISUSES = [
     (("retry", "--held-reason", "down"), "nothing is held for 'down': it is one of permanent, exhausted, unknown, "
      "unconfigured, template"),
     (("leave", "a/7", "--operator", " "), "say it in 1 to 500 characters, for the record"),
-    (("retry", "a/7", "--with-version", "last"), "'last' is no version: write its number, such as 4, or newest"),
+    (("retry", "a/7", "--with-version", "last"), "'last' is not a version: write its number, such as 4, or newest"),
     (("retry", "--scenario", "a", "--rate", "fast"), "'fast' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--scenario", "a", "--rate", "0/s"), "'0/s' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--since", "soon"), "'soon' is neither a time nor a duration: write 2026-03-31T10:00 or 2h"),
@@ -267,8 +267,8 @@ def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
         ((), "say what is to be changed: an interval, the coefficient, the attempts or the deadline"),
         (("--backoff-coefficient", "0.5"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
          "are the same"),
-        (("--initial-interval", "0s"), "the initial interval must be longer than nothing"),
-        (("--deadline", "-1d"), "the deadline must be longer than nothing"),
+        (("--initial-interval", "0s"), "the initial interval must be greater than zero"),
+        (("--deadline", "-1d"), "the deadline must be greater than zero"),
         (("--backoff-coefficient", "101"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
          "are the same"),
         (("--backoff-coefficient", "nan"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "

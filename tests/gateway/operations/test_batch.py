@@ -87,7 +87,7 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
 
 async def test_it_is_given_up_where_no_worker_answers() -> None:
     async def send(target: JourneyTarget) -> None:
-        raise NotAnswered(f"{target.id}: no worker answered within 10 s: see that one runs, and try again")
+        raise NotAnswered(f"{target.id}: no worker answered within 10 s: check that one is running, and try again")
 
     tally = await Batch(send, rate=100_000).run(targets(1000))
     assert tally.unanswered
@@ -188,7 +188,7 @@ async def test_an_order_that_nobody_answers_in_time_is_refused(monkeypatch: pyte
     monkeypatch.setattr("gateway.operations.one.ANSWER", 0.01)
     tally = await of(Silent()).round("retry_step", operator="ann", reason="x").run(targets(1))
     assert [item.why for item in tally.refused] == [
-        "no worker answered within 0.01 s: see that one runs; it may carry the order out then"
+        "no worker answered within 0.01 s: check that one is running; it may carry out the operation later"
     ]
 
 
