@@ -41,7 +41,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     @workflow.init
     def __init__(self, argument: Any = None, *_: Any) -> None:
-        """Takes up what the run before handed on: orders may come with the first workflow task, ahead of `run`.
+        """Takes up what the run before handed on: updates may come with the first workflow task, ahead of `run`.
 
         Raises:
             ScenarioError: It cannot be read.
@@ -171,7 +171,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
                     work.add_done_callback(_heard)
                     work.cancel()
             if work.done() and not work.cancelled():
-                self.skipping = None  # an order to skip this step came too late, and must not skip the next
+                self.skipping = None  # an update to skip this step came too late, and must not skip the next
                 return work.result()
             await workflow.wait([work])
             # A cancelled activity ends in an error, which is expected here. What ended by itself in the same moment
@@ -210,7 +210,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     @property
     def _undecided(self) -> bool:
-        """Whether nothing was decided that this run has yet to act upon: orders do not go along to the next."""
+        """Whether nothing was decided that this run has yet to act upon: updates do not go along to the next."""
         return not self.interrupted and not self.retrying
 
     async def _depart(self, outcome: str, reason: str) -> None:
@@ -222,7 +222,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             now=workflow.now().isoformat(),
         )
         await answer_to(DEPART, departure)
-        if not workflow.all_handlers_finished():  # an order that came too late is refused, not left without an answer
+        if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)
 
 

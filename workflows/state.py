@@ -24,7 +24,7 @@ Receivers tell events too, of 64 KB each: what a run hands to the next must stay
 KNOWN_EVENT_IDS: Final = 1000
 """Event ids remembered, so that a repeated event counts once."""
 KEPT_OPERATIONS: Final = 100
-"""Operators' orders remembered, the latest ones: a program may give them for weeks, and every answer holds them all."""
+"""Operations remembered, the latest ones: a program may send them for weeks, and every answer holds them all."""
 KEPT_PASSED_OVER: Final = 20
 """Kinds of things remembered that could not be used."""
 LONGEST_REASON: Final = 500
@@ -128,7 +128,7 @@ class State:
         return kept
 
     def note(self, operation: Operation) -> None:
-        """Notes an operator's order, and forgets the oldest where there are too many."""
+        """Notes an operation, and forgets the oldest where there are too many."""
         self.operations = [*self.operations[-(KEPT_OPERATIONS - 1) :], operation]
 
     def pass_over(self, what: str, reason: str, at: str) -> int:

@@ -1,4 +1,4 @@
-"""Options by which an operator says which journeys are meant, and how fast and how carefully they get an order."""
+"""Options by which an operator says which journeys are meant, and how fast and how carefully they are operated on."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ JourneyArgument = Annotated[
 
 CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template")
 """The words for why a journey is held."""
-_LONGEST: Final = 500  # characters of an order's operator and reason; the journey would refuse more
+_LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
 
 def cause(text: str) -> str:
@@ -41,7 +41,7 @@ def cause(text: str) -> str:
 
 
 def record(text: str) -> str:
-    """What an order says for the record: who, or why.
+    """What an operation says for the record: who, or why.
 
     Raises:
         BadParameter: It says nothing, or too much.

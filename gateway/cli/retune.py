@@ -69,7 +69,7 @@ def retune(
         maximum_attempts=maximum_attempts,
         deadline=deadline,
     )
-    order = OperationRequest(
+    request = OperationRequest(
         verb="retune",
         operator=operator or login(),
         reason=reason,
@@ -79,4 +79,4 @@ def retune(
         yes=yes,
         json=form is Format.JSON,
     )
-    raise typer.Exit(operate_many.retune(order, destination, change))
+    raise typer.Exit(operate_many.retune(request, destination, change))

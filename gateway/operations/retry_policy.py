@@ -181,7 +181,7 @@ class Change:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.order():
+        if not self.given():
             raise BadInput("say what is to be changed: an interval, the coefficient, the attempts or the deadline")
         for name, value in (
             ("initial interval", self.initial_interval),
@@ -197,6 +197,6 @@ class Change:
         if self.initial_interval and self.maximum_interval and self.initial_interval > self.maximum_interval:
             raise BadInput("the initial interval cannot be longer than the maximum interval")
 
-    def order(self) -> dict[str, float]:
+    def given(self) -> dict[str, float]:
         """As the update `retune` takes it: durations in seconds, and only what is to be changed."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,6 +1,6 @@
 """Which journeys are meant, where an operator names none: found by Temporal's search and the store.
 
-Search is some moments behind, and an operator acts on what is found: therefore an order names the step at which a
+Search is some moments behind, and an operator acts on what is found: therefore an operation names the step at which a
 journey was found, and the journey itself refuses where it is not there any more.
 """
 

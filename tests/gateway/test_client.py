@@ -1,4 +1,4 @@
-"""The Python client against real journeys: entering, events, looking, orders."""
+"""The Python client against real journeys: entering, events, looking, operations."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ steps:
   - sms: after
     text: hi
 """
-ORDER = {"operator": "ann", "reason": "incident 42"}
+WHO = {"operator": "ann", "reason": "incident 42"}
 SLOW = Cleared(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
 
 
@@ -80,7 +80,7 @@ async def test_a_destination_is_asked_again_when_an_operator_tries_again(stage: 
     await stage.until(handle, "held")
     stage.desk.cleared = SLOW
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
-    await stage.order(handle, "retry_step", ORDER)
+    await stage.operate(handle, "retry_step", WHO)
     await stage.result(handle)
     assert stage.desk.clearances == ["wax", "wax"]
     assert [attempt.delivery.timeout for attempt in stage.channels.of("hook")] == [15.0, 30.0]
@@ -107,7 +107,7 @@ async def test_a_journey_can_be_ended_or_go_on_while_a_destination_is_asked(
     stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
     handle = await stage.start("wax")
     await _asked(stage)
-    await stage.order(handle, way, ORDER)
+    await stage.operate(handle, way, WHO)
     stage.desk.blocked.set()
     result = await stage.result(handle)
     assert [(step["id"], step["outcome"]) for step in result["steps"]][:1] == expected
@@ -154,7 +154,7 @@ async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts
     progress = await stage.until(handle, "held")
     assert (progress["waiting"]["destination"], progress["waiting"]["cause"]) == ("wax", cause)
     assert await _found(handle) == {"JourneyState": "held", "Destination": "wax", "HeldReason": cause}
-    await stage.order(handle, "skip_step", ORDER)
+    await stage.operate(handle, "skip_step", WHO)
     await stage.until(handle, "waiting")
     assert await _found(handle) == {"JourneyState": "waiting"}
     await handle.terminate()

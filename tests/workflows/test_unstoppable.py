@@ -174,7 +174,7 @@ async def test_a_held_delivery_of_too_much_data_goes_on_once_the_contact_has_bec
     held = await stage.until(handle, "held")
     assert (held["waiting"]["cause"], held["waiting"]["step"]) == ("template", "hook")
     await handle.signal("contact_changed", {"custom": {"a": "a"}})
-    await stage.order(handle, "retry_step", {"operator": "ann", "reason": "mended"})
+    await stage.operate(handle, "retry_step", {"operator": "ann", "reason": "mended"})
     async with asyncio.timeout(60):
         assert (await handle.result())["outcome"] == "finished"
 
@@ -208,11 +208,11 @@ async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, ca
 
 @pytest.mark.parametrize("step", ["x" * 1_000_000, ["x" * 1_000_000], 10**400])
 @pytest.mark.parametrize("update", ["leave", "skip_step"])
-async def test_what_an_order_names_instead_of_a_step_is_not_told_back_at_length(
+async def test_what_an_operation_names_instead_of_a_step_is_not_told_back_at_length(
     stage: Stage, update: str, step: Any
 ) -> None:
     handle = await start(stage)
     with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await stage.order(handle, update, {"operator": "ann", "reason": "mended", "step": step})
+        await stage.operate(handle, update, {"operator": "ann", "reason": "mended", "step": step})
     assert isinstance(caught.value.cause, ApplicationError)
     assert len(caught.value.cause.message) < 500

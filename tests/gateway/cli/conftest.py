@@ -142,20 +142,20 @@ class Client:
         self.asked.append(("in_flight", destination, given))
         return self.flights
 
-    def round(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **order: Any) -> Batch:
+    def batch(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **more: Any) -> Batch:
         async def send(target: JourneyTarget) -> None:
-            self.asked.append((verb, target.id, target.step, order))
+            self.asked.append((verb, target.id, target.step, more))
             if target.id in self.answers:
                 raise self.answers[target.id]
             await asyncio.sleep(self.slow.get(target.id, 0))
 
-        self.asked.append(("round", rate))
+        self.asked.append(("batch", rate))
         return Batch(send, 10_000, done)
 
     def __getattr__(self, name: str) -> Any:
-        """Operators' orders."""
+        """Operations."""
 
-        async def order(journey: str, **given: Any) -> dict[str, Any]:
+        async def operate(journey: str, **given: Any) -> dict[str, Any]:
             self.asked.append((name, journey, given))
             if isinstance(self.answer, Exception):
                 raise self.answer
@@ -163,7 +163,7 @@ class Client:
 
         if name not in ("retry_step", "skip_step", "leave", "pause", "resume"):
             raise AttributeError(name)
-        return order
+        return operate
 
 
 @pytest.fixture

@@ -177,6 +177,6 @@ def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
     assert (second.retry, second.gives_up_at) == (None, None)
 
 
-def test_an_order_says_only_what_is_to_be_changed() -> None:
-    assert Change(maximum_attempts=0).order() == {"maximum_attempts": 0}
-    assert Change(initial_interval=1.0, deadline=60.0).order() == {"initial_interval": 1.0, "deadline": 60.0}
+def test_an_operation_says_only_what_is_to_be_changed() -> None:
+    assert Change(maximum_attempts=0).given() == {"maximum_attempts": 0}
+    assert Change(initial_interval=1.0, deadline=60.0).given() == {"initial_interval": 1.0, "deadline": 60.0}
