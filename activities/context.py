@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from activities.attempt import OpenAttempt
 from activities.failures import FailureKind
 from activities.interface import Delivery
+from scenario.entry.entry import journey_root
 from scenario.errors import ScenarioError
 
 
@@ -21,18 +22,6 @@ class Addresses(Protocol):
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
         """The address that a delivery carries: a pure function."""
         ...
-
-
-def journey_data(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
-    """`journey` as templates and conditions see it.
-
-    Args:
-        workflow_id: None where it is not known yet.
-        scenario: The scenario's name.
-        version: The number of its version.
-        entered_at: ISO 8601 in UTC.
-    """
-    return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at}
 
 
 def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None) -> dict[str, Any]:
@@ -51,7 +40,7 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
         CallbacksNotConfigured: A template asks for `journey.callback_url`, and it is not.
     """
     handed: dict[str, Any] = delivery.data.get("journey") or {}
-    made = journey_data(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
+    made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
     if delivery.root:
         if callbacks is None:
             raise CallbacksNotConfigured(

@@ -195,6 +195,16 @@ def test_only_the_process_that_reads_html_loads_its_parsers() -> None:
     assert found == {"activities/email/markup.py", "activities/email/text.py"}
 
 
+def test_servers_are_made_of_one_stack() -> None:
+    """What is served is served by `runtime.process.http_server`; aiohttp is the transport of the client."""
+
+    def importing(*stack: str) -> set[str]:
+        return {name(path) for path in production() if any(inside(module, stack) for module in imports(tree(path)))}
+
+    assert importing("aiohttp.web", "aiohttp.web_runner", "http.server") == set()
+    assert importing("uvicorn") == {"runtime/process/http_guard.py", "runtime/process/http_server.py"}
+
+
 def test_only_the_command_line_prints() -> None:
     found = [
         f"{name(path)}:{node.lineno}"

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from activities.email.smtp import CONNECTIONS
 from activities.interface import QUEUES
 from activities.sms.local import LocalSms
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
 from runtime.errors import LocalError, SettingsError, WorkerFailed
@@ -177,7 +177,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
 
     monkeypatch.setattr("worker.connect", nothing)
     monkeypatch.setattr("worker.temporal_runtime", all_hands)
-    monkeypatch.setattr("worker.attributes.ensure", nothing)
+    monkeypatch.setattr("worker.search_attributes.ensure", nothing)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import Log, OpenAttempt, attempt_of
+from activities.attempt import OpenAttempt, attempt_of
+from activities.attempt_log import Log
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses, attempt_data
 from activities.email.address import BadAddress, Mailbox, parse_address
@@ -17,7 +19,7 @@ from activities.email.errors import LeftAloneError, MailError, RefusedError, Una
 from activities.email.message import Envelope, compose
 from activities.email.smtp import Mailer
 from activities.failures import SHORT, FailureKind
-from activities.interface import SEND_EMAIL, Delivery, Sent
+from activities.interface import EMAIL, Delivery, Sent
 from activities.redaction import readable
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
@@ -41,7 +43,7 @@ class Emails:
         self._mailer = mailer
         self._log = log
 
-    @activity.defn(name=SEND_EMAIL.name)
+    @activity.defn(name=EMAIL.activity)
     async def send_email(self, delivery: Delivery) -> Sent:
         """Sends one e-mail, once.
 
@@ -49,9 +51,9 @@ class Emails:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
         mailer = self._mailer
-        host = mailer.server.host if mailer else "email"
-        with attempt_of(delivery, channel="email", destination=host, log=self._log) as attempt:
-            written = _address(delivery)
+        host = mailer.server.host if mailer else EMAIL.name
+        with attempt_of(delivery, channel=EMAIL, destination=host, log=self._log) as attempt:
+            written = address_in(delivery.data)
             if not written:
                 return attempt.skipped("the contact has no e-mail address")
             if mailer is None:
@@ -90,8 +92,9 @@ class Emails:
         return step
 
 
-def _address(delivery: Delivery) -> str:
-    contact: Any = delivery.data.get("contact") or {}
+def address_in(data: Mapping[str, Any]) -> str:
+    """The contact's address as it is written; empty where it has none."""
+    contact: Any = data.get("contact") or {}
     return str(contact.get("email") or "").strip()
 
 
@@ -107,7 +110,7 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbo
 
     Raises:
         TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
-        CellLost: See `compose`.
+        MarkupProcessLost: See `compose`.
         Aborted: A template says that nothing should be sent.
     """
     html, text = _source(step.html), _source(step.text)

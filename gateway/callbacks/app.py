@@ -29,10 +29,10 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from gateway.callbacks.deliver import EventId, Told, Unsettled
-from gateway.callbacks.guard import ALIVE
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
 from runtime.callback import Callbacks, Claim, ExpiredToken, TokenError
+from runtime.process.http_guard import ALIVE
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from activities.webhook.route import Diverted
-from gateway.callbacks.server import Server, application
+from gateway.callbacks.server import application
 from gateway.client import ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
@@ -24,6 +24,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.folder import make_folder
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
+from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from worker import Services, running, services, workers
@@ -48,7 +49,7 @@ class LocalStack:
     server: DevServer
     inbox: Inbox
     receiver: Receiver
-    gateway: Server
+    gateway: HttpServer
     services: Services
 
 
@@ -79,7 +80,7 @@ async def local(
         server = await stack.enter_async_context(DevServer(state, port=port, ui_port=ui_port))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail))
-        gateway = await stack.enter_async_context(Server())
+        gateway = await stack.enter_async_context(HttpServer(purpose="the gateway"))
         temporal = await connect(server.address, role="local")
         await search_attributes.ensure(temporal)
         settings = Settings(

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from activities.admission import Refused, entry_data, key_of
-from activities.content import Opened
 from gateway.errors import BadInput
-from gateway.preview.draft import Draft
+from gateway.preview.draft import VERSION, Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import GivenEvent, Passed, Walk
-from scenario import liquid
+from scenario.entry.admission import Refused, check_condition, entry_data, key_of
 from scenario.entry.entry import Entry, journey_id, parse_entry
-from scenario.errors import EntryError, TemplateError
+from scenario.errors import EntryError
 from scenario.plan import plan
 from scenario.steps.delivery import Send
 from scenario.time.timing import unplaced, zone_of
@@ -101,18 +99,18 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     kind = entry.trigger["type"]
     if kind != scenario.trigger:
         raise BadInput(f"{scenario.scenario} is entered by '{scenario.trigger}', and the entry's trigger is '{kind}'")
-    opened = draft.opened(entry.version)
+    number = entry.version or VERSION
     own = entry.contact.get("timezone")
     zone = zone_of(own, draft.plan.zone)
     if problem := unplaced(own, draft.plan.zone):
         notes.append(f"contact.timezone is ignored: {problem}")
     start = _start(given.at, zone)
-    data = entry_data(entry, opened, given.platform_zone, start)
-    refused, key, identifier = _admission(draft, entry, opened, data)
+    data = entry_data(entry, scenario, number, given.platform_zone, start)
+    refused, key, identifier = _admission(draft, entry, data)
     journey = identifier or f"{entry.name}/{entry.contact_id}"
     data["journey"] = {**data["journey"], "id": journey}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
-    version = f"{opened.name}@{opened.version}"
+    version = f"{scenario.scenario}@{number}"
     walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
     return Preview(
         journey=journey,
@@ -137,23 +135,24 @@ def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
     if rules.condition is None and rules.key is None:
         return None
     entry = parse_entry(argument)
-    opened = draft.opened(entry.version)
-    data = entry_data(entry, opened, given.platform_zone, _start(given.at, zone_of(draft.plan.zone)))
-    return _admission(draft, entry, opened, data)[0]
+    start = _start(given.at, zone_of(draft.plan.zone))
+    data = entry_data(entry, draft.scenario, entry.version or VERSION, given.platform_zone, start)
+    return _admission(draft, entry, data)[0]
 
 
-def _admission(
-    draft: Draft, entry: Entry, opened: Opened, data: dict[str, Any]
-) -> tuple[str | None, str | None, str | None]:
+def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
     """What admission would say, as far as it can be known without a store.
 
     Returns:
         Why the contact is not admitted; its key; the journey's id. Each is None where there is none.
     """
-    refused = _refused(draft, data)
-    key = None
+    refused = key = None
     try:
-        key = key_of(entry, opened, data)
+        check_condition(draft.scenario, data)
+    except Refused as error:
+        refused = str(error)
+    try:
+        key = key_of(entry, draft.scenario, data)
         return refused, key, journey_id(entry, key)
     except (Refused, EntryError) as error:
         return refused or str(error), key, None
@@ -162,19 +161,6 @@ def _admission(
 def _start(at: datetime | None, zone: tzinfo) -> datetime:
     moment = datetime.now(UTC) if at is None else at
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def _refused(draft: Draft, data: Mapping[str, Any]) -> str | None:
-    """Why the entry rule keeps the contact out."""
-    condition = draft.scenario.entry.condition
-    if condition is None:
-        return None
-    try:
-        if liquid.evaluate_condition(condition, data):
-            return None
-    except TemplateError as error:
-        return f"the entry rule cannot be evaluated: {error}"
-    return f"the entry rule does not hold: {condition}"
 
 
 def _unheard(draft: Draft, given: Given) -> list[str]:

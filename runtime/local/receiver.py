@@ -11,16 +11,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from aiohttp import web
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from runtime.local.folder import make_folder, write_private
-from runtime.process.ports import HOST, refusal
+from runtime.process.http_server import HttpServer
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """A body may have this many bytes."""
 
 KEEP: Final = 10_000
 """Requests that are remembered; the oldest are forgotten first. Files stay."""
+
+_REQUESTS: Final = 1000
+_IDLE: Final = 75.0
+"""Seconds that a connection may be idle: more than our clients keep theirs, so that none is closed under a request."""
+_DRAIN: Final = 1
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Received:
         at: When, in UTC.
         method: ``POST``.
         target: Path and query, as they were in the request line.
-        headers: Names and values in their order, as they were sent.
+        headers: Names, in lower case, and values, in their order.
         body: The exact bytes.
         status: What was answered.
     """
@@ -86,12 +93,13 @@ class Receiver:
         self._failed: Counter[tuple[str, str]] = Counter()
         self._requests: deque[Received] = deque(maxlen=KEEP)
         self._count = 0
-        self._runner: web.AppRunner | None = None
+        self._server: HttpServer | None = None
 
     @property
     def url(self) -> str:
         """Where it listens, without a path."""
-        return f"http://{HOST}:{self._port}"
+        assert self._server is not None  # noqa: S101 - it is asked once it listens
+        return self._server.url
 
     def requests(self, path: str = "") -> list[Received]:
         """What came, in its order.
@@ -104,43 +112,48 @@ class Receiver:
     async def __aenter__(self) -> Self:
         if self._folder is not None:
             make_folder(self._folder)
-        application = web.Application(client_max_size=MAX_BYTES)
-        application.router.add_route("*", r"/{path:[\s\S]*}", self._receive)  # a dot is not a line break, "%0A" is one
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, HOST, self._port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise refusal(error, self._port, "the local receiver") from None
-        self._port = int(self._runner.addresses[0][1])
+        self._server = HttpServer(self._port, purpose="the local receiver")
+        self._server.start(self._answer, requests=_REQUESTS, patience=_IDLE, drain=_DRAIN)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._server is not None:
+            await self._server.__aexit__()
 
-    async def _receive(self, request: web.Request) -> web.Response:
-        body = await request.read()
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._receive(Request(scope, receive))
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _receive(self, request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                return Response(status_code=413, headers={"connection": "close"})
+        query: bytes = request.scope["query_string"]
+        target: bytes = request.scope["raw_path"] + (b"?" + query if query else b"")
         self._count += 1
         received = Received(
             number=self._count,
             at=datetime.now(UTC),
             method=request.method,
-            target=request.raw_path,
+            target=target.decode("ascii"),
             headers=tuple(
-                (name.decode(), value.decode("utf-8", "backslashreplace")) for name, value in request.raw_headers
+                (name.decode(), value.decode("utf-8", "backslashreplace")) for name, value in request.headers.raw
             ),
-            body=body,
+            body=bytes(body),
             status=self._status(request),
         )
         self._requests.append(received)
         if self._folder is not None:
             _write(self._folder, received)
-        return web.json_response({"received": received.number}, status=received.status)
+        return JSONResponse({"received": received.number}, received.status)
 
-    def _status(self, request: web.Request) -> int:
-        rule = next((path for path in self._fail if _covers(path, request.path)), None)
+    def _status(self, request: Request) -> int:
+        rule = next((path for path in self._fail if _covers(path, request.scope["path"])), None)
         if rule is None:
             return 200
         delivery = (rule, request.headers.get("webhook-id", ""))

@@ -6,15 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Self
 
-from aiohttp import web
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from runtime.process.ports import HOST, refusal
+from runtime.process.http_guard import ALIVE
+from runtime.process.http_server import HttpServer
+from runtime.process.ports import HOST
 
 Check = Callable[[], Awaitable[bool]]
 """Whether one thing that the process needs is there."""
 
 PATIENCE: Final = 2.0
 """Seconds that a check may take; longer counts as no."""
+
+_REQUESTS: Final = 16
+"""So many may be under way at once: those who watch over a process are few."""
+_DRAIN: Final = 1
 
 
 class Health:
@@ -37,34 +46,27 @@ class Health:
         self.port = port
         self._checks = dict(checks)
         self._host = host
-        self._runner: web.AppRunner | None = None
+        self._server: HttpServer | None = None
 
     async def __aenter__(self) -> Self:
-        application = web.Application()
-        application.router.add_get("/healthz", self._alive)
-        application.router.add_get("/readyz", self._ready)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self.port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise refusal(error, self.port, "the health pages") from None
-        self.port = int(self._runner.addresses[0][1])
+        self._server = HttpServer(self.port, self._host, purpose="the health pages")
+        self.port = self._server.port
+        pages = Starlette(routes=[Route(ALIVE, self._alive), Route("/readyz", self._ready)])
+        self._server.start(pages, requests=_REQUESTS, drain=_DRAIN)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._server is not None:
+            await self._server.__aexit__()
 
-    async def _alive(self, _request: web.Request) -> web.Response:
-        return web.json_response({"alive": True})
+    async def _alive(self, _request: Request) -> JSONResponse:
+        return JSONResponse({"alive": True})
 
-    async def _ready(self, _request: web.Request) -> web.Response:
+    async def _ready(self, _request: Request) -> JSONResponse:
         answers = await asyncio.gather(*(_answer(check) for check in self._checks.values()))
         ready = all(answers)
         found = dict(zip(self._checks, answers, strict=True))
-        return web.json_response({"ready": ready, "checks": found}, status=200 if ready else 503)
+        return JSONResponse({"ready": ready, "checks": found}, 200 if ready else 503)
 
 
 async def _answer(check: Check) -> bool:

@@ -27,8 +27,8 @@ from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, Receiving
 from gateway.callbacks.deliver import Told
 from gateway.callbacks.rate_limit import RateLimit
-from gateway.callbacks.server import Server
 from runtime.callback import LIFE, Callbacks, Claim
+from runtime.process.http_server import HttpServer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "receiving.md").read_text(encoding="utf-8")
 PROGRAMS = dict(re.findall(r"```(?:python|js)\n(?:#|//) ([\w.]+)\n(.*?)```", PAGE, re.DOTALL))
@@ -270,7 +270,7 @@ class Journey:
 @asynccontextmanager
 async def listening(journey: Journey, **options: Any) -> AsyncGenerator[str]:
     """The gateway with a journey behind it; gives an address."""
-    async with Server() as there:
+    async with HttpServer() as there:
         callbacks = Callbacks(there.url, [bytes(range(32))])
         there.start(Receiving(callbacks, journey.tell, **options).application)
         yield callbacks.url("post-purchase/1", "0199a1b2-0000-7000-8000-0123456789ab", ID, datetime.now(UTC))

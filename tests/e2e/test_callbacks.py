@@ -24,7 +24,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.webhook.route import Diverted
 from gateway.callbacks.deliver import Overfull, Told, tell
-from gateway.callbacks.server import Server, application
+from gateway.callbacks.server import application
 from gateway.client import Entered, ScenarioClient
 from runtime import search_attributes
 from runtime.callback import Callbacks, Claim
@@ -32,6 +32,7 @@ from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
+from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from tests.e2e.conftest import ROOT, environment, outcomes, publish
 from worker import running, services, workers
@@ -93,7 +94,7 @@ class Dialogue:
 
 @pytest.fixture
 async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Dialogue]:
-    async with Server() as listening, Receiver() as receiver:
+    async with HttpServer() as listening, Receiver() as receiver:
         settings = Settings(
             store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
             sms=SecretStr("local:"),

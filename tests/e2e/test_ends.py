@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
+from starlette.requests import Request
+from starlette.responses import Response
 from temporalio import activity
 
 from activities.dependencies import Services
@@ -18,7 +19,7 @@ from activities.email.address import Mailbox
 from activities.email.errors import RefusedError, UnansweredError
 from activities.email.message import Envelope
 from activities.email.smtp import Mailer
-from activities.interface import SEND_SMS, Delivery, Sent
+from activities.interface import SMS, Delivery, Sent
 from activities.sms import errors as sms
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
@@ -81,15 +82,15 @@ class Hooks(Receiver):
 
     outside: Outside
 
-    async def _receive(self, request: web.Request) -> web.Response:
-        contact = request.path.rpartition("/")[2]
+    async def _receive(self, request: Request) -> Response:
+        contact = request.url.path.rpartition("/")[2]
         act = self.outside.next(contact)
         if act == "busy":
-            return web.Response(status=503)
+            return Response(status_code=503)
         self.outside.messages[contact] += 1
         if act in ("slow", "silent"):
             await asyncio.sleep(SLOW if act == "slow" else 60)
-        return web.Response()
+        return Response()
 
 
 class Losing(Texts):
@@ -97,7 +98,7 @@ class Losing(Texts):
 
     outside: Outside
 
-    @activity.defn(name=SEND_SMS.name)
+    @activity.defn(name=SMS.activity)
     async def send_sms(self, delivery: Delivery) -> Sent:
         """Sends it, unless the task never reaches the worker."""
         acts = self.outside.acts[str(delivery.contact)]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
+from starlette.requests import Request
+from starlette.responses import Response
 from temporalio.client import WorkflowUpdateFailedError
 
 from gateway.client import Entered, targets
@@ -71,7 +72,7 @@ async def test_a_delivery_that_waits_for_hours_is_tried_at_once(stand: Stands, t
 class Asking(Receiver):
     """It asks to be left alone for twenty hours."""
 
-    async def _receive(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: Request) -> Response:
         response = await super()._receive(request)
         response.headers["retry-after"] = "72000"
         return response
@@ -94,7 +95,7 @@ class Slow(Receiver):
 
     answers = asyncio.Event()
 
-    async def _receive(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: Request) -> Response:
         response = await super()._receive(request)
         await self.answers.wait()
         return response

@@ -16,13 +16,14 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
-from activities.webhook.http.access import Access, Tls
 from activities.webhook.http.dial import Lookup, SystemLookup
 from activities.webhook.http.faults import too_late
 from activities.webhook.http.flight import CURRENT, Flight
 from activities.webhook.http.headers import sendable
 from activities.webhook.http.lanes import Lanes
 from activities.webhook.http.target import parse
+from activities.webhook.http.tls_files import Tls
+from scenario.http.access import Access
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a response that are read, as they come over the wire; the connection is closed on more."""

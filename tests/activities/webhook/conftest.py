@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from activities.webhook.http.access import Access
 from activities.webhook.http.transport import Request, Transport
+from scenario.http.access import Access
 from tests.activities.webhook.faults import Receiver
 
 

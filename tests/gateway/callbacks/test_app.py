@@ -16,8 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.callbacks.app import MAX_BODY, Receiving
 from gateway.callbacks.deliver import Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
-from gateway.callbacks.server import Server
 from runtime.callback import Callbacks, Claim
+from runtime.process.http_server import HttpServer
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 JOURNEY = "post-purchase/3028687/CGX0094"
@@ -50,7 +50,7 @@ class Journeys:
 
 @dataclass(frozen=True)
 class Gateway:
-    listening: Server
+    listening: HttpServer
     client: httpx.AsyncClient
 
     def path(self, key: bytes = KEY, *, age: timedelta = timedelta(), workflow_id: str = JOURNEY) -> str:
@@ -86,9 +86,9 @@ def journeys() -> Journeys:
 async def serve(journeys: Journeys) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
-        async def start(**options: Any) -> Gateway:
-            listening = await stack.enter_async_context(Server())
-            listening.start(Receiving(Callbacks("", [KEY]), journeys.tell, **options).application)
+        async def start(head: float = 10.0, **options: Any) -> Gateway:
+            listening = await stack.enter_async_context(HttpServer())
+            listening.start(Receiving(Callbacks("", [KEY]), journeys.tell, **options).application, patience=head)
             client = httpx.AsyncClient(base_url=listening.url, trust_env=False)
             return Gateway(listening, await stack.enter_async_context(client))
 
@@ -222,11 +222,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for(serve: Callable[..., 
 
 
 @pytest.mark.parametrize("begun", ["", "POST /callbacks/x HTTP/1.1\r\nhost: x\r\n", "{whole}POST / HTTP/1.1\r\n"])
-async def test_a_request_that_does_not_come_keeps_no_place(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, begun: str
-):
+async def test_a_request_that_does_not_come_keeps_no_place(serve: Callable[..., Any], begun: str):
     """There are so many places, and a connection costs nothing."""
-    monkeypatch.setattr("gateway.callbacks.guard.PATIENCE", 0.2)
+    gateway = await serve(head=0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listening.port)
     try:
         writer.write(begun.replace("{whole}", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").encode())
@@ -237,10 +235,8 @@ async def test_a_request_that_does_not_come_keeps_no_place(
         writer.close()
 
 
-async def test_a_request_that_takes_longer_than_its_head_may_is_answered(
-    gateway: Gateway, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("gateway.callbacks.guard.PATIENCE", 0.25)
+async def test_a_request_that_takes_longer_than_its_head_may_is_answered(serve: Callable[..., Any], journeys: Journeys):
+    gateway = await serve(head=0.25)
     body = json.dumps(EVENT).encode()
     head = f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}"
     answer = await gateway.raw(head, body[:9], body[9:], pause=0.5)
@@ -342,7 +338,7 @@ async def test_requests_under_way_are_answered_before_it_stops(journeys: Journey
         await go.wait()
         return await journeys.tell(claim, event, identifier)
 
-    async with Server() as listening, httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:
+    async with HttpServer() as listening, httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:
         listening.start(Receiving(Callbacks("", [KEY]), slowly).application)
         gateway = Gateway(listening, client)
         answering = asyncio.create_task(gateway.post())

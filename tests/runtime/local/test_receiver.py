@@ -37,7 +37,7 @@ async def test_a_request_is_remembered_as_it_came():
         "/wax/9f31",
     )
     assert request.body == body
-    assert ("X-Custom", "One") in request.headers
+    assert ("x-custom", "One") in request.headers
     assert (request.header("x-custom"), request.header("WEBHOOK-ID"), request.header("other")) == ("One", "msg_1", None)
 
 
@@ -83,13 +83,20 @@ async def test_a_rule_covers_its_path_and_what_is_below(path: str, status: int):
         assert await post(receiver.url + path) == status
 
 
+async def test_a_body_without_end_is_refused_and_not_remembered(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runtime.local.receiver.MAX_BYTES", 3)
+    async with Receiver() as receiver:
+        assert [await post(receiver.url, body) for body in (b"abc", b"abcd")] == [200, 413]
+        assert [request.body for request in receiver.requests()] == [b"abc"]
+
+
 async def test_requests_are_written_to_files(folder: Path):
     async with Receiver(folder=folder) as receiver:
         await post(f"{receiver.url}/text", b'{"a": "\xc3\xa9"}', **{"X-Name": "v"})
         await post(f"{receiver.url}/bytes", b"\xff\x00")
     first, second = files(folder)
     assert (first["method"], first["target"], first["body"], first["status"]) == ("POST", "/text", '{"a": "é"}', 200)
-    assert ["X-Name", "v"] in first["headers"]
+    assert ["x-name", "v"] in first["headers"]
     assert (second["target"], second["body_base64"]) == ("/bytes", "/wA=")
 
 

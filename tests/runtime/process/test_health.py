@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -65,7 +66,24 @@ async def test_a_check_that_is_broken_is_not_ready_and_logged(caplog: pytest.Log
     with caplog.at_level(logging.ERROR):
         status, _ = await page({"temporal": broken}, "/readyz")
     assert status == 500
-    assert [record.name for record in caplog.records] == ["aiohttp.server"]
+    assert [record.name for record in caplog.records] == ["uvicorn.error.guarded"]
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"GET /readyz HT", b"GET /readyz HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"],
+    ids=["nothing", "half a line", "no body"],
+)
+async def test_clients_that_hang_keep_nobody_else_from_an_answer(begun: bytes):
+    async with Health(0, {"temporal": yes}) as running, AsyncExitStack() as connections:
+        for _ in range(100):
+            _, writer = await asyncio.open_connection(HOST, running.port)
+            connections.callback(writer.close)
+            writer.write(begun)
+        async with aiohttp.ClientSession() as session:
+            for path in ("/readyz", "/healthz"):
+                async with session.get(f"http://{HOST}:{running.port}{path}") as response:
+                    assert response.status == 200
 
 
 async def test_a_port_in_use_is_named():

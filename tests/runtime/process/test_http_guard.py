@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.callbacks.guard import SPARE, Malformed
-from gateway.callbacks.server import Server
+from runtime.process.http_guard import SPARE, Malformed
+from runtime.process.http_server import HttpServer
 
 PLACES = 3
 GET = b"GET /%s HTTP/1.1\r\nhost: x\r\n%s\r\n"
@@ -25,7 +25,7 @@ GET = b"GET /%s HTTP/1.1\r\nhost: x\r\n%s\r\n"
 class Site:
     """A server whose page `slow` is answered when the test says so."""
 
-    listening: Server
+    listening: HttpServer
     connections: AsyncExitStack
     go: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[str] = field(default_factory=list[str])
@@ -66,7 +66,7 @@ async def _status(reader: asyncio.StreamReader) -> int:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    async with AsyncExitStack() as connections, Server() as listening:
+    async with AsyncExitStack() as connections, HttpServer() as listening:
         made = Site(listening, connections)
         made.start()
         yield made

@@ -1,4 +1,4 @@
-"""What stands between the network and `gateway.callbacks.app`, so that nobody keeps anybody else out, or fills the log.
+"""What stands between the network and an application, so that nobody keeps anybody else out, or fills the log.
 
 - Connections on which no request comes to be are closed after a while, and sooner where others need their places.
 - Requests under way are counted. Where there are too many, the next is answered 503; ``/healthz`` never is: whoever
@@ -21,12 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 logger = logging.getLogger(__name__)
 
-REQUESTS: Final = 500
-"""So many may be under way at once."""
 SPARE: Final = 32
-"""Connections beyond those: for ``/healthz``, and to tell others that it is too much."""
-PATIENCE: Final = 10.0
-"""Seconds that a request's line and headers may take to arrive, from when the connection is free for them."""
+"""Connections beyond the requests: for ``/healthz``, and to tell others that it is too much."""
 EVERY: Final = 60.0
 """Seconds between two lines about malformed requests."""
 
@@ -72,11 +68,13 @@ class Guard:
     Args:
         application: What is guarded.
         requests: How many of its requests may be under way at once.
-        malformed: Counts what is refused because of its form.
+        patience: Seconds that a request's line and headers may take to arrive, from when the connection is free for
+            them.
     """
 
-    def __init__(self, application: ASGIApp, *, requests: int = REQUESTS, malformed: Malformed | None = None) -> None:
-        self.malformed = malformed or Malformed()
+    def __init__(self, application: ASGIApp, *, requests: int, patience: float) -> None:
+        self.malformed = Malformed()
+        self.patience = patience
         self.connections = requests + SPARE
         self._application, self._requests = application, requests
         self._under_way = 0
@@ -155,7 +153,7 @@ class Guarded(H11Protocol):
         if self._late is not None:
             self._late.cancel()
         self._since = self.loop.time()
-        self._late = self.loop.call_later(PATIENCE, self._give_up)
+        self._late = self.loop.call_later(self._guard.patience, self._give_up)
 
     def _give_up(self) -> None:
         if self.waits:
