@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
 class Journey(UpdateHandlers, SignalHandlers, Sending):
     """One contact through one scenario.
 
-    The argument is an entry, in plain JSON: see the contract in `docs/architecture.md`. The result is
+    The argument is an entry, in plain JSON: see the contract in `docs/journeys.md`. The result is
     ``{"outcome", "reason", "version", "steps"}``.
     """
 

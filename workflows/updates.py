@@ -171,7 +171,7 @@ class UpdateHandlers(StepHost):
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
     def progress(self) -> dict[str, Any]:
-        """Where the journey is; see `docs/architecture.md` for the fields."""
+        """Where the journey is; see `docs/journeys.md` for the fields."""
         return self.report()
 
     def report(self) -> dict[str, Any]:

@@ -19,8 +19,7 @@ from activities.attempt import OpenAttempt, attempt_of
 from activities.failures import FailureKind, failure_of
 from activities.interface import SMS, Delivery, Sent
 from runtime.store import Attempt
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows
+from tests.fakes import Marks, Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOLD = Delivery(

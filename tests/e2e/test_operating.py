@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from gateway.client import ScenarioClient
 from runtime.local.devserver import DevServer
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
+from tests.fakes import Ran
 
 SCENARIO = """
 scenario: NAME
@@ -27,15 +27,6 @@ steps:
     body: {contact: "{{ contact.id }}", text: "TEXT"}
     retry: {initial_interval: 1h, backoff_coefficient: 2, maximum_interval: 6h}
 """
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
 
 
 Command = Callable[..., Awaitable[Ran]]

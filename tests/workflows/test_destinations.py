@@ -182,7 +182,7 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     handle = await stage.start("wax")
     waiting = (await _held(stage, handle))["waiting"]
     assert (waiting["cause"], waiting["destination"], waiting.get("attempts")) == ("exhausted", "wax", None)
-    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as it may"
+    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as allowed"
     await handle.terminate()
 
 

@@ -15,8 +15,7 @@ from activities.email.activity import Emails
 from activities.email.server import Server
 from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf
 
 DELIVERY = Delivery(
     id="msg_1",

@@ -14,8 +14,7 @@ from activities.interface import SMS, Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf
 
 DELIVERY = Delivery(
     id="msg_1",

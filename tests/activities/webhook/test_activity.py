@@ -40,11 +40,9 @@ from runtime.secrets import Snapshot
 from runtime.store import StoreUnavailable
 from scenario.steps.base import BaseStep
 from scenario.steps.webhook import Webhook
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows, Shelf
 from tests.activities.webhook.casefiles import table
-from tests.activities.webhook.crowd import Clock
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
+from tests.fakes import Clock, Marks, Rows, Shelf
 
 ID = "msg_00112233445566778899aabbccddeeff"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -579,7 +577,7 @@ class TestBeingTurnedAway:
         failure, error = await full.fail(STEP, attempt=1, attempts=1)
         assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "busy", 0)
         assert "this one waits for its turn (not attempted yet, next try 20" in error.message
-        assert failure.reason.startswith("wax has as many requests under way as it may")
+        assert failure.reason.startswith("wax has as many requests under way as allowed")
         assert error.next_retry_delay is not None
         assert error.next_retry_delay >= timedelta(seconds=1)
         assert (full.rows, there.calls, full.marks) == ([], [], [("settled", 1, 1)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,20 +19,7 @@ from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.retry_policy import Glance, InFlight
 from gateway.operations.search import Which
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did: its exit status, and what it wrote to standard output and error."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
+from tests.fakes import Ran
 
 Run = Callable[..., Ran]
 

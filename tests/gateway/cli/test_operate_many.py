@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import signal
 import sys
 from collections.abc import Coroutine
@@ -17,6 +16,7 @@ from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys.pending_activities import Pending
 from gateway.operations.retry_policy import InFlight
 from gateway.operations.search import EVERY, Which
+from tests.fakes import Terminal
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED, rows
 from tests.gateway.journey import attempt
@@ -142,13 +142,6 @@ def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[s
     assert ran.err == f"scenario: {said}\n"
     empty: Any = [] if more else {"order": "skip_step", "ordered": [], "refused": [], "left": 0}
     assert run("skip", *MANY, *more, "--format", "json").json == empty
-
-
-class Terminal(io.StringIO):
-    """A terminal at which somebody types."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(

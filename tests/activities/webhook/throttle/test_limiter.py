@@ -9,7 +9,8 @@ from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit, Wait
 from activities.webhook.throttle.limits import BreakerLimits, Limits
-from tests.activities.webhook.crowd import Clock, Seen, crowd
+from tests.activities.webhook.crowd import Seen, crowd
+from tests.fakes import Clock
 
 TWO = Limits(concurrency=2)
 QUICK = BreakerLimits(minimum=2, window=60, pause=10)
