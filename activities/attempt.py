@@ -54,7 +54,7 @@ class OpenAttempt:
         destination: Host or provider, as failures and the log name it; may be set once it is known.
         number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
         away: How many attempts were turned away since then.
-        turned: Whether this one is, so that it is no attempt at all.
+        turned: Whether this one is, so that it is not an attempt at all.
         began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that, or may do so.
@@ -135,7 +135,7 @@ class OpenAttempt:
         return (word, self.away, activity.info().attempt) if self.away else (word,)
 
     def turn_away(self, reason: str, error: str, delay: timedelta) -> ApplicationError:
-        """The exception to raise where this is no time to send: no attempt has been made, and none is counted.
+        """The exception to raise where nothing may be sent now: no attempt has been made, and none is counted.
 
         Args:
             reason: One sentence.

@@ -19,13 +19,13 @@ from activities.interface import RETUNE, Retuned, Retuning
 from scenario.plan.retry import STORED, fit
 
 _PATIENCE: Final = timedelta(seconds=5)
-_GONE: Final = "the delivery is just being scheduled or has just ended: look again in a moment"
+_GONE: Final = "the delivery is just being scheduled or has just ended: try again in a moment"
 _MISFIT: Final = "'maximum_interval' would be shorter than 'initial_interval': give both"
 _REFUSED: Final = {
     RPCStatusCode.NOT_FOUND: _GONE,
     RPCStatusCode.FAILED_PRECONDITION: _GONE,
     RPCStatusCode.UNIMPLEMENTED: "this Temporal server is too old to change an activity under way",
-    RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the right to write",
+    RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the permission to write",
 }
 """What no further try would change."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from activities.interface import CHANNELS
 from scenario.steps.registry import KINDS
@@ -321,3 +322,10 @@ def test_ci_runs_the_readmes_test_command() -> None:
     ).stdout.strip()
     assert command.startswith("uv run pytest")
     assert f"pip install uv && {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_commit_is_asked_what_ci_asks_first() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    asked = [hook["entry"].replace("uv run --all-groups", "uv run") for hook in repository["hooks"]]
+    assert asked == re.findall(r"^step (uv run .+)$", script, re.MULTILINE)

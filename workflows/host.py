@@ -132,7 +132,7 @@ class StepHost:
     @property
     def override_note(self) -> str | None:
         """What is to be said of a step that is worked out by another version."""
-        return None if self.state.anew is None else f"worked out anew by {self.followed}"
+        return None if self.state.anew is None else f"evaluated again with {self.followed}"
 
     def now(self) -> datetime:
         """The time, in UTC."""
@@ -156,7 +156,7 @@ class StepHost:
             offset: Seconds from there to the end of the wait.
 
         Raises:
-            EntryError: It cannot be, or it is no date.
+            EntryError: It cannot be, or it is not a date.
         """
         while True:
             changes = self.changes
@@ -275,10 +275,10 @@ class StepHost:
         else:
             count = self.state.pass_over(what, reason, now)
         if tell or count == 1:
-            workflow.logger.warning("%s passed over: %s", what, reason)
+            workflow.logger.warning("%s ignored: %s", what, reason)
 
     def note_passed_over(self) -> None:
-        """Notes what was passed over before the journey was admitted."""
+        """Notes what was ignored before the journey was admitted."""
         for what, reason, at in self._unnoted:
             self.state.pass_over(what, reason, at)
         self._unnoted.clear()

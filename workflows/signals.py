@@ -43,7 +43,7 @@ class SignalHandlers(StepHost):
         name, identifier = data.get("name"), data.get("id")
         properties: Any = data.get("properties") or {}
         if not isinstance(name, str) or not isinstance(properties, dict) or is_too_deep(data):
-            self.pass_over("event", 'it must be {"name": text, "properties": object}, not too deep')
+            self.pass_over("event", 'it must be {"name": text, "properties": object}, not nested too deeply')
             return
         # Asked for only where it matters, so that journeys under way which took such an event can be replayed.
         if is_too_large(data, LARGEST_EVENT) and workflow.patched("large-events"):
@@ -95,7 +95,7 @@ class SignalHandlers(StepHost):
 
     @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
     def contact_changed(self, patch: Any = None, *_: Any) -> None:
-        """Takes over changed fields of the contact; waits are worked out anew."""
+        """Takes over changed fields of the contact; waits are worked out again."""
         self._count()
         if not isinstance(patch, dict):
             self.pass_over("contact_changed", "its argument must be one JSON object")

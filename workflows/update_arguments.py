@@ -1,4 +1,4 @@
-"""What operators' orders say beyond who and why: the version of a retry, a retry policy. All of it is checked here."""
+"""The arguments of updates beside operator and reason, checked: the version of a retry, a retry policy."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def refusal(reason: str) -> ApplicationError:
     return ApplicationError(reason, type="NotNow", non_retryable=True)
 
 
-def read_version(order: dict[str, Any]) -> int | str | None:
+def read_version(argument: dict[str, Any]) -> int | str | None:
     """The version that `retry_step` names: a number, ``newest``, or None where it names none.
 
     Raises:
         ApplicationError: It is neither.
     """
-    version = order.get("version")
+    version = argument.get("version")
     if version is None or version == "newest" or (isinstance(version, int) and version > 0 and version is not True):
         return version
     raise refusal("'version' must be the number of a version, such as 4, or 'newest'")
 
 
-def read_retry(order: dict[str, Any]) -> dict[str, float]:
+def read_retry(argument: dict[str, Any]) -> dict[str, float]:
     """What `retune` asks for: `scenario.plan.retry.Changes`.
 
     Raises:
         ApplicationError: It is none.
     """
-    retry = order.get("retry")
+    retry = argument.get("retry")
     if not isinstance(retry, dict) or not retry:
         raise refusal(f"'retry' is missing: give at least one of {', '.join(STORED)}")
     read = {STORED.get(name, ""): _value(name, value) for name, value in cast("dict[str, Any]", retry).items()}

@@ -178,17 +178,17 @@ class Change:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        order = self.order()
-        if not order:
+        given = self.given()
+        if not given:
             raise BadInput("say what is to be changed: an interval, the coefficient, the attempts or the deadline")
-        for name, value in order.items():
+        for name, value in given.items():
             low, high = BOUNDS[name]
             if not low <= value <= high:
-                length = "is too long" if value > high else "must be longer than nothing"
+                length = "is too long" if value > high else "must be greater than zero"
                 raise BadInput(_NUMBERS.get(name, f"the {name.replace('_', ' ')} {length}"))
-        if not fit({STORED[name]: value for name, value in order.items()}):
+        if not fit({STORED[name]: value for name, value in given.items()}):
             raise BadInput("the initial interval cannot be longer than the maximum interval")
 
-    def order(self) -> dict[str, float]:
+    def given(self) -> dict[str, float]:
         """As the update `retune` takes it: durations in seconds, and only what is to be changed."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -45,7 +45,7 @@ class Masks(dict[str, str]):
     """Secrets by name, each in the place of its value: ``~~WAX_TOKEN~~``.
 
     Made of characters that no URL, header, form or JSON text writes in another way. There is one for every name: a
-    preview is no place to learn which secrets a worker has. Those that may not go there the check has refused.
+    preview is not a place to learn which secrets a worker has. Those that may not go there the check has refused.
     """
 
     def __missing__(self, name: str) -> str:
@@ -134,7 +134,7 @@ class RenderedText:
 
 @dataclass(frozen=True)
 class Nothing:
-    """There is nothing to send, which is no mistake: no address, or a template aborted.
+    """There is nothing to send, which is not a mistake: no address, or a template aborted.
 
     Attributes:
         reason: Why.

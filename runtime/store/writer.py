@@ -135,7 +135,7 @@ class AttemptWriter:
         except StoreUnavailable:
             raise
         except Exception:
-            # One that the store refuses, or that is no proper attempt, must keep neither the others nor this task.
+            # One that the store refuses, or that is not a proper attempt, must keep neither the others nor this task.
             if len(batch) > 1:
                 for attempt in batch:
                     await self._write([attempt])

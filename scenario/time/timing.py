@@ -137,7 +137,7 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
         An aware time in `zone` or with the text's own offset, or None for "no date".
 
     Raises:
-        EntryError: The text is no date.
+        EntryError: The text is not a date.
     """
     text = text.strip()
     if _NO_DATE.fullmatch(text):

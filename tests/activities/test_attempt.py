@@ -22,8 +22,7 @@ from activities.interface import SMS, Delivery, Sent
 from runtime.errors import SettingsError
 from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows
+from tests.fakes import Marks, Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOLD = Delivery(

@@ -79,7 +79,7 @@ def client(status: RPCStatusCode | None) -> tuple[Client, Answering]:
     ("status", "error"),
     [
         (None, ""),
-        (RPCStatusCode.NOT_FOUND, "the delivery is just being scheduled or has just ended: look again in a moment"),
+        (RPCStatusCode.NOT_FOUND, "the delivery is just being scheduled or has just ended: try again in a moment"),
         (RPCStatusCode.INVALID_ARGUMENT, "the server refuses this policy: MaximumInterval is too short"),
         (RPCStatusCode.UNIMPLEMENTED, "this Temporal server is too old to change an activity under way"),
     ],
@@ -96,7 +96,7 @@ async def test_a_delivery_that_is_not_there_and_a_policy_that_does_not_fit_are_n
     assert misfit.error == "'maximum_interval' would be shorter than 'initial_interval': give both"
     service.pending = []
     gone = await Retunings(connected).retune(retuning(initial=1))
-    assert gone.error == "the delivery is just being scheduled or has just ended: look again in a moment"
+    assert gone.error == "the delivery is just being scheduled or has just ended: try again in a moment"
     assert service.asked == []
 
 

@@ -33,7 +33,7 @@ steps:
   - sms: after
     text: hi
 """
-ORDER = {"operator": "ann", "reason": "incident 42"}
+WHO = {"operator": "ann", "reason": "incident 42"}
 SLOW = Cleared(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
 
 
@@ -91,7 +91,7 @@ async def test_a_destination_is_asked_again_when_an_operator_tries_again(stage: 
     await stage.until(handle, "held")
     stage.desk.cleared = SLOW
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
-    await stage.order(handle, "retry_step", ORDER)
+    await stage.operate(handle, "retry_step", WHO)
     await stage.result(handle)
     assert stage.desk.clearances == ["wax", "wax"]
     assert [attempt.delivery.timeout for attempt in stage.channels.of("hook")] == [15.0, 30.0]
@@ -118,7 +118,7 @@ async def test_a_journey_can_be_ended_or_go_on_while_a_destination_is_asked(
     stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
     handle = await stage.start("wax")
     await _asked(stage)
-    await stage.order(handle, way, ORDER)
+    await stage.operate(handle, way, WHO)
     stage.desk.blocked.set()
     result = await stage.result(handle)
     assert [(step["id"], step["outcome"]) for step in result["steps"]][:1] == expected
@@ -165,7 +165,7 @@ async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts
     progress = await stage.until(handle, "held")
     assert (progress["waiting"]["destination"], progress["waiting"]["cause"]) == ("wax", cause)
     assert await _found(handle) == {"JourneyState": "held", "Destination": "wax", "HeldReason": cause}
-    await stage.order(handle, "skip_step", ORDER)
+    await stage.operate(handle, "skip_step", WHO)
     await stage.until(handle, "waiting")
     assert await _found(handle) == {"JourneyState": "waiting"}
     await handle.terminate()
@@ -184,7 +184,7 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
 
     def busy(delivery: Delivery, attempt: int) -> Sent:
-        reason = "wax has as many requests under way as it may: this one waits for its turn"
+        reason = "wax has as many requests under way as allowed: this one waits for its turn"
         raise Failure(
             kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True
         ).as_error()
@@ -193,7 +193,7 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     handle = await stage.start("wax")
     waiting = (await _held(stage, handle))["waiting"]
     assert (waiting["cause"], waiting["destination"], waiting.get("attempts")) == ("exhausted", "wax", None)
-    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as it may"
+    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as allowed"
     await handle.terminate()
 
 
@@ -213,7 +213,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
     async def left_alone(delivery: Delivery, attempt: int) -> Sent:
         if attempt == 1 and known is not None:
             await stage.store.record([_row(delivery, **known)])
-        reason = "wax has failed too often and is left alone for a while: this delivery waits for it"
+        reason = "wax has failed too often and gets no requests for a while: this delivery waits"
         raise Failure(kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True).as_error()
 
     stage.channels.scripts["hook"] = left_alone

@@ -122,7 +122,7 @@ async def test_a_step_that_is_skipped_while_that_time_is_looked_up_sends_nothing
         async with asyncio.timeout(60):
             while (await handle.query("progress"))["at"] != "text":
                 await asyncio.sleep(0.02)
-        await stage.order(handle, "skip_step", ORDER)
+        await stage.operate(handle, "skip_step", ORDER)
         result: dict[str, Any] = await stage.result(handle)
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("wait_for-1", "event"), ("text", "skipped")]
     assert stage.channels.of("text") == []

@@ -111,7 +111,8 @@ class Destination:
             if flaw(name, made[name]):
                 raise CredentialsError(
                     f"the header '{name}' of destination {self.name} cannot be made of its secrets"
-                    f"{self._listed()}: look whether they hold line breaks, outer blanks or letters beyond ASCII"
+                    f"{self._listed()}: check whether they hold line breaks, leading or trailing spaces, or "
+                    "non-ASCII characters"
                 )
         return made
 

@@ -33,7 +33,7 @@ _SILENT: Final[Mapping[str, str]] = {
 """What is said of values that may be secrets."""
 _UNQUOTED: Final[Mapping[str, str]] = {
     "tag": "a tag means nothing here: put text that begins with '!' in quotes",
-    "number": "this is no number that JSON can hold",
+    "number": "this is not a number that JSON can hold",
 }
 """What is said where YAML's own marks are wrong."""
 
@@ -90,7 +90,7 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
     try:
         content = path.read_bytes()
     except OSError as error:
-        reason = (error.strerror or "it is no file").lower()
+        reason = (error.strerror or "it is not a file").lower()
         raise DestinationsError(f"SCENARIO_DESTINATIONS names {path}, which cannot be read: {reason}") from None
     source = Source(content, str(path))
     if source.data is None:
@@ -125,7 +125,7 @@ def _begun(finding: Finding) -> Finding:
 
 
 def _silenced(finding: Finding) -> Finding:
-    """The finding of a text that is no plain YAML, which has no path yet, without the text."""
+    """The finding of a text that is not plain YAML, which has no path yet, without the text."""
     message = _UNQUOTED.get(finding.code, finding.message)
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 

@@ -102,7 +102,7 @@ class BodyLinter:
                     self._note(inner, "body-form", message, in_key=True)
                 self._text(key, inner, names, in_key=True)
             elif not isinstance(key, int) or isinstance(key, bool):
-                self._note(inner, "body-form", "a key that is no text must be written in quotes", in_key=True)
+                self._note(inner, "body-form", "a key that is not text must be written in quotes", in_key=True)
             fields[str(key)] = self.part(value, inner, names, depth + 1)
         return Object(fields)
 

@@ -95,7 +95,7 @@ class Names:
             self._unsure(root, at, page)
         if isinstance(shape, Object) and shape.apart and not _spelt(keys):
             if not quiet:
-                page.add("not-apart", f"name the one of '{root}' that is meant: {root}.NAME", at)
+                page.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
             return ANYTHING
         # The schema says itself whether there may be more: of responses it knows which a step before has kept.
         if root in OPEN_NAMES and root not in self.schema.known and isinstance(shape, Object):

@@ -150,5 +150,5 @@ def test_help_and_check_do_not_load_temporal_or_the_store(arguments: tuple[str, 
 def test_no_color_is_obeyed() -> None:
     assert "\x1b[" in process("--help", FORCE_COLOR="1", TERM="xterm").stdout
     plain = process("--help", FORCE_COLOR="1", NO_COLOR="1", TERM="xterm").stdout
-    # Bold and dim are no colours; see https://no-color.org.
+    # Bold and dim are not colours; see https://no-color.org.
     assert not any(f"\x1b[{start}{code}m" in plain for code in range(30, 38) for start in ("", "1;"))

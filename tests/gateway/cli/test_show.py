@@ -56,7 +56,7 @@ def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client
         "it answered: busy: try later",
         "decide with: scenario retry|skip|leave a/7/K1 --reason …",
         "step what outcome when",
-        "✓ mail email delivered 2026-03-31 10:00:01 250 · rendered anew with a@4",
+        "✓ mail email delivered 2026-03-31 10:00:01 250 · rendered again with a@4",
         "– pause wait 2d skipped 2026-03-31 10:05:00 skipped by ann: hurry",
         "▶ hook webhook → hooks.example.com held 2026-03-31 10:05:00",
         "· wait-3 wait for order.delivered, 7d at most to come",
@@ -90,8 +90,8 @@ def test_show_says_what_a_journey_passed_over(run: Run, client: Client) -> None:
     once = {"what": "step wait-3", "reason": "no number", "at": "2026-03-31T08:40:00+00:00", "count": 1}
     client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "passed_over": [lost, once]})
     *_, first, second, _zone = run("show", "a/7/K1").out.splitlines()
-    assert first == "2026-03-31 10:30:00  event passed over 4 times: it is larger than 256 KB"
-    assert second == "2026-03-31 10:40:00  step wait-3 passed over: no number"
+    assert first == "2026-03-31 10:30:00  event ignored 4 times: it is larger than 256 KB"
+    assert second == "2026-03-31 10:40:00  step wait-3 ignored: no number"
 
 
 def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> None:

@@ -106,7 +106,7 @@ RIGHT = (
     "{{ ticket.store.name }} {{ order.loyalty.card_code }} {{ order.products.size }} {{ order.products[0].name }}",
     "{% assign total = order.total_price | times: 2 %}{{ total }} {{ journey.version }} {{ now | date: '%d' }} {{ today }}",
     "{% capture hello %}{{ contact.lastname }}{% endcapture %}{{ hello }} {{ journey.id }}",
-    "contact.firstnam in plain text is no variable",
+    "contact.firstnam in plain text is not a variable",
 )
 
 
@@ -149,7 +149,7 @@ LATE = (
     + ASK.replace("{", "{{").replace("}", "}}")
 )
 PAST = (
-    "warning may-be-missing: 'event' may be missing here: not every way here leads past a 'wait_for'. For those that do not, "
+    "warning may-be-missing: 'event' may be missing here: not every way here passes a 'wait_for'. For those that do not, "
     + ASK
 )
 READ = "{sms: a, text: '{{ event.x }}'}"
