@@ -68,11 +68,7 @@ class Opened:
 
 
 class Content:
-    """Published scenarios by name and version.
-
-    Args:
-        versions: Where they are stored.
-    """
+    """Published scenarios by name and version."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions

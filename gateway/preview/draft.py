@@ -48,10 +48,6 @@ class Draft:
 def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Checks and compiles a scenario file.
 
-    Args:
-        path: Of the file.
-        destinations: See `scenario.check.check.check`.
-
     Returns:
         The draft, or None where the file has a mistake; and what the check found.
 

@@ -118,11 +118,7 @@ class Walk:
         self._result: Result | None = None
 
     def go(self, start: datetime) -> list[Passed]:
-        """All steps, in the order of the file.
-
-        Args:
-            start: When the contact comes in.
-        """
+        """All steps, in the order of the file."""
         self._passed = []
         self._through(self._draft.scenario.steps, _Here(start), ())
         return self._passed

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown, Template
@@ -32,17 +33,17 @@ class Email(DeliveryStep):
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
 
     @classmethod
+    @override
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """See `BaseStep.complaint`."""
         if given.isdisjoint(("html", "text")):
             return "email", "an e-mail needs 'html', 'text' or both"
         return None
 
     @property
+    @override
     def name(self) -> str:
-        """See `BaseStep.name`."""
         return self.email
 
+    @override
     def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
         return self.sent(compiler, "email")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown
@@ -29,10 +30,10 @@ class Sms(DeliveryStep):
     on_unknown: OnUnknown = Field(default="hold", description=ON_UNKNOWN)
 
     @property
+    @override
     def name(self) -> str:
-        """See `BaseStep.name`."""
         return self.sms
 
+    @override
     def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
         return self.sent(compiler, "sms")
