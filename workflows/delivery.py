@@ -232,7 +232,7 @@ def _told(error: ActivityError) -> BaseException | None:
 def _at_the_deadline(found: Failure) -> Failure:
     """The failure of an attempt that was not the last one: no word came of any later one."""
     if found.turned_away:  # it does not wait for its turn any more, as it said
-        why = found.reason.partition(": ")[0]
+        why = found.why or found.reason.partition(": ")[0]  # which has to do for what older workers told
         return replace(found, reason=f"the deadline passed meanwhile: {why}" if found.error != "deadline" else why)
     if not found.next_try_at:
         return found

@@ -54,11 +54,11 @@ class Wait:
     why: Literal["busy", "breaker_open"]
 
     @property
-    def reason(self) -> str:
-        """The rest of a sentence that begins with the destination."""
+    def reason(self) -> tuple[str, str]:
+        """The rest of a sentence that begins with the destination: why not now, and what happens next."""
         if self.why == "busy":
-            return "has as many requests under way as it may: this one waits for its turn"
-        return "has failed too often and is left alone for a while: this delivery waits for it"
+            return "has as many requests under way as it may", "this one waits for its turn"
+        return "has failed too often and is left alone for a while", "this delivery waits for it"
 
 
 class Permit:
