@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from scenario.model.document import load
 from scenario.model.scenario import Scenario
-from scenario.plan.compile import walk
+from scenario.plan.compile import named_steps
 from scenario.plan.inputs import named_secrets
 from scenario.steps.base import BaseStep
 
@@ -122,7 +122,7 @@ class Content:
                     version=published.version,
                     scenario=loaded,
                     plan=dict(published.plan),
-                    steps={name: step for step, name, _ in walk(loaded.steps)},
+                    steps=dict(named_steps(loaded)),
                 )
                 self._opened[key] = opened
                 while len(self._opened) > _KEPT:

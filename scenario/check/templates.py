@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from scenario import liquid
 from scenario.check.variables import CALLBACK, roots
-from scenario.check.ways import Here, Ways, ways
+from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
 from scenario.liquid.lint import lint
@@ -70,16 +70,16 @@ def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path
             yield Template((*path, key), kind, source)
 
 
-def check_templates(data: Any, report: Report, destinations: Listing | None = None) -> None:
+def check_templates(data: Any, known_ways: Ways, report: Report, destinations: Listing | None = None) -> None:
     """Reports all mistakes in templates: what cannot be parsed, and what means nothing there.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right and the texts of other files in place.
+        known_ways: What is known at its places.
         report: Takes the findings.
         destinations: Say which secrets may go where; None where they are not known.
     """
     trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
-    known_ways = ways(data)
     anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)

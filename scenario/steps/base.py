@@ -249,11 +249,6 @@ class BaseStep(Model):
         """The templates of what it sends, and what each is for; references to files that were not read are left out."""
         return [(source.text, source.kind) for source in self.sources(self.keys())] if self.sends else []
 
-    @property
-    def name(self) -> str | None:
-        """The name that the author gave it by its kind's key."""
-        return None
-
     def keys(self) -> dict[str, Any]:
         """Its keys and values, as an author writes them."""
         return {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}

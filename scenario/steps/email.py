@@ -39,11 +39,6 @@ class Email(DeliveryStep):
             return "email", "an e-mail needs 'html', 'text' or both"
         return None
 
-    @property
-    @override
-    def name(self) -> str:
-        return self.email
-
     @override
     def compile(self, compiler: Compiler) -> Row:
         return self.sent(compiler, "email")

@@ -29,11 +29,6 @@ class Sms(DeliveryStep):
     text: Text = Field(description="Plain text with Liquid.")
     on_unknown: OnUnknown = Field(default="hold", description=ON_UNKNOWN)
 
-    @property
-    @override
-    def name(self) -> str:
-        return self.sms
-
     @override
     def compile(self, compiler: Compiler) -> Row:
         return self.sent(compiler, "sms")

@@ -157,11 +157,6 @@ class Webhook(DeliveryStep):
     def saved(self) -> Save | None:
         return self.save
 
-    @property
-    @override
-    def name(self) -> str:
-        return self.webhook
-
     @override
     def compile(self, compiler: Compiler) -> Row:
         """Without a destination nobody asks what the scenario sets itself."""
