@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from typing_extensions import override
 
-from runtime.store.database import Database, Parameters, T, readable
+from runtime.store.database import Database, Parameters, T, readable, transacted
 
 POOL_SIZE = 10
 """Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
@@ -89,16 +89,6 @@ class PostgreSQL(Database):
     async def alone(self, work: Callable[[Connection], T]) -> T:
         """The lock is the connection's: `work` may commit in between."""
 
-        def transact(connection: Connection) -> T:
-            connection.exec_driver_sql("BEGIN")
-            try:
-                done = work(connection)
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
-            return done
-
         async def locked(connection: AsyncConnection) -> T:
             # Asked again and again: an index that is made concurrently waits for every statement under way, also for
             # one that waits for this lock.
@@ -108,7 +98,7 @@ class PostgreSQL(Database):
                     break
                 await asyncio.sleep(_LOOK)
             try:
-                return await connection.run_sync(transact)
+                return await connection.run_sync(transacted, "BEGIN", work)
             finally:
                 await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
 

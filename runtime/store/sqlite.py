@@ -24,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 from typing_extensions import override
 
 from runtime.local.folder import make_private
-from runtime.store.database import Database, Parameters, T, readable
+from runtime.store.database import Database, Parameters, T, readable, transacted
 from runtime.store.errors import StoreAddressError, StoreMissing, StoreUnavailable
 
 P = ParamSpec("P")
@@ -179,14 +179,7 @@ class SQLite(Database):
     def _transact(self, work: Callable[[Connection], T]) -> T:
         with self._connection() as connection:
             # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                done = work(connection)
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
-            return done
+            return transacted(connection, "BEGIN IMMEDIATE", work)
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
