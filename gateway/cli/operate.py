@@ -51,7 +51,7 @@ def retry(
 
     Sends the same bytes; with --with-version those that the mended template gives. --since: held since then.
     """
-    order = _order("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
+    order = requested("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
     which = _which(scenario, destination, since, held_reason, step)
     _give(order, journey, which, step, "is tried again")
 
@@ -75,7 +75,7 @@ def skip(
 
     --since: held since then.
     """
-    order = _order("skip_step", reason, operator, pace, limit, dry_run, yes, form)
+    order = requested("skip_step", reason, operator, pace, limit, dry_run, yes, form)
     which = _which(scenario, destination, since, held_reason, step)
     _give(order, journey, which, step, "is skipped")
 
@@ -99,7 +99,7 @@ def leave(
 
     --since: held since then.
     """
-    order = _order("leave", reason, operator, pace, limit, dry_run, yes, form)
+    order = requested("leave", reason, operator, pace, limit, dry_run, yes, form)
     which = _which(scenario, destination, since, held_reason, step)
     _give(order, journey, which, step)
 
@@ -121,7 +121,7 @@ def pause(
 
     --since: let in since then.
     """
-    order = _order("pause", reason, operator, pace, limit, dry_run, yes, form)
+    order = requested("pause", reason, operator, pace, limit, dry_run, yes, form)
     _give(order, journey, _which(scenario, destination, since))
 
 
@@ -142,11 +142,11 @@ def resume(
 
     --since: let in since then.
     """
-    order = _order("resume", reason, operator, pace, limit, dry_run, yes, form)
+    order = requested("resume", reason, operator, pace, limit, dry_run, yes, form)
     _give(order, journey, _which(scenario, destination, since))
 
 
-def _order(
+def requested(
     verb: Verb,
     reason: str,
     operator: str | None,
