@@ -157,6 +157,7 @@ def requested(
     form: Format,
     **more: Any,
 ) -> OperationRequest:
+    """What a command's options order."""
     from gateway.cli.operate_many import OperationRequest
 
     return OperationRequest(
