@@ -108,9 +108,9 @@ class Row:
         return {}
 
     @property
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        """The conditions and values that are worked out to perform it, and what each is."""
-        return ()
+    def asked(self) -> str | None:
+        """The condition or value that is worked out to perform it, if there is one."""
+        return None
 
     def describe(self) -> str:
         """The step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""

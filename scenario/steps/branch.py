@@ -34,8 +34,8 @@ class IfRow(Row):
 
     @property
     @override
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        return ((self.condition, "condition"),)
+    def asked(self) -> str | None:
+        return self.condition
 
     @override
     def instead(self, other: object) -> IfRow:

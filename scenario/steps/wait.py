@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
@@ -18,9 +18,6 @@ from scenario.steps.base import BaseStep, Compiler, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
-
-if TYPE_CHECKING:
-    from scenario.liquid import Kind
 
 
 def _moment(value: str) -> str:
@@ -79,8 +76,8 @@ class WaitRow(Row):
 
     @property
     @override
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        return () if self.date is None else ((self.date, "value"),)
+    def asked(self) -> str | None:
+        return self.date
 
     @override
     def describe(self) -> str:

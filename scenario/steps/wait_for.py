@@ -44,8 +44,8 @@ class WaitForRow(Row):
 
     @property
     @override
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        return () if self.condition is None else ((self.condition, "condition"),)
+    def asked(self) -> str | None:
+        return self.condition
 
     @override
     def describe(self) -> str:
