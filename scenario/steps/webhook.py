@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
@@ -99,8 +100,8 @@ class Webhook(DeliveryStep):
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
 
     @classmethod
+    @override
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """See `BaseStep.complaint`."""
         if given.isdisjoint(("url", "to")):
             return "webhook", "a webhook needs 'url', or 'to' with the name of a destination"
         if "url" in given and "to" in given:
@@ -110,8 +111,9 @@ class Webhook(DeliveryStep):
         return None
 
     @classmethod
+    @override
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
-        """See `BaseStep.sources`. A body that cannot be written in the way that the step asks for has none."""
+        """A body that cannot be written in the way that the step asks for has none."""
         yield from super().sources(keys)
         content, body = keys.get("content", "json"), keys.get("body")
         is_file = isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) == {"file"}
@@ -125,8 +127,8 @@ class Webhook(DeliveryStep):
                     yield Source(("headers", name), "header", value)
 
     @classmethod
+    @override
     def saves(cls, keys: Mapping[str, Any]) -> Any:
-        """See `BaseStep.saves`."""
         return keys.get("save")
 
     @model_validator(mode="after")
@@ -152,12 +154,13 @@ class Webhook(DeliveryStep):
         return made
 
     @property
+    @override
     def saved(self) -> Save | None:
-        """See `BaseStep.saved`."""
         return self.save
 
+    @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
-        """See `BaseStep.compile`. Without a destination nobody asks what the scenario sets itself."""
+        """Without a destination nobody asks what the scenario sets itself."""
         return super().compile(
             compiler,
             **more,
