@@ -117,10 +117,11 @@ class Webhook(DeliveryStep):
         yield from super().sources(keys)
         content, body = keys.get("content", "json"), keys.get("body")
         is_file = isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) == {"file"}
-        if content in BODIES and body and isinstance(body, str | Mapping | list) and not is_file:
+        written = content if isinstance(content, str) and content in BODIES else None
+        if written and body and isinstance(body, str | Mapping | list) and not is_file:
             whole = cast("Any", body)
-            if body_fault(content, whole) is None:
-                yield Source(("body",), BODIES[content], whole)
+            if body_fault(written, whole) is None:
+                yield Source(("body",), BODIES[written], whole)
         if isinstance(headers := keys.get("headers"), Mapping):
             for name, value in cast("Mapping[str, Any]", headers).items():
                 if isinstance(value, str):
