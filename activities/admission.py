@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -13,25 +12,17 @@ from temporalio import activity
 
 from activities.caller import IDENTIFY, Identification, Identified
 from activities.content import Content, Opened, UnknownVersion
-from activities.context import journey_data
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
-from scenario import liquid
-from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_id, parse_entry
-from scenario.errors import EntryError, ScenarioError, TemplateError
+from scenario.entry.eligibility import Refused, check_rule, check_trigger, entry_data, identity, key_of, misnamed
+from scenario.entry.entry import LARGEST, Entry, is_too_large, journey_id, parse_entry
+from scenario.errors import EntryError, ScenarioError
 from scenario.plan.plan import load_plan
 from scenario.time.duration import parse_duration
 from scenario.time.timing import spell
 
-_KEY: Final = 300
-_SUMMARY: Final = 200
-_SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 LARGEST_PLAN: Final = 1_500_000
 """Bytes of a plan as JSON: the answer that it goes along in has to stay below Temporal's 2 MB."""
-
-
-class Refused(ScenarioError):
-    """The contact may not come in; the text says why, without any of its data."""
 
 
 class Admissions:
@@ -61,7 +52,9 @@ class Admissions:
         try:
             entry = parse_entry(asked.entry)
             opened = await open_for(entry, self._content, self._store)
-            identifier, summary = identity(entry, opened, self._zone, datetime.fromisoformat(asked.now))
+            identifier, summary = identity(
+                entry, opened.scenario, opened.version, self._zone, datetime.fromisoformat(asked.now)
+            )
         except (Refused, EntryError) as error:
             return Identified(refused=str(error))
         joins = opened.scenario.entry.again == "always"
@@ -84,14 +77,14 @@ class Admissions:
         entry = parse_entry(admission.entry)
         opened = await open_for(entry, self._content, self._store)
         self._check_plan(opened)
-        _check_trigger(entry, opened)
+        check_trigger(entry, opened.scenario)
         now = datetime.fromisoformat(admission.now)
-        data = entry_data(entry, opened, self._zone, now)
-        _check(opened, data)
-        key = key_of(entry, opened, data)
+        data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
+        check_rule(opened.scenario, data)
+        key = key_of(entry, opened.scenario, data)
         expected = journey_id(entry, key)
         if admission.workflow_id != expected:
-            raise Refused(_misnamed(admission.workflow_id, expected, entry, key))
+            raise Refused(misnamed(admission.workflow_id, expected, entry, key))
         answer = await self._store.admit(
             stored.AdmissionRequest(
                 scenario=opened.name,
@@ -148,83 +141,6 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
     close = get_close_matches(entry.name, newest, 1)
     hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
     raise Refused(f"there is no scenario '{entry.name}': {hint}")
-
-
-def identity(entry: Entry, opened: Opened, zone: str, now: datetime) -> tuple[str, str]:
-    """The workflow id of an entry's journey, and its summary for Temporal's UI: ids only.
-
-    Args:
-        entry: Who wants to come in.
-        opened: The version that it asks for.
-        zone: IANA zone of the platform's zone-less dates.
-        now: When it asks.
-
-    Raises:
-        Refused: It may not come in: the trigger is another, or the rule gives no key.
-        EntryError: Its data are malformed, or the id would be too long.
-    """
-    _check_trigger(entry, opened)  # the key's template would fail first, and say less
-    key, kind = key_of(entry, opened, entry_data(entry, opened, zone, now)), entry.trigger["type"]
-    parts = [f"{opened.name}@{opened.version}", f"contact {entry.contact_id}", f"{kind} {key}" if key else kind]
-    return journey_id(entry, key), " · ".join(parts)[:_SUMMARY]
-
-
-def _check_trigger(entry: Entry, opened: Opened) -> None:
-    kind = entry.trigger["type"]
-    if kind != opened.scenario.trigger:
-        raise Refused(f"{opened.name} is entered by '{opened.scenario.trigger}', not by '{kind}'")
-
-
-def _misnamed(given: str, expected: str, entry: Entry, key: str | None) -> str:
-    """Why a workflow id is refused: by the form of the right one, since data are in it."""
-    if _SCHEDULED.fullmatch(given.removeprefix(expected)):
-        return (
-            "a Temporal Schedule appends the time to the workflow id, and so cannot start a Journey: "
-            "let it start the workflow type Enter, with the same argument"
-        )
-    what = "/<key>" if key else ""
-    return f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say"
-
-
-def entry_data(entry: Entry, opened: Opened, zone: str, now: datetime) -> dict[str, Any]:
-    """What the entry rules' templates and conditions see.
-
-    Raises:
-        EntryError: The contact or the trigger's data is malformed.
-    """
-    data = clean(entry, ZoneInfo(zone))
-    local = now.astimezone(ZoneInfo(opened.scenario.timezone)).isoformat(timespec="seconds")
-    journey = journey_data(None, opened.name, opened.version, now.isoformat())
-    return {**data, "journey": journey, "responses": {}, "now": local, "today": local[:10]}
-
-
-def _check(opened: Opened, data: dict[str, Any]) -> None:
-    condition = opened.scenario.entry.condition
-    if condition is None:
-        return
-    try:
-        fulfilled = liquid.evaluate_condition(condition, data)
-    except TemplateError as error:
-        raise Refused(f"the entry rule of {opened.name} cannot be worked out: {error}") from None
-    if not fulfilled:
-        raise Refused(f"the entry rule of {opened.name} does not hold: {condition}")
-
-
-def key_of(entry: Entry, opened: Opened, data: dict[str, Any]) -> str | None:
-    """The key of the journey: the engine's own, else what the scenario's rule gives.
-
-    Raises:
-        Refused: The rule gives none.
-    """
-    if entry.key is not None or opened.scenario.entry.key is None:
-        return entry.key
-    try:
-        key = liquid.render_line(opened.scenario.entry.key, data).strip()
-    except TemplateError as error:
-        raise Refused(f"the key of {opened.name} cannot be rendered: {error}") from None
-    if not key or len(key) > _KEY:
-        raise Refused(f"the key of {opened.name} is empty or too long for this entry")
-    return key
 
 
 def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta:

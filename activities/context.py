@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from activities.attempt import OpenAttempt
-from activities.failures import FailureKind
 from activities.interface import Delivery
+from scenario.entry.eligibility import journey_data
 from scenario.errors import ScenarioError
 
 
@@ -21,18 +20,6 @@ class Addresses(Protocol):
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
         """The address that a delivery carries: a pure function."""
         ...
-
-
-def journey_data(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
-    """`journey` as templates and conditions see it.
-
-    Args:
-        workflow_id: None where it is not known yet.
-        scenario: The scenario's name.
-        version: The number of its version.
-        entered_at: ISO 8601 in UTC.
-    """
-    return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at}
 
 
 def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None) -> dict[str, Any]:
@@ -62,15 +49,3 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
             workflow_id, delivery.root, delivery.id, datetime.fromisoformat(delivery.now)
         )
     return {**delivery.data, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}
-
-
-def attempt_data(attempt: OpenAttempt, workflow_id: str | None, callbacks: Addresses | None) -> dict[str, Any]:
-    """`template_data` for an attempt under way.
-
-    Raises:
-        ApplicationError: UNCONFIGURED: a template asks for what this worker is not set up for.
-    """
-    try:
-        return template_data(attempt.delivery, workflow_id or "", callbacks)
-    except CallbacksNotConfigured as error:
-        raise attempt.failure(FailureKind.UNCONFIGURED, str(error), error="unconfigured") from None

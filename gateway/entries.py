@@ -13,12 +13,13 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, WorkflowAlreadyStartedError
 
-from activities.admission import Refused, identity, open_for
+from activities.admission import open_for
 from activities.content import Content
 from activities.interface import JOURNEYS
 from gateway.errors import JourneyFailed, NotEntered
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
+from scenario.entry.eligibility import Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent
 from scenario.errors import EntryError
@@ -94,7 +95,7 @@ class EntryClient:
             argument = plain(entry)
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
-            identifier, summary = identity(parsed, opened, self._zone, datetime.now(UTC))
+            identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
         except (EntryError, Refused) as error:
             raise NotEntered(str(error)) from None
         try:

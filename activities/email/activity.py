@@ -9,19 +9,17 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import Log, OpenAttempt, attempt_of
+from activities.attempt import Log, OpenAttempt, attempt_data, attempt_of
 from activities.content import Content, UnknownVersion
-from activities.context import Addresses, attempt_data
-from activities.email.address import BadAddress, Mailbox, parse_address
+from activities.context import Addresses
+from activities.email.address import BadAddress, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
-from activities.email.message import Envelope, compose
+from activities.email.rendering import render
 from activities.email.smtp import Mailer
 from activities.failures import SHORT, FailureKind
 from activities.interface import SEND_EMAIL, Delivery, Sent
 from activities.redaction import readable
-from scenario import liquid
 from scenario.errors import Aborted, TemplateError
-from scenario.model.parts import File
 from scenario.steps.email import Email
 
 
@@ -93,47 +91,6 @@ class Emails:
 def _address(delivery: Delivery) -> str:
     contact: Any = delivery.data.get("contact") or {}
     return str(contact.get("email") or "").strip()
-
-
-def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
-    """The message: a function of the published step and the delivery, and of nothing else.
-
-    Args:
-        step: As it was published.
-        delivery: What is delivered; its id and its `now` are in the message.
-        data: What templates see, by root.
-        sender: The From header.
-        recipient: The To header.
-
-    Raises:
-        TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
-        CellLost: See `compose`.
-        Aborted: A template says that nothing should be sent.
-    """
-    html, text = _source(step.html), _source(step.text)
-    return compose(
-        delivery_id=delivery.id,
-        sender=sender,
-        recipient=recipient,
-        date=datetime.fromisoformat(delivery.now),
-        subject=_rendered("subject", liquid.render_line, step.subject, data),
-        html=None if html is None else _rendered("html", liquid.render_html, html, data),
-        text=None if text is None else _rendered("text", liquid.render_text, text, data),
-    )
-
-
-def _rendered(part: str, made: Any, source: str, data: dict[str, Any]) -> str:
-    try:
-        return made(source, data)
-    except TemplateError as error:
-        raise TemplateError(f"the e-mail's {part}: {error}") from None
-
-
-def _source(template: str | File | None) -> str | None:
-    if isinstance(template, File):
-        # Publishing puts the file's content in its place.
-        raise TemplateError("a file of the e-mail was not published with it: publish the scenario again")
-    return template
 
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:

@@ -8,15 +8,15 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import Log, OpenAttempt, attempt_of
+from activities.attempt import Log, OpenAttempt, attempt_data, attempt_of
 from activities.content import Content, UnknownVersion
-from activities.context import Addresses, attempt_data
+from activities.context import Addresses
 from activities.failures import FailureKind
 from activities.interface import SEND_SMS, Delivery, Sent
 from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import BadNumber, international
 from activities.sms.provider import Provider, TextMessage
-from scenario import liquid
+from activities.sms.rendering import render
 from scenario.errors import Aborted, TemplateError
 from scenario.steps.sms import Sms
 
@@ -87,25 +87,6 @@ class Texts:
 def _number(delivery: Delivery) -> str:
     contact: Any = delivery.data.get("contact") or {}
     return str(contact.get("cellphone") or "").strip()
-
-
-def render(step: Sms, data: dict[str, Any]) -> str:
-    """The text: a function of the published step and the delivery, and of nothing else.
-
-    Raises:
-        TemplateError: A template fails on this data, or leaves nothing.
-        Aborted: A template says that nothing should be sent.
-    """
-    if not isinstance(step.text, str):
-        # Publishing puts the file's content in its place.
-        raise TemplateError("the file of the SMS was not published with it: publish the scenario again")
-    try:
-        body = liquid.render_text(step.text, data).strip()
-    except TemplateError as error:
-        raise TemplateError(f"the SMS's text: {error}") from None
-    if not body:
-        raise TemplateError("the SMS's text: nothing is left of it for this contact; {% abort %} skips a message")
-    return body
 
 
 def _failure(attempt: OpenAttempt, error: ProviderError) -> ApplicationError:

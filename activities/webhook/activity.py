@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import redaction
-from activities.attempt import Log, OpenAttempt, attempt_of
+from activities.attempt import Log, OpenAttempt, attempt_data, attempt_of
 from activities.content import Content, UnknownVersion
-from activities.context import Addresses, attempt_data
+from activities.context import Addresses
 from activities.failures import FailureKind
 from activities.interface import SEND_WEBHOOK, Delivery, Sent
 from activities.webhook import signing
 from activities.webhook.destinations.destinations import CredentialsError, unset
 from activities.webhook.errors import AttemptError
-from activities.webhook.http.transport import Response, Transport
+from activities.webhook.http.exchange import Response
+from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered, render, with_headers
 from activities.webhook.result import judge, lost, turned_away, unanswered
 from activities.webhook.route import Direct, Route, Routes, UnknownDestination

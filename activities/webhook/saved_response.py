@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from activities.redaction import Known, masked
-from activities.webhook.http.transport import Response
+from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
 

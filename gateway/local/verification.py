@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from activities.admission import entry_data
 from activities.content import Opened
 from activities.webhook.activity import render
 from gateway.entries import Entered
 from gateway.local.stack import LocalStack
 from scenario import liquid
+from scenario.entry.eligibility import entry_data
 from scenario.entry.entry import parse_entry
 from scenario.entry.event import event_root
 from scenario.steps.email import Email
@@ -95,7 +95,7 @@ async def arrivals(
 
 
 def _data(place: LocalStack, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
-    data = entry_data(parse_entry(entry), opened, place.services.zone, datetime.now(UTC))
+    data = entry_data(parse_entry(entry), opened.scenario, opened.version, place.services.zone, datetime.now(UTC))
     name, properties = parcel(data.get("order") or {})
     event = event_root(name, None, properties)
     return {

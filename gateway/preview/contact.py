@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from activities.admission import Refused, entry_data, key_of
-from activities.content import Opened
 from gateway.errors import BadInput
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import GivenEvent, Passed, Walk
 from scenario import liquid
+from scenario.entry.eligibility import Refused, entry_data, key_of
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError, TemplateError
 from scenario.plan import plan
@@ -101,19 +100,19 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     kind = entry.trigger["type"]
     if kind != scenario.trigger:
         raise BadInput(f"{scenario.scenario} is entered by '{scenario.trigger}', and the entry's trigger is '{kind}'")
-    opened = draft.opened(entry.version)
+    version = _version(entry)
     own = entry.contact.get("timezone")
     zone = zone_of(own, draft.plan.zone)
     if problem := unplaced(own, draft.plan.zone):
         notes.append(f"contact.timezone is passed over: {problem}")
     start = _start(given.at, zone)
-    data = entry_data(entry, opened, given.platform_zone, start)
-    refused, key, identifier = _admission(draft, entry, opened, data)
+    data = entry_data(entry, scenario, version, given.platform_zone, start)
+    refused, key, identifier = _admission(draft, entry, data)
     journey = identifier or f"{entry.name}/{entry.contact_id}"
     data["journey"] = {**data["journey"], "id": journey}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
-    version = f"{opened.name}@{opened.version}"
-    walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
+    name = f"{scenario.scenario}@{version}"
+    walk = Walk(draft, seen, zone, given.workshop, version=name, events=given.events, responses=given.responses)
     return Preview(
         journey=journey,
         contact=entry.contact_id,
@@ -137,14 +136,12 @@ def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
     if rules.condition is None and rules.key is None:
         return None
     entry = parse_entry(argument)
-    opened = draft.opened(entry.version)
-    data = entry_data(entry, opened, given.platform_zone, _start(given.at, zone_of(draft.plan.zone)))
-    return _admission(draft, entry, opened, data)[0]
+    start = _start(given.at, zone_of(draft.plan.zone))
+    data = entry_data(entry, draft.scenario, _version(entry), given.platform_zone, start)
+    return _admission(draft, entry, data)[0]
 
 
-def _admission(
-    draft: Draft, entry: Entry, opened: Opened, data: dict[str, Any]
-) -> tuple[str | None, str | None, str | None]:
+def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
     """What admission would say, as far as it can be known without a store.
 
     Returns:
@@ -153,10 +150,15 @@ def _admission(
     refused = _refused(draft, data)
     key = None
     try:
-        key = key_of(entry, opened, data)
+        key = key_of(entry, draft.scenario, data)
         return refused, key, journey_id(entry, key)
     except (Refused, EntryError) as error:
         return refused or str(error), key, None
+
+
+def _version(entry: Entry) -> int:
+    """What templates see as `journey.version`: where the entry pins none, nobody has counted yet."""
+    return 1 if entry.version is None else entry.version
 
 
 def _start(at: datetime | None, zone: tzinfo) -> datetime:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from activities.content import Opened
 from gateway.publishing import check_file
 from scenario.http.destinations import Listing
 from scenario.model.document import document, load
@@ -16,9 +15,6 @@ from scenario.plan.compile import compile_plan, walk
 from scenario.plan.plan import Plan, dump_plan, load_plan
 from scenario.source.findings import Finding
 from scenario.steps.base import BaseStep as Step
-
-VERSION = 1
-"""The version that templates see as `journey.version` where the entry pins none: nobody has counted yet."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,6 @@ class Draft:
     plan: Plan
     steps: Mapping[str, Step]
     warnings: tuple[Finding, ...] = ()
-
-    def opened(self, version: int | None) -> Opened:
-        """As activities see a published version."""
-        number = VERSION if version is None else version
-        return Opened(self.scenario.scenario, number, self.scenario, dump_plan(self.plan), self.steps)
 
 
 def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:

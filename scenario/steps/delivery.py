@@ -51,6 +51,11 @@ class Send(Row):
         """See `Row.ways`."""
         return {"next": self.next}
 
+    @property
+    def calls_back(self) -> bool:
+        """Whether a template names the callback address, which is listed beside `journey` where both are named."""
+        return "journey.callback_url" in self.fields
+
     def describe(self) -> str:
         """See `Row.describe`."""
         return f"{self.kind} → {self.to}" if self.to else self.kind

@@ -18,7 +18,8 @@ from activities.interface import Delivery
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider, Receipt, TextMessage
 from activities.webhook.activity import Webhooks
-from activities.webhook.http.transport import Request, Response, Transport
+from activities.webhook.http.exchange import Request, Response
+from activities.webhook.http.transport import Transport
 from runtime.callback import Callbacks
 from tests.activities.marks import UNHURRIED
 from tests.activities.shelf import Rows, Shelf

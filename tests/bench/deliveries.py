@@ -29,7 +29,8 @@ from activities.content import Content
 from activities.interface import Delivery
 from activities.webhook.activity import Webhooks, render
 from activities.webhook.http.access import Access
-from activities.webhook.http.transport import Request, Transport
+from activities.webhook.http.exchange import Request
+from activities.webhook.http.transport import Transport
 from activities.webhook.route import Diverted, Route
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.limits import Limits

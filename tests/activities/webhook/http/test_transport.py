@@ -7,8 +7,9 @@ import pytest
 
 from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
 from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.tls import ClientContext, context
-from activities.webhook.http.transport import Request, Response, Transport
+from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import Outcome, of_status
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, answer, head, raw, receiver
