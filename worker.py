@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -33,13 +33,14 @@ from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
 from activities.destination_policy import Clearances
 from activities.email.activity import Emails
-from activities.interface import JOURNEYS, QUEUES
+from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
 from activities.last_attempt import Recollections
 from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
 from activities.webhook.activity import Webhooks
-from activities.webhook.destinations import Destinations, DestinationsFile
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
@@ -73,7 +74,6 @@ PLATFORM: Final = timedelta(seconds=10)
 """How much longer than the drain the platform has to wait before it kills."""
 WAIT: Final = 60.0
 """Seconds to wait at the start for a Temporal server that does not answer, and then for a store."""
-_WEBHOOKS: Final = "webhooks"
 _CONCURRENT: Final = 200
 _POLLERS: Final = 10
 _ASKED: Final = 5
@@ -81,6 +81,21 @@ _ASKED: Final = 5
 _STICKY: Final = timedelta(seconds=5)
 """What a journey waits for the worker that knows it, once that has stopped: then another one begins with its history.
 By a shorter time, journeys would change workers whenever these are busy: at 2 s, half of 400 did on a full machine."""
+
+
+class Sender(NamedTuple):
+    """How a channel's queue is served.
+
+    Attributes:
+        send: The activity.
+        at_once: So many attempts at the same time. What a channel has no connection for waits at Temporal: it costs no
+            attempt there, and another worker may take it.
+        grace: What attempts under way may take when the worker stops.
+    """
+
+    send: Callable[..., Any]
+    at_once: int = _CONCURRENT
+    grace: timedelta = DRAIN
 
 
 def drain_of(book: Destinations) -> timedelta:
@@ -113,23 +128,16 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     admissions = Admissions(given.content, given.store, given.zone)
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
-    drain = drain_of(given.destinations.book)
     gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     webhooks = Webhooks(
         given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, given.callbacks, gate
     )
     emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
     texts = Texts(given.content, given.provider, given.writer, given.callbacks)
-    channels: dict[str, Callable[..., Any]] = {
-        _WEBHOOKS: webhooks.send_webhook,
-        "email": emails.send_email,
-        "sms": texts.send_sms,
-    }
-    # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
-    at_once = {
-        _WEBHOOKS: _CONCURRENT,
-        "email": given.mailer.connections if given.mailer else _CONCURRENT,
-        "sms": given.provider.connections if given.provider else _CONCURRENT,
+    senders = {
+        WEBHOOK.queue: Sender(webhooks.send_webhook, grace=drain_of(given.destinations.book)),
+        EMAIL.queue: Sender(emails.send_email, given.mailer.connections if given.mailer else _CONCURRENT),
+        SMS.queue: Sender(texts.send_sms, given.provider.connections if given.provider else _CONCURRENT),
     }
     made: list[Worker] = []
     for queue in queues:
@@ -158,14 +166,10 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                 )
             )
         else:
+            send, at_once, grace = senders[queue]
             made.append(
                 ActivityWorker(
-                    client,
-                    task_queue=queue,
-                    activities=[channels[queue]],
-                    concurrent=at_once[queue],
-                    polls=_ASKED,
-                    grace=drain if queue == _WEBHOOKS else DRAIN,
+                    client, task_queue=queue, activities=[send], concurrent=at_once, polls=_ASKED, grace=grace
                 )
             )
     return made
@@ -233,12 +237,12 @@ async def serve(
         opened = await stack.enter_async_context(
             services(settings, destinations=destinations, channels=channels, deadline=deadline, patience=WAIT)
         )
-        if _WEBHOOKS in queues:
+        if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)
         watch = await stack.enter_async_context(watching(opened.store))
         made = workers(client, opened, queues)
         drain = DRAIN
-        if _WEBHOOKS in queues:
+        if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations))
         deadline.seconds = (drain + ENDING).total_seconds()

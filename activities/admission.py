@@ -14,8 +14,16 @@ from activities.caller import IDENTIFY, Identification, Identified
 from activities.content import Content, Opened, UnknownVersion
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
-from scenario.entry.eligibility import Refused, check_rule, check_trigger, entry_data, identity, key_of, misnamed
-from scenario.entry.entry import LARGEST, Entry, is_too_large, journey_id, parse_entry
+from scenario.entry.admission import (
+    Refused,
+    check_condition,
+    check_identity,
+    check_trigger,
+    entry_data,
+    identity,
+    key_of,
+)
+from scenario.entry.entry import LARGEST, Entry, is_too_large, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.plan import load_plan
 from scenario.time.duration import parse_duration
@@ -52,9 +60,8 @@ class Admissions:
         try:
             entry = parse_entry(asked.entry)
             opened = await open_for(entry, self._content, self._store)
-            identifier, summary = identity(
-                entry, opened.scenario, opened.version, self._zone, datetime.fromisoformat(asked.now)
-            )
+            now = datetime.fromisoformat(asked.now)
+            identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)
         except (Refused, EntryError) as error:
             return Identified(refused=str(error))
         joins = opened.scenario.entry.again == "always"
@@ -80,11 +87,9 @@ class Admissions:
         check_trigger(entry, opened.scenario)
         now = datetime.fromisoformat(admission.now)
         data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
-        check_rule(opened.scenario, data)
+        check_condition(opened.scenario, data)
         key = key_of(entry, opened.scenario, data)
-        expected = journey_id(entry, key)
-        if admission.workflow_id != expected:
-            raise Refused(misnamed(admission.workflow_id, expected, entry, key))
+        check_identity(admission.workflow_id, entry, key)
         answer = await self._store.admit(
             stored.AdmissionRequest(
                 scenario=opened.name,

@@ -2,7 +2,7 @@
 
 All channels go through `attempt_of`, so that an attempt is counted, recorded, cut short and resumed in one way:
 
-    with attempt_of(delivery, channel="sms", destination="twilio", log=self._log) as attempt:
+    with attempt_of(delivery, channel=SMS, destination="twilio", log=self._log) as attempt:
         await attempt.sending()
         ...
         return attempt.delivered(status=201)
@@ -28,10 +28,7 @@ from activities.backoff import deadline, next_try
 from activities.context import Addresses, CallbacksNotConfigured, template_data
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
-from activities.interface import Delivery, Sent
-from runtime.store.deliveries import Channel
-
-__all__ = ["Log", "OpenAttempt", "attempt_of"]
+from activities.interface import Channel, Delivery, Sent
 
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {

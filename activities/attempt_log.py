@@ -13,8 +13,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.backoff import next_try
 from activities.failures import Failure, failure_of
-from activities.interface import Delivery, Sent
-from runtime.store.deliveries import Attempt, Channel
+from activities.interface import Channel, Delivery, Sent
+from runtime.store.deliveries import Attempt
 
 _logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def record(
         scenario=delivery.name,
         version=delivery.version,
         step=delivery.step,
-        channel=channel,
+        channel=channel.name,
         destination=attempt.destination,
         contact_id=delivery.contact,
         started_at=info.started_time,
@@ -86,7 +86,7 @@ def record(
     )
     level = logging.DEBUG if error is None else logging.INFO
     _logger.log(
-        level, "attempt %d of %s by %s to %s: %s", row.attempt, row.delivery_id, channel, row.destination, outcome
+        level, "attempt %d of %s by %s to %s: %s", row.attempt, row.delivery_id, row.channel, row.destination, outcome
     )
     try:
         log.put(row)

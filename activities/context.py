@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from activities.interface import Delivery
-from scenario.entry.eligibility import journey_data
+from scenario.entry.entry import journey_root
 from scenario.errors import ScenarioError
 
 
@@ -38,7 +38,7 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
         CallbacksNotConfigured: A template asks for `journey.callback_url`, and it is not.
     """
     handed: dict[str, Any] = delivery.data.get("journey") or {}
-    made = journey_data(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
+    made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
     if delivery.root:
         if callbacks is None:
             raise CallbacksNotConfigured(

@@ -13,7 +13,7 @@ from activities.channels import Channels, channels_of
 from activities.content import Content
 from activities.email.smtp import Mailer
 from activities.sms.provider import Provider
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
 from runtime.callback import Callbacks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.interface import CLEAR, Clearance, Cleared
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.destinations.watch import DestinationsFile
 
 
 class Clearances:

@@ -23,7 +23,8 @@ SENDING: Final = "sending"
 class FailureKind(StrEnum):
     """What kind of failure it is; the value is the `ApplicationError`'s type.
 
-    RETRY is the only one that Temporal tries again.
+    RETRY is the only one that Temporal tries again. NOT_BEFORE is no failure at all: the journey waits until
+    `Failure.next_try_at`, by a timer, and schedules the delivery once more under the same id.
     """
 
     RETRY = "DeliveryRetry"
@@ -31,6 +32,7 @@ class FailureKind(StrEnum):
     UNKNOWN = "DeliveryUnknown"
     UNCONFIGURED = "ChannelNotConfigured"
     TEMPLATE = "TemplateFailed"
+    NOT_BEFORE = "DeliveryNotBefore"
 
 
 SHORT: Final = timedelta(hours=1)

@@ -17,9 +17,6 @@ from scenario.time.timing import parse_moment, shift
 JOURNEYS: Final = "journeys"
 """Task queue of the workflows and their local activities."""
 
-QUEUES: Final = (JOURNEYS, "webhooks", "email", "sms")
-"""All task queues; each channel has its own, so that it is scaled and rate limited apart."""
-
 _FAIRNESS_KEY: Final = 64  # bytes; the server refuses a longer one
 
 
@@ -298,8 +295,39 @@ CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
 AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
 RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
 RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())
-SEND_EMAIL: Final = ActivityType("send_email", Delivery, Sent, "email")
-SEND_SMS: Final = ActivityType("send_sms", Delivery, Sent, "sms")
-SEND_WEBHOOK: Final = ActivityType("send_webhook", Delivery, Sent, "webhooks")
-SENDS: Final = {"email": SEND_EMAIL, "sms": SEND_SMS, "webhook": SEND_WEBHOOK}
-"""The activity of each delivery step kind."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What messages leave by: a kind of delivery, its activity, and what its deliveries are like.
+
+    Attributes:
+        name: The step kind's; the log of attempts has it too.
+        queue: The task queue of its activity.
+        activity: The activity's type.
+        addressed: Whether a step says where it sends to. Else there is one place, which journeys call by the channel's
+            name.
+        counting: Whether it counts a delivery's attempts itself (`Delivery.attempts`), since Temporal would also count
+            those that were turned away.
+        send: Its activity, as journeys call it.
+    """
+
+    name: str
+    queue: str
+    activity: str
+    addressed: bool = False
+    counting: bool = False
+    send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Makes the call."""
+        object.__setattr__(self, "send", ActivityType(self.activity, Delivery, Sent, self.queue))
+
+
+WEBHOOK: Final = Channel("webhook", "webhooks", "send_webhook", addressed=True, counting=True)
+EMAIL: Final = Channel("email", "email", "send_email")
+SMS: Final = Channel("sms", "sms", "send_sms")
+CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS)}
+"""All channels, by the kind of step that sends by them."""
+QUEUES: Final = (JOURNEYS, *(channel.queue for channel in CHANNELS.values()))
+"""All task queues; each channel has its own, so that it is scaled and rate limited apart."""

@@ -17,14 +17,17 @@ from zoneinfo import ZoneInfo
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.webhook.destinations import read
+from activities.webhook.destinations.reading import read
 from gateway import events
 from gateway.admissions import Admissions
 from gateway.entries import Entered, EntryClient
 from gateway.journeys import listing, view
 from gateway.journeys.listing import Listed
 from gateway.journeys.view import JourneyView
-from gateway.operations.one import Change, JourneyTarget, Operations, Tally, Which, targets
+from gateway.operations.batch import JourneyTarget, Tally
+from gateway.operations.one import Operations, targets
+from gateway.operations.retry_policy import Change
+from gateway.operations.search import Which
 from gateway.publishing import Publication, publish
 from runtime.connection import connect
 from runtime.settings import Settings

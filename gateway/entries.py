@@ -19,7 +19,7 @@ from activities.interface import JOURNEYS
 from gateway.errors import JourneyFailed, NotEntered
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
-from scenario.entry.eligibility import Refused, identity
+from scenario.entry.admission import Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent
 from scenario.errors import EntryError

@@ -52,19 +52,20 @@ class MissingVariable(TemplateError):
     """A template that needs a variable, or something in it, that is not there.
 
     Attributes:
-        variable: The variable's name: ``secrets`` where there is no ``secrets.TOKEN``.
+        path: The variable and the keys below it: ``("secrets", "TOKEN")``. A template may work keys out from data: show
+            none that is not known to be no datum.
     """
 
     def __init__(
         self,
         reason: str,
-        variable: str,
+        path: tuple[object, ...],
         *,
         line: int | None = None,
         column: int | None = None,
         offset: int | None = None,
     ) -> None:
-        self.variable = variable
+        self.path = path
         super().__init__(reason, line=line, column=column, offset=offset)
 
 

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from activities.email.smtp import CONNECTIONS
 from activities.interface import QUEUES
 from activities.sms.local import LocalSms
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
 from runtime.errors import LocalError, SettingsError, WorkerFailed

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import workflow
@@ -30,8 +31,8 @@ from workflows.visibility import summary
 with workflow.unsafe.imports_passed_through():
     from activities.failures import SENDING, Failure, FailureKind, failure_of
     from activities.interface import (
+        CHANNELS,
         RECALL,
-        SENDS,
         Clearance,
         Cleared,
         Delivery,
@@ -53,11 +54,40 @@ _JITTER: Final = 0.2
 _BY_HAND: Final = "CLI"
 """Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
+_NO_DATA: Final = b'"data":{}'
 _MARKS: Final = "marks"
 """Journeys that began to look at marks: see `_may_have_left`."""
 
 
-async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
+@dataclass(frozen=True)
+class Handed:
+    """What a delivery is handed of the journey's data: picked, and written as JSON, once for each time it is made.
+
+    Attributes:
+        json: Plain JSON in UTF-8.
+    """
+
+    json: bytes
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], step: Send) -> Handed:
+        """What a step's templates name of the journey's data."""
+        picked = pick(data, step.fields, step.items)
+        return cls(json.dumps(picked, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells the data of one delivery from another's, and nothing else of it."""
+        return hashlib.sha256(self.json).hexdigest()[:20]
+
+    def argument(self, delivery: Delivery) -> RawValue:
+        """The argument of a delivery's activity, of which only the data are missing."""
+        payload = workflow.payload_converter().to_payload(delivery)
+        payload.data = payload.data.replace(_NO_DATA, b'"data":' + self.json, 1)  # no text of JSON has a bare quote
+        return RawValue(payload)
+
+
+async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> Sent | Failure:
     """Schedules a delivery, and waits for its end.
 
     Returns:
@@ -71,7 +101,7 @@ async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
     step = replace(step, retry=tuned(step.retry, journey.state.retuned))
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
-    counted = step.kind == "webhook"
+    channel = CHANNELS[step.kind]
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
     state.now = state.now or await _first_now(identifier) or journey.local(journey.began)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
@@ -82,21 +112,19 @@ async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
         step=name,
         contact=journey.entry.contact_id,
         now=state.now,
-        data=pick(journey.data(), step.fields, step.items),
         timeout=step.timeout,
         on_unknown=step.on_unknown,
-        attempts=step.retry.attempts if counted else 0,
+        attempts=step.retry.attempts if channel.counting else 0,
         root=state.root if step.calls_back else "",
         room=room.total_seconds(),
     )
-    call = SENDS[step.kind]
     journey.under_way = step
     try:
         answer = await workflow.execute_activity(
-            call.name,
-            delivery,
+            channel.activity,
+            handed.argument(delivery),
             result_type=RawValue,
-            task_queue=call.queue,
+            task_queue=channel.queue,
             activity_id=name,
             start_to_close_timeout=room,
             schedule_to_close_timeout=timedelta(seconds=step.retry.deadline) + room,
@@ -106,7 +134,7 @@ async def deliver(journey: StepHost, name: str, step: Send) -> Sent | Failure:
         )
     finally:
         journey.under_way = None
-    return sent_in(call, answer, step.to or step.kind)
+    return sent_in(channel.send, answer, step.to or step.kind)
 
 
 async def _first_now(identifier: str) -> str:
@@ -142,8 +170,8 @@ def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> s
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
 
 
-def digest(data: Mapping[str, Any]) -> str:
-    """What tells the data of one delivery from another's, and nothing else of it."""
+def earlier_digest(data: Mapping[str, Any]) -> str:
+    """`Handed.digest`, as runs before it handed it on: of all that a step's fields hold, with the keys in order."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -171,8 +199,7 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
     Deliveries that fail together would otherwise come back together. The jitter comes from the delivery id, since
     Temporal's policies have none, and is in the policy itself so that operators still can change it in flight.
 
-    Webhooks count their attempts themselves (`Delivery.attempts`): Temporal would count those that a breaker turned
-    away.
+    Some channels count their attempts themselves; see `Channel.counting`.
     """
     share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
     initial = round(step.retry.initial * (1 - _JITTER + 2 * _JITTER * share), 3)
@@ -181,7 +208,7 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
         backoff_coefficient=step.retry.coefficient,
         maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
         # A larger number would not fit into the command: the workflow task would fail, again and again.
-        maximum_attempts=0 if step.kind == "webhook" else min(step.retry.attempts, UNLIMITED),
+        maximum_attempts=0 if CHANNELS[step.kind].counting else min(step.retry.attempts, UNLIMITED),
     )
 
 

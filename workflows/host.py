@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.plan.plan import Plan
     from scenario.steps.base import Row
     from scenario.steps.delivery import Send
-    from scenario.steps.host import ContinueAsNew, Failed, Leave, Outcome
+    from scenario.steps.host import ContinueAsNew, Failed, Leave, NotBefore, Outcome
     from scenario.steps.registry import read_row
     from scenario.time.timing import zone_of
 
@@ -79,6 +79,18 @@ class StepHost:
     @until.setter
     def until(self, moment: datetime | None) -> None:
         self.state.until = None if moment is None else moment.astimezone(UTC).isoformat()
+
+    @property
+    def postponed(self) -> NotBefore | None:
+        """What keeps the delivery of the present step back."""
+        if self.until is None or self.state.kept_back is None:
+            return None
+        return NotBefore(moment=self.until, since=self.state.kept_back)
+
+    def postpone(self, until: NotBefore | None) -> None:
+        """Keeps the delivery of the present step back; None ends that."""
+        self.until = None if until is None else until.moment
+        self.state.kept_back = None if until is None else until.since
 
     @property
     def counted(self) -> int:
@@ -223,7 +235,7 @@ class StepHost:
             excerpt=failed.excerpt,
             cause=failed.cause,
         )
-        self.state.until = self.state.awaiting = None
+        self.state.until = self.state.awaiting = self.state.kept_back = None
         self.retrying = False
         workflow.logger.warning("held", extra={"step": self.step, "kind": failed.kind, "status": failed.status})
         if workflow.patched("last-held"):

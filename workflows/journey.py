@@ -23,7 +23,7 @@ from workflows.updates import UpdateHandlers
 
 with workflow.unsafe.imports_passed_through():
     from activities.interface import ADMIT, DEPART, Admission, Departure
-    from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
+    from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, journey_root, parse_entry
     from scenario.errors import ScenarioError
     from scenario.plan.plan import load_plan
     from scenario.steps.base import Row
@@ -126,12 +126,8 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
         self.plan = load_plan(self.state.plan)
         self.version = f"{self.entry.name}@{self.state.version}"
         self._data = clean(self.entry, zone_of(self.state.zone))
-        self._data["journey"] = {
-            "id": workflow.info().workflow_id,
-            "scenario": self.entry.name,
-            "version": self.state.version,
-            "entered_at": self.state.entered_at,
-        }
+        identifier, version = workflow.info().workflow_id, self.state.version
+        self._data["journey"] = journey_root(identifier, self.entry.name, version, self.state.entered_at)
         patch, self.state.patch = self.state.patch, {}
         self.refresh(patch, carried=True)
 

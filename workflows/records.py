@@ -8,19 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from temporalio import workflow
-
-with workflow.unsafe.imports_passed_through():
-    from scenario.steps.host import Event
-
 
 class _Plain(Protocol):
     """A dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-
-__all__ = ("Event", "Held", "Operation", "Override", "PassedOver", "StepRecord", "made")
 
 Made = TypeVar("Made", bound=_Plain)
 

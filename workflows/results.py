@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -47,11 +48,10 @@ def sent_in(call: ActivityType[Any, Sent], answer: RawValue | None, destination:
             error="unreadable",
             unknown=True,
         )
-    if "attempt" not in said:
+    if "attempt" not in said or sent.attempt < 1:
         sent = replace(sent, attempt=0, note=sent.note or BY_HAND)
-    if is_too_deep(sent.saved) or size_of(sent.saved) > KEPT_RESPONSES:
-        # No run could hand it on to the next.
-        sent = replace(sent, saved=None, note="the response was not kept: it is too large, or nested too deeply")
+    if why := _unkept(sent.saved):
+        sent = replace(sent, saved=None, note=f"the response was not kept: {why}")
     return replace(sent, reason=_cut(sent.reason), note=_cut(sent.note))
 
 
@@ -62,6 +62,17 @@ def _said(answer: RawValue | None) -> dict[str, Any]:
     if not isinstance(said, dict) or "outcome" not in said:
         raise ValueError("it does not say an outcome")
     return cast("dict[str, Any]", said)
+
+
+def _unkept(saved: Any) -> str:
+    """Why no run could hand a response on to the next, if so."""
+    if is_too_deep(saved) or size_of(saved) > KEPT_RESPONSES:
+        return "it is too large, or nested too deeply"
+    try:
+        json.dumps(saved, allow_nan=False)
+    except ValueError:  # what is read as infinity, 1e999, would be written as what is no JSON
+        return "it holds a number that is too large"
+    return ""
 
 
 def _cut(text: str | None) -> str | None:

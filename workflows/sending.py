@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
 
-from workflows.delivery import cause_of, deliver, digest, failure_in, remembered, unsent
+from workflows.delivery import Handed, cause_of, deliver, earlier_digest, failure_in, remembered, unsent
 from workflows.host import StepHost
-from workflows.limits import LARGEST_DELIVERY, size_of
+from workflows.limits import LARGEST_DELIVERY
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, FailureKind
     from activities.interface import Sent
     from scenario.plan.context import pick
     from scenario.steps.delivery import Send
-    from scenario.steps.host import Delivered, Failed
+    from scenario.steps.host import Delivered, Failed, NotBefore
 
 
 class Sending(StepHost):
     """The part of a journey that delivers."""
 
-    async def deliver(self, row: Send) -> Delivered | Failed:
+    async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
         """Delivers what a row of the plan says, under the present step's id."""
         name = self.step
-        notes = self._renewed()
-        sent = await self._delivered(name, row)
+        handed = Handed.of(self.data(), row)
+        notes = self._renewed(handed)
+        sent = await self._delivered(name, row, handed)
         if isinstance(sent, Failure):
+            if sent.kind is FailureKind.NOT_BEFORE and sent.next_try_at:
+                return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)
             return Failed(
                 reason=sent.reason,
                 kind=sent.kind.value,
@@ -42,36 +47,37 @@ class Sending(StepHost):
             outcome=sent.outcome, reason=sent.reason, status=sent.status, attempts=sent.attempt, note=_joined(notes)
         )
 
-    async def _delivered(self, name: str, row: Send) -> Sent | Failure:
+    async def _delivered(self, name: str, row: Send, handed: Handed) -> Sent | Failure:
         """Delivers. Returns the failure where that failed for good."""
         # As with large events: asked for only where it matters.
-        if size_of(pick(self.data(), row.fields, row.items)) > LARGEST_DELIVERY and workflow.patched(
-            "large-deliveries"
-        ):
+        if len(handed.json) > LARGEST_DELIVERY and workflow.patched("large-deliveries"):
             most = LARGEST_DELIVERY // 1_000_000
             reason = f"cannot be rendered: the data that its templates name are larger than {most} MB"
             return Failure(kind=FailureKind.TEMPLATE, reason=reason, destination="", attempt=1)
         try:
             try:
-                return await deliver(self, name, row)
+                return await deliver(self, name, row, handed)
             except ActivityError as error:
                 again = unsent(error, row)
                 if again is None or self.interrupted:
                     raise
-            return await deliver(self, name, again)
+            return await deliver(self, name, again, handed)
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 raise
             return await remembered(self, name, failure_in(error, row))
 
-    def _renewed(self) -> list[str]:
+    def _renewed(self, handed: Handed) -> list[str]:
         """Why what is sent now is not what was sent at first, if so."""
         state, step = self.state, self.plan.steps[self.step]
-        now = digest(pick(self.data(), step.fields if isinstance(step, Send) else ()))
-        state.digest = state.digest or now
         reasons: list[str] = []
         if state.anew is not None:
             reasons.append(f"rendered anew from {self.followed}")
+            handed = Handed.of(self.data(), step) if isinstance(step, Send) else handed
+        now = handed.digest
+        state.digest = state.digest or now
+        if len(state.digest) != len(now):  # an earlier run's
+            now = earlier_digest(pick(self.data(), step.fields if isinstance(step, Send) else ()))
         if state.digest != now:
             reasons.append("rendered anew: the contact has changed")
         return reasons

@@ -9,9 +9,13 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from workflows.records import Event, Held, Operation, Override, PassedOver, StepRecord, made
+from temporalio import workflow
 
-Outcome = Literal["finished", "exited", "refused"]
+from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
+
+with workflow.unsafe.imports_passed_through():
+    from scenario.steps.host import Event
+
 JourneyState = Literal["running", "waiting", "held", "paused"]
 
 KEPT_EVENTS: Final = 200
@@ -64,6 +68,7 @@ class State:
         now: That step's time on the contact's clock, as its delivery was first given it.
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.
+        kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
     """
 
     version: int
@@ -92,6 +97,7 @@ class State:
     now: str | None = None
     digest: str | None = None
     passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
+    kept_back: str | None = None
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -171,7 +177,7 @@ class State:
     def go(self, step: str | None) -> None:
         """Moves on to a step, or to the end: what concerned the present one alone is over."""
         self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
-        self.anew, self.now, self.digest = None, None, None
+        self.anew, self.now, self.digest, self.kept_back = None, None, None, None
         self.retuned = {}
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1

@@ -188,7 +188,7 @@ class UpdateHandlers(StepHost):
         elif state.awaiting:
             waiting = {"for": f"event {state.awaiting}", "until": state.until}
         elif state.until:
-            waiting = {"for": "time", "until": state.until}
+            waiting = {"for": state.kept_back or "time", "until": state.until}
         return {
             "state": "leaving" if self.leaving else state.mode if state.at is not None else "over",
             "scenario": self.version,

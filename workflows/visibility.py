@@ -53,7 +53,8 @@ def details(state: State, plan: Plan, title: str) -> str:
         lines += [f"**Paused** since {state.paused.at} by {state.paused.operator}: {state.paused.reason}", ""]
         lines += ["Let it go on with the update `resume`.", ""]
     elif not state.held and state.until and state.at:
-        lines += [f"Waiting at `{state.at}` until {state.until}", ""]
+        why = f": {state.kept_back}" if state.kept_back else ""
+        lines += [f"Waiting at `{state.at}` until {state.until}{why}", ""]
     lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
     done = state.steps[-_SHOWN:]
     for record in done:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import Log, OpenAttempt, attempt_data, attempt_of
+from activities.attempt import OpenAttempt, attempt_data, attempt_of
+from activities.attempt_log import Log
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses
 from activities.email.address import BadAddress, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
-from activities.email.rendering import render
+from activities.email.rendering import address_in, render
 from activities.email.smtp import Mailer
 from activities.failures import SHORT, FailureKind
-from activities.interface import SEND_EMAIL, Delivery, Sent
+from activities.interface import EMAIL, Delivery, Sent
 from activities.redaction import readable
 from scenario.errors import Aborted, TemplateError
 from scenario.steps.email import Email
@@ -39,7 +39,7 @@ class Emails:
         self._mailer = mailer
         self._log = log
 
-    @activity.defn(name=SEND_EMAIL.name)
+    @activity.defn(name=EMAIL.activity)
     async def send_email(self, delivery: Delivery) -> Sent:
         """Sends one e-mail, once.
 
@@ -47,9 +47,9 @@ class Emails:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
         mailer = self._mailer
-        host = mailer.server.host if mailer else "email"
-        with attempt_of(delivery, channel="email", destination=host, log=self._log) as attempt:
-            written = _address(delivery)
+        host = mailer.server.host if mailer else EMAIL.name
+        with attempt_of(delivery, channel=EMAIL, destination=host, log=self._log) as attempt:
+            written = address_in(delivery.data)
             if not written:
                 return attempt.skipped("the contact has no e-mail address")
             if mailer is None:
@@ -86,11 +86,6 @@ class Emails:
         if not isinstance(step, Email):
             raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no e-mail")
         return step
-
-
-def _address(delivery: Delivery) -> str:
-    contact: Any = delivery.data.get("contact") or {}
-    return str(contact.get("email") or "").strip()
 
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:

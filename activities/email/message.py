@@ -67,7 +67,7 @@ def compose(
 
     Raises:
         TemplateError: A part is too large, or nothing can be made of the HTML.
-        CellLost: The process that reads HTML was ended from outside.
+        MarkupProcessLost: The process that reads HTML could not be started, or was ended from outside.
     """
     subject = _bounded("subject", subject, MAX_SUBJECT)
     html = None if html is None else _bounded("html", html, MAX_PART)

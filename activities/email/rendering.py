@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,12 @@ from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.model.parts import File
 from scenario.steps.email import Email
+
+
+def address_in(data: Mapping[str, Any]) -> str:
+    """The contact's address as it is written; empty where it has none."""
+    contact: Any = data.get("contact") or {}
+    return str(contact.get("email") or "").strip()
 
 
 def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
@@ -26,7 +33,7 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbo
 
     Raises:
         TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
-        CellLost: See `compose`.
+        MarkupProcessLost: See `compose`.
         Aborted: A template says that nothing should be sent.
     """
     html, text = _source(step.html), _source(step.text)

@@ -36,6 +36,7 @@ TOO_MUCH: Final = (
 
 _PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from activities.email.markup import serve; serve()"
 _LIFE: Final = 1_000  # e-mails, so that no crumb of memory that is not given back adds up to the limit
+_LONGEST: Final = 300  # characters of a cause
 _KEPT: Final = ("LD_LIBRARY_PATH",)
 _BY_ITSELF: Final = frozenset(
     -number for number in (signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGTRAP)
@@ -57,7 +58,7 @@ class Markup:
 
 
 class MarkupProcessLost(Exception):
-    """The process was ended from outside. Another try takes a new one."""
+    """The process could not be started, or was ended from outside. Another try takes a new one."""
 
 
 class MarkupProcess:
@@ -81,7 +82,7 @@ class MarkupProcess:
 
         Raises:
             TemplateError: Nothing can be made of it: it is nested too deep, it takes too long or too much memory.
-            CellLost: Somebody ended the process meanwhile.
+            MarkupProcessLost: The process could not be started, or somebody ended it meanwhile.
         """
         with self._lock:
             answer = self._ask(html.encode())
@@ -103,10 +104,11 @@ class MarkupProcess:
         answer = told.read(int.from_bytes(told.read(LENGTH), "big"))
         if answer:
             return json.loads(answer)
+        cause = _last_line(process)
         self._end()
         if process.returncode in _BY_ITSELF:
             raise LimitExceeded(TOO_MUCH)
-        raise MarkupProcessLost(f"the process that reads HTML ended ({process.returncode})")
+        raise MarkupProcessLost(f"the process that reads HTML ended ({process.returncode}){cause and f': {cause}'}")
 
     def _running(self) -> subprocess.Popen[bytes]:
         self._asked += 1
@@ -116,12 +118,18 @@ class MarkupProcess:
                 [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,  # closed by the process before it is given an e-mail
                 # No secrets; only where a Python finds its own libraries.
                 env={name: os.environ[name] for name in _KEPT if name in os.environ},
             )
             self._end = weakref.finalize(self, _end, self._process)
         return self._process
+
+
+def _last_line(process: subprocess.Popen[bytes]) -> str:
+    """What a process that has ended said last, before it was given any e-mail: why it could not be started."""
+    said = process.stderr.read() if process.stderr else b""
+    return said.decode(errors="replace").strip().rpartition("\n")[2].strip()[:_LONGEST]
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
@@ -136,4 +144,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(BrokenPipeError):
         asked.close()
     told.close()
+    if process.stderr:
+        process.stderr.close()
     process.wait()

@@ -147,11 +147,16 @@ class Mailer:
             await session.open()
         except UnreachableError as error:
             if error.word == "login_refused" and error.misconfigured:
-                self._welcome = False
-                self._closed = time.monotonic() + self._pause
-                self._pause = min(2 * self._pause, PAUSES[1])
+                self._refused()
             raise
         self._welcome, self._pause = True, PAUSES[0]
+
+    def _refused(self) -> None:
+        """Leaves the server alone. Those who knocked at the same time, still welcome then, are refused as one."""
+        now, self._welcome = time.monotonic(), False
+        if self._closed <= now:
+            self._closed = now + self._pause
+            self._pause = min(2 * self._pause, PAUSES[1])
 
     async def _through(self, session: Session, envelope: Envelope, leaving: Leaving) -> Reply:
         reusable = False

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import Log, OpenAttempt, attempt_data, attempt_of
+from activities.attempt import OpenAttempt, attempt_data, attempt_of
+from activities.attempt_log import Log
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses
 from activities.failures import FailureKind
-from activities.interface import SEND_SMS, Delivery, Sent
+from activities.interface import SMS, Delivery, Sent
 from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import BadNumber, international
 from activities.sms.provider import Provider, TextMessage
-from activities.sms.rendering import render
+from activities.sms.rendering import number_in, render
 from scenario.errors import Aborted, TemplateError
 from scenario.steps.sms import Sms
 
@@ -39,7 +39,7 @@ class Texts:
         self._provider = provider
         self._log = log
 
-    @activity.defn(name=SEND_SMS.name)
+    @activity.defn(name=SMS.activity)
     async def send_sms(self, delivery: Delivery) -> Sent:
         """Sends one text message, once.
 
@@ -47,9 +47,9 @@ class Texts:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
         provider = self._provider
-        name = provider.name if provider else "sms"
-        with attempt_of(delivery, channel="sms", destination=name, log=self._log) as attempt:
-            written = _number(delivery)
+        name = provider.name if provider else SMS.name
+        with attempt_of(delivery, channel=SMS, destination=name, log=self._log) as attempt:
+            written = number_in(delivery.data)
             if not written:
                 return attempt.skipped("the contact has no mobile number")
             if provider is None:
@@ -82,11 +82,6 @@ class Texts:
         if not isinstance(step, Sms):
             raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no SMS")
         return step
-
-
-def _number(delivery: Delivery) -> str:
-    contact: Any = delivery.data.get("contact") or {}
-    return str(contact.get("cellphone") or "").strip()
 
 
 def _failure(attempt: OpenAttempt, error: ProviderError) -> ApplicationError:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.steps.sms import Sms
+
+
+def number_in(data: Mapping[str, Any]) -> str:
+    """The contact's mobile number as it is written; empty where it has none."""
+    contact: Any = data.get("contact") or {}
+    return str(contact.get("cellphone") or "").strip()
 
 
 def render(step: Sms, data: dict[str, Any]) -> str:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import redaction
-from activities.attempt import Log, OpenAttempt, attempt_data, attempt_of
+from activities.attempt import OpenAttempt, attempt_data, attempt_of
+from activities.attempt_log import Log
 from activities.content import Content, UnknownVersion
 from activities.context import Addresses
 from activities.failures import FailureKind
-from activities.interface import SEND_WEBHOOK, Delivery, Sent
+from activities.interface import WEBHOOK, Delivery, Sent
 from activities.webhook import signing
 from activities.webhook.destinations.destinations import CredentialsError, unset
 from activities.webhook.errors import AttemptError
@@ -29,8 +30,6 @@ from runtime.errors import SettingsError
 from scenario.errors import Aborted, MissingVariable, TemplateError
 from scenario.http.destinations import denied
 from scenario.steps.webhook import Webhook
-
-__all__ = ["Rendered", "Webhooks", "render"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Webhooks:
         self._callbacks = callbacks
         self._gate = Limiter() if gate is None else gate  # an empty one is false
 
-    @activity.defn(name=SEND_WEBHOOK.name)
+    @activity.defn(name=WEBHOOK.activity)
     async def send_webhook(self, delivery: Delivery) -> Sent:
         """Makes one attempt.
 
@@ -87,7 +86,7 @@ class Webhooks:
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
         """
-        with attempt_of(delivery, channel="webhook", destination="webhook", log=self._log) as attempt:
+        with attempt_of(delivery, channel=WEBHOOK, destination=WEBHOOK.name, log=self._log) as attempt:
             if failure := lost(attempt):
                 raise failure
             try:
@@ -125,9 +124,12 @@ class Webhooks:
         try:
             rendered = render(step, data, delivery.id, base=route.url if route else None)
         except MissingVariable as error:
-            if error.variable == "secrets" and (lacking := sorted((named or frozenset()) - seen.keys())):
-                raise unset(f"step '{delivery.step}'", lacking[0]) from None
-            raise
+            match error.path:
+                # A name that the step does not spell out may be a contact's.
+                case ("secrets", str(secret), *_) if named is not None and secret in named - seen.keys():
+                    raise unset(f"step '{delivery.step}'", secret) from None
+                case _:
+                    raise
         route = replace(route, url=rendered.url) if route else self._routes.find(rendered.url)
         attempt.destination = route.destination
         keys: list[signing.Key] = []

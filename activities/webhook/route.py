@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from activities.webhook.destinations import VARIABLE, DestinationsFile
 from activities.webhook.destinations.destinations import Destination
-from activities.webhook.http.access import Access, Tls
+from activities.webhook.destinations.watch import VARIABLE, DestinationsFile
+from activities.webhook.http.tls_files import Tls
 from activities.webhook.throttle.limits import Limits
 from scenario.errors import ScenarioError
+from scenario.http.access import Access
 
 
 class UnknownDestination(ScenarioError):

@@ -50,7 +50,7 @@ def book_in(path: Path) -> Destinations:
         BadInput: The file cannot be read.
         DestinationsError: It cannot be used.
     """
-    from activities.webhook.destinations import read
+    from activities.webhook.destinations.reading import read
 
     _require(path)
     return read(path)
@@ -76,7 +76,7 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
     process finds them, and shown by name only. The exit status is 1 where the file has an error. JSON has the keys
     findings, default and destinations.
     """
-    from activities.webhook.destinations import examine
+    from activities.webhook.destinations.reading import examine
     from gateway.errors import BadInput
     from runtime.secrets import Secrets
     from runtime.settings import Settings

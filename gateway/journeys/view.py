@@ -133,9 +133,11 @@ async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bo
     """A journey's newest attempts, and whether there are earlier ones.
 
     By time, because an attempt knows its own run, not the first of those that continue it. Those after its end are
-    among them: a reset lets a journey that was over send again.
+    among them: a reset lets a journey that was over send again. Those of a later journey of the same id are not.
     """
-    found = await store.deliveries(entry.workflow_id, since=entry.admitted_at, limit=SHOWN + 1)
+    later = await store.entry_after(entry)
+    before = later.admitted_at if later else None
+    found = await store.deliveries(entry.workflow_id, since=entry.admitted_at, before=before, limit=SHOWN + 1)
     return found[-SHOWN:], len(found) > SHOWN
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from activities.content import Opened
-from activities.webhook.activity import render
+from activities.webhook.rendering import render
 from gateway.entries import Entered
 from gateway.local.stack import LocalStack
 from scenario import liquid
-from scenario.entry.eligibility import entry_data
+from scenario.entry.admission import entry_data
 from scenario.entry.entry import parse_entry
 from scenario.entry.event import event_root
+from scenario.steps.base import BaseStep
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
 from scenario.steps.webhook import Webhook
@@ -72,25 +73,17 @@ async def arrivals(
     name, _, version = str(result["version"]).partition("@")
     opened = await place.services.content.open(name, int(version))
     data = _data(place, opened, entry, journey.id)
-    contact = data["contact"]
     found: list[Arrival] = []
     for done in result["steps"]:
         step = opened.steps[done["id"]]
-        if done["kind"] not in ("email", "sms", "webhook"):
+        look = _LOOKS.get(type(step))
+        if look is None:
             continue
         if done["outcome"] != "delivered":
             found.append(Arrival(done["id"], parsed.contact_id, "", f"it was not delivered: {done['outcome']}"))
             continue
         identifier = delivery_id(journey.id, journey.run_id, done["id"], 0)
-        match step:
-            case Webhook():
-                found.append(_webhook(place, done["id"], step, data, identifier))
-            case Email():
-                found.append(_email(place, done["id"], step, data, identifier, str(contact["email"])))
-            case Sms():
-                found.append(await _sms(place, done["id"], step, data, str(contact["cellphone"])))
-            case _:
-                raise AssertionError(done["kind"])
+        found.append(await look(place, done["id"], step, data, identifier))
     return found
 
 
@@ -106,7 +99,7 @@ def _data(place: LocalStack, opened: Opened, entry: dict[str, Any], workflow_id:
     }
 
 
-def _webhook(place: LocalStack, name: str, step: Webhook, data: dict[str, Any], identifier: str) -> Arrival:
+async def _webhook(place: LocalStack, name: str, step: Webhook, data: dict[str, Any], identifier: str) -> Arrival:
     routes = place.services.routes
     wanted = render(step, data, identifier, base=routes.named(step.to).url if step.to else None)
     host = step.to or routes.find(wanted.url).destination
@@ -125,7 +118,8 @@ def _webhook(place: LocalStack, name: str, step: Webhook, data: dict[str, Any], 
     return Arrival(name, host, what, problem)
 
 
-def _email(place: LocalStack, name: str, step: Email, data: dict[str, Any], identifier: str, address: str) -> Arrival:
+async def _email(place: LocalStack, name: str, step: Email, data: dict[str, Any], identifier: str) -> Arrival:
+    address = str(data["contact"]["email"])
     subject = liquid.render_line(step.subject, data)
     got = [mail.message for mail in place.inbox.messages() if identifier in str(mail.message["Message-ID"])]
     problem = ""
@@ -142,11 +136,18 @@ def _email(place: LocalStack, name: str, step: Email, data: dict[str, Any], iden
     return Arrival(name, address, shorten(subject), problem)
 
 
-async def _sms(place: LocalStack, name: str, step: Sms, data: dict[str, Any], number: str) -> Arrival:
+async def _sms(place: LocalStack, name: str, step: Sms, data: dict[str, Any], identifier: str) -> Arrival:
+    del identifier  # of which a text message says nothing
+    number = str(data["contact"]["cellphone"])
     text = liquid.render_text(step.text, data) if isinstance(step.text, str) else ""
     kept = await asyncio.to_thread(_messages, place.inbox.folder)
     got = [message for message in kept if message.get("to") == number and message.get("text") == text]
     return Arrival(name, number, shorten(text), "" if len(got) == 1 else f"the inbox has it {len(got)} times")
+
+
+_Look = Callable[[LocalStack, str, Any, dict[str, Any], str], Awaitable[Arrival]]
+_LOOKS: Final[Mapping[type[BaseStep], _Look]] = {Webhook: _webhook, Email: _email, Sms: _sms}
+"""Where what each channel sends arrives."""
 
 
 def _messages(folder: Path) -> list[dict[str, Any]]:

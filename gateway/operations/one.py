@@ -15,12 +15,10 @@ from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys import view
 from gateway.journeys.listing import Listed
 from gateway.operations import retry_policy, search
-from gateway.operations.batch import RATE, Batch, JourneyTarget, Tally
+from gateway.operations.batch import RATE, Batch, JourneyTarget
 from gateway.operations.retry_policy import Change, Glance, InFlight
 from gateway.operations.search import EVERY, Which
 from runtime.store import Store
-
-__all__ = ["Change", "JourneyTarget", "Operations", "Tally", "Verb", "Version", "Which", "targets"]
 
 ANSWER: Final = 10.0
 """Seconds that a worker may take to answer an operator."""

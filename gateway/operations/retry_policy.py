@@ -15,7 +15,7 @@ from typing import Final
 
 from temporalio.client import Client
 
-from activities.interface import fairness_key
+from activities.interface import CHANNELS, fairness_key
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import Pending, describe, pending
 from gateway.operations.search import EVERY, Which, under_way
@@ -26,7 +26,7 @@ LOOK_BACK: Final = timedelta(days=7)
 """How long ago an attempt may have been due that was never made: no worker ran, say."""
 LOOKED_UP: Final = 500
 """Journeys that are looked up for a glance: about a second's work for a server."""
-_CHANNELS: Final = {"send_webhook": "webhook", "send_email": "email", "send_sms": "sms"}
+_BY_ACTIVITY: Final = {channel.activity: channel.name for channel in CHANNELS.values()}
 _ASKED: Final = 20  # journeys looked up at the same time
 _CHUNK: Final = 200  # journeys looked up before it is known whether more are wanted
 
@@ -121,7 +121,7 @@ async def glance(
 
 
 def _goes_to(latest: Attempt) -> str:
-    return latest.destination if latest.channel == "webhook" else latest.channel
+    return latest.destination if CHANNELS[latest.channel].addressed else latest.channel
 
 
 def _by_the_log(latest: Attempt) -> InFlight:
@@ -134,7 +134,7 @@ def _goes(item: Pending, destination: str) -> bool:
     """Whether a delivery goes there, as far as Temporal knows: of a long name it has the beginning."""
     if item.fairness_key:
         return item.fairness_key == fairness_key(destination)
-    return _CHANNELS.get(item.activity) == destination
+    return _BY_ACTIVITY.get(item.activity) == destination
 
 
 async def _look(

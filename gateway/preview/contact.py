@@ -8,13 +8,12 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from gateway.errors import BadInput
-from gateway.preview.draft import Draft
+from gateway.preview.draft import VERSION, Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import GivenEvent, Passed, Walk
-from scenario import liquid
-from scenario.entry.eligibility import Refused, entry_data, key_of
+from scenario.entry.admission import Refused, check_condition, entry_data, key_of
 from scenario.entry.entry import Entry, journey_id, parse_entry
-from scenario.errors import EntryError, TemplateError
+from scenario.errors import EntryError
 from scenario.plan import plan
 from scenario.steps.delivery import Send
 from scenario.time.timing import unplaced, zone_of
@@ -100,19 +99,19 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     kind = entry.trigger["type"]
     if kind != scenario.trigger:
         raise BadInput(f"{scenario.scenario} is entered by '{scenario.trigger}', and the entry's trigger is '{kind}'")
-    version = _version(entry)
+    number = entry.version or VERSION
     own = entry.contact.get("timezone")
     zone = zone_of(own, draft.plan.zone)
     if problem := unplaced(own, draft.plan.zone):
         notes.append(f"contact.timezone is passed over: {problem}")
     start = _start(given.at, zone)
-    data = entry_data(entry, scenario, version, given.platform_zone, start)
+    data = entry_data(entry, scenario, number, given.platform_zone, start)
     refused, key, identifier = _admission(draft, entry, data)
     journey = identifier or f"{entry.name}/{entry.contact_id}"
     data["journey"] = {**data["journey"], "id": journey}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
-    name = f"{scenario.scenario}@{version}"
-    walk = Walk(draft, seen, zone, given.workshop, version=name, events=given.events, responses=given.responses)
+    version = f"{scenario.scenario}@{number}"
+    walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
     return Preview(
         journey=journey,
         contact=entry.contact_id,
@@ -137,7 +136,7 @@ def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
         return None
     entry = parse_entry(argument)
     start = _start(given.at, zone_of(draft.plan.zone))
-    data = entry_data(entry, draft.scenario, _version(entry), given.platform_zone, start)
+    data = entry_data(entry, draft.scenario, entry.version or VERSION, given.platform_zone, start)
     return _admission(draft, entry, data)[0]
 
 
@@ -147,8 +146,11 @@ def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | 
     Returns:
         Why the contact may not come in; its key; the journey's id. Each is None where there is none.
     """
-    refused = _refused(draft, data)
-    key = None
+    refused = key = None
+    try:
+        check_condition(draft.scenario, data)
+    except Refused as error:
+        refused = str(error)
     try:
         key = key_of(entry, draft.scenario, data)
         return refused, key, journey_id(entry, key)
@@ -156,27 +158,9 @@ def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | 
         return refused or str(error), key, None
 
 
-def _version(entry: Entry) -> int:
-    """What templates see as `journey.version`: where the entry pins none, nobody has counted yet."""
-    return 1 if entry.version is None else entry.version
-
-
 def _start(at: datetime | None, zone: tzinfo) -> datetime:
     moment = datetime.now(UTC) if at is None else at
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def _refused(draft: Draft, data: Mapping[str, Any]) -> str | None:
-    """Why the entry rule keeps the contact out."""
-    condition = draft.scenario.entry.condition
-    if condition is None:
-        return None
-    try:
-        if liquid.evaluate_condition(condition, data):
-            return None
-    except TemplateError as error:
-        return f"the entry rule cannot be worked out: {error}"
-    return f"the entry rule does not hold: {condition}"
 
 
 def _unheard(draft: Draft, given: Given) -> list[str]:

@@ -16,6 +16,9 @@ from scenario.plan.plan import Plan, dump_plan, load_plan
 from scenario.source.findings import Finding
 from scenario.steps.base import BaseStep as Step
 
+VERSION = 1
+"""The version that templates see as `journey.version` where the entry pins none: nobody has counted yet."""
+
 
 @dataclass(frozen=True)
 class Draft:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from activities.context import Addresses, template_data
 from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.message import Envelope
+from activities.email.rendering import address_in
 from activities.email.rendering import render as render_email
 from activities.interface import Delivery
 from activities.sms.number import BadNumber, international
+from activities.sms.rendering import number_in
 from activities.sms.rendering import render as render_sms
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import sent_headers
@@ -190,28 +192,20 @@ class Workshop:
             delivery: What the journey would hand to the activity.
             journey: The workflow id.
         """
-        contact: Mapping[str, Any] = delivery.data.get("contact") or {}
         seen = template_data(delivery, journey, self.callbacks)
         try:
-            match step:
-                case Webhook():
-                    return self._webhook(step, seen, delivery.id)
-                case Email():
-                    return self._email(step, delivery, seen, str(contact.get("email") or "").strip())
-                case Sms():
-                    return self._sms(step, seen, str(contact.get("cellphone") or "").strip())
-                case _:
-                    raise AssertionError(delivery.step)
+            return _RENDERED[type(step)](self, step, delivery, seen)
         except Aborted as aborted:
             return Nothing(aborted.reason)
         except TemplateError as error:
             return Problem(str(error), error, seen)
 
-    def _webhook(self, step: Webhook, seen: dict[str, Any], identifier: str) -> Result:
+    def webhook(self, step: Webhook, delivery: Delivery, seen: dict[str, Any]) -> Result:
+        """A webhook's request."""
         seen["secrets"] = Masks()
         found = self.book.get(step.to) if self.book and step.to else None
         base = found.url if found else step.to and f"{step.to}:"
-        made = render_webhook(step, seen, identifier, base=base)
+        made = render_webhook(step, seen, delivery.id, base=base)
         if found:
             secrets = {secret: mask(secret) for secret in found.header_secrets}
             made = with_headers(made, step, found.rendered_headers(secrets), found.name)
@@ -225,7 +219,9 @@ class Workshop:
         signature = ("webhook-signature",) if found and found.signing else ()
         return RenderedRequest(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
 
-    def _email(self, step: Email, delivery: Delivery, seen: dict[str, Any], written: str) -> Result:
+    def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
+        """An e-mail."""
+        written = address_in(delivery.data)
         if not written:
             return Nothing("the contact has no e-mail address")
         try:
@@ -234,7 +230,9 @@ class Workshop:
             return Problem("the contact's e-mail address is malformed")
         return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
 
-    def _sms(self, step: Sms, seen: dict[str, Any], written: str) -> Result:
+    def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
+        """A text message."""
+        written = number_in(delivery.data)
         if not written:
             return Nothing("the contact has no mobile number")
         try:
@@ -242,3 +240,11 @@ class Workshop:
         except BadNumber as error:
             return Problem(str(error))
         return RenderedText(number, render_sms(step, seen))
+
+
+_RENDERED: Final[Mapping[type[BaseStep], Callable[[Workshop, Any, Delivery, dict[str, Any]], Result]]] = {
+    Webhook: Workshop.webhook,
+    Email: Workshop.email,
+    Sms: Workshop.sms,
+}
+"""What each channel sends."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 Path = tuple[str | int, ...]
-Change = Callable[[dict[str, Any], Path], Iterator[dict[str, Any]]]
 ENTRY: Final[frozenset[Path]] = frozenset(
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )

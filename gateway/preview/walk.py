@@ -132,8 +132,10 @@ class Walk:
         return here
 
     def _host(self, here: _Here, step: BaseStep | None = None) -> VirtualHost:
+        """A host that stands at a step, to whom the given events happen there: to one ``since: now``, too."""
         deliver = partial(self._deliver, step)
         host = VirtualHost(Clock(here.now), self._data, self._zone, deliver, event=here.event, responses=here.responses)
+        host.begin("" if step is None else self._names[id(step)])
         for event in self._events:
             host.happen(KeptEvent(name=event.name, properties=dict(event.properties), at=utc(here.now)))
         return host
@@ -142,7 +144,6 @@ class Walk:
         name = self._names[id(step)]
         row = self._draft.plan.steps[name]
         host = self._host(here, step)
-        host.begin(name)
         self._result = None
         journey = host.clock.start(row.perform(host))
         host.clock.run()

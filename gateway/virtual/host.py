@@ -12,7 +12,7 @@ from activities.interface import Answer, Question
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, Outcome
+from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,7 @@ class VirtualHost:
         events: What has happened to the contact.
         taken: The event that met the present step, if one did.
         held: Why the present step waits for a person, if it does.
+        postponed: What keeps its delivery back, if anything does.
         fault: The error of the last template that could not be worked out, and what it saw.
         records: How steps went.
     """
@@ -60,7 +61,7 @@ class VirtualHost:
         clock: Clock,
         data: Mapping[str, Any],
         zone: tzinfo,
-        deliver: Callable[[VirtualHost, Send], Delivered | Failed],
+        deliver: Callable[[VirtualHost, Send], Delivered | Failed | NotBefore],
         *,
         event: Mapping[str, Any] | None = None,
         responses: Mapping[str, Any] | None = None,
@@ -78,6 +79,7 @@ class VirtualHost:
         self.until: datetime | None = None
         self.taken: Event | None = None
         self.held: Failed | None = None
+        self.postponed: NotBefore | None = None
         self.fault: tuple[TemplateError, Mapping[str, Any]] | None = None
         self._mark = self.counted
 
@@ -149,9 +151,13 @@ class VirtualHost:
         """Notes that something could not be used: nobody asks here."""
         self.fault = None
 
-    async def deliver(self, row: Send) -> Delivered | Failed:
+    async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
         """Makes believe to send."""
         return self._deliver(self, row)
+
+    def postpone(self, until: NotBefore | None) -> None:
+        """Keeps the delivery of the step back; None ends that."""
+        self.postponed = until
 
     def hold(self, failed: Failed) -> None:
         """Stops at the step: nobody decides here."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select
 
@@ -18,8 +18,6 @@ RESPONSE_LENGTH = 2048
 
 DELIVERED = "delivered"
 """The outcome of nearly all attempts."""
-
-Channel = Literal["email", "sms", "webhook"]
 
 _table = deliveries.c
 
@@ -36,7 +34,7 @@ class Attempt:
         scenario: The scenario's name.
         version: The version that said what to send.
         step: The step's id.
-        channel: ``email``, ``sms`` or ``webhook``.
+        channel: By what: ``email``, ``webhook``, …
         destination: The destination's name or the host; for e-mail and SMS the server's or provider's.
         contact_id: To whom.
         started_at: When.
@@ -57,7 +55,7 @@ class Attempt:
     scenario: str
     version: int
     step: str
-    channel: Channel
+    channel: str
     destination: str
     contact_id: str
     started_at: datetime
@@ -96,10 +94,11 @@ class Deliveries:
         *,
         delivery_id: str | None = None,
         contact_id: str | None = None,
-        channel: Channel | None = None,
+        channel: str | None = None,
         destination: str | None = None,
         outcome: str | None = None,
         since: datetime | None = None,
+        before: datetime | None = None,
         limit: int = 1000,
     ) -> list[Attempt]:
         """The newest attempts, in the order in which they began.
@@ -113,6 +112,7 @@ class Deliveries:
             destination: Only those to this destination.
             outcome: Only those with this outcome.
             since: Only those that began then or later.
+            before: Only those that began before.
             limit: So many at most, the newest.
 
         Raises:
@@ -134,6 +134,8 @@ class Deliveries:
             statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
+        if before is not None:
+            statement = statement.where(_table.started_at < before)
         statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
         return [_attempt(row) for row in reversed(await self._database.read(statement))]
 

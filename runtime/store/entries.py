@@ -146,6 +146,16 @@ class Entries:
         rows = await self._database.read(statement, parameters)
         return entry_of(rows[0]) if rows else None
 
+    async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
+        """The journey that was let in next under the same workflow id, or None where none was.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.nth}
+        rows = await self._database.read(_NEXT_RUN, place)
+        return entry_of(rows[0]) if rows else None
+
     async def entries(
         self,
         *,
@@ -231,6 +241,16 @@ _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _
 _RUNNING_IN = _RUNNING.where(_table.scenario == bindparam("scenario"))
 _ONE = select(entries).where(*_this)
 _LAST_RUN = select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.nth.desc()).limit(1)
+_NEXT_RUN = (
+    select(entries)
+    .where(
+        _this[0],
+        tuple_(_table.admitted_at, _table.nth)
+        > tuple_(bindparam("admitted", type_=_table.admitted_at.type), bindparam("number")),
+    )
+    .order_by(_table.admitted_at, _table.nth)
+    .limit(1)
+)
 _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
 
 

@@ -41,7 +41,7 @@ class Watch:
 
     async def look(self) -> None:
         """Looks, and logs what has changed since the last look."""
-        trouble = None
+        trouble, unforeseen = None, None
         try:
             async with asyncio.timeout(self._patience):
                 await self._store.check()
@@ -49,8 +49,11 @@ class Watch:
             trouble = f"The store {self._store.name} does not answer: see that it runs."
         except StoreError as error:
             trouble = str(error)
+        except Exception as error:  # whatever it is: who does not look any more takes the store for well
+            trouble = f"The store {self._store.name} cannot be looked at ({type(error).__name__})."
+            unforeseen = error
         if trouble not in (None, self.trouble):
-            logger.error("%s", trouble)
+            logger.error("%s", trouble, exc_info=unforeseen)
         elif trouble is None and self.trouble is not None:
             logger.info("The store %s can be used again.", self._store.name)
         self.trouble = trouble

@@ -48,9 +48,6 @@ from temporalio.worker import (
 
 from runtime.telemetry.trace_ids import PROPAGATOR, Carrier, HeaderConverter, JourneyIds, Run, extract, inject
 
-DELIVERIES: Final = frozenset({"send_email", "send_sms", "send_webhook"})
-"""Activity types whose activity id is the id of the step that they perform."""
-
 _HEADERS: Final = HeaderConverter()
 _RUN_CONTEXT: Final = "__scenario_run_context"
 _RUN_SPAN: Final = "__scenario_run_span"
@@ -206,7 +203,8 @@ class JourneyInbound(TracingWorkflowInboundInterceptor):
 
     def _completed_span(self, span_name: str, **options: Any) -> None:
         scheduled = options.get("add_to_outbound")
-        if isinstance(scheduled, StartActivityInput) and scheduled.activity in DELIVERIES and scheduled.activity_id:
+        # A local activity has another kind of input: what is scheduled by an id of the journey's choice is a step's.
+        if isinstance(scheduled, StartActivityInput) and scheduled.activity_id:
             span_name = f"step {scheduled.activity_id}"
             options["additional_attributes"] = {
                 "scenario.step": scheduled.activity_id,

@@ -99,11 +99,11 @@ def faults_of(data: Any) -> list[Fault]:
     try:
         scenario.Scenario.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
-        return [_fault(detail) for detail in error.errors(include_url=False)]
+        return [_fault(detail, data) for detail in error.errors(include_url=False)]
     return []
 
 
-def _fault(detail: ErrorDetails) -> Fault:
+def _fault(detail: ErrorDetails, data: Any) -> Fault:
     place = detail["loc"][:-1]
     if not place:
         form = scenario.Scenario
@@ -111,8 +111,25 @@ def _fault(detail: ErrorDetails) -> Fault:
         form = scenario.ExitRule
     else:
         form = _form(str(place[-1]))
-    path = tuple(part for part in detail["loc"] if not (isinstance(part, str) and _TAG.fullmatch(part)))
-    return Fault(path, form, detail)
+    return Fault(_path(detail["loc"], data), form, detail)
+
+
+def _path(place: Path, data: Any) -> Path:
+    """The path of a place in pydantic's report: it without its tags.
+
+    A key may look like a tag. It is one where the place ends and the mapping there has it: pydantic never looks into a
+    key that it does not know.
+    """
+    path = tuple(part for part in place[:-1] if not _is_tag(part))
+    if place and _is_tag(place[-1]):
+        beside = _value(data, path)
+        if not (isinstance(beside, Mapping) and place[-1] in beside):
+            return path
+    return (*path, *place[-1:])
+
+
+def _is_tag(part: str | int) -> bool:
+    return isinstance(part, str) and _TAG.fullmatch(part) is not None
 
 
 def _form(part: str) -> type[BaseModel]:

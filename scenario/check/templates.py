@@ -11,7 +11,9 @@ from scenario.check.variables import CALLBACK, roots
 from scenario.check.ways import Here, Ways, ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
-from scenario.liquid.lint import Finding, Roots, lint
+from scenario.liquid.lint import lint
+from scenario.liquid.lint.findings import Finding
+from scenario.liquid.shapes import Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
 from scenario.source.findings import clip

@@ -12,29 +12,10 @@ from typing import Any, Final, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scenario.entry.event import event_root
-from scenario.entry.objects import ALIASES, DATA, Cart, Contact, Happening, Order, Reward, Shape
+from scenario.entry.objects import ALIASES, DATA, Contact, Shape
 from scenario.entry.values import ZONE, Id, as_id
 from scenario.errors import EntryError
 from scenario.model.scenario import TRIGGERS
-
-__all__ = (
-    "ALIASES",
-    "DATA",
-    "Cart",
-    "Contact",
-    "Entry",
-    "Happening",
-    "Order",
-    "Reward",
-    "Shape",
-    "clean",
-    "is_entry",
-    "is_too_deep",
-    "is_too_large",
-    "journey_id",
-    "parse_entry",
-    "patch_contact",
-)
 
 _LONGEST_ID: Final = 300
 """Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""
@@ -143,6 +124,18 @@ def is_too_large(data: object, limit: int) -> bool:
 
 LONGEST_WORKFLOW_ID: Final = 250
 """Bytes of a workflow id."""
+
+
+def journey_root(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
+    """`journey` as templates and conditions see it.
+
+    Args:
+        workflow_id: None where it is not known yet.
+        scenario: The scenario's name.
+        version: The number of its version.
+        entered_at: ISO 8601 in UTC.
+    """
+    return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at}
 
 
 def journey_id(entry: Entry, key: str | None) -> str:

@@ -16,45 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scenario.liquid.analysis.fields import Kind, fields
-    from scenario.liquid.analysis.parsing import (
-        parse_condition,
-        parse_form,
-        parse_header,
-        parse_html,
-        parse_json,
-        parse_path,
-        parse_plain,
-        parse_text,
-        parse_url,
-        parse_value,
-    )
     from scenario.liquid.analysis.presence import told_by
     from scenario.liquid.analysis.usage import needs
-    from scenario.liquid.engine.access import Open, select
     from scenario.liquid.sinks.body import render_form, render_json, render_plain
-    from scenario.liquid.sinks.header import check_header_name, check_header_value, render_header
-    from scenario.liquid.sinks.text import evaluate_condition, evaluate_value, render_html, render_line, render_text
+    from scenario.liquid.sinks.header import check_header_name, render_header
+    from scenario.liquid.sinks.text import (
+        evaluate_condition,
+        evaluate_value,
+        parse_text,
+        render_html,
+        render_line,
+        render_text,
+    )
     from scenario.liquid.sinks.url import render_path, render_url
 
 __all__ = [
     "Kind",
-    "Open",
     "check_header_name",
-    "check_header_value",
     "evaluate_condition",
     "evaluate_value",
     "fields",
     "needs",
-    "parse_condition",
-    "parse_form",
-    "parse_header",
-    "parse_html",
-    "parse_json",
-    "parse_path",
-    "parse_plain",
     "parse_text",
-    "parse_url",
-    "parse_value",
     "render_form",
     "render_header",
     "render_html",
@@ -64,18 +47,15 @@ __all__ = [
     "render_plain",
     "render_text",
     "render_url",
-    "select",
     "told_by",
 ]
 
 _HOMES = {
-    "engine.access": ("Open", "select"),
     "sinks.body": ("render_form", "render_json", "render_plain"),
     "analysis.fields": ("Kind", "fields"),
-    "sinks.header": ("check_header_name", "check_header_value", "render_header"),
-    "analysis.parsing": tuple(name for name in __all__ if name.startswith("parse_")),
+    "sinks.header": ("check_header_name", "render_header"),
     "analysis.presence": ("told_by",),
-    "sinks.text": ("evaluate_condition", "evaluate_value", "render_html", "render_line", "render_text"),
+    "sinks.text": ("evaluate_condition", "evaluate_value", "parse_text", "render_html", "render_line", "render_text"),
     "analysis.usage": ("needs",),
     "sinks.url": ("render_path", "render_url"),
 }

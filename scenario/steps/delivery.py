@@ -14,7 +14,8 @@ from scenario.model.parts import Retry
 from scenario.model.scalars import OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Retry as Policy
 from scenario.steps.base import BaseStep, Compiler, Row
-from scenario.steps.host import Failed, Host, Leave, Next, Outcome
+from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
+from scenario.time.timing import spell
 
 ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
 
@@ -65,12 +66,22 @@ class Send(Row):
         return replace(other, next=self.next, save=self.save or other.save) if isinstance(other, Send) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Delivers, and decides with `on_failure` (or an operator) where that fails for good."""
+        """Delivers, as soon as it may, and decides with `on_failure` (or an operator) where that fails for good."""
         while True:
             if outcome := await host.decided():
                 return outcome
+            if (kept_back := host.postponed) is not None:
+                changes = host.changes
+                what = f"{host.step}: {kept_back.since} until {spell(kept_back.moment, host.zone)}"
+                woken = await host.wait(kept_back.moment, what, lambda changes=changes: host.changes != changes)
+                if woken and host.must_continue:
+                    return ContinueAsNew()
+                host.postpone(None)  # the contact may have moved to another zone: it is asked again
             row = self.on(host)
             sent = await host.deliver(row)
+            if isinstance(sent, NotBefore):
+                host.postpone(sent)
+                continue
             if not isinstance(sent, Failed):
                 host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
                 return Next(row.next)

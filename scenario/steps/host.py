@@ -132,6 +132,19 @@ class Failed:
     note: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotBefore:
+    """A delivery that must not leave yet; nothing of it was sent.
+
+    Attributes:
+        moment: When to ask again.
+        since: Why, to complete "waits for …": ``quiet hours``.
+    """
+
+    moment: datetime
+    since: str
+
+
 class Host(Protocol):
     """What a step may do: it reads clocks, asks, waits, sends, holds, and says how it went.
 
@@ -223,8 +236,17 @@ class Host(Protocol):
         """Notes that something could not be used."""
         ...
 
-    async def deliver(self, row: Any) -> Delivered | Failed:
+    async def deliver(self, row: Any) -> Delivered | Failed | NotBefore:
         """Sends what a row of the plan says."""
+        ...
+
+    @property
+    def postponed(self) -> NotBefore | None:
+        """What keeps the delivery of this step back, if anything does."""
+        ...
+
+    def postpone(self, until: NotBefore | None) -> None:
+        """Keeps the delivery of this step back; None ends that."""
         ...
 
     def hold(self, failed: Failed) -> None:

@@ -17,7 +17,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.attempt import OpenAttempt, attempt_of
 from activities.failures import FailureKind, failure_of
-from activities.interface import Delivery, Sent
+from activities.interface import SMS, Delivery, Sent
 from runtime.store import Attempt
 from tests.activities.marks import Marks
 from tests.activities.shelf import Rows
@@ -64,7 +64,7 @@ async def run(
     rows = Rows()
 
     async def attempted() -> Sent:
-        with attempt_of(delivery, channel="sms", destination="twilio", log=rows if log is None else log) as attempt:
+        with attempt_of(delivery, channel=SMS, destination="twilio", log=rows if log is None else log) as attempt:
             result = block(attempt)
             return await result if asyncio.iscoroutine(result) else result
 

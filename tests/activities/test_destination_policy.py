@@ -6,7 +6,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.destination_policy import Clearances
 from activities.interface import Clearance, Cleared
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.destinations.watch import DestinationsFile
 from scenario.plan.retry import Retry
 
 TEXT = """

@@ -2,7 +2,8 @@
 
 import pytest
 
-from activities.interface import fairness_key
+from activities.interface import CHANNELS, JOURNEYS, QUEUES, fairness_key
+from scenario.steps.registry import KINDS
 
 
 @pytest.mark.parametrize(
@@ -11,3 +12,13 @@ from activities.interface import fairness_key
 )
 def test_a_long_destination_has_as_much_of_its_name_as_the_server_takes(destination: str, key: str):
     assert fairness_key(destination) == key
+
+
+def test_every_kind_of_step_that_sends_has_a_channel_with_a_queue_of_its_own():
+    assert {kind for kind, model in KINDS.items() if model.sends} == set(CHANNELS)
+    assert list(QUEUES) == [JOURNEYS, "webhooks", "email", "sms"]
+    assert {name: channel.send.name for name, channel in CHANNELS.items()} == {
+        "webhook": "send_webhook",
+        "email": "send_email",
+        "sms": "send_sms",
+    }

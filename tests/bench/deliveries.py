@@ -27,15 +27,16 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.interface import Delivery
-from activities.webhook.activity import Webhooks, render
-from activities.webhook.http.access import Access
+from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
+from activities.webhook.rendering import render
 from activities.webhook.route import Diverted, Route
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.limits import Limits
 from runtime.store import Attempt
 from scenario.check.check import check
+from scenario.http.access import Access
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from activities.webhook.destinations import examine, read
 from activities.webhook.destinations.form import (
     BreakerForm,
     DefaultForm,
@@ -20,8 +19,9 @@ from activities.webhook.destinations.form import (
     SigningForm,
     TlsFiles,
 )
-from activities.webhook.http.access import Access
+from activities.webhook.destinations.reading import examine, read
 from scenario.check.check import check
+from scenario.http.access import Access
 from scenario.model.parts import Retry
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"

@@ -16,7 +16,7 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.content import Content
-from activities.interface import SEND_WEBHOOK, Delivery, Sent
+from activities.interface import WEBHOOK, Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Diverted, Route
@@ -38,7 +38,7 @@ class ManyWebhooks:
         """Returns the number of the attempt that each was delivered by."""
         under_way = [
             workflow.start_activity(
-                SEND_WEBHOOK.name,
+                WEBHOOK.activity,
                 Delivery(
                     id=f"msg_{n}",
                     scenario="many@1",

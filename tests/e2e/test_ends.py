@@ -19,7 +19,7 @@ from activities.email.address import Mailbox
 from activities.email.errors import RefusedError, UnansweredError
 from activities.email.message import Envelope
 from activities.email.smtp import Mailer
-from activities.interface import SEND_SMS, Delivery, Sent
+from activities.interface import SMS, Delivery, Sent
 from activities.sms import errors as sms
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
@@ -98,7 +98,7 @@ class Losing(Texts):
 
     outside: Outside
 
-    @activity.defn(name=SEND_SMS.name)
+    @activity.defn(name=SMS.activity)
     async def send_sms(self, delivery: Delivery) -> Sent:
         """Sends it, unless the task never reaches the worker."""
         acts = self.outside.acts[str(delivery.contact)]

@@ -16,7 +16,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.attempt import attempt_of
 from activities.failures import FailureKind
-from activities.interface import Delivery, Sent
+from activities.interface import SMS, Delivery, Sent
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from tests.activities.shelf import Rows
@@ -57,7 +57,7 @@ async def test_the_server_knows_of_an_attempt_before_the_message_leaves(server: 
 
     @activity.defn(name="send")
     async def send(delivery: Delivery) -> Sent:
-        with attempt_of(delivery, channel="sms", destination="twilio", log=Rows()) as attempt:
+        with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows()) as attempt:
             seen.append(await marks(client, journey))
             await attempt.sending()
             seen.append(await marks(client, journey))
@@ -82,7 +82,7 @@ async def test_a_message_that_was_called_off_does_not_leave(server: DevServer):
     @activity.defn(name="send")
     async def send(delivery: Delivery) -> Sent:
         try:
-            with attempt_of(delivery, channel="sms", destination="twilio", log=rows) as attempt:
+            with attempt_of(delivery, channel=SMS, destination="twilio", log=rows) as attempt:
                 handle = client.get_workflow_handle(journey)
                 await handle.cancel()
                 with pytest.raises(WorkflowFailureError):  # journeys do not wait for what they cancel

@@ -30,7 +30,7 @@ async def test_what_was_expected_to_happen_has_no_stack_trace() -> None:
 
 
 async def test_what_was_not_has_one() -> None:
-    assert "test_payloads.py" in (await kept(ApplicationError("a bug"))).stack_trace
+    assert "test_data_converter.py" in (await kept(ApplicationError("a bug"))).stack_trace
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from temporalio import activity
+from temporalio import activity, workflow
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
@@ -25,11 +25,11 @@ from activities.decision import decide
 from activities.failures import Failure, FailureKind
 from activities.interface import (
     CLEAR,
+    EMAIL,
     JOURNEYS,
     RETUNE,
-    SEND_EMAIL,
-    SEND_SMS,
-    SEND_WEBHOOK,
+    SMS,
+    WEBHOOK,
     Clearance,
     Cleared,
     Delivery,
@@ -109,15 +109,15 @@ class Channels:
         sent = script(delivery, info.attempt)
         return sent if isinstance(sent, Sent) else await sent
 
-    @activity.defn(name=SEND_EMAIL.name)
+    @activity.defn(name=EMAIL.activity)
     async def send_email(self, delivery: Delivery) -> Sent:
         return await self._send("email", delivery)
 
-    @activity.defn(name=SEND_SMS.name)
+    @activity.defn(name=SMS.activity)
     async def send_sms(self, delivery: Delivery) -> Sent:
         return await self._send("sms", delivery)
 
-    @activity.defn(name=SEND_WEBHOOK.name)
+    @activity.defn(name=WEBHOOK.activity)
     async def send_webhook(self, delivery: Delivery) -> Sent:
         return await self._send("webhook", delivery)
 
@@ -243,6 +243,16 @@ class Stage:
 
 
 @pytest.fixture
+def _always_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run but its first moments is said to be long enough: continue-as-new wherever the journey can."""
+
+    def suggested(self: workflow.Info) -> bool:
+        return self.get_current_history_length() > 12
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
+
+
+@pytest.fixture
 async def environment() -> AsyncIterator[WorkflowEnvironment]:
     """Temporal's time-skipping test server, one a test: a stuck journey would stop the clock for all others."""
     async with await WorkflowEnvironment.start_time_skipping(
@@ -276,11 +286,11 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
             workflow_runner=sandbox(),
         )
         senders = [
-            Worker(client, task_queue=call.queue or "", activities=[method])
-            for call, method in (
-                (SEND_EMAIL, channels.send_email),
-                (SEND_SMS, channels.send_sms),
-                (SEND_WEBHOOK, channels.send_webhook),
+            Worker(client, task_queue=channel.queue, activities=[method])
+            for channel, method in (
+                (EMAIL, channels.send_email),
+                (SMS, channels.send_sms),
+                (WEBHOOK, channels.send_webhook),
             )
         ]
         async with journeys, senders[0], senders[1], senders[2]:

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from temporalio import workflow
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
@@ -34,16 +33,6 @@ steps:
     text: "{{ contact.firstname }}"
 """
 ORDER = {"operator": "ann", "reason": "mended"}
-
-
-@pytest.fixture
-def _always_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every run but its first moments is said to be long enough: continue-as-new wherever the journey can."""
-
-    def suggested(self: workflow.Info) -> bool:
-        return self.get_current_history_length() > 12
-
-    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
 
 
 async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:

@@ -12,7 +12,7 @@ from temporalio.worker import Worker
 from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
-from activities.interface import JOURNEYS, SEND_SMS, Delivery, Sent
+from activities.interface import JOURNEYS, SMS, Delivery, Sent
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage
 from workflows.journey import Journey
@@ -55,7 +55,7 @@ async def test_a_journey_that_ends_while_an_event_is_looked_at_ends_well(
                 max_concurrent_workflow_task_polls=1,
             )
 
-        async with Worker(environment.client, task_queue=SEND_SMS.queue or "", activities=[stage.channels.send_sms]):
+        async with Worker(environment.client, task_queue=SMS.queue, activities=[stage.channels.send_sms]):
             await stage.publish(ENDS)
             async with journeys():
                 handle = await stage.start("ends")

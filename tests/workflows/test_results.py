@@ -11,12 +11,14 @@ from temporalio.common import RawValue
 
 from activities.call import ActivityType
 from activities.failures import Failure, FailureKind
-from activities.interface import ADMIT, DECIDE, DEPART, SEND_WEBHOOK, Answer, Sent
+from activities.interface import ADMIT, DECIDE, DEPART, WEBHOOK, Answer, Sent
 from workflows.local_activities import answer_in
 from workflows.results import BY_HAND, sent_in
 from workflows.state import KEPT_RESPONSES, LONGEST_REASON
 
 NOT_KEPT = "the response was not kept: it is too large, or nested too deeply"
+
+NOT_JSON = "the response was not kept: it holds a number that is too large"
 
 
 def raw(text: str, encoding: bytes = b"json/plain") -> RawValue:
@@ -43,7 +45,9 @@ def deep(levels: int) -> Any:
         (said(outcome="delivered", attempt=1, saved={"a": [1]}), Sent(saved={"a": [1]})),
         (said(outcome="delivered", attempt=1, saved=deep(150)), Sent(note=NOT_KEPT)),
         (said(outcome="delivered", attempt=1, saved="x" * KEPT_RESPONSES), Sent(note=NOT_KEPT)),
+        (raw('{"outcome": "delivered", "attempt": 1, "saved": {"a": [1e999]}}'), Sent(note=NOT_JSON)),
         (said(outcome="delivered"), Sent(attempt=0, note=BY_HAND)),
+        (said(outcome="delivered", attempt=-1), Sent(attempt=0, note=BY_HAND)),
         (raw('"skipped"'), Sent(outcome="skipped", attempt=0, note=BY_HAND)),
         (
             said(outcome="skipped", reason="x" * 9_999, note="y" * 9_999),
@@ -52,7 +56,7 @@ def deep(levels: int) -> Any:
     ],
 )
 def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
-    assert sent_in(SEND_WEBHOOK, answer, "wax") == sent
+    assert sent_in(WEBHOOK.send, answer, "wax") == sent
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
     ],
 )
 def test_a_result_that_nobody_can_read_leaves_the_outcome_unknown(answer: RawValue | None) -> None:
-    failure = sent_in(SEND_WEBHOOK, answer, "wax")
+    failure = sent_in(WEBHOOK.send, answer, "wax")
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.destination, failure.attempt) == (FailureKind.UNKNOWN, "wax", 0)
 

@@ -19,7 +19,7 @@ from activities.admission import Admissions
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
-from activities.interface import JOURNEYS, SEND_WEBHOOK, Delivery, Sent
+from activities.interface import JOURNEYS, WEBHOOK, Delivery, Sent
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
@@ -86,7 +86,7 @@ async def absent(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncItera
     channels = Channels(environment)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         admissions = Admissions(Content(store), store, "Europe/Paris")
-        async with Worker(environment.client, task_queue=SEND_WEBHOOK.queue or "", activities=[channels.send_webhook]):
+        async with Worker(environment.client, task_queue=WEBHOOK.queue, activities=[channels.send_webhook]):
             yield Absent(Stage(environment, store, channels, Desk()), admissions)
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from activities.webhook.http.access import Access, Tls
 from activities.webhook.http.headers import flaw
+from activities.webhook.http.tls_files import Tls
 from activities.webhook.signing import Key, SigningKeyError
 from activities.webhook.throttle.limits import Limits
 from scenario import liquid
 from scenario.errors import ScenarioError, TemplateError
+from scenario.http.access import Access
 from scenario.http.destinations import Known, Listing
 
 DEFAULT_RATE: Final = 100.0

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.tls_files import Tls
+from scenario.http.access import Access
 from scenario.model.parts import Model, Retry
 from scenario.model.scalars import Interval, Timeout
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from activities.webhook.http.access import Access
 from activities.webhook.http.flight import CURRENT, Phase, reached
+from scenario.http.access import Access
 from scenario.http.addresses import canonical, permitted
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]

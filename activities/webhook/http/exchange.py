@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.tls_files import Tls
+from scenario.http.access import Access
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a response that are read, as they come over the wire; the connection is closed on more."""

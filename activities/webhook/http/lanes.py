@@ -23,12 +23,13 @@ from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
-from activities.webhook.http.access import Access, Tls
 from activities.webhook.http.dial import GuardedResolver, Lookup, socket_factory
 from activities.webhook.http.faults import translate
 from activities.webhook.http.flight import CURRENT, Flight, Phase, reached
 from activities.webhook.http.tls import ClientContext, Stamp, context, stamp
+from activities.webhook.http.tls_files import Tls
 from activities.webhook.http.wire import Connector
+from scenario.http.access import Access
 
 KEPT_HEADERS: Final = frozenset(
     {"content-encoding", "content-length", "content-type", "date", "request-id", "retry-after", "x-request-id"}

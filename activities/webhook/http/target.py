@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from activities.webhook.errors import RefusedError
-from activities.webhook.http.access import Access
 from scenario.http import urls
+from scenario.http.access import Access
 from scenario.http.urls import Target
 
 

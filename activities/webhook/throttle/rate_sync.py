@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from temporalio.client import Client
 
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.throttle.server_rates import RateKeeper
 
 logger = logging.getLogger(__name__)

@@ -113,8 +113,14 @@ class RateKeeper:
         while True:
             try:
                 await self.apply(*wanted())
-            except (RPCError, ValueError) as error:
-                now = error.status.name if isinstance(error, RPCError) else str(error)
+            except Exception as error:  # whatever it is, the next look may go well
+                match error:
+                    case RPCError():
+                        now = error.status.name
+                    case ValueError():
+                        now = str(error)
+                    case _:
+                        now = type(error).__name__
                 if now != trouble:
                     logger.warning("the rates per destination could not be set (%s): trying on", now)
                 trouble = now

@@ -12,7 +12,7 @@ Three rules, the same in every sink:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, cast
 
 OPEN_NAMES: Final = frozenset({"custom", "event", "properties", "responses"})
@@ -75,39 +75,3 @@ def opened(value: Any) -> Any:
 def closed(value: Any) -> Any:
     """The same value as the plain mapping or list that it was before it was opened."""
     return cast("Any", value).copy() if isinstance(value, Open | _OpenList) else value
-
-
-def select(data: Mapping[str, Any], paths: frozenset[tuple[str, ...]]) -> dict[str, Any]:
-    """The part of the data that some paths name.
-
-    What a step needs to render its templates, and nothing else: histories stay small and personal data does not
-    spread. Rendering with the selection gives the same bytes as rendering with all data.
-
-    Args:
-        data: The variables of a template, as plain mappings.
-        paths: What ``fields`` found: each a variable and the keys below it.
-
-    Returns:
-        New mappings down to each path's end; the values there are shared with ``data``. Paths that lead nowhere are
-        left out, and a path that meets nil keeps the nil.
-    """
-    chosen: dict[str, Any] = {}
-    # Shorter paths first: where the whole of an order is wanted, its fields are there already.
-    for path in sorted(paths, key=len):
-        _copy(data, chosen, path)
-    return chosen
-
-
-def _copy(source: Mapping[str, Any], target: dict[str, Any], path: tuple[str, ...]) -> None:
-    for position, key in enumerate(path):
-        if key not in source:
-            return
-        value = source[key]
-        if position == len(path) - 1 or not isinstance(value, Mapping):
-            target[key] = value
-            return
-        if key not in target:
-            target[key] = Open() if isinstance(value, Open) else {}
-        elif target[key] is value:
-            return
-        source, target = cast("Mapping[str, Any]", value), target[key]

@@ -154,7 +154,7 @@ class Context(RenderContext):
         # Only keys that the template itself spells out: others are data.
         spelled = token.value if token is not None else name
         hint = f"there is no '{_written(token) or spelled}'" if token is not None else None
-        return self.env.undefined(name, hint=hint, token=token)
+        return self.env.undefined(name, obj=tuple(path), hint=hint, token=token)
 
     def get_item(self, obj: Any, key: Any) -> Any:
         """One key of one value, with Liquid's ``size``, ``first`` and ``last``.

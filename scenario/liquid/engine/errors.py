@@ -156,5 +156,5 @@ def translated(error: LiquidError, source: str, *, at: str = "") -> TemplateErro
     reason = _LIMITS.get(type(error)) or reworded(str(error.args[0]) if error.args else "the template is malformed")
     made = mistake(reason, source, offset, limit=isinstance(error, ResourceLimitError), at=at)
     if isinstance(error, NotThere):
-        return MissingVariable(made.reason, error.variable, line=made.line, column=made.column, offset=made.offset)
+        return MissingVariable(made.reason, error.path, line=made.line, column=made.column, offset=made.offset)
     return made

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Never
+from typing import Any, Never, cast
 
 from liquid.exceptions import UndefinedError
 from liquid.token import Token
-from liquid.undefined import Undefined
+from liquid.undefined import UNDEFINED, Undefined
 
 
 class Missing(Undefined):
@@ -20,16 +20,19 @@ class NotThere(UndefinedError):
     """What a template needs is not there.
 
     Attributes:
-        variable: The name of the variable that it was looked for in.
+        path: The variable that it was looked for in, and the keys below it.
     """
 
-    def __init__(self, message: str, variable: str, token: Token | None) -> None:
-        self.variable = variable
+    def __init__(self, message: str, path: tuple[object, ...], token: Token | None) -> None:
+        self.path = path
         super().__init__(message, token=token)
 
 
 class StrictMissing(Undefined):
-    """May be tested (``if``, ``== nil``, ``default``); every other use is a mistake: what webhooks get."""
+    """May be tested (``if``, ``== nil``, ``default``); every other use is a mistake: what webhooks get.
+
+    Its `obj` is the path that leads nowhere.
+    """
 
     __slots__ = ()
 
@@ -39,7 +42,8 @@ class StrictMissing(Undefined):
         Raises:
             NotThere: Always.
         """
-        raise NotThere(self.hint or f"there is no '{self.name}'", self.name, self.token)
+        path = (self.name,) if self.obj is UNDEFINED else cast("tuple[object, ...]", self.obj)
+        raise NotThere(self.hint or f"there is no '{self.name}'", path, self.token)
 
     def __bool__(self) -> bool:
         return False

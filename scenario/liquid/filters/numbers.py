@@ -264,5 +264,3 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "sum": total,
     "times": times,
 }
-
-__all__ = ["ARITHMETIC", "FILTERS", "numeral", "numeric"]

@@ -17,12 +17,12 @@ from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.lint.body import BodyLinter, parsed_expression
 from scenario.liquid.lint.constants import check_texts
 from scenario.liquid.lint.expressions import Reader
-from scenario.liquid.lint.findings import Finding, Page, Severity
+from scenario.liquid.lint.findings import Finding, Page
 from scenario.liquid.lint.names import Names
 from scenario.liquid.lint.repair import read
 from scenario.liquid.lint.states import check_states
 from scenario.liquid.lint.walk import walk
-from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
+from scenario.liquid.shapes import Roots
 from scenario.liquid.sinks import structured, url
 from scenario.liquid.sinks.text import condition, template
 
@@ -41,8 +41,6 @@ _OF_DATA: Final = frozenset(
     }
 )
 """Codes of mistakes that do not keep a template from being parsed."""
-
-__all__ = ["Anything", "Finding", "ListOf", "Object", "Roots", "Severity", "Tree", "Value", "lint"]
 
 
 def lint(source: str | Mapping[str, Any] | list[Any], *, kind: Kind, schema: Roots) -> list[Finding]:

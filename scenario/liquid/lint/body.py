@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from liquid.builtin.expressions import BooleanExpression, FilteredExpression, LoopExpression
 from liquid.builtin.output import OutputNode
@@ -175,6 +175,3 @@ def parsed_expression(
         code = "limit" if isinstance(error, ResourceLimitError) else "syntax"
         page.add(code, ours.reason, ours.offset if ours.offset is not None else 0)
         return None
-
-
-__all__: Final = ["BodyLinter", "parsed_expression"]

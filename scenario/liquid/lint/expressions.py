@@ -37,7 +37,6 @@ from scenario.liquid.lint.shaping import ANYTHING, FLAG, NUMBER, TEXT, called, f
 from scenario.liquid.shapes import ListOf, Tree, Value
 
 _EQUALITY: Final = (EqExpression, NeExpression)
-_ORDER: Final = (LtExpression, GtExpression, LeExpression, GeExpression)
 _CLOCK_WORDS: Final = ("now", "today")
 _OF_LISTS: Final = frozenset({"map", "where", "find", "find_index", "reject", "has"})
 _FOR_HTML: Final = frozenset({"escape", "escape_once", "escapejs"})

@@ -12,7 +12,6 @@ from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 TEXT: Final = Value("text")
 NUMBER: Final = Value("number")
 FLAG: Final = Value("flag")
-DATE: Final = Value("date")
 ANYTHING: Final = Anything()
 
 FORLOOP: Final = Object(

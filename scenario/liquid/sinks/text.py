@@ -86,6 +86,15 @@ def render_text(source: str, data: Mapping[str, Any]) -> str:
     return sink.getvalue()
 
 
+def parse_text(source: str) -> None:
+    """Refuse a malformed text without rendering it.
+
+    Raises:
+        TemplateError: It is malformed; with its position.
+    """
+    template(text_engine, source)
+
+
 def render_html(source: str, data: Mapping[str, Any]) -> str:
     """An HTML e-mail: values are escaped, what is missing renders as nothing. Raises as ``render_text`` does."""
     sink = HtmlSink()

@@ -14,7 +14,7 @@ from activities.content import Content
 from activities.email.activity import Emails
 from activities.email.server import Server
 from activities.failures import FailureKind
-from activities.interface import SEND_EMAIL, Delivery, Sent
+from activities.interface import EMAIL, Delivery, Sent
 from tests.activities.marks import Marks
 from tests.activities.shelf import Rows, Shelf
 
@@ -71,7 +71,7 @@ def contact(**changes: Any) -> Delivery:
 
 
 def test_the_activity_has_the_name_that_journeys_call():
-    assert Emails.send_email.__temporal_activity_definition.name == SEND_EMAIL.name  # type: ignore[attr-defined]
+    assert Emails.send_email.__temporal_activity_definition.name == EMAIL.activity  # type: ignore[attr-defined]
 
 
 async def test_a_step_arrives_rendered(send: Any, mail_server: Any, mailer: Any, rows: Rows):

@@ -88,6 +88,33 @@ def test_what_ends_it_from_outside_is_not_the_e_mails_fault(cell: MarkupProcess,
     assert cell.work("<p>Hello") == HELLO
 
 
+BEGIN = "import sys; sys.path[:] = {path!r}\n"
+SAYS_MAIL = """
+from activities.email import markup
+def fail(html): raise ValueError(html)
+markup._answer = fail
+markup.serve()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "cause"),
+    [
+        ("import not_installed", "(1): ModuleNotFoundError: No module named 'not_installed'"),
+        ("sys.exit(3)", "(3)"),
+        (SAYS_MAIL, "(1)"),
+    ],
+    ids=["cannot start", "ends at once", "fails at an e-mail"],
+)
+def test_why_it_could_not_start_is_told_and_nothing_of_an_e_mail(
+    cell: MarkupProcess, monkeypatch: pytest.MonkeyPatch, program: str, cause: str
+):
+    monkeypatch.setattr("activities.email.sandbox._PROGRAM", BEGIN + program)
+    with pytest.raises(MarkupProcessLost) as lost:
+        cell.work("<p>Hello")
+    assert str(lost.value) == f"the process that reads HTML ended {cause}"
+
+
 def test_it_is_replaced_where_it_ended_between_two_e_mails(cell: MarkupProcess):
     cell.work("<p>Hello")
     process = cell._process  # pyright: ignore[reportPrivateUsage]

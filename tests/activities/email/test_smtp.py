@@ -180,6 +180,24 @@ class TestALoginThatIsRefused:
         assert await post.send(LETTER, within=60) == Reply(250, "fine")
         assert self.logins(faulty) == 7
 
+    async def test_by_several_conversations_at_once_is_one_that_is_refused(
+        self, faulty_server: Any, mailer: Any, clock: list[float]
+    ):
+        faulty, post = await self.post(faulty_server, mailer, "235 come in", *["535 no"] * 6)
+        await post.send(LETTER, within=60)
+        clock[0] += post.idle + 1
+        errors = await asyncio.gather(*(failing(post) for _ in range(4)))
+        assert [error.word for error in errors] == ["login_refused"] * 4
+        pauses: list[float] = []
+        for _ in range(2):
+            alone = await failing(post)
+            assert isinstance(alone, LeftAloneError)
+            pauses.append(alone.seconds)
+            clock[0] += alone.seconds
+            await failing(post)
+        assert pauses == [60, 120]
+        assert self.logins(faulty) == 7
+
     async def test_does_not_end_the_conversations_that_are_under_way(
         self, faulty_server: Any, mailer: Any, clock: list[float]
     ):

@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.failures import FailureKind
-from activities.interface import SEND_SMS, Delivery, Sent
+from activities.interface import SMS, Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
@@ -53,7 +53,7 @@ def contact(**changes: Any) -> Delivery:
 
 
 def test_the_activity_has_the_name_that_journeys_call():
-    assert Texts.send_sms.__temporal_activity_definition.name == SEND_SMS.name  # type: ignore[attr-defined]
+    assert Texts.send_sms.__temporal_activity_definition.name == SMS.activity  # type: ignore[attr-defined]
 
 
 async def test_a_step_is_sent_rendered(send: Any, api: Any, twilio: Twilio, rows: Rows):

@@ -27,9 +27,10 @@ from activities.content import Content
 from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
 from activities.webhook import activity as channel
-from activities.webhook.activity import Rendered, Webhooks, render
-from activities.webhook.destinations import DestinationsFile
+from activities.webhook.activity import Webhooks
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
+from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit
@@ -338,6 +339,13 @@ class TestSecretsOfAScenario:
             "Step 'told' needs the secret TOKEN, which is not set: "
             "set SCENARIO_SECRET_TOKEN, or a file of that name under SCENARIO_SECRETS_DIR"
         )
+
+    async def test_the_one_that_is_needed_is_named_and_not_one_that_is_asked_for(self, desk: Desk, there: Receiver):
+        desk.know(wax=desk.local(there, ", secrets: [ASKED, NEEDED, OTHER]"))
+        asked = "{% if secrets.ASKED %}{{ secrets.ASKED }}{% endif %}{{ secrets.OTHER | default: '' }}"
+        for needed in ("{{ secrets.NEEDED }}", "{{ secrets['NEEDED'] | upcase }}"):
+            failure, _ = await desk.fail({**STEP, "body": {"a": asked + needed}})
+            assert failure.reason.startswith("Step 'told' needs the secret NEEDED, which is not set")
 
     async def test_one_that_a_template_can_do_without_may_be_missing(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))

@@ -26,7 +26,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return ending
 
     for name in ("demo", "dev"):
-        module = ModuleType(f"gateway.{name}")
+        module = ModuleType(f"gateway.local.{name}")
         setattr(module, name, start)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return calls

@@ -15,11 +15,11 @@ import pytest
 
 from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys.pending_activities import Pending
-from gateway.operations.one import EVERY, Which
 from gateway.operations.retry_policy import InFlight
+from gateway.operations.search import EVERY, Which
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED, rows
-from tests.gateway.journeys import attempt
+from tests.gateway.journey import attempt
 
 HELD = [replace(LISTED, id=f"a/{number}") for number in range(3)]
 NOT_HELD = NotAccepted("a/1: nothing to retry: the journey is not held")

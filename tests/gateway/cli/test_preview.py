@@ -218,7 +218,7 @@ def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -
     entry["trigger"]["order"]["total_price"] = "1"
     (tmp_path / "e.json").write_text(json.dumps(entry))
     ran = run("preview", EXAMPLES / "post-purchase.yaml", "--entry", "e.json")
-    assert "\nwould be refused: the entry rule does not hold: order.total_price > 20\n" in ran.out
+    assert "\nwould be refused: the entry rule of post-purchase does not hold: order.total_price > 20\n" in ran.out
     assert ran.status == 0
 
 

@@ -15,7 +15,7 @@ from gateway.journeys.pending_activities import Pending, Policy
 from gateway.journeys.view import JourneyView
 from runtime.store import Store
 from tests.gateway.cli.conftest import Client, Run
-from tests.gateway.journeys import HELD, PROGRESS, attempt
+from tests.gateway.journey import HELD, PROGRESS, attempt
 
 LISTED = Listed(
     id="a/7",

@@ -14,7 +14,7 @@ from gateway.journeys.listing import Listed
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView
 from gateway.operations.retry_policy import InFlight
-from tests.gateway.journeys import ENTRY, HELD, PLAN, PROGRESS, START, attempt
+from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
 from workflows.records import PassedOver
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")

@@ -13,21 +13,39 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.journeys.as_json import journey
 from gateway.journeys.view import SHOWN, view
 from runtime.store import AdmissionRequest, Store
-from tests.gateway.journeys import START, attempt
+from tests.gateway.journey import START, attempt
 
 
 async def forgotten(*_: Any, **__: Any) -> Any:
     raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
 
 
+@pytest.fixture
+def temporal() -> Client:
+    """A server that has forgotten everything."""
+    service = SimpleNamespace(describe_workflow_execution=forgotten)
+    return cast("Client", SimpleNamespace(namespace="default", workflow_service=service))
+
+
 @pytest.mark.parametrize(("count", "shown", "earlier"), [(SHOWN, SHOWN, False), (SHOWN + 5, SHOWN, True)])
 async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more(
-    store: Store, count: int, shown: int, earlier: bool
+    store: Store, temporal: Client, count: int, shown: int, earlier: bool
 ) -> None:
     await store.admit(AdmissionRequest("a", 3, "7", "K1", "a/7/K1", "r1", "always", START, "order"))
     await store.record([attempt("hook", n, started_at=START + timedelta(seconds=n)) for n in range(1, count + 1)])
-    service = SimpleNamespace(describe_workflow_execution=forgotten)
-    temporal = cast("Client", SimpleNamespace(namespace="default", workflow_service=service))
     report = journey(await view(temporal, store, "a/7/K1", None))
     assert (len(report["deliveries"]), report["earlier_deliveries"]) == (shown, earlier)
     assert report["deliveries"][-1]["attempt"] == count
+
+
+async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Store, temporal: Client) -> None:
+    for nth, run in enumerate(("r1", "r2", "r3")):
+        begin = START + timedelta(days=nth)
+        await store.admit(AdmissionRequest("a", 3, "7", "K1", "a/7/K1", run, "always", begin, "order"))
+        await store.depart("a/7/K1", run, "finished", None, begin + timedelta(hours=1))
+        # The last one comes after the end: of a reset.
+        moments = (begin, begin + timedelta(hours=2))
+        await store.record([attempt("hook", n, run_id=run, started_at=at) for n, at in enumerate(moments, 1)])
+    for run in ("r1", "r2", "r3", None):
+        seen = await view(temporal, store, "a/7/K1", run)
+        assert [item.run_id for item in seen.attempts] == [run or "r3"] * 2

@@ -21,7 +21,7 @@ from gateway.operations.retry_policy import Change, glance, in_flight
 from runtime.store import AdmissionRequest, Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send
-from tests.gateway.journeys import attempt
+from tests.gateway.journey import attempt
 
 NOW = datetime.now(UTC)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.webhook.destinations import read
+from activities.webhook.destinations.reading import read
 from gateway.errors import BadInput
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import draft
@@ -113,7 +113,7 @@ def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
 @pytest.mark.parametrize(
     ("rules", "order", "refused"),
     [
-        ("if: order.total_price > 20", {"total_price": 5}, "the entry rule does not hold: order.total_price > 20"),
+        ("if: order.total_price > 20", {"total_price": 5}, "the entry rule of a does not hold: order.total_price > 20"),
         ("if: order.total_price > 20", {"total_price": 50}, None),
         ('key: "{{ order.currency }}"', {}, "the key of a is empty or too long for this entry"),
     ],

@@ -103,6 +103,21 @@ def test_an_event_that_a_step_fails_for_is_told(drafted: Drafts) -> None:
     assert (event.name, [*event.properties]) == ("a.b", ["carrier"])
 
 
+@pytest.mark.parametrize("since", ["entry", "now"])
+def test_made_up_events_come_whenever_a_step_counts_them_from(drafted: Drafts, since: str) -> None:
+    text = f"""steps:
+  - wait_for: a.b
+    for: 1d
+    since: {since}
+  - webhook: w
+    url: https://x.example/
+    headers: {{X-Size: "a{{{{ event.carrier }}}}b"}}
+"""
+    failure = tried(drafted, text).failure
+    assert failure is not None
+    assert [event.name for event in failure.events] == ["a.b"]
+
+
 ASK = """steps:
   - webhook: ask
     url: https://x.example/

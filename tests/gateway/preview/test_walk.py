@@ -179,6 +179,14 @@ def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
     assert steps["wait_for-1"]["reason"] == reason
 
 
+def test_an_event_that_is_given_comes_when_the_step_has_begun(follow: Follow, tmp_path: Path) -> None:
+    text = EVENTS.replace("for: 7d", "for: 7d\n    since: now")
+    events = [GivenEvent("order.delivered", {"order_id": "X1", "carrier": "Post"})]
+    steps = told(follow(text, given=Given(at=AT, events=events)), tmp_path)
+    assert outcomes(steps) == {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"}
+    assert steps["wait_for-1"]["reason"] == "order.delivered comes"
+
+
 def test_a_wait_without_an_end_goes_on_as_if_the_event_had_come_and_says_so(follow: Follow, tmp_path: Path) -> None:
     steps = told(follow(FOR_EVER), tmp_path)
     assert outcomes(steps) == {"wait_for-1": "event", "arrived": "sent", "after": "sent"}

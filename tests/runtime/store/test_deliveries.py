@@ -92,6 +92,7 @@ async def test_a_thousand_attempts_are_recorded_at_once(store: Store) -> None:
         ({"channel": "email"}, "c"),
         ({"outcome": "delivered"}, "d"),
         ({"since": NOW + 2 * MINUTE}, "cd"),
+        ({"since": NOW + MINUTE, "before": NOW + 3 * MINUTE}, "bc"),
         ({"delivery_id": "a"}, "a"),
         ({"workflow_id": "welcome/9"}, ""),
     ],

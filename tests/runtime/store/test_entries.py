@@ -193,6 +193,7 @@ async def test_a_journey_is_the_newest_run_of_its_workflow_unless_a_run_is_named
     assert first is not None
     assert (newest.run_id, first.run_id) == ("run-2", "run-1")
     assert await store.entry("welcome/7", "run-3") is None
+    assert (await store.entry_after(first), await store.entry_after(newest)) == (newest, None)
 
 
 @pytest.mark.parametrize(

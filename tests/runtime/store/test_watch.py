@@ -159,7 +159,7 @@ class Ill:
     name = "db.example:5432/scenarios"
 
     def __init__(self) -> None:
-        self.answer: str | None = None
+        self.answer: str | Exception | None = None
         self.silent = False
         self.looks = 0
 
@@ -167,6 +167,8 @@ class Ill:
         self.looks += 1
         if self.silent:
             await asyncio.Event().wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
         if self.answer is not None:
             raise StoreError(self.answer)
 
@@ -197,6 +199,26 @@ async def test_a_store_is_looked_at_again_and_again_until_nobody_watches() -> No
     for _ in range(9):
         await asyncio.sleep(0)
     assert store.looks == looks
+
+
+async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_watch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = Ill()
+    store.answer = RuntimeError(SECRET)
+    async with watching(store, every=0) as watch:
+        while store.looks < 3:
+            await asyncio.sleep(0)
+        trouble = watch.trouble
+        store.answer = None
+        while watch.trouble is not None:
+            await asyncio.sleep(0)
+    assert trouble == "The store db.example:5432/scenarios cannot be looked at (RuntimeError)."
+    unforeseen, again = caplog.records
+    assert (unforeseen.levelname, unforeseen.getMessage().count(SECRET)) == ("ERROR", 0)
+    assert unforeseen.exc_info is not None, "where it comes from is in the log"
+    assert again.getMessage() == "The store db.example:5432/scenarios can be used again."
 
 
 @pytest.fixture

@@ -27,13 +27,12 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer, Worker
 
-from activities.interface import SENDS
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.trace_ids import inject
-from runtime.telemetry.tracing import DELIVERIES, JourneyTracing
+from runtime.telemetry.tracing import JourneyTracing
 from tests.runtime.journeys import Failing, Parcel, Small
 
 EMAIL = "ann@example.com"
@@ -222,10 +221,6 @@ async def test_a_journey_that_was_started_without_a_trace_has_one_over_all_its_r
     first_run_id = str(handle.first_execution_run_id)
     derived = hashlib.sha256(f"scenario trace {first_run_id}".encode()).digest()[:16]
     assert traces(finished) == {int.from_bytes(derived)}
-
-
-async def test_every_delivery_of_the_project_is_named_by_its_step():
-    assert {call.name for call in SENDS.values()} == DELIVERIES
 
 
 async def test_spans_carry_ids(

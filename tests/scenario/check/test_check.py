@@ -123,6 +123,10 @@ HEAD = "scenario: welcome\ntrigger: order\nsteps:\n"
 # A step, and the one finding that it is worth. Line 4 is its first.
 ONE_MISTAKE = (
     ("- wait: 2d\n  wiat: 3d", "5:3: error unknown-key: unknown key 'wiat': a 'wait' step has id, wait and on_failure"),
+    ("- wait: 2d\n  <b>: 1", "5:3: error unknown-key: unknown key '<b>': a 'wait' step has id, wait and on_failure"),
+    ("- wait: 2d\n  <wait>: 1", "5:3: error unknown-key: unknown key '<wait>': a 'wait' step has id, wait and on_failure"),
+    ("- sms: a\n  text: {<file>: x}", "5:10: error unknown-key: unknown key '<file>': did you mean 'file'?"),
+    ("- webhook: a\n  url: https://x.example/\n  headers: {<b>: a}", "6:13: error header: a header's name is made of letters, digits and '-'"),
     ("- Wait: 2d", "4:3: error unknown-step: unknown step 'Wait': did you mean 'wait'?"),
     ("- delay: 2d", "4:3: error unknown-step: unknown step 'delay': did you mean 'wait'?"),
     ("- id: a\n  e-mail: b\n  subject: s\n  text: t", "5:3: error unknown-step: unknown step 'e-mail': did you mean 'email'?"),
@@ -233,6 +237,8 @@ WHOLE = (
     ("scenario: 12\ntrigger: order\nsteps: [{wait: 2d}]", "1:11: error type: 'scenario' must be text: put '12' in quotes"),
     ("scenario: a\ntrigger: order\nentry:\nsteps: [{wait: 2d}]", "3:1: error empty: 'entry' is empty: give it a value, or take it out"),
     ("scenario: a\ntrigger: order\nentry: {agian: never}\nsteps: [{wait: 2d}]", "3:9: error unknown-key: unknown key 'agian': did you mean 'again'?"),
+    ("scenario: a\ntrigger: order\n<b>: 1\nsteps: [{wait: 2d}]", "3:1: error unknown-key: unknown key '<b>': a scenario has scenario, description, trigger, entry, exit, timezone and steps"),
+    ("scenario: a\ntrigger: order\nexit: [{event: a, <text>: 1}]\nsteps: [{wait: 2d}]", "3:19: error unknown-key: unknown key '<text>': an exit rule has event and if"),
     ("scenario: a\ntrigger: order\nentry: {again: after}\nsteps: [{wait: 2d}]", "3:16: error value: '' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
     ("scenario: a\ntrigger: order\nentry: {again: after 0d}\nsteps: [{wait: 2d}]", "3:16: error value: 'after' needs a duration longer than nothing"),
     ("scenario: a\ntrigger: order\nexit: {event: x}\nsteps: [{wait: 2d}]", "3:7: error type: 'exit' must be a list: begin each of its entries with '- '"),

@@ -5,7 +5,8 @@ import pytest
 
 from scenario.http.access import Access
 from scenario.http.urls import MAX_URL, UrlError, parse
-from scenario.liquid.lint import Roots, Value, lint
+from scenario.liquid.lint import lint
+from scenario.liquid.shapes import Roots, Value
 from tests.activities.webhook.casefiles import table
 
 STRICT = Access()

@@ -107,14 +107,11 @@ def problem(mutant: Page) -> str | None:
     if ended == "error" and what.line is None and isinstance(mutant.source, str):
         return f"no position: {what}"
     try:
-        named = liquid.fields(mutant.source, kind=mutant.kind)
+        chosen = pick(data, *handed([(mutant.source, mutant.kind)]))
     except TemplateError:
         return None if ended == "error" else "renders, but its fields cannot be found"
-    again = outcome(mutant.kind, mutant.source, liquid.select(data, named))
-    if (again[0], str(again[1])) != (ended, str(what)):
-        return f"with the fields that it names it ends otherwise: {what} / {again[1]}"
     given = {name: data[name] for name in ("now", "today", "secrets") if name in data}
-    narrow = outcome(mutant.kind, mutant.source, {**pick(data, *handed([(mutant.source, mutant.kind)])), **given})
+    narrow = outcome(mutant.kind, mutant.source, {**chosen, **given})
     if (narrow[0], str(narrow[1])) != (ended, str(what)):
         return f"with what a step is handed it ends otherwise: {what} / {narrow[1]}"
     return None

@@ -53,8 +53,6 @@ def test_a_page_renders_to_what_its_place_needs(page: Page) -> None:
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 def test_a_page_needs_no_more_data_than_it_names(page: Page) -> None:
     data = variables()
-    chosen = liquid.select(data, liquid.fields(page.source, kind=page.kind))
-    assert render(page.kind, page.source, chosen) == render(page.kind, page.source, data)
     given = {name: data[name] for name in ("now", "today", "secrets") if name in data}
     narrow = {**pick(data, *handed([(page.source, page.kind)])), **given}
     assert render(page.kind, page.source, narrow) == render(page.kind, page.source, data)

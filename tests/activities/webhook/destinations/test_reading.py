@@ -9,8 +9,9 @@ import pytest
 
 from activities.webhook.destinations.destinations import Destination, Destinations, Signer
 from activities.webhook.destinations.reading import DestinationsError, examine, read
-from activities.webhook.http.access import Access, Tls
+from activities.webhook.http.tls_files import Tls
 from activities.webhook.throttle.limits import BreakerLimits, Limits
+from scenario.http.access import Access
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

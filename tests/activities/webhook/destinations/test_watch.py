@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from trustme import CA
 
-from activities.webhook.destinations import DestinationsError, DestinationsFile
 from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.reading import DestinationsError
+from activities.webhook.destinations.watch import DestinationsFile
 from runtime.errors import SettingsError
 
 ONE = "destinations: {one: {url: https://one.example}}\n"

@@ -24,7 +24,7 @@ class Server:
     def __init__(self) -> None:
         self.config = TaskQueueConfig()
         self.writes: list[UpdateTaskQueueConfigRequest] = []
-        self.fail: RPCError | None = None
+        self.fail: Exception | None = None
         self.wrote = asyncio.Event()
 
     @property
@@ -176,6 +176,7 @@ async def test_it_keeps_up_with_changes_and_gets_over_trouble(server: Server, ca
         wanted[1] = {"wax": -1.0}
         while "must be more than 0" not in caplog.text:
             await asyncio.sleep(0.001)
+        server.fail = RuntimeError("nobody foresaw it")
         wanted[1] = {"wax": 20.0}
         await server.wrote.wait()
     assert server.weights == {"wax": 0.2}
@@ -183,6 +184,7 @@ async def test_it_keeps_up_with_changes_and_gets_over_trouble(server: Server, ca
     with pytest.raises(asyncio.CancelledError):
         await task
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) == 2
+    assert len(warnings) == 3
     assert "UNAVAILABLE" in warnings[0]
     assert "'wax' must be more than 0" in warnings[1]
+    assert "(RuntimeError)" in warnings[2]

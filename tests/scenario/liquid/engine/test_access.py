@@ -11,7 +11,8 @@ from liquid.builtin.expressions import Path
 from liquid.undefined import Undefined
 
 from scenario.errors import TemplateError
-from scenario.liquid import Open, evaluate_value, fields, render_json, render_text, select
+from scenario.liquid import evaluate_value, fields, render_json, render_text
+from scenario.liquid.engine.access import Open
 from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.expressions import path_type
 from scenario.liquid.sinks.structured_compiler import nobody
@@ -183,10 +184,3 @@ def test_a_value_comes_out_as_plain_data() -> None:
 )
 def test_the_data_that_a_template_may_read(source: str, paths: set[tuple[str, ...]]) -> None:
     assert fields(source) == paths
-
-
-def test_a_selection_has_what_is_named_and_nothing_else() -> None:
-    data: dict[str, Any] = {"a": {"b": {"c": 1, "d": 2}, "e": None, "x": 3}, "l": [{"p": 1}], "y": 4}
-    paths = frozenset({("a", "b", "c"), ("a", "e", "f"), ("l",), ("nope", "x"), ("a", "z")})
-    assert select(data, paths) == {"a": {"b": {"c": 1}, "e": None}, "l": [{"p": 1}]}
-    assert select(data, frozenset({("a", "b"), ("a", "b", "c")}))["a"]["b"] is data["a"]["b"]

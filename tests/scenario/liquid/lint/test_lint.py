@@ -1,14 +1,19 @@
 """The linter: every mistake at its place, no false alarm, and the same verdict as rendering's own parser."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scenario import liquid
 from scenario.errors import TemplateError
-from scenario.liquid.lint import Finding, lint
+from scenario.liquid.analysis.fields import ENGINES
+from scenario.liquid.lint import lint
+from scenario.liquid.lint.findings import Finding
+from scenario.liquid.sinks import structured, url
+from scenario.liquid.sinks.text import condition, template
 from tests.scenario.liquid.lint.shapes_of import schema
 from tests.scenario.liquid.mutants import mutants
 from tests.scenario.liquid.samples import Page, pages
@@ -21,18 +26,20 @@ CODE = re.compile(r'(?:add|_note)\(\s*(?:path, |inner, |\(\*path, \w+\), )?"([a-
 
 DEEP = "elements are nested more than 256 levels deep: is one not closed?"
 
-PARSERS: dict[str, Any] = {
-    "text": liquid.parse_text,
-    "html": liquid.parse_html,
-    "line": liquid.parse_text,
-    "json": liquid.parse_json,
-    "form": liquid.parse_form,
-    "url": liquid.parse_url,
-    "path": liquid.parse_path,
-    "header": liquid.parse_header,
-    "condition": liquid.parse_condition,
-    "value": liquid.parse_value,
+PARSERS: dict[str, Callable[[str], object]] = {
+    **{kind: partial(template, engine) for kind, engine in ENGINES.items()},
+    "url": url.origin,
+    "path": url.check_path,
+    "condition": condition,
 }
+
+
+def parse(page: Page) -> None:
+    """Parses a template as rendering would."""
+    if isinstance(page.source, str):
+        PARSERS[page.kind](page.source)
+    else:
+        structured.compiled(page.source)
 
 
 def report(source: Any, kind: Any, trigger: str = "order") -> list[str]:
@@ -458,7 +465,7 @@ def test_the_linter_and_the_parser_agree(share: int) -> None:
     for mutant in list(mutants(300, seed=11))[share::3]:
         found = errors(mutant)
         try:
-            PARSERS[mutant.kind](mutant.source)
+            parse(mutant)
         except TemplateError as error:
             if not found:
                 disagreements.append((mutant.source, error))

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from scenario.errors import Aborted, LimitExceeded, TemplateError
-from scenario.liquid import fields, parse_json, render_form, render_json, select
+from scenario.liquid import render_form, render_json
+from scenario.liquid.sinks.structured import compiled
+from scenario.plan.context import pick
+from scenario.plan.inputs import handed
 
 DATA: dict[str, Any] = {
     "items": [{"n": "a", "keep": True}, {"n": 'b"', "keep": False}, {"n": "c", "keep": True}],
@@ -74,7 +77,7 @@ MEANINGS: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("body", "means"), MEANINGS)
 def test_a_structure_means(body: Any, means: Any) -> None:
     assert json.loads(render_json(body, DATA)) == means
-    assert render_json(body, select(DATA, fields(body))) == render_json(body, DATA)
+    assert render_json(body, pick(DATA, *handed([(body, "json")]))) == render_json(body, DATA)
 
 
 def test_the_result_is_compact_and_in_utf_8() -> None:
@@ -134,8 +137,8 @@ def test_a_mistake_says_where_in_the_body_it_is(body: Any, message: str) -> None
 
 def test_a_body_that_cannot_be_compiled_is_refused_without_data() -> None:
     with pytest.raises(TemplateError):
-        parse_json({"a": ["{{ x | }}"]})
-    parse_json({"a": ["{{ x }}"]})
+        compiled({"a": ["{{ x | }}"]})
+    compiled({"a": ["{{ x }}"]})
 
 
 def test_a_body_may_not_be_nested_without_end() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from scenario.errors import TemplateError
-from scenario.liquid import parse_path, parse_url, render_path, render_url
+from scenario.liquid import render_path, render_url
+from scenario.liquid.sinks.url import check_path, origin
 
 DATA: dict[str, Any] = {
     "id": "a/b?c#d e",
@@ -78,7 +79,7 @@ def test_values_are_encoded(source: str, url: str) -> None:
 )
 def test_the_host_is_plain_text(source: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        parse_url(source)
+        origin(source)
     assert caught.value.line is not None
     with pytest.raises(TemplateError):
         render_url(source, DATA)
@@ -116,7 +117,7 @@ def test_a_path_keeps_its_parts(source: str, column: int) -> None:
 
 
 def test_the_origin_is_known_without_rendering() -> None:
-    assert parse_url("https://h.example.com:8443/x/{{ id }}") == "https://h.example.com:8443"
+    assert origin("https://h.example.com:8443/x/{{ id }}") == "https://h.example.com:8443"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_a_path_lies_beneath_its_destination(source: str, path: str) -> None:
 @pytest.mark.parametrize("source", ["https://evil.example.net/", "//evil.example.net/", " //evil"])
 def test_a_path_is_no_url(source: str) -> None:
     with pytest.raises(TemplateError, match="comes after the destination's URL"):
-        parse_path(source)
+        check_path(source)
 
 
 @pytest.mark.parametrize("source", ["/../x", "/x/./y", "{{ dots }}/x", "{{ empty }}", "/{{ empty }}/{{ host }}"])

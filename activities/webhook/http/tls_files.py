@@ -1,12 +1,8 @@
-"""What a destination is allowed to reach, and how its TLS is set up: decided by operations, never by a scenario."""
+"""The files that TLS to a destination is set up with: decided by operations, never by a scenario."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from scenario.http.access import Access, Network
-
-__all__ = ["Access", "Network", "Tls"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,106 @@
+"""The rules of admission that need no memory: trigger, condition, key, and the id that a journey must have."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from scenario import liquid
+from scenario.entry.entry import Entry, clean, journey_id, journey_root
+from scenario.errors import ScenarioError, TemplateError
+from scenario.model.scenario import Scenario
+
+_KEY: Final = 300
+_SUMMARY: Final = 200
+_SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
+
+
+class Refused(ScenarioError):
+    """The contact is not admitted; the text says why, without any of its data."""
+
+
+def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> dict[str, Any]:
+    """What the entry rules' templates and conditions see.
+
+    Args:
+        entry: Who wants to come in.
+        scenario: To where.
+        version: Its number.
+        zone: IANA zone of the platform's zone-less dates.
+        now: When it asks.
+
+    Raises:
+        EntryError: The contact or the trigger's data is malformed.
+    """
+    data = clean(entry, ZoneInfo(zone))
+    local = now.astimezone(ZoneInfo(scenario.timezone)).isoformat(timespec="seconds")
+    journey = journey_root(None, scenario.scenario, version, now.isoformat())
+    return {**data, "journey": journey, "responses": {}, "now": local, "today": local[:10]}
+
+
+def check_trigger(entry: Entry, scenario: Scenario) -> None:
+    """Raises `Refused` where the entry's trigger is not the scenario's."""
+    kind = entry.trigger["type"]
+    if kind != scenario.trigger:
+        raise Refused(f"{scenario.scenario} is entered by '{scenario.trigger}', not by '{kind}'")
+
+
+def check_condition(scenario: Scenario, data: dict[str, Any]) -> None:
+    """Raises `Refused` where ``entry.if`` does not hold for this data, or cannot be worked out."""
+    condition = scenario.entry.condition
+    if condition is None:
+        return
+    try:
+        fulfilled = liquid.evaluate_condition(condition, data)
+    except TemplateError as error:
+        raise Refused(f"the entry rule of {scenario.scenario} cannot be worked out: {error}") from None
+    if not fulfilled:
+        raise Refused(f"the entry rule of {scenario.scenario} does not hold: {condition}")
+
+
+def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None:
+    """The key of the journey: the engine's own, else what the scenario's rule gives.
+
+    Raises:
+        Refused: The rule gives none.
+    """
+    if entry.key is not None or scenario.entry.key is None:
+        return entry.key
+    try:
+        key = liquid.render_line(scenario.entry.key, data).strip()
+    except TemplateError as error:
+        raise Refused(f"the key of {scenario.scenario} cannot be rendered: {error}") from None
+    if not key or len(key) > _KEY:
+        raise Refused(f"the key of {scenario.scenario} is empty or too long for this entry")
+    return key
+
+
+def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> tuple[str, str]:
+    """The workflow id of an entry's journey, and its summary for Temporal's UI: ids only.
+
+    The arguments are those of `entry_data`.
+
+    Raises:
+        Refused: It is not admitted: the trigger is another, or the rule gives no key.
+        EntryError: Its data are malformed, or the id would be too long.
+    """
+    check_trigger(entry, scenario)  # the key's template would fail first, and say less
+    key, kind = key_of(entry, scenario, entry_data(entry, scenario, version, zone, now)), entry.trigger["type"]
+    parts = [f"{scenario.scenario}@{version}", f"contact {entry.contact_id}", f"{kind} {key}" if key else kind]
+    return journey_id(entry, key), " · ".join(parts)[:_SUMMARY]
+
+
+def check_identity(given: str, entry: Entry, key: str | None) -> None:
+    """Raises `Refused` where a journey has another workflow id than its entry says; its form is told, not its data."""
+    expected = journey_id(entry, key)
+    if given == expected:
+        return
+    if _SCHEDULED.fullmatch(given.removeprefix(expected)):
+        raise Refused(
+            "a Temporal Schedule appends the time to the workflow id, and so cannot start a Journey: "
+            "let it start the workflow type Enter, with the same argument"
+        )
+    what = "/<key>" if key else ""
+    raise Refused(f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say")

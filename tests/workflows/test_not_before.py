@@ -1,0 +1,124 @@
+"""A delivery that must not leave yet: the journey waits by a timer that says why, and then asks again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from activities.failures import Failure, FailureKind
+from activities.interface import Delivery, Sent
+from tests.workflows.conftest import Stage
+from tests.workflows.test_continuing import runs
+
+NIGHT = """
+scenario: night
+trigger: segment
+timezone: Europe/Paris
+exit:
+  - event: gone
+steps:
+  - sms: hi
+    text: "{{ contact.firstname }} {{ now }}"
+  - sms: after
+    text: hi
+"""
+ORDER = {"operator": "ann", "reason": "incident 42"}
+
+
+def kept_back(stage: Stage, *, times: int = 1, by: timedelta = timedelta(hours=9)) -> Callable[[Delivery, int], Any]:
+    """A channel that may not send yet, some times."""
+    asked = 0
+
+    async def script(delivery: Delivery, attempt: int) -> Sent:
+        nonlocal asked
+        asked += 1
+        if asked > times:
+            return Sent(status=200, attempt=attempt)
+        moment = (await stage.now() + by).isoformat(timespec="seconds")
+        raise Failure(
+            kind=FailureKind.NOT_BEFORE, reason="quiet hours", destination="sms", attempt=0, next_try_at=moment
+        ).as_error()
+
+    return script
+
+
+async def started(stage: Stage, script: Callable[[Delivery, int], Any]) -> WorkflowHandle[Any, dict[str, Any]]:
+    stage.channels.scripts["hi"] = script
+    await stage.publish(NIGHT)
+    return await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
+
+
+async def test_it_leaves_later_under_the_same_id_and_with_the_same_data(stage: Stage) -> None:
+    handle = await started(stage, kept_back(stage, times=2))
+    result = await stage.result(handle)
+    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("hi", "delivered"), ("after", "delivered")]
+    first, second, third = stage.channels.of("hi")
+    assert first.delivery == second.delivery == third.delivery
+    assert [attempt.number for attempt in (first, second, third)] == [1, 1, 1], "nothing was tried in between"
+    for before, after in ((first, second), (second, third)):
+        assert timedelta(hours=9) - timedelta(seconds=1) <= after.at - before.at < timedelta(hours=9, minutes=1)
+
+
+async def test_it_says_what_it_waits_for(stage: Stage) -> None:
+    handle = await started(stage, kept_back(stage))
+    with stage.environment.auto_time_skipping_disabled():
+        progress = await stage.until(handle, "waiting")
+        ends = datetime.fromisoformat(progress["waiting"]["until"])
+        assert progress["waiting"]["for"] == "quiet hours"
+        timers = [
+            event.user_metadata.summary.data.decode()
+            async for event in handle.fetch_history_events()
+            if event.HasField("timer_started_event_attributes")
+        ]
+        await handle.signal("event", {"name": "gone"})
+    local = ends.astimezone(ZoneInfo("Europe/Paris"))
+    assert [timer.startswith('"hi: quiet hours until ') and f"{local:%H:%M}" in timer for timer in timers] == [True]
+    assert (await stage.result(handle))["outcome"] == "exited"
+
+
+@pytest.mark.parametrize("how", ["exit", "skip", "change"])
+async def test_it_is_left_skipped_and_asked_again_at_once(stage: Stage, how: str) -> None:
+    handle = await started(stage, kept_back(stage, by=timedelta(days=3)))
+    with stage.environment.auto_time_skipping_disabled():
+        await stage.until(handle, "waiting")
+        began = await stage.now()
+        match how:
+            case "exit":
+                await handle.signal("event", {"name": "gone"})
+            case "skip":
+                await stage.order(handle, "skip_step", ORDER)
+            case _:
+                await handle.signal("contact_changed", {"timezone": "Asia/Tokyo", "firstname": "Zoë"})
+        result = await stage.result(handle)
+        took = await stage.now() - began
+    outcomes = {"exit": ["left"], "skip": ["skipped", "delivered"], "change": ["delivered", "delivered"]}[how]
+    assert [step["outcome"] for step in result["steps"]] == outcomes
+    assert took < timedelta(minutes=1)
+    if how == "change":
+        first, second = stage.channels.of("hi")
+        assert (first.delivery.id, first.delivery.now) == (second.delivery.id, second.delivery.now)
+        assert second.delivery.data["contact"]["firstname"] == "Zoë"
+        assert result["steps"][0]["note"] == "rendered anew: the contact has changed"
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_it_waits_on_in_a_new_run(stage: Stage) -> None:
+    handle = await started(stage, kept_back(stage, by=timedelta(days=3)))
+    result = await stage.result(handle)
+    first, second = stage.channels.of("hi")
+    assert first.delivery == second.delivery
+    assert timedelta(days=3) - timedelta(seconds=1) <= second.at - first.at < timedelta(days=3, minutes=1)
+    assert await runs(stage, handle) > 1
+    assert [step["outcome"] for step in result["steps"]] == ["delivered", "delivered"]
+
+
+async def test_one_that_may_go_costs_no_event(stage: Stage) -> None:
+    handle = await started(stage, lambda _, attempt: Sent(status=200, attempt=attempt))
+    await stage.result(handle)
+    history = await handle.fetch_history()
+    assert not [event for event in history.events if event.HasField("timer_started_event_attributes")]
