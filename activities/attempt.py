@@ -14,10 +14,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
@@ -30,9 +30,15 @@ from activities.content import UnknownVersion
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
+from activities.permission import Gate, Never, NotBefore
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, NotConfigured, TemplateError
 
+T = TypeVar("T")
+
+LAST: Final = timedelta(seconds=5)
+"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
+How long it takes is no matter (`Delivery.room`)."""
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {
     "called_off": "It was called off",
@@ -64,8 +70,11 @@ class OpenAttempt:
         started: When this attempt began, on the clock of `time.perf_counter`.
     """
 
-    def __init__(self, delivery: Delivery, destination: str, number: int, away: int = 0) -> None:
+    def __init__(
+        self, delivery: Delivery, destination: str, number: int, away: int = 0, gates: Sequence[Gate] = ()
+    ) -> None:
         self.delivery = delivery
+        self._gates = gates
         self.destination = destination
         self.number = number
         self.away = away
@@ -95,7 +104,7 @@ class OpenAttempt:
         return min(self.delivery.timeout, least - (time.perf_counter() - self.started) - _REPORT)
 
     async def sending(self) -> None:
-        """Says that from now on the message may arrive.
+        """Asks whether the message may leave, and says that from now on it may arrive.
 
         Where the step must not send twice (`on_unknown` is not ``retry``), the server notes it first: should this
         worker be lost before it can report, the next attempt finds the mark and does not send. Temporal itself would
@@ -104,8 +113,11 @@ class OpenAttempt:
 
         Raises:
             ApplicationError: RETRY: the server has not noted it, or does not want it any more, or will not wait for the
-                answer. Nothing is to be sent.
+                answer; or it must not leave yet. Nothing is to be sent.
+            Aborted: It must not leave at all.
         """
+        for gate in self._gates:
+            self.permitted(await gate(self.delivery))
         if self.within <= 0:
             raise self._not_left("no_time")
         if self.delivery.on_unknown != "retry":
@@ -134,18 +146,33 @@ class OpenAttempt:
     def _values(self, word: str) -> tuple[Any, ...]:
         return (word, self.away, activity.info().attempt) if self.away else (word,)
 
-    def turn_away(self, why: str, then: str, error: str, delay: timedelta) -> ApplicationError:
-        """The exception to raise where nothing may be sent now: no attempt has been made, and none is counted.
+    def permitted(self, answer: T | NotBefore | Never) -> T:
+        """What somebody answered who was asked whether it may leave now: the only place where that is not to go.
 
-        Args:
-            why: Half a sentence.
-            then: The other half: what happens next, or is to be done.
-            error: Why, in one word.
-            delay: When to come again.
+        Raises:
+            ApplicationError: Not yet. No attempt has been made, and none is counted.
+            Aborted: Not at all.
         """
+        match answer:
+            case NotBefore():
+                raise self._kept_back(answer)
+            case Never():
+                raise Aborted(answer.since)
+            case _:
+                return answer
+
+    def _kept_back(self, until: NotBefore) -> ApplicationError:
         self.turned = True
+        if until.planned and self.number == 1 and not self.away:
+            due = datetime.now(UTC) + until.delay
+            return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, due=due)
         self.discount()
-        return self.failure(FailureKind.RETRY, f"{why}: {then}", error=error, why=why, next_retry_delay=delay)
+        # A delivery whose deadline comes before that has its last chance just before the deadline.
+        left = deadline(activity.info(), self.delivery.room)
+        last = until.delay if left is None else left - datetime.now(UTC) - LAST
+        delay = min(until.delay, last) if last > timedelta(0) else until.delay
+        reason = f"{until.since}: {until.then}"
+        return self.failure(FailureKind.RETRY, reason, error=until.word, why=until.since, next_retry_delay=delay)
 
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
@@ -184,6 +211,7 @@ class OpenAttempt:
         excerpt: str = "",
         exhausted: bool = False,
         why: str = "",
+        due: datetime | None = None,
         next_retry_delay: timedelta | None = None,
     ) -> ApplicationError:
         """The exception to raise. See `Failure` for the arguments.
@@ -197,12 +225,12 @@ class OpenAttempt:
             excerpt: How the reply begins, redacted.
             exhausted: Whether it is for good only because attempts or time have run out.
             why: Of an attempt that is turned away, how the reason begins.
+            due: When it may leave, where the journey waits for that.
             next_retry_delay: See `Failure.as_error`.
         """
         self.in_flight = self.in_flight and unknown
         if unknown and kind is FailureKind.RETRY and self.delivery.on_unknown != "retry":
             kind = FailureKind.UNKNOWN
-        due = None
         if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)
             due = next_try(info, now, next_retry_delay, room=self.delivery.room)
@@ -226,7 +254,13 @@ class OpenAttempt:
 
 @contextmanager
 def attempt_of(
-    delivery: Delivery, *, channel: Channel, destination: str, log: Log, unrendered: str = ""
+    delivery: Delivery,
+    *,
+    channel: Channel,
+    destination: str,
+    log: Log,
+    gates: Sequence[Gate] = (),
+    unrendered: str = "",
 ) -> Generator[OpenAttempt]:
     """Runs one attempt inside an activity, and records it.
 
@@ -240,6 +274,7 @@ def attempt_of(
         channel: By what.
         destination: Host or provider; may be changed on the attempt.
         log: Where it is recorded. Its troubles never cost a delivery its success.
+        gates: Who is asked, right before anything leaves, whether it may; one after the other.
         unrendered: How the sentence begins where it cannot be rendered.
 
     Raises:
@@ -247,7 +282,7 @@ def attempt_of(
     """
     info = activity.info()
     counted, away = turned_away(info)
-    attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away)
+    attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away, gates)
     attempt.stale = not counted
     error: BaseException | None = None
     try:

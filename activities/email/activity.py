@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
@@ -18,6 +19,7 @@ from activities.email.rendering import address_in, render
 from activities.email.smtp import Mailer
 from activities.failures import SHORT, FailureKind
 from activities.interface import EMAIL, Delivery, Sent
+from activities.permission import Gate, NotBefore
 from activities.redaction import readable
 from scenario.steps.email import Email
 
@@ -30,11 +32,19 @@ class Emails:
         mailer: The mail server; None where SCENARIO_SMTP or SCENARIO_MAIL_FROM is not set.
         log: Where attempts are recorded.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
+        gates: Who is asked, right before anything leaves, whether it may.
     """
 
-    def __init__(self, content: Content, mailer: Mailer | None, log: Log, callbacks: Addresses | None = None) -> None:
+    def __init__(
+        self,
+        content: Content,
+        mailer: Mailer | None,
+        log: Log,
+        callbacks: Addresses | None = None,
+        gates: Sequence[Gate] = (),
+    ) -> None:
         self._content = content
-        self._callbacks = callbacks
+        self._callbacks, self._gates = callbacks, gates
         self._mailer = mailer
         self._log = log
 
@@ -47,7 +57,7 @@ class Emails:
         """
         mailer = self._mailer
         host = mailer.server.host if mailer else EMAIL.name
-        with attempt_of(delivery, channel=EMAIL, destination=host, log=self._log) as attempt:
+        with attempt_of(delivery, channel=EMAIL, destination=host, log=self._log, gates=self._gates) as attempt:
             written = address_in(delivery.data)
             if mailer is None:
                 raise attempt.failure(
@@ -79,7 +89,7 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
     waited = datetime.now(UTC) - activity.info().scheduled_time
     exhausted = isinstance(error, UnreachableError) and error.misconfigured and waited > SHORT
     if isinstance(error, LeftAloneError) and not exhausted:
-        return attempt.turn_away(error.why, error.then, error.word, timedelta(seconds=error.seconds))
+        attempt.permitted(NotBefore(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     return attempt.failure(
         FailureKind.PERMANENT if permanent or exhausted else FailureKind.RETRY,
         f"{error}, still after an hour" if exhausted else str(error),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -13,6 +14,7 @@ from activities.content import Content
 from activities.context import Addresses, template_data
 from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
+from activities.permission import Gate
 from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import BadNumber, international
 from activities.sms.provider import Provider, TextMessage
@@ -28,13 +30,19 @@ class Texts:
         provider: Who sends them; None where SCENARIO_SMS is not set.
         log: Where attempts are recorded.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
+        gates: Who is asked, right before anything leaves, whether it may.
     """
 
     def __init__(
-        self, content: Content, provider: Provider | None, log: Log, callbacks: Addresses | None = None
+        self,
+        content: Content,
+        provider: Provider | None,
+        log: Log,
+        callbacks: Addresses | None = None,
+        gates: Sequence[Gate] = (),
     ) -> None:
         self._content = content
-        self._callbacks = callbacks
+        self._callbacks, self._gates = callbacks, gates
         self._provider = provider
         self._log = log
 
@@ -47,7 +55,7 @@ class Texts:
         """
         provider = self._provider
         name = provider.name if provider else SMS.name
-        with attempt_of(delivery, channel=SMS, destination=name, log=self._log) as attempt:
+        with attempt_of(delivery, channel=SMS, destination=name, log=self._log, gates=self._gates) as attempt:
             written = number_in(delivery.data)
             if provider is None:
                 raise attempt.failure(

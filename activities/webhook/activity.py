@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,17 +14,18 @@ from activities.attempt_log import Log
 from activities.content import Content
 from activities.context import Addresses, template_data
 from activities.interface import WEBHOOK, Delivery, Sent
+from activities.permission import Gate
 from activities.webhook import signing
 from activities.webhook.destinations.destinations import CredentialsError, unset
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Response
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered, render, with_headers
-from activities.webhook.result import judge, lost, turned_away, unanswered
+from activities.webhook.result import judge, lost, unanswered
 from activities.webhook.route import Direct, Route, Routes
 from activities.webhook.span import exchange
 from activities.webhook.throttle import health
-from activities.webhook.throttle.limiter import Limiter, Wait
+from activities.webhook.throttle.limiter import Limiter
 from scenario.errors import MissingVariable
 from scenario.http.destinations import denied
 from scenario.steps.webhook import Webhook
@@ -56,7 +57,8 @@ class Webhooks:
         log: Where attempts are recorded.
         routes: Where URLs and destinations lead.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
-        gate: Says whether a request may go now; one for the whole process.
+        limiter: Says whether a destination can take a request now; one for the whole process.
+        gates: Who is asked, right before anything leaves, whether it may.
     """
 
     def __init__(
@@ -67,12 +69,13 @@ class Webhooks:
         log: Log,
         routes: Routes | None = None,
         callbacks: Addresses | None = None,
-        gate: Limiter | None = None,
+        limiter: Limiter | None = None,
+        gates: Sequence[Gate] = (),
     ) -> None:
         self._content, self._transport, self._secrets, self._log = content, transport, secrets, log
         self._routes = routes or Direct()
-        self._callbacks = callbacks
-        self._gate = Limiter() if gate is None else gate  # an empty one is false
+        self._callbacks, self._gates = callbacks, gates
+        self._limiter = Limiter() if limiter is None else limiter  # an empty one is false
 
     @activity.defn(name=WEBHOOK.activity)
     async def send_webhook(self, delivery: Delivery) -> Sent:
@@ -85,7 +88,14 @@ class Webhooks:
             ApplicationError: Anything else; see `activities.failures`.
         """
         lead = "The webhook cannot be rendered: "
-        with attempt_of(delivery, channel=WEBHOOK, destination=WEBHOOK.name, log=self._log, unrendered=lead) as attempt:
+        with attempt_of(
+            delivery,
+            channel=WEBHOOK,
+            destination=WEBHOOK.name,
+            log=self._log,
+            gates=self._gates,
+            unrendered=lead,
+        ) as attempt:
             if failure := lost(attempt):
                 raise failure
             outgoing = await self._compose(attempt, self._secrets())
@@ -133,16 +143,13 @@ class Webhooks:
         return _Outgoing(step, replace(rendered, headers=signed), route, hidden, given)
 
     async def _send(self, attempt: OpenAttempt, outgoing: _Outgoing) -> Response:
-        """Sends it where the gate lets it; tells the gate how the receiver looked.
+        """Sends it where the limiter lets it; tells that how the receiver looked.
 
         Raises:
             ApplicationError: It was turned away, or there is no response.
         """
         route = outgoing.route
-        entered = self._gate.enter(route.destination, route.limits, attempt.delivery.id)
-        if isinstance(entered, Wait):
-            raise turned_away(attempt, entered)
-        with entered as passed:
+        with attempt.permitted(self._limiter.enter(route.destination, route.limits, attempt.delivery.id)) as passed:
             try:
                 response = await exchange(self._transport, attempt, outgoing.rendered, route)
             except AttemptError as error:

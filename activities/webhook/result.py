@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import redaction
-from activities.attempt import OpenAttempt
+from activities.attempt import LAST, OpenAttempt
 from activities.backoff import deadline, pause
 from activities.failures import SHORT, FailureKind
 from activities.interface import Sent
@@ -23,14 +23,10 @@ from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Response
 from activities.webhook.outcome import Outcome, Verdict
 from activities.webhook.saved_response import kept
-from activities.webhook.throttle.limiter import Wait
 from scenario.steps.webhook import Webhook
 
 _CERTIFICATE: Final = b"ssl certificate"
 """What nginx says with 400 where it gets no client certificate or a foreign one, rather than end the handshake."""
-_LAST: Final = 5.0
-"""Seconds before the deadline at which a last attempt is begun, however long the receiver asked us to wait: it may
-have to wait for a worker. How long it takes is no matter (`Delivery.room`)."""
 
 
 def judge(
@@ -69,17 +65,6 @@ def judge(
 def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
     """The failure to raise where there was no response."""
     return _failure(attempt, error.verdict, str(error), error=error.word)
-
-
-def turned_away(attempt: OpenAttempt, wait: Wait) -> ApplicationError:
-    """The failure to raise where the gate is closed: no attempt, and the time of its appointment.
-
-    A delivery whose deadline comes before that has its last chance just before the deadline.
-    """
-    left = _left(attempt)
-    seconds = min(wait.seconds, left) if left > 0 else wait.seconds
-    why, then = wait.reason
-    return attempt.turn_away(f"{attempt.destination} {why}", then, wait.why, timedelta(seconds=seconds))
 
 
 def lost(attempt: OpenAttempt) -> ApplicationError | None:
@@ -150,7 +135,7 @@ def _delay(attempt: OpenAttempt, info: activity.Info, asked: int | None) -> time
 def _left(attempt: OpenAttempt) -> float:
     """Seconds until an attempt should be begun at the latest."""
     end = deadline(activity.info(), attempt.delivery.room)
-    return float("inf") if end is None else (end - datetime.now(UTC)).total_seconds() - _LAST
+    return float("inf") if end is None else (end - datetime.now(UTC) - LAST).total_seconds()
 
 
 def _count(attempts: int) -> str:

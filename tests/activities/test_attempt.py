@@ -19,6 +19,7 @@ from activities.attempt import OpenAttempt, attempt_of
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
 from activities.interface import SMS, Delivery, Sent
+from activities.permission import Gate, Never, NotBefore, Permission
 from runtime.errors import SettingsError
 from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError
@@ -251,7 +252,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
 
     def block(attempt: OpenAttempt) -> None:
         if turned:
-            raise attempt.turn_away("It did not work", "it is tried again", "busy", timedelta(minutes=7))
+            attempt.permitted(NotBefore(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
         raise attempt.failure(FailureKind.RETRY, "It did not work")
 
     before = datetime.now(UTC)
@@ -496,3 +497,80 @@ class TestCancellation:
         _, error, row = await run(environment, HOLD, block)
         assert isinstance(error, asyncio.CancelledError)
         assert (row.outcome, row.next_try_at) == (word, None)
+
+
+class TestWhetherItMayLeave:
+    """The one place where a message is told "not yet" or "never", before anything leaves."""
+
+    @staticmethod
+    async def run(
+        environment: ActivityEnvironment, *answers: Permission, attempt: int = 1, away: int = 0
+    ) -> tuple[Sent | None, BaseException | None, list[Permission], list[bool]]:
+        asked, left = list[Permission](), list[bool]()
+        now = datetime.now(UTC)
+        environment.info = replace(
+            environment.info,
+            attempt=attempt,
+            scheduled_time=now,
+            current_attempt_scheduled_time=now,
+            started_time=now,
+            heartbeat_details=["settled", away, attempt - 1] if away else [],
+        )
+
+        def gate(answer: Permission) -> Gate:
+            async def ask(delivery: Delivery) -> Permission:
+                assert delivery.id == HOLD.id
+                asked.append(answer)
+                return answer
+
+            return ask
+
+        async def attempted() -> Sent:
+            gates = [gate(answer) for answer in answers]
+            delivery = replace(HOLD, on_unknown="retry")
+            with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows(), gates=gates) as open_:
+                await open_.sending()
+                left.append(True)
+                open_.delivered(201)
+            return open_.sent
+
+        try:
+            return await environment.run(attempted), None, asked, left
+        except ApplicationError as error:
+            return None, error, asked, left
+
+    async def test_it_leaves_where_all_say_so(self, environment: ActivityEnvironment) -> None:
+        sent, _, asked, left = await self.run(environment, None, None)
+        assert (sent, asked, left) == (Sent(status=201), [None, None], [True])
+
+    async def test_never_skips_the_step_and_nobody_else_is_asked(self, environment: ActivityEnvironment) -> None:
+        never = Never("the contact does not want it")
+        sent, _, asked, left = await self.run(environment, None, never, None)
+        assert sent == Sent(outcome="skipped", reason="the contact does not want it")
+        assert (asked, left) == ([None, never], [])
+
+    @pytest.mark.parametrize(
+        ("planned", "attempt", "away", "kind"),
+        [
+            (True, 1, 0, FailureKind.NOT_BEFORE),  # the journey waits, by a timer of its own
+            (True, 2, 0, FailureKind.RETRY),  # Temporal waits: the deadline of what has begun runs on
+            (True, 2, 1, FailureKind.RETRY),
+            (False, 1, 0, FailureKind.RETRY),
+        ],
+    )
+    async def test_not_yet_says_when_and_why(
+        self, environment: ActivityEnvironment, planned: bool, attempt: int, away: int, kind: FailureKind
+    ) -> None:
+        until = NotBefore(timedelta(minutes=20), "quiet hours", "it leaves when they are over", "quiet", planned)
+        before = datetime.now(UTC)
+        _, error, _, left = await self.run(environment, until, attempt=attempt, away=away)
+        assert isinstance(error, ApplicationError)
+        failure = failure_of(error)
+        assert failure is not None
+        assert left == []
+        assert (failure.kind, failure.error, failure.turned_away) == (kind, "quiet", True)
+        assert failure.reason == ("quiet hours" if planned and kind is FailureKind.NOT_BEFORE else
+                                  "quiet hours: it leaves when they are over")  # fmt: skip
+        due = datetime.fromisoformat(failure.next_try_at) - before
+        assert timedelta(minutes=19, seconds=55) < due < timedelta(minutes=21)
+        assert (error.next_retry_delay is None) == (kind is FailureKind.NOT_BEFORE)

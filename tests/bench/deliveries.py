@@ -174,7 +174,7 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         transport = await stack.enter_async_context(Transport())
         routes, gate = Wide(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
-        webhooks = Webhooks(content, transport, dict, Rows(), routes, gate=gate)
+        webhooks = Webhooks(content, transport, dict, Rows(), routes, limiter=gate)
         environment = ActivityEnvironment()
 
         async def by_httpx() -> None:

@@ -102,7 +102,7 @@ async def delivery(body: bytes, *, masking: bool) -> float:
     """Microseconds of a delivery whose receiver answers so."""
     transport: Any = Answering(body)
     routes = Wide("http://127.0.0.1:4000")
-    webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, gate=Limiter())
+    webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, limiter=Limiter())
     environment = ActivityEnvironment()
     given = Delivery(
         id="msg_" + "0" * 32,

@@ -155,7 +155,7 @@ class Gently(Diverted):
 def sender(client: Client, queue: str, transport: Transport, routes: Diverted) -> Worker:
     """A worker that sends webhooks."""
     content = cast("Content", Book())
-    webhooks = Webhooks(content, transport, dict[str, str], Forgetful(), routes, gate=Limiter())
+    webhooks = Webhooks(content, transport, dict[str, str], Forgetful(), routes, limiter=Limiter())
     return Worker(client, task_queue=queue, activities=[webhooks.send_webhook], max_concurrent_activities=200)
 
 

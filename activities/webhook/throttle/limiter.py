@@ -10,13 +10,15 @@ The gate knows one process. What all workers together may send is kept by the se
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Literal, Self
 from zlib import crc32
 
+from activities.permission import NotBefore
 from activities.webhook.throttle.circuit_breaker import BreakerState, CircuitBreaker, Ticket
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limits import Limits
@@ -41,24 +43,10 @@ _WEIGHT: Final = 0.1  # of the newest duration in their mean
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Not now.
-
-    Attributes:
-        seconds: Until the appointment.
-        why: ``busy``: as many requests as it can take are under way. ``breaker_open``: it was failing too often.
-    """
-
-    seconds: float
-    why: Literal["busy", "breaker_open"]
-
-    @property
-    def reason(self) -> tuple[str, str]:
-        """The rest of a sentence that begins with the destination: why not now, and what happens next."""
-        if self.why == "busy":
-            return "has as many requests under way as allowed", "this one waits for its turn"
-        return "has failed too often and gets no requests for a while", "this delivery waits"
+_WAITS: Final = {
+    "busy": ("has as many requests under way as allowed", "this one waits for its turn"),
+    "breaker_open": ("has failed too often and gets no requests for a while", "this delivery waits"),
+}
 
 
 class Permit:
@@ -113,7 +101,7 @@ class Limiter:
         self._inside = 0
         self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
-    def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | Wait:
+    def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | NotBefore:
         """Asks for leave to send one request.
 
         Args:
@@ -126,12 +114,12 @@ class Limiter:
         breaker = place.heed(limits, self._clock, f"{self._seed}/{label}")
         bound = self._bound(place, limits.concurrency)
         if breaker is not None and breaker.state is BreakerState.OPEN:
-            return place.appoint(now, breaker.reopens, bound, delivery, "breaker_open")
+            return _wait(label, place.appoint(now, breaker.reopens, bound, delivery, busy=False), "breaker_open")
         if len(place.inside) >= bound:
-            return place.appoint(now, now, bound, delivery, "busy")
+            return _wait(label, place.appoint(now, now, bound, delivery, busy=True), "busy")
         ticket = None
         if breaker is not None and (ticket := breaker.admit()) is None:  # another one probes
-            return place.appoint(now, now, bound, delivery, "breaker_open")
+            return _wait(label, place.appoint(now, now, bound, delivery, busy=False), "breaker_open")
         self._inside += 1
 
         def leave(given: Permit, ticket: Ticket | None, pulse: Pulse) -> None:
@@ -205,26 +193,24 @@ class _DestinationState:
             self.breaker.limits = limits.breaker
         return self.breaker
 
-    def appoint(
-        self, now: float, earliest: float, bound: int, delivery: str, why: Literal["busy", "breaker_open"]
-    ) -> Wait:
-        """The next appointment: one *service time* after the one before, as in the generic cell rate algorithm.
+    def appoint(self, now: float, earliest: float, bound: int, delivery: str, *, busy: bool) -> float:
+        """Seconds until the next appointment, one *service time* after the one before (generic cell rate algorithm).
 
         Args:
             now: The time.
             earliest: Before it there is no sense in coming.
             bound: So many requests at once.
             delivery: Its id.
-            why: For the answer.
+            busy: Whether it takes requests, and has too many.
         """
         base = max(earliest, now + SOON)
         moment = max(base, self._due)
         if moment - base > FARTHEST:
             # There is no telling any more who comes before whom: anywhere in the farther half will do.
-            return Wait(base - now + FARTHEST * (1 + crc32(delivery.encode()) / 2**32) / 2, why)
-        space = max(self._service(now) / bound, _QUICKEST if why == "busy" else _CHECK)
+            return base - now + FARTHEST * (1 + crc32(delivery.encode()) / 2**32) / 2
+        space = max(self._service(now) / bound, _QUICKEST if busy else _CHECK)
         self._due = moment + (space if moment - base < HORIZON else min(space, _CHECK))
-        return Wait(moment - now, why)
+        return moment - now
 
     def leave(self, given: Permit, now: float, pulse: Pulse) -> None:
         """A request has ended."""
@@ -236,6 +222,12 @@ class _DestinationState:
         """Seconds that a request takes: the mean, or how long those under way have been so, if that is longer."""
         waiting = sum(now - since for since in self.inside.values()) / len(self.inside) if self.inside else 0.0
         return max(_UNKNOWN if self._mean is None else self._mean, waiting)
+
+
+def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> NotBefore:
+    since, then = _WAITS[word]
+    # Rounded up: a microsecond too early is too early.
+    return NotBefore(timedelta(microseconds=math.ceil(seconds * 1e6)), f"{label} {since}", then, word)
 
 
 def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: Pulse) -> None:

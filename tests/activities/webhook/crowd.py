@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
+from activities.permission import NotBefore
 from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limiter import Limiter, Permit, Wait
+from activities.webhook.throttle.limiter import Limiter, Permit
 from activities.webhook.throttle.limits import Limits
 from tests.fakes import Clock
 
@@ -70,9 +71,9 @@ def crowd(
         clock.now, _, delivery, given, pulse = heapq.heappop(todo)
         if pulse is None:
             leave = gate.enter("dead", limits, f"msg_{delivery}") if limits else None
-            if isinstance(leave, Wait):
+            if isinstance(leave, NotBefore):
                 seen.turned_away[int(clock.now)] += 1
-                at(clock.now + leave.seconds, delivery)
+                at(clock.now + leave.delay.total_seconds(), delivery)
                 continue
             seen.at.append(clock.now)
             inside += 1

@@ -102,7 +102,7 @@ class Desk:
             heartbeat_details=list(self.marks[-1]) if self.marks else [],
         )
         content = Content(Shelf({"webhook": "told", **step}))
-        webhooks = Webhooks(content, self.transport, self.read, self.rows, self.routes, gate=self.gate)
+        webhooks = Webhooks(content, self.transport, self.read, self.rows, self.routes, limiter=self.gate)
         delivery = Delivery(
             id=ID,
             scenario="post-purchase@3",

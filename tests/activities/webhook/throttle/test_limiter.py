@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from activities.permission import NotBefore
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit, Wait
+from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from tests.activities.webhook.crowd import Seen, crowd
 from tests.fakes import Clock
@@ -37,9 +38,9 @@ def fill(gate: Limiter) -> None:
         enter(gate)
 
 
-def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> Wait:
+def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> NotBefore:
     wait = gate.enter(label, limits, delivery)
-    assert isinstance(wait, Wait)
+    assert isinstance(wait, NotBefore)
     return wait
 
 
@@ -51,14 +52,14 @@ def down(gate: Limiter, label: str = "wax", limits: Limits = TWO) -> None:
 
 def test_as_many_go_at_once_as_the_destination_takes(gate: Limiter):
     first, _second = enter(gate), enter(gate)
-    assert turned_away(gate).why == "busy"
+    assert turned_away(gate).word == "busy"
     first.leave(Pulse.DELIVERED)
     enter(gate)
 
 
 def test_destinations_do_not_wait_for_each_other(gate: Limiter):
     fill(gate)
-    assert turned_away(gate).why == "busy"
+    assert turned_away(gate).word == "busy"
     enter(gate, "push")
 
 
@@ -86,7 +87,7 @@ def test_appointments_are_spaced_as_the_destination_answers(gate: Limiter, clock
         for given_pass in under_way:
             given_pass.leave(Pulse.DELIVERED)
     fill(gate)
-    waits = [turned_away(gate).seconds for _ in range(5)]
+    waits = [turned_away(gate).delay.total_seconds() for _ in range(5)]
     assert waits == pytest.approx([SOON, SOON + 1, SOON + 2, SOON + 3, SOON + 4])
 
 
@@ -97,13 +98,13 @@ def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Limit
         given_pass.leave(Pulse.DELIVERED)
     fill(gate)
     clock.now += 10
-    first, second = turned_away(gate).seconds, turned_away(gate).seconds
+    first, second = turned_away(gate).delay.total_seconds(), turned_away(gate).delay.total_seconds()
     assert second - first == pytest.approx(5)
 
 
 def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at_once(gate: Limiter):
     fill(gate)
-    due = Counter(int(turned_away(gate, delivery=f"msg_{number}").seconds) for number in range(50_000))
+    due = Counter(int(turned_away(gate, delivery=f"msg_{number}").delay.total_seconds()) for number in range(50_000))
     assert min(due) >= SOON
     assert max(due) <= SOON + FARTHEST
     # 20 a second to the horizon's end and beyond; those who have no number are spread by their ids.
@@ -113,18 +114,20 @@ def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at
 def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gate: Limiter, clock: Clock):
     down(gate)
     waits = [turned_away(gate) for _ in range(100)]
-    assert {wait.why for wait in waits} == {"breaker_open"}
-    pause = waits[0].seconds
+    assert {wait.word for wait in waits} == {"breaker_open"}
+    pause = waits[0].delay.total_seconds()
     assert 30 <= pause <= 30 * (1 + SPREAD)
-    assert [wait.seconds for wait in waits] == sorted({wait.seconds for wait in waits})  # one after the other
+    assert [wait.delay.total_seconds() for wait in waits] == sorted(
+        {wait.delay.total_seconds() for wait in waits}
+    )  # one after the other
     clock.now = pause
     assert enter(gate).probe
-    assert turned_away(gate).why == "breaker_open"
+    assert turned_away(gate).word == "breaker_open"
 
 
 def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Limiter, clock: Clock):
     down(gate)
-    clock.now = turned_away(gate).seconds
+    clock.now = turned_away(gate).delay.total_seconds()
     with enter(gate) as first:
         assert first.probe
     assert enter(gate).probe
@@ -143,7 +146,7 @@ def test_limits_may_change_while_it_runs(gate: Limiter):
     turned_away(gate, limits=Limits(3, QUICK))
     turned_away(gate, limits=Limits(1, QUICK))
     down(gate, "push", Limits(1, QUICK))
-    assert turned_away(gate, "push", Limits(1, QUICK)).why == "breaker_open"
+    assert turned_away(gate, "push", Limits(1, QUICK)).word == "breaker_open"
     enter(gate, "push", Limits(2, None))  # the breaker is switched off
     enter(gate, "push", Limits(2, QUICK))  # and on again: it begins again
 
@@ -182,9 +185,9 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
 ):
     caplog.set_level(logging.INFO)
     down(gate)
-    clock.now += turned_away(gate).seconds
+    clock.now += turned_away(gate).delay.total_seconds()
     enter(gate).leave(Pulse.FAILING)
-    clock.now += turned_away(gate).seconds
+    clock.now += turned_away(gate).delay.total_seconds()
     enter(gate).leave(Pulse.DELIVERED)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert all("wax" in record.getMessage() for record in caplog.records)
@@ -192,7 +195,8 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
 
 def test_why_a_delivery_waits_can_be_read(gate: Limiter):
     fill(gate)
-    assert turned_away(gate).reason == ("has as many requests under way as allowed", "this one waits for its turn")
+    away = turned_away(gate)
+    assert (away.since, away.then) == ("wax has as many requests under way as allowed", "this one waits for its turn")
 
 
 _ACTIONS = st.one_of(
@@ -215,8 +219,8 @@ def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tup
             case "enter":
                 label, limits = str(which), _LIMITS[int(str(more))]
                 answer = gate.enter(label, limits)
-                if isinstance(answer, Wait):
-                    seconds = round(answer.seconds, 6)  # the difference of two doubles
+                if isinstance(answer, NotBefore):
+                    seconds = round(answer.delay.total_seconds(), 6)  # the difference of two doubles
                     assert SOON <= seconds <= LONGEST * (1 + SPREAD) + FARTHEST + SOON
                     continue
                 inside.append((label, answer))
