@@ -1,4 +1,4 @@
-"""From the text of `destinations.yaml` to a book of destinations, or to everything that is wrong with it.
+"""Reads `destinations.yaml`: gives the destinations, or everything that is wrong with the file.
 
 No finding quotes a value that stands under `headers`, `signing`, `secrets` or `public_secrets`: somebody may have put a
 secret there rather than its name.
@@ -119,7 +119,7 @@ def _begun(finding: Finding) -> Finding:
         case "too-large" if "values" in message:
             message = f"{message.partition(':')[0]}: take destinations out that nobody names"
         case "syntax" if message.startswith("a file holds one scenario"):
-            message = "the file goes on behind '---': put all destinations under the one 'destinations:'"
+            message = "the file goes on after '---': put all destinations under the one 'destinations:'"
         case _:
             pass
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
