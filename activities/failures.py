@@ -19,6 +19,10 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 SENDING: Final = "sending"
 """First value of the mark that an attempt leaves at Temporal before its message leaves: it may have arrived since."""
 
+UNCOUNTED: Final = frozenset({"worker_stopped", "not_noted", "no_time"})
+"""Errors of attempts that came to nothing before their message could leave, and do not count. Not ``called_off``: there
+somebody does not want it sent now."""
+
 
 class FailureKind(StrEnum):
     """What kind of failure it is; the value is the `ApplicationError`'s type.

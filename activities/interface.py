@@ -198,7 +198,7 @@ class Cleared:
     """What a destination asks for; empty where this process knows none of that name.
 
     Attributes:
-        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.Retry`.
+        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`.
         timeout: Seconds of one attempt.
     """
 
@@ -246,7 +246,7 @@ class Retuning:
         workflow_id: The journey's.
         run_id: The run that the delivery belongs to.
         step: The step's id, which is the activity's.
-        retry: The new values, by the names of `scenario.plan.retry.Retry` (seconds). What is left out stays.
+        retry: The new values, by the names of `scenario.plan.retry.STORED` (seconds). What is left out stays.
     """
 
     workflow_id: str

@@ -122,6 +122,8 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     def _open(self, data: dict[str, Any]) -> None:
         """Reads what was carried here: entry, plan, and the contact with its changes."""
+        info = workflow.info()
+        self.state.reset = self.state.reset or info.original_execution_run_id != info.run_id
         self.entry = parse_entry(data)
         self.plan = load_plan(self.state.plan)
         self.version = f"{self.entry.name}@{self.state.version}"

@@ -13,7 +13,7 @@ from workflows.state import Event
 with workflow.unsafe.imports_passed_through():
     from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
     from scenario.errors import EntryError
-    from scenario.time.timing import is_offset, read_zone, unplaced, zone_of
+    from scenario.time.timing import unplaced, zone_by_name, zone_of
 
 
 _LARGE: Final = "large-changes"
@@ -150,11 +150,10 @@ class SignalHandlers(StepHost):
     def _locate(self, *, anew: bool) -> None:
         """Works out the contact's zone. Where its own cannot be used, that is noted: once, and for each new one."""
         own = self._data["contact"].get("timezone")
-        zone = read_zone(own)
-        # Asked for only where it matters: a journey that has waited by the scenario's zone goes on so.
-        if is_offset(zone) and not workflow.patched("offset-zones"):
-            zone = None
-        self._zone = zone or zone_of(self.plan.zone)
+        self._zone, before = zone_of(own, self.plan.zone), zone_by_name(own, self.plan.zone)
+        # Asked for only where it matters: a journey that has waited by another zone goes on so.
+        if str(self._zone) != str(before) and not workflow.patched("offset-zones"):
+            self._zone = before
         reason = unplaced(own, self.plan.zone)
         if reason and (anew or all(one.what != _PLACE for one in self.state.passed_over)):
             self.pass_over(_PLACE, reason)

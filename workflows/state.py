@@ -64,10 +64,11 @@ class State:
         operations: What operators did last.
         responses: What steps kept of their responses, by name, the last kept one last.
         anew: What the present step is performed by instead of the plan's row.
-        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.retry.Retry`.
+        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.retry.STORED`.
         now: That step's time on the contact's clock, as its delivery was first given it.
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.
+        reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
         kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
     """
 
@@ -97,6 +98,7 @@ class State:
     now: str | None = None
     digest: str | None = None
     passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
+    reset: bool = False
     kept_back: str | None = None
 
     def dump(self) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from temporalio.exceptions import FailureError
 from workflows.host import StepHost
 from workflows.local_activities import Result, answer_to
 from workflows.state import Held, Operation, Override, State
-from workflows.update_arguments import UNLIMITED, read_retry, read_version, refusal
+from workflows.update_arguments import read_retry, read_version, refusal
 
 with workflow.unsafe.imports_passed_through():
     from activities.call import ActivityType
     from activities.interface import AMEND, RETUNE, Amended, Amendment, Retuning
+    from scenario.plan.retry import UNLIMITED
     from scenario.steps.delivery import Send
 
 _LONGEST: Final = 500
@@ -73,7 +74,7 @@ class UpdateHandlers(StepHost):
         name = state.at
         retry = read_retry(argument)
         now = dict(retry)
-        if retry.get("attempts") == 0 and step.retry.attempts:
+        if retry.get("attempts") == 0 and step.retry.maximum_attempts:
             now["attempts"] = UNLIMITED  # 0 would leave the count to the delivery, which has its own
         info = workflow.info()
         retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=now)

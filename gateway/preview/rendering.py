@@ -219,22 +219,16 @@ class Workshop:
 
     def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """An e-mail."""
-        written = address_in(delivery.data)
-        if not written:
-            return Nothing("the contact has no e-mail address")
         try:
-            recipient = parse_address(written)
+            recipient = parse_address(address_in(delivery.data))
         except BadAddress:
             return Problem("the contact's e-mail address is malformed")
         return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
 
     def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A text message."""
-        written = number_in(delivery.data)
-        if not written:
-            return Nothing("the contact has no mobile number")
         try:
-            number = international(written)
+            number = international(number_in(delivery.data))
         except BadNumber as error:
             return Problem(str(error))
         return RenderedText(number, render_sms(step, seen))

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import Retuned, Retuning
-from activities.retry_options import Retunings, fits, request_for
+from activities.retry_options import Retunings, request_for
 
 
 def retuning(**retry: float) -> Retuning:
@@ -121,18 +121,6 @@ async def test_an_attempt_under_way_has_its_time_and_what_is_overdue_ends_at_onc
     assert await Retunings(connected).retune(retuning(deadline=wanted)) == Retuned()
     asked = service.asked[0].activity_options.schedule_to_close_timeout.ToTimedelta().total_seconds()
     assert asked == pytest.approx(told, abs=5)
-
-
-@pytest.mark.parametrize(
-    ("changes", "fit"),
-    [({"initial": 5}, True), ({"initial": 30}, False), ({"maximum": 1}, False), ({"initial": 30, "maximum": 30}, True)],
-)
-def test_a_policy_fits_by_what_it_becomes(changes: dict[str, float], fit: bool) -> None:
-    policy = RetryPolicy()
-    policy.initial_interval.FromTimedelta(timedelta(seconds=2))
-    policy.maximum_interval.FromTimedelta(timedelta(seconds=20))
-    assert fits(policy, changes) is fit
-    assert fits(RetryPolicy(), {"initial": 5}), "what the server does not tell is left to it"
 
 
 async def test_a_server_that_is_away_is_asked_again_by_temporal() -> None:

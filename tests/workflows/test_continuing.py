@@ -151,6 +151,7 @@ def test_the_state_comes_back_as_it_went() -> None:
         now="2027-01-01T01:00:00+01:00",
         digest="0123456789abcdef",
         passed_over=[PassedOver(what="event", reason="r", at="t", count=2)],
+        reset=True,
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state

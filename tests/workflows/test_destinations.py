@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from activities.failures import Failure, FailureKind
 from activities.interface import Cleared, Delivery, Sent
 from runtime.store import Attempt, StoreError
-from scenario.plan.retry import Retry
+from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.workflows.conftest import Stage, failing
 from workflows.delivery import with_destination
@@ -36,24 +37,34 @@ WHO = {"operator": "ann", "reason": "incident 42"}
 SLOW = Cleared(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
 
 
+OWN = RetryPolicy(initial_interval=1.0, maximum_attempts=7)
+
+
 def send(own: tuple[str, ...] = ()) -> Send:
-    return Send(kind="webhook", to="wax", destination=True, retry=Retry(initial=1.0, attempts=7), timeout=15.0, own=own)
+    return Send(
+        kind="webhook",
+        to="wax",
+        destination=True,
+        retry=OWN,
+        timeout=15.0,
+        own=own,
+    )
 
 
 @pytest.mark.parametrize(
     ("own", "cleared", "retry", "timeout"),
     [
-        ((), Cleared(), Retry(initial=1.0, attempts=7), 15.0),
-        ((), Cleared(retry={"initial": 9.0}), Retry(initial=9.0, attempts=7), 15.0),
-        (("initial",), Cleared(retry={"initial": 9, "maximum": 6}), Retry(initial=1.0, attempts=7, maximum=6), 15.0),
-        (("attempts",), Cleared(retry={"attempts": 2.0}, timeout=5.0), Retry(initial=1.0, attempts=7), 5.0),
-        (("timeout",), Cleared(timeout=5.0), Retry(initial=1.0, attempts=7), 15.0),
-        ((), Cleared(retry={"attempts": 2.0, "deadline": 60.0}), Retry(initial=1.0, attempts=2, deadline=60.0), 15.0),
-        ((), Cleared(retry={"of a later version": 1.0}), Retry(initial=1.0, attempts=7), 15.0),
+        ((), Cleared(), OWN, 15.0),
+        ((), Cleared(retry={"initial": 9.0}), replace(OWN, initial_interval=9.0), 15.0),
+        (("initial",), Cleared(retry={"initial": 9, "maximum": 6}), replace(OWN, maximum_interval=6), 15.0),
+        (("attempts",), Cleared(retry={"attempts": 2.0}, timeout=5.0), OWN, 5.0),
+        (("timeout",), Cleared(timeout=5.0), OWN, 15.0),
+        ((), Cleared(retry={"attempts": 2.0, "deadline": 60.0}), replace(OWN, maximum_attempts=2, deadline=60.0), 15.0),
+        ((), Cleared(retry={"of a later version": 1.0}), OWN, 15.0),
     ],
 )  # fmt: skip
 def test_a_destination_has_its_say_where_the_scenario_has_none(
-    own: tuple[str, ...], cleared: Cleared, retry: Retry, timeout: float
+    own: tuple[str, ...], cleared: Cleared, retry: RetryPolicy, timeout: float
 ) -> None:
     merged = with_destination(send(own), cleared)
     assert (merged.retry, merged.timeout) == (retry, timeout)
@@ -208,7 +219,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
     stage.channels.scripts["hook"] = left_alone
     handle = await stage.start("wax")
     waiting = (await _overdue(stage, handle))["waiting"]
-    whole = f"the deadline passed meanwhile: wax has failed too often and is left alone for a while{said}"
+    whole = f"the deadline passed meanwhile: wax has failed too often and gets no requests for a while{said}"
     assert (waiting["reason"], waiting["attempts"], waiting["cause"]) == (whole, 1, "exhausted")
     assert (waiting.get("status"), waiting.get("excerpt")) == (status, excerpt)
     await handle.terminate()

@@ -10,8 +10,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
 from activities.interface import Retuned, Sent
+from scenario.plan.retry import UNLIMITED
 from tests.workflows.conftest import Stage, failing
-from workflows.update_arguments import UNLIMITED
 
 BUSY = """
 scenario: busy

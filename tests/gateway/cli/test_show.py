@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.journeys.listing import Listed
-from gateway.journeys.pending_activities import Pending, Policy
+from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView
 from runtime.store import Store
+from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journey import HELD, PROGRESS, attempt
 
@@ -112,7 +113,7 @@ def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
 def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> None:
     due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
     progress: dict[str, Any] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
-    policy = Policy(
+    policy = RetryPolicy(
         initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
     )
     ends = datetime(2026, 4, 3, 8, 5, tzinfo=UTC)
