@@ -122,7 +122,7 @@ def _rendered(part: str, made: Any, source: str, data: dict[str, Any]) -> str:
     try:
         return made(source, data)
     except TemplateError as error:
-        raise TemplateError(f"the e-mail's {part}: {error}") from None
+        raise error.within(f"the e-mail's {part}") from None
 
 
 def _source(template: str | File | None) -> str | None:
@@ -137,7 +137,7 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
     waited = datetime.now(UTC) - activity.info().scheduled_time
     exhausted = isinstance(error, UnreachableError) and error.misconfigured and waited > SHORT
     if isinstance(error, LeftAloneError) and not exhausted:
-        return attempt.turn_away(str(error), error.word, timedelta(seconds=error.seconds))
+        return attempt.turn_away(error.why, error.then, error.word, timedelta(seconds=error.seconds))
     return attempt.failure(
         FailureKind.PERMANENT if permanent or exhausted else FailureKind.RETRY,
         f"{error}, still after an hour" if exhausted else str(error),

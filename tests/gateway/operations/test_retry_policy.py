@@ -184,6 +184,6 @@ def test_no_change_asks_for_more_than_a_policy_may_have() -> None:
         Change(deadline=1e9)
 
 
-def test_an_order_says_only_what_is_to_be_changed() -> None:
+def test_an_operation_says_only_what_is_to_be_changed() -> None:
     assert Change(maximum_attempts=0).given() == {"maximum_attempts": 0}
     assert Change(initial_interval=1.0, deadline=60.0).given() == {"initial_interval": 1.0, "deadline": 60.0}
