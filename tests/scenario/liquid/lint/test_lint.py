@@ -437,6 +437,7 @@ def test_findings_are_data() -> None:
         column=12,
         offset=12,
         suggestion="email",
+        missing=("contact", "emial"),
     )
 
 
