@@ -1,4 +1,4 @@
-"""Coming in and going out: opens the scenario's version, checks the entry rules, notes the departure; all local."""
+"""Admission and departure, as local activities: opens the version, checks the entry rules, notes the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGEST_PLAN: Final = 1_500_000
 
 
 class Admissions:
-    """The gate of all scenarios.
+    """Admits contacts to scenarios, and notes their departure.
 
     Args:
         content: Published scenarios.

@@ -1,4 +1,4 @@
-"""Temporal's back-off, worked out as the server does it: for what is said of the next attempt, never to wait by."""
+"""Temporal's back-off, computed as the server does: to say when the next attempt is due, never to wait by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An activity as its caller sees it, and how its result is read: an older or a newer worker's, or anybody's."""
+"""An activity as its caller sees it, and how its result is read, whichever version of a worker it comes from."""
 
 from __future__ import annotations
 

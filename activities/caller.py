@@ -1,4 +1,4 @@
-"""What the workflow `Enter` and an activity say to each other; the rules of `activities.interface` hold here too."""
+"""Arguments and results of the activity that the workflow `Enter` calls; as with `activities.interface`, they stay."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Content:
         """
         step = await self.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, kind):
-            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no {what}")
+            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is not {what}")
         return step
 
     async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str] | None:

@@ -1,4 +1,4 @@
-"""Works out the conditions and values that a journey needs to steer: a local activity without effects."""
+"""The local activity that evaluates the conditions and values by which a journey steers. It has no effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions and values that a journey needs to steer, worked out from its data: pure functions."""
+"""Evaluates the conditions and values by which a journey steers, from its data: pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a delivery's failure is told to Temporal, and read back by the journey.
+"""A delivery's failure: how it is reported to Temporal, and read by the journey.
 
 A failure is an `ApplicationError` whose type is one of the words below, whose message an operator understands in
 Temporal's UI, and whose first detail is the `Failure` itself. None of them holds a secret, a payload, an address or

@@ -1,4 +1,4 @@
-"""The marks that attempts leave at Temporal for the next one: heartbeat details, which outlive a lost attempt."""
+"""The marks that an attempt leaves for the next one: heartbeat details, which outlive a lost attempt."""
 
 from __future__ import annotations
 

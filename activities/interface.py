@@ -1,4 +1,4 @@
-"""What journeys and activities say to each other: names, queues, arguments and results. No activity's body is here.
+"""The interface of activities: their names, queues, arguments and results. No activity's body is here.
 
 Journeys in flight hold these in their histories. Fields may be added, with a default; none is ever renamed, removed or
 given another meaning.
@@ -77,7 +77,7 @@ class Departure:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A condition or a value to be worked out from a journey's data.
+    """A condition or a value to be evaluated from a journey's data.
 
     Attributes:
         text: The condition, or for ``kind="value"`` a template.
@@ -95,7 +95,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came out; or, where it could not be worked out, `error` says why.
+    """What came out; or, where it could not be evaluated, `error` says why.
 
     Attributes:
         value: A bool for a condition.
@@ -111,7 +111,7 @@ class Answer:
         """The end of the wait, where a date was asked for.
 
         Raises:
-            EntryError: It could not be worked out, is missing, or is not a date.
+            EntryError: It could not be evaluated, is missing, or is not a date.
         """
         if self.error:
             raise EntryError(f"the date cannot be computed: {self.error}")

@@ -1,4 +1,4 @@
-"""What a receiver last said to a delivery, from the log: a local activity for a journey that is about to be held."""
+"""The local activity that looks up, in the log, how the last attempt of a delivery ended."""
 
 from __future__ import annotations
 

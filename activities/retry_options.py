@@ -1,4 +1,4 @@
-"""The retry policy of a delivery under way, changed by Temporal itself: at once, even between two attempts."""
+"""The local activity that changes the retry policy of a delivery under way, through Temporal itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A held step as another version of its scenario has it: a local activity that only looks."""
+"""The local activity that looks up a held step in another version of its scenario."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scenario.plan.plan import load_plan
 
 
 class Amendments:
-    """Looks steps up for operators who try them again after a mistake was mended."""
+    """Looks steps up for operators who try them again after a mistake was fixed."""
 
     def __init__(self, content: Content) -> None:
         self._content = content

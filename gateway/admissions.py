@@ -1,4 +1,4 @@
-"""Whether journeys that were started came in: of many at a time, without a call for each.
+"""Finds out whether journeys that were started were admitted: many at a time, without a call for each.
 
 The store knows who was admitted: one question is about hundreds. Of the others, the refused among them, only the server
 knows. It is asked about those alone whose turn has come: later ones were admitted, or nobody was since the last look.

@@ -1,4 +1,4 @@
-"""Much of the same to do: a few at a time, until one of them fails for a reason that concerns all."""
+"""Runs many tasks, a few at a time, until one fails for a reason that concerns all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine tells journeys, checked by the rules by which a journey would pass it over in silence."""
+"""Events and changes of contacts, checked by the rules by which a journey would ignore them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _ATTEMPT = 10.0  # seconds that one try may take
 _PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds after the first tries, then the last again and again
 _NOTICE = 5.0  # seconds between two log lines
 
-# Words of the SDK's error text that no waiting mends. The text itself is not passed on: who wrote it can change it.
+# Words of the SDK's error text that no waiting fixes. The text itself is not passed on: who wrote it can change it.
 _HOPELESS = {
     "invalidcontenttype": "answers without TLS: unset TEMPORAL_TLS and TEMPORAL_API_KEY, or correct TEMPORAL_ADDRESS",
     "invalid peer certificate": "has a certificate that is not trusted: set TEMPORAL_TLS_SERVER_CA_CERT_PATH and "

@@ -28,7 +28,7 @@ _SHARED.from_payload(Payload(metadata={"encoding": b"json/plain"}, data=b"{}")) 
 class JsonPayloads(CompositePayloadConverter):
     """Pydantic's converter, which fails a workflow whose arguments cannot be decoded.
 
-    The SDK would fail the workflow *task* instead, and try it again for ever. It tells the two apart by the kind of
+    The SDK would fail the workflow *task* instead, and try it again forever. It tells the two apart by the kind of
     exception. What activities answer, journeys take as it comes (`workflows.local_activities`): reading it cannot fail.
     """
 

@@ -1,4 +1,4 @@
-"""What can be wrong around a process, as one small tree of exceptions.
+"""What can be wrong with the setting up of a process, as one small tree of exceptions.
 
     SetupError
     ├── SettingsError      a SCENARIO_* variable, or Temporal's own configuration, that cannot be used
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 
 class SetupError(Exception):
-    """Anything wrong around a process, mostly before it does its work."""
+    """Anything wrong with the setting up of a process."""
 
 
 class SettingsError(SetupError):

@@ -296,7 +296,7 @@ def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Set
         with suppress(asyncio.CancelledError):  # where it was not ready yet
             await serving
 
-    asyncio.run(run())  # or it would wait for ever
+    asyncio.run(run())  # or it would wait forever
     answers.set()
 
 

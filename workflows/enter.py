@@ -1,4 +1,4 @@
-"""The way in for whoever cannot choose a workflow id, such as a Temporal Schedule: it starts an entry's journey."""
+"""Starts the journey of an entry, for callers that cannot choose a workflow id, such as a Temporal Schedule."""
 
 from __future__ import annotations
 

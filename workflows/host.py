@@ -1,4 +1,4 @@
-"""What the steps of a journey work with: its data and clocks, questions to be answered, waits, holds, the record."""
+"""The host of steps on Temporal: a journey's data and clock, conditions, waits, holds, the record."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class StepHost:
         self.state.awaiting = name
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
-        """Waits until a moment (None: for ever), or until `wake` or a needed continue-as-new; tells whether it woke."""
+        """Waits until a moment (None: forever), or until `wake` or a needed continue-as-new; tells whether it woke."""
         self.stop_if_interrupted()
         self.show()
         timeout = None if until is None else max(until - workflow.now(), timedelta(0))

@@ -1,4 +1,4 @@
-"""How much a journey takes from outside, and hands on: beyond, a workflow task would fail over and over.
+"""The limits of what a journey takes in and hands on: beyond them a workflow task would fail over and over.
 
 A bound that is asked for behind `workflow.patched` may be lowered, and never raised: histories hold that something was
 too much.

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 LOCAL: Final = timedelta(seconds=10)
 """What one try of a local activity may take; it is tried until it succeeds."""
 PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(minutes=2))
-"""How often a local activity is tried, for ever. A try that waited at the server is six events of the history, which
+"""How often a local activity is tried, forever. A try that waited at the server is six events of the history, which
 ends at some 50,000: with two minutes between them, a store may be down for more than a week.
 """
 HASTE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200))

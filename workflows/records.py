@@ -105,7 +105,7 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Override:
-    """The present step as another version has it: by an operator's wish, until the step is over.
+    """The present step as another version has it: as an operator asked, until the step is over.
 
     Attributes:
         version: The number of that version.
@@ -118,7 +118,7 @@ class Override:
 
 @dataclass(frozen=True, kw_only=True)
 class PassedOver:
-    """Something that came, or was to be worked out, and could not be used.
+    """Something that came, or was to be evaluated, and could not be used.
 
     Attributes:
         what: ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``.

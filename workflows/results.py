@@ -1,4 +1,4 @@
-"""What a delivery ended with, be it an activity's result or an operator's (`temporal activity complete`)."""
+"""Reads the result of a delivery, an activity's or an operator's (`temporal activity complete`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens meanwhile: events, taken in one by one and matched against the exit rules; changes of the contact."""
+"""Handlers of signals: events, matched one by one against the exit rules, and changes of the contact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers to a workflow type that does not exist, so that it fails readably instead of being tried for ever."""
+"""Fails workflows of an unknown type with a readable error, instead of a task that is tried forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators can do to a journey: updates, each with operator and reason, refused where they make no sense."""
+"""Handlers of operators' updates, each with operator and reason, refused where they make no sense."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRIES: Final = 3
 
 
 class UpdateHandlers(StepHost):
-    """The part of a journey that obeys operators, and tells how it stands.
+    """The part of a journey that handles operators' updates, and answers queries.
 
     Every update takes ``{"operator": …, "reason": …}`` and answers with the journey's progress.
     """

@@ -1,4 +1,4 @@
-"""What is made of an e-mail's HTML: the text it reads as, and its styles at the elements that they apply to.
+"""Makes of an e-mail's HTML its plain text, and the HTML with its styles inlined.
 
 Only the process of its own that `activities.email.sandbox` starts may import this: it loads parsers in C and Rust.
 """

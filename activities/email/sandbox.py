@@ -1,4 +1,4 @@
-"""The process in which HTML is worked on, so that no e-mail can end a worker, hold a thread of it or fill its memory.
+"""A process of its own that reads HTML, so that no e-mail can end a worker, block its thread or fill its memory.
 
 HTML is read by parsers written in C and Rust (`activities.email.markup`), and no look at a text beforehand tells what
 they will need. By the rules of HTML, 10 KB become 180 MB of elements (`<p><b 1><p><b 2>…`: each paragraph begins them

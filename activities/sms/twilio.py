@@ -22,7 +22,7 @@ _CONNECT_SECONDS: Final = 5.0
 _SERVICE: Final = "MG"
 """How the id of a messaging service begins, which may stand where a sender's number does."""
 _OURS: Final = frozenset({401, 404})
-"""Account or token are wrong: nothing about this message, and somebody may be mending it."""
+"""Account or token are wrong: nothing about this message, and somebody may be fixing it."""
 _LATER: Final = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT: Final = 504
 

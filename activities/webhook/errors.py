@@ -48,7 +48,7 @@ WORDS: Final[dict[str, Meaning]] = {
     ),
     "refused_url": Meaning(_NEVER, _OURS, "The URL may not be called: {detail}."),
     "request_header_illegal": Meaning(Outcome.PERMANENT, _OURS, "A request header may not be sent: {detail}."),
-    # Ours to mend.
+    # Ours to fix.
     "pool_timeout": Meaning(
         _AGAIN, _OURS, "No connection to the destination came free in time: too many deliveries at once."
     ),

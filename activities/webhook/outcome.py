@@ -20,7 +20,7 @@ class Outcome(StrEnum):
     RETRY = "retry"
     """Try again until the deadline: the receiver or the network has a bad time."""
     RETRY_SHORT = "retry_short"
-    """Try again for a short while (one hour by default): someone may be mending a configuration."""
+    """Try again for a short while (one hour by default): someone may be fixing a configuration."""
     PERMANENT = "permanent"
     """The same bytes would be refused again."""
     REFUSED = "refused"

@@ -1,4 +1,4 @@
-"""From how an attempt went to what is told to Temporal: a result, or a failure with the time of the next attempt.
+"""What an attempt reports to Temporal: a result, or a failure with the time of the next attempt.
 
 The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once.
 `next_retry_delay`, which overrides it, is set only for ``Retry-After``, where the attempt was turned away, and after

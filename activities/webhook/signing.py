@@ -2,7 +2,7 @@
 
 Signed is ``<webhook-id>.<webhook-timestamp>.<body>``. The id is the delivery's, the same over all its attempts, which
 is what receivers deduplicate by; the timestamp is the attempt's, which is what they refuse old copies by. Every live
-key signs, separated by blanks, so that a receiver can change keys without losing a message.
+key signs, separated by spaces, so that a receiver can change keys without losing a message.
 
 Two schemes: ``v1``, HMAC-SHA256 with a shared secret (``whsec_…``), and ``v1a``, Ed25519 with a private key
 (``whsk_…``).

@@ -1,4 +1,4 @@
-"""Telling one journey, and no other, that something happened: what the holder of a callback address may do."""
+"""Delivers the event of a callback to the one journey that its address was made for."""
 
 from __future__ import annotations
 

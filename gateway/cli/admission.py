@@ -1,4 +1,4 @@
-"""What is said where it is not known whether a journey came in."""
+"""The sentence for a journey of which it is not known whether it was admitted."""
 
 from __future__ import annotations
 

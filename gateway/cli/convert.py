@@ -1,4 +1,4 @@
-"""The command that brings templates over from the platform's old syntax: convert."""
+"""The command that converts templates from the platform's old syntax: convert."""
 
 from __future__ import annotations
 

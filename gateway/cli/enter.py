@@ -1,4 +1,4 @@
-"""Commands that bring something in: enter, event."""
+"""Commands that let contacts in and report events: enter, event."""
 
 from __future__ import annotations
 

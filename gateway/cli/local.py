@@ -1,4 +1,4 @@
-"""Commands that need nothing installed and nothing configured: demo, dev."""
+"""Commands that run everything on this machine: demo, dev."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def retry(
 ) -> None:
     """Try a held step again, under the same delivery id: of one journey, or of all held ones that fit.
 
-    Sends the same bytes; with --with-version those that the mended template gives. --since: held since then.
+    Sends the same bytes; with --with-version those that the fixed template gives. --since: held since then.
     """
     request = requested("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
     which = _which(scenario, destination, since, held_reason, step)

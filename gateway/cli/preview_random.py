@@ -40,7 +40,7 @@ def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, 
     from gateway.preview.trial import attempt
 
     started = time.perf_counter()
-    # One moment for all of them and for ever: the same seed gives the same.
+    # One moment for all of them and forever: the same seed gives the same.
     at = given.at or _AT
     given = replace(given, at=at)
     with progress("contacts", wanted) as each:

@@ -1,4 +1,4 @@
-"""How far something has come: a bar, for people at a terminal only."""
+"""A progress bar, at a terminal only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that receives: serve."""
+"""The command that serves callbacks: serve."""
 
 from __future__ import annotations
 

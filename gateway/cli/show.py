@@ -1,4 +1,4 @@
-"""Commands that look: show, list, deliveries."""
+"""Commands that show what there is: show, list, deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One journey as a person enjoys it: a header that says why it waits, its steps, its deliveries with their attempts."""
+"""One journey on a terminal: a header that says why it waits, its steps, its deliveries and their attempts."""
 
 from __future__ import annotations
 

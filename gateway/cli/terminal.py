@@ -1,4 +1,4 @@
-"""What a person sees: text without surprises, JSON for programs, tables, local times."""
+"""Output of commands: safe text, JSON for programs, tables, local times."""
 
 from __future__ import annotations
 

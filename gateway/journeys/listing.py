@@ -1,4 +1,4 @@
-"""Many journeys at a glance: the store knows who came in, Temporal what those under way are doing."""
+"""Lists journeys: the store knows who was admitted, Temporal what those under way are doing."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def attempt(
 ) -> Trial:
     """Renders every step for made-up contacts, until one fails.
 
-    A step counts as failing where the contact might come by it: what stands behind an `if` that keeps it away is
+    A step counts as failing where the contact might come by it: what stands after an `if` that keeps it away is
     allowed to fail. Both ways of a `wait_for` count.
 
     Args:

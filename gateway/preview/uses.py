@@ -1,4 +1,4 @@
-"""What a scenario's templates and conditions do with data: made-up data need to have no more."""
+"""What a scenario's templates and conditions use of its data: what made-up data must have."""
 
 from __future__ import annotations
 

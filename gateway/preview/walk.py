@@ -23,7 +23,7 @@ from scenario.steps.host import Delivered, Failed, Leave, Next, Outcome
 from scenario.steps.host import Event as KeptEvent
 
 Branch = tuple[tuple[str, str], ...]
-"""The forks that a step stands behind: each a step's id, and which way."""
+"""The forks that a step is inside of: each a step's id, and which way."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Passed:
     Attributes:
         id: The step's.
         row: The step in the plan.
-        branch: The forks that it stands behind: each a step's id, and which way.
+        branch: The forks that it is inside of: each a step's id, and which way.
         taken: Whether the contact comes by.
         reachable: Whether it might: by no condition is it kept away, be it that events decide.
         began: When, by the preview's clock; in UTC.
@@ -153,7 +153,7 @@ class Walk:
             taken=here.taken,
             reachable=here.reachable,
             began=here.now,
-            # Without a word from the step it waits for an event for ever: shown as if that had come.
+            # Without a word from the step it waits for an event forever: shown as if that had come.
             outcome=record.outcome if record else "held" if host.held else "event",
             until=None if host.until is None else max(host.until, here.now),
             result=self._result,
@@ -217,7 +217,7 @@ class Walk:
         names = list(row.awaited.values())
         given = any(event.name in names for event in self._events)
         missing = f"{' or '.join(names)} {'does not fulfil its condition' if given else 'is not given'}"
-        return f"{missing}: it would wait for ever; from here on as if the event had come" if for_ever else missing
+        return f"{missing}: it would wait forever; from here on as if the event had come" if for_ever else missing
 
     def _fork(self, passed: Passed, step: BaseStep, here: _Here, host: VirtualHost, went: Outcome | None) -> _Here:
         """Goes through all ways that lead out of a step, and on by the one that is taken."""

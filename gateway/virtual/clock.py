@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Wait:
-    """What a coroutine waits for: a moment (None: for ever), or something that its owner is told of."""
+    """What a coroutine waits for: a moment (None: forever), or something that its owner is told of."""
 
     owner: Hashable
     until: datetime | None
@@ -73,7 +73,7 @@ class Clock:
         heapq.heappush(self._timers, (max(moment, self.now), next(self._count), action))
 
     async def wait(self, owner: Hashable, until: datetime | None, wake: Callable[[], bool]) -> bool:
-        """Waits until a moment (None: for ever), or until `wake`; tells whether it woke.
+        """Waits until a moment (None: forever), or until `wake`; tells whether it woke.
 
         Args:
             owner: Whose coroutine it is: `tell` has `wake` asked again. It has one wait at a time.
@@ -90,7 +90,7 @@ class Clock:
             self._ready.append((task, True))
 
     def run(self, until: datetime | None = None) -> None:
-        """Lets time pass until nobody waits for a moment, or until one. Who waits for ever is left waiting.
+        """Lets time pass until nobody waits for a moment, or until one. Who waits forever is left waiting.
 
         Args:
             until: Where time stops, if it is not there yet; what is due then is done. None: at the last moment that

@@ -1,4 +1,4 @@
-"""A host for steps that makes believe: it reads a virtual clock, works questions out itself, and sends nothing."""
+"""The virtual host of steps: it reads a virtual clock, evaluates conditions itself, and sends nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class VirtualHost:
         taken: The event that met the present step, if one did.
         held: Why the present step waits for a person, if it does.
         postponed: What keeps its delivery back, if anything does.
-        fault: The error of the last template that could not be worked out, and what it saw.
+        fault: The error of the last template that could not be evaluated, and what it saw.
         records: How steps went.
     """
 
@@ -131,7 +131,7 @@ class VirtualHost:
             return Answer(error=str(error))
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
-        """Waits until a moment (None: for ever), or until `wake`; tells whether it woke."""
+        """Waits until a moment (None: forever), or until `wake`; tells whether it woke."""
         del what
         return await self.clock.wait(self, until, wake)
 

@@ -1,1 +1,1 @@
-"""What stands in, on one machine, for the systems outside: a Temporal server, a mail server, a receiver."""
+"""Local stand-ins for the systems outside: a Temporal server, a mail server, a receiver of webhooks."""

@@ -1,4 +1,4 @@
-"""By when a process that was asked to stop has to be over: one deadline for everything that it still does.
+"""One deadline for everything that a process still does once it was asked to stop.
 
 An orchestrator kills what has not ended by its grace period. Each thing that a process closes may wait for somebody
 else: an attempt for its receiver, the log of attempts for the store, traces for their collector. Each has a longest

@@ -1,4 +1,4 @@
-"""The way out of a process.
+"""How a process exits.
 
 An interpreter that shuts down while threads of Temporal's native library still call into it can crash with SIGSEGV or
 SIGABRT after all work is done (https://github.com/temporalio/sdk-python/issues/300). So a process that used a client

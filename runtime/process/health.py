@@ -1,4 +1,4 @@
-"""Two pages for whoever watches over a process: is it alive, and can it work."""
+"""Health pages: is the process alive, and is it ready to work?"""
 
 from __future__ import annotations
 

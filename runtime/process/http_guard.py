@@ -98,7 +98,7 @@ class Guard:
 class Guarded(H11Protocol):
     """A connection to a `Guard`.
 
-    uvicorn would wait for ever for a request that does not come. Some hundred such connections, which cost their maker
+    uvicorn would wait forever for a request that does not come. Some hundred such connections, which cost their maker
     nothing, would otherwise keep everybody else out.
     """
 

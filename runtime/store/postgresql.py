@@ -20,7 +20,7 @@ WAIT_SECONDS = 30
 """How long to wait for a free connection."""
 
 CONNECTING = {
-    # Not for ever where packets get lost: neither for a new connection, nor on one that a firewall has forgotten.
+    # Not forever where packets get lost: neither for a new connection, nor on one that a firewall has forgotten.
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

@@ -1,4 +1,4 @@
-"""Write attempts down without making anybody wait."""
+"""Writes attempts into the log without making anybody wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a journey's trace is known again, by every process that comes to run a part of it.
+"""The ids of a journey's trace, derived so that every process that runs a part of it gets the same.
 
 A span's id is random, and the process that made it may be gone when the next step is due. So the ids that others hang
 below are derived from the run's ids, which Temporal keeps.

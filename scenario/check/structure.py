@@ -72,7 +72,7 @@ def check_structure(source: Source, report: Report) -> Any:
     for step in outline(data):
         given = {key for key, value in step.keys.items() if is_given(value)}
         if step.kind is None or any((*step.path, key) in silent for key in step.keys):
-            continue  # its own keys may stand behind those of the step that lacks its '-'
+            continue  # its own keys may come after those of the step that lacks its '-'
         if found := step.model.complaint(given | {step.kind}):
             report.add((*step.path, found[0]), "incomplete", found[1], key=True)
     _empty(data, (), report)

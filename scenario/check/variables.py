@@ -80,7 +80,7 @@ def roots(
         known["event"] = Object(tree_of(Happening).fields, open=True)
         elsewhere.pop("event", None)
     else:
-        elsewhere["event"] = "with the trigger event, and behind a 'wait_for'"
+        elsewhere["event"] = "with the trigger event, and after a 'wait_for'"
     if secrets is not None:
         known["secrets"] = Object(dict.fromkeys(secrets, _TEXT), apart=True)
     else:

@@ -1,4 +1,4 @@
-"""What is there by the time that a step is performed, on the ways that lead to it: kept responses, an event."""
+"""What is known when a step is reached, on all ways that lead to it: saved responses, an event."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def check_trigger(entry: Entry, scenario: Scenario) -> None:
 
 
 def check_condition(scenario: Scenario, data: dict[str, Any]) -> None:
-    """Raises `Refused` where ``entry.if`` does not hold for this data, or cannot be worked out."""
+    """Raises `Refused` where ``entry.if`` does not hold for this data, or cannot be evaluated."""
     condition = scenario.entry.condition
     if condition is None:
         return

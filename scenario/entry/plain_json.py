@@ -47,7 +47,7 @@ def unread(content: bytes, what: str, hint: str = "") -> str:
 
 
 def has_form(data: object, form: type) -> bool:
-    """Whether plain JSON data are those of a dataclass, each of its type; keys that it does not know are passed over.
+    """Whether plain JSON data are those of a dataclass, each of its type; keys that it does not know are ignored.
 
     Args:
         data: In memory.

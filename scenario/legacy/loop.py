@@ -19,7 +19,7 @@ def write_loop(text: str, names: Names, trigger: str | None, workings: Workings)
     """The ``for`` tag that says the same.
 
     Args:
-        text: What stands behind FOREACH.
+        text: What stands after FOREACH.
         names: The names of custom fields.
         trigger: See `scenario.legacy.fields.field_of`.
         workings: Takes the tags that must stand in front.

@@ -103,7 +103,7 @@ def _comparison(comparison: Comparison, find: Find, workings: Workings) -> tuple
         if isinstance(right, Literal):
             raise Unreadable("a condition compares a variable with something")
         if operator == "LIKE":
-            raise Unreadable("a variable stands before LIKE, and a text behind it")
+            raise Unreadable("a variable stands before LIKE, and a text after it")
         left, right, operator = right, left, _FLIPPED.get(operator, operator)
     known = find(left)
     if not operator:

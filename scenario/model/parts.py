@@ -102,7 +102,7 @@ class Save(Model):
     """Keeps a webhook's response for later templates and conditions."""
 
     name: SavedName = Field(
-        alias="as", description="Its name: `{{ responses.<name>.… }}` in what comes behind the step."
+        alias="as", description="Its name: `{{ responses.<name>.… }}` in what comes after the step."
     )
     when: Literal["json"] = Field(default="json", description="Which responses are kept: those that are JSON.")
     shape: dict[str, Any] | None = Field(

@@ -55,7 +55,7 @@ class RetryPolicy:
         return self.initial_interval <= self.maximum_interval
 
     def changed_by(self, changes: Changes) -> RetryPolicy:
-        """With some of its values changed; names that it does not have, a newer program's, are passed over."""
+        """With some of its values changed; names that it does not have, a newer program's, are ignored."""
         given = {name: type(getattr(self, name))(changes[key]) for name, key in STORED.items() if key in changes}
         return replace(self, **given)
 

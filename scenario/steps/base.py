@@ -50,7 +50,7 @@ class Awaited(NamedTuple):
         event: Its name.
         condition: Which of these events; None: any.
         is_new: Whether only one counts that comes while the step waits.
-        is_certain: Whether nobody gets behind the step without it.
+        is_certain: Whether nobody gets past the step without it.
     """
 
     path: Path
@@ -190,7 +190,7 @@ class BaseStep(Model):
 
     @classmethod
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """The ways by which contacts may come to what stands behind the step; none where nobody does.
+        """The ways by which contacts may come to what stands after the step; none where nobody does.
 
         Args:
             keys: The step's keys and values as an author writes them.

@@ -1,4 +1,4 @@
-"""The step that goes one way or the other."""
+"""The step `if`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class IfRow(Row):
-    """A fork in the road."""
+    """A fork: the one way where the condition is true, the other where it is not."""
 
     condition: str
     then: str | None = None
@@ -42,7 +42,7 @@ class IfRow(Row):
         return replace(other, then=self.then, otherwise=self.otherwise) if isinstance(other, IfRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Goes one way or the other; a condition that cannot be worked out holds the journey."""
+        """Goes one way or the other; a condition that cannot be evaluated holds the journey."""
         while True:
             if outcome := await host.decided():
                 return outcome

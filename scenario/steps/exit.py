@@ -15,7 +15,7 @@ from scenario.steps.host import Host, Leave, Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class ExitRow(Row):
-    """An end before the end."""
+    """Ends the journey."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""What steps are performed on, and what comes of them.
+"""The host that steps are performed on, and what comes of performing them.
 
 A row of the plan performs itself against `Host`. A journey is one, by Temporal's timers and activities; previews, tests
 and simulations have a virtual one, whose clock does not wait. So a plan has one interpreter.
@@ -54,7 +54,7 @@ class Answer(Protocol):
 
     @property
     def error(self) -> str:
-        """Why it cannot be worked out; empty where it can."""
+        """Why it cannot be evaluated; empty where it can."""
         ...
 
 
@@ -217,7 +217,7 @@ class Host(Protocol):
         ...
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
-        """Waits until a moment (None: for ever), or until `wake` or `must_continue`; tells whether it was these."""
+        """Waits until a moment (None: forever), or until `wake` or `must_continue`; tells whether it was these."""
         ...
 
     def events(self, name: str, *, since_now: bool) -> Sequence[Event]:

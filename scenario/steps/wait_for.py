@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitForRow(Row):
-    """A wait for an event, at most `seconds` long (None: for ever)."""
+    """A wait for an event, at most `seconds` long (None: forever)."""
 
     event: str
     condition: str | None = None
@@ -97,7 +97,7 @@ class WaitFor(BaseStep):
 
     wait_for: EventName
     condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
-    timeout: Duration | None = Field(default=None, alias="for", description="How long at most; without it, for ever.")
+    timeout: Duration | None = Field(default=None, alias="for", description="How long at most; without it, forever.")
     since: Literal["entry", "now"] = Field(default="entry", description="now: events that came earlier do not count.")
     then: list[Step] = Field(default_factory=list["Step"], description="Steps to take when the event has come.")
     otherwise: list[Step] = Field(

@@ -74,7 +74,7 @@ class Webhook(DeliveryStep):
     url: Template | None = Field(
         default=None,
         exclude_if=_is_none,
-        description="URL with Liquid behind its host; scheme, host and port are plain text.",
+        description="URL with Liquid after its host; scheme, host and port are plain text.",
     )
     to: Name | None = Field(
         default=None,

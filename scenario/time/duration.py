@@ -47,7 +47,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def per_second(rate: str) -> float:
-    """So many a second, from ``10/s``, ``600/m`` or ``100/h``; 0 where the text is no rate."""
+    """So many a second, from ``10/s``, ``600/m`` or ``100/h``; 0 where the text is not a rate."""
     found = _RATE.fullmatch(rate)
     return float(found[1]) / _UNITS[found[2]] if found else 0.0
 

@@ -81,7 +81,7 @@ async def test_without_a_server_it_says_so_once_and_gives_up(caplog: pytest.LogC
         "(and TEMPORAL_TLS=true where it wants TLS)"
     )
     assert str(caught.value) == sentence
-    assert [record.getMessage() for record in caplog.records] == [f"{sentence}; trying for another 0 s"]
+    assert [record.getMessage() for record in caplog.records] == [f"{sentence}; trying for 0 s more"]
 
 
 async def test_it_waits_for_a_server_that_starts_later(server: DevServer):

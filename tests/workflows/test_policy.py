@@ -31,6 +31,6 @@ def test_no_jitter_makes_a_policy_that_temporal_refuses(seconds: float) -> None:
 
 @pytest.mark.parametrize("kind", ["email", "sms", "webhook"])
 def test_no_number_of_attempts_is_too_large_for_temporal(kind: Literal["email", "sms", "webhook"]) -> None:
-    """A policy that cannot be written fails the workflow task, for ever."""
+    """A policy that cannot be written fails the workflow task, forever."""
     policy = retry_policy(Send(kind=kind, retry=Policy(maximum_attempts=10**20)), "msg_1")
     policy.apply_to_proto(RetryPolicy())

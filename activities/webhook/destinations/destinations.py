@@ -1,4 +1,4 @@
-"""What operations say about the systems that webhooks go to, in memory: the book of destinations.
+"""The destinations of webhooks, in memory, as `destinations.yaml` describes them.
 
 `reading` makes it from `destinations.yaml`, `watch` keeps it up to date. A destination holds the *names* of its secrets
 only. Their values come with each attempt, so that a secret that was changed is used within a second, and nothing that

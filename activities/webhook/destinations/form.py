@@ -117,7 +117,7 @@ class TlsFiles(Model):
 
 
 class LimitsForm(Model):
-    """How gently a place is treated."""
+    """How much a destination takes."""
 
     rate: Rate | None = None
     concurrency: Count | None = None

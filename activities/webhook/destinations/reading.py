@@ -1,4 +1,4 @@
-"""From the text of `destinations.yaml` to a book of destinations, or to everything that is wrong with it.
+"""Reads `destinations.yaml`: gives the destinations, or everything that is wrong with the file.
 
 No finding quotes a value that stands under `headers`, `signing`, `secrets` or `public_secrets`: somebody may have put a
 secret there rather than its name.
@@ -35,7 +35,7 @@ _SILENT: Final[Mapping[str, str]] = {
 _WORDS: Final[Mapping[str, str]] = {
     "empty": "the file is empty: begin with 'destinations:'",
     "values": f"more than {MAX_NODES:,} values: take destinations out that nobody names",
-    "single document": "the file goes on behind '---': put all destinations under the one 'destinations:'",
+    "single document": "the file goes on after '---': put all destinations under the one 'destinations:'",
 }
 """What is said of a file that cannot be read, as far as others speak of scenarios."""
 _UNQUOTED: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""`destinations.yaml` as a worker lives with it: looked at again and again, used as soon as it changes."""
+"""Watches `destinations.yaml` while a worker runs, and reads it again when it changes."""
 
 from __future__ import annotations
 

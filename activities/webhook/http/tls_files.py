@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Whom to trust and who we are, as files (PEM). The files are read again when they change on disk.
+    """The certificates to trust and our own client certificate, as PEM files. They are read again when they change.
 
     Attributes:
         ca_file: Trust these authorities *instead of* the public ones; None = the public ones.

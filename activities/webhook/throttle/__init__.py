@@ -1,1 +1,1 @@
-"""How gently a destination is treated: rates, a circuit breaker, and what the server keeps for all workers."""
+"""Spares receivers: a limiter and a circuit breaker in each worker, and the rates that the server keeps for all."""

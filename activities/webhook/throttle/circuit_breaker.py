@@ -1,4 +1,4 @@
-"""A circuit breaker: a receiver that is down is left alone, and asked now and then by one request whether it is back.
+"""A circuit breaker: a receiver that is down gets no requests but a probe now and then, until one succeeds.
 
     CLOSED   everything may go; results are counted in a sliding window
        │  enough of them, and too large a share failing
@@ -34,7 +34,7 @@ _SLIP: Final = 1e-6  # 0.55 * 20 is a little more than 11 to a computer
 
 
 class BreakerState(StrEnum):
-    """Of a breaker."""
+    """The state of a breaker."""
 
     CLOSED = "closed"
     OPEN = "open"

@@ -1,4 +1,4 @@
-"""The gate of this process: may this request go to that destination now, or when should it come again?
+"""Limits the requests of this process: may one go to a destination now, and if not, when should it come again?
 
 A delivery that may not go is *turned away with an appointment*: its attempt ends at once, and Temporal keeps it until
 then. So waiting costs no slot of the worker, however many wait. Appointments of one destination are spaced as it is

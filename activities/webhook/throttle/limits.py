@@ -1,4 +1,4 @@
-"""How gently a destination is treated: what `gate` keeps to, as `destinations.yaml` says it."""
+"""The limits of a destination, as `destinations.yaml` sets them."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def truncate(value: object, length: object = 50, end: object = "...") -> str:
 
 
 def truncate_words(value: object, number: object = 15, end: object = "...") -> str:
-    """The text, cut off behind so many words, at least one."""
+    """The text, cut off after so many words, at least one."""
     text, most = to_text(value), max(_whole("truncatewords", number), 1)
     words = text.split()
     return text if len(words) <= most else " ".join(words[:most]) + to_text(end)

@@ -82,7 +82,7 @@ def _lint_text(page: Page, kind: Kind, names: Names) -> None:
         return
     well_formed = not page.findings
     walk(nodes, Reader(page, engine, kind), names)
-    # In the JSON of a template that had to be mended, quotes may be missing for that reason alone.
+    # In the JSON of a template that had to be fixed, quotes may be missing for that reason alone.
     if kind == "json" and well_formed:
         check_states(nodes, page)
 

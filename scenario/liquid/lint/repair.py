@@ -1,4 +1,4 @@
-"""Reading a template with mistakes in it: each is noted, mended in the tokens, and reading goes on.
+"""Reading a template with mistakes in it: each is noted, fixed in the tokens, and reading goes on.
 
 python-liquid stops at the first mistake. Here the tags are balanced first, then the template is parsed; an expression
 that cannot be parsed is replaced by one that means nothing, and so on until it parses. Tokens keep their places, so
@@ -141,7 +141,7 @@ class _Balance:
             if token.kind == TOKEN_EXPRESSION and dropping:
                 continue
             if token.kind == TOKEN_EXPRESSION and self._made and self._is_else(self._made[-1]) and token.value.strip():
-                message = "what stands behind 'else' is ignored: write 'elsif', or remove it"
+                message = "what follows 'else' is ignored: write 'elsif', or remove it"
                 self._page.add("else-if", message, token.start_index)
             dropping = token.kind == TOKEN_TAG and not self._tag(token)
             if token.kind != TOKEN_TAG:

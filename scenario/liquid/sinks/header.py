@@ -67,7 +67,7 @@ class _HeaderSink(Sink):
 
 
 def render_header(source: str, data: Mapping[str, Any]) -> str:
-    """A header's value: visible ASCII, without blanks at its ends.
+    """A header's value: visible ASCII, without spaces at its ends.
 
     Args:
         source: The template.

@@ -153,7 +153,7 @@ class BodyCompiler:
 
 
 def expression_problem(form: str, source: object) -> str | None:
-    """What is wrong with what stands behind ``$for`` or ``$if``, before it is parsed; or None."""
+    """What is wrong with what stands after ``$for`` or ``$if``, before it is parsed; or None."""
     if not isinstance(source, str):
         return f"'{form}' takes a text"
     if source.lstrip().startswith(("{{", "{%")):

@@ -106,7 +106,7 @@ def render_line(source: str, data: Mapping[str, Any]) -> str:
     """A subject: one line, whatever the data hold. Raises as ``render_text`` does.
 
     Returns:
-        The text, in which each run of line breaks and control characters is one blank, without blanks around it.
+        The text, in which each run of line breaks and control characters is one space, with none at its ends.
     """
     return _NOT_ON_A_LINE.sub(" ", render_text(source, data)).strip()
 

@@ -4,7 +4,7 @@
         ...                                    # send to there.url("/hook", "http")
         assert [call.method for call in there.calls] == ["POST", "POST"]
 
-Each request gets the next behaviour of the script; the last one goes on for ever. A behaviour is a list of pieces of
+Each request gets the next behaviour of the script; the last one goes on forever. A behaviour is a list of pieces of
 raw bytes, a pause between them, and how it ends, so that any fault of HTTP can be written down as what is on the wire.
 """
 
@@ -109,7 +109,7 @@ def silence() -> Behaviour:
 
 
 def drip_headers() -> Behaviour:
-    """A header every 20 ms, for ever as far as a test can tell."""
+    """A header every 20 ms, forever as far as a test can tell."""
     return raw(b"HTTP/1.1 200 OK\r\n", *(b"x-drip: drop\r\n" for _ in range(500)), pause=0.02, end=End.HANG)
 
 

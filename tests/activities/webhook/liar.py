@@ -20,7 +20,7 @@ Answer = Sequence[str] | None
 
 
 class LyingServer(BaseResolver):
-    """Each name has a script: one answer a resolution, the last one for ever.
+    """Each name has a script: one answer a resolution, the last one forever.
 
     Attributes:
         script: The answers still to come, by name.

@@ -190,7 +190,7 @@ def test_an_event_that_is_given_comes_when_the_step_has_begun(follow: Follow, tm
 def test_a_wait_without_an_end_goes_on_as_if_the_event_had_come_and_says_so(follow: Follow, tmp_path: Path) -> None:
     steps = told(follow(FOR_EVER), tmp_path)
     assert outcomes(steps) == {"wait_for-1": "event", "arrived": "sent", "after": "sent"}
-    expected = "order.delivered is not given: it would wait for ever; from here on as if the event had come"
+    expected = "order.delivered is not given: it would wait forever; from here on as if the event had come"
     assert steps["wait_for-1"]["reason"] == expected
     assert "waits_until" not in steps["wait_for-1"]
 

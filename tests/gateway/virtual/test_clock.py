@@ -36,7 +36,7 @@ def later(days: float) -> datetime:
 
 @dataclass
 class Contact:
-    """One contact's way: a wait, an event that may come in time, another wait."""
+    """One contact's way: a wait, an event that is admitted time, another wait."""
 
     host: VirtualHost
     wait: float

@@ -242,7 +242,7 @@ async def test_one_that_is_away_at_the_start_is_waited_for(
     assert await store.scenarios() == []
     await store.close()
     [said] = [record.getMessage() for record in caplog.records]
-    assert said.endswith("that SCENARIO_STORE is right. Trying for another 60 s.")
+    assert said.endswith("that SCENARIO_STORE is right. Trying for 60 s more.")
 
 
 async def _opened(url: str) -> Store:

@@ -95,7 +95,7 @@ def test_a_collector_that_does_not_answer_keeps_nobody_from_ending(caplog: pytes
     stuck = Stuck()
     provider = provider_of(BatchSpanProcessor(stuck))
     provider.get_tracer("test").start_span("lost").end()
-    assert not Telemetry(provider).shutdown(patience=0.1)  # or it would wait for ever
+    assert not Telemetry(provider).shutdown(patience=0.1)  # or it would wait forever
     stuck.answers.set()
     assert "the collector did not take them in time" in caplog.text
 

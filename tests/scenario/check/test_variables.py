@@ -142,7 +142,7 @@ def test_every_place_of_a_wrong_name_is_reported():
     assert [(finding.line, finding.column) for finding in check(text).findings] == [(6, 16), (7, 20)]
 
 
-NO_EVENT = "error out-of-scope: 'event' is there only with the trigger event, and behind a 'wait_for'"
+NO_EVENT = "error out-of-scope: 'event' is there only with the trigger event, and after a 'wait_for'"
 ASK = "ask {% if event %}, or give each value a default, {{ event.… | default: '-' }}"
 LATE = (
     "warning may-be-missing: 'event' may be missing here: the 'wait_for' on line {} can end without it. Move the step into its 'then', "

@@ -91,7 +91,7 @@ def test_custom_fields_compare_whatever_their_type(old: str, value: Any, holds: 
         ("($firstname$", "a parenthesis is not closed"),
         ("(" * 30 + "$firstname$" + ")" * 30, "the condition is nested more than 20 levels deep"),
         ("'a' = 'b'", "a condition compares a variable with something"),
-        ("'a' LIKE $email$", "a variable stands before LIKE, and a text behind it"),
+        ("'a' LIKE $email$", "a variable stands before LIKE, and a text after it"),
         ("$email$ LIKE $email$", "LIKE is followed by a text"),
         ("$store.online$ > 1", "'order.store.online' is true or false: neither is more than the other"),
         ("$email$ = \"a'\" AND $email$ = 'a}'", "'a}'"),

@@ -249,7 +249,7 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
         ("- a\n", ["1:1: error type: the file must be keys with values, not a list"]),
         ("destination: {}\n", ["1:1: error unknown-key: unknown key 'destination': did you mean 'destinations'?"]),
         ("destinations: {a: {url: 1}\n", None),
-        ("destinations: {}\n---\ndestinations: {}\n", ["2:1: error syntax: the file goes on behind '---': put all "
+        ("destinations: {}\n---\ndestinations: {}\n", ["2:1: error syntax: the file goes on after '---': put all "
          "destinations under the one 'destinations:'"]),
         ("destinations: [" + "a, " * 20_000 + "a]\n", ["1:60007: error too-large: more than 20,000 values: "
          "take destinations out that nobody names"]),

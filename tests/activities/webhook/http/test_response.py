@@ -107,7 +107,7 @@ async def test_a_drip_does_not_stretch_the_attempt(transport: Transport, post: P
         began = time.perf_counter()
         error = await failure(transport, post(there, timeout=seconds))
         took = time.perf_counter() - began
-    assert error.word.endswith("_timeout")  # the drip goes on for ever: the attempt's own time ended it
+    assert error.word.endswith("_timeout")  # the drip goes on forever: the attempt's own time ended it
     assert took >= seconds * 0.9
 
 

@@ -322,7 +322,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
         (
             "text",
             "{% if order %}a{% else if contact %}b{% else %}c{% endif %}",
-            ["1:24 error else-if: what stands behind 'else' is ignored: write 'elsif', or remove it"],
+            ["1:24 error else-if: what follows 'else' is ignored: write 'elsif', or remove it"],
         ),
         ("text", "{% for p in order.products limit=3 %}{% endfor %}", ["1:33 error syntax: expected ':', not '='"]),
         ("header", "{{ secrets['TOKEN'] }}{{ order.external_id | hmac_sha256: secrets.KEY }}", []),
@@ -437,6 +437,7 @@ def test_findings_are_data() -> None:
         column=12,
         offset=12,
         suggestion="email",
+        missing=("contact", "emial"),
     )
 
 
