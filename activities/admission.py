@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from typing import Final, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -25,12 +25,9 @@ from scenario.entry.admission import (
 )
 from scenario.entry.entry import LARGEST, Entry, is_too_large, parse_entry
 from scenario.errors import EntryError, ScenarioError
-from scenario.plan.plan import load_plan
+from scenario.plan.plan import LARGEST_PLAN, load_plan
 from scenario.time.duration import parse_duration
 from scenario.time.timing import spell
-
-LARGEST_PLAN: Final = 1_500_000
-"""Bytes of a plan as JSON: the answer that it goes along in has to stay below Temporal's 2 MB."""
 
 
 class Admissions:

@@ -33,6 +33,8 @@ _HALF: Final = 6
 _WORD: Final = 8
 """Characters of a word of a header's value that may be a credential: schemes such as ``Bearer`` are shorter."""
 _PREFIXED: Final = ("whsec_", "whsk_")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+_ALPHABETS: Final = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
 _SEPARATOR: Final = "\ud800"
 """Between texts that are masked together: it stands in none that can be written as UTF-8."""
 
@@ -103,7 +105,10 @@ def _known(values: Iterable[str]) -> Known:
 @lru_cache(maxsize=1024)
 def _forms(value: str) -> frozenset[str]:
     forms: set[str] = set()
-    for one in {value, *(value.removeprefix(prefix) for prefix in _PREFIXED)}:
+    values = {value, *(value.removeprefix(prefix) for prefix in _PREFIXED)}
+    # Base64 is written with either alphabet, and with or without its end.
+    bare = {one.rstrip("=") for one in values if _BASE64.fullmatch(one)}
+    for one in {*values, *bare, *(one.translate(way) for one in bare for way in _ALPHABETS)}:
         # A value may itself look like an escape, and is unescaped where the text around it is.
         with suppress(Unreadable):  # nor is a text then that holds it
             forms.update(_folded(form.text) for form in readings(one) if form.text.strip() and not form.inner)

@@ -40,11 +40,11 @@ _HEXED: Final = r"\\x"
 _ESCAPES: Final = {
     # JSON, JavaScript
     "\\": r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|u\{[0-9a-f]{1,6}\}|[bfnrt]|[^\w\s]"
-    rf"|x{_bytes(_HEXED)})",
+    rf"|[0-3][0-7]{{2}}|x{_bytes(_HEXED)})",
     # URLs, a character at a time
     "%": rf"%(?:{_bytes('%')}|u[0-9a-f]{{4}})",
     # HTML
-    "&": r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});?",
+    "&": r"&(?:#0{0,99}[0-9]{1,7}|#x0{0,99}[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});?",
 }
 _ONE: Final = {mark: re.compile(pattern, re.IGNORECASE) for mark, pattern in _ESCAPES.items()}
 _ANY: Final = re.compile("|".join(_ESCAPES.values()), re.IGNORECASE)
@@ -54,6 +54,14 @@ _MARKS: Final = str.maketrans("\\%uU{}", "      ")
 _HEX: Final = re.compile(r"[0-9a-f]{2}", re.IGNORECASE)
 # Base64 as MIME breaks it: the line before is full.
 _FOLD: Final = re.compile(r"(?<=[A-Za-z0-9+/]{60})\r?\n(?=[A-Za-z0-9+/])")
+# PostgreSQL's spelling of bytes, which begins like an escape.
+_BYTEA: Final = re.compile(r"\\[xX](?:[0-9A-Fa-f]{2}){6}")
+_LISTED: Final = re.compile(
+    r"[0-9](?<![\w.].)(?:[0-9]{0,2}(?:\s?,\s{0,20}[0-9]{1,3}){5,}"
+    r"|(?<=[2-7])[0-9A-Fa-f](?:[ :-][0-9A-Fa-f]{2}){5,})(?![\w.])"
+)
+_QUOTED: Final = re.compile(r"=(?:[0-9A-F]{2}(?:=[0-9A-F]{2})*|\r?\n)")
+_UNSEEN: Final = re.compile("[\0\u00ad\u034f\u180e\u200b-\u200f\u2060-\u2064\ufeff]+")
 # Readable bytes: ASCII, and UTF-8 but for the few sequences that are not allowed.
 _READABLE: Final = re.compile(
     rb"(?:[\t\n\r -~]|[\xc2-\xdf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}){6,}"
@@ -114,6 +122,9 @@ class _Code:
 
 _URLSAFE: Final = str.maketrans("-_", "+/")
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_HEXADECIMAL: Final = _Code(re.compile("[2-7][0-9A-Fa-f]" * 6), frozenset("0123456789abcdefABCDEF"), 2, 4, "0", a2b_hex)
+_APART: Final = "\ud801"
+"""Between texts that are decoded together: it stands in none of them."""
 _CODES: Final = (
     # Three characters of ASCII that are not control codes, twice: two bits of each byte are known. Written out, since a
     # search for what is said to be repeated takes three times as long.
@@ -121,7 +132,7 @@ _CODES: Final = (
         re.compile(r"[I-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]" * 2),
         frozenset(_LETTERS + "+/-_"), 4, 6, "A", lambda text: a2b_base64(text.translate(_URLSAFE)),
     ),
-    _Code(re.compile("[2-7][0-9A-Fa-f]" * 6), frozenset("0123456789abcdefABCDEF"), 2, 4, "0", a2b_hex),
+    _HEXADECIMAL,
 )  # fmt: skip
 
 
@@ -142,14 +153,16 @@ def readings(text: str) -> Iterator[Reading]:
         _, _, reading, depth = heappop(waiting)
         plain = _unescaped(reading)
         yield reading if plain else replace(reading, last=True)
-        if not plain and depth < DEPTH:
-            joined = (_substituted(reading, _FOLD, lambda _: "") if "\n" in reading.text else None) or reading
-            plain, depth = [inner for code in _CODES for inner in _inside(joined, code)], depth + 1
-        for made in plain:
+        inner: list[Reading] = []
+        if depth < DEPTH and not plain:
+            inner = _decoded(reading)
+        elif depth < DEPTH and _BYTEA.search(reading.text):
+            inner = [*_inside(reading, _HEXADECIMAL)]
+        for deeper, made in (*((0, one) for one in plain), *((1, one) for one in inner)):
             if made.text not in seen:
                 seen.add(made.text)
                 left -= len(made.text)
-                heappush(waiting, (len(made.text), next(number), made, depth))
+                heappush(waiting, (len(made.text), next(number), made, depth + deeper))
         if left < 0:
             raise Unreadable
 
@@ -165,6 +178,38 @@ def _unescaped(reading: Reading) -> list[Reading]:
         patterns = []
     made = (*every, *(_substituted(reading, pattern, _plain) for pattern in patterns))
     return [one for one in made if one]
+
+
+def _decoded(reading: Reading) -> list[Reading]:
+    """What is within a reading in which nothing is escaped. What may be a spelling by chance is looked at both ways."""
+    text = reading.text
+    joined = (_substituted(reading, _FOLD, lambda _: "") if "\n" in text else None) or reading
+    others = (
+        _substituted(reading, _LISTED, _listed),
+        _substituted(reading, _QUOTED, _quoted) if "=" in text else None,
+        _substituted(reading, _UNSEEN, lambda _: "") if "\0" in text or not text.isascii() else None,
+    )
+    return [*(inner for code in _CODES for inner in _inside(joined, code)), *(other for other in others if other)]
+
+
+def _listed(found: re.Match[str]) -> str | None:
+    """What a list of bytes says, ``[112, 108]`` or ``70:6c``; None where it is no text."""
+    decimal = "," in found[0]
+    numbers = [int(one, 10 if decimal else 16) for one in re.findall("[0-9]+" if decimal else "[0-9A-Fa-f]+", found[0])]
+    data = bytes(number if number < 256 else 0 for number in numbers)
+    return data.decode(errors="replace") if _READABLE.search(data) else None
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """What an escape of quoted-printable stands for (RFC 2045 §6.7): characters, or nothing at a line's soft end."""
+    return _text(bytes(int(pair, 16) for pair in _HEX.findall(found[0])))
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 @lru_cache(maxsize=1024)
@@ -187,13 +232,11 @@ def _plain(found: re.Match[str]) -> str | None:
         if len(units) == 2:  # a surrogate pair
             return chr(0x10000 + ((units[0] - 0xD800) << 10) + units[1] - 0xDC00)
         return chr(units[0]) if units[0] <= 0x10FFFF else None
+    if escape[0] == "\\" and escape[1].isdecimal():
+        return chr(int(escape[1:], 8))
     if escape[0] == "\\" and escape[1] not in "xX":
         return _CONTROLS.get(escape[1].lower(), escape[1])
-    raw = bytes(int(pair, 16) for pair in _HEX.findall(escape))
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    return _text(bytes(int(pair, 16) for pair in _HEX.findall(escape)))
 
 
 def _substituted(
@@ -281,4 +324,4 @@ def _readable(
         last = shift + (byte(end) * 8 - 1) // code.bits
         return outer.origin(place(first), place(last) + 1)
 
-    return Reading("\0".join(piece for _, piece in pieces), origin, inner=True)
+    return Reading(_APART.join(piece for _, piece in pieces), origin, inner=True)

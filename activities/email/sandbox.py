@@ -21,6 +21,7 @@ from threading import Lock
 from typing import IO, Final
 
 from scenario.errors import LimitExceeded, TemplateError
+from scenario.mail_limits import MAX_PART
 
 SECONDS: Final = 0.4
 """Of the processor, for one e-mail: a large one takes a tenth of it. Not wall-clock time, as with templates."""
@@ -28,6 +29,8 @@ MEGABYTES: Final = 64
 """Of memory, beyond what the process has before it begins."""
 LENGTH: Final = 4
 """Bytes that tell how many follow, in both directions."""
+LARGEST: Final = 2 * 6 * MAX_PART + 64
+"""Bytes of an answer: two parts, as JSON, a control code of which takes six."""
 TOO_MUCH: Final = (
     f"it takes more than {SECONDS} seconds or {MEGABYTES} MB to process: "
     "use fewer elements, attributes and rules of style"
@@ -101,7 +104,11 @@ class MarkupProcess:
         with suppress(BrokenPipeError):
             asked.write(len(data).to_bytes(LENGTH, "big") + data)
             asked.flush()
-        answer = told.read(int.from_bytes(told.read(LENGTH), "big"))
+        length = int.from_bytes(told.read(LENGTH), "big")
+        if length > LARGEST:
+            self._end()
+            raise LimitExceeded(TOO_MUCH)
+        answer = told.read(length)
         if answer:
             return json.loads(answer)
         cause = _last_line(process)

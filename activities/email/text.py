@@ -8,7 +8,7 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scenario.errors import LimitExceeded
-from scenario.mail_limits import MAX_NESTING
+from scenario.mail_limits import MAX_NESTING, MAX_PART
 
 _UNSEEN: Final = frozenset({"head", "style", "script", "title", "template"})
 _BLOCKS: Final = frozenset(
@@ -34,7 +34,7 @@ def plain(html: str) -> str:
         Lines, each ended by a line feed, without blanks at their ends; ``""`` where nothing is to be read.
 
     Raises:
-        LimitExceeded: Elements are nested too deeply.
+        LimitExceeded: Elements are nested too deeply, or the text is too long.
     """
     reader = _Reader()
     node, depth = LexborHTMLParser(html).root, 1
@@ -59,6 +59,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._lines: list[list[str]] = [[]]
+        self._length = 0
         self._unseen = 0
         self._links: list[tuple[int, int]] = []
 
@@ -112,6 +113,10 @@ class _Reader:
             text = text.removeprefix(" ")
         if text:
             line.append(text)
+            # A few letters may repeat a long address: a link that is not closed begins again in each paragraph.
+            self._length += len(text)
+            if self._length > MAX_PART:
+                raise LimitExceeded(f"as plain text it has more than {MAX_PART:,} characters")
 
     def _break(self, *, blank: bool = False) -> None:
         if _seen(self._lines[-1]):

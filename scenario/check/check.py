@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scenario.check.files import inline_files
 from scenario.check.rules import check_rules
+from scenario.check.size import check_plan, is_storable
 from scenario.check.structure import check_structure
 from scenario.check.templates import check_templates
 from scenario.check.ways import ways
@@ -55,6 +56,8 @@ def check(
         return Checked(report.findings, None)
     data = check_structure(source, report)
     data = inline_files(data, read, report)
+    if not is_storable(data, report):
+        return Checked(report.findings, None)
     known = ways(data)
     check_rules(data, known, report)
     if destinations is not None:
@@ -63,4 +66,6 @@ def check(
     check_remnants(data, report)
     if report.has_errors:
         return Checked(report.findings, None)
-    return Checked(report.findings, scenario.Scenario.model_validate(data, by_alias=True, by_name=False))
+    made = scenario.Scenario.model_validate(data, by_alias=True, by_name=False)
+    check_plan(made, report)
+    return Checked(report.findings, None if report.has_errors else made)

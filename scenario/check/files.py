@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, cast
 
@@ -27,6 +28,8 @@ def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -
         The data with texts in the place of references, but for those that cannot be read.
     """
     texts: dict[Path, str] = {}
+    # Once for all steps that refer to a file: their texts are one in memory, however many they are.
+    read = cache(read) if read is not None else None
     for step in outline(data):
         for key in step.model.texts:
             reference = step.keys.get(key)

@@ -12,6 +12,7 @@ from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.steps.base import Awaited
+from scenario.time.timing import read_zone
 
 _BACK: Final = 100
 """How many waits before one are compared with it: in the longest scenario too, the check takes no time to speak of."""
@@ -37,6 +38,7 @@ def check_rules(data: Any, known: Ways, report: Report) -> None:
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
     _key(scenario, report)
+    _zone(scenario, report)
 
 
 def _names(steps: Sequence[Written], report: Report) -> None:
@@ -142,3 +144,11 @@ def _key(scenario: Mapping[str, Any], report: Report) -> None:
     if isinstance(key, str) and "{{" not in key:
         message = "this key is the same for every entry: write an output such as {{ order.external_id }}"
         report.add(("entry", "key"), "constant-key", message, severity="warning")
+
+
+def _zone(scenario: Mapping[str, Any], report: Report) -> None:
+    """The model also takes files that a machine has beside the zones: versions published with one can still be read."""
+    name = scenario.get("timezone")
+    if isinstance(name, str) and read_zone(name) is None and not report.knows(("timezone",)):
+        message = f"'{clip(name)}' is not a time zone: write a name such as Europe/Paris"
+        report.add(("timezone",), "value", message)

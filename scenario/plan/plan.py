@@ -61,6 +61,9 @@ EACH: Final = "[]"
 """Behind a list's name, for each of its items, as in ``options[].label``: in `Send.items` alone. In `Send.fields` it
 is a part of a name like any other."""
 
+LARGEST_PLAN: Final = 1_500_000
+"""Bytes of a plan as JSON: the answer that it goes along in has to stay below Temporal's 2 MB."""
+
 
 def dump_plan(plan: Plan) -> dict[str, Any]:
     """The plan as plain JSON data, without what has its default value."""

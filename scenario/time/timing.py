@@ -28,8 +28,9 @@ _NO_DATE: Final = re.compile(r"|null|0|0000-00-00.*|0001-01-01(?:[T ]00:00.*)?",
 
 _OFFSET: Final = re.compile(r"Z|(?:UTC|GMT)? ?([-+\u2212])(\d{1,2})(?::?([0-5]\d))?", re.ASCII | re.IGNORECASE)
 _FARTHEST: Final = timedelta(hours=14)
-_ZONES_OF_MACHINES: Final = ("localtime", "posixrules")
-"""Names under which a machine keeps the zone that it stands in: a name means the same everywhere."""
+_NO_ZONES: Final = re.compile("localtime|posixrules|Factory|(?:right|posix)/.*", re.DOTALL)
+"""Names of files that a machine may have beside the zones: its own zone, none at all, and copies, the ones of ``right``
+with leap seconds, 27 seconds late. A name means the same everywhere."""
 _LONGEST_NAME: Final = 64
 """Characters of a zone's name: no longer ones are kept in memory."""
 
@@ -49,7 +50,7 @@ def read_zone(name: object) -> tzinfo | None:
 @lru_cache(maxsize=1024)
 def _read_zone(name: str) -> tzinfo | None:
     try:
-        return ZoneInfo(name) if name and name not in _ZONES_OF_MACHINES else None
+        return ZoneInfo(name) if name and not _NO_ZONES.fullmatch(name) else None
     except (ValueError, OSError, KeyError):
         found = _OFFSET.fullmatch(name)
     if found is None:

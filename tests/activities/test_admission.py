@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from activities.admission import LARGEST_PLAN, Admissions
+from activities.admission import Admissions
 from activities.content import Content
 from activities.interface import Admission, Admitted
 from runtime.store import Store
@@ -16,7 +16,7 @@ from scenario.check.check import check
 from scenario.errors import ScenarioError
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
+from scenario.plan.plan import LARGEST_PLAN, dump_plan
 
 SCENARIO = """
 scenario: welcome

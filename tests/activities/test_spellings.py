@@ -261,12 +261,35 @@ def test_no_half_of_a_secret_is_left_where_its_spelling_is_cut(
         base64.encodebytes(b"Authorization: Bearer 0123456789 pl4nted+Secret, and so on").decode(),
         base64.b64encode(b"pl4nted+Secret").hex(),
         "pl4nted+Secret".encode("utf-16-le").decode(),
+        "pl4nted&#" + "0" * 40 + "43;Secret",
+        "pl4nted&#x" + "0" * 40 + "2b;Secret",
+        "\\x" + b"pl4nted+Secret".hex(),  # PostgreSQL's bytea
+        "\\\\x" + b"u:pl4nted+Secret".hex(),
+        json.dumps({"type": "Buffer", "data": list(b"u:pl4nted+Secret, and so on")}),
+        str(list(b"pl4nted+Secret")),
+        b"pl4nted+Secret".hex(":"),
+        b"pl4nted+Secret".hex(" ").upper(),
+        "pl4nted=2BSecret",
+        "pl4nt=\r\ned=2BSec=\nret",
+        r"pl4nted\053Secret",
+        "pl4n\u200bted+Sec\u00adret",
+        r"pl4n\u200bted+Sec\u0000ret",
     ],
 )
 def test_what_writers_make_of_a_secret_is_known(echo: str):
     shown = readable(f"you sent <{echo}>, sorry".encode(), ("pl4nted+Secret",))
     assert MASK in shown
     assert (shown.startswith("you sent <"), shown.endswith(">, sorry")) == (True, True)
+
+
+@pytest.mark.parametrize("secret", ["cGw0bnRlZA/+==", "cGw0bnRlZA_-", "cGw0bnRlZA/+a="])
+def test_a_secret_that_is_base64_is_known_in_either_alphabet_and_without_its_end(secret: str):
+    for one in (
+        secret.rstrip("="),
+        secret.replace("/", "_").replace("+", "-"),
+        secret.replace("_", "/").replace("-", "+"),
+    ):
+        assert readable(f"you sent <{one}>".encode(), (secret,)).startswith(f"you sent <{MASK}")
 
 
 @pytest.mark.parametrize(
@@ -295,6 +318,7 @@ INNOCENT: Final = [
     r"C:\Users\shop\new\table.txt \u00e9t\u00e9 \"quoted\" 100% sure & glad",
     '{"at": "2026-01-01T10:00:00+01:00", "uuid": "550e8400-e29b-41d4-a716-446655440000", "ip": "10.0.0.1"}',
     "été, Σίσυφος, İstanbul, 🎁, ﬁ, \u00a0, ß",
+    '{"sizes": [36, 38, 40, 42, 44, 46, 48], "mac": "3c:22:fb:41:00:9a", "q": "a=2B&b=41", "zero": "a\u200bb"}',
 ]
 
 
@@ -321,6 +345,15 @@ def test_texts_that_are_masked_together_stay_apart(texts: list[str]):
         *("aGVsbG8g" * 2000, "VVVV" * 4000, "3131" * 4000, "+1" * 8000, "AQA" * 5000, "s3cret" * 2600),
         base64.b64encode(base64.b64encode(base64.b64encode(base64.b64encode(b"s3cret@b.co " * 400)))).decode(),
         "\\u0032\\u0035" * 1300,
+        *(
+            "112," * 4000,
+            "70:" * 5000,
+            "=41" * 5000,
+            "1" * 16_000,
+            "p\u200b" * 8000,
+            "\\053" * 4000,
+            "&#0" + "0" * 16_000,
+        ),
     ],
 )
 def test_no_text_is_read_more_often_than_there_are_bounds_for(text: str):

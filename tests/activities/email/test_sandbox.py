@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_one_process_reads_many_e_mails(cell: MarkupProcess):
         cell.work("<b>" * 300)
     assert cell.work("") == Markup("", "")
     assert number(cell) == first
+
+
+def test_an_answer_longer_than_any_e_mail_is_not_read(cell: MarkupProcess, monkeypatch: pytest.MonkeyPatch):
+    assert cell.work("<p>Hello") == HELLO
+    first = number(cell)
+    monkeypatch.setattr("activities.email.sandbox.LARGEST", 40)
+    with pytest.raises(TemplateError, match=f"^{re.escape(TOO_MUCH)}$"):
+        cell.work("<p>Hello" * 9)
+    assert cell.work("") == Markup("", "")
+    assert number(cell) != first
 
 
 def test_it_ends_with_its_cell():

@@ -52,3 +52,10 @@ def test_elements_have_a_depth():
     assert plain("<div>" * 254 + "x") == "x\n"  # in html and body
     with pytest.raises(LimitExceeded, match=r"^elements are nested more than 256 levels deep: is one not closed\?$"):
         plain("<div>" * 255 + "x")
+
+
+def test_a_text_has_a_length_however_often_the_address_of_a_link_is_written():
+    link = f'<p><a href="http://{"x" * 9_993}">'
+    assert len(plain(link + "<p>y" * 48)) < 500_000
+    with pytest.raises(LimitExceeded, match=r"^as plain text it has more than 500,000 characters$"):
+        plain(link + "<p>y" * 50)

@@ -239,6 +239,9 @@ WHOLE = (
     ("scenario: a\ntrigger: order\nsteps:", "3:1: error empty: 'steps' is empty: give it a value, or remove it"),
     ("scenario: a\ntrigger: order\nsteps: {wait: 2d}", "3:8: error type: 'steps' must be a list: begin each of its entries with '- '"),
     ("scenario: 12\ntrigger: order\nsteps: [{wait: 2d}]", "1:11: error type: 'scenario' must be text: put '12' in quotes"),
+    ("scenario: a\ntrigger: order\ntimezone: Factory\nsteps: [{wait: 2d}]", "3:11: error value: 'Factory' is not a time zone: write a name such as Europe/Paris"),
+    ("scenario: a\ntrigger: order\ntimezone: right/Europe/Paris\nsteps: [{wait: 2d}]", "3:11: error value: 'right/Europe/Paris' is not a time zone: write a name such as Europe/Paris"),
+    ("scenario: a\ntrigger: order\ntimezone: +02:00\nsteps: [{wait: 2d}]", "3:11: error value: '+02:00' is not a time zone: write a name such as Europe/Paris"),
     ("scenario: a\ntrigger: order\nentry:\nsteps: [{wait: 2d}]", "3:1: error empty: 'entry' is empty: give it a value, or remove it"),
     ("scenario: a\ntrigger: order\nentry: {agian: never}\nsteps: [{wait: 2d}]", "3:9: error unknown-key: unknown key 'agian': did you mean 'again'?"),
     ("scenario: a\ntrigger: order\n<b>: 1\nsteps: [{wait: 2d}]", "3:1: error unknown-key: unknown key '<b>': a scenario has scenario, description, trigger, entry, exit, timezone and steps"),
@@ -605,3 +608,46 @@ def test_a_page_of_mistakes_in_webhooks_is_reported_whole():
     ).findings
 
     assert "".join(f"{finding}\n" for finding in findings) == REPORT_OF_WEBHOOKS
+
+
+def repeated(step: str, value: str, times: int) -> str:
+    """A scenario with the same value in many steps, written once."""
+    first = step.format(number=0, value=f"&value {value}")
+    return HEAD + first + "".join(step.format(number=number, value="*value") for number in range(1, times))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            repeated("- sms: a{number}\n  text: {value}\n", "x" * 90_000, 100),
+            "with its aliases and files in place the scenario is larger than 8 MB: split it",
+        ),
+        (
+            HEAD + "".join(f"- sms: a{number}\n  text: {{file: a.txt}}\n" for number in range(20)),
+            "with its aliases and files in place the scenario is larger than 8 MB: split it",
+        ),
+        (
+            repeated("- if: {value}\n  then: [{{wait: 1d}}]\n", f"contact.id == '{'x' * 50_000}'", 35),
+            "what each journey has to carry is larger than 1,500 KB: split the scenario, shorten its conditions, or name "
+            "less in its templates",
+        ),
+    ],
+)
+def test_what_a_small_file_becomes_has_a_size(text: str, message: str):
+    checked = check(text, read=lambda _: "y" * 500_000)
+    assert [str(finding) for finding in checked.findings] == [f"scenario.yaml:1:1: error too-large: {message}"]
+    assert checked.scenario is None
+
+
+def test_a_file_that_many_steps_refer_to_is_read_once():
+    times = 0
+
+    def read(_: str) -> str:
+        nonlocal times
+        times += 1
+        return "text"
+
+    text = HEAD + "".join(f"- sms: a{number}\n  text: {{file: a.txt}}\n" for number in range(20))
+    assert check(text, read=read).scenario is not None
+    assert times == 1

@@ -231,6 +231,9 @@ def test_the_first_name_that_is_a_zone_counts(names: tuple[object, ...], zone: s
         ("\u0662", None),
         ("+\u0662", None),
         ("localtime", None),
+        ("right/Europe/Paris", None),  # with leap seconds: 27 seconds late, where the machine has it at all
+        ("posix/Europe/Paris", None),
+        ("Factory", None),
         ("../../etc/passwd", None),
         ("a" * 5000, None),
         ("a\0b", None),
