@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_LEFT_ALONE: Final = "The mail server {host} has refused the login, and is left alone for a while"
+_LEFT_ALONE: Final = "The mail server {host} has refused the login, and is not tried for a while"
 _CHECK_LOGIN: Final = "check user and password in SCENARIO_SMTP"
 SENTENCES: Final[dict[str, str]] = {
     "dns_failed": "The mail server's name {host} could not be resolved: check SCENARIO_SMTP",
