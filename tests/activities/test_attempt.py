@@ -236,8 +236,8 @@ async def test_a_permanent_failure_foretells_no_attempt(environment: ActivityEnv
     [
         (0, False, "It did not work (attempt 3, next try ", 45),
         (1, False, "It did not work (attempt 2, next try ", 45),
-        (0, True, "It did not work (after attempt 2, next try ", 420),
-        (2, True, "It did not work (not attempted yet, next try ", 420),
+        (0, True, "It did not work: it is tried again (after attempt 2, next try ", 420),
+        (2, True, "It did not work: it is tried again (not attempted yet, next try ", 420),
     ],
 )
 async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_next_one_is(

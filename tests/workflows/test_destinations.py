@@ -221,7 +221,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
     stage.channels.scripts["hook"] = left_alone
     handle = await stage.start("wax")
     waiting = (await _overdue(stage, handle))["waiting"]
-    whole = f"the deadline passed meanwhile: wax has failed too often and is left alone for a while{said}"
+    whole = f"the deadline passed meanwhile: wax has failed too often and gets no requests for a while{said}"
     assert (waiting["reason"], waiting["attempts"], waiting["cause"]) == (whole, 1, "exhausted")
     assert (waiting.get("status"), waiting.get("excerpt")) == (status, excerpt)
     await handle.terminate()
