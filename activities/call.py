@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json
-from temporalio.common import RawValue
+
+if TYPE_CHECKING:  # previews are made of the same names and arguments, and have no Temporal
+    from temporalio.common import RawValue
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")

@@ -5,15 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from activities.attempt import OpenAttempt
-from activities.failures import FailureKind
 from activities.interface import Delivery
 from scenario.entry.entry import journey_root
-from scenario.errors import ScenarioError
-
-
-class CallbacksNotConfigured(ScenarioError):
-    """A template asks for `journey.callback_url`, and this process cannot make one."""
+from scenario.errors import NotConfigured
 
 
 class Addresses(Protocol):
@@ -37,13 +31,13 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
         callbacks: Makes `journey.callback_url`; None where it is not configured.
 
     Raises:
-        CallbacksNotConfigured: A template asks for `journey.callback_url`, and it is not.
+        NotConfigured: A template asks for `journey.callback_url`, and it is not.
     """
     handed: dict[str, Any] = delivery.data.get("journey") or {}
     made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
     if delivery.root:
         if callbacks is None:
-            raise CallbacksNotConfigured(
+            raise NotConfigured(
                 "a template asks for journey.callback_url, which is not configured: "
                 "set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY for the workers"
             )
@@ -51,15 +45,3 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
             workflow_id, delivery.root, delivery.id, datetime.fromisoformat(delivery.now)
         )
     return {**delivery.data, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}
-
-
-def attempt_data(attempt: OpenAttempt, workflow_id: str | None, callbacks: Addresses | None) -> dict[str, Any]:
-    """`template_data` for an attempt under way.
-
-    Raises:
-        ApplicationError: UNCONFIGURED: a template asks for what this worker is not set up for.
-    """
-    try:
-        return template_data(attempt.delivery, workflow_id or "", callbacks)
-    except CallbacksNotConfigured as error:
-        raise attempt.failure(FailureKind.UNCONFIGURED, str(error), error="unconfigured") from None

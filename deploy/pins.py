@@ -36,7 +36,7 @@ BUILD_CONSTRAINTS: Final = "build-constraint-dependencies"
 
 PRODUCTION: Final = "# Production: what the image installs."
 BUILD: Final = "# Build: what makes the wheel, with all that it needs."
-DEVELOPMENT: Final = "# Development: the groups local and dev."
+DEVELOPMENT: Final = "# Development: the groups local, test and lint."
 """The lines that part the lock. `deploy/Dockerfile` cuts at them."""
 
 _HEADER = "# Every version, with hashes. Written by deploy/pins.py: change pyproject.toml instead, then run it.\n"

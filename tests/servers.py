@@ -1,4 +1,4 @@
-"""Where the programs are that tests start; they come with the packages of the `dev` and `local` groups."""
+"""Where the programs are that tests start; they come with the packages of the groups `test` and `local`."""
 
 from __future__ import annotations
 

@@ -320,7 +320,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     command = subprocess.run(
         ["bash", str(ROOT / ".ci" / "run"), "--tests"], check=True, capture_output=True, encoding="utf-8"
     ).stdout.strip()
-    assert command.startswith("uv run pytest")
+    assert command.startswith("uv run --group test pytest")
     assert f"pip install uv && {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

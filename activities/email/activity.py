@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -13,17 +11,14 @@ from temporalio.exceptions import ApplicationError
 from activities.attempt import OpenAttempt, attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
-from activities.context import Addresses, attempt_data
-from activities.email.address import BadAddress, Mailbox, parse_address
+from activities.context import Addresses, template_data
+from activities.email.address import BadAddress, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
-from activities.email.message import Envelope, compose
+from activities.email.rendering import address_in, render
 from activities.email.smtp import Mailer
 from activities.failures import SHORT, FailureKind
 from activities.interface import EMAIL, Delivery, Sent
 from activities.redaction import readable
-from scenario import liquid
-from scenario.errors import Aborted, TemplateError
-from scenario.model.parts import File
 from scenario.steps.email import Email
 
 
@@ -67,7 +62,7 @@ class Emails:
                     FailureKind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
                 ) from None
             step = await self._content.step_of(delivery, Email, "e-mail")
-            data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
+            data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             # A large mail takes longer to render than a worker that serves many may stand still.
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)
             hidden = (written, recipient.address, mailer.server.password)
@@ -77,59 +72,6 @@ class Emails:
                 raise _failure(attempt, error, hidden) from None
             attempt.delivered(reply.status, _readable(reply.words, hidden))
         return attempt.sent
-
-
-def address_in(data: Mapping[str, Any]) -> str:
-    """The contact's address as it is written.
-
-    Raises:
-        Aborted: It has none.
-    """
-    contact: Any = data.get("contact") or {}
-    if not (written := str(contact.get("email") or "").strip()):
-        raise Aborted("the contact has no e-mail address")
-    return written
-
-
-def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
-    """The message: a function of the published step and the delivery, and of nothing else.
-
-    Args:
-        step: As it was published.
-        delivery: What is delivered; its id and its `now` are in the message.
-        data: What templates see, by root.
-        sender: The From header.
-        recipient: The To header.
-
-    Raises:
-        TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
-        MarkupProcessLost: See `compose`.
-        Aborted: A template says that nothing should be sent.
-    """
-    html, text = _source(step.html), _source(step.text)
-    return compose(
-        delivery_id=delivery.id,
-        sender=sender,
-        recipient=recipient,
-        date=datetime.fromisoformat(delivery.now),
-        subject=_rendered("subject", liquid.render_line, step.subject, data),
-        html=None if html is None else _rendered("html", liquid.render_html, html, data),
-        text=None if text is None else _rendered("text", liquid.render_text, text, data),
-    )
-
-
-def _rendered(part: str, made: Any, source: str, data: dict[str, Any]) -> str:
-    try:
-        return made(source, data)
-    except TemplateError as error:
-        raise error.within(f"the e-mail's {part}") from None
-
-
-def _source(template: str | File | None) -> str | None:
-    if isinstance(template, File):
-        # Publishing puts the file's content in its place.
-        raise TemplateError("a file of the e-mail was not published with it: publish the scenario again")
-    return template
 
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -12,14 +10,13 @@ from temporalio.exceptions import ApplicationError
 from activities.attempt import OpenAttempt, attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
-from activities.context import Addresses, attempt_data
+from activities.context import Addresses, template_data
 from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
 from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import BadNumber, international
 from activities.sms.provider import Provider, TextMessage
-from scenario import liquid
-from scenario.errors import Aborted, TemplateError
+from activities.sms.rendering import number_in, render
 from scenario.steps.sms import Sms
 
 
@@ -61,7 +58,7 @@ class Texts:
             except BadNumber as error:
                 raise attempt.failure(FailureKind.PERMANENT, str(error), error="bad_number") from None
             step = await self._content.step_of(delivery, Sms, "SMS")
-            data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
+            data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             body = await asyncio.to_thread(render, step, data)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()
@@ -71,37 +68,6 @@ class Texts:
                 raise _failure(attempt, error) from None
             attempt.delivered(receipt.status, receipt.reference)
         return attempt.sent
-
-
-def number_in(data: Mapping[str, Any]) -> str:
-    """The contact's mobile number as it is written.
-
-    Raises:
-        Aborted: It has none.
-    """
-    contact: Any = data.get("contact") or {}
-    if not (written := str(contact.get("cellphone") or "").strip()):
-        raise Aborted("the contact has no mobile number")
-    return written
-
-
-def render(step: Sms, data: dict[str, Any]) -> str:
-    """The text: a function of the published step and the delivery, and of nothing else.
-
-    Raises:
-        TemplateError: A template fails on this data, or leaves nothing.
-        Aborted: A template says that nothing should be sent.
-    """
-    if not isinstance(step.text, str):
-        # Publishing puts the file's content in its place.
-        raise TemplateError("the file of the SMS was not published with it: publish the scenario again")
-    try:
-        body = liquid.render_text(step.text, data).strip()
-    except TemplateError as error:
-        raise error.within("the SMS's text") from None
-    if not body:
-        raise TemplateError("the SMS's text: nothing is left of it for this contact; {% abort %} skips a message")
-    return body
 
 
 def _failure(attempt: OpenAttempt, error: ProviderError) -> ApplicationError:

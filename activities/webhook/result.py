@@ -20,7 +20,7 @@ from activities.failures import SHORT, FailureKind
 from activities.interface import Sent
 from activities.webhook import outcome, retry_after
 from activities.webhook.errors import AttemptError
-from activities.webhook.http.transport import Response
+from activities.webhook.http.exchange import Response
 from activities.webhook.outcome import Outcome, Verdict
 from activities.webhook.saved_response import kept
 from activities.webhook.throttle.limiter import Wait

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from activities.redaction import Known, masked
 from activities.spellings import Unreadable
-from activities.webhook.http.transport import Response
+from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
 

@@ -13,7 +13,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from activities.attempt import OpenAttempt
 from activities.webhook.errors import AttemptError
-from activities.webhook.http.transport import Request, Response, Transport
+from activities.webhook.http.exchange import Request, Response
+from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered
 from activities.webhook.route import Route
 

@@ -10,20 +10,19 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from activities.context import Addresses, template_data
-from activities.email.activity import address_in
-from activities.email.activity import render as render_email
 from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.message import Envelope
+from activities.email.rendering import address_in
+from activities.email.rendering import render as render_email
 from activities.interface import Delivery
-from activities.sms.activity import number_in
-from activities.sms.activity import render as render_sms
 from activities.sms.number import BadNumber, international
-from activities.webhook.destinations.destinations import Destinations
+from activities.sms.rendering import number_in
+from activities.sms.rendering import render as render_sms
 from activities.webhook.errors import RefusedError
-from activities.webhook.http.transport import sent_headers
+from activities.webhook.http.headers import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
 from scenario.errors import Aborted, TemplateError
@@ -34,6 +33,9 @@ from scenario.steps.email import Email
 from scenario.steps.sms import Sms
 from scenario.steps.webhook import Webhook
 from scenario.time.timing import LAST
+
+if TYPE_CHECKING:
+    from activities.webhook.destinations.destinations import Destinations
 
 SENDER: Final = Mailbox("sender@example.com", "Sender")
 """Who sends e-mails where SCENARIO_MAIL_FROM is not set."""

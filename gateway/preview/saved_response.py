@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from activities.redaction import Known
-from activities.webhook.http.transport import Response
+from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import Kept, kept
 from scenario.model.parts import Save
 

@@ -21,7 +21,6 @@ from scenario.steps.base import BaseStep, Row
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, Leave, Next, Outcome
 from scenario.steps.host import Event as KeptEvent
-from workflows.delivery import CALLBACK
 
 Branch = tuple[tuple[str, str], ...]
 """The forks that a step stands behind: each a step's id, and which way."""
@@ -186,7 +185,7 @@ class Walk:
             contact=str(self._data["contact"]["id"]),
             now=host.local(host.now()),
             data=pick(host.data(), row.fields, row.items),
-            root=ROOT if CALLBACK.intersection(row.fields) else "",
+            root=ROOT if row.calls_back else "",
         )
         assert step is not None  # noqa: S101 only steps deliver
         result = self._result = self._workshop.render(step, delivery, str(self._data["journey"]["id"]))

@@ -53,6 +53,11 @@ class Send(Row):
     def ways(self) -> Mapping[str, str | None]:
         return {"next": self.next}
 
+    @property
+    def calls_back(self) -> bool:
+        """Whether a template names the callback address, which is listed beside `journey` where both are named."""
+        return "journey.callback_url" in self.fields
+
     @override
     def describe(self) -> str:
         return f"{self.kind} → {self.to}" if self.to else self.kind

@@ -28,7 +28,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.content import Content
 from activities.interface import Delivery
 from activities.webhook.activity import Webhooks
-from activities.webhook.http.transport import Request, Transport
+from activities.webhook.http.exchange import Request
+from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import render
 from activities.webhook.route import Diverted, Route
 from activities.webhook.throttle.limiter import Limiter

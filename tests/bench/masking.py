@@ -25,7 +25,7 @@ from activities.content import Content
 from activities.interface import Delivery
 from activities.webhook import result
 from activities.webhook.activity import Webhooks
-from activities.webhook.http.transport import Response
+from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import kept
 from activities.webhook.throttle.limiter import Limiter
 from scenario.model.parts import Save

@@ -28,7 +28,7 @@ def test_hadolint_finds_nothing() -> None:
     beside = Path(sys.executable).with_name("hadolint")
     program = str(beside) if beside.exists() else shutil.which("hadolint")
     if program is None:
-        pytest.skip("hadolint is not installed: it comes with the group dev")
+        pytest.skip("hadolint is not installed: it comes with the group test")
     done = run(program, "--no-color", "--failure-threshold", "style", DOCKERFILE)
     assert (done.stdout, done.returncode) == ("", 0)
 

@@ -17,6 +17,7 @@ from scenario.http.headers import FRAMING, MAX_VALUE, denied
 MAX_HEADERS: Final = 64
 """Headers of one request."""
 
+_DEFAULTS: Final = {"accept": "*/*", "user-agent": "scenario-runner"}
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
 _VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?|", re.ASCII)
 
@@ -69,3 +70,12 @@ def sendable(headers: Mapping[str, str]) -> dict[str, str]:
             raise RefusedError("request_header_illegal", detail=f"'{lower}' is given twice")
         checked[lower] = value
     return checked
+
+
+def sent_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request as they are sent, but for those that frame it: ``host`` and ``content-length``.
+
+    Raises:
+        RefusedError: ``request_header_illegal``, see `sendable`.
+    """
+    return _DEFAULTS | sendable(headers) | {"accept-encoding": "identity"}

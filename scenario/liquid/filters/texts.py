@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-import phonenumbers
 from liquid.undefined import is_undefined
 
 from scenario.liquid.engine.filter_call import Unfit
@@ -122,6 +121,8 @@ def phone_e164(value: object, region: object = None) -> str | None:
     """
     if value is None or is_undefined(value) or value == "":
         return None
+    import phonenumbers  # here, since it takes a while and few templates need it
+
     country = to_text(region).upper() or None
     if country is not None and country not in phonenumbers.SUPPORTED_REGIONS:
         raise Unfit("'phone_e164' takes a country of two letters, such as 'FR'")

@@ -11,9 +11,9 @@ import sys
 import threading
 from typing import Any, Final
 
-from activities.email.activity import render
 from activities.email.address import Mailbox
 from activities.email.message import Envelope
+from activities.email.rendering import render
 from activities.email.sandbox import TOO_MUCH
 from activities.interface import Delivery
 from scenario.errors import TemplateError

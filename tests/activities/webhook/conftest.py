@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from activities.webhook.http.transport import Request, Transport
+from activities.webhook.http.exchange import Request
+from activities.webhook.http.transport import Transport
 from scenario.http.access import Access
 from tests.activities.webhook.faults import Receiver
 

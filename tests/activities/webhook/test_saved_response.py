@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from activities.redaction import Known, known
-from activities.webhook.http.transport import Response
+from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import MAX_SAVED, kept
 from runtime.callback import Callbacks
 from scenario.model.parts import Save

@@ -136,14 +136,29 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert ended.stderr == "scenario: the output cannot be written: no space left on device\n"
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("check", "examples/post-purchase.yaml")])
-def test_help_and_check_do_not_load_temporal_or_the_store(arguments: tuple[str, ...]) -> None:
+FILE = "examples/post-purchase.yaml"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("check", FILE),
+        ("preview", FILE, "--entry", "examples/entries/post-purchase.json"),
+        ("preview", FILE, "--random", "3"),
+    ],
+)
+def test_what_needs_no_server_loads_neither_temporal_nor_the_store_nor_http(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    book = tmp_path / "destinations.yaml"
+    book.write_text("default: {public_secrets: [WAX_TOKEN]}\n")
     code = (
         "import sys; from gateway.cli import program; status = program.run(sys.argv[1:]); "
-        "heavy = {'temporalio', 'sqlalchemy', 'opentelemetry', 'aiohttp'} & sys.modules.keys(); "
+        "heavy = {'temporalio', 'sqlalchemy', 'opentelemetry', 'aiohttp', 'httpx', 'uvicorn'} & sys.modules.keys(); "
         "sys.exit(status or ', '.join(heavy) or None)"
     )
-    ended = process(*arguments, code=code)
+    ended = process(*arguments, code=code, SCENARIO_DESTINATIONS=str(book))
     assert ended.returncode == 0, ended.stderr
 
 

@@ -12,7 +12,8 @@ from aiohttp.abc import ResolveResult
 
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
 from activities.webhook.http.dial import GuardedResolver, LookupFailedError, SystemLookup
-from activities.webhook.http.transport import Request, Transport
+from activities.webhook.http.exchange import Request
+from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import Outcome
 from scenario.http.access import Access
 from tests.activities.webhook.casefiles import table

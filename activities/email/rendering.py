@@ -1,0 +1,68 @@
+"""An e-mail as it would be sent: a pure function of the published step and the delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from activities.email.address import Mailbox
+from activities.email.message import Envelope, compose
+from activities.interface import Delivery
+from scenario import liquid
+from scenario.errors import Aborted, TemplateError
+from scenario.model.parts import File
+from scenario.steps.email import Email
+
+
+def address_in(data: Mapping[str, Any]) -> str:
+    """The contact's address as it is written.
+
+    Raises:
+        Aborted: It has none.
+    """
+    contact: Any = data.get("contact") or {}
+    if not (written := str(contact.get("email") or "").strip()):
+        raise Aborted("the contact has no e-mail address")
+    return written
+
+
+def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
+    """The message: a function of the published step and the delivery, and of nothing else.
+
+    Args:
+        step: As it was published.
+        delivery: What is delivered; its id and its `now` are in the message.
+        data: What templates see, by root.
+        sender: The From header.
+        recipient: The To header.
+
+    Raises:
+        TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
+        MarkupProcessLost: See `compose`.
+        Aborted: A template says that nothing should be sent.
+    """
+    html, text = _source(step.html), _source(step.text)
+    return compose(
+        delivery_id=delivery.id,
+        sender=sender,
+        recipient=recipient,
+        date=datetime.fromisoformat(delivery.now),
+        subject=_rendered("subject", liquid.render_line, step.subject, data),
+        html=None if html is None else _rendered("html", liquid.render_html, html, data),
+        text=None if text is None else _rendered("text", liquid.render_text, text, data),
+    )
+
+
+def _rendered(part: str, made: Any, source: str, data: dict[str, Any]) -> str:
+    try:
+        return made(source, data)
+    except TemplateError as error:
+        raise error.within(f"the e-mail's {part}") from None
+
+
+def _source(template: str | File | None) -> str | None:
+    if isinstance(template, File):
+        # Publishing puts the file's content in its place.
+        raise TemplateError("a file of the e-mail was not published with it: publish the scenario again")
+    return template
