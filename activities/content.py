@@ -111,7 +111,7 @@ class Content:
         Args:
             delivery: Names it.
             kind: Its model.
-            what: What it is to be, in a word or two.
+            what: What it is to be, with its article.
 
         Raises:
             UnknownVersion: There is none, or it is something else.

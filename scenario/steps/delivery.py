@@ -116,11 +116,6 @@ class DeliveryStep(BaseStep):
     )
     on_unknown: OnUnknown
 
-    @property
-    def name(self) -> str:
-        """What the author calls it."""
-        return getattr(self, self.kind)
-
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
         """To the row of a delivery; `more` is what only this kind has."""
