@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -83,21 +83,6 @@ _STICKY: Final = timedelta(seconds=5)
 By a shorter time, journeys would change workers whenever these are busy: at 2 s, half of 400 did on a full machine."""
 
 
-class Sender(NamedTuple):
-    """How a channel's queue is served.
-
-    Attributes:
-        send: The activity.
-        at_once: So many attempts at the same time. What a channel has no connection for waits at Temporal: it costs no
-            attempt there, and another worker may take it.
-        grace: What attempts under way may take when the worker stops.
-    """
-
-    send: Callable[..., Any]
-    at_once: int = _CONCURRENT
-    grace: timedelta = DRAIN
-
-
 def drain_of(book: Destinations) -> timedelta:
     """What webhooks under way may take when the worker stops: the longest time-out of a destination and some.
 
@@ -134,10 +119,11 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     )
     emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
     texts = Texts(given.content, given.provider, given.writer, given.callbacks)
-    senders = {
-        WEBHOOK.queue: Sender(webhooks.send_webhook, grace=drain_of(given.destinations.book)),
-        EMAIL.queue: Sender(emails.send_email, given.mailer.connections if given.mailer else _CONCURRENT),
-        SMS.queue: Sender(texts.send_sms, given.provider.connections if given.provider else _CONCURRENT),
+    # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
+    senders: dict[str, tuple[Callable[..., Any], int, timedelta]] = {
+        WEBHOOK.queue: (webhooks.send_webhook, _CONCURRENT, drain_of(given.destinations.book)),
+        EMAIL.queue: (emails.send_email, given.mailer.connections if given.mailer else _CONCURRENT, DRAIN),
+        SMS.queue: (texts.send_sms, given.provider.connections if given.provider else _CONCURRENT, DRAIN),
     }
     made: list[Worker] = []
     for queue in queues:

@@ -161,8 +161,8 @@ def _already_in(answer: stored.AlreadyIn, opened: Opened) -> str:
         case "under_way":
             return f"the contact is in {opened.name} already, as {answer.workflow_id}"
         case "entered_before":
-            return f"the contact was in {opened.name} before, and may come in only once"
+            return f"the contact was in {opened.name} before, and is admitted only once"
         case "too_soon":
             zone = ZoneInfo(opened.scenario.timezone)
             until = spell(answer.until or answer.admitted_at, zone)
-            return f"the contact was in {opened.name} before, and may come in again from {until} on"
+            return f"the contact was in {opened.name} before, and is admitted again from {until}"

@@ -5,7 +5,8 @@ All channels go through `attempt_of`, so that an attempt is counted, recorded, c
     with attempt_of(delivery, channel=SMS, destination="twilio", log=self._log) as attempt:
         await attempt.sending()
         ...
-        return attempt.delivered(status=201)
+        attempt.delivered(status=201)
+    return attempt.sent
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
@@ -25,10 +26,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_log import Log, record
 from activities.backoff import deadline, next_try
+from activities.content import UnknownVersion
 from activities.context import Addresses, CallbacksNotConfigured, template_data
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
+from runtime.errors import SettingsError
+from scenario.errors import Aborted, NotConfigured, TemplateError
 
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {
@@ -51,7 +55,7 @@ class OpenAttempt:
         destination: Host or provider, as failures and the log name it; may be set once it is known.
         number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
         away: How many attempts were turned away since then.
-        turned: Whether this one is, so that it is no attempt at all.
+        turned: Whether this one is, so that it is not an attempt at all.
         began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that, or may do so.
@@ -74,6 +78,11 @@ class OpenAttempt:
         self.outcome: Sent | None = None
         self.excerpt = ""
         self.started = time.perf_counter()
+
+    @property
+    def sent(self) -> Sent:
+        """How it ended, which was well."""
+        return cast("Sent", self.outcome)  # without one, an error is on its way
 
     @property
     def within(self) -> float:
@@ -127,7 +136,7 @@ class OpenAttempt:
         return (word, self.away, activity.info().attempt) if self.away else (word,)
 
     def turn_away(self, reason: str, error: str, delay: timedelta) -> ApplicationError:
-        """The exception to raise where this is no time to send: no attempt has been made, and none is counted.
+        """The exception to raise where nothing may be sent now: no attempt has been made, and none is counted.
 
         Args:
             reason: One sentence.
@@ -213,17 +222,22 @@ class OpenAttempt:
 
 
 @contextmanager
-def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: Log) -> Generator[OpenAttempt]:
+def attempt_of(
+    delivery: Delivery, *, channel: Channel, destination: str, log: Log, unrendered: str = ""
+) -> Generator[OpenAttempt]:
     """Runs one attempt inside an activity, and records it.
 
-    Errors pass through as they are. A cancellation by a stopping worker becomes a failure, since Temporal must try
-    again, or not, according to what had already left; any other cancellation passes through.
+    What comes up before anything is sent is translated, the same in all channels: that there is nothing to send into
+    ``skipped``; a template's fault, or a setting that is missing, into its failure. Other errors pass as they are. A
+    cancellation by a stopping worker becomes a failure, since Temporal must try again, or not, according to what had
+    already left; any other cancellation passes through.
 
     Args:
         delivery: What to deliver.
         channel: By what.
         destination: Host or provider; may be changed on the attempt.
         log: Where it is recorded. Its troubles never cost a delivery its success.
+        unrendered: How the sentence begins where it cannot be rendered.
 
     Raises:
         ApplicationError: As the block raised it, or for an attempt that was cut short, now or before.
@@ -237,20 +251,43 @@ def attempt_of(delivery: Delivery, *, channel: Channel, destination: str, log: L
         _refuse_twice(attempt, info)
         _refuse_late(attempt, info)
         yield attempt
+    except Aborted as aborted:
+        attempt.skipped(aborted.reason)
     except asyncio.CancelledError as cancelled:
         error = _cut_short(attempt) or cancelled
         raise error from None
     except BaseException as raised:
-        error = raised
-        if not attempt.began and not isinstance(raised, ApplicationError):
-            attempt.discount()  # the store is away, or the program has a mistake: the step's attempts are for sending
-        raise
+        error = raised if attempt.began else _translated(attempt, raised, unrendered)
+        if error is raised:
+            raise
+        raise error from None
     finally:
         uncertain = attempt.in_flight and delivery.on_unknown != "retry"
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
             # In place of the mark that is there: this time nothing is uncertain.
             attempt.mark(SETTLED)
         record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
+
+
+def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) -> BaseException:
+    """What is raised in place of an error that came up before anything was sent."""
+    text = str(raised)
+    sentence = text[:1].upper() + text[1:]
+    match raised:
+        case ApplicationError():
+            return raised
+        case NotConfigured():
+            return attempt.failure(FailureKind.UNCONFIGURED, sentence, error="unconfigured")
+        case UnknownVersion():
+            return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="unknown_version")
+        case TemplateError():
+            return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="template_failed")
+        case _:
+            # The store is away, or the program has a mistake: the step's attempts are for sending.
+            attempt.discount()
+    if isinstance(raised, SettingsError):  # a secret's file that cannot be read: it is being replaced, perhaps
+        return attempt.failure(FailureKind.RETRY, sentence, error="secrets_unreadable")
+    return raised
 
 
 def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:

@@ -12,7 +12,7 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
     """Seconds between an attempt and the next one by a retry policy.
 
     Args:
-        policy: As it is now; None is no policy, and no pause.
+        policy: As it is now; None means no policy, and no pause.
         attempt: The number of the attempt that failed, from 1.
     """
     if policy is None:
@@ -20,7 +20,7 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
     longest = (policy.maximum_interval or 100 * policy.initial_interval).total_seconds()
     try:
         return min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (attempt - 1), longest)
-    except OverflowError:  # after hundreds of attempts the power is no float any more
+    except OverflowError:  # after hundreds of attempts the power is not a float any more
         return longest
 
 

@@ -53,13 +53,13 @@ def plain(answer: RawValue | None) -> Any:
     """What an activity answered, whatever it is.
 
     Raises:
-        ValueError: It is no JSON.
+        ValueError: It is not JSON.
     """
     return from_json(_json(answer), allow_inf_nan=False)
 
 
 def _json(answer: RawValue | None) -> bytes:
-    """The text of an answer; nothing, which is no JSON, where it is in another encoding."""
+    """The text of an answer; nothing, which is not JSON, where it is in another encoding."""
     if answer is None or answer.payload.metadata.get("encoding") != b"json/plain":
         return b""
     return answer.payload.data

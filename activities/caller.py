@@ -26,7 +26,7 @@ class Identified:
     """The journey's id, or why there is none.
 
     Attributes:
-        refused: Why the contact may not come in, as far as that can be said before; empty where it may.
+        refused: Why the contact is not admitted, as far as that can be said before; empty where it may.
         workflow_id: The journey's.
         summary: What Temporal's UI shows of it: ids only.
         joins: Whether somebody who is in already is answered with the journey under way, and not refused.

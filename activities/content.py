@@ -6,8 +6,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
+from activities.interface import Delivery
 from scenario.model.document import load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import walk
@@ -15,6 +16,7 @@ from scenario.plan.inputs import named_secrets
 from scenario.steps.base import BaseStep
 
 _KEPT: Final = 256
+_Step = TypeVar("_Step", bound=BaseStep)
 
 
 class PublishedVersion(Protocol):
@@ -106,6 +108,22 @@ class Content:
             return opened.steps[step]
         except KeyError:
             raise UnknownVersion(f"{scenario}@{version} has no step '{step}'") from None
+
+    async def step_of(self, delivery: Delivery, kind: type[_Step], what: str) -> _Step:
+        """The step of a delivery.
+
+        Args:
+            delivery: Names it.
+            kind: Its model.
+            what: What it is to be, in a word or two.
+
+        Raises:
+            UnknownVersion: There is none, or it is something else.
+        """
+        step = await self.step(delivery.name, delivery.version, delivery.step)
+        if not isinstance(step, kind):
+            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no {what}")
+        return step
 
     async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str] | None:
         """The names of the secrets that a step's templates may read; None where any may be meant.

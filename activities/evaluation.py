@@ -27,7 +27,7 @@ def evaluate(question: Question) -> Answer:
 
 
 def _moment(value: Any, question: Question) -> Answer:
-    """The end of a wait, and the beginning of the value: what is no date is for the journey to tell.
+    """The end of a wait, and the beginning of the value: what is not a date is for the journey to tell.
 
     Worked out here and not in the journey, since the answer is kept: a newer tz database must not change in a replay
     what a journey did long ago.

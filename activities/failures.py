@@ -19,11 +19,15 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 SENDING: Final = "sending"
 """First value of the mark that an attempt leaves at Temporal before its message leaves: it may have arrived since."""
 
+UNCOUNTED: Final = frozenset({"worker_stopped", "not_noted", "no_time"})
+"""Errors of attempts that came to nothing before their message could leave, and do not count. Not ``called_off``: there
+somebody does not want it sent now."""
+
 
 class FailureKind(StrEnum):
     """What kind of failure it is; the value is the `ApplicationError`'s type.
 
-    RETRY is the only one that Temporal tries again. NOT_BEFORE is no failure at all: the journey waits until
+    RETRY is the only one that Temporal tries again. NOT_BEFORE is not a failure at all: the journey waits until
     `Failure.next_try_at`, by a timer, and schedules the delivery once more under the same id.
     """
 
@@ -53,7 +57,7 @@ class Failure:
         unknown: Whether the request may have been acted upon all the same.
         excerpt: The first 2 KB of the reply, redacted.
         exhausted: Whether it is for good only because attempts or time have run out: a later try may well succeed.
-        turned_away: Whether no attempt was made: it was no time to send.
+        turned_away: Whether no attempt was made, since nothing could be sent yet.
         next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
     """
 

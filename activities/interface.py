@@ -50,7 +50,7 @@ class Admitted:
     """The answer: a plan to follow, or why not.
 
     Attributes:
-        refused: Why the contact may not come in; empty where it may.
+        refused: Why the contact is not admitted; empty where it may.
         version: Number of the scenario's version that was opened.
         plan: As `scenario.plan.plan.dump_plan` writes it.
         zone: IANA zone of the platform's zone-less dates.
@@ -111,10 +111,10 @@ class Answer:
         """The end of the wait, where a date was asked for.
 
         Raises:
-            EntryError: It could not be worked out, is missing, or is no date.
+            EntryError: It could not be worked out, is missing, or is not a date.
         """
         if self.error:
-            raise EntryError(f"the date cannot be worked out: {self.error}")
+            raise EntryError(f"the date cannot be computed: {self.error}")
         if self.end:
             return datetime.fromisoformat(self.end)
         # No date at all; or one that was asked for when answers did not give the end of the wait.
@@ -198,7 +198,7 @@ class Cleared:
     """What a destination asks for; empty where this process knows none of that name.
 
     Attributes:
-        retry: What it sets of the retry policy, by the names of `scenario.plan.plan.Retry`.
+        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`.
         timeout: Seconds of one attempt.
     """
 
@@ -246,7 +246,7 @@ class Retuning:
         workflow_id: The journey's.
         run_id: The run that the delivery belongs to.
         step: The step's id, which is the activity's.
-        retry: The new values, by the names of `scenario.plan.plan.Retry` (seconds). What is left out stays.
+        retry: The new values, by the names of `scenario.plan.retry.STORED` (seconds). What is left out stays.
     """
 
     workflow_id: str

@@ -44,7 +44,7 @@ _GAP: Final = r"[\s().\-/+\u00a0\u00b7\u00ad\u2000-\u200b\u2010-\u2015\u202f\u20
 _DIGIT: Final = rf"(?:[0-9]{_GAP})"
 _AFTER_PLUS: Final = rf"(?<=[+]){_GAP}{_DIGIT}{{6,14}}"
 _AFTER_DIGIT: Final = rf"(?<=[0-9]){_GAP}{_DIGIT}{{7,13}}"
-# What follows the first character: patterns begin with a set of characters, so that a search passes over others fast.
+# What follows the first character: patterns begin with a set of characters, so that a search ignores others fast.
 _DIGITS: Final = rf"(?:{_AFTER_PLUS}|{_AFTER_DIGIT}|(?<=[(]){_DIGIT}{{8,14}})[0-9]"
 _PHONE: Final = re.compile(
     rf"[+(0-9](?<![\w.-].)(?!(?<=[12])[0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}}){_DIGITS}(?![\w-])", re.ASCII
@@ -130,7 +130,7 @@ def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Ite
         if "secrets" in template or name.lower() == "authorization":
             value = headers.get(name, "")
             yield value
-            written = template.split() if "{" in template else ()  # the author's own words are no secret
+            written = template.split() if "{" in template else ()  # the author's own words are not secret
             yield from (word for word in value.split() if len(word) >= _WORD and word not in written)
 
 

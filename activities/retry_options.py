@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from google.protobuf.duration_pb2 import Duration
 from temporalio import activity
-from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, UpdateActivityOptionsRequest
@@ -16,15 +16,16 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import RETUNE, Retuned, Retuning
+from scenario.plan.retry import STORED, fit
 
 _PATIENCE: Final = timedelta(seconds=5)
-_GONE: Final = "the delivery is just being scheduled or has just ended: look again in a moment"
+_GONE: Final = "the delivery is just being scheduled or has just ended: try again in a moment"
 _MISFIT: Final = "'maximum_interval' would be shorter than 'initial_interval': give both"
 _REFUSED: Final = {
     RPCStatusCode.NOT_FOUND: _GONE,
     RPCStatusCode.FAILED_PRECONDITION: _GONE,
     RPCStatusCode.UNIMPLEMENTED: "this Temporal server is too old to change an activity under way",
-    RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the right to write",
+    RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the permission to write",
 }
 """What no further try would change."""
 
@@ -53,7 +54,9 @@ class Retunings:
             pending = await self._pending(retuning)
             if pending is None:
                 return Retuned(error=_GONE)
-            if not fits(pending.activity_options.retry_policy, retuning.retry):
+            now = pending.activity_options.retry_policy
+            known = (length.ToTimedelta().total_seconds() for length in (now.initial_interval, now.maximum_interval))
+            if not fit(retuning.retry, *known):
                 return Retuned(error=_MISFIT)
             await self._client.workflow_service.update_activity_options(
                 request_for(_with_room(retuning, pending), self._client.namespace, self._client.identity),
@@ -76,18 +79,6 @@ class Retunings:
             timeout=_PATIENCE,
         )
         return next((one for one in described.pending_activities if one.activity_id == retuning.step), None)
-
-
-def fits(policy: RetryPolicy, changes: Mapping[str, float]) -> bool:
-    """Whether a policy with these changes is one that Temporal takes.
-
-    Args:
-        policy: As it is now; of one that the server does not tell, nothing is assumed.
-        changes: See `Retuning`. Each is right by itself.
-    """
-    initial = changes.get("initial", policy.initial_interval.ToTimedelta().total_seconds())
-    maximum = changes.get("maximum", policy.maximum_interval.ToTimedelta().total_seconds())
-    return not maximum or maximum >= initial
 
 
 def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
@@ -114,25 +105,16 @@ def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActi
         identity=identity,
         id=retuning.step,
     )
-    options = request.activity_options
-    for name, value in retuning.retry.items():
-        match name:
-            case "initial":
-                options.retry_policy.initial_interval.FromTimedelta(timedelta(seconds=value))
-                path = "retry_policy.initial_interval"
-            case "coefficient":
-                options.retry_policy.backoff_coefficient = value
-                path = "retry_policy.backoff_coefficient"
-            case "maximum":
-                options.retry_policy.maximum_interval.FromTimedelta(timedelta(seconds=value))
-                path = "retry_policy.maximum_interval"
-            case "attempts":
-                options.retry_policy.maximum_attempts = int(value)
-                path = "retry_policy.maximum_attempts"
-            case "deadline":
-                options.schedule_to_close_timeout.FromTimedelta(timedelta(seconds=value))
-                path = "schedule_to_close_timeout"
-            case _:  # a newer journey's
-                continue
-        request.update_mask.paths.append(path)
+    policy = request.activity_options.retry_policy
+    for name, key in STORED.items():
+        if (value := retuning.retry.get(key)) is None:
+            continue
+        is_deadline = name == "deadline"
+        holder: Any = request.activity_options if is_deadline else policy
+        field = "schedule_to_close_timeout" if is_deadline else name
+        if isinstance(known := getattr(holder, field), Duration):
+            known.FromTimedelta(timedelta(seconds=value))
+        else:
+            setattr(holder, field, type(known)(value))
+        request.update_mask.paths.append(field if is_deadline else f"retry_policy.{field}")
     return request

@@ -29,7 +29,7 @@ def _bytes(mark: str) -> str:
     return rf"(?:[cd][0-9a-f]{more}|e[0-9a-f](?:{more}){{2}}|f[0-7](?:{more}){{3}}|[0-9a-f]{{2}})"
 
 
-# Each begins with a character of its own, by which a search passes over all others fast. Upper case counts, too, as in
+# Each begins with a character of its own, by which a search ignores all others fast. Upper case counts, too, as in
 # a text that was shouted.
 _HEXED: Final = r"\\x"
 _ESCAPES: Final = {
@@ -79,7 +79,7 @@ class _Code:
     """A spelling of bytes.
 
     Attributes:
-        likely: Finds a place that may well be readable text: what is not is passed over, since most texts hold none.
+        likely: Finds a place that may well be readable text: what is not is ignored, since most texts hold none.
         alphabet: Its characters.
         group: So many characters are a whole number of bytes.
         bits: What one character stands for.
@@ -110,7 +110,7 @@ class _Code:
 _URLSAFE: Final = str.maketrans("-_", "+/")
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _CODES: Final = (
-    # Three characters of ASCII that are no control codes, twice: two bits of each byte are known. Written out, since a
+    # Three characters of ASCII that are not control codes, twice: two bits of each byte are known. Written out, since a
     # search for what is said to be repeated takes three times as long.
     _Code(
         re.compile(r"[I-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]" * 2),

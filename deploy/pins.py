@@ -119,7 +119,7 @@ def parse(text: str) -> list[Pin]:
 
 
 def resolve(pyproject: str, dropped: Callable[[str], bool]) -> Pins:
-    """Resolves a project anew, in a folder of its own: a lock file that lies about has no say.
+    """Resolves a project from scratch, in a folder of its own: a lock file that lies about has no say.
 
     Args:
         pyproject: The text of its `pyproject.toml`.

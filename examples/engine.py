@@ -61,8 +61,8 @@ async def enter(client: Client, entry: dict[str, Any], contact: str, key: str) -
     identifier = f"{name}/{contact}/{key}"
 
     # 4. Start the workflow type "Journey" on the task queue "journeys", with the entry as its only argument. Whether
-    #    this contact may come in (again) is decided by the scenario's entry rules, in the worker, which remembers
-    #    longer than Temporal: one that may not come in completes at once with {"outcome": "refused", "reason": …}.
+    #    this contact is admitted (again) is decided by the scenario's entry rules, in the worker, which remembers
+    #    longer than Temporal: one that is not admitted completes at once with {"outcome": "refused", "reason": …}.
     return await client.start_workflow(
         "Journey",
         entry,

@@ -114,7 +114,7 @@ class ScenarioClient(Operations):
                 only started: of many, `settling` then tells who came in.
 
         Raises:
-            NotEntered: The contact may not come in; the text says why.
+            NotEntered: The contact is not admitted; the text says why.
             JourneyFailed: It came in and failed at once.
         """
         return await self._door.enter(entry, settle)
@@ -146,7 +146,7 @@ class ScenarioClient(Operations):
             How many journeys were told; None where nobody knows the contact.
 
         Raises:
-            BadInput: It is no event that a journey takes; the text says why.
+            BadInput: It is not an event that a journey takes; the text says why.
         """
         message = events.event(name, properties, identifier)
         running = await self.store.running(contact)
@@ -161,7 +161,7 @@ class ScenarioClient(Operations):
         A journey passes the change over where its contact would be larger than 1 MB with it.
 
         Raises:
-            BadInput: It is no change that a journey takes; the text says why.
+            BadInput: It is not a change that a journey takes; the text says why.
         """
         changes = events.change(patch, self._zone)
         running = await self.store.running(contact)

@@ -105,7 +105,7 @@ class EntryClient:
                 id=identifier,
                 task_queue=JOURNEYS,
                 result_type=dict,
-                # Whether somebody may come in *again* is the admission's to say: Temporal forgets closed workflows.
+                # Whether somebody is admitted *again* is the admission's to say: Temporal forgets closed workflows.
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 static_summary=summary,
                 search_attributes=TypedSearchAttributes(

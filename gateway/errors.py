@@ -3,9 +3,9 @@
 Refusal
 ├── BadInput        a file or an argument that cannot be read
 ├── CheckFailed     a scenario file with mistakes
-├── NotEntered      a contact that may not come in
-├── NotAccepted     an operator's order that makes no sense
-│   └── NotAnswered an operator's order that no worker took
+├── NotEntered      a contact that is not admitted
+├── NotAccepted     an operation that makes no sense
+│   └── NotAnswered an operation that no worker took
 ├── UnknownJourney  a journey that nobody knows
 ├── UnknownContact  a contact that nobody knows
 └── JourneyFailed   a journey that ended without a result
@@ -39,15 +39,15 @@ class CheckFailed(Refusal):
 
 
 class NotEntered(Refusal):
-    """A contact may not come in."""
+    """A contact is not admitted."""
 
 
 class NotAccepted(Refusal):
-    """An operator's order was refused."""
+    """An operation was refused."""
 
 
 class NotAnswered(NotAccepted):
-    """No worker took an operator's order in time. One that comes later may still obey it."""
+    """No worker took an operation in time. One that comes later may still carry it out."""
 
 
 class UnknownJourney(Refusal):

@@ -53,7 +53,7 @@ class Shelf(Protocol):
         *,
         newest: bool = False,
     ) -> int:
-        """Stores a version and returns its number, see `runtime.store.Store.publish`."""
+        """Stores a version and returns its number, see `runtime.store.versions.Versions.publish`."""
         ...
 
     async def newest(self, scenario: str) -> int | None:
@@ -84,7 +84,7 @@ def content(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {(error.strerror or 'it is no file').lower()}") from None
+        raise BadInput(f"{path} cannot be read: {(error.strerror or 'it is not a file').lower()}") from None
 
 
 def beside(path: Path) -> Callable[[str], str]:

@@ -163,7 +163,7 @@ class Callbacks:
         # Every key is tried, whichever fits: how long it takes says nothing.
         matches = [hmac.compare_digest(mac, _mac(key, body)) for key in self._keys]
         if not any(matches):
-            raise ForgedToken("the token is not signed with a key of ours")
+            raise ForgedToken("the token is not signed with one of our keys")
         expires = datetime.fromtimestamp(int.from_bytes(body[1 : 1 + _EXPIRY]), UTC)
         if now >= expires:
             raise ExpiredToken("the token has expired")
@@ -181,9 +181,9 @@ def _encode(raw: bytes) -> str:
 
 def _decode(token: str) -> bytes:
     if not _TOKEN.fullmatch(token) or len(token) % 4 == 1:
-        raise MalformedToken("this is no token")
+        raise MalformedToken("this is not a token")
     raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     # Unused bits of the last character make a second spelling of the same bytes: only one was given out.
     if _encode(raw) != token or len(raw) <= _HEAD + _MAC or raw[:1] != _VERSION:
-        raise MalformedToken("this is no token")
+        raise MalformedToken("this is not a token")
     return raw

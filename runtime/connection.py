@@ -37,8 +37,8 @@ _HOPELESS = {
     "TEMPORAL_TLS_SERVER_NAME as its operator tells you",
     "certificaterequired": "wants a client certificate: set TEMPORAL_TLS_CLIENT_CERT_PATH and "
     "TEMPORAL_TLS_CLIENT_KEY_PATH",
-    "unauthenticated": "does not accept these credentials: look at TEMPORAL_API_KEY or the client certificate",
-    "permissiondenied": "does not accept these credentials: look at TEMPORAL_API_KEY or the client certificate",
+    "unauthenticated": "does not accept these credentials: check TEMPORAL_API_KEY or the client certificate",
+    "permissiondenied": "does not accept these credentials: check TEMPORAL_API_KEY or the client certificate",
 }
 
 
@@ -109,7 +109,7 @@ async def connect(
             return client
         if loop.time() - noticed >= _NOTICE:
             noticed = loop.time()
-            logger.warning("%s; trying for another %.0f s", problem, left)
+            logger.warning("%s; trying for %.0f s more", problem, left)
         await asyncio.sleep(min(next(pauses), left))
 
 
@@ -118,13 +118,13 @@ def _configured(environ: Mapping[str, str] | None) -> ClientConnectConfig:
         return ClientConfig.load_client_connect_config(override_env_vars=dict(environ) if environ is not None else None)
     except FileNotFoundError:
         raise SettingsError(
-            "a file that Temporal's configuration names does not exist: look at TEMPORAL_TLS_*_PATH and the profile"
+            "a file that Temporal's configuration names does not exist: check TEMPORAL_TLS_*_PATH and the profile"
         ) from None
     except (OSError, RuntimeError):
         # The SDK's text may quote a line of the file, and an API key with it.
         raise SettingsError(
-            "Temporal's configuration cannot be read: look at TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE and the file's "
-            "rights, or try `temporal config list`"
+            "Temporal's configuration cannot be read: check TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE and the file's "
+            "permissions, or try `temporal config list`"
         ) from None
 
 

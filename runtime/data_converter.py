@@ -20,7 +20,7 @@ from scenario.entry.plain_json import unread
 
 _SHARED: Final = PydanticPayloadConverter()
 """One for the whole process. The SDK makes a converter for every workflow, and pydantic's keeps the schemas that it has
-built: each journey would build them anew, in its workflow's thread."""
+built: each journey would build them again, in its workflow's thread."""
 _SHARED.from_payload(Payload(metadata={"encoding": b"json/plain"}, data=b"{}"))  # builds the one for plain JSON
 
 
@@ -66,7 +66,7 @@ class BriefFailures(DefaultFailureConverter):
     """
 
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
-        """See the base class. Details may be anybody's (`temporal activity fail --detail`), and are no argument."""
+        """See the base class. Details may be anybody's (`temporal activity fail --detail`), and are not an argument."""
         try:
             return super().from_failure(failure, payload_converter)
         except ApplicationError:  # of `JsonPayloads`

@@ -29,7 +29,7 @@ class Secrets(Mapping[str, str]):
     """Name → value of every secret; a file that changes is read again at the next look.
 
     A file ``NAME`` under the settings' folder wins over the variable ``SCENARIO_SECRET_NAME``, since it can be changed
-    while the process runs. One newline at a file's end is not part of the secret. Files whose name is no name that a
+    while the process runs. One newline at a file's end is not part of the secret. Files whose name is not a name that a
     template can write (``.gitkeep``, ``a.pem``, the ``..data`` of a Kubernetes volume) are left alone.
 
     Printing shows names only.
@@ -144,7 +144,7 @@ class Secrets(Mapping[str, str]):
             return {path.name: path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)}
         except OSError:
             raise SettingsError(
-                "SCENARIO_SECRETS_DIR names a folder that cannot be read: look whether it is there, and at its rights"
+                "SCENARIO_SECRETS_DIR names a folder that cannot be read: check that it exists, and its permissions"
             ) from None
 
     def _value(self, name: str, path: Path) -> str | None:
@@ -159,13 +159,13 @@ class Secrets(Mapping[str, str]):
                 return known[1]
             if status.st_size > MAX_BYTES:
                 raise SettingsError(
-                    f"the secret {name} is a file of more than {MAX_BYTES} bytes: take it out of the folder"
+                    f"the secret {name} is a file of more than {MAX_BYTES} bytes: remove it from the folder"
                 )
             value = path.read_bytes().decode()
         except FileNotFoundError:
             return None
         except OSError:
-            raise SettingsError(f"the file of the secret {name} cannot be read: look at its rights") from None
+            raise SettingsError(f"the file of the secret {name} cannot be read: check its permissions") from None
         except UnicodeDecodeError:
             raise SettingsError(f"the file of the secret {name} is not UTF-8 text: write it as text") from None
         value = value.removesuffix("\n").removesuffix("\r")

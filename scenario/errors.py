@@ -6,7 +6,8 @@
     ├── TemplateError      a template that cannot be parsed or rendered
     │   ├── LimitExceeded    a template that takes too many steps, too long or too much room
     │   └── MissingVariable  a template that needs what is not there
-    └── Aborted            not a mistake: a template said ``{% abort 'reason' %}``
+    ├── NotConfigured      a delivery that needs what this process is not set up for
+    └── Aborted            not a mistake: a template said ``{% abort 'reason' %}``, or there is nobody to send to
 
 Each message is one sentence that a person who writes scenarios understands. It never quotes a contact's data:
 messages end up in logs, in Temporal's history and in its UI.
@@ -69,8 +70,12 @@ class MissingVariable(TemplateError):
         super().__init__(reason, line=line, column=column, offset=offset)
 
 
+class NotConfigured(ScenarioError):
+    """A delivery that needs what this process is not set up for: a destination, a secret."""
+
+
 class Aborted(ScenarioError):
-    """The template decided at run time that nothing should be sent: ``{% abort 'reason' %}``.
+    """Nothing should be sent: a template said so at run time (``{% abort 'reason' %}``), or there is nobody to send to.
 
     Attributes:
         reason: The text given to the tag.

@@ -1,6 +1,6 @@
 """The parts of the documentation that are made from the code.
 
-``python -m tests.documents``, from the project's root, writes them anew; tests compare.
+``python -m tests.documents``, from the project's root, writes them again; tests compare.
 """
 
 from __future__ import annotations

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+
+from activities.interface import CHANNELS
+from scenario.steps.registry import KINDS
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("activities", "gateway", "runtime", "scenario", "workflows")
@@ -179,6 +184,91 @@ def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
 
 
+# Kinds whose names are words of something else too: of a contact, of Liquid and JSON Schema, of a scenario's own keys.
+# One of these counts beside another kind, or where it is compared with a kind.
+HOMONYMS = {"email", "if", "exit"}
+
+# A channel's rendering and what it leaves at the local servers belong to no step, and differ from channel to channel.
+CHANNEL_TABLES = {"gateway/preview/rendering.py", "gateway/local/verification.py"}
+
+
+def choices(node: ast.AST) -> Iterator[ast.AST | None]:
+    """What a node tells apart, if it is a table, a comparison or a `match`."""
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            yield from (*keys, *values)
+        case ast.Set(elts=items) | ast.Tuple(elts=items) | ast.List(elts=items):
+            yield from items
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=only):
+            yield only
+        case ast.Compare(left=left, comparators=right):
+            yield left
+            for side in right:
+                yield from (side, *choices(side))
+        case ast.Match(cases=cases):
+            for part in (part for case in cases for part in ast.walk(case.pattern)):
+                match part:
+                    case ast.MatchValue(value=value) | ast.MatchClass(cls=value):
+                        yield value
+                    case _:
+                        pass
+        case _:
+            pass
+
+
+def kinds_named(code: ast.Module) -> set[str]:
+    """The kinds of steps that a module outside of `scenario/steps/` tells apart, by their names or their classes."""
+    classes = {model.__name__: kind for kind, model in KINDS.items()}
+    classes |= {model.row.__name__: kind for kind, model in KINDS.items() if not model.sends}  # those share a row
+    imported = {module.rpartition(".")[2] for module in imports(code) if inside(module, ("scenario.steps",))}
+    found: set[str] = set()
+    for node in ast.walk(code):
+        words = {part.value for part in choices(node) if isinstance(part, ast.Constant) and part.value in KINDS}
+        names = {part.id for part in choices(node) if isinstance(part, ast.Name)} & imported & classes.keys()
+        about_kinds = isinstance(node, ast.Compare) and re.search(r"\bkind\b", ast.unparse(node))
+        if len(words) > 1 or words - HOMONYMS or about_kinds:
+            found |= {str(word) for word in words}
+        found |= {classes[name] for name in names}
+    return found
+
+
+def test_no_module_but_its_own_names_a_kind_of_step() -> None:
+    """A kind is one module and a line in the registry: nothing else has to be changed for a new one."""
+    outside = [path for path in production() if not name(path).startswith("scenario/steps/")]
+    named = {name(path): kinds_named(tree(path)) for path in outside}
+    named = {module: kinds for module, kinds in named.items() if kinds}
+    assert named == {module: set(CHANNELS) for module in CHANNEL_TABLES}
+
+
+NONE: set[str] = set()
+STEPS = "from scenario.steps.branch import If, IfRow\nfrom scenario.steps.delivery import Send\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "kinds"),
+    [
+        ("KINDS = {'wait': 1, 'order': 2}", {"wait"}),
+        ("WORDS = {'hook': 'webhook'}", {"webhook"}),
+        ("if step.kind == 'exit': ...", {"exit"}),
+        ("counted = step.kind not in ('email', 'order')", {"email"}),
+        ("SENDING = frozenset({'email', 'sms'})", {"email", "sms"}),
+        ("Kind = Literal['wait_for']", {"wait_for"}),
+        ("Kind = Literal['if', 'exit']", {"if", "exit"}),
+        ("match kind:\n    case 'wait' | 'webhook': ...", {"wait", "webhook"}),
+        (STEPS + "match row:\n    case IfRow(): ...", {"if"}),
+        (STEPS + "SHOWN = {If: 1}", {"if"}),
+        (STEPS + "match row:\n    case Send(): ...", NONE),
+        ("SHOWN = {If: 1}", NONE),
+        ("CONTACT = ('email', 'cellphone')", NONE),
+        ("ON_FAILURE = Literal['hold', 'continue', 'exit']", NONE),
+        ("_HERE = ('allOf', 'else', 'if', 'then')", NONE),
+        ("if path[:1] == ('exit',): ...", NONE),
+    ],
+)
+def test_a_table_that_names_a_kind_is_found(source: str, kinds: set[str]) -> None:
+    assert kinds_named(ast.parse(source)) == kinds
+
+
 def test_no_module_is_a_drawer() -> None:
     found = [name(path) for path in modules(*PACKAGES, "tests", "deploy") if DRAWERS & {path.stem, path.parent.name}]
     assert found == []
@@ -232,3 +322,10 @@ def test_ci_runs_the_readmes_test_command() -> None:
     ).stdout.strip()
     assert command.startswith("uv run --group test pytest")
     assert f"pip install uv && {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_commit_is_asked_what_ci_asks_first() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    asked = [hook["entry"].replace("uv run --all-groups", "uv run") for hook in repository["hooks"]]
+    assert asked == re.findall(r"^step (uv run .+)$", script, re.MULTILINE)

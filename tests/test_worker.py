@@ -246,7 +246,7 @@ async def test_it_is_not_ready_without_its_store_and_says_which(
     move(file, f"{file}-elsewhere")
     await until(lambda: ready("store"), False)
     said = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert said == [f"The store {file} is gone, its file was removed while in use: put it back, or start this anew."]
+    assert said == [f"The store {file} is gone, its file was removed in use: put it back, or restart this process."]
     move(f"{file}-elsewhere", file)
     await until(lambda: ready("store"), True)
     signal.raise_signal(signal.SIGTERM)

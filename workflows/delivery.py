@@ -25,11 +25,10 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from workflows.local_activities import answer_to
 from workflows.results import sent_in
 from workflows.state import LONGEST_REASON
-from workflows.update_arguments import UNLIMITED
 from workflows.visibility import summary
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import SENDING, Failure, FailureKind, failure_of
+    from activities.failures import SENDING, UNCOUNTED, Failure, FailureKind, failure_of
     from activities.interface import (
         CHANNELS,
         RECALL,
@@ -42,7 +41,7 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.plan.retry import Retry
+    from scenario.plan.retry import UNLIMITED
     from scenario.steps.delivery import Send
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 _NO_DATA: Final = b'"data":{}'
 _MARKS: Final = "marks"
 """Journeys that began to look at marks: see `_may_have_left`."""
+_UNSENT: Final = "unsent"
+"""Journeys that make a last attempt once more that says that it sent nothing: see `unsent`."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,12 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     """
     if step.destination:
         step = with_destination(step, await journey.clear(Clearance(destination=step.to)))
-    step = replace(step, retry=tuned(step.retry, journey.state.retuned))
+    step = replace(step, retry=step.retry.changed_by(journey.state.retuned))
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
     channel = CHANNELS[step.kind]
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
-    state.now = state.now or await _first_now(identifier) or journey.local(journey.began)
+    state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.began)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
     room = timedelta(seconds=step.timeout) + GRACE
     delivery = Delivery(
@@ -114,7 +115,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         now=state.now,
         timeout=step.timeout,
         on_unknown=step.on_unknown,
-        attempts=step.retry.attempts if channel.counting else 0,
+        attempts=step.retry.maximum_attempts if channel.counting else 0,
         root=state.root if step.calls_back else "",
         room=room.total_seconds(),
     )
@@ -137,16 +138,19 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     return sent_in(channel.send, answer, step.to or step.kind)
 
 
-async def _first_now(identifier: str) -> str:
+async def _first_now(journey: StepHost, identifier: str) -> str:
     """What the delivery's templates saw as `now` before the journey was reset to a point in front of it; else nothing.
 
     It is sent again under the same id: so that its bytes are the same too, it keeps its time. Only a run that a reset
-    has made asks, and each delivery for itself, since what lies before the point is replayed without.
+    has made asks, and those that continue it, and each delivery for itself, since what lies before the point is
+    replayed without.
     """
-    info = workflow.info()
-    if info.original_execution_run_id == info.run_id or not workflow.patched(f"first-now-{identifier}"):
+    if not journey.state.reset or not workflow.patched(f"first-now-{identifier}"):
         return ""
     recalled = await _recalled(identifier)
+    # Asked for only where it matters: a journey that went on here has sent.
+    if journey.interrupted and workflow.patched("first-now-interrupted"):
+        journey.stop_if_interrupted()
     return recalled.now if recalled else ""
 
 
@@ -180,17 +184,7 @@ def with_destination(step: Send, asked: Cleared) -> Send:
     """The step, with its destination's word on whatever the scenario does not set itself."""
     timeout = step.timeout if asked.timeout is None or "timeout" in step.own else asked.timeout
     theirs = {name: value for name, value in asked.retry.items() if name not in step.own}
-    return replace(step, retry=tuned(step.retry, theirs), timeout=timeout)
-
-
-def tuned(retry: Retry, changes: Mapping[str, float]) -> Retry:
-    """A retry policy with some of its values changed; names that it does not have are passed over."""
-    if not changes:
-        return retry
-    known: dict[str, Any] = {name: value for name, value in changes.items() if name in Retry.__dataclass_fields__}
-    if "attempts" in known:
-        known["attempts"] = int(known["attempts"])
-    return replace(retry, **known)
+    return replace(step, retry=step.retry.changed_by(theirs), timeout=timeout)
 
 
 def retry_policy(step: Send, identifier: str) -> RetryPolicy:
@@ -202,13 +196,13 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
     Some channels count their attempts themselves; see `Channel.counting`.
     """
     share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
-    initial = round(step.retry.initial * (1 - _JITTER + 2 * _JITTER * share), 3)
+    initial = round(step.retry.initial_interval * (1 - _JITTER + 2 * _JITTER * share), 3)
     return RetryPolicy(
         initial_interval=timedelta(seconds=initial),
-        backoff_coefficient=step.retry.coefficient,
-        maximum_interval=timedelta(seconds=max(step.retry.maximum, initial)),
+        backoff_coefficient=step.retry.backoff_coefficient,
+        maximum_interval=timedelta(seconds=max(step.retry.maximum_interval, initial)),
         # A larger number would not fit into the command: the workflow task would fail, again and again.
-        maximum_attempts=0 if CHANNELS[step.kind].counting else min(step.retry.attempts, UNLIMITED),
+        maximum_attempts=0 if CHANNELS[step.kind].counting else min(step.retry.maximum_attempts, UNLIMITED),
     )
 
 
@@ -227,7 +221,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
         )
     if isinstance(cause, ApplicationError):
         if found:
-            return _at_the_deadline(found) if cause is not error.cause or found.turned_away else found
+            return _overtaken(found, error.retry_state) if cause is not error.cause or found.turned_away else found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"
         if cause.failure is not None and cause.failure.source == _BY_HAND:
             reason = f"failed by hand: {cause.message}"[:LONGEST_REASON]
@@ -236,7 +230,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
     if isinstance(cause, ActivityTimeout):
         return Failure(
             kind=FailureKind.PERMANENT,
-            reason="no attempt came to an end before they, or the deadline, were over",
+            reason="no attempt ended before the deadline or the last allowed attempt",
             destination=to,
             attempt=0,  # Temporal does not say how many there were
             error="timeout",
@@ -254,10 +248,12 @@ def _told(error: ActivityError) -> BaseException | None:
     return cause
 
 
-def _at_the_deadline(found: Failure) -> Failure:
+def _overtaken(found: Failure, state: RetryState | None) -> Failure:
     """The failure of an attempt that was not the last one: no word came of any later one."""
     if found.turned_away:  # it does not wait for its turn any more, as it said
         why = found.reason.partition(": ")[0]
+        if state is RetryState.MAXIMUM_ATTEMPTS_REACHED:  # where Temporal counts, it counts those that waited
+            return replace(found, reason=f"no attempt is left: {why}")
         return replace(found, reason=f"the deadline passed meanwhile: {why}" if found.error != "deadline" else why)
     if not found.next_try_at:
         return found
@@ -278,18 +274,23 @@ def _may_have_left(error: ActivityError, step: Send) -> bool:
 
 
 def unsent(error: ActivityError, step: Send) -> Send | None:
-    """The step as it is to be scheduled once more, where the last attempt was lost with its worker before it sent.
+    """The step as it is to be scheduled once more, where the last attempt came to an end before it sent anything.
 
-    Temporal tries again by itself, unless that was the last attempt that the step allows: it does not count. Neither do
-    deliveries count that were scheduled when every lost attempt of such a step was final.
+    It says so, or was lost with its worker. Temporal tries again by itself, unless that was the last attempt that the
+    step allows: it does not count. Neither do deliveries count that were scheduled when every lost attempt of such a
+    step was final.
     """
-    timeout = error.cause
-    if not isinstance(timeout, ActivityTimeout) or timeout.type is not TimeoutType.START_TO_CLOSE:
+    cause, last = error.cause, error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
+    once = replace(step, retry=replace(step.retry, maximum_attempts=1))
+    if isinstance(cause, ApplicationError):
+        told = failure_of(cause) if last else None
+        uncounted = told and told.kind is FailureKind.RETRY and told.error in UNCOUNTED and not told.unknown
+        return once if uncounted and workflow.patched(_UNSENT) else None
+    if not isinstance(cause, ActivityTimeout) or cause.type is not TimeoutType.START_TO_CLOSE:
         return None
     if step.on_unknown == "retry" or _may_have_left(error, step) or not workflow.patched(_MARKS):
         return None
-    last = error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
-    return replace(step, retry=replace(step.retry, attempts=1)) if last else step
+    return once if last else step
 
 
 async def remembered(journey: StepHost, name: str, failure: Failure) -> Failure:

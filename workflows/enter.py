@@ -27,7 +27,7 @@ _SETTLE: Final = timedelta(seconds=5)
 class Enter:
     """Starts the journey of an entry under its right id, and ends.
 
-    The argument is that of a `Journey`: see the contract in `docs/architecture.md`. The result is ``{"journey", "run",
+    The argument is that of a `Journey`: see the contract in `docs/journeys.md`. The result is ``{"journey", "run",
     "already"}``; of a journey that was under way already, the run is not known.
     """
 
@@ -36,7 +36,7 @@ class Enter:
         """Starts the journey.
 
         Raises:
-            ApplicationError: The argument is no entry, or the contact may not come in; the text says why.
+            ApplicationError: The argument is not an entry, or the contact is not admitted; the text says why.
         """
         if not is_entry(argument):
             message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"

@@ -132,7 +132,7 @@ class StepHost:
     @property
     def override_note(self) -> str | None:
         """What is to be said of a step that is worked out by another version."""
-        return None if self.state.anew is None else f"worked out anew by {self.followed}"
+        return None if self.state.anew is None else f"evaluated again with {self.followed}"
 
     def now(self) -> datetime:
         """The time, in UTC."""
@@ -141,7 +141,7 @@ class StepHost:
     async def clear(self, clearance: Clearance) -> Cleared:
         """Asks what a destination wants."""
         cleared = await answer_to(CLEAR, clearance)
-        self._stop_if_interrupted()
+        self.stop_if_interrupted()
         return cleared
 
     async def ask(self, condition: str, event: Event | None = None) -> Answer:
@@ -156,7 +156,7 @@ class StepHost:
             offset: Seconds from there to the end of the wait.
 
         Raises:
-            EntryError: It cannot be, or it is no date.
+            EntryError: It cannot be, or it is not a date.
         """
         while True:
             changes = self.changes
@@ -187,7 +187,7 @@ class StepHost:
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Waits until a moment (None: for ever), or until `wake` or a needed continue-as-new; tells whether it woke."""
-        self._stop_if_interrupted()
+        self.stop_if_interrupted()
         self.show()
         timeout = None if until is None else max(until - workflow.now(), timedelta(0))
         try:
@@ -246,7 +246,7 @@ class StepHost:
         """Waits for an operator where the present step is held. Returns None where it is to be tried (again)."""
         if self.state.held is None:
             return None
-        self._stop_if_interrupted()
+        self.stop_if_interrupted()
         self.show()
         await workflow.wait_condition(lambda: self.retrying or self.must_continue)
         if not self.retrying:
@@ -275,10 +275,10 @@ class StepHost:
         else:
             count = self.state.pass_over(what, reason, now)
         if tell or count == 1:
-            workflow.logger.warning("%s passed over: %s", what, reason)
+            workflow.logger.warning("%s ignored: %s", what, reason)
 
     def note_passed_over(self) -> None:
-        """Notes what was passed over before the journey was admitted."""
+        """Notes what was ignored before the journey was admitted."""
         for what, reason, at in self._unnoted:
             self.state.pass_over(what, reason, at)
         self._unnoted.clear()
@@ -293,7 +293,7 @@ class StepHost:
         """Whether the present step is to end here: the contact leaves, or an operator skips it."""
         return self._leaving is not None or self.skipping is not None
 
-    def _stop_if_interrupted(self) -> None:
+    def stop_if_interrupted(self) -> None:
         """Ends a step before it begins to wait.
 
         Its task was cancelled, but what it awaited may have come to its own end in the same moment (an activity that

@@ -35,13 +35,13 @@ with workflow.unsafe.imports_passed_through():
 class Journey(UpdateHandlers, SignalHandlers, Sending):
     """One contact through one scenario.
 
-    The argument is an entry, in plain JSON: see the contract in `docs/architecture.md`. The result is
+    The argument is an entry, in plain JSON: see the contract in `docs/journeys.md`. The result is
     ``{"outcome", "reason", "version", "steps"}``.
     """
 
     @workflow.init
     def __init__(self, argument: Any = None, *_: Any) -> None:
-        """Takes up what the run before handed on: orders may come with the first workflow task, ahead of `run`.
+        """Takes up what the run before handed on: updates may come with the first workflow task, ahead of `run`.
 
         Raises:
             ScenarioError: It cannot be read.
@@ -57,7 +57,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
         """Runs the journey from its entry, or from where continue-as-new left it.
 
         Raises:
-            ApplicationError: The argument is no entry at all.
+            ApplicationError: The argument is not an entry at all.
         """
         data: Any = self._carried["entry"] if self._carried else argument
         if not is_entry(data):
@@ -122,6 +122,8 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     def _open(self, data: dict[str, Any]) -> None:
         """Reads what was carried here: entry, plan, and the contact with its changes."""
+        info = workflow.info()
+        self.state.reset = self.state.reset or info.original_execution_run_id != info.run_id
         self.entry = parse_entry(data)
         self.plan = load_plan(self.state.plan)
         self.version = f"{self.entry.name}@{self.state.version}"
@@ -167,7 +169,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
                     work.add_done_callback(_heard)
                     work.cancel()
             if work.done() and not work.cancelled():
-                self.skipping = None  # an order to skip this step came too late, and must not skip the next
+                self.skipping = None  # an update to skip this step came too late, and must not skip the next
                 return work.result()
             await workflow.wait([work])
             # A cancelled activity ends in an error, which is expected here. What ended by itself in the same moment
@@ -206,7 +208,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     @property
     def _undecided(self) -> bool:
-        """Whether nothing was decided that this run has yet to act upon: orders do not go along to the next."""
+        """Whether nothing was decided that this run has yet to act upon: updates do not go along to the next."""
         return not self.interrupted and not self.retrying
 
     async def _depart(self, outcome: str, reason: str) -> None:
@@ -218,7 +220,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             now=workflow.now().isoformat(),
         )
         await answer_to(DEPART, departure)
-        if not workflow.all_handlers_finished():  # an order that came too late is refused, not left without an answer
+        if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)
 
 

@@ -1,4 +1,4 @@
-"""What a journey's state is made of: events, steps that are over, holds, orders. All of it is plain data.
+"""What a journey's state is made of: events, steps that are over, holds, operations. All of it is plain data.
 
 Journeys in flight carry these in their histories: fields may be added, with a default, and never renamed.
 """
@@ -31,7 +31,7 @@ class StepRecord:
         reason: Why, where that is not plain.
         status: The receiver's reply code.
         attempts: How many attempts it took.
-        note: What a person should know all the same: that it was rendered anew, that a response was not kept.
+        note: What a person should know all the same: that it was rendered again, that a response was not kept.
     """
 
     id: str
@@ -86,7 +86,7 @@ class Operation:
         reason: Why.
         at: When, ISO 8601 in UTC.
         step: The step it was about.
-        details: What else was ordered: ``{"version": "post-purchase@4"}``, ``{"retry": {…}}``.
+        details: What else it said: ``{"version": "post-purchase@4"}``, ``{"retry": {…}}``.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Override:
-    """The present step as another version has it: by an operator's order, until the step is over.
+    """The present step as another version has it: by an operator's wish, until the step is over.
 
     Attributes:
         version: The number of that version.

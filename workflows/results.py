@@ -70,7 +70,7 @@ def _unkept(saved: Any) -> str:
         return "it is too large, or nested too deeply"
     try:
         json.dumps(saved, allow_nan=False)
-    except ValueError:  # what is read as infinity, 1e999, would be written as what is no JSON
+    except ValueError:  # what is read as infinity, 1e999, would be written as what is not JSON
         return "it holds a number that is too large"
     return ""
 

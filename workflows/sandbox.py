@@ -35,7 +35,7 @@ PROVEN: Final = tuple(
 )
 """Modules of workflow code that hold no state of their own. Tests run them within the sandbox, workers outside it.
 
-What does not pass is loaded anew for every journey, and again for every replay: with these, that was a third of a
+What does not pass is loaded again for every journey, and again for every replay: with these, that was a third of a
 worker's processor time and half of its memory (`docs/benchmarks.md`). All that they import of `workflows` must be
 among them, or its classes exist twice.
 """

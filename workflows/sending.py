@@ -72,14 +72,14 @@ class Sending(StepHost):
         state, step = self.state, self.plan.steps[self.step]
         reasons: list[str] = []
         if state.anew is not None:
-            reasons.append(f"rendered anew from {self.followed}")
+            reasons.append(f"rendered again from {self.followed}")
             handed = Handed.of(self.data(), step) if isinstance(step, Send) else handed
         now = handed.digest
         state.digest = state.digest or now
         if len(state.digest) != len(now):  # an earlier run's
             now = earlier_digest(pick(self.data(), step.fields if isinstance(step, Send) else ()))
         if state.digest != now:
-            reasons.append("rendered anew: the contact has changed")
+            reasons.append("rendered again: the contact has changed")
         return reasons
 
     def _saved(self, row: Send, sent: Sent) -> list[str]:

@@ -13,7 +13,7 @@ from workflows.state import Event
 with workflow.unsafe.imports_passed_through():
     from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
     from scenario.errors import EntryError
-    from scenario.time.timing import is_offset, read_zone, unplaced, zone_of
+    from scenario.time.timing import unplaced, zone_by_name, zone_of
 
 
 _LARGE: Final = "large-changes"
@@ -43,7 +43,7 @@ class SignalHandlers(StepHost):
         name, identifier = data.get("name"), data.get("id")
         properties: Any = data.get("properties") or {}
         if not isinstance(name, str) or not isinstance(properties, dict) or is_too_deep(data):
-            self.pass_over("event", 'it must be {"name": text, "properties": object}, not too deep')
+            self.pass_over("event", 'it must be {"name": text, "properties": object}, not nested too deeply')
             return
         # Asked for only where it matters, so that journeys under way which took such an event can be replayed.
         if is_too_large(data, LARGEST_EVENT) and workflow.patched("large-events"):
@@ -95,7 +95,7 @@ class SignalHandlers(StepHost):
 
     @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
     def contact_changed(self, patch: Any = None, *_: Any) -> None:
-        """Takes over changed fields of the contact; waits are worked out anew."""
+        """Takes over changed fields of the contact; waits are worked out again."""
         self._count()
         if not isinstance(patch, dict):
             self.pass_over("contact_changed", "its argument must be one JSON object")
@@ -150,11 +150,10 @@ class SignalHandlers(StepHost):
     def _locate(self, *, anew: bool) -> None:
         """Works out the contact's zone. Where its own cannot be used, that is noted: once, and for each new one."""
         own = self._data["contact"].get("timezone")
-        zone = read_zone(own)
-        # Asked for only where it matters: a journey that has waited by the scenario's zone goes on so.
-        if is_offset(zone) and not workflow.patched("offset-zones"):
-            zone = None
-        self._zone = zone or zone_of(self.plan.zone)
+        self._zone, before = zone_of(own, self.plan.zone), zone_by_name(own, self.plan.zone)
+        # Asked for only where it matters: a journey that has waited by another zone goes on so.
+        if str(self._zone) != str(before) and not workflow.patched("offset-zones"):
+            self._zone = before
         reason = unplaced(own, self.plan.zone)
         if reason and (anew or all(one.what != _PLACE for one in self.state.passed_over)):
             self.pass_over(_PLACE, reason)

@@ -28,7 +28,7 @@ Receivers tell events too, of 64 KB each: what a run hands to the next must stay
 KNOWN_EVENT_IDS: Final = 1000
 """Event ids remembered, so that a repeated event counts once."""
 KEPT_OPERATIONS: Final = 100
-"""Operators' orders remembered, the latest ones: a program may give them for weeks, and every answer holds them all."""
+"""Operations remembered, the latest ones: a program may send them for weeks, and every answer holds them all."""
 KEPT_PASSED_OVER: Final = 20
 """Kinds of things remembered that could not be used."""
 LONGEST_REASON: Final = 500
@@ -64,10 +64,11 @@ class State:
         operations: What operators did last.
         responses: What steps kept of their responses, by name, the last kept one last.
         anew: What the present step is performed by instead of the plan's row.
-        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.plan.Retry`.
+        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.retry.Retry`.
         now: That step's time on the contact's clock, as its delivery was first given it.
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.
+        reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
         kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
     """
 
@@ -97,6 +98,7 @@ class State:
     now: str | None = None
     digest: str | None = None
     passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
+    reset: bool = False
     kept_back: str | None = None
 
     def dump(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class State:
         return kept
 
     def note(self, operation: Operation) -> None:
-        """Notes an operator's order, and forgets the oldest where there are too many."""
+        """Notes an operation, and forgets the oldest where there are too many."""
         self.operations = [*self.operations[-(KEPT_OPERATIONS - 1) :], operation]
 
     def pass_over(self, what: str, reason: str, at: str) -> int:

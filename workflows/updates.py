@@ -11,11 +11,12 @@ from temporalio.exceptions import FailureError
 from workflows.host import StepHost
 from workflows.local_activities import Result, answer_to
 from workflows.state import Held, Operation, Override, State
-from workflows.update_arguments import UNLIMITED, read_retry, read_version, refusal
+from workflows.update_arguments import read_retry, read_version, refusal
 
 with workflow.unsafe.imports_passed_through():
     from activities.call import ActivityType
     from activities.interface import AMEND, RETUNE, Amended, Amendment, Retuning
+    from scenario.plan.retry import UNLIMITED
     from scenario.steps.delivery import Send
 
 _LONGEST: Final = 500
@@ -30,29 +31,29 @@ class UpdateHandlers(StepHost):
     """
 
     @workflow.update(name="retry_step", description="Tries the held step again, under the same delivery id.")
-    async def retry_step(self, order: Any = None, *_: Any) -> dict[str, Any]:
+    async def retry_step(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Tries the step again at which the journey is held, from now on as another version has it if one is named."""
         details = None
         held = self.state.held
-        if held is not None and (version := read_version(order)) is not None:
+        if held is not None and (version := read_version(argument)) is not None:
             amended = await self._amended(held, version)
             if self.state.held is not held or self.retrying or self.interrupted:
                 raise refusal("nothing to retry: somebody else has decided meanwhile")
             own = amended.version == self.state.version
             self.state.anew = None if own else Override(version=amended.version, step=amended.step)
             details = {"version": f"{self.entry.name}@{amended.version}"}
-        self._note("retry_step", order, details=details)
+        self._note("retry_step", argument, details=details)
         self.retrying = True
         return self.report()
 
     @retry_step.validator
-    def check_retry_step(self, order: Any = None, *_: Any) -> None:
+    def check_retry_step(self, argument: Any = None, *_: Any) -> None:
         """Only a held step can be tried again."""
-        state = self._started(order)
+        state = self._started(argument)
         if state.held is None or self.retrying:
             raise refusal("nothing to retry: the journey is not held")
-        self._there(order)
-        read_version(order)
+        self._there(argument)
+        read_version(argument)
 
     async def _amended(self, held: Held, version: int | str) -> Amended:
         amendment = Amendment(
@@ -67,111 +68,111 @@ class UpdateHandlers(StepHost):
         return amended
 
     @workflow.update(name="retune", description="Changes the retry policy of the delivery under way, at once.")
-    async def retune(self, order: Any = None, *_: Any) -> dict[str, Any]:
+    async def retune(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Changes the retry policy of the delivery under way; it stays so until the step is over."""
-        state, step = self.state, self._tunable(order)
+        state, step = self.state, self._tunable(argument)
         name = state.at
-        retry = read_retry(order)
+        retry = read_retry(argument)
         now = dict(retry)
-        if retry.get("attempts") == 0 and step.retry.attempts:
-            now["attempts"] = UNLIMITED  # nought would leave the count to the delivery, which has its own
+        if retry.get("attempts") == 0 and step.retry.maximum_attempts:
+            now["attempts"] = UNLIMITED  # 0 would leave the count to the delivery, which has its own
         info = workflow.info()
         retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=now)
         retuned = await _ask(RETUNE, retuning)
         if retuned.error:
             raise refusal(retuned.error)
         if state.at == name:
-            # A deadline is brought forward to have an end of this try, not of those that an operator may order later.
+            # A deadline is brought forward to end this try, not those that an operator may ask for later.
             state.retuned = {**state.retuned, **{key: value for key, value in retry.items() if key != "deadline"}}
-        self._note("retune", order, step=name, details={"retry": order["retry"]})
+        self._note("retune", argument, step=name, details={"retry": argument["retry"]})
         return self.report()
 
     @retune.validator
-    def check_retune(self, order: Any = None, *_: Any) -> None:
+    def check_retune(self, argument: Any = None, *_: Any) -> None:
         """Only a delivery under way has a policy to change."""
-        self._started(order)
-        step = self._tunable(order)
-        self._there(order)
-        deadline = read_retry(order).get("deadline")
+        self._started(argument)
+        step = self._tunable(argument)
+        self._there(argument)
+        deadline = read_retry(argument).get("deadline")
         if deadline is not None and deadline > step.retry.deadline:
             # Temporal would say yes, and end it at the old one all the same.
             raise refusal("the deadline of a delivery under way can only be brought forward")
 
-    def _there(self, order: dict[str, Any]) -> None:
-        """An order that names a step is meant for no other: search, by which its journey was found, lags behind."""
-        wanted = order.get("step")
+    def _there(self, argument: dict[str, Any]) -> None:
+        """An operation that names a step is meant for no other: search, by which its journey was found, lags behind."""
+        wanted = argument.get("step")
         if wanted is not None and wanted != self.state.at:
-            # Of what was sent no more than a step's id has: a refusal of megabytes would fail the workflow task.
+            # Quoted up to the length of an id: a refusal of megabytes would fail the workflow task.
             raise refusal(f"the journey is not at step '{str(wanted)[:_STEP]}' any more, but at '{self.state.at}'")
 
-    def _tunable(self, order: dict[str, Any]) -> Send:
+    def _tunable(self, argument: dict[str, Any]) -> Send:
         if self.under_way is None:
             raise refusal("nothing to retune: no delivery is under way")
-        goes, wanted = self.under_way.to or self.under_way.kind, order.get("destination")
+        goes, wanted = self.under_way.to or self.under_way.kind, argument.get("destination")
         if wanted is not None and wanted != goes:
             raise refusal(f"the delivery under way goes to '{goes}'")
         return self.under_way
 
     @workflow.update(name="skip_step", description="Gives up the step at which the journey stands, and goes on.")
-    def skip_step(self, order: Any = None, *_: Any) -> dict[str, Any]:
+    def skip_step(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Leaves the present step behind: a held one, a wait, or a delivery between two attempts."""
-        operation = self._note("skip_step", order)
+        operation = self._note("skip_step", argument)
         self.skipping = f"skipped by {operation.operator}: {operation.reason}"
         return self.report()
 
     @skip_step.validator
-    def check_skip_step(self, order: Any = None, *_: Any) -> None:
-        """One step is skipped at a time; an order that names its step skips no other."""
-        state = self._started(order)
+    def check_skip_step(self, argument: Any = None, *_: Any) -> None:
+        """One step is skipped at a time; an operation that names its step skips no other."""
+        state = self._started(argument)
         if self.skipping is not None:
             raise refusal("the step is being skipped already")
-        wanted = order.get("step")
+        wanted = argument.get("step")
         if wanted is not None and wanted != state.at:
             raise refusal(f"the journey is not at the step that was to be skipped, but at '{state.at}'")
 
     @workflow.update(name="leave", description="Ends the journey.")
-    def leave_journey(self, order: Any = None, *_: Any) -> dict[str, Any]:
+    def leave_journey(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Ends the journey at once."""
-        operation = self._note("leave", order)
+        operation = self._note("leave", argument)
         self.leave(f"left by {operation.operator}: {operation.reason}")
         return self.report()
 
     @leave_journey.validator
-    def check_leave(self, order: Any = None, *_: Any) -> None:
+    def check_leave(self, argument: Any = None, *_: Any) -> None:
         """Any journey can be ended; with a step, only one that is at it."""
-        self._started(order)
-        self._there(order)
+        self._started(argument)
+        self._there(argument)
 
     @workflow.update(name="pause", description="Starts no further step until resumed. A delivery under way goes on.")
-    def pause(self, order: Any = None, *_: Any) -> dict[str, Any]:
+    def pause(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Stops the journey before its next step."""
-        self.state.paused = self._note("pause", order)
+        self.state.paused = self._note("pause", argument)
         self.show(always=True)
         return self.report()
 
     @pause.validator
-    def check_pause(self, order: Any = None, *_: Any) -> None:
+    def check_pause(self, argument: Any = None, *_: Any) -> None:
         """A journey is paused once."""
-        if self._started(order).paused:
+        if self._started(argument).paused:
             raise refusal("the journey is paused already")
 
     @workflow.update(name="resume", description="Lets a paused journey go on.")
-    def resume(self, order: Any = None, *_: Any) -> dict[str, Any]:
+    def resume(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Lets a paused journey go on."""
-        self._note("resume", order)
+        self._note("resume", argument)
         self.state.paused = None
         self.show(always=True)
         return self.report()
 
     @resume.validator
-    def check_resume(self, order: Any = None, *_: Any) -> None:
+    def check_resume(self, argument: Any = None, *_: Any) -> None:
         """Only a paused journey can be resumed."""
-        if not self._started(order).paused:
+        if not self._started(argument).paused:
             raise refusal("the journey is not paused")
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
     def progress(self) -> dict[str, Any]:
-        """Where the journey is; see `docs/architecture.md` for the fields."""
+        """Where the journey is; see `docs/journeys.md` for the fields."""
         return self.report()
 
     def report(self) -> dict[str, Any]:
@@ -202,9 +203,9 @@ class UpdateHandlers(StepHost):
             "passed_over": [asdict(one) for one in state.passed_over],
         }
 
-    def _started(self, order: Any) -> State:
+    def _started(self, argument: Any) -> State:
         """What every update needs: who, why, and a journey that is under way."""
-        data = cast("dict[str, Any]", order) if isinstance(order, dict) else {}
+        data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
         for key in ("operator", "reason"):
             value = data.get(key)
             if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST:
@@ -216,12 +217,12 @@ class UpdateHandlers(StepHost):
         return self.state
 
     def _note(
-        self, name: str, order: Any, *, step: str | None = None, details: dict[str, Any] | None = None
+        self, name: str, argument: Any, *, step: str | None = None, details: dict[str, Any] | None = None
     ) -> Operation:
         operation = Operation(
             name=name,
-            operator=order["operator"],
-            reason=order["reason"],
+            operator=argument["operator"],
+            reason=argument["reason"],
             at=workflow.now().isoformat(timespec="seconds"),
             step=step or self.state.at,
             details=details,
@@ -231,7 +232,7 @@ class UpdateHandlers(StepHost):
 
 
 async def _ask(call: ActivityType[Any, Result], argument: Any) -> Result:
-    """Has something done for an order, or refuses it: nobody waits for long."""
+    """Calls a local activity for an operation, or refuses the operation: nobody waits for long."""
     try:
         return await answer_to(call, argument, tries=_TRIES)
     except FailureError as error:  # of a local activity it comes unwrapped

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.attempt import OpenAttempt, attempt_data, attempt_of
 from activities.attempt_log import Log
-from activities.content import Content, UnknownVersion
+from activities.content import Content
 from activities.context import Addresses
 from activities.email.address import BadAddress, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
@@ -19,7 +19,6 @@ from activities.email.smtp import Mailer
 from activities.failures import SHORT, FailureKind
 from activities.interface import EMAIL, Delivery, Sent
 from activities.redaction import readable
-from scenario.errors import Aborted, TemplateError
 from scenario.steps.email import Email
 
 
@@ -50,8 +49,6 @@ class Emails:
         host = mailer.server.host if mailer else EMAIL.name
         with attempt_of(delivery, channel=EMAIL, destination=host, log=self._log) as attempt:
             written = address_in(delivery.data)
-            if not written:
-                return attempt.skipped("the contact has no e-mail address")
             if mailer is None:
                 raise attempt.failure(
                     FailureKind.UNCONFIGURED,
@@ -60,32 +57,21 @@ class Emails:
                 )
             try:
                 recipient = parse_address(written)
-                step = await self._step(delivery)
-                data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
-                # A large mail takes longer to render than a worker that serves many may stand still.
-                envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)
-            except Aborted as aborted:
-                return attempt.skipped(aborted.reason)
             except BadAddress:
                 raise attempt.failure(
                     FailureKind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
                 ) from None
-            except UnknownVersion as error:
-                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="unknown_version") from None
-            except TemplateError as error:
-                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="template_failed") from None
+            step = await self._content.step_of(delivery, Email, "e-mail")
+            data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
+            # A large mail takes longer to render than a worker that serves many may stand still.
+            envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)
             hidden = (written, recipient.address, mailer.server.password)
             try:
                 reply = await mailer.send(envelope, within=attempt.within, leaving=attempt.sending)
             except MailError as error:
                 raise _failure(attempt, error, hidden) from None
-            return attempt.delivered(reply.status, _readable(reply.words, hidden))
-
-    async def _step(self, delivery: Delivery) -> Email:
-        step = await self._content.step(delivery.name, delivery.version, delivery.step)
-        if not isinstance(step, Email):
-            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no e-mail")
-        return step
+            attempt.delivered(reply.status, _readable(reply.words, hidden))
+        return attempt.sent
 
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:

@@ -35,7 +35,7 @@ class Mailbox:
 
 
 def parse_address(text: str) -> Mailbox:
-    """Reads a contact's address. Blanks around it are no mistake; everything else is (RFC 5321 §4.1.2, RFC 6531).
+    """Reads a contact's address. Blanks around it are not a mistake; everything else is (RFC 5321 §4.1.2, RFC 6531).
 
     Raises:
         BadAddress: It is none.

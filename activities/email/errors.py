@@ -25,13 +25,13 @@ SENTENCES: Final[dict[str, str]] = {
     "starttls_missing": "The mail server {host} offers no encryption, so nothing was sent: if that is meant, "
     "add ?tls=off to SCENARIO_SMTP",
     "login_refused": "The mail server {host} refused the login: check user and password in SCENARIO_SMTP",
-    "login_left_alone": "The mail server {host} has refused the login, and is left alone for a while: "
+    "login_left_alone": "The mail server {host} has refused the login, and is not tried for a while: "
     "check user and password in SCENARIO_SMTP",
-    "login_missing": "The mail server {host} offers no login that we know: check the port in SCENARIO_SMTP",
+    "login_missing": "The mail server {host} offers no login method that is supported: check the port in SCENARIO_SMTP",
     "disconnected": "The mail server {host} closed the connection before the message left",
     "timeout": "The mail server {host} was too slow, and the message did not leave",
     "protocol_error": "The mail server {host} answered something that is not SMTP",
-    "no_smtputf8": "The mail server {host} takes no address with letters beyond ASCII before the @",
+    "no_smtputf8": "The mail server {host} takes no address with non-ASCII letters before the @",
     "no_answer": "The message left and the mail server {host} did not answer in time: it may have been delivered",
     "drop_after_data": "The message left and the mail server {host} closed the connection without an answer: "
     "it may have been delivered",

@@ -50,10 +50,10 @@ def inlined(html: str) -> str:
         raise TemplateError(_NOT_INLINED) from None
     except Exception:
         raise
-    except BaseException:  # a panic in Rust is no Exception
+    except BaseException:  # a panic in Rust is not an Exception
         raise TemplateError(_NOT_INLINED) from None
     if len(made) > MAX_PART:
-        raise LimitExceeded(f"with its styles at the elements it has more than {MAX_PART:,} characters")
+        raise LimitExceeded(f"with its styles inlined it has more than {MAX_PART:,} characters")
     return made
 
 

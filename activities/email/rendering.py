@@ -10,15 +10,21 @@ from activities.email.address import Mailbox
 from activities.email.message import Envelope, compose
 from activities.interface import Delivery
 from scenario import liquid
-from scenario.errors import TemplateError
+from scenario.errors import Aborted, TemplateError
 from scenario.model.parts import File
 from scenario.steps.email import Email
 
 
 def address_in(data: Mapping[str, Any]) -> str:
-    """The contact's address as it is written; empty where it has none."""
+    """The contact's address as it is written.
+
+    Raises:
+        Aborted: It has none.
+    """
     contact: Any = data.get("contact") or {}
-    return str(contact.get("email") or "").strip()
+    if not (written := str(contact.get("email") or "").strip()):
+        raise Aborted("the contact has no e-mail address")
+    return written
 
 
 def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:

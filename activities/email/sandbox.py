@@ -1,8 +1,8 @@
 """The process in which HTML is worked on, so that no e-mail can end a worker, hold a thread of it or fill its memory.
 
 HTML is read by parsers written in C and Rust (`activities.email.markup`), and no look at a text beforehand tells what
-they will need. By the rules of HTML, 10 KB become 180 MB of elements (`<p><b 1><p><b 2>…`: each paragraph begins all of
-them anew), 50,000 levels take seconds to open, and 100 KB of styles take seconds to match. So a process of its own does
+they will need. By the rules of HTML, 10 KB become 180 MB of elements (`<p><b 1><p><b 2>…`: each paragraph begins them
+all again), 50,000 levels take seconds to open, and 100 KB of styles take seconds to match. So a process of its own does
 it, which the operating system ends where it takes too long or too much memory.
 """
 
@@ -29,7 +29,7 @@ MEGABYTES: Final = 64
 LENGTH: Final = 4
 """Bytes that tell how many follow, in both directions."""
 TOO_MUCH: Final = (
-    f"it takes more than {SECONDS} seconds or {MEGABYTES} MB to work through: "
+    f"it takes more than {SECONDS} seconds or {MEGABYTES} MB to process: "
     "use fewer elements, attributes and rules of style"
 )
 """The sentence about HTML that came to one of these limits."""
@@ -62,7 +62,7 @@ class MarkupProcessLost(Exception):
 
 
 class MarkupProcess:
-    """One such process: started when it is needed first, and anew when an e-mail has ended it.
+    """One such process: started when it is needed first, and again when an e-mail has ended it.
 
     It is given no secret. It ends with this process, however this one ends. Thread-safe: one e-mail at a
     time, each a few milliseconds.
@@ -81,7 +81,7 @@ class MarkupProcess:
             html: A document or a fragment, however malformed; without half surrogate pairs.
 
         Raises:
-            TemplateError: Nothing can be made of it: it is nested too deep, it takes too long or too much memory.
+            TemplateError: Nothing can be made of it: it is nested too deeply, it takes too long or too much memory.
             MarkupProcessLost: The process could not be started, or somebody ended it meanwhile.
         """
         with self._lock:

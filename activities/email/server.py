@@ -60,7 +60,7 @@ def parse_server(url: str) -> Server:
     ``?tls=off`` is for no encryption, ``?ca=/path`` for a server whose certificate is signed by a private authority.
 
     Raises:
-        SettingsError: It is no such URL. The message does not quote it.
+        SettingsError: It is not such a URL. The message does not quote it.
     """
     try:
         parts = urlsplit(url)

@@ -34,7 +34,7 @@ def plain(html: str) -> str:
         Lines, each ended by a line feed, without blanks at their ends; ``""`` where nothing is to be read.
 
     Raises:
-        LimitExceeded: Elements are nested too deep.
+        LimitExceeded: Elements are nested too deeply.
     """
     reader = _Reader()
     node, depth = LexborHTMLParser(html).root, 1

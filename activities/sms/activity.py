@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.attempt import OpenAttempt, attempt_data, attempt_of
 from activities.attempt_log import Log
-from activities.content import Content, UnknownVersion
+from activities.content import Content
 from activities.context import Addresses
 from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
@@ -17,7 +17,6 @@ from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import BadNumber, international
 from activities.sms.provider import Provider, TextMessage
 from activities.sms.rendering import number_in, render
-from scenario.errors import Aborted, TemplateError
 from scenario.steps.sms import Sms
 
 
@@ -50,38 +49,25 @@ class Texts:
         name = provider.name if provider else SMS.name
         with attempt_of(delivery, channel=SMS, destination=name, log=self._log) as attempt:
             written = number_in(delivery.data)
-            if not written:
-                return attempt.skipped("the contact has no mobile number")
             if provider is None:
                 raise attempt.failure(
                     FailureKind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS", error="unconfigured"
                 )
             try:
                 number = international(written)
-                step = await self._step(delivery)
-                data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
-                body = await asyncio.to_thread(render, step, data)
-            except Aborted as aborted:
-                return attempt.skipped(aborted.reason)
             except BadNumber as error:
                 raise attempt.failure(FailureKind.PERMANENT, str(error), error="bad_number") from None
-            except UnknownVersion as error:
-                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="unknown_version") from None
-            except TemplateError as error:
-                raise attempt.failure(FailureKind.TEMPLATE, str(error), error="template_failed") from None
+            step = await self._content.step_of(delivery, Sms, "SMS")
+            data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
+            body = await asyncio.to_thread(render, step, data)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()
             try:
                 receipt = await provider.send(TextMessage(id=delivery.id, to=number, body=body, within=attempt.within))
             except ProviderError as error:
                 raise _failure(attempt, error) from None
-            return attempt.delivered(receipt.status, receipt.reference)
-
-    async def _step(self, delivery: Delivery) -> Sms:
-        step = await self._content.step(delivery.name, delivery.version, delivery.step)
-        if not isinstance(step, Sms):
-            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no SMS")
-        return step
+            attempt.delivered(receipt.status, receipt.reference)
+        return attempt.sent
 
 
 def _failure(attempt: OpenAttempt, error: ProviderError) -> ApplicationError:

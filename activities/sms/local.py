@@ -37,7 +37,7 @@ class LocalSms:
             name = await asyncio.to_thread(self._write, message)
         except OSError as error:
             raise BusyError(
-                f"The local inbox cannot be written ({error.strerror}): look at its folder", error="inbox_failed"
+                f"The local inbox cannot be written ({error.strerror}): check its folder", error="inbox_failed"
             ) from None
         return Receipt(reference=name)
 

@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from scenario import liquid
-from scenario.errors import TemplateError
+from scenario.errors import Aborted, TemplateError
 from scenario.steps.sms import Sms
 
 
 def number_in(data: Mapping[str, Any]) -> str:
-    """The contact's mobile number as it is written; empty where it has none."""
+    """The contact's mobile number as it is written.
+
+    Raises:
+        Aborted: It has none.
+    """
     contact: Any = data.get("contact") or {}
-    return str(contact.get("cellphone") or "").strip()
+    if not (written := str(contact.get("cellphone") or "").strip()):
+        raise Aborted("the contact has no mobile number")
+    return written
 
 
 def render(step: Sms, data: dict[str, Any]) -> str:

@@ -11,9 +11,8 @@ from temporalio import activity
 from activities import redaction
 from activities.attempt import OpenAttempt, attempt_data, attempt_of
 from activities.attempt_log import Log
-from activities.content import Content, UnknownVersion
+from activities.content import Content
 from activities.context import Addresses
-from activities.failures import FailureKind
 from activities.interface import WEBHOOK, Delivery, Sent
 from activities.webhook import signing
 from activities.webhook.destinations.destinations import CredentialsError, unset
@@ -22,12 +21,11 @@ from activities.webhook.http.exchange import Response
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered, render, with_headers
 from activities.webhook.result import judge, lost, turned_away, unanswered
-from activities.webhook.route import Direct, Route, Routes, UnknownDestination
+from activities.webhook.route import Direct, Route, Routes
 from activities.webhook.span import exchange
 from activities.webhook.throttle import health
 from activities.webhook.throttle.limiter import Limiter, Wait
-from runtime.errors import SettingsError
-from scenario.errors import Aborted, MissingVariable, TemplateError
+from scenario.errors import MissingVariable
 from scenario.http.destinations import denied
 from scenario.steps.webhook import Webhook
 
@@ -86,30 +84,19 @@ class Webhooks:
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
         """
-        with attempt_of(delivery, channel=WEBHOOK, destination=WEBHOOK.name, log=self._log) as attempt:
+        lead = "The webhook cannot be rendered: "
+        with attempt_of(delivery, channel=WEBHOOK, destination=WEBHOOK.name, log=self._log, unrendered=lead) as attempt:
             if failure := lost(attempt):
                 raise failure
-            try:
-                secrets = self._secrets()
-                outgoing = await self._compose(attempt, secrets)
-            except Aborted as aborted:
-                return attempt.skipped(aborted.reason)
-            except (TemplateError, UnknownVersion) as error:
-                raise attempt.failure(FailureKind.TEMPLATE, f"The webhook cannot be rendered: {error}") from None
-            except (UnknownDestination, CredentialsError) as error:
-                raise attempt.failure(FailureKind.UNCONFIGURED, _sentence(error), error="unconfigured") from None
-            except SettingsError as error:  # a secret's file that cannot be read: it is being replaced, perhaps
-                attempt.discount()
-                raise attempt.failure(FailureKind.RETRY, _sentence(error), error="secrets_unreadable") from None
+            outgoing = await self._compose(attempt, self._secrets())
             response = await self._send(attempt, outgoing)
-            return judge(attempt, response, outgoing.step, outgoing.hidden, outgoing.given)
+            judge(attempt, response, outgoing.step, outgoing.hidden, outgoing.given)
+        return attempt.sent
 
     async def _compose(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> _Outgoing:
         """Renders, addresses and signs a webhook. Secrets come in here, and leave with the request alone."""
         delivery = attempt.delivery
-        step = await self._content.step(delivery.name, delivery.version, delivery.step)
-        if not isinstance(step, Webhook):
-            raise UnknownVersion(f"step '{delivery.step}' of {delivery.scenario} is no webhook")
+        step = await self._content.step_of(delivery, Webhook, "webhook")
         if step.to is not None:
             attempt.destination = step.to
         route = None if step.to is None else self._routes.named(step.to)
@@ -163,8 +150,3 @@ class Webhooks:
                 raise unanswered(attempt, error) from None
             passed.leave(health.of_status(response.status))
             return response
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]

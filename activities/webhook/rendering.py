@@ -86,7 +86,7 @@ def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], 
         if name.lower() in added:
             raise TemplateError(
                 f"the scenario sets the header '{name}', which destination {destination} sets itself: "
-                "take it out of the scenario"
+                "remove it from the scenario"
             )
     kept = {name: value for name, value in rendered.headers.items() if name.lower() not in added}
     return Rendered(rendered.method, rendered.url, {**kept, **headers}, rendered.body)

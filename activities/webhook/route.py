@@ -10,11 +10,11 @@ from activities.webhook.destinations.destinations import Destination
 from activities.webhook.destinations.watch import VARIABLE, DestinationsFile
 from activities.webhook.http.tls_files import Tls
 from activities.webhook.throttle.limits import Limits
-from scenario.errors import ScenarioError
+from scenario.errors import NotConfigured
 from scenario.http.access import Access
 
 
-class UnknownDestination(ScenarioError):
+class UnknownDestination(NotConfigured):
     """A scenario sends to a destination that this worker does not know."""
 
 

@@ -58,7 +58,7 @@ def kept(save: Save, response: Response, given: Known) -> Kept:
 
 def _read(response: Response) -> Any:
     if not response.complete:
-        raise _UnfitError("it did not arrive as a whole")
+        raise _UnfitError("it did not arrive completely")
     if len(response.body) > MAX_SAVED:
         raise _UnfitError(f"it is larger than {MAX_SAVED // 1024} KB")
     if not response.body.strip():

@@ -142,7 +142,7 @@ def _identifier(request: Request) -> str | None:
     """What a client names its message by, so that it may send it again.
 
     Raises:
-        BadInput: It is no id.
+        BadInput: It is not an id.
     """
     for name in ("webhook-id", "idempotency-key"):
         # The latter is a string in quotes by its draft, and bare in practice.
@@ -168,4 +168,4 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)  # nobody is there to read it
 
 
-_SENTENCES: Final = {404: "there is nothing here", 405: "this is not answered: look at the allow header"}
+_SENTENCES: Final = {404: "there is nothing here", 405: "this method is not allowed: see the allow header"}

@@ -83,7 +83,7 @@ class Told(BaseModel):
             raise BadInput(_wrong(error)) from None
 
     def takeable(self) -> Told:
-        """The event itself, where a journey takes it: what it cannot take it passes over, and nobody would know.
+        """The event itself, where a journey takes it: what it cannot take it ignores, and nobody would know.
 
         Raises:
             BadInput: It does not; the sentence says why.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-UNADMITTED = "no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)"
+UNADMITTED = "no worker has looked at it yet: check that one is running ('scenario dev', or worker.py)"
 
 
 def unadmitted(trouble: str | None) -> str:

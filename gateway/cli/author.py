@@ -112,7 +112,7 @@ def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
     first: dict[str, Path] = {}
     for path, scenario in scenarios.items():
         if (other := first.setdefault(scenario.scenario, path)) != path:
-            raise BadInput(f"{other} and {path} both are the scenario '{scenario.scenario}': publish one of them")
+            raise BadInput(f"{other} and {path} are both the scenario '{scenario.scenario}': publish one of them")
 
 
 def _list(findings: Iterable[Finding], *, err: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Options by which an operator says which journeys are meant, and how fast and how carefully they get an order."""
+"""Options by which an operator says which journeys are meant, and how fast and how carefully they are operated on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _version(text: str) -> int | Literal["newest"]:
     if text == "newest":
         return "newest"
     if not text.isascii() or not text.isdigit() or not int(text):
-        raise typer.BadParameter(f"'{text}' is no version: write its number, such as 4, or newest")
+        raise typer.BadParameter(f"'{text}' is not a version: write its number, such as 4, or newest")
     return int(text)
 
 
@@ -57,20 +57,20 @@ SendingToOption = Annotated[
     ),
 ]
 RateOption = Annotated[
-    float, typer.Option("--rate", metavar="N/s", parser=rate, help="so many orders a second at most: 10/s, 600/m")
+    float, typer.Option("--rate", metavar="N/s", parser=rate, help="at most so many operations a second: 10/s, 600/m")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="list whom it would go to, and send nothing")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="list the journeys it would go to, and send nothing")]
 SomeOption = Annotated[
-    int | None, typer.Option("--limit", metavar="N", min=1, help="so many journeys at most", show_default=False)
+    int | None, typer.Option("--limit", metavar="N", min=1, help="at most so many journeys", show_default=False)
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="do not ask, at a terminal, whether it is meant")]
+YesOption = Annotated[bool, typer.Option("--yes", help="do not ask for confirmation at a terminal")]
 VersionOption = Annotated[
     int | None,
     typer.Option(
         "--with-version",
         metavar="N|newest",
         parser=_version,
-        help="render anew, with this version's templates",
+        help="render again, with this version's templates",
         show_default=False,
     ),
 ]

@@ -78,7 +78,7 @@ def _tell(converted: Converted, name: str, *, listed: bool) -> None:
     for remark in converted.notes if listed else ():
         note(f"scenario: {remark}")
     if number := len(converted.left):
-        note(f"scenario: {number} {'thing was' if number == 1 else 'things were'} left in {name}: mend it by hand")
+        note(f"scenario: {number} {'thing was' if number == 1 else 'things were'} left in {name}: fix it by hand")
 
 
 def _read(file: str) -> str:
@@ -89,7 +89,7 @@ def _read(file: str) -> str:
         try:
             content = stream.read()
         except OSError as error:
-            raise BadInput(f"{named(file)} cannot be read: {(error.strerror or 'it is no file').lower()}") from None
+            raise BadInput(f"{named(file)} cannot be read: {(error.strerror or 'it is not a file').lower()}") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -113,4 +113,4 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_bytes(text.encode())
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {(error.strerror or 'it is no file').lower()}") from None
+        raise BadInput(f"{path} cannot be written: {(error.strerror or 'it is not a file').lower()}") from None

@@ -63,7 +63,7 @@ def _require(path: Path) -> None:
     try:
         path.open("rb").close()
     except OSError as error:
-        why = (error.strerror or "it is no file").lower()
+        why = (error.strerror or "it is not a file").lower()
         raise BadInput(
             f"{path} cannot be read: {why}: name another destinations.yaml, here or with SCENARIO_DESTINATIONS"
         ) from None

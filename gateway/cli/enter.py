@@ -25,7 +25,7 @@ PropertiesOption = Annotated[
     str, typer.Option("--properties", metavar="JSON", help="what conditions see as event.…, as a JSON object")
 ]
 IdOption = Annotated[
-    str | None, typer.Option("--id", metavar="ID", help="told twice under one id, it counts once", show_default=False)
+    str | None, typer.Option("--id", metavar="ID", help="sent twice with one id, it counts once", show_default=False)
 ]
 
 
@@ -33,7 +33,7 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     """Let a contact into a scenario; prints the journey's id.
 
     With --wait the result follows as JSON. Of many, each line's id is printed, or with --wait its result with its id as
-    one line of JSON. Those that may not come in are said on standard error, and so are those of which no worker says
+    one line of JSON. Those that are not admitted are said on standard error, and so are those of which no worker says
     whether they may: both make the exit status 1.
     """
     from gateway.cli import enter_many
@@ -68,7 +68,7 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
     elif not entered.admitted:
         note(f"scenario: {entered.id}: {unadmitted(trouble)}")
     if entered.unplaced:
-        note(f"scenario: {entered.id}: contact.timezone is passed over: {entered.unplaced}")
+        note(f"scenario: {entered.id}: contact.timezone is ignored: {entered.unplaced}")
 
 
 def event(
@@ -80,7 +80,7 @@ def event(
     told = asyncio.run(_tell(contact, name, _properties(properties), identifier))
     if told is None:
         raise UnknownContact(
-            f"no journey was ever contact {contact}'s: 'scenario event' takes the contact's id first, then the name"
+            f"contact {contact} has never had a journey: 'scenario event' takes the contact's id first, then the name"
         )
     say(f"{told} journey{'' if told == 1 else 's'} told" if told else "no journey told: none is under way")
 

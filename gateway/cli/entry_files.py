@@ -18,7 +18,7 @@ from scenario.source.decoding import MORE, NotJson, TooDeep, read_json
 STDIN: Final = "-"
 ENTRY: Final = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"
 _AHEAD: Final = 100  # lines read before they are wanted
-_LONGEST: Final = 4 * 1024 * 1024  # bytes of a line; what is longer is no entry and must not fill the memory
+_LONGEST: Final = 4 * 1024 * 1024  # bytes of a line; what is longer is not an entry and must not fill the memory
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
         many: Whether the command has an option ``--many``, to be named where there is more than one entry.
 
     Raises:
-        BadInput: It cannot be read, or is no JSON object.
+        BadInput: It cannot be read, or is not a JSON object.
     """
     name = named(source)
     with opened(source) as file:
@@ -66,7 +66,7 @@ def parse(
         many: As for `read_entry`.
 
     Raises:
-        BadInput: It is no JSON object; the text says where.
+        BadInput: It is not a JSON object; the text says where.
     """
     what = name if line is None else f"line {line} of {name}"
     try:
@@ -89,7 +89,7 @@ def parse(
         hint = "write one entry a line, and enter them with --many" if many else "give one entry"
         raise BadInput(f"{what} holds a list: {hint}")
     if not isinstance(value, dict):
-        raise BadInput(f"{what} is no JSON object: {wanted}")
+        raise BadInput(f"{what} is not a JSON object: {wanted}")
     return cast("dict[str, Any]", value)
 
 
@@ -175,4 +175,4 @@ def named(source: str) -> str:
 
 
 def _unreadable(name: str, error: OSError) -> BadInput:
-    return BadInput(f"{name} cannot be read: {(error.strerror or 'it is no file').lower()}")
+    return BadInput(f"{name} cannot be read: {(error.strerror or 'it is not a file').lower()}")

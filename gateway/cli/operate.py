@@ -1,6 +1,6 @@
-"""Commands for operators: retry, skip, leave, pause, resume. The journey itself accepts an order or not.
+"""Commands for operators: retry, skip, leave, pause, resume. The journey itself accepts or refuses.
 
-Without a JOURNEY an order goes to all that fit what `--scenario` and the like say.
+Without a JOURNEY an operation goes to all that fit what `--scenario` and the like say.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def retry(
 
     Sends the same bytes; with --with-version those that the mended template gives. --since: held since then.
     """
-    order = _order("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
+    request = _request("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
     which = _which(scenario, destination, since, held_reason, step)
-    _give(order, journey, which, step, "is tried again")
+    _send(request, journey, which, step, "is tried again")
 
 
 def skip(
@@ -75,9 +75,9 @@ def skip(
 
     --since: held since then.
     """
-    order = _order("skip_step", reason, operator, pace, limit, dry_run, yes, form)
+    request = _request("skip_step", reason, operator, pace, limit, dry_run, yes, form)
     which = _which(scenario, destination, since, held_reason, step)
-    _give(order, journey, which, step, "is skipped")
+    _send(request, journey, which, step, "is skipped")
 
 
 def leave(
@@ -99,9 +99,9 @@ def leave(
 
     --since: held since then.
     """
-    order = _order("leave", reason, operator, pace, limit, dry_run, yes, form)
+    request = _request("leave", reason, operator, pace, limit, dry_run, yes, form)
     which = _which(scenario, destination, since, held_reason, step)
-    _give(order, journey, which, step)
+    _send(request, journey, which, step)
 
 
 def pause(
@@ -121,8 +121,8 @@ def pause(
 
     --since: let in since then.
     """
-    order = _order("pause", reason, operator, pace, limit, dry_run, yes, form)
-    _give(order, journey, _which(scenario, destination, since))
+    request = _request("pause", reason, operator, pace, limit, dry_run, yes, form)
+    _send(request, journey, _which(scenario, destination, since))
 
 
 def resume(
@@ -142,11 +142,11 @@ def resume(
 
     --since: let in since then.
     """
-    order = _order("resume", reason, operator, pace, limit, dry_run, yes, form)
-    _give(order, journey, _which(scenario, destination, since))
+    request = _request("resume", reason, operator, pace, limit, dry_run, yes, form)
+    _send(request, journey, _which(scenario, destination, since))
 
 
-def _order(
+def _request(
     verb: Verb,
     reason: str,
     operator: str | None,
@@ -184,8 +184,8 @@ def _which(
     return Which(scenario=scenario, destination=destination, since=since, reason=reason, step=step)
 
 
-def _give(order: OperationRequest, journey: str | None, which: Any, step: str | None = None, done: str = "") -> None:
-    """Gives an order to the journey that was named, or to all that fit."""
+def _send(request: OperationRequest, journey: str | None, which: Any, step: str | None = None, done: str = "") -> None:
+    """Sends an operation to the journey that was named, or to all that fit."""
     named = [
         name
         for name, value in (
@@ -201,26 +201,26 @@ def _give(order: OperationRequest, journey: str | None, which: Any, step: str | 
             raise typer.BadParameter("name a JOURNEY, or say which are meant: by --scenario, --destination or --since")
         from gateway.cli import operate_many
 
-        raise typer.Exit(operate_many.order_held(order, which))
+        raise typer.Exit(operate_many.operate_held(request, which))
     if named:
         raise typer.BadParameter(f"{named[0]} says which journeys are meant: leave it out, or leave out JOURNEY")
-    if order.dry_run or order.limit is not None:
-        many = "--dry-run" if order.dry_run else "--limit"
+    if request.dry_run or request.limit is not None:
+        many = "--dry-run" if request.dry_run else "--limit"
         raise typer.BadParameter(f"{many} is for many journeys: leave it out, or see 'scenario show {journey}'")
-    progress = asyncio.run(_give_one(order, journey, {"step": step} if step else {}))
+    progress = asyncio.run(_send_one(request, journey, {"step": step} if step else {}))
     at = progress.get("at")
-    if order.json:
+    if request.json:
         dump(progress)
     else:
         state = progress.get("state")
-        state = "held, and paused as well" if order.verb == "pause" and state == "held" else state
+        state = "held, and paused as well" if request.verb == "pause" and state == "held" else state
         say(f"{journey}: {f'step {at} {done}' if done else state}")
 
 
-async def _give_one(order: OperationRequest, journey: str, more: dict[str, Any]) -> dict[str, Any]:
+async def _send_one(request: OperationRequest, journey: str, more: dict[str, Any]) -> dict[str, Any]:
     from gateway.cli import session
 
     async with session.connected() as client:
-        return await getattr(client, order.verb)(
-            journey, operator=order.operator, reason=order.reason, **order.more, **more
+        return await getattr(client, request.verb)(
+            journey, operator=request.operator, reason=request.reason, **request.more, **more
         )

@@ -1,4 +1,4 @@
-"""One order for many journeys: found, confirmed, given at a rate, with progress, and summed up."""
+"""One operation for many journeys: found, confirmed, sent at a rate, with progress, and summed up."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ WORDS: Final[dict[Verb, str]] = {
     "resume": "resume",
     "retune": "retune",
 }
-"""What people call the orders."""
+"""What people call the operations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperationRequest:
-    """What is ordered, and how.
+    """An operation on many journeys, and how it is sent.
 
     Attributes:
         verb: The update.
@@ -60,8 +60,8 @@ class OperationRequest:
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def order_held(order: OperationRequest, which: Which) -> int:
-    """Gives an order to all journeys that fit. Returns the exit status.
+def operate_held(request: OperationRequest, which: Which) -> int:
+    """Sends an operation to all journeys that fit. Returns the exit status.
 
     Raises:
         NotAnswered: They have to be asked, and no worker answers.
@@ -69,124 +69,124 @@ def order_held(order: OperationRequest, which: Which) -> int:
     from gateway.cli import tables
     from gateway.journeys import as_json
 
-    found = asyncio.run(_select(order, which))
-    table = tables.journeys if order.verb in ("pause", "resume") else tables.held
-    return _carry_out(order, found, lambda: table(found), [as_json.listed(item) for item in found])
+    found = asyncio.run(_select(request, which))
+    table = tables.journeys if request.verb in ("pause", "resume") else tables.held
+    return _carry_out(request, found, lambda: table(found), [as_json.listed(item) for item in found])
 
 
-def retune(order: OperationRequest, destination: str, change: Change) -> int:
+def retune(request: OperationRequest, destination: str, change: Change) -> int:
     """Changes the policy of all deliveries to a destination that are under way. Returns the exit status."""
     from gateway.cli import tables
     from gateway.journeys import as_json
 
-    glance = asyncio.run(_in_flight(order, destination))
+    glance = asyncio.run(_in_flight(request, destination))
     found = glance.found
     # A name stands for one destination of one channel.
-    order.more.update(destination=found[0].goes_to if found else destination, retry=change.order())
-    status = _carry_out(order, found, lambda: tables.flights(found), [as_json.flight(item) for item in found])
+    request.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
+    status = _carry_out(request, found, lambda: tables.flights(found), [as_json.flight(item) for item in found])
     if glance.unseen:
         more = _number(glance.unseen, "more journey")
-        note(f"scenario: {more} may have one that has not been attempted yet: the order itself looks each of them up")
+        note(f"scenario: {more} may have one that has not been attempted yet: the operation itself checks each of them")
     return status
 
 
-async def _select(order: OperationRequest, which: Which) -> list[Listed]:
+async def _select(request: OperationRequest, which: Which) -> list[Listed]:
     from gateway.cli import session
     from gateway.operations.search import EVERY
 
     async with session.connected() as client:
-        return await client.select(order.verb, which, ask=order.dry_run, limit=order.limit or EVERY)
+        return await client.select(request.verb, which, ask=request.dry_run, limit=request.limit or EVERY)
 
 
-async def _in_flight(order: OperationRequest, destination: str) -> Glance:
+async def _in_flight(request: OperationRequest, destination: str) -> Glance:
     from gateway.cli import session
     from gateway.operations.retry_policy import Glance
     from gateway.operations.search import EVERY
 
     async with session.connected() as client:
-        if order.dry_run:
-            return await client.glance(destination, limit=order.limit or EVERY)
-        return Glance(await client.in_flight(destination, limit=order.limit or EVERY), unseen=0)
+        if request.dry_run:
+            return await client.glance(destination, limit=request.limit or EVERY)
+        return Glance(await client.in_flight(destination, limit=request.limit or EVERY), unseen=0)
 
 
 def _carry_out(
-    order: OperationRequest,
+    request: OperationRequest,
     found: list[Listed] | list[InFlight],
     show: Callable[[], None],
     listed: list[dict[str, Any]],
 ) -> int:
     from gateway.client import Tally, targets
 
-    what = "delivery" if order.verb == "retune" else "journey"
-    if order.dry_run:
-        if order.json:
+    what = "delivery" if request.verb == "retune" else "journey"
+    if request.dry_run:
+        if request.json:
             dump(listed)
         elif found:
             show()
-        note(f"scenario: {_number(len(found), what)} would be ordered to {WORDS[order.verb]}: nothing was sent")
+        note(f"scenario: {WORDS[request.verb]} would be sent to {_number(len(found), what)}: nothing was sent")
     elif not found:
-        if order.json:
-            dump(_outcome(order, Tally()))
-        note(f"scenario: nothing to {WORDS[order.verb]}: no {what} fits")
-    elif not order.yes and not _confirmed(order, len(found), what):
+        if request.json:
+            dump(_outcome(request, Tally()))
+        note(f"scenario: nothing to {WORDS[request.verb]}: no {what} fits")
+    elif not request.yes and not _confirmed(request, len(found), what):
         note("scenario: nothing was sent")
         return 1
     else:
-        tally = asyncio.run(_give(order, targets(found)))
+        tally = asyncio.run(_send(request, targets(found)))
         return 0 if tally.complete else 1
     return 0 if found else 1
 
 
-def _confirmed(order: OperationRequest, count: int, what: str) -> bool:
+def _confirmed(request: OperationRequest, count: int, what: str) -> bool:
     """Asks at a terminal; where there is none, nobody could answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    question = f"{WORDS[order.verb]} {_number(count, what)}, {order.rate:g} a second?"
+    question = f"{WORDS[request.verb]} {_number(count, what)}, {request.rate:g} a second?"
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:  # the end of input: no answer is no
         return False
 
 
-async def _give(order: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
+async def _send(request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
     from gateway.cli import session
 
     async with session.connected() as client:
-        with progress(WORDS[order.verb], len(given)) as advance:
-            ordering = client.round(
-                order.verb,
-                operator=order.operator,
-                reason=order.reason,
-                rate=order.rate,
+        with progress(WORDS[request.verb], len(given)) as advance:
+            batch = client.batch(
+                request.verb,
+                operator=request.operator,
+                reason=request.reason,
+                rate=request.rate,
                 done=lambda _: advance(),
-                **order.more,
+                **request.more,
             )
             try:
-                await ordering.run(given)
+                await batch.run(given)
             finally:
                 # Also where it is interrupted: one must know how far it came.
-                _sum_up(order, ordering.tally)
-    return ordering.tally
+                _sum_up(request, batch.tally)
+    return batch.tally
 
 
-def _sum_up(order: OperationRequest, tally: Tally) -> None:
+def _sum_up(request: OperationRequest, tally: Tally) -> None:
     for refused in tally.refused[:_SAID]:
         note(f"scenario: {refused.id}: {refused.why}")
     if len(tally.refused) > _SAID:
         note(f"scenario: … and {len(tally.refused) - _SAID} more")
     if tally.left:
-        why = "no worker answers: see that one runs, and " if tally.unanswered else ""
+        why = "no worker answers: check that one is running, and " if tally.unanswered else ""
         note(f"scenario: {why}run it again for those that were not asked")
-    if order.json:
-        dump(_outcome(order, tally))
+    if request.json:
+        dump(_outcome(request, tally))
     else:
         say(str(tally))
 
 
-def _outcome(order: OperationRequest, tally: Tally) -> dict[str, Any]:
+def _outcome(request: OperationRequest, tally: Tally) -> dict[str, Any]:
     return {
-        "order": order.verb,
-        "ordered": tally.ordered,
+        "order": request.verb,
+        "ordered": tally.accepted,
         "refused": [{"id": item.id, "why": item.why} for item in tally.refused],
         "left": tally.left,
     }

@@ -26,7 +26,7 @@ JourneyArgument = Annotated[
 
 CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template")
 """The words for why a journey is held."""
-_LONGEST: Final = 500  # characters of an order's operator and reason; the journey would refuse more
+_LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
 
 def cause(text: str) -> str:
@@ -41,7 +41,7 @@ def cause(text: str) -> str:
 
 
 def record(text: str) -> str:
-    """What an order says for the record: who, or why.
+    """What an operation says for the record: who, or why.
 
     Raises:
         BadParameter: It says nothing, or too much.
@@ -92,7 +92,7 @@ def rate(text: str) -> float:
     """So many a second, as ``--rate`` takes it: ``10/s``, ``600/m``, ``0.5/s``.
 
     Raises:
-        BadParameter: It is no rate.
+        BadParameter: It is not a rate.
     """
     found = _RATE.fullmatch(text.strip())
     number = float(found[1]) / _UNITS[found[2]] if found else 0.0
@@ -122,7 +122,7 @@ ScenarioOption = Annotated[
 ContactOption = Annotated[
     str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's", show_default=False)
 ]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="so many at most")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="at most so many")]
 SinceOption = Annotated[
     datetime | None,
     typer.Option(

@@ -120,7 +120,7 @@ def _draft(file: Path, book: Destinations | None, form: Format) -> Draft:
     if made is None:
         if form is Format.JSON:
             dump({"steps": [], "findings": _plain(findings)})
-        note("scenario: mend these mistakes first: nothing can be previewed")
+        note("scenario: fix these mistakes first: nothing can be previewed")
         raise typer.Exit(1)
     return made
 

@@ -125,4 +125,4 @@ def _save(path: Path, entry: dict[str, Any]) -> None:
     try:
         path.write_text(f"{_json(entry)}\n", encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {(error.strerror or 'it is no file').lower()}") from None
+        raise BadInput(f"{path} cannot be written: {(error.strerror or 'it is not a file').lower()}") from None

@@ -32,7 +32,9 @@ CoefficientOption = Annotated[
 ]
 AttemptsOption = Annotated[
     int | None,
-    typer.Option("--maximum-attempts", metavar="N", help="so many at most; 0 is no limit", show_default=False),
+    typer.Option(
+        "--maximum-attempts", metavar="N", help="at most so many attempts; 0 means no limit", show_default=False
+    ),
 ]
 
 
@@ -67,7 +69,7 @@ def retune(
         maximum_attempts=maximum_attempts,
         deadline=deadline,
     )
-    order = OperationRequest(
+    request = OperationRequest(
         verb="retune",
         operator=operator or login(),
         reason=reason,
@@ -77,4 +79,4 @@ def retune(
         yes=yes,
         json=form is Format.JSON,
     )
-    raise typer.Exit(operate_many.retune(order, destination, change))
+    raise typer.Exit(operate_many.retune(request, destination, change))

@@ -85,10 +85,10 @@ def worded(error: RPCError, namespace: str) -> SetupError:
 
     match error.status:
         case RPCStatusCode.UNAVAILABLE | RPCStatusCode.DEADLINE_EXCEEDED | RPCStatusCode.CANCELLED:
-            return ConnectionFailed("the Temporal server went away: see that it runs, and try again")
+            return ConnectionFailed("the Temporal server went away: check that it is running, and try again")
         case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
             return ConnectionFailed(
-                "the Temporal server does not let you do this: look at TEMPORAL_API_KEY or the client certificate"
+                "the Temporal server does not let you do this: check TEMPORAL_API_KEY or the client certificate"
             )
         case RPCStatusCode.RESOURCE_EXHAUSTED:
             return ConnectionFailed("the Temporal server has too much to do: try again in a moment")

@@ -66,7 +66,7 @@ def _operation(operation: Mapping[str, Any], clock: ZoneInfo) -> str:
 
 def _passed_over(lost: Mapping[str, Any], clock: ZoneInfo) -> str:
     often = f" {lost['count']} times" if lost["count"] > 1 else ""
-    return f"{local(lost['at'], clock)}  {lost['what']} passed over{often}: {lost['reason']}"
+    return f"{local(lost['at'], clock)}  {lost['what']} ignored{often}: {lost['reason']}"
 
 
 def _paused(journey: str, pause: Mapping[str, Any], clock: ZoneInfo) -> str:

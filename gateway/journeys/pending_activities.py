@@ -14,24 +14,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """The retry policy that a delivery has now, an operator's changes included.
-
-    Attributes:
-        initial_interval: Seconds before the second attempt.
-        backoff_coefficient: By which each further pause is longer.
-        maximum_interval: Seconds that a pause is at most.
-        maximum_attempts: So many at most for Temporal; 0 = no limit.
-        deadline: Seconds over all attempts, from when the delivery was scheduled.
-    """
-
-    initial_interval: float
-    backoff_coefficient: float
-    maximum_interval: float
-    maximum_attempts: int
-    deadline: float
+from scenario.plan.retry import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -44,7 +27,7 @@ class Pending:
         attempt: Counted from 1, with those that were turned away before they were made.
         next_try_at: When the next attempt is due; None where one is running.
         last_failure: Why the attempt before failed.
-        retry: Its policy; None where the server does not tell.
+        retry: Its policy now, an operator's changes included; None where the server does not tell.
         gives_up_at: The end of its deadline.
         activity: The activity's type, such as ``send_webhook``.
         fairness_key: What the server counts its rate by: the beginning of a webhook's destination, else empty.
@@ -55,7 +38,7 @@ class Pending:
     attempt: int
     next_try_at: datetime | None = None
     last_failure: str | None = None
-    retry: Policy | None = None
+    retry: RetryPolicy | None = None
     gives_up_at: datetime | None = None
     activity: str = ""
     fairness_key: str = ""
@@ -101,12 +84,12 @@ def _pending(activity: PendingActivityInfo) -> Pending:
     )
 
 
-def _policy(activity: PendingActivityInfo) -> Policy | None:
+def _policy(activity: PendingActivityInfo) -> RetryPolicy | None:
     options = activity.activity_options
     if not options.HasField("retry_policy"):
         return None
     policy = options.retry_policy
-    return Policy(
+    return RetryPolicy(
         initial_interval=_seconds(policy.initial_interval.ToTimedelta()),
         backoff_coefficient=round(policy.backoff_coefficient, 6),
         maximum_interval=_seconds(policy.maximum_interval.ToTimedelta()),

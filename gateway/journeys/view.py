@@ -160,8 +160,8 @@ def pause_in(progress: Mapping[str, Any]) -> dict[str, Any] | None:
     What a journey waits for tells only of one thing: at one that is held as well, the pause is among what operators
     did last.
     """
-    orders = [item for item in progress.get("operations") or () if item.get("name") in ("pause", "resume")]
-    return dict(orders[-1]) if orders and orders[-1]["name"] == "pause" else None
+    given = [item for item in progress.get("operations") or () if item.get("name") in ("pause", "resume")]
+    return dict(given[-1]) if given and given[-1]["name"] == "pause" else None
 
 
 def _status(described: DescribeWorkflowExecutionResponse) -> str:

@@ -1,6 +1,6 @@
-"""Many orders, one journey each: at a rate, a few at a time, counted.
+"""One operation for many journeys: at a rate, a few at a time, counted.
 
-They are the same updates that one journey gets, given by this process: not a batch job of the server's, of which it
+They are the same updates that one journey gets, sent by this process: not a batch job of the server's, of which it
 runs one at a time and which nobody can watch. What is interrupted is simply run again: a journey that has obeyed is
 not found any more, or refuses.
 """
@@ -17,19 +17,19 @@ from gateway.concurrency import Concurrency
 from gateway.errors import NotAnswered, Refusal
 
 RATE: Final = 10.0
-"""Orders a second, by default. Each is followed by a delivery to the receiver that has just recovered."""
+"""Operations a second, by default. Each is followed by a delivery to the receiver that has just recovered."""
 
 AT_ONCE: Final = 20
-"""Orders on their way at the same time; as many in a row without any answer end it."""
+"""Operations on their way at the same time; as many in a row without any answer end it."""
 
 
 @dataclass(frozen=True)
 class JourneyTarget:
-    """A journey that is to be given an order.
+    """A journey that an operation goes to.
 
     Attributes:
         id: The workflow id.
-        step: The step that it was found at, if that matters: an order that names it hits no other.
+        step: The step that it was found at, if that matters: an operation that names it hits no other.
     """
 
     id: str
@@ -38,7 +38,7 @@ class JourneyTarget:
 
 @dataclass(frozen=True)
 class Refused:
-    """An order that was not accepted.
+    """An operation that was not accepted.
 
     Attributes:
         id: The workflow id.
@@ -54,25 +54,25 @@ class Tally:
     """How it went, also where it has not gone to its end.
 
     Attributes:
-        ordered: Journeys that accepted, in the order in which they did.
+        accepted: Journeys that accepted, in the order in which they did.
         refused: Those that did not: they were over, or not held any more.
         left: How many were not asked at all.
         unanswered: Whether it was given up because no worker answered.
     """
 
-    ordered: list[str] = field(default_factory=list[str])
+    accepted: list[str] = field(default_factory=list[str])
     refused: list[Refused] = field(default_factory=list[Refused])
     left: int = 0
     unanswered: bool = False
 
     @property
     def complete(self) -> bool:
-        """Whether there was something to order, and every order was accepted."""
-        return bool(self.ordered) and not self.refused and not self.left
+        """Whether there was something to do, and every journey accepted."""
+        return bool(self.accepted) and not self.refused and not self.left
 
     def __str__(self) -> str:
-        """``ordered 198, refused 2 (nothing to retry: the journey is not held)``."""
-        parts = [f"ordered {len(self.ordered)}"]
+        """``accepted 198, refused 2 (nothing to retry: the journey is not held)``."""
+        parts = [f"accepted {len(self.accepted)}"]
         if self.refused:
             reasons = Counter(item.why for item in self.refused).most_common()
             said = reasons[0][0] if len(reasons) == 1 else "; ".join(f"{times} × {why}" for why, times in reasons)
@@ -83,11 +83,11 @@ class Tally:
 
 @dataclass
 class Batch:
-    """One order, given to many journeys.
+    """One operation, sent to many journeys.
 
     Args:
-        send: Gives it to one. A `Refusal` is counted; any other error ends the round.
-        rate: Orders a second at most.
+        send: Sends it to one. A `Refusal` is counted; any other error ends the batch.
+        rate: Operations a second at most.
         done: Told of each one that was answered.
 
     Attributes:
@@ -101,23 +101,23 @@ class Batch:
     _silent: int = 0
 
     async def run(self, targets: Sequence[JourneyTarget]) -> Tally:
-        """Gives the order to one after the other.
+        """Sends the operation to one after the other.
 
         Raises:
-            Exception: Whatever `send` raised that is no refusal. What was on its way is cancelled.
+            Exception: Whatever `send` raised that is not a refusal. What was on its way is cancelled.
         """
         self.tally.left = len(targets)
         clock = asyncio.get_running_loop()
         turn = clock.time()
-        async with Concurrency(AT_ONCE) as orders:
+        async with Concurrency(AT_ONCE) as under_way:
             for target in targets:
-                await orders.place()
+                await under_way.place()
                 await asyncio.sleep(turn - clock.time())
                 # Where answers are slow, what was missed is not made up for by a burst.
                 turn = max(turn, clock.time()) + 1 / self.rate
-                if orders.broken or self.tally.unanswered:
+                if under_way.broken or self.tally.unanswered:
                     break
-                orders.start(self._one(target))
+                under_way.start(self._one(target))
         return self.tally
 
     async def _one(self, target: JourneyTarget) -> None:
@@ -129,6 +129,6 @@ class Batch:
             self.tally.refused.append(Refused(target.id, str(error).removeprefix(f"{target.id}: ")))
         else:
             self._silent = 0
-            self.tally.ordered.append(target.id)
+            self.tally.accepted.append(target.id)
         self.tally.left -= 1
         self.done(target)

@@ -1,4 +1,4 @@
-"""What operators do with journeys: an order to one, or to all that fit; the journey itself accepts it or not."""
+"""What operators do with journeys: an operation on one, or on all that fit; the journey itself accepts it or not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER: Final = 10.0
 """Seconds that a worker may take to answer an operator."""
 
 Verb = Literal["retry_step", "skip_step", "leave", "pause", "resume", "retune"]
-"""The updates of a journey that are orders."""
+"""The updates of a journey, which are the operations."""
 
 Version = int | Literal["newest"]
 """A scenario's version, by its number or whichever is the newest."""
@@ -33,11 +33,11 @@ Version = int | Literal["newest"]
 class Operations:
     """The part of the client that operates journeys.
 
-    Every order has an operator and a reason, which stay in the journey. It answers with the journey's progress.
+    Every operation has an operator and a reason, which stay in the journey. It answers with the journey's progress.
 
     All of them raise:
         NotAccepted: The journey refused it, or is over.
-        NotAnswered: No worker answered in time. One that comes later may carry the order out all the same.
+        NotAnswered: No worker answered in time. One that comes later may carry it out all the same.
         UnknownJourney: There is none.
     """
 
@@ -60,7 +60,7 @@ class Operations:
             operator: Who.
             reason: Why.
             step: Only if it is held at this one.
-            version: Render anew, with the templates that this version of the scenario has for the step.
+            version: Render again, with the templates that this version of the scenario has for the step.
         """
         return await self._update(journey, "retry_step", operator, reason, {"step": step, "version": version})
 
@@ -88,8 +88,8 @@ class Operations:
         At once, also during a pause, and until the step is over; later ones take what the scenario and the destination
         say. The deadline can be brought forward only. The destination of e-mails is ``email``, that of SMS ``sms``.
         """
-        order = {"destination": destination, "retry": change.order()}
-        return await self._update(journey, "retune", operator, reason, order)
+        more = {"destination": destination, "retry": change.given()}
+        return await self._update(journey, "retune", operator, reason, more)
 
     async def held(
         self,
@@ -119,10 +119,10 @@ class Operations:
         return await search.held(self.temporal, self.store, which, limit=limit)
 
     async def select(self, verb: Verb, which: Which, *, limit: int = EVERY, ask: bool = False) -> list[Listed]:
-        """Journeys for which an order makes sense.
+        """Journeys for which an operation makes sense.
 
         Args:
-            verb: The order. Those to be paused are under way and are not paused, those to be resumed are; for the
+            verb: The operation. Those to be paused are under way and are not paused, those to be resumed are; for the
                 others they are held.
             which: What they have in common.
             limit: So many at most.
@@ -143,7 +143,7 @@ class Operations:
         """The same, with few of many journeys looked up. See `gateway.operations.retry_policy.glance`."""
         return await retry_policy.glance(self.temporal, self.store, destination, limit=limit)
 
-    def round(
+    def batch(
         self,
         verb: Verb,
         *,
@@ -151,27 +151,27 @@ class Operations:
         reason: str,
         rate: float = RATE,
         done: Callable[[JourneyTarget], None] = lambda _: None,
-        **order: Any,
+        **more: Any,
     ) -> Batch:
-        """One order for many journeys.
+        """One operation for many journeys.
 
         Args:
-            verb: The order.
+            verb: The operation.
             operator: Who.
             reason: Why.
             rate: So many a second at most.
             done: Told of each journey that has answered.
-            order: What else the update takes: ``version`` of retry_step; ``destination`` and ``retry`` of retune.
+            more: What else the update takes: ``version`` of retry_step; ``destination`` and ``retry`` of retune.
 
         Example::
 
             which = Which(destination="wax", since=monday)
             found = await client.select("retry_step", which)
-            tally = await client.round("retry_step", operator="ann", reason="wax is back").run(targets(found))
+            tally = await client.batch("retry_step", operator="ann", reason="wax is back").run(targets(found))
         """
 
         async def send(target: JourneyTarget) -> None:
-            await self._update(target.id, verb, operator, reason, {**order, "step": target.step})
+            await self._update(target.id, verb, operator, reason, {**more, "step": target.step})
 
         return Batch(send, rate, done)
 
@@ -180,11 +180,11 @@ class Operations:
     ) -> dict[str, Any]:
         handle = self.temporal.get_workflow_handle(journey)
         given = {key: value for key, value in (more or {}).items() if value is not None}
-        order = {"operator": operator, "reason": reason, **given}
+        argument = {"operator": operator, "reason": reason, **given}
         try:
             async with asyncio.timeout(ANSWER):
                 return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
-                    name, order, result_type=dict
+                    name, argument, result_type=dict
                 )
         except WorkflowUpdateFailedError as error:
             cause = error.cause
@@ -195,7 +195,8 @@ class Operations:
             if task is not None and task.cancelling():  # the SDK makes that an error of its own; nobody was late
                 raise asyncio.CancelledError from error
             raise NotAnswered(
-                f"{journey}: no worker answered within {ANSWER:g} s: see that one runs; it may carry the order out then"
+                f"{journey}: no worker answered within {ANSWER:g} s: check that one is running; "
+                "it may carry out the operation later"
             ) from None
         except RPCError as error:
             # What cannot be an id is nobody's either.
@@ -210,7 +211,7 @@ class Operations:
 
 
 def targets(found: list[Listed] | list[InFlight]) -> list[JourneyTarget]:
-    """Whom to give an order: what was found, each with the step that it was found at, if it is held there."""
+    """The targets of a batch: what was found, each with the step that it was found at, if it is held there."""
     return [
         JourneyTarget(item.journey, item.step)
         if isinstance(item, InFlight)

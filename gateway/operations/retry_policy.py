@@ -20,13 +20,17 @@ from gateway.errors import BadInput
 from gateway.journeys.pending_activities import Pending, describe, pending
 from gateway.operations.search import EVERY, Which, under_way
 from runtime.store import Attempt, Store
-from workflows.update_arguments import STEEPEST, UNLIMITED
+from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 
 LOOK_BACK: Final = timedelta(days=7)
 """How long ago an attempt may have been due that was never made: no worker ran, say."""
 LOOKED_UP: Final = 500
 """Journeys that are looked up for a glance: about a second's work for a server."""
 _BY_ACTIVITY: Final = {channel.activity: channel.name for channel in CHANNELS.values()}
+_NUMBERS: Final = {
+    "backoff_coefficient": f"the backoff coefficient must be from 1 to {STEEPEST}: with 1, all pauses are the same",
+    "maximum_attempts": f"the number of attempts must be from 0, which means no limit, to {UNLIMITED}",
+}
 _ASKED: Final = 20  # journeys looked up at the same time
 _CHUNK: Final = 200  # journeys looked up before it is known whether more are wanted
 
@@ -161,14 +165,7 @@ async def _look(
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What an operator changes of a retry policy. What is None stays as it is.
-
-    Attributes:
-        initial_interval: Seconds before the second attempt.
-        backoff_coefficient: By which each further pause is longer; 1 to `workflows.update_arguments.STEEPEST`.
-        maximum_interval: Seconds that a pause is at most.
-        maximum_attempts: So many at most; 0 = no limit.
-        deadline: Seconds over all attempts, from when the delivery was scheduled.
+    """What an operator changes of a `scenario.plan.retry.RetryPolicy`, by its names; what is None stays as it is.
 
     Raises:
         BadInput: Nothing is to be changed, or to a value that makes no sense.
@@ -181,22 +178,17 @@ class Change:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.order():
+        given = self.given()
+        if not given:
             raise BadInput("say what is to be changed: an interval, the coefficient, the attempts or the deadline")
-        for name, value in (
-            ("initial interval", self.initial_interval),
-            ("maximum interval", self.maximum_interval),
-            ("deadline", self.deadline),
-        ):
-            if value is not None and not value > 0:
-                raise BadInput(f"the {name} must be longer than nothing")
-        if self.backoff_coefficient is not None and not 1 <= self.backoff_coefficient <= STEEPEST:
-            raise BadInput(f"the backoff coefficient must be from 1 to {STEEPEST}: with 1, all pauses are the same")
-        if self.maximum_attempts is not None and not 0 <= self.maximum_attempts <= UNLIMITED:
-            raise BadInput(f"the number of attempts must be from 0, which means no limit, to {UNLIMITED}")
-        if self.initial_interval and self.maximum_interval and self.initial_interval > self.maximum_interval:
+        for name, value in given.items():
+            low, high = BOUNDS[name]
+            if not low <= value <= high:
+                length = "is too long" if value > high else "must be greater than zero"
+                raise BadInput(_NUMBERS.get(name, f"the {name.replace('_', ' ')} {length}"))
+        if not fit({STORED[name]: value for name, value in given.items()}):
             raise BadInput("the initial interval cannot be longer than the maximum interval")
 
-    def order(self) -> dict[str, float]:
+    def given(self) -> dict[str, float]:
         """As the update `retune` takes it: durations in seconds, and only what is to be changed."""
         return {name: value for name, value in asdict(self).items() if value is not None}

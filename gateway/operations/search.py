@@ -1,6 +1,6 @@
 """Which journeys are meant, where an operator names none: found by Temporal's search and the store.
 
-Search is some moments behind, and an operator acts on what is found: therefore an order names the step at which a
+Search is some moments behind, and an operator acts on what is found: therefore an operation names the step at which a
 journey was found, and the journey itself refuses where it is not there any more.
 """
 
@@ -97,7 +97,7 @@ async def held(
             told = await asyncio.gather(*(_told(temporal, item, turns) for item in page))
             answered = answered or any(item.answered for item in told)
             if not answered:
-                raise NotAnswered(f"{page[0].id}: no worker answered: see that one runs, and try again")
+                raise NotAnswered(f"{page[0].id}: no worker answered: check that one is running, and try again")
             found += [item.journey for item in told if _fits(item.journey, which)]
         if len(found) >= limit:
             break

@@ -61,7 +61,7 @@ class Preview:
         key: What tells this journey from others of the contact, if anything.
         zone: The contact's.
         start: When it comes in, in UTC.
-        refused: Why the contact may not come in: one sentence, or None.
+        refused: Why the contact is not admitted: one sentence, or None.
         notes: What else a person should know.
         steps: All steps, in the order of the file.
         exits: The rules for leaving early.
@@ -103,7 +103,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     own = entry.contact.get("timezone")
     zone = zone_of(own, draft.plan.zone)
     if problem := unplaced(own, draft.plan.zone):
-        notes.append(f"contact.timezone is passed over: {problem}")
+        notes.append(f"contact.timezone is ignored: {problem}")
     start = _start(given.at, zone)
     data = entry_data(entry, scenario, number, given.platform_zone, start)
     refused, key, identifier = _admission(draft, entry, data)
@@ -126,7 +126,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
 
 
 def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
-    """Why a contact may not come in, or None.
+    """Why a contact is not admitted, or None.
 
     Raises:
         EntryError: The entry is malformed.
@@ -144,7 +144,7 @@ def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | 
     """What admission would say, as far as it can be known without a store.
 
     Returns:
-        Why the contact may not come in; its key; the journey's id. Each is None where there is none.
+        Why the contact is not admitted; its key; the journey's id. Each is None where there is none.
     """
     refused = key = None
     try:

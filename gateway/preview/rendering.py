@@ -47,7 +47,7 @@ class Masks(dict[str, str]):
     """Secrets by name, each in the place of its value: ``~~WAX_TOKEN~~``.
 
     Made of characters that no URL, header, form or JSON text writes in another way. There is one for every name: a
-    preview is no place to learn which secrets a worker has. Those that may not go there the check has refused.
+    preview is not a place to learn which secrets a worker has. Those that may not go there the check has refused.
     """
 
     def __missing__(self, name: str) -> str:
@@ -136,7 +136,7 @@ class RenderedText:
 
 @dataclass(frozen=True)
 class Nothing:
-    """There is nothing to send, which is no mistake: no address, or a template aborted.
+    """There is nothing to send, which is not a mistake: no address, or a template aborted.
 
     Attributes:
         reason: Why.
@@ -221,22 +221,16 @@ class Workshop:
 
     def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """An e-mail."""
-        written = address_in(delivery.data)
-        if not written:
-            return Nothing("the contact has no e-mail address")
         try:
-            recipient = parse_address(written)
+            recipient = parse_address(address_in(delivery.data))
         except BadAddress:
             return Problem("the contact's e-mail address is malformed")
         return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
 
     def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A text message."""
-        written = number_in(delivery.data)
-        if not written:
-            return Nothing("the contact has no mobile number")
         try:
-            number = international(written)
+            number = international(number_in(delivery.data))
         except BadNumber as error:
             return Problem(str(error))
         return RenderedText(number, render_sms(step, seen))

@@ -15,7 +15,7 @@ from scenario.model.parts import Save
 _DRAWS: Final = 20
 """Responses made up for each that fits its schema."""
 _LOST: Final = 0.15
-"""How often there is none: it was no JSON, say."""
+"""How often there is none: it was not JSON, say."""
 
 
 class Replies:

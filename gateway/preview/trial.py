@@ -27,7 +27,7 @@ from scenario.steps.delivery import Send
 _TRIES: Final = 400
 """Entries looked at in the search of the simplest that fails."""
 _DRAWS: Final = 10
-"""Contacts made up for each that may come in."""
+"""Contacts made up for each that is admitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Trial:
     Attributes:
         wanted: How many contacts were asked for.
         rendered: How many were rendered without a problem.
-        refused: For how many no contact was found that may come in.
+        refused: For how many no contact was found that is admitted.
         failure: The first that could not be.
         missed: Steps that none of them came by, with the problem that one of them would have had there, if any.
         unmade: Names of saved responses of which none could be made up that fits its schema.
@@ -122,7 +122,7 @@ def attempt(
 
 
 def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict[str, Any] | None:
-    """The entry of a number; another one where it may not come in; None where none of some may."""
+    """The entry of a number; another one where it is not admitted; None where none of some is."""
     for again in range(_DRAWS):
         entry = samples.entry(number, again)
         try:
@@ -151,7 +151,7 @@ def _flaw(request: RenderedRequest, row: Row) -> Problem | None:
         try:
             json.loads(request.body)
         except ValueError:
-            return Problem("the body is no JSON: report this as a bug")
+            return Problem("the body is not JSON: report this as a bug")
     if isinstance(row, Send) and not row.destination and urlsplit(request.url).hostname != row.to:
         return Problem("the request goes to another host: report this as a bug")
     return None

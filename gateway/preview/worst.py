@@ -134,7 +134,7 @@ NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
     "url": ("https://shop.example.com/p?a=1&b=é", "", None, "javascript:alert(1)//\"'"),
     "image_url": ("https://shop.example.com/p 1.jpg?a=1&b=2", "", None),
 }
-"""Fields whose values have a form of their own. A malformed address is no template's fault: there is none here."""
+"""Fields whose values have a form of their own. A malformed address is not a template's fault: there is none here."""
 
 # ---- what receivers answer
 

@@ -90,11 +90,17 @@ class Clock:
             self._ready.append((task, True))
 
     def run(self, until: datetime | None = None) -> None:
-        """Lets time pass until nobody waits for a moment, or until one. Who waits for ever is left waiting."""
+        """Lets time pass until nobody waits for a moment, or until one. Who waits for ever is left waiting.
+
+        Args:
+            until: Where time stops, if it is not there yet; what is due then is done. None: at the last moment that
+                somebody waits for.
+        """
         while True:
             while self._ready:
                 self._resume(*self._ready.popleft())
             if not self._timers or (until is not None and self._timers[0][0] > until):
+                self.now = self.now if until is None else max(self.now, until)
                 return
             moment, _, action = heapq.heappop(self._timers)
             self.now = max(self.now, moment)

@@ -28,7 +28,7 @@ def make_folder(folder: Path) -> None:
     except OSError:
         writable = False
     if not writable:
-        raise LocalError(f"the folder {folder} cannot be written to: look at its rights, or choose another")
+        raise LocalError(f"the folder {folder} cannot be written to: check its permissions, or choose another")
 
 
 def make_private(folder: Path) -> None:

@@ -104,9 +104,9 @@ def _listen(host: str, port: int, purpose: str) -> socket.socket:
         (family, *_), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listening = socket.create_server((host, port), family=family, backlog=512)
     except socket.gaierror:
-        raise LocalError(f"{host} is no address to listen on: choose 127.0.0.1, or 0.0.0.0 for all") from None
+        raise LocalError(f"{host} is not an address to listen on: choose 127.0.0.1, or 0.0.0.0 for all") from None
     except OverflowError:
-        raise LocalError(f"{port} is no port: choose one from 1024 to 65535 for {purpose}") from None
+        raise LocalError(f"{port} is not a port: choose one from 1024 to 65535 for {purpose}") from None
     except OSError as error:
         raise refusal(error, port, purpose) from None
     listening.setblocking(False)

@@ -39,7 +39,7 @@ def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
         except OSError as error:
             raise refusal(error, port, purpose) from None
         except OverflowError:
-            raise LocalError(f"{port} is no port: choose one from 1024 to 65535 for {purpose}") from None
+            raise LocalError(f"{port} is not a port: choose one from 1024 to 65535 for {purpose}") from None
 
 
 def refusal(error: OSError, port: int, purpose: str) -> LocalError:

@@ -81,7 +81,8 @@ class Slots(CustomSlotSupplier):
         self._open = False
         if self._clock() - self._latest < _QUIET:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._answered.wait(), LONGEST)
+                async with asyncio.timeout(LONGEST):
+                    await self._answered.wait()
 
     def _answer(self) -> None:
         self._asked -= 1

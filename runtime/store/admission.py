@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 Again = Literal["never", "when_finished", "always"] | timedelta
-"""When a contact may come in again under the same scenario and key. A ``timedelta`` is the time that must have passed
+"""When a contact is admitted again under the same scenario and key. A ``timedelta`` is the time that must have passed
 since its newest admission.
 """
 
@@ -92,14 +92,14 @@ class LetIn:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyIn:
-    """The run may not come in, because of an earlier one.
+    """The run is not admitted, because of an earlier one.
 
     Attributes:
         why: ``under_way`` (the earlier one is not over), ``entered_before`` (once is all), or ``too_soon``.
         workflow_id: The earlier journey.
         run_id: Its first execution run id.
         admitted_at: When that was let in.
-        until: For ``too_soon``, when the contact may come in again, else None.
+        until: For ``too_soon``, when the contact is admitted again, else None.
     """
 
     why: Why

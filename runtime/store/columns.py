@@ -49,7 +49,7 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("The store takes aware times only: give this one its time zone.")
+            raise ValueError("The store takes only times with a time zone: give this one its zone.")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 

@@ -23,8 +23,8 @@ _FULL = "its disk is full"
 # statements and values.
 _PASSING = (
     ("password authentication failed", "its user or password is wrong"),
-    ("no password supplied", "it wants a password"),
-    ("no pg_hba.conf entry", "it lets nobody in from here"),
+    ("no password supplied", "it needs a password"),
+    ("no pg_hba.conf entry", "it does not accept connections from here"),
     ("does not exist", "there is no such database or user"),
     ("connection refused", "nothing listens there"),
     ("no such file", "nothing listens there"),
@@ -52,7 +52,7 @@ _LASTING = (
     ("invalid connection option", "its URL has an option that PostgreSQL does not know"),
     ("is not a database", "its file is not an SQLite database"),
     ("malformed", "its file is damaged and must be restored from a backup"),
-    ("permission denied", "its user lacks a right"),
+    ("permission denied", "its user lacks a permission"),
     ("no such table", "its tables are missing"),
     ("relation", "its tables are missing or not those of this release"),
 )
@@ -185,7 +185,7 @@ def translated(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFau
         or code == _READ_ONLY
     )
     if passing and (cause := _meaning(said, _PASSING) or (None if _meaning(said, _LASTING) else sign)):
-        advice = "make room on it" if cause == _FULL else "see that it runs and that SCENARIO_STORE is right"
+        advice = "make room on it" if cause == _FULL else "check that it is running and that SCENARIO_STORE is right"
         return StoreUnavailable(f"The store {name} cannot be used now ({cause}): {advice}.")
     cause = _meaning(said, _LASTING) or "the database's own log may say why"
     return StoreFault(f"The store {name} refused a statement ({sign}): {cause}.")

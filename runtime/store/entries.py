@@ -1,4 +1,4 @@
-"""Journeys, running or over: who may come in, and whose journeys are under way.
+"""Journeys, running or over: who is admitted, and whose journeys are under way.
 
 Admission is atomic without a transaction or a lock. An entry is the contact's ``nth`` under its scenario and key, and
 (contact, scenario, key, nth) is unique. Whoever asks looks at the entries that are there, decides, and inserts the

@@ -1,7 +1,7 @@
 """What can go wrong with the store, as one small tree of exceptions.
 
     StoreError
-    ├── StoreAddressError   SCENARIO_STORE is no address of a database that can be used
+    ├── StoreAddressError   SCENARIO_STORE is not an address of a database that can be used
     ├── StoreUnavailable    not reachable now, or busy for too long: the same call may succeed later
     ├── StoreMissing        there is none, and none may be made here
     ├── StoreOutdated       the database is older than this program and may not be migrated here

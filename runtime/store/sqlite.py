@@ -157,9 +157,9 @@ class SQLite(Database):
         """
         if self._file is not None and (found := self._found()) != self._file:
             raise StoreUnavailable(
-                f"The store {self.name} is gone, its file was removed while in use: put it back, or start this anew."
+                f"The store {self.name} is gone, its file was removed in use: put it back, or restart this process."
                 if found is None
-                else f"The store {self.name} is another file than the one in use: start this anew to take that one."
+                else f"The store {self.name} is another file than the one in use: restart this process to use that one."
             )
         with readable(self.name), self._engine.connect() as connection:
             yield connection

@@ -127,7 +127,7 @@ class Opening:
                     raise
                 if clock() - noticed >= self.notice:
                     noticed = clock()
-                    logger.warning("%s Trying for another %.0f s.", error, left)
+                    logger.warning("%s Trying for %.0f s more.", error, left)
             await asyncio.sleep(min(self.pause, left))
 
     async def _open(self) -> Store:

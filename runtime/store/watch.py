@@ -46,7 +46,7 @@ class Watch:
             async with asyncio.timeout(self._patience):
                 await self._store.check()
         except TimeoutError:
-            trouble = f"The store {self._store.name} does not answer: see that it runs."
+            trouble = f"The store {self._store.name} does not answer: check that it is running."
         except StoreError as error:
             trouble = str(error)
         except Exception as error:  # whatever it is: who does not look any more takes the store for well

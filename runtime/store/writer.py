@@ -90,7 +90,8 @@ class AttemptWriter:
             event.set()
         if self._task is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._task, within)
+                async with asyncio.timeout(within):
+                    await self._task
         if self._waiting:
             log.error("%d delivery attempts could not be written down before the end.", len(self._waiting))
             self._waiting.clear()
@@ -134,7 +135,7 @@ class AttemptWriter:
         except StoreUnavailable:
             raise
         except Exception:
-            # One that the store refuses, or that is no proper attempt, must keep neither the others nor this task.
+            # One that the store refuses, or that is not a proper attempt, must keep neither the others nor this task.
             if len(batch) > 1:
                 for attempt in batch:
                     await self._write([attempt])
@@ -143,5 +144,7 @@ class AttemptWriter:
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:
+    # Not `asyncio.wait_for`: before Python 3.12 it may lose a cancellation.
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -113,7 +113,7 @@ class Run:
 
 
 class HeaderConverter(PayloadConverter):
-    """Reads the trace header of whoever sent it, in any language. What is no trace is an empty one.
+    """Reads the trace header of whoever sent it, in any language. What is not a trace is an empty one.
 
     An exception here would fail a workflow task over and over, for a header that somebody else wrote.
     """

@@ -18,7 +18,7 @@ What the SDK's interceptor does not do, and this one does:
   that a worker which replays the journey, and so does not make the span again, still knows it.
 - A journey that was started without a trace (by the `temporal` command, by an engine that does not trace) has one all
   the same: its trace id is derived from its first run's id.
-- Only ``traceparent`` and ``tracestate`` are passed on, never baggage; a header that cannot be read is no trace.
+- Only ``traceparent`` and ``tracestate`` are passed on, never baggage; a header that cannot be read is not a trace.
 - Errors are recorded by their type, never with a text that could quote a contact's data.
 """
 
@@ -167,7 +167,7 @@ class JourneyTracing(TracingInterceptor):
 
 
 class JourneyInbound(TracingWorkflowInboundInterceptor):
-    """The workflow side. Runs within the sandbox, and is made anew for every workflow."""
+    """The workflow side. Runs within the sandbox, and is made again for every workflow."""
 
     def __init__(self, next: WorkflowInboundInterceptor) -> None:
         super().__init__(next)

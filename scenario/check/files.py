@@ -51,7 +51,7 @@ def _read(name: str, place: Path, read: Callable[[str], str] | None, report: Rep
         report.add(place, "file", f"'{shown}' leaves the scenario's folder: keep the file beneath it")
         return None
     if "\0" in name:
-        report.add(place, "file", "no file has a name with U+0000 in it")
+        report.add(place, "file", "a file's name cannot contain U+0000")
         return None
     if read is None:
         report.add(place, "file", f"'{shown}' cannot be read here: put the text itself in the scenario")

@@ -51,7 +51,7 @@ def _names(steps: Sequence[Written], report: Report) -> None:
                     place, "duplicate-name", f"'{clip(name)}' is the name of the step on line {line}: choose another"
                 )
             elif name in made:
-                message = f"'{name}' is what an unnamed step is called by its place: choose another name"
+                message = f"'{name}' is the name that an unnamed step gets from its place: choose another name"
                 report.add(place, "duplicate-name", message)
 
 
@@ -74,9 +74,7 @@ def _unreachable(steps: Sequence[Written], report: Report) -> None:
             continue
         told.add(parent)
         cause = "a step whose branches all exit" if before.model.branches else "an exit"
-        report.add(
-            step.path, "unreachable", f"this step is never reached: it stands behind {cause}", severity="warning"
-        )
+        report.add(step.path, "unreachable", f"this step is never reached: it comes after {cause}", severity="warning")
 
 
 def _ends(step: Any) -> bool:

@@ -126,8 +126,8 @@ def _tell_step(fault: Fault, report: Report) -> None:
     word = leading(step)
     if word is None:
         first = step.split()[0].rstrip(":") if isinstance(step, str) and step.split() else ""
-        hint = f": write '{first}:' and a blank" if first in KINDS else f": begin it with its kind, {kinds}"
-        report.add(fault.path, "unknown-step", f"this is no step{hint}")
+        hint = f": write '{first}:' and a space" if first in KINDS else f": begin it with its kind, {kinds}"
+        report.add(fault.path, "unknown-step", f"this is not a step{hint}")
     elif word in KINDS_NOT_YET:
         report.add((*fault.path, word), "not-yet", f"this version does not have '{word}' yet", key=True)
     else:

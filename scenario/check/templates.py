@@ -195,4 +195,4 @@ def _unsure(here: Here, report: Report) -> str:
     waits = sorted(report.line(place) for place in here.missed if place)
     if waits:
         return f"the 'wait_for' on line {waits[0]} can end without it. Move the step into its 'then', {ask}"
-    return f"not every way here leads past a 'wait_for'. For those that do not, {ask}" if here.missed else ""
+    return f"not every way here passes a 'wait_for'. For those that do not, {ask}" if here.missed else ""

@@ -146,7 +146,7 @@ def _theirs(step: Written, destination: str, theirs: Collection[str], report: Re
     taken = {name.lower() for name in theirs}
     for name in cast("Mapping[str, Any]", headers):
         if name.lower() in taken:
-            message = f"destination '{clip(destination)}' sets the header '{clip(name)}' itself: take it out here"
+            message = f"destination '{clip(destination)}' sets the header '{clip(name)}' itself: remove it here"
             report.add((*step.path, "headers", name), "destination-header", message, key=True)
 
 

@@ -55,7 +55,7 @@ def check_condition(scenario: Scenario, data: dict[str, Any]) -> None:
     try:
         fulfilled = liquid.evaluate_condition(condition, data)
     except TemplateError as error:
-        raise Refused(f"the entry rule of {scenario.scenario} cannot be worked out: {error}") from None
+        raise Refused(f"the entry rule of {scenario.scenario} cannot be evaluated: {error}") from None
     if not fulfilled:
         raise Refused(f"the entry rule of {scenario.scenario} does not hold: {condition}")
 

@@ -19,7 +19,7 @@ class Access:
         allow_private: Also private unicast networks (RFC 1918, RFC 4193, RFC 6598, loopback). Never link-local,
             multicast, "this host" or a cloud's metadata address.
         allow_cidr: Further networks, each by name. Opens special-purpose ranges too, except those that are never right
-            (see `scenario.http.addresses.Kind.NEVER`).
+            (see `scenario.http.addresses.AddressKind.NEVER`).
         allow_http: Also plain ``http``.
         ports: The TCP ports that may be called.
     """

@@ -99,7 +99,7 @@ def canonical(address: str | Address) -> Address:
         address: As ``getaddrinfo`` gives it: ``93.184.216.34``, ``2001:db8::1``, ``fe80::1%eth0``.
 
     Raises:
-        ValueError: It is no numeric address.
+        ValueError: It is not a numeric address.
     """
     parsed = ip_address(address.partition("%")[0]) if isinstance(address, str) else address
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
@@ -112,7 +112,7 @@ def classify(address: str | Address) -> AddressKind:
     """What sort of address it is.
 
     Raises:
-        ValueError: It is no numeric address.
+        ValueError: It is not a numeric address.
     """
     match canonical(address):
         case IPv4Address() as v4:
@@ -143,7 +143,7 @@ def permitted(address: str | Address, access: Access) -> bool:
         access: The destination's permissions.
 
     Raises:
-        ValueError: It is no numeric address.
+        ValueError: It is not a numeric address.
     """
     target = canonical(address)
     match classify(target):

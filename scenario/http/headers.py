@@ -42,7 +42,7 @@ def denied(name: str) -> bool:
     """Whether neither a scenario nor a destination may set this header.
 
     CGI and its heirs (RFC 3875 §4.1.18) hand ``Content_Length`` to a program as what ``Content-Length`` would be: an
-    underscore is no way around the list.
+    underscore is not a way around the list.
 
     Args:
         name: The header's name, in any case.

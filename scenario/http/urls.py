@@ -1,6 +1,6 @@
 """Which URLs a webhook may call: the URL of a delivery, read once and strictly.
 
-Parsers of URLs disagree about odd input, and a guard that reads another host than the client dials is no guard. So
+Parsers of URLs disagree about odd input, and a guard that reads another host than the client dials is not a guard. So
 only what RFC 3986 and every parser agree on is let in: a literal scheme, a host name or a canonical address, a port, a
 path and a query. What sends it compares what the client's own parser made of it, and judges every address that it is
 about to dial once more.
@@ -98,7 +98,7 @@ def parse(url: str, access: Access) -> Target:
     if len(url) > MAX_URL:
         raise UrlError(f"it is longer than {MAX_URL} characters")
     if _CONTROL.search(url):
-        raise UrlError("it holds a blank, a backslash or a control character")
+        raise UrlError("it holds a space, a backslash or a control character")
     shape = _SHAPE.fullmatch(url)
     if shape is None:
         raise UrlError("it is not an absolute URL without a fragment, like https://host/path")
@@ -109,7 +109,7 @@ def parse(url: str, access: Access) -> Target:
         raise UrlError("it holds a user name before the host; credentials go into a header")
     authority = _AUTHORITY.fullmatch(shape["authority"])
     if authority is None:
-        raise UrlError("its host is no name in ASCII and no address, or its port is no number")
+        raise UrlError("its host is neither an ASCII name nor an address, or its port is not a number")
     host = _host(authority["host"].lower(), access)
     port = int(authority["port"] or _DEFAULT_PORT[scheme])
     if port not in access.ports or not 0 < port <= _MAX_PORT:
@@ -139,7 +139,7 @@ def _host(host: str, access: Access) -> str:
     name = host.removesuffix(".")
     labels = name.split(".")
     if len(name) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
-        raise UrlError("its host is no valid name")
+        raise UrlError("its host is not a valid name")
     inward = len(labels) == 1 or labels[-1] in _INWARD or ".".join(labels[-2:]) in _INWARD
     if inward and not (access.allow_private or access.allow_cidr):
         raise UrlError("its host is a name that only leads inside a network", openable=True)

@@ -52,7 +52,7 @@ def _attributes(text: str) -> dict[str, str]:
     while text[at:].strip():
         found = _ATTRIBUTE.match(text, at)
         if found is None:
-            raise Unreadable(f"'{text[at:].strip()[:40]}' is no attribute of a loop")
+            raise Unreadable(f"'{text[at:].strip()[:40]}' is not an attribute of a loop")
         name = found["name"].upper()
         if name not in _KNOWN:
             raise Unreadable(f"the attribute {name} is not known: a loop has {', '.join(_KNOWN)}")

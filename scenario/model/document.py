@@ -27,14 +27,14 @@ def load(stored: Mapping[str, Any]) -> Scenario:
     """Reads what `document` wrote, also where a database has sorted its keys.
 
     Raises:
-        ScenarioError: It is no such document, or one of a newer version.
+        ScenarioError: It is not such a document, or one of a newer version.
     """
     try:
         return Scenario.model_validate(_kinds_first(stored), by_alias=True, by_name=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ScenarioError(f"this is no scenario that this version can read: {first['msg']} at '{place}'") from None
+        raise ScenarioError(f"this is not a scenario that this version can read: {first['msg']} at '{place}'") from None
 
 
 def _kinds_first(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from scenario.model import scalars
 from scenario.source.findings import clip, listed, near
 
 _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
-    scalars.NAME: ("name", "lower-case words joined by '-'"),
-    scalars.EVENT: ("event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
-    scalars.STEP_ID: ("id", "letters and digits, in parts joined by '-', '_' or '.'"),
-    scalars.SAVED: ("name for a response", "letters, digits and '_', the first of them a letter"),
-    scalars.PATH: ("path", "'/' and what follows the destination's URL, such as /orders"),
+    scalars.NAME: ("a name", "lower-case words joined by '-'"),
+    scalars.EVENT: ("an event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
+    scalars.STEP_ID: ("an id", "letters and digits, in parts joined by '-', '_' or '.'"),
+    scalars.SAVED: ("a name for a response", "letters, digits and '_', the first of them a letter"),
+    scalars.PATH: ("a path", "'/' and what follows the destination's URL, such as /orders"),
 }
 _LITERAL: Final = re.compile(r"'([^']*)'")
 
@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 def empty(name: str) -> Fault:
     """A key without a value."""
-    return Fault("empty", f"{name} is empty: give it a value, or take it out")
+    return Fault("empty", f"{name} is empty: give it a value, or remove it")
 
 
 def worded(detail: ErrorDetails, name: str) -> Fault:
@@ -51,7 +51,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             return Fault("type", f"{name} must be text, not a {_kind(value)}")
         case "string_pattern_mismatch":
             what, form = _PATTERNS[context["pattern"]]
-            return Fault("value", f"{_quoted(value)} is no {what}: write {form}{_such_as(context['pattern'], value)}")
+            return Fault("value", f"{_quoted(value)} is not {what}: write {form}{_such_as(context['pattern'], value)}")
         case "string_too_short":
             return empty(name)
         case "string_too_long":
@@ -63,7 +63,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             start = str(value).lower()[:3]
             guess = start if start in words else near(str(value), words)
             hint = f": did you mean '{guess}'?" if guess else f": write {listed(words)}"
-            return Fault("value", f"{_quoted(value)} cannot stand in {name}{hint}")
+            return Fault("value", f"{_quoted(value)} is not allowed in {name}{hint}")
         case "list_type":
             hint = f"write [{value}]" if isinstance(value, str) else "begin each of its entries with '- '"
             return Fault("type", f"{name} must be a list: {hint}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from scenario.model.scalars import Duration, Interval, SavedName, Template
+from scenario.plan.retry import BOUNDS, STORED, RetryPolicy
 
 
 class Model(BaseModel):
@@ -66,8 +67,8 @@ class Retry(Model):
     backoff_coefficient: float = Field(
         default=3.0,
         strict=True,
-        ge=1,
-        le=100,
+        ge=BOUNDS["backoff_coefficient"][0],
+        le=BOUNDS["backoff_coefficient"][1],
         description="How many times longer each interval is than the one before.",
     )
     maximum_interval: Duration = Field(default=timedelta(hours=6), description="No interval is longer than this.")
@@ -78,9 +79,23 @@ class Retry(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Retry:
-        if self.maximum_interval < self.initial_interval:
+        if not self.policy.is_sound:
             raise ValueError("'maximum_interval' (6h unless given) is shorter than 'initial_interval'")
         return self
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """As plans hold it."""
+        return RetryPolicy().changed_by(self._values(STORED))
+
+    @property
+    def own(self) -> dict[str, float]:
+        """What was written of it, as plans name it."""
+        return {key: float(value) for key, value in self._values(self.model_fields_set).items()}
+
+    def _values(self, names: Container[str]) -> dict[str, float]:
+        given = {key: getattr(self, name) for name, key in STORED.items() if name in names}
+        return {key: value.total_seconds() if isinstance(value, timedelta) else value for key, value in given.items()}
 
 
 class Save(Model):

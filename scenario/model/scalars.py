@@ -49,7 +49,7 @@ def read_span(value: object) -> timedelta:
 
 def _positive(value: timedelta) -> timedelta:
     if not value:
-        raise ValueError("a duration here must be longer than nothing")
+        raise ValueError("a duration here must be greater than zero")
     return value
 
 
@@ -95,7 +95,7 @@ Duration = Annotated[
 ]
 """A length of time, not negative."""
 Interval = Annotated[Duration, AfterValidator(_positive)]
-"""A length of time, longer than nothing."""
+"""A length of time, greater than zero."""
 Timeout = Annotated[Duration, AfterValidator(_attempt)]
 """How long one attempt may take."""
 Offset = Annotated[

@@ -45,9 +45,9 @@ def _again(value: object) -> str:
         return value
     word, _, rest = value.partition(" ")
     if word != "after":
-        raise ValueError(f"'{value[:40]}' is none of never, when_finished, always or \"after 30d\"")
+        raise ValueError(f"'{value[:40]}' is not one of never, when_finished, always or \"after 30d\"")
     if read_span(rest) <= timedelta(0):
-        raise ValueError("'after' needs a duration longer than nothing")
+        raise ValueError("'after' needs a duration greater than zero")
     return value
 
 
@@ -63,17 +63,17 @@ Again = Annotated[
         }
     ),
 ]
-"""When the same contact (and key) may come in once more."""
+"""When the same contact (and key) is admitted once more."""
 
 
 class EntryRules(Model):
-    """Who may come in, and how often."""
+    """Who is admitted, and how often."""
 
     key: Template | None = Field(
         default=None, description="One journey per contact and key; without it, one per contact."
     )
-    again: Again = Field(default="when_finished", description="Whether a contact may come in once more, and when.")
-    condition: Condition | None = Field(default=None, alias="if", description="Who may come in.")
+    again: Again = Field(default="when_finished", description="Whether a contact is admitted once more, and when.")
+    condition: Condition | None = Field(default=None, alias="if", description="Who is admitted.")
 
 
 class ExitRule(Model):
@@ -89,7 +89,7 @@ class Scenario(Model):
     scenario: Name
     description: str = Field(default="", description="What it is for, in a sentence.")
     trigger: Trigger = Field(description="The kind of happening that lets a contact in.")
-    entry: EntryRules = Field(default=EntryRules(), description="Who may come in, and how often.")
+    entry: EntryRules = Field(default=EntryRules(), description="Who is admitted, and how often.")
     exit: list[ExitRule] = Field(
         default_factory=list[ExitRule], description="Events at which a contact leaves at once."
     )

@@ -68,5 +68,5 @@ def dump_plan(plan: Plan) -> dict[str, Any]:
 
 
 def load_plan(data: Mapping[str, Any]) -> Plan:
-    """Reads what `dump_plan` wrote. Keys that a newer version added are passed over."""
+    """Reads what `dump_plan` wrote. Keys that a newer version added are ignored."""
     return _PLAN.validate_python(data)

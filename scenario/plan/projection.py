@@ -70,7 +70,7 @@ def _field(need: Need, name: str) -> Iterator[str]:
 def narrowed(items: list[Any], names: Iterable[str]) -> list[Any]:
     """A list's items without the fields that nobody needs.
 
-    As many as there were, in the same order. What is no object stays as it is, also within an item.
+    As many as there were, in the same order. What is not an object stays as it is, also within an item.
 
     Args:
         items: The list.

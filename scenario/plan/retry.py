@@ -1,43 +1,72 @@
-"""How a delivery is tried again, as plans hold it."""
+"""How a delivery is tried again: the one retry policy, what its values may be, and changes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Annotated, Any, Final, TypeAlias, cast
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from scenario.model import parts
+from scenario.time.duration import LONGEST
 
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))
-class Retry:
-    """A retry policy in Temporal's words; intervals and deadline in seconds. See `scenario.model.parts.Retry`."""
-
-    initial: float = 5.0
-    coefficient: float = 3.0
-    maximum: float = 21_600.0
-    deadline: float = 259_200.0
-    attempts: int = 0
-
-    @classmethod
-    def of(cls, written: parts.Retry) -> Retry:
-        """The policy that a scenario asks for."""
-        return cls(
-            initial=written.initial_interval.total_seconds(),
-            coefficient=written.backoff_coefficient,
-            maximum=written.maximum_interval.total_seconds(),
-            deadline=written.deadline.total_seconds(),
-            attempts=written.maximum_attempts,
-        )
-
-
-RETRY_WORDS: Final[Mapping[str, str]] = {
-    "initial_interval": "initial",
-    "backoff_coefficient": "coefficient",
-    "maximum_interval": "maximum",
-    "deadline": "deadline",
-    "maximum_attempts": "attempts",
+STEEPEST: Final = 100
+"""The largest backoff coefficient."""
+UNLIMITED: Final = 2**31 - 1
+"""So many attempts are as good as no limit; the largest number that Temporal takes."""
+_LENGTHS: Final = (0.001, LONGEST.total_seconds())
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "initial_interval": _LENGTHS,
+    "backoff_coefficient": (1, STEEPEST),
+    "maximum_interval": _LENGTHS,
+    "deadline": _LENGTHS,
+    "maximum_attempts": (0, UNLIMITED),
 }
-"""The fields of `Retry`, by the words of scenarios, of `destinations.yaml` and of operators."""
+"""The least and the most that each value may be, where a person gives it."""
+
+Changes: TypeAlias = Mapping[str, float]
+"""Some of a policy's values by the names that plans have for them (`STORED`), durations in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore", validate_by_name=True, serialize_by_alias=True))
+class RetryPolicy:
+    """A retry policy in Temporal's words; durations in seconds.
+
+    Plans and histories hold it by the shorter aliases, and without what has its default value: neither ever changes.
+
+    Attributes:
+        initial_interval: Before the second attempt.
+        backoff_coefficient: By which each further pause is longer.
+        maximum_interval: No pause is longer.
+        deadline: Over all attempts, from when the delivery was scheduled.
+        maximum_attempts: So many at most; 0: as many as the deadline allows.
+    """
+
+    initial_interval: Annotated[float, Field(alias="initial")] = 5.0
+    backoff_coefficient: Annotated[float, Field(alias="coefficient")] = 3.0
+    maximum_interval: Annotated[float, Field(alias="maximum")] = 21_600.0
+    deadline: float = 259_200.0
+    maximum_attempts: Annotated[int, Field(alias="attempts")] = 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether Temporal takes it: no pause is longer than the longest."""
+        return self.initial_interval <= self.maximum_interval
+
+    def changed_by(self, changes: Changes) -> RetryPolicy:
+        """With some of its values changed; names that it does not have, a newer program's, are passed over."""
+        given = {name: type(getattr(self, name))(changes[key]) for name, key in STORED.items() if key in changes}
+        return replace(self, **given)
+
+
+STORED: Final[Mapping[str, str]] = {
+    name: field.alias or name for name, field in cast("Any", RetryPolicy).__pydantic_fields__.items()
+}
+"""The names that plans and histories have for the values of a policy, by its own, which people use."""
+
+
+def fit(changes: Changes, initial: float = 0.0, maximum: float = 0.0) -> bool:
+    """Whether changes fit each other, and the intervals that there are; those that are 0 are not known."""
+    known = RetryPolicy(initial_interval=initial, maximum_interval=maximum or LONGEST.total_seconds())
+    return known.changed_by(changes).is_sound

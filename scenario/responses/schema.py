@@ -111,13 +111,13 @@ def _worded(error: ValidationError) -> str:
         if isinstance(error.instance, list):
             return f"'type' names one or several of {listed(_TYPES)}, each once"
         close = get_close_matches(value.lower(), _TYPES, 1, 0.5)
-        return f"'{value}' is no type: " + (f"did you mean '{close[0]}'?" if close else f"write {listed(_TYPES)}")
+        return f"'{value}' is not a type: " + (f"did you mean '{close[0]}'?" if close else f"write {listed(_TYPES)}")
     name = next((part for part in reversed(path) if not part.isdecimal()), "the schema")
     if error.validator == "type":
         expected = cast("str | list[str]", error.validator_value)
         kinds = [expected] if isinstance(expected, str) else expected
         return f"'{name}' must be {listed(_CALLED.get(kind, kind) for kind in kinds)}"
-    return f"'{value}' cannot stand in '{name}'"
+    return f"'{value}' is not allowed in '{name}'"
 
 
 def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:

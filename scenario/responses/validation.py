@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 UNCHECKED: Final = ("pattern", "uniqueItems")
-"""Keywords of a schema that are passed over: what a receiver sends could make them take hours."""
+"""Keywords of a schema that are ignored: what a receiver sends could make them take hours."""
 _STEPS: Final = 20_000
 """Keywords of a schema that are applied to one response: about a tenth of a second."""
 

@@ -21,7 +21,7 @@ _STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])|(-?\b(?:NaN|I
 """Texts; and outside of them brackets, and what Python reads beside JSON, or refuses to: 4,300 digits are its bound."""
 _REASONS: Final = {
     "Invalid control character at": "a line break or control character is inside a text: write \\n",
-    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark stands before it: take it out",
+    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark comes before it: remove it",
     "Expecting value": "a value is missing",
     "Expecting ',' delimiter": "a comma is missing",
     "Expecting ':' delimiter": "a colon is missing",
@@ -61,7 +61,7 @@ def read_json(text: str) -> Any:
 
     Raises:
         NotJson: It is not JSON, in which Python would also read NaN and Infinity.
-        TooDeep: It is nested too deep.
+        TooDeep: It is nested too deeply.
     """
     if text.count("[") + text.count("{") > DEPTH:
         _refuse_deep(text)
@@ -81,7 +81,7 @@ def _refuse_deep(text: str) -> None:
     for found in _STRUCTURE.finditer(text):
         depth += bool(found[1]) - bool(found[2])
         if depth > DEPTH:
-            raise TooDeep("it is nested too deep to be read by anyone", text, found.start())
+            raise TooDeep("it is nested too deeply to be read", text, found.start())
 
 
 def _told(message: str, text: str, at: int) -> tuple[str, str, int]:
@@ -89,9 +89,9 @@ def _told(message: str, text: str, at: int) -> tuple[str, str, int]:
     if message in _GOES_ON and not rest:
         return "it ends before its last bracket is closed", text, at
     if message.startswith("Illegal trailing comma"):  # Python 3.13 and later
-        return "there is a comma too many", text, at
+        return "there is one comma too many", text, at
     if rest[:1] in ("}", "]") and (before := text[:at].rstrip(_BLANK)).endswith(","):
-        return "there is a comma too many", text, len(before) - 1
+        return "there is one comma too many", text, len(before) - 1
     return _REASONS.get(message, message[:1].lower() + message[1:]), text, at
 
 

@@ -75,7 +75,7 @@ def _literal(text: str, start: int, end: int, value: str) -> list[int]:
 
 
 def _folded(text: str, start: int, end: int, value: str) -> list[int]:
-    """Characters that are no blanks are there in the same order; the gaps between them are never longer."""
+    """Characters that are not blanks are there in the same order; the gaps between them are never longer."""
     indices: list[int] = []
     at = start
     for character in value:
@@ -97,7 +97,7 @@ def _flowing(text: str, start: int, end: int, style: str) -> Iterator[int]:
             yield from [at] * max(1, breaks - 1)
             at = folded.end()
         elif style == '"' and (escaped := _ESCAPED_BREAK.match(text, at, end)):
-            # An escaped line break is no character; those of the empty lines behind it are.
+            # An escaped line break is not a character; those of the empty lines behind it are.
             yield from [at] * (len(_BREAK.findall(escaped[0])) - 1)
             at = escaped.end()
         else:

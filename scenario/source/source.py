@@ -152,9 +152,7 @@ class Source:
             name = str(key.value).translate(self._hidden)
             if name in first:
                 line = self._begin(first[name]).line
-                self._report(
-                    self._begin(key), "duplicate-key", f"'{clip(name)}' stands here twice: first on line {line}"
-                )
+                self._report(self._begin(key), "duplicate-key", f"'{clip(name)}' is here twice: first on line {line}")
                 continue
             first[name] = key
             yield name, key, value
@@ -184,7 +182,7 @@ class Source:
                 return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
             return float(text.replace(".inf", "inf").replace(".nan", "nan"))
         except ValueError:  # only where a tag says that some text is a number
-            self._report(self._begin(node), "number", f"'{clip(text)}' is no number")
+            self._report(self._begin(node), "number", f"'{clip(text)}' is not a number")
             return 0
 
     def _joined(self, node: Node, text: str) -> str:

@@ -37,7 +37,7 @@ _FLOAT: Final = re.compile(
 
 
 class SyntaxFault(Exception):
-    """The text is no YAML, or more of it than a scenario needs.
+    """The text is not YAML, or more of it than a scenario needs.
 
     Attributes:
         mark: Where.
@@ -50,7 +50,7 @@ class SyntaxFault(Exception):
 
 
 class _Resolver(BaseResolver):
-    """Which plain scalars are no text."""
+    """Which plain scalars are not text."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         tag = str(cast("Any", super()).resolve(kind, value, implicit))
@@ -117,7 +117,7 @@ def compose(text: str) -> Composed:
     """Parses a text.
 
     Raises:
-        SyntaxFault: It is no YAML; the sentence says what to do.
+        SyntaxFault: It is not YAML; the sentence says what to do.
     """
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise larger()
@@ -131,11 +131,11 @@ def compose(text: str) -> Composed:
             return Composed(loader.get_single_node(), visible, hidden)
         except (ValueError, OverflowError):  # what PyYAML makes of an escape such as "\UFFFFFFFF"
             mark = loader.get_mark()
-            raise SyntaxFault("this escape is no character", Mark(mark.line + 1, mark.column + 1)) from None
+            raise SyntaxFault("this escape is not a character", Mark(mark.line + 1, mark.column + 1)) from None
     except ReaderError as error:
         before = text[: error.position]
         mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise SyntaxFault(f"the character U+{error.character:04X} cannot stand in a text", mark) from None
+        raise SyntaxFault(f"the character U+{error.character:04X} is not allowed in a text", mark) from None
     except MarkedYAMLError as error:
         raise _worded(error, text) from None
 
@@ -157,7 +157,7 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
         if bare := _BARE.search(row):
             return SyntaxFault(BARE, Mark(place.line, bare.end() - 1))
     if re.match(r" *\t", line):
-        return SyntaxFault("indent with blanks, not with a tab", Mark(here.line, line.index("\t") + 1))
+        return SyntaxFault("indent with spaces, not with a tab", Mark(here.line, line.index("\t") + 1))
     if "mapping values are not allowed" in problem:
         return _misplaced_colon(lines, here)
     for word, message, place in (
@@ -175,10 +175,12 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
     if "cannot start" in problem:
         character = line[here.column - 1 : here.column]
         if character == "\t":
-            return SyntaxFault("a tab cannot stand here: write blanks, or put a text that holds a tab in quotes", here)
+            return SyntaxFault(
+                "a tab is not allowed here: write spaces, or put a text that holds a tab in quotes", here
+            )
         return SyntaxFault(f"a value cannot begin with '{character}': put it in quotes", here)
     if "could not find expected ':'" in problem:
-        return SyntaxFault("a key needs a ':' and a blank after it; a long text needs quotes or '|' before it", begun)
+        return SyntaxFault("a key needs a ':' and a space after it; a long text needs quotes or '|' before it", begun)
     if "sequence entries are not allowed" in problem:
         return SyntaxFault("a list cannot begin here: put its '-' on a line of its own", here)
     if "undefined alias" in problem:
@@ -189,8 +191,8 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
                 "the quotes end before this: between single quotes write '' for ', between double ones \\\" for \""
             )
             return SyntaxFault(message, here)
-        return SyntaxFault("this line does not fit what is above it: mend its indent, its '-' or its quotes", here)
-    return SyntaxFault(f"this is no YAML: {problem.partition(';')[0]}", here)
+        return SyntaxFault("this line does not fit what is above it: fix its indentation, its '-' or its quotes", here)
+    return SyntaxFault(f"this is not YAML: {problem.partition(';')[0]}", here)
 
 
 BARE: Final = "text that begins with '{{' or '{%' needs quotes around it"
@@ -214,8 +216,10 @@ def _misplaced_colon(lines: list[str], here: Mark) -> SyntaxFault:
         if not above.strip() or above.lstrip().startswith("#"):
             continue
         if glued := _GLUED.match(above):
-            return SyntaxFault("a blank is missing after this ':'", Mark(number, glued.start(1) + 1))
+            return SyntaxFault("a space is missing after this ':'", Mark(number, glued.start(1) + 1))
         if lone := _LONE.fullmatch(above):
             return SyntaxFault("a ':' is missing after this key", Mark(number, lone.start(1) + 1))
         break
-    return SyntaxFault("a ':' cannot stand here: put text that has ': ' in it in quotes, or mend the indent", here)
+    return SyntaxFault(
+        "a ':' is not allowed here: put text that has ': ' in it in quotes, or fix the indentation", here
+    )

@@ -82,7 +82,7 @@ class Row:
     """A step in a plan: what a journey needs to perform it, and nothing else.
 
     Rows of all kinds derive from this. Journeys hold them in their histories, without what has its default value: so
-    fields may be added, and neither names nor **defaults ever change**. Keys of a newer version are passed over.
+    fields may be added, and neither names nor **defaults ever change**. Keys of a newer version are ignored.
     """
 
     kind: str

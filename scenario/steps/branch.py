@@ -50,7 +50,7 @@ class IfRow(Row):
                 way = "then" if answer.value else "else"
                 host.record(way, note=host.override_note)
                 return Next(self.ways[way], way)
-            host.hold(Failed(reason=f"the condition cannot be worked out: {answer.error}"))
+            host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
 
 
 class If(BaseStep):

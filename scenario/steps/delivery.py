@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from scenario.model.parts import Retry
 from scenario.model.scalars import OnFailure, OnUnknown, Timeout
-from scenario.plan.retry import Retry as Policy
+from scenario.plan.retry import RetryPolicy
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
@@ -39,7 +39,7 @@ class Send(Row):
     to: str = ""
     fields: tuple[str, ...] = ()
     items: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    retry: Policy = Policy()
+    retry: RetryPolicy = RetryPolicy()
     timeout: float = 15.0
     on_failure: OnFailure = "hold"
     on_unknown: OnUnknown = "retry"
@@ -94,12 +94,17 @@ class Send(Row):
 
 
 class DeliveryStep(BaseStep):
-    """A step that sends something."""
+    """A step that sends something.
+
+    Attributes:
+        kind: What names it, and the channel that it sends by.
+        always: Fields of the journey's data that it needs whole, whatever its templates name.
+    """
 
     row = Send
+    kind: ClassVar[str]
     sends: ClassVar[bool] = True
     always: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Fields of the journey's data that it needs whole, whatever its templates name."""
 
     retry: Retry = Field(default=Retry(), description="How it is tried again.")
     timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
@@ -109,21 +114,25 @@ class DeliveryStep(BaseStep):
     )
     on_unknown: OnUnknown
 
-    def sent(self, compiler: Compiler, kind: str, **more: Any) -> Send:
-        """The row of a delivery.
+    @property
+    def name(self) -> str:
+        """See `BaseStep.name`."""
+        return getattr(self, self.kind)
+
+    def compile(self, compiler: Compiler, **more: Any) -> Send:
+        """See `BaseStep.compile`.
 
         Args:
-            compiler: See `BaseStep.compile`.
-            kind: The step's kind.
+            compiler: See there.
             **more: Fields of the row that only this kind has.
         """
         fields, items = compiler.handed(self.messages(), self.always)
         return Send(
-            kind=kind,
+            kind=self.kind,
             next=compiler.following,
             fields=fields,
             items=items,
-            retry=Policy.of(self.retry),
+            retry=self.retry.policy,
             timeout=self.timeout.total_seconds(),
             on_failure=self.on_failure,
             on_unknown=self.on_unknown,

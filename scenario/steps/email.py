@@ -9,7 +9,6 @@ from pydantic import Field
 
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown, Template
-from scenario.steps.base import Compiler, Row
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 class Email(DeliveryStep):
     """Sends an e-mail to the contact."""
 
+    kind: ClassVar[str] = "email"
     templates: ClassVar[Mapping[str, Kind]] = {"subject": "line", "html": "html", "text": "text"}
     texts: ClassVar[tuple[str, ...]] = ("html", "text")
     synonyms: ClassVar[tuple[str, ...]] = ("mail", "newsletter")
@@ -37,12 +37,3 @@ class Email(DeliveryStep):
         if given.isdisjoint(("html", "text")):
             return "email", "an e-mail needs 'html', 'text' or both"
         return None
-
-    @property
-    def name(self) -> str:
-        """See `BaseStep.name`."""
-        return self.email
-
-    def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
-        return self.sent(compiler, "email")

@@ -212,7 +212,7 @@ class Host(Protocol):
         """Works out a date, and moves it by so many seconds.
 
         Raises:
-            EntryError: It cannot be, or it is no date.
+            EntryError: It cannot be, or it is not a date.
         """
         ...
 

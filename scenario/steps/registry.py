@@ -97,7 +97,7 @@ def read_row(data: object) -> Row:
         data: The row, or its JSON as `dump_row` wrote it.
 
     Raises:
-        ValueError: It is no row, or one of a kind that this program does not have.
+        ValueError: It is not a row, or one of a kind that this program does not have.
     """
     if isinstance(data, Row):
         return data

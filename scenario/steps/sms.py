@@ -9,7 +9,6 @@ from pydantic import Field
 
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown
-from scenario.steps.base import Compiler, Row
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 class Sms(DeliveryStep):
     """Sends a text message to the contact's mobile phone."""
 
+    kind: ClassVar[str] = "sms"
     templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
     texts: ClassVar[tuple[str, ...]] = ("text",)
     synonyms: ClassVar[tuple[str, ...]] = ("message", "text_message")
@@ -27,12 +27,3 @@ class Sms(DeliveryStep):
     sms: Name
     text: Text = Field(description="Plain text with Liquid.")
     on_unknown: OnUnknown = Field(default="hold", description=ON_UNKNOWN)
-
-    @property
-    def name(self) -> str:
-        """See `BaseStep.name`."""
-        return self.sms
-
-    def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
-        return self.sent(compiler, "sms")

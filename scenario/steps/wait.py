@@ -128,7 +128,7 @@ class WaitRow(Row):
         """When the wait ends, which may be in the past.
 
         Raises:
-            EntryError: The date cannot be worked out, is missing, or is no date.
+            EntryError: The date cannot be computed, is missing, or is not a date.
         """
         if self.seconds is not None:
             return later(host.began, self.seconds)

@@ -11,9 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
-from scenario.plan.retry import RETRY_WORDS
-from scenario.steps.base import Compiler, Row, Source
-from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
+from scenario.plan.retry import STORED
+from scenario.steps.base import Compiler, Source
+from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep, Send
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
@@ -47,6 +47,7 @@ def _is_none(value: object) -> bool:
 class Webhook(DeliveryStep):
     """Sends an HTTP request to another system."""
 
+    kind: ClassVar[str] = "webhook"
     templates: ClassVar[Mapping[str, Kind]] = {"url": "url", "path": "path"}
     texts: ClassVar[tuple[str, ...]] = ("body",)
     synonyms: ClassVar[tuple[str, ...]] = ("http", "call", "request", "post", "whatsapp", "push")
@@ -155,18 +156,13 @@ class Webhook(DeliveryStep):
         """See `BaseStep.saved`."""
         return self.save
 
-    @property
-    def name(self) -> str:
-        """See `BaseStep.name`."""
-        return self.webhook
-
-    def compile(self, compiler: Compiler) -> Row:
+    def compile(self, compiler: Compiler, **more: Any) -> Send:
         """See `BaseStep.compile`. Without a destination nobody asks what the scenario sets itself."""
-        return self.sent(
+        return super().compile(
             compiler,
-            "webhook",
+            **more,
             to=self.to or urlsplit(self.url or "").hostname or "",
             destination=self.to is not None,
-            own=tuple(sorted(RETRY_WORDS.get(key, key) for key in self.own)) if self.to is not None else (),
+            own=tuple(sorted(STORED.get(key, key) for key in self.own)) if self.to is not None else (),
             save=self.save.name if self.save is not None else None,
         )

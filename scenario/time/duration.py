@@ -31,7 +31,7 @@ def parse_duration(text: str) -> timedelta:
         The exact length; a day is 24 hours here. What a day means on a calendar is `scenario.time.timing`'s business.
 
     Raises:
-        DurationError: The text is no duration, or is longer than `LONGEST`.
+        DurationError: The text is not a duration, or is longer than `LONGEST`.
     """
     text = text.strip()
     if found := _SHORT.fullmatch(text):

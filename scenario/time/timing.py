@@ -57,17 +57,27 @@ def _read_zone(name: str) -> tzinfo | None:
     return timezone(offset if sign == "+" else -offset) if offset <= _FARTHEST else None
 
 
-def is_offset(zone: tzinfo | None) -> bool:
-    """Whether a zone is a mere offset from UTC."""
-    return isinstance(zone, timezone)
-
-
 def zone_of(*names: object) -> tzinfo:
     """The first of the names that is a time zone; UTC where none is.
 
     A contact's zone is data that somebody typed once: a wrong one must not stop a journey.
     """
     return next(filter(None, map(read_zone, names)), ZoneInfo("UTC"))
+
+
+@lru_cache(maxsize=1024)
+def zone_by_name(*names: object) -> ZoneInfo:
+    """The first of the names that is one of the IANA's as it stands, or the machine's own; UTC where none is.
+
+    So zones were read before offsets were, and journeys under way that began so go on by it: never change this.
+    """
+    for name in names:
+        if isinstance(name, str) and name:
+            try:
+                return ZoneInfo(name)
+            except (ValueError, OSError, KeyError):
+                continue
+    return ZoneInfo("UTC")
 
 
 def unplaced(own: object, scenario: str) -> str:
@@ -127,7 +137,7 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
         An aware time in `zone` or with the text's own offset, or None for "no date".
 
     Raises:
-        EntryError: The text is no date.
+        EntryError: The text is not a date.
     """
     text = text.strip()
     if _NO_DATE.fullmatch(text):

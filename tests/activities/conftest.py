@@ -6,7 +6,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import Failure, failure_of
-from tests.activities.shelf import Rows
+from tests.fakes import Rows
 
 
 @pytest.fixture

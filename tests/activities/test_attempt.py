@@ -16,11 +16,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.attempt import OpenAttempt, attempt_of
+from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
 from activities.interface import SMS, Delivery, Sent
+from runtime.errors import SettingsError
 from runtime.store import Attempt
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows
+from scenario.errors import Aborted, NotConfigured, TemplateError
+from tests.fakes import Marks, Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOLD = Delivery(
@@ -59,14 +61,21 @@ def environment(marks: Marks) -> ActivityEnvironment:
 
 
 async def run(
-    environment: ActivityEnvironment, delivery: Delivery, block: Callable[[OpenAttempt], Any], log: Any = None
+    environment: ActivityEnvironment,
+    delivery: Delivery,
+    block: Callable[[OpenAttempt], Any],
+    log: Any = None,
+    unrendered: str = "",
 ) -> tuple[Sent | None, BaseException | None, Attempt]:
     rows = Rows()
 
     async def attempted() -> Sent:
-        with attempt_of(delivery, channel=SMS, destination="twilio", log=rows if log is None else log) as attempt:
+        kept = rows if log is None else log
+        with attempt_of(delivery, channel=SMS, destination="twilio", log=kept, unrendered=unrendered) as attempt:
             result = block(attempt)
-            return await result if asyncio.iscoroutine(result) else result
+            if asyncio.iscoroutine(result):
+                await result
+        return attempt.sent
 
     sent, error = None, None
     try:
@@ -117,6 +126,51 @@ async def test_a_skipped_attempt_says_why(environment: ActivityEnvironment):
     sent, _, row = await run(environment, HOLD, lambda attempt: attempt.skipped("nobody there"))
     assert sent == Sent(outcome="skipped", attempt=3, reason="nobody there")
     assert row.outcome == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "word", "reason"),
+    [
+        (NotConfigured("the secret A is missing"), FailureKind.UNCONFIGURED, "unconfigured", "The secret A is missing"),
+        (UnknownVersion("a@1 is gone"), FailureKind.TEMPLATE, "unknown_version", "Not rendered: a@1 is gone"),
+        (TemplateError("odd"), FailureKind.TEMPLATE, "template_failed", "Not rendered: odd"),
+        (SettingsError("the file cannot be read"), FailureKind.RETRY, "secrets_unreadable", "The file cannot be read"),
+    ],
+)  # fmt: skip
+async def test_what_comes_up_before_anything_is_sent_is_told_in_one_way(
+    environment: ActivityEnvironment, marks: Marks, raised: Exception, kind: FailureKind, word: str, reason: str
+):
+    def block(_: OpenAttempt) -> None:
+        raise raised
+
+    _, error, row = await run(environment, HOLD, block, unrendered="Not rendered: ")
+    assert isinstance(error, ApplicationError)
+    failure = failure_of(error)
+    assert failure is not None
+    assert (failure.kind, failure.error, failure.reason, failure.attempt) == (kind, word, reason, 3)
+    assert (row.outcome, row.error) == ("retry" if kind is FailureKind.RETRY else "failed", word)
+    # Only what no template and no setting explains is not one of the attempts that the step may have.
+    assert marks == ([("settled", 1, 3)] if kind is FailureKind.RETRY else [])
+
+
+async def test_the_same_error_after_something_was_sent_is_no_word_on_what_became_of_it(
+    environment: ActivityEnvironment,
+):
+    async def block(attempt: OpenAttempt) -> None:
+        await attempt.sending()
+        raise TemplateError("odd")
+
+    _, error, row = await run(environment, RETRY, block)
+    assert isinstance(error, TemplateError)
+    assert row.outcome == "unknown"
+
+
+async def test_a_message_that_a_template_calls_off_is_skipped(environment: ActivityEnvironment):
+    def block(_: OpenAttempt) -> None:
+        raise Aborted("nobody there")
+
+    sent, error, row = await run(environment, HOLD, block)
+    assert (sent, error, row.outcome) == (Sent(outcome="skipped", attempt=3, reason="nobody there"), None, "skipped")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from activities.content import Content, UnknownVersion
-from tests.activities.shelf import Shelf, Version
+from tests.fakes import Shelf, Version
 
 
 class Counted(Shelf):

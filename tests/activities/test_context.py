@@ -21,8 +21,7 @@ from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
 from runtime.callback import Callbacks
-from tests.activities.marks import UNHURRIED
-from tests.activities.shelf import Rows, Shelf
+from tests.fakes import UNHURRIED, Rows, Shelf
 
 JOURNEY = "post-purchase/3028687/CGX0094"
 ROOT = "0199a1b2-0000-7000-8000-0123456789ab"

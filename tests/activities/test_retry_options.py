@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import Retuned, Retuning
-from activities.retry_options import Retunings, fits, request_for
+from activities.retry_options import Retunings, request_for
 
 
 def retuning(**retry: float) -> Retuning:
@@ -79,7 +79,7 @@ def client(status: RPCStatusCode | None) -> tuple[Client, Answering]:
     ("status", "error"),
     [
         (None, ""),
-        (RPCStatusCode.NOT_FOUND, "the delivery is just being scheduled or has just ended: look again in a moment"),
+        (RPCStatusCode.NOT_FOUND, "the delivery is just being scheduled or has just ended: try again in a moment"),
         (RPCStatusCode.INVALID_ARGUMENT, "the server refuses this policy: MaximumInterval is too short"),
         (RPCStatusCode.UNIMPLEMENTED, "this Temporal server is too old to change an activity under way"),
     ],
@@ -96,7 +96,7 @@ async def test_a_delivery_that_is_not_there_and_a_policy_that_does_not_fit_are_n
     assert misfit.error == "'maximum_interval' would be shorter than 'initial_interval': give both"
     service.pending = []
     gone = await Retunings(connected).retune(retuning(initial=1))
-    assert gone.error == "the delivery is just being scheduled or has just ended: look again in a moment"
+    assert gone.error == "the delivery is just being scheduled or has just ended: try again in a moment"
     assert service.asked == []
 
 
@@ -121,18 +121,6 @@ async def test_an_attempt_under_way_has_its_time_and_what_is_overdue_ends_at_onc
     assert await Retunings(connected).retune(retuning(deadline=wanted)) == Retuned()
     asked = service.asked[0].activity_options.schedule_to_close_timeout.ToTimedelta().total_seconds()
     assert asked == pytest.approx(told, abs=5)
-
-
-@pytest.mark.parametrize(
-    ("changes", "fit"),
-    [({"initial": 5}, True), ({"initial": 30}, False), ({"maximum": 1}, False), ({"initial": 30, "maximum": 30}, True)],
-)
-def test_a_policy_fits_by_what_it_becomes(changes: dict[str, float], fit: bool) -> None:
-    policy = RetryPolicy()
-    policy.initial_interval.FromTimedelta(timedelta(seconds=2))
-    policy.maximum_interval.FromTimedelta(timedelta(seconds=20))
-    assert fits(policy, changes) is fit
-    assert fits(RetryPolicy(), {"initial": 5}), "what the server does not tell is left to it"
 
 
 async def test_a_server_that_is_away_is_asked_again_by_temporal() -> None:

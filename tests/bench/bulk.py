@@ -165,17 +165,17 @@ async def held(at: Place, store: Store, count: int, retried: int) -> None:
     which = ("--scenario", "held", "--reason", "bench")
     await timed(at, "retry --dry-run", "retry", *which, "--dry-run")
 
-    # An order of which nothing follows: what is left is finding, and asking each journey.
+    # An operation of which nothing follows: what is left is finding, and asking each journey.
     client = ScenarioClient(at.client, store)
     # Not those that the retry finds, the newest: it is to find them out of the cache, as the most are.
     found = targets(await client.held(scenario="held", limit=2 * retried))[-retried:]
     server, worker, began = cpu(at.server), cpu(at.worker), time.perf_counter()
-    tally = await client.round("pause", operator="bench", reason="bench", rate=1000).run(found)
+    tally = await client.batch("pause", operator="bench", reason="bench", rate=1000).run(found)
     seconds = time.perf_counter() - began
     each = (1000 * (used - before) / retried for used, before in ((cpu(at.server), server), (cpu(at.worker), worker)))
     say("{:28}{:8.1f} s {:8.1f}/s; ms each: server {:.1f}, worker {:.1f}; {}".format(
         "pause", seconds, retried / seconds, *each, tally))  # fmt: skip
-    await client.round("resume", operator="bench", reason="bench", rate=1000).run(found)
+    await client.batch("resume", operator="bench", reason="bench", rate=1000).run(found)
 
     server, worker = cpu(at.server), cpu(at.worker)
     seconds, out, err = await run(at, "retry", *which, "--rate", "1000/s", "--limit", retried)

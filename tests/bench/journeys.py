@@ -175,7 +175,7 @@ def rss(pid: int) -> float:
 
 
 def server_pid(state: Path) -> int:
-    """The dev server's process: the one that is no leash and has the database in its command line."""
+    """The dev server's process: the one that is not a leash and has the database in its command line."""
     wanted = str(state / "temporal.db").encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -103,7 +103,7 @@ def test_no_password_is_in_the_file() -> None:
 def test_passwords_stay_out_of_git(path: str) -> None:
     ignored = subprocess.run(["git", "check-ignore", "--quiet", f"deploy/{path}"], cwd=ROOT)
     if ignored.returncode == 128:
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     assert ignored.returncode == 0
 
 

@@ -54,7 +54,7 @@ _TOKEN: Final = re.compile(rb"/callbacks/([A-Za-z0-9_-]{72,})")
 _PROCESS: Final = """
 import logging
 from functools import partial
-from runtime import logs
+from runtime.telemetry import logs
 logs.configure = partial(logs.configure, level=logging.DEBUG)
 from {module} import main
 main()

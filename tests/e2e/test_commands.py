@@ -40,7 +40,7 @@ steps:
 """
 UNREADABLE = ("held", "unknown", "its result cannot be read: whether it was delivered is not known")
 BY_HAND = ("waiting", "delivered", "completed by hand")
-ORDER = '{"operator": "ann", "reason": "incident 42"}'
+WHO = '{"operator": "ann", "reason": "incident 42"}'
 PENDING = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 """The two states of a delivery under way."""
@@ -176,9 +176,7 @@ async def test_whatever_a_delivery_is_completed_with_the_journey_goes_on_or_is_h
         given = await asyncio.gather(*(give(case, result) for case, result in zip(cases, RESULTS, strict=True)))
         assert dict(zip(RESULTS, given, strict=True)) == RESULTS
         # And what was held obeys, as any other.
-        assert "held" in await temporal(
-            "workflow", "update", "execute", *cases[0].at, "--name", "skip_step", "-i", ORDER
-        )
+        assert "held" in await temporal("workflow", "update", "execute", *cases[0].at, "--name", "skip_step", "-i", WHO)
         assert outcomes(await cases[0].progress("waiting")) == [("hook", "skipped")]
 
 
@@ -203,7 +201,7 @@ async def test_messages_of_any_shape_stop_no_journey(stand: Stands, temporal: Te
         assert await case.stumbled() == []
         assert (
             "left by ann"
-            in await temporal("workflow", "update", "execute", *case.at, "--name", "leave", "--input", ORDER)
+            in await temporal("workflow", "update", "execute", *case.at, "--name", "leave", "--input", WHO)
             or (await case.handle.result())["outcome"] == "exited"
         )
 
@@ -237,7 +235,7 @@ async def test_a_journey_that_is_reset_sends_again_under_the_same_id_and_with_th
         await asyncio.gather(*(case.progress("waiting") for case in (first, last, over)))
         await over.handle.signal("event", {"name": "go"})
         assert (await over.handle.result())["outcome"] == "finished"
-        await asyncio.sleep(1.1)  # `now` has seconds: one that is worked out anew differs
+        await asyncio.sleep(1.1)  # `now` has seconds: one that is worked out again differs
         sent = {(call.delivery, call.body) for call in gate.calls}
         assert (len(gate.calls), len(sent)) == (3, 3)
         for case, kind in ((first, "FirstWorkflowTask"), (last, "LastWorkflowTask"), (over, "FirstWorkflowTask")):
@@ -282,12 +280,12 @@ def suggests(_: workflow.Info) -> bool:
 async def test_a_new_run_obeys_from_its_first_moment(
     stand: Stands, temporal: Temporal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An order that comes with a run's first workflow task is dealt with before anything else of the run."""
-    orders = ("skip_step", "leave", "pause")
+    """An update that comes with a run's first workflow task is dealt with before anything else of the run."""
+    updates = ("skip_step", "leave", "pause")
     async with stand() as standing:
-        cases = await enter(standing, tmp_path, "continued", len(orders))
+        cases = await enter(standing, tmp_path, "continued", len(updates))
         await asyncio.gather(*(case.progress("waiting") for case in cases))
-        # Nobody serves that queue yet: the order is there before the run's first workflow task.
+        # Nobody serves that queue yet: the update is there before the run's first workflow task.
         monkeypatch.setattr(workflow, "continue_as_new", partial(workflow.continue_as_new, task_queue="later"))
         monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
         for case in cases:
@@ -298,9 +296,9 @@ async def test_a_new_run_obeys_from_its_first_moment(
         monkeypatch.undo()
         given = [
             asyncio.create_task(
-                temporal("workflow", "update", "execute", *case.at, "--name", order, "-i", ORDER, "-o", "json")
+                temporal("workflow", "update", "execute", *case.at, "--name", update, "-i", WHO, "-o", "json")
             )
-            for case, order in zip(cases, orders, strict=True)
+            for case, update in zip(cases, updates, strict=True)
         ]
         await asyncio.sleep(1)  # nothing tells when the server has them
         client = standing.client.temporal
@@ -313,5 +311,5 @@ async def test_a_new_run_obeys_from_its_first_moment(
         ):
             answers = [json.loads(answer) for answer in await asyncio.gather(*given)]
         assert [[done["name"] for done in answer["result"]["operations"]] for answer in answers] == [
-            [order] for order in orders
+            [update] for update in updates
         ]

@@ -39,7 +39,7 @@ async def test_a_slow_destination_gets_no_more_at_once_than_it_takes_and_delays_
             assert quick == [1] * 20
             assert len(receivers.got["slow"]) == 4  # the others were still waiting
             receivers.free.set()
-            assert await slow.result() == [1] * 80  # being turned away is no attempt
+            assert await slow.result() == [1] * 80  # being turned away is not an attempt
     assert receivers.most["slow"] <= 4
     assert len(receivers.got["slow"]) == 80
 

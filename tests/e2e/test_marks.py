@@ -19,7 +19,7 @@ from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
-from tests.activities.shelf import Rows
+from tests.fakes import Rows
 
 TEXT = Delivery(
     id="msg_1", scenario="post-purchase@3", step="thanks", contact="3028687", now="2026-03-02T12:00:00+00:00",

@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from gateway.client import ScenarioClient
 from runtime.local.devserver import DevServer
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
+from tests.fakes import Ran
 
 SCENARIO = """
 scenario: NAME
@@ -27,15 +27,6 @@ steps:
     body: {contact: "{{ contact.id }}", text: "TEXT"}
     retry: {initial_interval: 1h, backoff_coefficient: 2, maximum_interval: 6h}
 """
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
 
 
 Command = Callable[..., Awaitable[Ran]]
@@ -128,7 +119,7 @@ async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
         assert dry.err == "scenario: 20 journeys would be ordered to retry: nothing was sent\n"
         assert len(standing.receiver.requests()) == 21
         ran = await scenario(*wanted, "--rate", "50/s")
-        assert (ran.status, ran.out, ran.err) == (0, "ordered 20\n", "")
+        assert (ran.status, ran.out, ran.err) == (0, "accepted 20\n", "")
 
         for journey in journeys:
             assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
@@ -147,12 +138,12 @@ async def test_a_mended_template_is_rendered_anew(stand: Stands, scenario: Comma
         await enter(standing, tmp_path, "mended", text="right")
         wanted = ("retry", "--scenario", "mended", "--step", "hook", "--reason", "the text was wrong")
         ran = await scenario(*wanted, "--with-version", "newest")
-        assert (ran.status, ran.out) == (0, "ordered 1\n")
+        assert (ran.status, ran.out) == (0, "accepted 1\n")
         assert (await result(standing.client, journey))["outcome"] == "finished"
         assert [call.json()["text"] for call in standing.receiver.requests()] == ["wrong", "right"]
         shown = " ".join((await scenario("show", journey)).out.split())
         assert "retry_step (version mended@2) by ann: the text was wrong" in shown
-        assert "rendered anew" in shown
+        assert "rendered again" in shown
 
 
 async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenario: Command, tmp_path: Path) -> None:
@@ -160,10 +151,10 @@ async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenar
         journeys = await enter(standing, tmp_path, "stopped", 1, 2)
         await until_held(standing.client, "stopped.example.com", 2)
         wanted = ("--destination", "stopped.example.com", "--scenario", "stopped", "--reason", "x")
-        assert (await scenario("pause", *wanted)).out == "ordered 2\n"
+        assert (await scenario("pause", *wanted)).out == "accepted 2\n"
         assert (await scenario("pause", *wanted)).err == "scenario: nothing to pause: no journey fits\n"
-        assert (await scenario("resume", *wanted)).out == "ordered 2\n"
-        assert (await scenario("leave", *wanted)).out == "ordered 2\n"
+        assert (await scenario("resume", *wanted)).out == "accepted 2\n"
+        assert (await scenario("leave", *wanted)).out == "accepted 2\n"
         for journey in journeys:
             assert (await result(standing.client, journey))["reason"] == "left by ann: x"
 
@@ -177,7 +168,7 @@ async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Com
         dry = await scenario(*policy, "--dry-run")
         assert dry.err == "scenario: 2 deliveries would be ordered to retune: nothing was sent\n"
         ran = await scenario(*policy)
-        assert (ran.status, ran.out, ran.err) == (0, "ordered 2\n", "")
+        assert (ran.status, ran.out, ran.err) == (0, "accepted 2\n", "")
         for journey in journeys:
             assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
         assert (await scenario(*policy)).err == "scenario: nothing to retune: no delivery fits\n"

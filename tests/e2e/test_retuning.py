@@ -53,7 +53,7 @@ async def pending(entered: Entered) -> Any:
     return (await entered.handle.describe()).raw_description.pending_activities[0]
 
 
-async def order(entered: Entered, name: str, **more: Any) -> dict[str, Any]:
+async def operate(entered: Entered, name: str, **more: Any) -> dict[str, Any]:
     execute = cast("Callable[..., Awaitable[dict[str, Any]]]", entered.handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
     return await execute(name, {**WHO, **more})
 
@@ -61,7 +61,7 @@ async def order(entered: Entered, name: str, **more: Any) -> dict[str, Any]:
 async def test_a_delivery_that_waits_for_hours_is_tried_at_once(stand: Stands, tmp_path: Path) -> None:
     async with stand(fail={"/hooks.example.com/soon": [503, 503]}) as up:
         entered = await backing_off(up, tmp_path, "soon")
-        progress = await order(entered, "retune", retry=FAST)
+        progress = await operate(entered, "retune", retry=FAST)
         assert progress["operations"][0]["details"] == {"retry": FAST}
         async with asyncio.timeout(60):
             result = await entered.handle.result()
@@ -85,7 +85,7 @@ async def test_a_pause_that_the_receiver_asked_for_is_cut_short_too(
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Asking)
     async with stand(fail={"/hooks.example.com/asked": [503]}) as up:
         entered = await backing_off(up, tmp_path, "asked")
-        await order(entered, "retune", retry=FAST)
+        await operate(entered, "retune", retry=FAST)
         async with asyncio.timeout(60):
             assert outcomes(await entered.handle.result()) == [("hook", "delivered")]
 
@@ -112,7 +112,7 @@ async def test_an_attempt_under_way_is_not_disturbed(
         await called(up, "now", 1)
         (found,) = await up.client.in_flight("hooks.example.com")
         assert (found.journey, found.latest, found.pending.state) == (entered.id, None, "started")
-        await order(entered, "retune", retry=FAST)
+        await operate(entered, "retune", retry=FAST)
         Slow.answers.set()
         async with asyncio.timeout(60):
             result = await entered.handle.result()
@@ -136,10 +136,10 @@ async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand:
                 await asyncio.sleep(0.05)  # attempts are on record a moment later
         assert [item.latest is None for item in found] == [False] * 10 + [True]
         assert (found[-1].journey, found[-1].goes_to) == ("down/11", host)
-        tally = await up.client.round("retune", operator="ann", reason="x", destination=host, retry=FAST).run(
+        tally = await up.client.batch("retune", operator="ann", reason="x", destination=host, retry=FAST).run(
             targets(found[-1:])
         )
-        assert (tally.ordered, tally.refused) == (["down/11"], [])
+        assert (tally.accepted, tally.refused) == (["down/11"], [])
         (changed,) = (await up.client.show("down/11")).pending
         assert changed.retry is not None
         assert changed.retry.initial_interval == 1
@@ -154,7 +154,7 @@ async def test_the_number_of_attempts_can_be_raised_and_lowered(
     name = f"limit-{limit}-{wanted}"
     async with stand(fail={f"/hooks.example.com/{name}": [503] * 3}) as up:
         entered = await backing_off(up, tmp_path, name, limit)
-        await order(entered, "retune", retry={**FAST, "maximum_attempts": wanted})
+        await operate(entered, "retune", retry={**FAST, "maximum_attempts": wanted})
         await called(up, name, attempts)
         if attempts == 4:
             async with asyncio.timeout(60):
@@ -173,7 +173,7 @@ async def test_the_number_of_attempts_can_be_raised_and_lowered(
 async def test_a_deadline_is_brought_forward(stand: Stands, tmp_path: Path) -> None:
     async with stand(fail={"/hooks.example.com/late": [503] * 9}) as up:
         entered = await backing_off(up, tmp_path, "late")
-        await order(entered, "retune", retry={"deadline": "1s"})
+        await operate(entered, "retune", retry={"deadline": "1s"})
         async with asyncio.timeout(60):
             while (progress := await entered.handle.query("progress"))["state"] != "held":
                 await asyncio.sleep(0.05)
@@ -185,7 +185,7 @@ async def test_a_policy_that_the_server_would_not_take_is_refused(stand: Stands,
     async with stand(fail={"/hooks.example.com/odd": [503]}) as up:
         entered = await backing_off(up, tmp_path, "odd")
         with pytest.raises(WorkflowUpdateFailedError) as caught:
-            await order(entered, "retune", retry={"maximum_interval": "1m"})
+            await operate(entered, "retune", retry={"maximum_interval": "1m"})
         assert str(caught.value.cause).endswith(
             "'maximum_interval' would be shorter than 'initial_interval': give both"
         )

@@ -82,7 +82,7 @@ async def test_a_schedule_lets_a_contact_in_once_and_fails_where_it_may_not(
         with pytest.raises(WorkflowFailureError) as caught:
             await (await triggered(standing, schedule)).result()
         assert isinstance(caught.value.cause, ApplicationError)
-        assert caught.value.cause.message == "the contact was in scheduled before, and may come in only once"
+        assert caught.value.cause.message == "the contact was in scheduled before, and is admitted only once"
 
         refused = await (await triggered(standing, await of_a_journey(standing))).result()
         assert refused["reason"] == (

@@ -99,7 +99,7 @@ PROGRESS: Final[dict[str, Any]] = {
             "at": _at(0, 1),
             "status": 250,
             "attempts": 1,
-            "note": "rendered anew with a@4",
+            "note": "rendered again with a@4",
         },
         {"id": "pause", "kind": "wait", "outcome": "skipped", "at": _at(5), "reason": "skipped by ann: hurry"},
     ],

@@ -1,4 +1,4 @@
-"""The Python client against real journeys: entering, events, looking, orders."""
+"""The Python client against real journeys: entering, events, looking, operations."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_whether_one_may_come_in_again_is_the_scenarios_rule(stage: Stage,
     assert (second.already, second.run_id) == (True, first.run_id)
     await publish(stage, "never")
     await finish(client, contact=3)
-    with pytest.raises(NotEntered, match=r"^the contact was in waits before, and may come in only once$"):
+    with pytest.raises(NotEntered, match=r"^the contact was in waits before, and is admitted only once$"):
         await client.enter(entry(3))
 
 
@@ -316,7 +316,8 @@ async def test_without_a_worker_a_contact_waits_and_an_operator_is_told(
         entered = await client.enter(entry(), settle=0.1)
         assert (entered.id, entered.admitted) == ("waits/7/CGX0094", False)
         with pytest.raises(
-            NotAccepted, match=r"no worker answered within 0\.3 s: see that one runs; it may carry the order out then$"
+            NotAccepted,
+            match=r"no worker answered within 0\.3 s: check that one is running; it may carry out the operation later$",
         ):
             await client.leave(entered.id, operator="ann", reason="x")
 

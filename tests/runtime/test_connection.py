@@ -113,7 +113,7 @@ async def test_a_server_without_tls_is_told_at_once(server: DevServer):
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"TEMPORAL_PROFILE": "not-there"}, "Temporal's configuration cannot be read: look at TEMPORAL_CONFIG_FILE"),
+        ({"TEMPORAL_PROFILE": "not-there"}, "Temporal's configuration cannot be read: check TEMPORAL_CONFIG_FILE"),
         (
             {"TEMPORAL_TLS_CLIENT_CERT_PATH": "/nowhere/cert.pem"},
             "a file that Temporal's configuration names does not exist",

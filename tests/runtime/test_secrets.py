@@ -98,7 +98,7 @@ def test_a_dangling_link_is_no_secret(files: Path):
         (b"\xff\xfe", "the file of the secret TOKEN is not UTF-8 text: write it as text"),
         (
             b"x" * (MAX_BYTES + 1),
-            f"the secret TOKEN is a file of more than {MAX_BYTES} bytes: take it out of the folder",
+            f"the secret TOKEN is a file of more than {MAX_BYTES} bytes: remove it from the folder",
         ),
     ],
 )

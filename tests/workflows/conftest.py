@@ -58,7 +58,7 @@ Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
 
 @dataclass
 class Desk:
-    """The other activities that tests direct: what destinations ask for, and orders for deliveries under way."""
+    """The other activities that tests direct: what destinations ask for, and changes of deliveries under way."""
 
     cleared: Cleared = field(default_factory=Cleared)
     clearances: list[str] = field(default_factory=list[str])
@@ -186,7 +186,7 @@ class Stage:
             id=identifier,
             task_queue=JOURNEYS,
             result_type=dict,
-            # An order reaches a journey that waits for a local activity only once in four fifths of this.
+            # An update reaches a journey that waits for a local activity only once in four fifths of this.
             task_timeout=self.task_timeout,
         )
 
@@ -194,10 +194,10 @@ class Stage:
         """Starts a journey and gives its result."""
         return await self.result(await self.start(scenario, trigger, **more))
 
-    async def order(self, handle: WorkflowHandle[Any, Any], update: str, order: Any) -> dict[str, Any]:
-        """Gives a journey an operator's order; gives the journey's answer."""
+    async def operate(self, handle: WorkflowHandle[Any, Any], update: str, argument: Any) -> dict[str, Any]:
+        """Sends a journey an update; gives the journey's answer."""
         execute = cast("Callable[..., Awaitable[dict[str, Any]]]", handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
-        return await execute(update, order)
+        return await execute(update, argument)
 
     async def result(self, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
         """Waits for a journey's result.

@@ -122,9 +122,9 @@ def test_mistakes_in_its_branches_are_found() -> None:
     )
     assert [message for *_, message in messages(broken)] == [
         "unknown key 'txt': did you mean 'text'?",
-        "'exit' is empty: give it a value, or take it out",
+        "'exit' is empty: give it a value, or remove it",
         "unknown step 'wiat': did you mean 'wait'?",
-        "this step is never reached: it stands behind an exit",
+        "this step is never reached: it comes after an exit",
     ]
     assert messages(TOSSES.replace("contact.firstname", "contact.fristname"))[0][:2] == (10, 36)
     assert messages(TOSSES.replace("- toss:", "- flip:"))[0][2] == "unknown step 'flip': did you mean 'toss'?"

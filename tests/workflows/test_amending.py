@@ -50,9 +50,9 @@ async def held(stage: Stage, kind: FailureKind = FailureKind.TEMPLATE) -> Workfl
     return handle
 
 
-async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], order: Any) -> str:
+async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], argument: Any) -> str:
     with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await stage.order(handle, "retry_step", order)
+        await stage.operate(handle, "retry_step", argument)
     assert isinstance(caught.value.cause, ApplicationError)
     return caught.value.cause.message
 
@@ -61,12 +61,12 @@ async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], order: Any) ->
 async def test_a_held_step_is_tried_again_as_another_version_has_it(stage: Stage, version: Any) -> None:
     handle = await held(stage)
     await stage.publish(SECOND)
-    progress = await stage.order(handle, "retry_step", {**WHO, "version": version})
+    progress = await stage.operate(handle, "retry_step", {**WHO, "version": version})
     assert progress["operations"][0]["details"] == {"version": "mended@2"}
     result = await stage.result(handle)
     assert result["version"] == "mended@1"
     assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
-        ("hook", "delivered", "rendered anew from mended@2"),
+        ("hook", "delivered", "rendered again from mended@2"),
         ("after", "delivered", None),
     ]
     before, anew = (attempt.delivery for attempt in stage.channels.of("hook"))
@@ -81,8 +81,8 @@ async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_name
     handle = await held(stage)
     await stage.publish(SECOND)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
-    for number, order in enumerate(({**WHO, "version": 2}, WHO, {**WHO, "version": 1}), 2):
-        await stage.order(handle, "retry_step", order)
+    for number, argument in enumerate(({**WHO, "version": 2}, WHO, {**WHO, "version": 1}), 2):
+        await stage.operate(handle, "retry_step", argument)
         await _attempts(stage, number)
         await stage.until(handle, "held")
     assert [attempt.delivery.scenario for attempt in stage.channels.of("hook")] == [
@@ -120,7 +120,7 @@ async def test_a_version_that_cannot_be_used_changes_nothing(
     assert await refusal(stage, handle, {**WHO, "version": version}) == sentence
     progress = await handle.query("progress")
     assert (progress["state"], progress["operations"]) == ("held", [])
-    await stage.order(handle, "retry_step", WHO)
+    await stage.operate(handle, "retry_step", WHO)
     assert (await stage.result(handle))["steps"][0].get("note") is None
 
 
@@ -132,7 +132,7 @@ async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatc
     handle = await held(stage)
     await stage.publish(SECOND)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
-    await stage.order(handle, "retry_step", {**WHO, "version": 2})
+    await stage.operate(handle, "retry_step", {**WHO, "version": 2})
     newest = stage.client.get_workflow_handle(handle.id)
     first = handle.first_execution_run_id
     async with asyncio.timeout(60):
@@ -140,16 +140,16 @@ async def test_the_version_goes_along_into_the_next_run(stage: Stage, monkeypatc
             await asyncio.sleep(0.05)
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
     await stage.until(newest, "held")
-    await stage.order(newest, "retry_step", WHO)
+    await stage.operate(newest, "retry_step", WHO)
     result = await stage.result(handle)
-    assert result["steps"][0]["note"] == "rendered anew from mended@2"
+    assert result["steps"][0]["note"] == "rendered again from mended@2"
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
 
 
 @pytest.mark.parametrize(
     ("patch", "note"),
     [
-        ({"firstname": "Zoë"}, "rendered anew: the contact has changed"),
+        ({"firstname": "Zoë"}, "rendered again: the contact has changed"),
         ({"lastname": "Bee"}, None),
         ({"firstname": "Zoé"}, None),
     ],
@@ -159,7 +159,7 @@ async def test_a_retry_sends_what_the_contact_has_become_and_says_so(
 ) -> None:
     handle = await held(stage, FailureKind.PERMANENT)
     await handle.signal("contact_changed", patch)
-    await stage.order(handle, "retry_step", WHO)
+    await stage.operate(handle, "retry_step", WHO)
     result = await stage.result(handle)
     assert result["steps"][0].get("note") == note
     last = stage.channels.of("hook")[-1].delivery
@@ -170,7 +170,7 @@ async def test_a_retry_in_another_zone_sends_the_same_time(stage: Stage) -> None
     """`now` is part of what is rendered: the same delivery id stands for the same bytes."""
     handle = await held(stage)
     await handle.signal("contact_changed", {"timezone": "Asia/Tokyo"})
-    await stage.order(handle, "retry_step", WHO)
+    await stage.operate(handle, "retry_step", WHO)
     result = await stage.result(handle)
     assert result["steps"][0].get("note") is None
     before, again = (attempt.delivery for attempt in stage.channels.of("hook"))
@@ -182,9 +182,9 @@ async def test_both_reasons_are_named(stage: Stage) -> None:
     handle = await held(stage)
     await stage.publish(SECOND)
     await handle.signal("contact_changed", {"firstname": "Zoë"})
-    await stage.order(handle, "retry_step", {**WHO, "version": 2})
+    await stage.operate(handle, "retry_step", {**WHO, "version": 2})
     note = (await stage.result(handle))["steps"][0]["note"]
-    assert note == "rendered anew from mended@2; rendered anew: the contact has changed"
+    assert note == "rendered again from mended@2; rendered again: the contact has changed"
 
 
 CONDITION = """
@@ -207,9 +207,9 @@ async def test_a_condition_that_cannot_be_worked_out_is_mended_likewise(stage: S
     progress = await stage.until(handle, "held")
     assert progress["waiting"]["cause"] == "template"
     await stage.publish(CONDITION.replace("CONDITION", 'contact.firstname == "Zoé"').replace("sms: yes", "sms: other"))
-    await stage.order(handle, "retry_step", {**WHO, "version": "newest"})
+    await stage.operate(handle, "retry_step", {**WHO, "version": "newest"})
     result = await stage.result(handle)
     assert [(step["id"], step["outcome"], step.get("note")) for step in result["steps"]] == [
-        ("if-1", "then", "worked out anew by forked@2"),
+        ("if-1", "then", "evaluated again with forked@2"),
         ("yes", "delivered", None),
     ]

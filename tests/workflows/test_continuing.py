@@ -32,7 +32,7 @@ steps:
   - sms: last
     text: "{{ contact.firstname }}"
 """
-ORDER = {"operator": "ann", "reason": "mended"}
+WHO = {"operator": "ann", "reason": "mended"}
 
 
 async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:
@@ -72,7 +72,7 @@ async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: S
     assert stage.channels.of("hook")[0].delivery.data["event"]["carrier"] == "Colissimo"
     assert stage.channels.of("last")[0].delivery.data["contact"]["firstname"] == "Zoë"
     first, hook = stage.channels.of("first")[0], stage.channels.of("hook")[0]
-    assert -1 < (hook.at - first.at).total_seconds() - 2 * 86_400 < 60, "the wait did not begin anew"
+    assert -1 < (hook.at - first.at).total_seconds() - 2 * 86_400 < 60, "the wait did not begin again"
 
 
 @pytest.mark.usefixtures("_always_suggested")
@@ -88,7 +88,7 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
             if await shown_as_held(handle):  # its history is too short yet: let it grow
                 await handle.signal("event", {"name": "order.paid"})
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
-    await stage.order(handle, "retry_step", ORDER)
+    await stage.operate(handle, "retry_step", WHO)
     assert (await stage.result(handle))["outcome"] == "finished"
     assert await runs(stage, handle) >= 3
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
@@ -151,6 +151,7 @@ def test_the_state_comes_back_as_it_went() -> None:
         now="2027-01-01T01:00:00+01:00",
         digest="0123456789abcdef",
         passed_over=[PassedOver(what="event", reason="r", at="t", count=2)],
+        reset=True,
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state
@@ -169,7 +170,7 @@ def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def test_orders_given_for_weeks_do_not_outgrow_what_a_run_can_hand_on() -> None:
+def test_operations_given_for_weeks_do_not_outgrow_what_a_run_can_hand_on() -> None:
     state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run")
     for number in range(1000):
         state.note(Operation(name="retry_step", operator="cron", reason=str(number), at="t"))

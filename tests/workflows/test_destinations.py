@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from activities.failures import Failure, FailureKind
 from activities.interface import Cleared, Delivery, Sent
 from runtime.store import Attempt, StoreError
-from scenario.plan.retry import Retry
+from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.workflows.conftest import Stage, failing
 from workflows.delivery import with_destination
@@ -32,28 +33,38 @@ steps:
   - sms: after
     text: hi
 """
-ORDER = {"operator": "ann", "reason": "incident 42"}
+WHO = {"operator": "ann", "reason": "incident 42"}
 SLOW = Cleared(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
 
 
+OWN = RetryPolicy(initial_interval=1.0, maximum_attempts=7)
+
+
 def send(own: tuple[str, ...] = ()) -> Send:
-    return Send(kind="webhook", to="wax", destination=True, retry=Retry(initial=1.0, attempts=7), timeout=15.0, own=own)
+    return Send(
+        kind="webhook",
+        to="wax",
+        destination=True,
+        retry=OWN,
+        timeout=15.0,
+        own=own,
+    )
 
 
 @pytest.mark.parametrize(
     ("own", "cleared", "retry", "timeout"),
     [
-        ((), Cleared(), Retry(initial=1.0, attempts=7), 15.0),
-        ((), Cleared(retry={"initial": 9.0}), Retry(initial=9.0, attempts=7), 15.0),
-        (("initial",), Cleared(retry={"initial": 9, "maximum": 6}), Retry(initial=1.0, attempts=7, maximum=6), 15.0),
-        (("attempts",), Cleared(retry={"attempts": 2.0}, timeout=5.0), Retry(initial=1.0, attempts=7), 5.0),
-        (("timeout",), Cleared(timeout=5.0), Retry(initial=1.0, attempts=7), 15.0),
-        ((), Cleared(retry={"attempts": 2.0, "deadline": 60.0}), Retry(initial=1.0, attempts=2, deadline=60.0), 15.0),
-        ((), Cleared(retry={"of a later version": 1.0}), Retry(initial=1.0, attempts=7), 15.0),
+        ((), Cleared(), OWN, 15.0),
+        ((), Cleared(retry={"initial": 9.0}), replace(OWN, initial_interval=9.0), 15.0),
+        (("initial",), Cleared(retry={"initial": 9, "maximum": 6}), replace(OWN, maximum_interval=6), 15.0),
+        (("attempts",), Cleared(retry={"attempts": 2.0}, timeout=5.0), OWN, 5.0),
+        (("timeout",), Cleared(timeout=5.0), OWN, 15.0),
+        ((), Cleared(retry={"attempts": 2.0, "deadline": 60.0}), replace(OWN, maximum_attempts=2, deadline=60.0), 15.0),
+        ((), Cleared(retry={"of a later version": 1.0}), OWN, 15.0),
     ],
 )  # fmt: skip
 def test_a_destination_has_its_say_where_the_scenario_has_none(
-    own: tuple[str, ...], cleared: Cleared, retry: Retry, timeout: float
+    own: tuple[str, ...], cleared: Cleared, retry: RetryPolicy, timeout: float
 ) -> None:
     merged = with_destination(send(own), cleared)
     assert (merged.retry, merged.timeout) == (retry, timeout)
@@ -80,7 +91,7 @@ async def test_a_destination_is_asked_again_when_an_operator_tries_again(stage: 
     await stage.until(handle, "held")
     stage.desk.cleared = SLOW
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
-    await stage.order(handle, "retry_step", ORDER)
+    await stage.operate(handle, "retry_step", WHO)
     await stage.result(handle)
     assert stage.desk.clearances == ["wax", "wax"]
     assert [attempt.delivery.timeout for attempt in stage.channels.of("hook")] == [15.0, 30.0]
@@ -107,7 +118,7 @@ async def test_a_journey_can_be_ended_or_go_on_while_a_destination_is_asked(
     stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
     handle = await stage.start("wax")
     await _asked(stage)
-    await stage.order(handle, way, ORDER)
+    await stage.operate(handle, way, WHO)
     stage.desk.blocked.set()
     result = await stage.result(handle)
     assert [(step["id"], step["outcome"]) for step in result["steps"]][:1] == expected
@@ -154,7 +165,7 @@ async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts
     progress = await stage.until(handle, "held")
     assert (progress["waiting"]["destination"], progress["waiting"]["cause"]) == ("wax", cause)
     assert await _found(handle) == {"JourneyState": "held", "Destination": "wax", "HeldReason": cause}
-    await stage.order(handle, "skip_step", ORDER)
+    await stage.operate(handle, "skip_step", WHO)
     await stage.until(handle, "waiting")
     assert await _found(handle) == {"JourneyState": "waiting"}
     await handle.terminate()
@@ -173,7 +184,7 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
 
     def busy(delivery: Delivery, attempt: int) -> Sent:
-        reason = "wax has as many requests under way as it may: this one waits for its turn"
+        reason = "wax has as many requests under way as allowed: this one waits for its turn"
         raise Failure(
             kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True
         ).as_error()
@@ -182,7 +193,7 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     handle = await stage.start("wax")
     waiting = (await _held(stage, handle))["waiting"]
     assert (waiting["cause"], waiting["destination"], waiting.get("attempts")) == ("exhausted", "wax", None)
-    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as it may"
+    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as allowed"
     await handle.terminate()
 
 
@@ -202,7 +213,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
     async def left_alone(delivery: Delivery, attempt: int) -> Sent:
         if attempt == 1 and known is not None:
             await stage.store.record([_row(delivery, **known)])
-        reason = "wax has failed too often and is left alone for a while: this delivery waits for it"
+        reason = "wax has failed too often and gets no requests for a while: this delivery waits"
         raise Failure(kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True).as_error()
 
     stage.channels.scripts["hook"] = left_alone

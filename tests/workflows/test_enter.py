@@ -127,7 +127,7 @@ async def test_who_is_in_already_is_refused_or_joined_as_the_scenario_says(stage
 async def test_whether_somebody_may_come_in_again_is_the_scenarios_rule(stage: Stage) -> None:
     await publish(stage, again="never", step="exit: done")
     await enter(stage, entry())
-    refused = "the contact was in gate before, and may come in only once"
+    refused = "the contact was in gate before, and is admitted only once"
     assert await failure(stage, entry()) == ("NotEntered", refused)
 
 

@@ -37,7 +37,7 @@ async def enter(stage: Stage, number: str = "A1", **more: Any) -> dict[str, Any]
     [
         ("always", "in"),
         ("when_finished", "in"),
-        ("never", "the contact was in gate before, and may come in only once"),
+        ("never", "the contact was in gate before, and is admitted only once"),
     ],
 )
 async def test_coming_in_again(stage: Stage, again: str, second: str) -> None:
@@ -52,7 +52,7 @@ async def test_coming_in_again_after_some_time(stage: Stage) -> None:
     assert (await enter(stage))["outcome"] == "exited"
     refused = await enter(stage)
     assert refused["outcome"] == "refused"
-    assert refused["reason"].startswith("the contact was in gate before, and may come in again from ")
+    assert refused["reason"].startswith("the contact was in gate before, and is admitted again from ")
     await stage.environment.sleep(30 * 86_400)
     assert (await enter(stage))["outcome"] == "exited"
 

@@ -11,14 +11,23 @@ from temporalio.exceptions import ActivityError, ApplicationError, RetryState, T
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.failures import Failure, FailureKind
-from scenario.plan.retry import Retry
+from activities.interface import Delivery, Sent
+from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
+from tests.workflows.conftest import Stage
 from workflows.delivery import cause_of, failure_in, unsent
 
 LOST, DEADLINE = TimeoutType.START_TO_CLOSE, TimeoutType.SCHEDULE_TO_CLOSE
-SMS = Send(kind="sms", on_unknown="hold", retry=Retry(attempts=3))
+SMS = Send(kind="sms", on_unknown="hold", retry=RetryPolicy(maximum_attempts=3))
 DUE = "2026-03-02T08:31:00+00:00"
 BUSY = Failure(kind=FailureKind.RETRY, reason="twilio answered 503", destination="twilio", attempt=2, status=503)
+
+
+def ended(told: Failure, state: RetryState = RetryState.MAXIMUM_ATTEMPTS_REACHED) -> ActivityError:
+    """As Temporal ends an activity whose last attempt said how it ended."""
+    error = over(LOST, state=state)
+    error.__cause__ = told.as_error()
+    return error
 
 
 def over(
@@ -45,7 +54,7 @@ def patched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Whether the journey is one that looks at marks."""
 
     def answer(name: str) -> bool:
-        assert name == "marks"
+        assert name in ("marks", "unsent")
         return getattr(request, "param", True)
 
     monkeypatch.setattr("temporalio.workflow.patched", answer)
@@ -59,8 +68,8 @@ def patched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         (over(LOST, ["sending", 1, 2], BUSY), "unknown", "the worker was lost during an attempt"),
         (over(DEADLINE, ["sending"], BUSY), "unknown", "the worker was lost during an attempt"),
         (over(LOST, ["settled"], BUSY), "exhausted", "twilio answered 503"),
-        (over(DEADLINE), "exhausted", "no attempt came to an end before they, or the deadline, were over"),
-        (over(LOST), "exhausted", "no attempt came to an end before they, or the deadline, were over"),
+        (over(DEADLINE), "exhausted", "no attempt ended before the deadline or the last allowed attempt"),
+        (over(LOST), "exhausted", "no attempt ended before the deadline or the last allowed attempt"),
     ],
 )
 def test_what_must_not_be_sent_twice_is_unknown_by_its_mark_and_by_nothing_else(
@@ -103,8 +112,78 @@ def test_a_journey_that_went_on_without_looking_at_marks_goes_on_so(error: Activ
 def test_an_attempt_that_was_lost_before_it_sent_is_made_once_more(
     error: ActivityError, unknown: Literal["hold", "retry"], attempts: int | None
 ) -> None:
-    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=Retry(attempts=3)))
-    assert (again and again.retry.attempts) == attempts
+    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)))
+    assert (again and again.retry.maximum_attempts) == attempts
+
+
+STOPPED = Failure(
+    kind=FailureKind.RETRY,
+    reason="The worker was stopped before it sent anything",
+    destination="twilio",
+    attempt=3,
+    error="worker_stopped",
+)
+
+
+@pytest.mark.usefixtures("patched")
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (ended(STOPPED), 1),
+        (ended(replace(STOPPED, error="not_noted")), 1),
+        (ended(replace(STOPPED, error="no_time")), 1),
+        (ended(replace(STOPPED, error="called_off")), None),  # a pause, perhaps
+        (ended(replace(STOPPED, unknown=True)), None),
+        (ended(replace(STOPPED, kind=FailureKind.PERMANENT, exhausted=True)), None),  # the deadline is over
+        (ended(STOPPED, RetryState.TIMEOUT), None),
+        (ended(BUSY), None),
+    ],
+)
+@pytest.mark.parametrize("unknown", ["hold", "retry"])
+def test_a_last_attempt_that_says_that_it_sent_nothing_is_made_once_more(
+    error: ActivityError, attempts: int | None, unknown: Literal["hold", "retry"]
+) -> None:
+    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)))
+    assert (again and again.retry.maximum_attempts) == attempts
+
+
+@pytest.mark.parametrize("patched", [False], indirect=True)
+@pytest.mark.usefixtures("patched")
+def test_a_journey_that_was_held_for_it_stays_so() -> None:
+    assert unsent(ended(STOPPED), SMS) is None
+
+
+async def test_an_sms_that_a_stopping_worker_did_not_send_is_sent_though_it_may_be_tried_once_alone(
+    stage: Stage,
+) -> None:
+    def script(_: Delivery, attempt: int) -> Sent:
+        if len(stage.channels.attempts) == 1:
+            raise replace(STOPPED, attempt=attempt).as_error()
+        return Sent(attempt=attempt)
+
+    await stage.publish(
+        "scenario: once\ntrigger: segment\nsteps:\n  - sms: text\n    text: hi\n    retry: {maximum_attempts: 1}\n"
+    )
+    stage.channels.scripts["text"] = script
+    result = await stage.run("once")
+    assert [step["outcome"] for step in result["steps"]] == ["delivered"]
+    first, second = stage.channels.of("text")
+    assert first.delivery == second.delivery
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (RetryState.MAXIMUM_ATTEMPTS_REACHED, "no attempt is left: The mail server m has refused the login"),
+        (RetryState.TIMEOUT, "the deadline passed meanwhile: The mail server m has refused the login"),
+        (RetryState.NON_RETRYABLE_FAILURE, "the deadline passed meanwhile: The mail server m has refused the login"),
+    ],
+)
+def test_one_that_still_waited_for_its_turn_says_what_was_over(state: RetryState, reason: str) -> None:
+    told = "The mail server m has refused the login: check user and password in SCENARIO_SMTP"
+    alone = replace(STOPPED, reason=told, error="login_left_alone", turned_away=True)
+    failure = failure_in(ended(alone, state), Send(kind="email", on_unknown="retry"))
+    assert (failure.reason, cause_of(failure)) == (reason, "exhausted")
 
 
 def test_what_is_no_time_out_is_told_as_it_is() -> None:

@@ -27,7 +27,7 @@ steps:
   - sms: after
     text: hi
 """
-ORDER = {"operator": "ann", "reason": "incident 42"}
+WHO = {"operator": "ann", "reason": "incident 42"}
 
 
 def kept_back(stage: Stage, *, times: int = 1, by: timedelta = timedelta(hours=9)) -> Callable[[Delivery, int], Any]:
@@ -91,7 +91,7 @@ async def test_it_is_left_skipped_and_asked_again_at_once(stage: Stage, how: str
             case "exit":
                 await handle.signal("event", {"name": "gone"})
             case "skip":
-                await stage.order(handle, "skip_step", ORDER)
+                await stage.operate(handle, "skip_step", WHO)
             case _:
                 await handle.signal("contact_changed", {"timezone": "Asia/Tokyo", "firstname": "Zoë"})
         result = await stage.result(handle)
@@ -103,7 +103,7 @@ async def test_it_is_left_skipped_and_asked_again_at_once(stage: Stage, how: str
         first, second = stage.channels.of("hi")
         assert (first.delivery.id, first.delivery.now) == (second.delivery.id, second.delivery.now)
         assert second.delivery.data["contact"]["firstname"] == "Zoë"
-        assert result["steps"][0]["note"] == "rendered anew: the contact has changed"
+        assert result["steps"][0]["note"] == "rendered again: the contact has changed"
 
 
 @pytest.mark.usefixtures("_always_suggested")

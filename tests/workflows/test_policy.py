@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from temporalio.api.common.v1 import RetryPolicy
 
-from scenario.plan.retry import Retry
+from scenario.plan.retry import RetryPolicy as Policy
 from scenario.steps.delivery import Send
 from workflows.delivery import retry_policy
 
@@ -15,7 +15,11 @@ from workflows.delivery import retry_policy
 @pytest.mark.parametrize("seconds", [1.0, 5.0, 3600.0])
 def test_no_jitter_makes_a_policy_that_temporal_refuses(seconds: float) -> None:
     """The longest pause is the first one: rounding must not put it below."""
-    step = Send(kind="webhook", to="wax", retry=Retry(initial=seconds, maximum=seconds, coefficient=1.0))
+    step = Send(
+        kind="webhook",
+        to="wax",
+        retry=Policy(initial_interval=seconds, maximum_interval=seconds, backoff_coefficient=1.0),
+    )
     initial: set[float] = set()
     for number in range(2000):
         policy = retry_policy(step, f"msg_{number}")
@@ -28,5 +32,5 @@ def test_no_jitter_makes_a_policy_that_temporal_refuses(seconds: float) -> None:
 @pytest.mark.parametrize("kind", ["email", "sms", "webhook"])
 def test_no_number_of_attempts_is_too_large_for_temporal(kind: Literal["email", "sms", "webhook"]) -> None:
     """A policy that cannot be written fails the workflow task, for ever."""
-    policy = retry_policy(Send(kind=kind, retry=Retry(attempts=10**20)), "msg_1")
+    policy = retry_policy(Send(kind=kind, retry=Policy(maximum_attempts=10**20)), "msg_1")
     policy.apply_to_proto(RetryPolicy())

@@ -65,7 +65,7 @@ async def test_a_kept_response_steers_the_journey_and_reaches_the_templates_that
 
 async def test_why_a_response_was_not_kept_is_on_record(stage: Stage) -> None:
     await stage.publish(KEEPS)
-    note = "the response was not kept: it is no JSON"
+    note = "the response was not kept: it is not JSON"
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt, note=note)
     handle = await stage.start("keeps")
     result = await handle.result()
@@ -94,7 +94,7 @@ def test_the_oldest_responses_are_forgotten_where_all_together_are_too_large() -
     kept = state()
     part = "x" * (KEPT_RESPONSES // 3 - 2)
     assert [kept.save(name, part) for name in ("a", "b", "c")] == [[], [], []]
-    assert kept.save("a", part) == [], "one that is kept anew takes its own place, and is the newest from then on"
+    assert kept.save("a", part) == [], "one that is kept again takes its own place, and is the newest from then on"
     assert kept.save("d", part) == ["b"]
     assert list(kept.responses) == ["c", "a", "d"]
     assert kept.save("e", "x" * (KEPT_RESPONSES - 2)) == ["c", "a", "d"]

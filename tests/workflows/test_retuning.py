@@ -10,8 +10,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
 from activities.interface import Retuned, Sent
+from scenario.plan.retry import UNLIMITED
 from tests.workflows.conftest import Stage, failing
-from workflows.update_arguments import UNLIMITED
 
 BUSY = """
 scenario: busy
@@ -37,17 +37,17 @@ async def backing_off(stage: Stage, text: str = BUSY) -> WorkflowHandle[Any, dic
     return handle
 
 
-async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], order: Any) -> str:
+async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], argument: Any) -> str:
     with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await stage.order(handle, "retune", order)
+        await stage.operate(handle, "retune", argument)
     assert isinstance(caught.value.cause, ApplicationError)
     return caught.value.cause.message
 
 
-async def test_the_server_is_asked_to_change_just_what_the_order_names(stage: Stage) -> None:
+async def test_the_server_is_asked_to_change_just_what_the_operation_names(stage: Stage) -> None:
     handle = await backing_off(stage)
-    order = {**WHO, "retry": FAST, "destination": "hooks.example.com"}
-    progress = await stage.order(handle, "retune", order)
+    argument = {**WHO, "retry": FAST, "destination": "hooks.example.com"}
+    progress = await stage.operate(handle, "retune", argument)
     asked = stage.desk.retunings[0]
     assert (asked.workflow_id, asked.run_id, asked.step) == (handle.id, handle.first_execution_run_id, "hook")
     assert asked.retry == {"initial": 10.0, "coefficient": 1}
@@ -58,21 +58,21 @@ async def test_the_server_is_asked_to_change_just_what_the_order_names(stage: St
 
 async def test_no_limit_of_attempts_is_told_as_a_number_where_the_delivery_has_one(stage: Stage) -> None:
     handle = await backing_off(stage)
-    await stage.order(handle, "retune", {**WHO, "retry": {"maximum_attempts": 0}})
+    await stage.operate(handle, "retune", {**WHO, "retry": {"maximum_attempts": 0}})
     assert stage.desk.retunings[0].retry == {"attempts": UNLIMITED}
     await handle.terminate()
 
 
 async def test_what_an_operator_changed_stays_for_this_step_also_when_it_is_tried_again(stage: Stage) -> None:
     handle = await backing_off(stage)
-    await stage.order(handle, "retune", {**WHO, "retry": {**FAST, "maximum_attempts": 2, "deadline": "1s"}})
+    await stage.operate(handle, "retune", {**WHO, "retry": {**FAST, "maximum_attempts": 2, "deadline": "1s"}})
     # The test server cannot change activities: let this one end as it would have.
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
     await stage.environment.sleep(3 * 3600)
     await stage.until(handle, "held")
     tried = len(stage.channels.of("hook"))
     stage.channels.scripts["hook"] = failing(FailureKind.RETRY, times=1)
-    await stage.order(handle, "retry_step", WHO)
+    await stage.operate(handle, "retry_step", WHO)
     await stage.result(handle)
     first, second = stage.channels.of("hook")[tried:]
     assert 8 <= (second.at - first.at).total_seconds() <= 60
@@ -81,7 +81,7 @@ async def test_what_an_operator_changed_stays_for_this_step_also_when_it_is_trie
 
 
 @pytest.mark.parametrize(
-    ("order", "sentence"),
+    ("argument", "sentence"),
     [
         ({"retry": {"timeout": 1}}, "'retry' knows no 'timeout'"),
         ({"retry": FAST, "destination": "wax"}, "the delivery under way goes to 'hooks.example.com'"),
@@ -89,9 +89,11 @@ async def test_what_an_operator_changed_stays_for_this_step_also_when_it_is_trie
         ({"retry": FAST, "operator": ""}, "'operator' is missing"),
     ],
 )
-async def test_an_order_that_makes_no_sense_is_refused(stage: Stage, order: dict[str, Any], sentence: str) -> None:
+async def test_an_operation_that_makes_no_sense_is_refused(
+    stage: Stage, argument: dict[str, Any], sentence: str
+) -> None:
     handle = await backing_off(stage)
-    assert (await refusal(stage, handle, {**WHO, **order})).startswith(sentence)
+    assert (await refusal(stage, handle, {**WHO, **argument})).startswith(sentence)
     assert stage.desk.retunings == []
     await handle.terminate()
 
@@ -109,7 +111,7 @@ async def test_there_is_nothing_to_retune_without_a_delivery_under_way(stage: St
     handle = await stage.start("busy")
     await stage.until(handle, "waiting")
     assert await refusal(stage, handle, {**WHO, "retry": FAST}) == "nothing to retune: no delivery is under way"
-    await stage.order(handle, "skip_step", WHO)
+    await stage.operate(handle, "skip_step", WHO)
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
     await stage.result(handle)
 

@@ -26,7 +26,7 @@ from workflows.journey import Journey
 from workflows.local_activities import PATIENCE
 from workflows.sandbox import sandbox
 
-ORDER = {"operator": "ann", "reason": "incident 42"}
+WHO = {"operator": "ann", "reason": "incident 42"}
 HOOK = """
 scenario: hook
 trigger: segment
@@ -131,10 +131,10 @@ async def test_a_delivery_that_ends_while_the_contact_leaves_or_it_is_skipped_ha
     async with absent.worker():
         handle = await stage.start("hook")
         await stage.attempted("hook")
-    skip = asyncio.create_task(stage.order(handle, "skip_step", ORDER)) if skips else None
+    skip = asyncio.create_task(stage.operate(handle, "skip_step", WHO)) if skips else None
     if not skips:
         await handle.signal("event", {"name": "gone"})
-    await asyncio.sleep(0.5)  # the order must be there before the answer is; nothing tells when
+    await asyncio.sleep(0.5)  # the update must be there before the answer is; nothing tells when
     go.set()
     await completed(handle)
     async with absent.worker():
@@ -159,16 +159,16 @@ async def test_a_step_that_is_skipped_while_paused_is_not_performed_even_where_i
     await stage.publish(PARKED.replace("  - sms: last", "  - exit: end\n  - sms: last"))
     handle = await stage.start("parked", ORDERED)
     await stage.until(handle, "waiting")
-    await stage.order(handle, "pause", ORDER)
-    await stage.order(handle, "skip_step", {**ORDER, "step": "wait_for-1"})
+    await stage.operate(handle, "pause", WHO)
+    await stage.operate(handle, "skip_step", {**WHO, "step": "wait_for-1"})
     await reached(handle, "exit-2")
-    await stage.order(handle, "skip_step", {**ORDER, "step": "exit-2"})
-    await stage.order(handle, "resume", ORDER)
+    await stage.operate(handle, "skip_step", {**WHO, "step": "exit-2"})
+    await stage.operate(handle, "resume", WHO)
     await over(handle)
     assert outcomes(await stage.result(handle))[-1] == ("exit-2", "skipped")
 
 
-async def test_an_order_to_a_paused_journey_that_must_continue_as_new_is_kept_until_it_goes_on(
+async def test_an_operation_to_a_paused_journey_that_must_continue_as_new_is_kept_until_it_goes_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suggested = False
@@ -180,15 +180,15 @@ async def test_an_order_to_a_paused_journey_that_must_continue_as_new_is_kept_un
     await stage.publish(PARKED)
     handle = await stage.start("parked", ORDERED)
     await stage.until(handle, "waiting")
-    await stage.order(handle, "pause", ORDER)
-    await stage.order(handle, "skip_step", ORDER)
+    await stage.operate(handle, "pause", WHO)
+    await stage.operate(handle, "skip_step", WHO)
     await reached(handle, "last")
-    await stage.order(handle, "skip_step", {**ORDER, "step": "last"})
+    await stage.operate(handle, "skip_step", {**WHO, "step": "last"})
     suggested = True
     await handle.signal("event", {"name": "whatever"})
     assert (await stage.until(handle, "paused"))["at"] == "last"
     suggested = False
-    await stage.order(handle, "resume", ORDER)
+    await stage.operate(handle, "resume", WHO)
     await over(handle)
     assert ("last", "skipped") in outcomes(await stage.result(handle))
 

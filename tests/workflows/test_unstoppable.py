@@ -1,4 +1,4 @@
-"""What must never fail a workflow task over and over: runs begun anew, code that fails, and data that are too much."""
+"""What must never fail a workflow task over and over: runs begun again, code that fails, and data that are too much."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ async def test_a_held_delivery_of_too_much_data_goes_on_once_the_contact_has_bec
     held = await stage.until(handle, "held")
     assert (held["waiting"]["cause"], held["waiting"]["step"]) == ("template", "hook")
     await handle.signal("contact_changed", {"custom": {"a": "a"}})
-    await stage.order(handle, "retry_step", {"operator": "ann", "reason": "mended"})
+    await stage.operate(handle, "retry_step", {"operator": "ann", "reason": "mended"})
     async with asyncio.timeout(60):
         assert (await handle.result())["outcome"] == "finished"
 
@@ -199,7 +199,7 @@ async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, ca
             await asyncio.sleep(0.02)
     why = "a number and a text cannot be compared: make both a number with the 'number' filter (line 1, column 12)"
     assert passed_over(progress) == [("exit rule seen", why, 2), ("step wait_for-1", why, 1)]
-    told = [record.message.partition(" passed over")[0] for record in caplog.records if why in record.message]
+    told = [record.message.partition(" ignored")[0] for record in caplog.records if why in record.message]
     assert told == ["exit rule seen", "step wait_for-1"], "once each"
     await handle.signal("event", {"name": "seen", "properties": {"much": "secret", "little": 6}})
     assert (await handle.result())["outcome"] == "exited"
@@ -208,11 +208,11 @@ async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, ca
 
 @pytest.mark.parametrize("step", ["x" * 1_000_000, ["x" * 1_000_000], 10**400])
 @pytest.mark.parametrize("update", ["leave", "skip_step"])
-async def test_what_an_order_names_instead_of_a_step_is_not_told_back_at_length(
+async def test_what_an_operation_names_instead_of_a_step_is_not_told_back_at_length(
     stage: Stage, update: str, step: Any
 ) -> None:
     handle = await start(stage)
     with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await stage.order(handle, update, {"operator": "ann", "reason": "mended", "step": step})
+        await stage.operate(handle, update, {"operator": "ann", "reason": "mended", "step": step})
     assert isinstance(caught.value.cause, ApplicationError)
     assert len(caught.value.cause.message) < 500

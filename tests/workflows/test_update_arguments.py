@@ -1,4 +1,4 @@
-"""What operators' orders may say."""
+"""The arguments of updates."""
 
 from __future__ import annotations
 

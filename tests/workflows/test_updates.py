@@ -23,7 +23,7 @@ steps:
     text: hi
 """
 MISSING = "'{}' is missing: say who does this and why, each in at most 500 characters"
-ORDER = {"operator": "ann", "reason": "incident 42"}
+WHO = {"operator": "ann", "reason": "incident 42"}
 
 
 async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
@@ -34,9 +34,9 @@ async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
     return handle
 
 
-async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], update: str, order: Any = None) -> str:
+async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], update: str, argument: Any = None) -> str:
     with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await stage.order(handle, update, ORDER if order is None else order)
+        await stage.operate(handle, update, WHO if argument is None else argument)
     assert isinstance(caught.value.cause, ApplicationError)
     return caught.value.cause.message
 
@@ -86,10 +86,10 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
 
 async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(stage: Stage) -> None:
     handle = await held(stage)
-    await stage.order(handle, "retry_step", ORDER)
+    await stage.operate(handle, "retry_step", WHO)
     await stage.until(handle, "held")
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=202, attempt=attempt)
-    await stage.order(handle, "retry_step", ORDER)
+    await stage.operate(handle, "retry_step", WHO)
     result = await handle.result()
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
         ("hook", "delivered"),
@@ -102,7 +102,7 @@ async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(sta
 
 async def test_skip_step_gives_the_step_up_and_names_who_did(stage: Stage) -> None:
     handle = await held(stage)
-    await stage.order(handle, "skip_step", ORDER)
+    await stage.operate(handle, "skip_step", WHO)
     result = await handle.result()
     assert result["steps"][0]["outcome"] == "skipped"
     assert result["steps"][0]["reason"] == "skipped by ann: incident 42"
@@ -111,7 +111,7 @@ async def test_skip_step_gives_the_step_up_and_names_who_did(stage: Stage) -> No
 
 async def test_leave_ends_a_held_journey(stage: Stage) -> None:
     handle = await held(stage)
-    await stage.order(handle, "leave", ORDER)
+    await stage.operate(handle, "leave", WHO)
     result = await handle.result()
     assert (result["outcome"], result["reason"]) == ("exited", "left by ann: incident 42")
 
@@ -124,11 +124,11 @@ async def test_an_exit_event_ends_a_held_journey(stage: Stage) -> None:
 
 async def test_a_paused_journey_starts_no_step_until_it_is_resumed(stage: Stage) -> None:
     handle = await held(stage)
-    await stage.order(handle, "pause", ORDER)
-    await stage.order(handle, "skip_step", ORDER)
+    await stage.operate(handle, "pause", WHO)
+    await stage.operate(handle, "skip_step", WHO)
     await stage.until(handle, "paused")
     assert stage.channels.of("after") == []
-    progress = await stage.order(handle, "resume", {"operator": "bob", "reason": "mended"})
+    progress = await stage.operate(handle, "resume", {"operator": "bob", "reason": "mended"})
     assert [(done["name"], done["operator"]) for done in progress["operations"]] == [
         ("pause", "ann"),
         ("skip_step", "ann"),
@@ -142,13 +142,13 @@ async def test_a_wait_can_be_skipped(stage: Stage) -> None:
     await stage.publish(HOLDS.replace("  - webhook: hook", "  - wait_for: go\n  - webhook: hook"))
     handle = await stage.start("holds")
     await stage.until(handle, "waiting")
-    await stage.order(handle, "skip_step", {**ORDER, "step": "wait_for-1"})
+    await stage.operate(handle, "skip_step", {**WHO, "step": "wait_for-1"})
     result = await handle.result()
     assert [step["outcome"] for step in result["steps"]] == ["skipped", "delivered", "delivered"]
 
 
 @pytest.mark.parametrize(
-    ("update", "order", "sentence"),
+    ("update", "argument", "sentence"),
     [
         ("retry_step", {"reason": "x"}, MISSING.format("operator")),
         ("skip_step", {"operator": "ann", "reason": " "}, MISSING.format("reason")),
@@ -156,14 +156,16 @@ async def test_a_wait_can_be_skipped(stage: Stage) -> None:
         ("resume", None, "the journey is not paused"),
         (
             "skip_step",
-            {**ORDER, "step": "after"},
+            {**WHO, "step": "after"},
             "the journey is not at the step that was to be skipped, but at 'hook'",
         ),
     ],
 )  # fmt: skip
-async def test_an_order_that_makes_no_sense_is_refused(stage: Stage, update: str, order: Any, sentence: str) -> None:
+async def test_an_operation_that_makes_no_sense_is_refused(
+    stage: Stage, update: str, argument: Any, sentence: str
+) -> None:
     handle = await held(stage)
-    assert await refusal(stage, handle, update, order) == sentence
+    assert await refusal(stage, handle, update, argument) == sentence
     await handle.terminate()
 
 
@@ -172,17 +174,17 @@ async def test_a_journey_that_is_not_held_has_nothing_to_retry(stage: Stage) -> 
     handle = await stage.start("holds")
     await stage.until(handle, "waiting")
     assert await refusal(stage, handle, "retry_step") == "nothing to retry: the journey is not held"
-    await stage.order(handle, "pause", ORDER)
+    await stage.operate(handle, "pause", WHO)
     assert await refusal(stage, handle, "pause") == "the journey is paused already"
     await handle.terminate()
 
 
 @pytest.mark.parametrize("update", ["retry_step", "leave"])
-async def test_an_order_that_names_a_step_is_obeyed_at_no_other(stage: Stage, update: str) -> None:
+async def test_an_operation_that_names_a_step_is_obeyed_at_no_other(stage: Stage, update: str) -> None:
     """Who was found by search may have gone on since."""
     handle = await held(stage)
     said = "the journey is not at step 'after' any more, but at 'hook'"
-    assert await refusal(stage, handle, update, {**ORDER, "step": "after"}) == said
+    assert await refusal(stage, handle, update, {**WHO, "step": "after"}) == said
     stage.channels.scripts.clear()
-    assert (await stage.order(handle, update, {**ORDER, "step": "hook"}))["at"] == "hook"
+    assert (await stage.operate(handle, update, {**WHO, "step": "hook"}))["at"] == "hook"
     assert (await handle.result())["outcome"] == ("exited" if update == "leave" else "finished")

@@ -82,7 +82,7 @@ async def test_a_missing_date_holds_the_journey(stage: Stage) -> None:
     progress = await stage.until(handle, "held")
     assert progress["state"] == "held"
     assert progress["waiting"]["reason"] == "the date to wait for is missing"
-    await stage.order(handle, "skip_step", {"operator": "ann", "reason": "no date"})
+    await stage.operate(handle, "skip_step", {"operator": "ann", "reason": "no date"})
     result = await stage.result(handle)
     assert [step["outcome"] for step in result["steps"]] == ["skipped", "delivered"]
 

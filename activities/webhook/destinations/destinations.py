@@ -17,7 +17,7 @@ from activities.webhook.http.tls_files import Tls
 from activities.webhook.signing import Key, SigningKeyError
 from activities.webhook.throttle.limits import Limits
 from scenario import liquid
-from scenario.errors import ScenarioError, TemplateError
+from scenario.errors import NotConfigured, TemplateError
 from scenario.http.access import Access
 from scenario.http.destinations import Known, Listing
 
@@ -25,7 +25,7 @@ DEFAULT_RATE: Final = 100.0
 """Deliveries a second of a destination that says nothing, where `destinations.yaml` says no other default."""
 
 
-class CredentialsError(ScenarioError):
+class CredentialsError(NotConfigured):
     """A secret is not there, cannot be used, or may not go there. The message names it, never its value."""
 
 
@@ -67,7 +67,7 @@ class Destination:
         signing: What signs requests; empty = they are not signed.
         secrets: The names of those that scenarios may send there.
         timeout: Seconds of one attempt, where a scenario sets none; None = the language's default.
-        retry: What it sets of the retry policy, by the names of `scenario.plan.plan.Retry`, in seconds.
+        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`, in seconds.
         rate: Deliveries a second, of all workers together.
         limits: What one worker process keeps to.
         access: Where requests may go.
@@ -111,7 +111,8 @@ class Destination:
             if flaw(name, made[name]):
                 raise CredentialsError(
                     f"the header '{name}' of destination {self.name} cannot be made of its secrets"
-                    f"{self._listed()}: look whether they hold line breaks, outer blanks or letters beyond ASCII"
+                    f"{self._listed()}: check whether they hold line breaks, leading or trailing spaces, or "
+                    "non-ASCII characters"
                 )
         return made
 

@@ -42,7 +42,7 @@ def _share(value: object) -> float:
 
 
 def _off(value: object) -> object:
-    """``off`` is no breaker at all; YAML 1.1 reads it as false, as some editors write it back."""
+    """``off`` is not a breaker at all; YAML 1.1 reads it as false, as some editors write it back."""
     if value == "off" or value is False:
         return None
     if not isinstance(value, Mapping | BaseModel):

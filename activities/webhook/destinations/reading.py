@@ -7,7 +7,7 @@ secret there rather than its name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -20,7 +20,6 @@ from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from runtime.errors import SettingsError
 from scenario.model.messages import worded
-from scenario.plan.retry import RETRY_WORDS
 from scenario.source.findings import Finding, clip, listed, near, tidy
 from scenario.source.source import Path as Place
 from scenario.source.source import Source
@@ -34,7 +33,7 @@ _SILENT: Final[Mapping[str, str]] = {
 """What is said of values that may be secrets."""
 _UNQUOTED: Final[Mapping[str, str]] = {
     "tag": "a tag means nothing here: put text that begins with '!' in quotes",
-    "number": "this is no number that JSON can hold",
+    "number": "this is not a number that JSON can hold",
 }
 """What is said where YAML's own marks are wrong."""
 
@@ -91,7 +90,7 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
     try:
         content = path.read_bytes()
     except OSError as error:
-        reason = (error.strerror or "it is no file").lower()
+        reason = (error.strerror or "it is not a file").lower()
         raise DestinationsError(f"SCENARIO_DESTINATIONS names {path}, which cannot be read: {reason}") from None
     source = Source(content, str(path))
     if source.data is None:
@@ -126,7 +125,7 @@ def _begun(finding: Finding) -> Finding:
 
 
 def _silenced(finding: Finding) -> Finding:
-    """The finding of a text that is no plain YAML, which has no path yet, without the text."""
+    """The finding of a text that is not plain YAML, which has no path yet, without the text."""
     message = _UNQUOTED.get(finding.code, finding.message)
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 
@@ -185,7 +184,7 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         signing=tuple(Signer(key.key, key.until) for key in entry.signing),
         secrets=tuple(entry.secrets),
         timeout=entry.timeout.total_seconds() if entry.timeout else None,
-        retry={RETRY_WORDS[key]: _seconds(getattr(entry.retry, key)) for key in entry.retry.model_fields_set},
+        retry=entry.retry.own,
         rate=entry.rate or rate,
         limits=_limits(entry, limits),
         access=entry.access,
@@ -207,7 +206,3 @@ def _breaker(given: BreakerForm) -> BreakerLimits:
         window=given.window.total_seconds(),
         pause=given.pause.total_seconds(),
     )
-
-
-def _seconds(value: timedelta | float) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)

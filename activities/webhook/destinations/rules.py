@@ -77,7 +77,7 @@ def rulings(form: File, folder: Path, now: datetime) -> Iterator[Issue]:
         place: Place = ("destinations", name)
         if not NAMES.fullmatch(name):
             message = (
-                f"'{clip(name)}' is no destination's name: write lower-case words joined by '-', at most 64 letters"
+                f"'{clip(name)}' is not a destination's name: write lower-case words joined by '-', at most 64 letters"
             )
             yield Issue(place, "name", message, key=True)
         yield from _url(entry, place)
@@ -122,7 +122,7 @@ def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
     for name, value in entry.headers.items():
         path: Place = (*place, "headers", name)
         if denied(name):
-            yield Issue(path, "header", f"the header '{clip(name)}' is set by the sender itself: take it out", key=True)
+            yield Issue(path, "header", f"the header '{clip(name)}' is set by the sender itself: remove it", key=True)
         elif problem := flaw(name, ""):
             yield Issue(path, "header", problem, key=True)
         other = seen.setdefault(name.lower(), name)
@@ -138,7 +138,9 @@ def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
         if not errors and any(len(named) == 1 for named in liquid.fields(value, kind="header")):
             yield Issue(path, "secret", "name the secret that is meant, such as {{ secrets.NAME }}")
         if not errors and (not value or (plain and flaw("x", value))):
-            message = f"{_NO_VALUE} is empty, or holds a line break, an outer blank or a character beyond ASCII"
+            message = (
+                f"{_NO_VALUE} is empty, or holds a line break, a leading or trailing space, or a non-ASCII character"
+            )
             yield Issue(path, "header", message)
         elif (
             plain
@@ -162,10 +164,10 @@ def _signing(entry: DestinationForm, place: Place, now: datetime) -> Iterator[Is
     for index, key in enumerate(entry.signing):
         path: Place = (*place, "signing", index)
         if key.key in seen:
-            yield Issue(path, "signing", f"the key {key.key} stands here twice")
+            yield Issue(path, "signing", f"the key {key.key} is here twice")
         seen.add(key.key)
         if key.until is not None and key.until <= now:
-            message = f"the key {key.key} signs no more since {key.until.isoformat()}: take it out"
+            message = f"the key {key.key} expired at {key.until.isoformat()}: remove it"
             yield Issue(path, "expired", message, severity="warning")
     if entry.signing and all(key.until is not None for key in entry.signing):
         message = "every key has an end: after the last one nothing is sent any more; the newest needs no 'until'"

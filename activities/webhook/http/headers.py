@@ -29,7 +29,7 @@ def flaw(name: str, value: str) -> str:
     if len(value) > MAX_VALUE:
         return f"the value of '{name}' is longer than {MAX_VALUE} characters"
     if not _VALUE.fullmatch(value):
-        return f"the value of '{name}' holds a line break, a control or non-ASCII character, or an outer blank"
+        return f"the value of '{name}' holds a line break, a control or non-ASCII character, or an outer space"
     return ""
 
 

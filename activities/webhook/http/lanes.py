@@ -179,7 +179,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     exact = URL(flight.target.url, encoded=True)
     failure: AttemptError
     if not _same_place(request.url, flight) or not _same_place(exact, flight):
-        failure = RefusedError("refused_url", detail="two readers of it see two hosts")
+        failure = RefusedError("refused_url", detail="different parsers see different hosts in it")
     else:
         # So far the request knew only the origin. `encoded`, because the library would rewrite what is equivalent
         # ("%7E" to "~"), and some receivers sign or compare the URL.
@@ -188,7 +188,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
             return await handler(request)
         except (aiohttp.ClientError, OSError) as error:
             failure = translate(error, flight)
-    # Raised here rather than above, so that the library's exception, which quotes the URL, is no part of it.
+    # Raised here rather than above, so that the library's exception, which quotes the URL, is not a part of it.
     raise failure
 
 

@@ -74,7 +74,7 @@ def problem(tls: Tls) -> str:
         if tls.cert_file:
             probe.load_cert_chain(tls.cert_file, tls.key_file, password=_NO_PASSWORD)
     except ssl.SSLError:
-        return "'certificate' and 'key' are no certificate and its own key in PEM, the key without a password"
+        return "'certificate' and 'key' must be a certificate and its own key in PEM, the key without a password"
     except (OSError, ValueError) as error:
         return f"the files of 'certificate' and 'key' cannot be read: {_said(error)}"
     return ""

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
 MAX_INTERIM: Final = 32
-"""Interim responses (1xx) before the final one; more of them are no answer but a nuisance."""
+"""Interim responses (1xx) before the final one; more of them are not an answer but a nuisance."""
 
 # An empty line after one that is not empty; RFC 9112 §2.2 lets a reader take a lone line feed for the end of a line.
 _END: Final = re.compile(rb"[^\r\n]\r?\n\r?\n")
@@ -85,8 +85,8 @@ class HeadFirst(ResponseHandler):
     def _hang_up(self) -> None:
         """Ends a connection that said something nobody asked for.
 
-        It is no answer to the next request, which the library would take it for (RFC 9112 §9.2 forbids that): what a
-        receiver refuses would count as delivered.
+        It is not an answer to the next request, which the library would take it for (RFC 9112 §9.2 forbids that): what
+        a receiver refuses would count as delivered.
         """
         self.force_close()
         if self.transport is not None:

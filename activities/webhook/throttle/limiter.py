@@ -57,8 +57,8 @@ class Wait:
     def reason(self) -> str:
         """The rest of a sentence that begins with the destination."""
         if self.why == "busy":
-            return "has as many requests under way as it may: this one waits for its turn"
-        return "has failed too often and is left alone for a while: this delivery waits for it"
+            return "has as many requests under way as allowed: this one waits for its turn"
+        return "has failed too often and gets no requests for a while: this delivery waits"
 
 
 class Permit:

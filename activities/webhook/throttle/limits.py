@@ -27,7 +27,7 @@ class BreakerLimits:
         if self.minimum < 1:
             raise ValueError("a breaker needs a minimum of at least one result")
         if not self.window > 0 or not self.pause > 0:
-            raise ValueError("a breaker's window and pause must be longer than nothing")
+            raise ValueError("a breaker's window and pause must be greater than zero")
 
 
 @dataclass(frozen=True, slots=True)

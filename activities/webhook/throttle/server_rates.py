@@ -122,7 +122,7 @@ class RateKeeper:
                     case _:
                         now = type(error).__name__
                 if now != trouble:
-                    logger.warning("the rates per destination could not be set (%s): trying on", now)
+                    logger.warning("the rates per destination could not be set (%s): trying again", now)
                 trouble = now
             else:
                 trouble = ""

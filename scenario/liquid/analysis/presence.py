@@ -36,28 +36,29 @@ def told_by(source: str, root: str) -> frozenset[bool]:
         root: The variable's name.
     """
     try:
-        return _told(condition(source).expression, root)
+        return told(condition(source).expression, root)
     except TemplateError:
         return _TRUE | _FALSE
 
 
-def _told(part: Expression, root: str) -> frozenset[bool]:
+def told(part: Expression, root: str) -> frozenset[bool]:
+    """The same of a condition that is parsed."""
     match part:
         case BooleanExpression():
-            return _told(part.expression, root)
+            return told(part.expression, root)
         case LogicalAndExpression():
-            left, right = _told(part.left, root), _told(part.right, root)
+            left, right = told(part.left, root), told(part.right, root)
             return ((left | right) & _TRUE) | (left & right & _FALSE)
         case LogicalOrExpression():
-            left, right = _told(part.left, root), _told(part.right, root)
+            left, right = told(part.left, root), told(part.right, root)
             return ((left | right) & _FALSE) | (left & right & _TRUE)
         case Path():
             return _TRUE if part.path[0] == root else frozenset()
         case EqExpression() | NeExpression():
-            told = _asked(part, root)
+            asked = _asked(part, root)
             # A missing one equals these two: it is there where the answer is "unequal".
             unequal = any(isinstance(side, Nil | Blank) for side in part.children())
-            return told and (_TRUE if unequal is isinstance(part, NeExpression) else _FALSE)
+            return asked and (_TRUE if unequal is isinstance(part, NeExpression) else _FALSE)
         case LtExpression() | GtExpression() | LeExpression() | GeExpression() | ContainsExpression():
             return _asked(part, root)
         case _:

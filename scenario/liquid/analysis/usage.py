@@ -274,7 +274,7 @@ class _Tracer:
                 raise AssertionError(type(part))
 
     def _named(self, part: structured_parts.Written, scope: _Scope) -> Seen:
-        """The value of a name of ``$let``: what a single output gives, else something that is written anew."""
+        """The value of a name of ``$let``: what a single output gives, else something newly made."""
         if isinstance(part, structured_parts.Leaf) and part.output is not None:
             return self._value(part.output, scope)
         self._part(part, scope)

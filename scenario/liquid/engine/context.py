@@ -49,7 +49,7 @@ class _Looping:
         context = self._context
         context.raise_for_loop_limit(self._loop.length)
         if context.scope.size() > context.env.context_depth_limit:
-            raise ContextDepthError("loops are nested too deep", token=None)
+            raise ContextDepthError("loops are nested too deeply", token=None)
         context.loops.append(self._loop)
         context.scope.push(self._variables)
         return context

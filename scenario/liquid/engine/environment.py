@@ -133,7 +133,7 @@ class Engine(Environment):
         try:
             nodes = self._parse(source)
         except RecursionError as error:
-            raise BoundReached("the template is nested too deep", Token("", "", 0, source)) from error
+            raise BoundReached("the template is nested too deeply", Token("", "", 0, source)) from error
         made = self.template_class(self, nodes, name=name, path=path)
         if self._json:
             # Partials are read only while rendering: any may have an output in a key.

@@ -126,10 +126,10 @@ def reworded(message: str) -> str:
         if known := pattern.fullmatch(message):
             return known.expand(words)
     if stray := _UNEXPECTED.fullmatch(message):
-        return f"{_word(stray['found'])} is too much here"
+        return f"{_word(stray['found'])} is not expected here"
     if pair := _EXPECTED.fullmatch(message):
         if pair["wanted"] == _END:
-            return f"{_word(pair['found'])} is too much here"
+            return f"{_word(pair['found'])} is not expected here"
         if pair["found"] == _END:
             return f"{_word(pair['wanted'])} is missing here"
         return f"expected {_word(pair['wanted'])}, not {_word(pair['found'])}"

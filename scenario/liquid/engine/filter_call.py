@@ -94,7 +94,7 @@ class FilterCall(Filter):
         except NoJson as error:
             raise _unfit(f"'{self.name}': {error}", self.token) from error
         except RecursionError as error:
-            raise BoundReached(f"'{self.name}' met a value that is nested too deep", self.token) from error
+            raise BoundReached(f"'{self.name}' got a value that is nested too deeply", self.token) from error
         except MemoryError as error:
             raise BoundReached(f"'{self.name}' needs too much memory", self.token) from error
         except (LiquidError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:

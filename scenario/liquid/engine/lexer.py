@@ -95,7 +95,7 @@ def liquid_tag_stream(token: Token, depth: int) -> Stream:
     """The tokens inside a ``{% liquid %}`` tag: one tag a line.
 
     Raises:
-        LiquidSyntaxError: A line that is no tag.
+        LiquidSyntaxError: A line that is not a tag.
     """
     tokens: list[Token] = []
     at, text = 0, token.value

@@ -116,7 +116,7 @@ class StrictCaseTag(CaseTag):
 
 
 class Rows(TablerowNode):
-    """``{% tablerow %}``, with one column where ``cols`` is no number."""
+    """``{% tablerow %}``, with one column where ``cols`` is not a number."""
 
     def _int_or_zero(self, arg: object) -> int:
         try:

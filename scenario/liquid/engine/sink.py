@@ -103,7 +103,7 @@ class Content(ContentNode):
         """Hand the text to the sink as what it is: not data."""
         return buffer.literal(self)
 
-    # python-liquid asks here whether the tag is disabled: text is no tag.
+    # python-liquid asks here whether the tag is disabled: text is not a tag.
     render = render_to_output  # pyright: ignore[reportAssignmentType]
 
 

@@ -70,7 +70,7 @@ def to_text(value: object, depth: int = 0) -> str:
 
     Raises:
         NoJson: A mapping holds what JSON cannot.
-        BoundReached: The number has more than 300 digits, or lists are nested too deep.
+        BoundReached: The number has more than 300 digits, or lists are nested too deeply.
         UndefinedError: The value is missing where it must not be.
     """
     if isinstance(value, str):

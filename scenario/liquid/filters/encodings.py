@@ -82,7 +82,7 @@ def base64_decode(value: object) -> str:
     """The text that base64 holds, as RFC 4648 §4 writes it: nothing else in it, and padded.
 
     Raises:
-        Unfit: It is no base64, or holds no UTF-8 text.
+        Unfit: It is not base64, or holds no UTF-8 text.
     """
     return _decoded("base64_decode", _bytes(value), b"+/")
 

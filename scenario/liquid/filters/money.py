@@ -52,7 +52,7 @@ def money(value: object, currency: object, language: object = "en") -> str:
         The text, or an empty one where there is no amount.
 
     Raises:
-        Unfit: The amount is no number, or the currency is none.
+        Unfit: The amount is not a number, or the currency is none.
     """
     if value is None or is_undefined(value) or value == "":
         return ""

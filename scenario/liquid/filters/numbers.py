@@ -189,7 +189,7 @@ def _finite(name: str, value: object) -> Decimal:
 
 @sequence_filter
 def total(items: Iterable[object], key: object = None) -> Number:
-    """The sum of a list's numbers, or of one field of its objects. What is no number counts as 0.
+    """The sum of a list's numbers, or of one field of its objects. What is not a number counts as 0.
 
     Raises:
         Unfit: A field is asked for, and the list holds something else than objects.
@@ -213,7 +213,7 @@ def numeric(name: str, value: object) -> Number | None:
         value: The value.
 
     Raises:
-        Unfit: It is no number.
+        Unfit: It is not a number.
     """
     if value is None or is_undefined(value):
         return None
@@ -232,7 +232,7 @@ def number(value: object) -> Number | None:
     """The number that a text spells, so that it is written to JSON without quotes and can be compared.
 
     Raises:
-        Unfit: The value is no number.
+        Unfit: The value is not a number.
     """
     return numeric("number", value)
 

@@ -76,7 +76,7 @@ def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
         length: Its length.
 
     Raises:
-        Unfit: These are no whole numbers.
+        Unfit: These are not whole numbers.
     """
     items = cast("Sequence[Any]", value if isinstance(value, list | tuple | range) else to_text(value))
     first = _whole("slice", start)
@@ -114,7 +114,7 @@ def phone_e164(value: object, region: object = None) -> str | None:
         region: The two-letter country of national numbers, such as ``FR``.
 
     Returns:
-        The number, or nothing where it is no possible number, so that ``if … != blank`` decides.
+        The number, or nothing where it is not a possible number, so that ``if … != blank`` decides.
 
     Raises:
         Unfit: There is no such country.

@@ -78,7 +78,7 @@ class BodyLinter:
         if nodes is not None:
             reader = Reader(page, self._engine, self._kind)
             # A leaf's own assignments end with it.
-            walk(nodes, reader, Names(names.schema, names.inner, dict(names.own), names.tested))
+            walk(nodes, reader, names.apart())
             if len(nodes) == 1 and isinstance(nodes[0], OutputNode):
                 quiet = Reader(Page(source), self._engine, self._kind)
                 shape = quiet.shape(cast("FilteredExpression", nodes[0].expression), names)
@@ -102,7 +102,7 @@ class BodyLinter:
                     self._note(inner, "body-form", message, in_key=True)
                 self._text(key, inner, names, in_key=True)
             elif not isinstance(key, int) or isinstance(key, bool):
-                self._note(inner, "body-form", "a key that is no text must be written in quotes", in_key=True)
+                self._note(inner, "body-form", "a key that is not text must be written in quotes", in_key=True)
             fields[str(key)] = self.part(value, inner, names, depth + 1)
         return Object(fields)
 
@@ -117,9 +117,9 @@ class BodyLinter:
                 inside("$else", names)
                 return ListOf(item)
             case "$if":
-                around = self._condition(body[form], (*path, form), names)
-                inside("$else", around)
-                return inside("$then", around)
+                then, otherwise = self._condition(body[form], (*path, form), names)
+                inside("$else", otherwise)
+                return inside("$then", then)
             case _:
                 given = body[form]
                 if not isinstance(given, Mapping):
@@ -139,14 +139,15 @@ class BodyLinter:
         self.findings.extend(page.findings)
         return names.within({str(parsed.identifier): item, "forloop": FORLOOP})
 
-    def _condition(self, source: object, path: Place, names: Names) -> Names:
-        """Check a condition. Returns the names that are in scope where it has been asked."""
+    def _condition(self, source: object, path: Place, names: Names) -> tuple[Names, Names]:
+        """Check a condition. Returns the names that are in scope where it is true, and where it is not."""
         page, parsed = self._expression(BooleanExpression, source, path)
         if not isinstance(parsed, BooleanExpression) or page is None:
-            return names
+            return names, names
         Reader(page, self._engine, self._kind).shape(parsed, names)
         self.findings.extend(page.findings)
-        return names.asking(asked(parsed))
+        around = names.asking(asked(parsed))
+        return around.knowing(parsed, is_true=True), around.knowing(parsed, is_true=False)
 
     def _expression(
         self, kind: type[LoopExpression | BooleanExpression], source: object, path: Place

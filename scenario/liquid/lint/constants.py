@@ -33,7 +33,7 @@ _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
     "divided_by": (1, (1,)),
     "modulo": (1, (1,)),
 }
-"""By filter: a value that it works with, and for each argument that is no constant one that is right."""
+"""By filter: a value that it works with, and for each argument that is not a constant one that is right."""
 
 _URLS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], str]]] = {"url": render_url, "path": render_path}
 _HOST: Final = re.compile(r"https?://([^/?#:]*)")
@@ -77,7 +77,7 @@ def _constant(part: Expression, usual: object) -> object:
 
 
 def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
-    """Note what cannot stand in a header, a URL or a date, whatever the values around it are.
+    """Note what is not allowed in a header, a URL or a date, whatever the values around it are.
 
     Args:
         nodes: The template. What is inside of tags is left alone: nobody knows which of its texts are written.

@@ -1,6 +1,6 @@
 """What an author's own HTML comes to, whatever the data: elements nested deeper than an e-mail may have them.
 
-This is no parser of HTML: it knows what is certain to nest, so that it gives no false alarm. Rendering finds the rest.
+This does not parse HTML: it knows what is certain to nest, so that it gives no false alarm. Rendering finds the rest.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CELLS: Final = ("td", "th", "table")
 
 
 def check_nesting(nodes: Iterable[Node], page: Page) -> None:
-    """Note the first element that is nested too deep.
+    """Note the first element that is nested too deeply.
 
     Args:
         nodes: The template. What is inside of a tag, such as a branch, counts there and not behind it.

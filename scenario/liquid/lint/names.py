@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from liquid.builtin.expressions import Path
+from liquid.expression import Expression
 
+from scenario.liquid.analysis.presence import told
 from scenario.liquid.engine.access import OPEN_NAMES
 from scenario.liquid.lint.findings import Page, nearest
 from scenario.liquid.lint.shaping import ANYTHING, NUMBER, called
@@ -22,7 +24,8 @@ class Names:
         schema: The variables of the template.
         inner: What loops and ``$let`` add around the place, innermost last.
         own: What the template itself assigned.
-        tested: Variables that an ``if`` around the place asks for, so that they may be missing.
+        tested: Variables that an ``if`` around the place asks for, so that they may be of another trigger.
+        present: Those of them that are certain to be there, by what came of it.
     """
 
     def __init__(
@@ -31,17 +34,27 @@ class Names:
         inner: tuple[Mapping[str, Tree], ...] = (),
         own: dict[str, Tree] | None = None,
         tested: frozenset[str] = frozenset(),
+        present: frozenset[str] = frozenset(),
     ) -> None:
-        self.schema, self.inner, self.tested = schema, inner, tested
+        self.schema, self.inner, self.tested, self.present = schema, inner, tested, present
         self.own: dict[str, Tree] = {} if own is None else own
 
     def within(self, names: Mapping[str, Tree]) -> Names:
         """The same with more names: those of a loop."""
-        return Names(self.schema, (*self.inner, names), self.own, self.tested)
+        return Names(self.schema, (*self.inner, names), self.own, self.tested, self.present)
 
     def asking(self, tested: frozenset[str]) -> Names:
         """The same inside of a test for some variables."""
-        return Names(self.schema, self.inner, self.own, self.tested | tested)
+        return Names(self.schema, self.inner, self.own, self.tested | tested, self.present)
+
+    def knowing(self, condition: Expression, *, is_true: bool) -> Names:
+        """The same where it is known what came of a condition."""
+        present = frozenset(root for root in self.schema.unsure if is_true in told(condition, root))
+        return Names(self.schema, self.inner, self.own, self.tested, self.present | present)
+
+    def apart(self) -> Names:
+        """The same for a template of its own: what it assigns ends with it."""
+        return Names(self.schema, self.inner, dict(self.own), self.tested, self.present)
 
     def find(self, name: str) -> Tree | None:
         """The shape of a variable, or None where there is none."""
@@ -78,11 +91,11 @@ class Names:
             if not quiet:
                 self._unknown(root, at, page, test=test)
             return ANYTHING
-        if not quiet and not test and root not in self.tested and shape is self.schema.known.get(root):
+        if not quiet and not test and root not in self.present and shape is self.schema.known.get(root):
             self._unsure(root, at, page)
         if isinstance(shape, Object) and shape.apart and not _spelt(keys):
             if not quiet:
-                page.add("not-apart", f"name the one of '{root}' that is meant: {root}.NAME", at)
+                page.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
             return ANYTHING
         # The schema says itself whether there may be more: of responses it knows which a step before has kept.
         if root in OPEN_NAMES and root not in self.schema.known and isinstance(shape, Object):

@@ -141,7 +141,7 @@ class _Balance:
             if token.kind == TOKEN_EXPRESSION and dropping:
                 continue
             if token.kind == TOKEN_EXPRESSION and self._made and self._is_else(self._made[-1]) and token.value.strip():
-                message = "what stands behind 'else' is passed over: write 'elsif', or take it out"
+                message = "what stands behind 'else' is ignored: write 'elsif', or remove it"
                 self._page.add("else-if", message, token.start_index)
             dropping = token.kind == TOKEN_TAG and not self._tag(token)
             if token.kind != TOKEN_TAG:
@@ -208,7 +208,7 @@ class _Balance:
 
 
 def _mended(tokens: list[Token], error: LiquidError, page: Page) -> bool:
-    """Note a mistake and take it out of the tokens. Whether that was possible."""
+    """Note a mistake and remove it from the tokens. Whether that was possible."""
     if not _note(error, page) or error.token is None:
         return False
     place = _place(tokens, error.token.start_index)

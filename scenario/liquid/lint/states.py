@@ -136,7 +136,7 @@ def _check_plain(nodes: list[Node], page: Page) -> None:
     except TooDeep as error:
         page.add("limit", TOO_DEEP, _origin(pieces, error.at))
     except NotJson as error:
-        page.add("no-json", f"this is no JSON: {error.reason}", _origin(pieces, error.at))
+        page.add("no-json", f"this is not JSON: {error.reason}", _origin(pieces, error.at))
 
 
 def _origin(pieces: Sequence[tuple[int, int, str]], place: int) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final, cast
 
 from liquid import RenderContext
-from liquid.ast import ConditionalBlockNode, Node
+from liquid.ast import Node
 from liquid.builtin.expressions import LoopExpression, Path
+from liquid.builtin.expressions.logical import EqExpression, LogicalOrExpression
 from liquid.builtin.tags.assign_tag import AssignNode
 from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.case_tag import CaseNode, MultiExpressionBlockNode
@@ -61,27 +62,48 @@ def _node(node: Node, reader: Reader, names: Names, *, looping: bool) -> None:
             if not looping:
                 reader.page.add("outside-loop", f"'{node.token.value}' is outside of a loop", node.token.start_index)
         case IfNode() | UnlessNode():
-            reader.shape(node.condition, names)
-            tested = asked(node.condition)
-            for child in _children(node):
-                _node(child, reader, names.asking(tested), looping=looping)
-        case ConditionalBlockNode():
-            reader.shape(node.expression, names)
-            walk([node.block], reader, names.asking(asked(node.expression)), looping=looping)
+            _branches(node, reader, names, looping=looping)
         case CaseNode():
             reader.shape(node.expression, names, test=True)
-            inside = names.asking(asked(node.expression))
+            inside = otherwise = names.asking(asked(node.expression))
             for block in node.blocks:
                 if isinstance(block, MultiExpressionBlockNode):
                     for value in block.expression.children():
                         reader.shape(value, names, test=True)
-                    walk([block.block], reader, inside, looping=looping)
+                    equal = _equal(node, block)
+                    walk([block.block], reader, inside.knowing(equal, is_true=True), looping=looping)
+                    otherwise = otherwise.knowing(equal, is_true=False)
                 else:
-                    walk([block], reader, inside, looping=looping)
+                    walk([block], reader, otherwise, looping=looping)
         case _:
             for expression in node.expressions():
                 reader.shape(expression, names)
             walk(_children(node), reader, names, looping=looping)
+
+
+def _branches(node: IfNode | UnlessNode, reader: Reader, names: Names, *, looping: bool) -> None:
+    """Check the branches of an ``if`` or ``unless``, each with what is known where it is taken."""
+    reader.shape(node.condition, names)
+    is_if = isinstance(node, IfNode)
+    names = names.asking(asked(node.condition))
+    walk([node.consequence], reader, names.knowing(node.condition, is_true=is_if), looping=looping)
+    names = names.knowing(node.condition, is_true=not is_if)
+    for branch in node.alternatives:
+        reader.shape(branch.expression, names)
+        inside = names.asking(asked(branch.expression)).knowing(branch.expression, is_true=True)
+        walk([branch.block], reader, inside, looping=looping)
+        names = names.knowing(branch.expression, is_true=False)
+    if node.default is not None:
+        walk([node.default], reader, names, looping=looping)
+
+
+def _equal(case: CaseNode, when: MultiExpressionBlockNode) -> Expression:
+    """The condition that a ``when`` stands for."""
+    first, *others = (EqExpression(when.token, case.expression, value) for value in when.expression.children())
+    made: Expression = first
+    for other in others:
+        made = LogicalOrExpression(when.token, made, other)
+    return made
 
 
 def _children(node: Node) -> Iterable[Node]:

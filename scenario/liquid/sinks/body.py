@@ -28,7 +28,7 @@ def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, An
         Valid JSON in UTF-8: compact from a structure, laid out as written from a text.
 
     Raises:
-        TemplateError: The body is malformed, a variable is missing, what a text renders to is no JSON, or a key that
+        TemplateError: The body is malformed, a variable is missing, what a text renders to is not JSON, or a key that
             data write is equal to another of its object.
         LimitExceeded: The body is larger than ``MAX_BODY``, or takes too many steps.
         Aborted: The template says that nothing is to be sent.

@@ -47,7 +47,7 @@ def _problem(value: str) -> str | None:
     if not _VISIBLE.fullmatch(value):
         return "a header's value holds a line break, a control character or a character that is not ASCII"
     if value != value.strip(" \t"):
-        return "a header's value starts or ends with a blank: is one of its parts empty?"
+        return "a header's value starts or ends with a space: is one of its parts empty?"
     if len(value) > MAX_VALUE:
         return f"a header's value is longer than {MAX_VALUE} characters"
     return None

@@ -24,7 +24,7 @@ from scenario.source.decoding import NotJson, TooDeep, read_json
 OUTSIDE, INSIDE, ESCAPED = 0, 1, 2
 """Where in JSON a character stands: outside of any string, inside one, right after a backslash in one."""
 
-TOO_DEEP: Final = "the body is nested too deep to be read by anyone"
+TOO_DEEP: Final = "the body is nested too deeply to be read"
 _DELIMITER: Final = re.compile(r'["\\]')
 _COMMAS: Final = re.compile(
     r"""
@@ -161,7 +161,7 @@ def finished(sink: JsonSink, source: str) -> bytes:
         Valid JSON in UTF-8, written as the template wrote it, with its stray commas blanked out.
 
     Raises:
-        TemplateError: It is no JSON; with the line and column of the template that went wrong.
+        TemplateError: It is not JSON; with the line and column of the template that went wrong.
         LimitExceeded: It is larger than ``MAX_BODY``.
     """
     text = sink.getvalue()
@@ -174,7 +174,7 @@ def finished(sink: JsonSink, source: str) -> bytes:
         except TooDeep as error:
             raise mistake(TOO_DEEP, source, _origin(sink, error.at), limit=True) from error
         except NotJson as error:
-            raise mistake(f"the body is no JSON: {error.reason}", source, _origin(sink, error.at)) from error
+            raise mistake(f"the body is not JSON: {error.reason}", source, _origin(sink, error.at)) from error
     return encoded(text, source)
 
 

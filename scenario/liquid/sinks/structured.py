@@ -61,7 +61,7 @@ class Body:
             source = error.token.source if error.token is not None else ""
             raise translated(error, source, at=str(error.template_name or "")) from error
         except RecursionError as error:
-            raise mistake("the body met a value that is nested too deep", "", None, limit=True) from error
+            raise mistake("the body got a value that is nested too deeply", "", None, limit=True) from error
         return sink.getvalue()
 
 
@@ -86,7 +86,7 @@ def _content(body: Any) -> bytes:
     try:
         return marshal.dumps(body, 2)
     except ValueError:
-        # A date that YAML made of unquoted text, or a mapping that is no dict.
+        # A date that YAML made of unquoted text, or a mapping that is not a dict.
         return marshal.dumps(_plain(body), 2)
 
 

@@ -100,7 +100,7 @@ class BodyCompiler:
     def _pair(self, key: object, value: object, path: str, depth: int) -> Pair:
         if not isinstance(key, str):
             if not isinstance(key, int) or isinstance(key, bool):
-                raise mistake("a key that is no text must be written in quotes", "", None, at=path)
+                raise mistake("a key that is not text must be written in quotes", "", None, at=path)
             key = str(key)
         if key.startswith("$$"):
             key = key[1:]

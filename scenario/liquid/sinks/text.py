@@ -66,7 +66,7 @@ def render(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], s
     except LiquidError as error:
         raise translated(error, source) from error
     except RecursionError as error:
-        raise mistake("the template met a value that is nested too deep", source, None, limit=True) from error
+        raise mistake("the template got a value that is nested too deeply", source, None, limit=True) from error
     return parsed
 
 

@@ -81,7 +81,7 @@ def _checked(sink: _UrlSink, path_start: int, source: str) -> str:
     url = sink.getvalue()
     leading = len(url) - len(url.lstrip(" "))
     if " " in url.strip(" "):
-        raise mistake("a URL cannot hold a blank", source, 0)
+        raise mistake("a URL cannot contain a space", source, 0)
     path_start += leading
     query = re.search(r"[?#]", url[path_start:])
     path_end = path_start + query.start() if query else len(url)
@@ -177,7 +177,7 @@ def render_url(source: str, data: Mapping[str, Any]) -> str:
 
 
 def check_path(source: str) -> None:
-    """Refuse a path template that is malformed or that is no path.
+    """Refuse a path template that is malformed or that is not a path.
 
     Raises:
         TemplateError: It is refused.

@@ -15,8 +15,7 @@ from activities.email.activity import Emails
 from activities.email.server import Server
 from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf
 
 DELIVERY = Delivery(
     id="msg_1",
@@ -215,7 +214,7 @@ async def test_what_cannot_be_sent_is_held_with_its_reason(
 async def test_a_step_of_another_kind_is_not_sent(refuse: Any, mail_server: Any, mailer: Any):
     failure, _ = await refuse(await mailer(await mail_server()), email=None, sms="thank-you", subject=None, html=None,
                               text="Hi")  # fmt: skip
-    assert failure.reason == "the step 'thank-you' of post-purchase@3 is no e-mail"
+    assert failure.reason == "the step 'thank-you' of post-purchase@3 is not an e-mail"
 
 
 async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):

@@ -14,8 +14,7 @@ from activities.interface import SMS, Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf
 
 DELIVERY = Delivery(
     id="msg_1",
@@ -91,7 +90,7 @@ async def test_a_template_may_decide_to_send_nothing(send: Any, api: Any, twilio
         (replace(DELIVERY, scenario="other@3"), {}, FailureKind.TEMPLATE, "unknown_version",
          "other@3 is not published"),
         (DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, FailureKind.TEMPLATE, "unknown_version",
-         "the step 'thanks' of post-purchase@3 is no SMS"),
+         "the step 'thanks' of post-purchase@3 is not an SMS"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_sent_is_held_with_its_reason(

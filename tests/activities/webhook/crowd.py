@@ -12,19 +12,10 @@ from zlib import crc32
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit, Wait
 from activities.webhook.throttle.limits import Limits
+from tests.fakes import Clock
 
 INITIAL, COEFFICIENT, MAXIMUM = 5.0, 3.0, 21_600.0
 """The default retry policy."""
-
-
-class Clock:
-    """A clock that goes where it is told."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

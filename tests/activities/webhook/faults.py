@@ -172,7 +172,7 @@ def switching() -> Behaviour:
 
 
 def malformed() -> Behaviour:
-    """Something that is no HTTP."""
+    """Something that is not HTTP."""
     return raw(b"SSH-2.0-OpenSSH_9.6\r\n", end=End.CLOSE)
 
 

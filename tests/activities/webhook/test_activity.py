@@ -40,11 +40,9 @@ from runtime.secrets import Snapshot
 from runtime.store import StoreUnavailable
 from scenario.steps.base import BaseStep
 from scenario.steps.webhook import Webhook
-from tests.activities.marks import Marks
-from tests.activities.shelf import Rows, Shelf
 from tests.activities.webhook.casefiles import table
-from tests.activities.webhook.crowd import Clock
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
+from tests.fakes import Clock, Marks, Rows, Shelf
 
 ID = "msg_00112233445566778899aabbccddeeff"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -179,7 +177,7 @@ class TestADestination:
         assert failure.kind is FailureKind.TEMPLATE
         assert failure.reason == (
             f"The webhook cannot be rendered: the scenario sets the header '{name}', "
-            "which destination wax sets itself: take it out of the scenario"
+            "which destination wax sets itself: remove it from the scenario"
         )
         assert not there.calls
 
@@ -224,7 +222,7 @@ class TestADestination:
         self, desk: Desk, there: Receiver, tmp_path: Path
     ):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
-        desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: look at its rights")}
+        desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: check its permissions")}
         for attempt in (1, 2, 3):
             failure, error = await desk.fail(STEP, attempt=attempt, attempts=1)
             assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "secrets_unreadable", 1)
@@ -251,7 +249,7 @@ class TestADestination:
     async def test_goes_on_where_a_secret_of_others_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.secrets = {"TOKEN": "value"}
-        desk.unreadable = {"OTHER": SettingsError("the file of the secret OTHER cannot be read: look at its rights")}
+        desk.unreadable = {"OTHER": SettingsError("the file of the secret OTHER cannot be read: check its permissions")}
         assert (await desk.send(STEP)).outcome == "delivered"
 
 
@@ -579,7 +577,7 @@ class TestBeingTurnedAway:
         failure, error = await full.fail(STEP, attempt=1, attempts=1)
         assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "busy", 0)
         assert "this one waits for its turn (not attempted yet, next try 20" in error.message
-        assert failure.reason.startswith("wax has as many requests under way as it may")
+        assert failure.reason.startswith("wax has as many requests under way as allowed")
         assert error.next_retry_delay is not None
         assert error.next_retry_delay >= timedelta(seconds=1)
         assert (full.rows, there.calls, full.marks) == ([], [], [("settled", 1, 1)])

@@ -41,7 +41,7 @@ def test_every_status_has_the_expected_outcome(case: dict[str, Any]):
     assert of_status(case["status"]).outcome is _DECISIONS[case["decision"]]
 
 
-# What is no attempt: it ends before there is one (`TemplateFailed`), or is told by the next one (`worker_lost`).
+# What is not an attempt: it ends before there is one (`TemplateFailed`), or is told by the next one (`worker_lost`).
 _ELSEWHERE = {"rendered_body_not_json", "rendered_body_over_limit", "worker_killed_after_send"}
 
 

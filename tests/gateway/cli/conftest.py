@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,20 +19,7 @@ from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.retry_policy import Glance, InFlight
 from gateway.operations.search import Which
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did: its exit status, and what it wrote to standard output and error."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
+from tests.fakes import Ran
 
 Run = Callable[..., Ran]
 
@@ -142,20 +128,20 @@ class Client:
         self.asked.append(("in_flight", destination, given))
         return self.flights
 
-    def round(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **order: Any) -> Batch:
+    def batch(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **more: Any) -> Batch:
         async def send(target: JourneyTarget) -> None:
-            self.asked.append((verb, target.id, target.step, order))
+            self.asked.append((verb, target.id, target.step, more))
             if target.id in self.answers:
                 raise self.answers[target.id]
             await asyncio.sleep(self.slow.get(target.id, 0))
 
-        self.asked.append(("round", rate))
+        self.asked.append(("batch", rate))
         return Batch(send, 10_000, done)
 
     def __getattr__(self, name: str) -> Any:
-        """Operators' orders."""
+        """Operations."""
 
-        async def order(journey: str, **given: Any) -> dict[str, Any]:
+        async def operate(journey: str, **given: Any) -> dict[str, Any]:
             self.asked.append((name, journey, given))
             if isinstance(self.answer, Exception):
                 raise self.answer
@@ -163,7 +149,7 @@ class Client:
 
         if name not in ("retry_step", "skip_step", "leave", "pause", "resume"):
             raise AttributeError(name)
-        return order
+        return operate
 
 
 @pytest.fixture

@@ -29,11 +29,11 @@ steps:
 BAD = {
     "a tab": (
         "scenario: a\ntrigger: order\nsteps:\n  - wait: 2d\n\t- exit: x\n",
-        ["bad.yaml:5:1: error syntax: indent with blanks, not with a tab"],
+        ["bad.yaml:5:1: error syntax: indent with spaces, not with a tab"],
     ),
     "a duplicate key": (
         "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wait: 2d\n",
-        ["bad.yaml:3:1: error duplicate-key: 'trigger' stands here twice: first on line 2"],
+        ["bad.yaml:3:1: error duplicate-key: 'trigger' is here twice: first on line 2"],
     ),
     "an unknown step": (
         "scenario: a\ntrigger: order\nsteps:\n  - wiat: 2d\n",
@@ -42,7 +42,7 @@ BAD = {
     "two mistakes": (
         "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wiat: 2d\n",
         [
-            "bad.yaml:3:1: error duplicate-key: 'trigger' stands here twice: first on line 2",
+            "bad.yaml:3:1: error duplicate-key: 'trigger' is here twice: first on line 2",
             "bad.yaml:5:5: error unknown-step: unknown step 'wiat': did you mean 'wait'?",
         ],
     ),
@@ -240,7 +240,7 @@ def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, 
     (tmp_path / "again.yaml").write_text(GOOD)
     ran = run("publish", "welcome.yaml", "again.yaml")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == ("scenario: welcome.yaml and again.yaml both are the scenario 'welcome': publish one of them\n")
+    assert ran.err == ("scenario: welcome.yaml and again.yaml are both the scenario 'welcome': publish one of them\n")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_each_destination_is_listed_with_the_state_of_its_secrets(
     ran = run("destinations", file)
     assert ran.status == 0
     warning, head, _, wax, other = ran.out.splitlines()
-    assert warning.endswith("warning expired: the key GONE signs no more since 2020-01-01T00:00:00+00:00: take it out")
+    assert warning.endswith("warning expired: the key GONE expired at 2020-01-01T00:00:00+00:00: remove it")
     assert head.split() == ["destination", "host", "rate", "at", "once", "breaker", "secrets", "granted", "signing"]
     assert wax.split(None, 5) == [
         "wax", "https://api.wax.example:443", "10/s", "50", "off",
@@ -136,7 +136,7 @@ def test_check_finds_a_header_that_the_destination_sets_itself(run: Run, file: P
     assert (ran.status, ran.out) == (
         1,
         "told.yaml:8:26: error destination-header: destination 'wax' sets the header 'authorization' itself: "
-        "take it out here\n",
+        "remove it here\n",
     )
 
 

@@ -81,7 +81,7 @@ def test_a_journey_that_nobody_has_looked_at_yet_is_said_to_be(run: Run, client:
     ran = run("enter", write(tmp_path / "e.json", entry(7)))
     assert (ran.status, ran.out) == (0, "a/7\n")
     assert ran.err == (
-        "scenario: a/7: no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)\n"
+        "scenario: a/7: no worker has looked at it yet: check that one is running ('scenario dev', or worker.py)\n"
     )
 
 
@@ -90,10 +90,10 @@ def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
     run: Run, client: Client, tmp_path: Path, many: tuple[str, ...]
 ) -> None:
     client.door = lambda _: EnteredJourney("a/7", admitted=False)
-    client.ill = "The store db.example:5432/x cannot be used now (its disk is full): see that it runs."
+    client.ill = "The store db.example:5432/x cannot be used now (its disk is full): check that it is running."
     assert run("enter", write(tmp_path / "e.json", entry(7)), *many).err.splitlines()[0] == (
-        "scenario: a/7: it waits to be let in: the store db.example:5432/x cannot be used now (its disk is full): see "
-        "that it runs"
+        "scenario: a/7: it waits to be let in: the store db.example:5432/x cannot be used now (its disk is full): "
+        "check that it is running"
     )
 
 
@@ -105,7 +105,7 @@ def test_one_under_way_already_is_said_to_be(run: Run, client: Client, tmp_path:
 def test_a_time_zone_that_cannot_be_used_is_told(run: Run, client: Client, tmp_path: Path) -> None:
     client.door = lambda given: EnteredJourney("a/7", unplaced="it is none" if given["contact"]["id"] == 7 else "")
     one = run("enter", write(tmp_path / "e.json", entry(7)))
-    assert (one.status, one.err) == (0, "scenario: a/7: contact.timezone is passed over: it is none\n")
+    assert (one.status, one.err) == (0, "scenario: a/7: contact.timezone is ignored: it is none\n")
     path = write(tmp_path / "e.jsonl", entry(7), entry(7), entry(8))
     assert (
         run("enter", path).err
@@ -131,7 +131,7 @@ def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client
     assert sorted(ran.err.splitlines()[:-1]) == [
         f"scenario: line 2 of {path} is not JSON (column 2): it ends before its last bracket is closed",
         "scenario: line 4: the entry rule of a does not hold: false",
-        f"scenario: line 6 of {path} is no JSON object: an entry is a JSON object with 'scenario', 'contact' and "
+        f"scenario: line 6 of {path} is not a JSON object: an entry is a JSON object with 'scenario', 'contact' and "
         "'trigger'",
     ]
     assert ran.err.splitlines()[-1] == "scenario: 1 entered, 1 under way already, 3 not entered"
@@ -155,12 +155,12 @@ def test_waiting_for_many_prints_one_result_a_line(run: Run, client: Client, tmp
 
 def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Path) -> None:
     def door(_: Mapping[str, Any]) -> EnteredJourney:
-        raise ConnectionFailed("the Temporal server went away: see that it runs, and try again")
+        raise ConnectionFailed("the Temporal server went away: check that it is running, and try again")
 
     client.door = door
     ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(1000))))
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == "scenario: the Temporal server went away: see that it runs, and try again\n"
+    assert ran.err == "scenario: the Temporal server went away: check that it is running, and try again\n"
     assert len(client.asked) <= enter_many.ENTERING
 
 
@@ -183,14 +183,16 @@ def test_where_it_is_not_known_who_came_in_the_status_is_1(run: Run, client: Cli
         ran = run("enter", path, *wait)
         assert (ran.status, len(ran.out.splitlines())) == (1, 5)
         first, *_, more, last = ran.err.splitlines()
-        assert first.endswith(": no worker has looked at it yet: see that one runs ('scenario dev', or worker.py)")
+        assert first.endswith(
+            ": no worker has looked at it yet: check that one is running ('scenario dev', or worker.py)"
+        )
         assert (more, last) == ("scenario: … and 5 more", "scenario: 5 entered, 25 not known")
 
 
 def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_path: Path) -> None:
     def door(given: Mapping[str, Any]) -> EnteredJourney:
         if given["contact"]["id"] == 9:
-            raise ConnectionFailed("the Temporal server went away: see that it runs, and try again")
+            raise ConnectionFailed("the Temporal server went away: check that it is running, and try again")
         return EnteredJourney(f"a/{given['contact']['id']}", admitted=given["contact"]["id"] > 2)
 
     client.door = door
@@ -198,7 +200,7 @@ def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_
     assert ran.status == 1
     assert ran.err == (
         "scenario: started 9, entered 6, not entered 0, not known 3\n"
-        "scenario: the Temporal server went away: see that it runs, and try again\n"
+        "scenario: the Temporal server went away: check that it is running, and try again\n"
     )
 
 
@@ -285,7 +287,7 @@ def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: C
     ran = run("event", "order.delivered", "7")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
-        "scenario: no journey was ever contact order.delivered's: "
+        "scenario: contact order.delivered has never had a journey: "
         "'scenario event' takes the contact's id first, then the name\n"
     )
 
@@ -297,7 +299,7 @@ def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: C
             "{order_id}",
             "--properties is not JSON (line 1, column 2): a key in double quotes is missing",
         ),
-        ("[1]", """--properties is no JSON object: write an object such as '{"order_id": "CGX0094"}'"""),
+        ("[1]", """--properties is not a JSON object: write an object such as '{"order_id": "CGX0094"}'"""),
         ("", """--properties is empty: write an object such as '{"order_id": "CGX0094"}'"""),
     ],
 )

@@ -1,4 +1,4 @@
-"""Operators' orders on one journey."""
+"""Operations on one journey."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("command", "update", "said"), ORDERS)
-def test_an_order_goes_to_the_journey_with_who_and_why(
+def test_an_operation_goes_to_the_journey_with_who_and_why(
     run: Run, client: Client, command: str, update: str, said: str
 ) -> None:
     client.answer = {"state": said.partition(": ")[2], "at": "hook"}
@@ -28,14 +28,16 @@ def test_an_order_goes_to_the_journey_with_who_and_why(
 
 
 @pytest.mark.parametrize(("command", "update", "said"), ORDERS)
-def test_an_order_that_is_refused_is_status_1(run: Run, client: Client, command: str, update: str, said: str) -> None:
+def test_an_operation_that_is_refused_is_status_1(
+    run: Run, client: Client, command: str, update: str, said: str
+) -> None:
     client.answer = NotAccepted("a/1: the journey is over")
     ran = run(command, "a/1", "--reason", "x")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: a/1: the journey is over\n")
 
 
 @pytest.mark.parametrize("command", [order[0] for order in ORDERS])
-def test_an_order_needs_a_reason(run: Run, client: Client, command: str) -> None:
+def test_an_operation_needs_a_reason(run: Run, client: Client, command: str) -> None:
     ran = run(command, "a/1")
     assert (ran.status, client.asked) == (2, [])
     assert ran.err == f"scenario: missing option '--reason': see 'scenario {command} --help'\n"

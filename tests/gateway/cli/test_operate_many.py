@@ -1,9 +1,8 @@
-"""Orders that go to many journeys: which, how fast, asked before, counted afterwards."""
+"""Operations on many journeys: which, how fast, asked before, counted afterwards."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import signal
 import sys
 from collections.abc import Coroutine
@@ -17,6 +16,7 @@ from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys.pending_activities import Pending
 from gateway.operations.retry_policy import InFlight
 from gateway.operations.search import EVERY, Which
+from tests.fakes import Terminal
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED, rows
 from tests.gateway.journey import attempt
@@ -24,29 +24,29 @@ from tests.gateway.journey import attempt
 HELD = [replace(LISTED, id=f"a/{number}") for number in range(3)]
 NOT_HELD = NotAccepted("a/1: nothing to retry: the journey is not held")
 MANY = ("--destination", "wax", "--reason", "wax is back", "--operator", "ann")
-ORDER = {"operator": "ann", "reason": "wax is back"}
+WHO = {"operator": "ann", "reason": "wax is back"}
 HELD_ONES = [("retry", "retry_step"), ("skip", "skip_step"), ("leave", "leave")]
 
 
 @pytest.mark.parametrize(("command", "verb"), HELD_ONES)
-def test_all_held_ones_that_fit_get_the_order_each_with_its_step(
+def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(
     run: Run, client: Client, command: str, verb: str
 ) -> None:
     client.found = HELD
     at = datetime(2026, 3, 31, 8, tzinfo=UTC)
     options = ("--scenario", "a", "--since", "2026-03-31T08:00Z", "--held-reason", "exhausted", "--step", "hook")
     ran = run(command, *MANY, *options, "--rate", "600/m", "--limit", "7")
-    assert (ran.status, ran.out, ran.err) == (0, "ordered 3\n", "")
+    assert (ran.status, ran.out, ran.err) == (0, "accepted 3\n", "")
     which = Which(scenario="a", destination="wax", since=at, reason="exhausted", step="hook")
-    assert client.asked[:2] == [("select", verb, which, {"ask": False, "limit": 7}), ("round", 10.0)]
-    assert client.asked[2:] == [(verb, f"a/{number}", "hook", ORDER) for number in range(3)]
+    assert client.asked[:2] == [("select", verb, which, {"ask": False, "limit": 7}), ("batch", 10.0)]
+    assert client.asked[2:] == [(verb, f"a/{number}", "hook", WHO) for number in range(3)]
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_those_under_way_get_the_order_wherever_they_are(run: Run, client: Client, command: str) -> None:
+def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: Client, command: str) -> None:
     client.found = [replace(LISTED, id="a/1", state="running"), replace(LISTED, id="a/2", state="paused")]
     ran = run(command, "--scenario", "a", "--reason", "x", "--operator", "ann")
-    assert (ran.status, ran.out) == (0, "ordered 2\n")
+    assert (ran.status, ran.out) == (0, "accepted 2\n")
     assert client.asked[0] == ("select", command, Which(scenario="a"), {"ask": False, "limit": EVERY})
     assert client.asked[2:] == [(command, name, None, {"operator": "ann", "reason": "x"}) for name in ("a/1", "a/2")]
 
@@ -55,7 +55,7 @@ def test_those_under_way_get_the_order_wherever_they_are(run: Run, client: Clien
 def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, given: str, version: int | str) -> None:
     client.found = HELD[:1]
     run("retry", *MANY, "--with-version", given)
-    assert client.asked[-1] == ("retry_step", "a/0", "hook", {**ORDER, "version": version})
+    assert client.asked[-1] == ("retry_step", "a/0", "hook", {**WHO, "version": version})
     run("retry", "a/7", "--reason", "x", "--operator", "ann", "--with-version", given)
     assert client.asked[-1] == ("retry_step", "a/7", {"operator": "ann", "reason": "x", "version": version})
 
@@ -64,7 +64,7 @@ def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, 
     client.found = HELD
     client.answers = {"a/1": NOT_HELD}
     ran = run("retry", *MANY)
-    assert (ran.status, ran.out) == (1, "ordered 2, refused 1 (nothing to retry: the journey is not held)\n")
+    assert (ran.status, ran.out) == (1, "accepted 2, refused 1 (nothing to retry: the journey is not held)\n")
     assert ran.err == "scenario: a/1: nothing to retry: the journey is not held\n"
 
 
@@ -72,7 +72,7 @@ def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
     client.found = [replace(LISTED, id=f"a/{number}") for number in range(25)]
     client.answers = {item.id: NotAccepted(f"{item.id}: the journey is over") for item in client.found}
     ran = run("retry", *MANY)
-    assert (ran.status, ran.out) == (1, "ordered 0, refused 25 (the journey is over)\n")
+    assert (ran.status, ran.out) == (1, "accepted 0, refused 25 (the journey is over)\n")
     assert ran.err.splitlines()[19:] == ["scenario: a/19: the journey is over", "scenario: … and 5 more"]
 
 
@@ -81,7 +81,7 @@ def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Clien
     client.answers = {item.id: NotAnswered("no worker answered") for item in client.found}
     ran = run("retry", *MANY)
     assert ran.status == 1
-    assert "no worker answers: see that one runs, and run it again for those that were not asked\n" in ran.err
+    assert "no worker answers: check that one is running, and run it again for those that were not asked\n" in ran.err
     assert ", not asked " in ran.out
 
 
@@ -111,7 +111,7 @@ def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, mon
                 interrupting.cancel()
 
         async def interrupt() -> None:
-            while ("retry_step", "a/2", "hook", ORDER) not in client.asked:
+            while ("retry_step", "a/2", "hook", WHO) not in client.asked:
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.1)  # the others were asked before it, and have answered
             signal.raise_signal(signal.SIGINT)
@@ -120,14 +120,14 @@ def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, mon
 
     monkeypatch.setattr(asyncio, "run", interrupted)
     ended = run("retry", *MANY)
-    assert (ended.status, ended.out) == (130, "ordered 2, not asked 1\n")
+    assert (ended.status, ended.out) == (130, "accepted 2, not asked 1\n")
     assert ended.err == "scenario: run it again for those that were not asked\n"
 
 
 def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> None:
     client.found = HELD[:1]
     ran = run("retry", *MANY, "--dry-run")
-    assert (ran.status, ran.err) == (0, "scenario: 1 journey would be ordered to retry: nothing was sent\n")
+    assert (ran.status, ran.err) == (0, "scenario: retry would be sent to 1 journey: nothing was sent\n")
     assert [" ".join(row) for row in rows(ran.out)][1].startswith("a/0 a@3 hook hooks.example.com permanent 2026-03-31")
     assert client.asked == [("select", "retry_step", Which(destination="wax"), {"ask": True, "limit": EVERY})]
     assert [item["id"] for item in run("retry", *MANY, "--dry-run", "--format", "json").json] == ["a/0"]
@@ -138,17 +138,10 @@ def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> Non
 def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[str, ...]) -> None:
     ran = run("skip", *MANY, *more)
     assert (ran.status, ran.out) == (1, "")
-    said = "0 journeys would be ordered to skip: nothing was sent" if more else "nothing to skip: no journey fits"
+    said = "skip would be sent to 0 journeys: nothing was sent" if more else "nothing to skip: no journey fits"
     assert ran.err == f"scenario: {said}\n"
     empty: Any = [] if more else {"order": "skip_step", "ordered": [], "refused": [], "left": 0}
     assert run("skip", *MANY, *more, "--format", "json").json == empty
-
-
-class Terminal(io.StringIO):
-    """A terminal at which somebody types."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(
@@ -181,7 +174,7 @@ MISUSES = [
     (("retry", "--held-reason", "down"), "nothing is held for 'down': it is one of permanent, exhausted, unknown, "
      "unconfigured, template"),
     (("leave", "a/7", "--operator", " "), "say it in 1 to 500 characters, for the record"),
-    (("retry", "a/7", "--with-version", "last"), "'last' is no version: write its number, such as 4, or newest"),
+    (("retry", "a/7", "--with-version", "last"), "'last' is not a version: write its number, such as 4, or newest"),
     (("retry", "--scenario", "a", "--rate", "fast"), "'fast' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--scenario", "a", "--rate", "0/s"), "'0/s' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--since", "soon"), "'soon' is neither a time nor a duration: write 2026-03-31T10:00 or 2h"),
@@ -204,11 +197,11 @@ FLIGHT = InFlight("a/7", "hook", "wax", LATEST, Pending("hook", "scheduled", 5, 
 WAITING = InFlight("a/8", "hook", "wax", None, Pending("hook", "scheduled", 1))
 
 
-def test_retune_orders_every_delivery_under_way(run: Run, client: Client) -> None:
+def test_retune_changes_every_delivery_under_way(run: Run, client: Client) -> None:
     client.flights = [FLIGHT]
     options = ("--initial-interval", "1s", "--backoff-coefficient", "2", "--maximum-interval", "10m")
     ran = run("retune", "wax", *options, "--maximum-attempts", "0", "--deadline", "3d", *MANY[2:], "--rate", "0.5/s")
-    assert (ran.status, ran.out, ran.err) == (0, "ordered 1\n", "")
+    assert (ran.status, ran.out, ran.err) == (0, "accepted 1\n", "")
     retry = {
         "initial_interval": 1.0,
         "backoff_coefficient": 2.0,
@@ -218,8 +211,8 @@ def test_retune_orders_every_delivery_under_way(run: Run, client: Client) -> Non
     }
     assert client.asked == [
         ("in_flight", "wax", {"limit": EVERY}),
-        ("round", 0.5),
-        ("retune", "a/7", "hook", {**ORDER, "destination": "wax", "retry": retry}),
+        ("batch", 0.5),
+        ("retune", "a/7", "hook", {**WHO, "destination": "wax", "retry": retry}),
     ]
 
 
@@ -234,7 +227,7 @@ def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Clie
 def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
     client.flights = [FLIGHT, WAITING]
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
-    assert (ran.status, ran.err) == (0, "scenario: 2 deliveries would be ordered to retune: nothing was sent\n")
+    assert (ran.status, ran.err) == (0, "scenario: retune would be sent to 2 deliveries: nothing was sent\n")
     assert [" ".join(row) for row in rows(ran.out)] == [
         "journey step try latest status error now next try (local)",
         "a/7 hook 4 2026-03-31 10:00:01 connect_refused scheduled 2026-03-31 11:30:00",
@@ -251,8 +244,8 @@ def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
     assert (ran.status, client.asked) == (0, [("glance", "wax", {"limit": EVERY})])
     assert ran.err.splitlines()[1] == (
-        "scenario: 20000 more journeys may have one that has not been attempted yet: the order itself looks each of "
-        "them up"
+        "scenario: 20000 more journeys may have one that has not been attempted yet: the operation itself checks "
+        "each of them"
     )
 
 
@@ -267,8 +260,8 @@ def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
         ((), "say what is to be changed: an interval, the coefficient, the attempts or the deadline"),
         (("--backoff-coefficient", "0.5"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
          "are the same"),
-        (("--initial-interval", "0s"), "the initial interval must be longer than nothing"),
-        (("--deadline", "-1d"), "the deadline must be longer than nothing"),
+        (("--initial-interval", "0s"), "the initial interval must be greater than zero"),
+        (("--deadline", "-1d"), "the deadline must be greater than zero"),
         (("--backoff-coefficient", "101"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
          "are the same"),
         (("--backoff-coefficient", "nan"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "

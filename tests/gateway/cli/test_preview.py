@@ -230,7 +230,7 @@ def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -
         (("--entry", "none.json"), 1, "none.json cannot be read: no such file or directory"),
         (("--entry", "e.json", "--at", "tomorrow"), 1, "--at is a date or a date and time"),
         (("--entry", "e.json", "--at", "9999-12-31"), 1, "--at is a date between the years 1970 and 9000"),
-        (("--entry", "e.json", "--event", "a.b=[1]"), 1, "--event is no JSON object"),
+        (("--entry", "e.json", "--event", "a.b=[1]"), 1, "--event is not a JSON object"),
         (("--entry", "e.json", "--response", "x={"), 1, "--response is not JSON"),
         (("--entry", "e.json", "--response", "x"), 1, "--response is not JSON"),
         (("--entry", "e.json", "--response", "={}"), 1, "--response needs a name: write it as NAME="),

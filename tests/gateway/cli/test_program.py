@@ -165,5 +165,5 @@ def test_what_needs_no_server_loads_neither_temporal_nor_the_store_nor_http(
 def test_no_color_is_obeyed() -> None:
     assert "\x1b[" in process("--help", FORCE_COLOR="1", TERM="xterm").stdout
     plain = process("--help", FORCE_COLOR="1", NO_COLOR="1", TERM="xterm").stdout
-    # Bold and dim are no colours; see https://no-color.org.
+    # Bold and dim are not colours; see https://no-color.org.
     assert not any(f"\x1b[{start}{code}m" in plain for code in range(30, 38) for start in ("", "1;"))

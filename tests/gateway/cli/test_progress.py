@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 import pytest
 
 from gateway.cli.progress import progress
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.fakes import Terminal
 
 
 def test_a_bar_tells_what_else_there_is_to_tell_whenever_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,9 @@ def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "message", "said"),
     [
-        (RPCStatusCode.UNAVAILABLE, "tcp connect error", "the Temporal server went away: see that it runs"),
-        (RPCStatusCode.DEADLINE_EXCEEDED, "", "the Temporal server went away: see that it runs"),
-        (RPCStatusCode.PERMISSION_DENIED, "key abc", "the Temporal server does not let you do this: look at TEMPORAL_"),
+        (RPCStatusCode.UNAVAILABLE, "tcp connect error", "the Temporal server went away: check that it is running"),
+        (RPCStatusCode.DEADLINE_EXCEEDED, "", "the Temporal server went away: check that it is running"),
+        (RPCStatusCode.PERMISSION_DENIED, "key abc", "the Temporal server does not let you do this: check TEMPORAL_"),
         (RPCStatusCode.RESOURCE_EXHAUSTED, "", "the Temporal server has too much to do: try again in a moment"),
         (
             RPCStatusCode.INVALID_ARGUMENT,

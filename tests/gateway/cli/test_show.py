@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.journeys.listing import Listed
-from gateway.journeys.pending_activities import Pending, Policy
+from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView
 from runtime.store import Store
+from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journey import HELD, PROGRESS, attempt
 
@@ -55,7 +56,7 @@ def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client
         "it answered: busy: try later",
         "decide with: scenario retry|skip|leave a/7/K1 --reason …",
         "step what outcome when",
-        "✓ mail email delivered 2026-03-31 10:00:01 250 · rendered anew with a@4",
+        "✓ mail email delivered 2026-03-31 10:00:01 250 · rendered again with a@4",
         "– pause wait 2d skipped 2026-03-31 10:05:00 skipped by ann: hurry",
         "▶ hook webhook → hooks.example.com held 2026-03-31 10:05:00",
         "· wait-3 wait for order.delivered, 7d at most to come",
@@ -89,8 +90,8 @@ def test_show_says_what_a_journey_passed_over(run: Run, client: Client) -> None:
     once = {"what": "step wait-3", "reason": "no number", "at": "2026-03-31T08:40:00+00:00", "count": 1}
     client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "passed_over": [lost, once]})
     *_, first, second, _zone = run("show", "a/7/K1").out.splitlines()
-    assert first == "2026-03-31 10:30:00  event passed over 4 times: it is larger than 256 KB"
-    assert second == "2026-03-31 10:40:00  step wait-3 passed over: no number"
+    assert first == "2026-03-31 10:30:00  event ignored 4 times: it is larger than 256 KB"
+    assert second == "2026-03-31 10:40:00  step wait-3 ignored: no number"
 
 
 def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> None:
@@ -112,7 +113,7 @@ def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
 def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> None:
     due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
     progress: dict[str, Any] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
-    policy = Policy(
+    policy = RetryPolicy(
         initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
     )
     ends = datetime(2026, 4, 3, 8, 5, tzinfo=UTC)

@@ -134,9 +134,9 @@ STATES: dict[str, tuple[JourneyView, str, str | None]] = {
         "event order.returned",
     ),
     "it was refused": (
-        replace(BARE, status="completed", result={"outcome": "refused", "reason": "it may come in only once"}),
+        replace(BARE, status="completed", result={"outcome": "refused", "reason": "it is admitted only once"}),
         "refused",
-        "it may come in only once",
+        "it is admitted only once",
     ),
     "it failed": (replace(HELD, status="failed", progress=None, failure="failed: no"), "failed", "failed: no"),
     "it was terminated": (replace(HELD, status="terminated", failure="was terminated"), "terminated", "was terminated"),

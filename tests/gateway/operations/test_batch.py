@@ -1,4 +1,4 @@
-"""Many orders: at a rate, a few at a time, counted, and safe to be interrupted."""
+"""One operation for many journeys: at a rate, a few at a time, counted, and safe to be interrupted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def accept(_: JourneyTarget) -> None:
     """A journey that obeys."""
 
 
-async def test_every_journey_gets_the_order_and_each_answer_is_counted() -> None:
+async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> None:
     answers: dict[str, Exception] = {
         "a/1": NotAccepted("a/1: nothing to retry: the journey is not held"),
         "a/3": UnknownJourney("there is no journey 'a/3': 'scenario list' shows those there are"),
@@ -39,13 +39,13 @@ async def test_every_journey_gets_the_order_and_each_answer_is_counted() -> None
             raise answers[target.id]
 
     tally = await Batch(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
-    assert sorted(tally.ordered) == ["a/0", "a/2", "a/4"]
+    assert sorted(tally.accepted) == ["a/0", "a/2", "a/4"]
     assert tally.refused[0] == Refused("a/1", "nothing to retry: the journey is not held")
     assert (len(tally.refused), tally.left, tally.complete) == (2, 0, False)
     assert sorted(done) == [target.id for target in targets(5)]
 
 
-async def test_orders_keep_to_the_rate() -> None:
+async def test_operations_keep_to_the_rate() -> None:
     times: list[float] = []
 
     async def send(_: JourneyTarget) -> None:
@@ -87,7 +87,7 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
 
 async def test_it_is_given_up_where_no_worker_answers() -> None:
     async def send(target: JourneyTarget) -> None:
-        raise NotAnswered(f"{target.id}: no worker answered within 10 s: see that one runs, and try again")
+        raise NotAnswered(f"{target.id}: no worker answered within 10 s: check that one is running, and try again")
 
     tally = await Batch(send, rate=100_000).run(targets(1000))
     assert tally.unanswered
@@ -101,7 +101,7 @@ async def test_one_answer_now_and_then_is_enough_to_go_on() -> None:
             raise NotAnswered("no worker answered")
 
     tally = await Batch(send, rate=100_000).run(targets(5 * AT_ONCE))
-    assert (tally.unanswered, tally.left, len(tally.ordered)) == (False, 0, 5)
+    assert (tally.unanswered, tally.left, len(tally.accepted)) == (False, 0, 5)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -116,30 +116,30 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
                 await asyncio.sleep(60)
             raise ConnectionError
 
-    round_ = Batch(send, rate=1000)
-    running = asyncio.create_task(round_.run(targets(100)))
+    batch = Batch(send, rate=1000)
+    running = asyncio.create_task(batch.run(targets(100)))
     await reached.wait()
     if cancelled:
         running.cancel()
     with pytest.raises(asyncio.CancelledError if cancelled else ConnectionError):
         await running
-    assert round_.tally.ordered[:7] == [f"a/{number}" for number in range(7)]
-    assert len(round_.tally.ordered) + round_.tally.left == 100
+    assert batch.tally.accepted[:7] == [f"a/{number}" for number in range(7)]
+    assert len(batch.tally.accepted) + batch.tally.left == 100
 
 
-async def test_nothing_to_order_is_not_complete() -> None:
+async def test_nothing_to_do_is_not_complete() -> None:
     tally = await Batch(accept).run([])
-    assert (tally.complete, str(tally)) == (False, "ordered 0")
+    assert (tally.complete, str(tally)) == (False, "accepted 0")
 
 
 @pytest.mark.parametrize(
     ("tally", "said"),
     [
-        (Tally(["a"]), "ordered 1"),
-        (Tally(["a", "b"], [Refused("c", "the journey is over")]), "ordered 2, refused 1 (the journey is over)"),
+        (Tally(["a"]), "accepted 1"),
+        (Tally(["a", "b"], [Refused("c", "the journey is over")]), "accepted 2, refused 1 (the journey is over)"),
         (
             Tally([], [Refused("a", "x"), Refused("b", "y"), Refused("c", "y")], left=4),
-            "ordered 0, refused 3 (2 × y; 1 × x), not asked 4",
+            "accepted 0, refused 3 (2 × y; 1 × x), not asked 4",
         ),
     ],
 )
@@ -172,23 +172,23 @@ def of(journey: Silent) -> Operations:
     return operating
 
 
-async def test_an_order_that_is_interrupted_was_not_refused() -> None:
+async def test_an_operation_that_is_interrupted_was_not_refused() -> None:
     silent = Silent()
     operating = of(silent)
-    ordering = operating.round("retry_step", operator="ann", reason="x")
-    running = asyncio.create_task(ordering.run(targets(2)[:1]))
+    batch = operating.batch("retry_step", operator="ann", reason="x")
+    running = asyncio.create_task(batch.run(targets(2)[:1]))
     await silent.asked.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert (ordering.tally.ordered, ordering.tally.refused, ordering.tally.left) == ([], [], 1)
+    assert (batch.tally.accepted, batch.tally.refused, batch.tally.left) == ([], [], 1)
 
 
-async def test_an_order_that_nobody_answers_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_operation_that_nobody_answers_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.operations.one.ANSWER", 0.01)
-    tally = await of(Silent()).round("retry_step", operator="ann", reason="x").run(targets(1))
+    tally = await of(Silent()).batch("retry_step", operator="ann", reason="x").run(targets(1))
     assert [item.why for item in tally.refused] == [
-        "no worker answered within 0.01 s: see that one runs; it may carry the order out then"
+        "no worker answered within 0.01 s: check that one is running; it may carry out the operation later"
     ]
 
 

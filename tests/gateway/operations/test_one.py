@@ -39,14 +39,14 @@ async def test_held_journeys_are_listed_as_they_tell_themselves(found: ScenarioC
     assert {item.id for item in await found.journeys()} == {"a/1", "a/2"}
 
 
-async def test_each_order_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:
+async def test_each_operation_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:
     held = await found.select("retry_step", Which(since=NOW))
     assert targets(held) == [JourneyTarget("a/1", "hook")]
     assert {item.id for item in await found.select("pause", Which())} == {"a/1", "a/2"}
     assert await found.select("resume", Which()) == []
 
 
-async def test_no_order_is_prepared_where_no_worker_answers(store: Store) -> None:
+async def test_no_operation_is_prepared_where_no_worker_answers(store: Store) -> None:
     silent = ScenarioClient(client(Temporal([Execution("a/1")])), store)
     with pytest.raises(NotAnswered, match=r"^a/1: no worker answered"):
         await silent.select("retry_step", Which(since=NOW))

@@ -14,12 +14,14 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.journeys.pending_activities import Pending, Policy, pending
+from gateway.errors import BadInput
+from gateway.journeys.pending_activities import Pending, pending
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.one import targets
 from gateway.operations.retry_policy import Change, glance, in_flight
 from runtime.store import AdmissionRequest, Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
+from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.gateway.journey import attempt
 
@@ -166,7 +168,7 @@ def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
     assert (first.step, first.state, first.attempt) == ("hook", "scheduled", 3)
     assert first.next_try_at == NOW + timedelta(minutes=5)
     assert first.gives_up_at == NOW + timedelta(days=3)
-    assert first.retry == Policy(
+    assert first.retry == RetryPolicy(
         initial_interval=4.8,
         backoff_coefficient=3.0,
         maximum_interval=21_600.0,
@@ -177,6 +179,11 @@ def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
     assert (second.retry, second.gives_up_at) == (None, None)
 
 
-def test_an_order_says_only_what_is_to_be_changed() -> None:
-    assert Change(maximum_attempts=0).order() == {"maximum_attempts": 0}
-    assert Change(initial_interval=1.0, deadline=60.0).order() == {"initial_interval": 1.0, "deadline": 60.0}
+def test_no_change_asks_for_more_than_a_policy_may_have() -> None:
+    with pytest.raises(BadInput, match=r"^the deadline is too long$"):
+        Change(deadline=1e9)
+
+
+def test_an_operation_says_only_what_is_to_be_changed() -> None:
+    assert Change(maximum_attempts=0).given() == {"maximum_attempts": 0}
+    assert Change(initial_interval=1.0, deadline=60.0).given() == {"initial_interval": 1.0, "deadline": 60.0}

@@ -131,9 +131,9 @@ async def test_so_many_at_most_are_found_and_not_all_are_asked(store: Store, mon
     assert len(temporal.asked) == 100
 
 
-async def test_an_order_is_not_begun_where_no_worker_answers(store: Store) -> None:
+async def test_an_operation_is_not_begun_where_no_worker_answers(store: Store) -> None:
     temporal = Temporal([Execution("a/7")])
-    with pytest.raises(NotAnswered, match=r"^a/7: no worker answered: see that one runs, and try again$"):
+    with pytest.raises(NotAnswered, match=r"^a/7: no worker answered: check that one is running, and try again$"):
         await held(client(temporal), store, Which(), insist=True)
 
 

@@ -103,7 +103,7 @@ def test_a_zone_that_cannot_be_used_is_told_and_one_that_is_an_offset_is_used(fo
     text = "steps:\n  - wait: {until: '10:00'}\n"
     lost = follow(text, timezone="Mars/Olympus")
     assert lost.notes == (
-        "contact.timezone is passed over: it is neither the name of a time zone, such as Europe/Paris, nor an offset, "
+        "contact.timezone is ignored: it is neither the name of a time zone, such as Europe/Paris, nor an offset, "
         "such as +02:00: the scenario's is used, Europe/Paris",
     )
     shown = report(follow(text, timezone="UTC+5:30"), Places(tmp_path / "scenario.yaml"))

@@ -129,7 +129,7 @@ async def test_two_servers_never_share_a_state_folder(server: DevServer, monkeyp
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(LocalError, match="cannot be written to: look at its rights, or choose another"):
+    with pytest.raises(LocalError, match="cannot be written to: check its permissions, or choose another"):
         async with DevServer(tmp_path / "file" / "state"):
             pass
 
@@ -181,5 +181,5 @@ def test_a_program_that_is_nowhere_is_told_how_to_install(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("port", [-1, 65536, 1_000_000])
 def test_a_number_that_is_no_port_is_named(port: int):
-    with pytest.raises(LocalError, match=f"^{port} is no port: choose one from 1024 to 65535 for the tests$"):
+    with pytest.raises(LocalError, match=f"^{port} is not a port: choose one from 1024 to 65535 for the tests$"):
         check_port(port, "the tests")

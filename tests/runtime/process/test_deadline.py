@@ -5,21 +5,15 @@ from __future__ import annotations
 import math
 
 from runtime.process.deadline import Deadline
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.fakes import Clock
 
 
 def test_before_it_counts_everything_has_its_own_time():
-    assert Deadline(28, Clock()).left(10, keep=5) == 10
+    assert Deadline(28, Clock(100.0)).left(10, keep=5) == 10
 
 
 def test_what_comes_later_gets_what_is_left():
-    clock = Clock()
+    clock = Clock(100.0)
     deadline = Deadline(28, clock)
     deadline.begin()
     found = [deadline.left(math.inf, keep=6)]
@@ -30,7 +24,7 @@ def test_what_comes_later_gets_what_is_left():
 
 
 def test_nothing_is_left_after_the_end_and_asking_twice_gains_nothing():
-    clock = Clock()
+    clock = Clock(100.0)
     deadline = Deadline(28, clock)
     deadline.begin()
     clock.now += 40

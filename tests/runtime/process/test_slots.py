@@ -9,23 +9,15 @@ import pytest
 from temporalio.worker import SlotPermit, SlotReleaseContext
 
 from runtime.process.slots import Slots
+from tests.fakes import Clock
 
 ASKING = cast("Any", None)
 TAKEN = cast("Any", None)
 
 
-class Clock:
-    """Stands still, unless told otherwise."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

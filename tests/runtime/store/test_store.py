@@ -79,7 +79,7 @@ async def test_a_server_that_is_not_there_is_named_without_the_password(closed_p
         await Store.open(f"postgresql://user:{SECRET}@127.0.0.1:{closed_port}/scenarios")
     assert str(caught.value) == (
         f"The store 127.0.0.1:{closed_port}/scenarios cannot be used now (nothing listens there): "
-        "see that it runs and that SCENARIO_STORE is right."
+        "check that it is running and that SCENARIO_STORE is right."
     )
     assert caught.value.__cause__ is None
 

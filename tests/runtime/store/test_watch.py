@@ -43,7 +43,7 @@ async def test_a_file_that_is_removed_is_neither_written_to_nor_made_anew(file: 
             with pytest.raises(StoreUnavailable) as caught:
                 await use
             assert str(caught.value) == (
-                f"The store {file} is gone, its file was removed while in use: put it back, or start this anew."
+                f"The store {file} is gone, its file was removed in use: put it back, or restart this process."
             )
         await asyncio.gather(*(store.newest("welcome") for _ in range(9)), return_exceptions=True)
         assert not there(file)
@@ -58,7 +58,7 @@ async def test_a_file_in_the_place_of_another_is_not_written_to(file: Path) -> N
             await other.publish("other", {}, {}, "digest")
         move(f"{file}-2", file)
         for use in (store.check(), store.publish("welcome", {}, {}, "digest")):
-            with pytest.raises(StoreUnavailable, match="is another file than the one in use: start this anew"):
+            with pytest.raises(StoreUnavailable, match="is another file than the one in use: restart this process"):
                 await use
 
 
@@ -182,7 +182,7 @@ async def test_trouble_is_logged_when_it_comes_changes_and_goes(caplog: pytest.L
         await watch.look()
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("ERROR", "it is away"),
-        ("ERROR", "The store db.example:5432/scenarios does not answer: see that it runs."),
+        ("ERROR", "The store db.example:5432/scenarios does not answer: check that it is running."),
         ("INFO", "The store db.example:5432/scenarios can be used again."),
     ]
 

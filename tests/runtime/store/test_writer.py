@@ -176,6 +176,20 @@ async def test_closing_gives_up_in_time_and_says_how_many_are_lost(caplog: pytes
     assert caplog.messages == ["3 delivery attempts could not be written down before the end."]
 
 
+@pytest.mark.parametrize("ticks", [0, 1, 2])
+async def test_closing_ends_it_also_where_it_was_about_to_go_on(ticks: int) -> None:
+    writer = Quick(Recorder(lambda batch: StoreUnavailable("The store is away.")))
+    writer.every = writer.retry = writer.retry_at_most = 60.0
+    writer.put(ATTEMPT)
+    for _ in range(5):
+        await asyncio.sleep(0)  # it waits for more to come
+    closing = asyncio.create_task(writer.close(within=0.0))
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await closing
+
+
 async def test_the_log_shows_ids_only(caplog: pytest.LogCaptureFixture) -> None:
     store = Recorder(lambda batch: StoreFault("Refused."))
     async with Quick(store) as writer:

@@ -181,7 +181,7 @@ async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(s
     ("port", "sentence"),
     [
         (0, "port {port} is in use by another program: stop that program, or choose another port for the metrics"),
-        (70_000, "70000 is no port: choose one from 1024 to 65535 for the metrics"),
+        (70_000, "70000 is not a port: choose one from 1024 to 65535 for the metrics"),
     ],
 )
 def test_a_port_for_metrics_that_cannot_be_had_is_one_sentence(port: int, sentence: str):

@@ -65,15 +65,15 @@ steps:
 """
 
 REPORT = """\
-mails/page.yaml:1:11: error value: 'Post Purchase' is no name: write lower-case words joined by '-', such as post-purchase
+mails/page.yaml:1:11: error value: 'Post Purchase' is not a name: write lower-case words joined by '-', such as post-purchase
 mails/page.yaml:2:1: error unknown-key: unknown key 'descripton': did you mean 'description'?
-mails/page.yaml:3:10: error value: 'ordr' cannot stand in 'trigger': did you mean 'order'?
+mails/page.yaml:3:10: error value: 'ordr' is not allowed in 'trigger': did you mean 'order'?
 mails/page.yaml:4:11: error value: 'Europe/Pariss' is not a time zone: did you mean 'Europe/Paris'?
 mails/page.yaml:5:1: error not-yet: this version does not have 'quiet_hours' yet
 mails/page.yaml:7:8: warning constant-key: this key is the same for every entry: write an output such as {{ order.external_id }}
-mails/page.yaml:8:10: error value: 'sometimes' is none of never, when_finished, always or "after 30d"
+mails/page.yaml:8:10: error value: 'sometimes' is not one of never, when_finished, always or "after 30d"
 mails/page.yaml:9:8: error syntax: a condition is written without braces: order.total_price > 20
-mails/page.yaml:11:12: error value: 'order returned' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered
+mails/page.yaml:11:12: error value: 'order returned' is not an event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered
 mails/page.yaml:13:5: error unknown-key: unknown key 'when': did you mean 'if'?
 mails/page.yaml:15:5: error unknown-step: unknown step 'emial': did you mean 'email'?
 mails/page.yaml:16:5: error unknown-key: unknown key 'subjct': did you mean 'subject'?
@@ -82,28 +82,28 @@ mails/page.yaml:18:37: error unknown-filter: there is no filter 'titelcase': did
 mails/page.yaml:19:10: error unclosed-tag: 'if' is not closed: add '{% endif %}'
 mails/page.yaml:21:11: error value: 2 is not a duration: add its unit, such as 2h or 2d
 mails/page.yaml:22:19: error value: '10:70' is not a time of day: write hours and minutes, such as "09:30"
-mails/page.yaml:22:31: error value: 'monday' cannot stand in an entry of 'on': did you mean 'mon'?
-mails/page.yaml:23:5: error unknown-step: this is no step: write 'wait:' and a blank
+mails/page.yaml:22:31: error value: 'monday' is not allowed in an entry of 'on': did you mean 'mon'?
+mails/page.yaml:23:5: error unknown-step: this is not a step: write 'wait:' and a space
 mails/page.yaml:24:11: error value: 'on' goes with a time of day, not with a date
 mails/page.yaml:26:5: error unknown-key: unknown key 'timeout': did you mean 'for'?
-mails/page.yaml:28:9: error empty: 'exit' is empty: give it a value, or take it out
+mails/page.yaml:28:9: error empty: 'exit' is empty: give it a value, or remove it
 mails/page.yaml:30:5: error unknown-key: an 'if' step cannot have 'webhook': begin a step of its own, '- webhook: …'
 mails/page.yaml:33:11: error url: a URL starts with its scheme and host as plain text, as in https://hooks.example.com/
-mails/page.yaml:34:13: error value: 'GET' cannot stand in 'method': write POST, PUT, PATCH or DELETE
+mails/page.yaml:34:13: error value: 'GET' is not allowed in 'method': write POST, PUT, PATCH or DELETE
 mails/page.yaml:35:15: error header: the header 'Host' cannot be set by a scenario: remove it
 mails/page.yaml:35:43: error syntax: '{{' is not closed: add '}}'
 mails/page.yaml:39:29: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
 mails/page.yaml:40:31: error value: '5 seconds' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H
 mails/page.yaml:40:60: error type: 'maximum_attempts' must be a whole number
-mails/page.yaml:40:76: error value: a duration here must be longer than nothing
+mails/page.yaml:40:76: error value: a duration here must be greater than zero
 mails/page.yaml:41:14: error value: 'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them
-mails/page.yaml:42:16: error value: 'whats-app' is no name for a response: write letters, digits and '_', the first of them a letter
+mails/page.yaml:42:16: error value: 'whats-app' is not a name for a response: write letters, digits and '_', the first of them a letter
 mails/page.yaml:42:27: error unknown-key: unknown key 'if': 'save' has as, when and schema
 mails/page.yaml:43:5: error not-yet: this version does not have 'split' yet
 mails/page.yaml:44:10: error duplicate-name: 'whatsapp' is the name of the step on line 32: choose another
 mails/page.yaml:45:18: error file: '../sms.txt' leaves the scenario's folder: keep the file beneath it
 mails/page.yaml:47:5: error incomplete: an e-mail needs 'html', 'text' or both
-mails/page.yaml:47:5: warning unreachable: this step is never reached: it stands behind an exit
+mails/page.yaml:47:5: warning unreachable: this step is never reached: it comes after an exit
 mails/page.yaml:48:14: error type: 'subject' must be text: put '12' in quotes
 """
 
@@ -131,19 +131,19 @@ ONE_MISTAKE = (
     ("- delay: 2d", "4:3: error unknown-step: unknown step 'delay': did you mean 'wait'?"),
     ("- id: a\n  e-mail: b\n  subject: s\n  text: t", "5:3: error unknown-step: unknown step 'e-mail': did you mean 'email'?"),
     ("- dance: tango", "4:3: error unknown-step: unknown step 'dance': a step begins with its kind, email, sms, webhook, wait, wait_for, if or exit"),
-    ("- id: lonely", "4:3: error unknown-step: this is no step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
-    ("- 12", "4:3: error unknown-step: this is no step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
-    ("- exit", "4:3: error unknown-step: this is no step: write 'exit:' and a blank"),
+    ("- id: lonely", "4:3: error unknown-step: this is not a step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- 12", "4:3: error unknown-step: this is not a step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- exit", "4:3: error unknown-step: this is not a step: write 'exit:' and a space"),
     ("- update: {contact: {tier: gold}}", "4:3: error not-yet: this version does not have 'update' yet"),
     ("- webhook: a", "4:3: error incomplete: a webhook needs 'url', or 'to' with the name of a destination"),
     ("- webhook: a\n  url: https://x.example/\n  to: crm", "6:3: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL"),
     ("- webhook: a\n  url: https://x.example/\n  path: /x", "6:3: error incomplete: 'path' goes with 'to': write the whole address in 'url'"),
     ("- webhook: a\n  destination: crm", "5:3: error unknown-key: unknown key 'destination': did you mean 'to'?"),
-    ("- webhook: a\n  to: Crm", "5:7: error value: 'Crm' is no name: write lower-case words joined by '-', such as crm"),
-    ("- webhook: a\n  to: crm\n  path: orders", "6:9: error value: 'orders' is no path: write '/' and what follows the destination's URL, such as /orders"),
+    ("- webhook: a\n  to: Crm", "5:7: error value: 'Crm' is not a name: write lower-case words joined by '-', such as crm"),
+    ("- webhook: a\n  to: crm\n  path: orders", "6:9: error value: 'orders' is not a path: write '/' and what follows the destination's URL, such as /orders"),
     ("- webhook: a\n  to: crm\n  path: //x", "6:9: error url: a path is what comes after the destination's URL: write /orders, not https://… or //…"),
     ("- webhook: a\n  to: crm\n  path: /{{ contact.idd }}", "6:21: error unknown-field: 'contact' has no field 'idd': did you mean 'id'?"),
-    ("- webhook: a\n  to: crm\n  content: xml\n  body: <a/>", "6:12: error value: 'xml' cannot stand in 'content': write json, form or text"),
+    ("- webhook: a\n  to: crm\n  content: xml\n  body: <a/>", "6:12: error value: 'xml' is not allowed in 'content': write json, form or text"),
     ("- webhook: a\n  to: crm\n  content: form\n  body: a=b", "7:9: error content: a form's body is written as keys with values, its fields"),
     ("- webhook: a\n  to: crm\n  content: form\n  body: {file: a}", "7:9: error content: a form's body is written as keys with values, its fields"),
     ("- webhook: a\n  to: crm\n  content: form\n  body: [a]", "7:9: error content: a form's body is written as keys with values, its fields"),
@@ -155,11 +155,11 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  save: wax", "6:9: error type: 'save' must be keys with values, not a text"),
     ("- webhook: a\n  to: crm\n  save: {name: wax}", "6:10: error unknown-key: unknown key 'name': did you mean 'as'?"),
     ("- webhook: a\n  to: crm\n  save: {when: json}", "6:3: error missing: 'save' needs 'as'"),
-    ("- webhook: a\n  to: crm\n  save: {as: wax, when: always}", "6:25: error value: 'always' cannot stand in 'when': write json"),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, when: always}", "6:25: error value: 'always' is not allowed in 'when': write json"),
     ("- webhook: a\n  to: crm\n  save: {as: wax, schema: x}", "6:27: error type: 'schema' must be keys with values, not a text"),
     ("- webhook: a\n  to: crm\n  save: {as: first}", "6:14: error value: 'first' means something else in Liquid: choose another name"),
-    ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {}}\n  path:", "7:3: error empty: 'path' is empty: give it a value, or take it out"),
-    ("- webhook: a\n  to: crm\n  save:\n    as: wax\n    schema:\n      properties:\n        id: {type: strnig}\n        of: {enum: [null], default: null}\n      required: id", ("10:20: error schema: 'strnig' is no type: did you mean 'string'?", "12:17: error schema: 'required' must be a list")),
+    ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {}}\n  path:", "7:3: error empty: 'path' is empty: give it a value, or remove it"),
+    ("- webhook: a\n  to: crm\n  save:\n    as: wax\n    schema:\n      properties:\n        id: {type: strnig}\n        of: {enum: [null], default: null}\n      required: id", ("10:20: error schema: 'strnig' is not a type: did you mean 'string'?", "12:17: error schema: 'required' must be a list")),
     ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {$ref: 'https://x.example/a.json'}}", "6:34: error schema: 'https://x.example/a.json' is elsewhere, and nothing is fetched: write it under '$defs' here"),
     ("- wait: {untill: 10:00}", "4:10: error unknown-key: unknown key 'untill': did you mean 'until'?"),
     ("- wait: {days: 2d}", "4:10: error unknown-key: unknown key 'days': a 'wait' with keys has until, on and offset"),
@@ -172,11 +172,11 @@ ONE_MISTAKE = (
     ("- wait: {until: 10:00, on: mon}", "4:28: error type: 'on' must be a list: write [mon]"),
     ("- exit: true", "4:9: error type: 'exit' must be text: put 'true' in quotes"),
     ("- exit: {reason: x}", "4:9: error type: 'exit' must be text, not a set of keys"),
-    ("- sms: A\n  text: t", "4:8: error value: 'A' is no name: write lower-case words joined by '-', such as a"),
+    ("- sms: A\n  text: t", "4:8: error value: 'A' is not a name: write lower-case words joined by '-', such as a"),
     ("- sms: a\n  text: [t]", "5:9: error type: 'text' must be text, or {file: …}, not a list"),
-    ("- sms: a\n  text:", "5:3: error empty: 'text' is empty: give it a value, or take it out"),
-    ("- sms: a\n  text: ''", "5:9: error empty: 'text' is empty: give it a value, or take it out"),
-    ("- sms: a\n  text: t\n  id:", "6:3: error empty: 'id' is empty: give it a value, or take it out"),
+    ("- sms: a\n  text:", "5:3: error empty: 'text' is empty: give it a value, or remove it"),
+    ("- sms: a\n  text: ''", "5:9: error empty: 'text' is empty: give it a value, or remove it"),
+    ("- sms: a\n  text: t\n  id:", "6:3: error empty: 'id' is empty: give it a value, or remove it"),
     ("- sms: a\n  message: t", "5:3: error unknown-key: unknown key 'message': did you mean 'text'?"),
     ("- sms: a\n  text: {path: x}", "5:10: error unknown-key: unknown key 'path': did you mean 'file'?"),
     ("- sms: a\n  text: {{ contact.firstname }}", "5:9: error quotes: text that begins with '{{' or '{%' needs quotes around it"),
@@ -207,18 +207,18 @@ ONE_MISTAKE = (
     ("- webhook: a\n  url: https://x.example/\n  body: {a: [{k$b$: 1}, 'x $b$']}", ("6:16: warning old-syntax: '$b$' is the platform's old syntax: 'scenario convert' turns it into Liquid", "6:28: warning old-syntax: '$b$' is the platform's old syntax: 'scenario convert' turns it into Liquid")),
     ("- sms: a\n  text: 'From $5.00 to 100$, $10 or US$ and {{ contact.firstname }}$, {50%}, {{ \"$a$\" }}'", ()),
     ("- webhook: a\n  url: https://x.example/?$top=1&$skip=2\n  body: {$for: p in order.products, $each: {$$ref: '{{ p.name }}'}}", ()),
-    ("- wait_for: a b", "4:13: error value: 'a b' is no event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
+    ("- wait_for: a b", "4:13: error value: 'a b' is not an event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
     ("- wait_for: a\n  else: [{exit: late}]", "5:3: error incomplete: 'else' is never reached without 'for'"),
-    ("- wait_for: a\n  since: yesterday", "5:10: error value: 'yesterday' cannot stand in 'since': write entry or now"),
+    ("- wait_for: a\n  since: yesterday", "5:10: error value: 'yesterday' is not allowed in 'since': write entry or now"),
     ("- wait_for: a\n  if: []", "5:7: error type: 'if' must be text, not a list"),
     ("- webhook: a\n  url: https://x.example/\n  body: [[]]\n  headers: []", "7:12: error type: 'headers' must be keys with values, not a list"),
-    ("- wait_for: a\n  if:", "5:3: error empty: 'if' is empty: give it a value, or take it out"),
+    ("- wait_for: a\n  if:", "5:3: error empty: 'if' is empty: give it a value, or remove it"),
     ("- if: contact.custom.vip\n  then: {exit: x}", "5:9: error type: 'then' must be a list: begin each of its entries with '- '"),
     ("- if: contact.custom.vip", "4:3: error incomplete: an 'if' needs 'then', 'else' or both"),
     ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error syntax: a value is missing here"),
     ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
     ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': begin a step of its own, '- sms: …'"),
-    ("- exit: a\n- exit: b\n- exit: c", "5:3: warning unreachable: this step is never reached: it stands behind an exit"),
+    ("- exit: a\n- exit: b\n- exit: c", "5:3: warning unreachable: this step is never reached: it comes after an exit"),
 )  # fmt: skip
 
 
@@ -232,21 +232,21 @@ WHOLE = (
     ("- wait: 2d", "1:1: error type: a scenario file must be keys with values, not a list"),
     ("trigger: order\nsteps: [{wait: 2d}]", "1:1: error missing: a scenario needs 'scenario'"),
     ("scenario: a\ntrigger: order\nsteps: []", "3:8: error empty: 'steps' is empty: it needs at least one entry"),
-    ("scenario: a\ntrigger: order\nsteps:", "3:1: error empty: 'steps' is empty: give it a value, or take it out"),
+    ("scenario: a\ntrigger: order\nsteps:", "3:1: error empty: 'steps' is empty: give it a value, or remove it"),
     ("scenario: a\ntrigger: order\nsteps: {wait: 2d}", "3:8: error type: 'steps' must be a list: begin each of its entries with '- '"),
     ("scenario: 12\ntrigger: order\nsteps: [{wait: 2d}]", "1:11: error type: 'scenario' must be text: put '12' in quotes"),
-    ("scenario: a\ntrigger: order\nentry:\nsteps: [{wait: 2d}]", "3:1: error empty: 'entry' is empty: give it a value, or take it out"),
+    ("scenario: a\ntrigger: order\nentry:\nsteps: [{wait: 2d}]", "3:1: error empty: 'entry' is empty: give it a value, or remove it"),
     ("scenario: a\ntrigger: order\nentry: {agian: never}\nsteps: [{wait: 2d}]", "3:9: error unknown-key: unknown key 'agian': did you mean 'again'?"),
     ("scenario: a\ntrigger: order\n<b>: 1\nsteps: [{wait: 2d}]", "3:1: error unknown-key: unknown key '<b>': a scenario has scenario, description, trigger, entry, exit, timezone and steps"),
     ("scenario: a\ntrigger: order\nexit: [{event: a, <text>: 1}]\nsteps: [{wait: 2d}]", "3:19: error unknown-key: unknown key '<text>': an exit rule has event and if"),
     ("scenario: a\ntrigger: order\nentry: {again: after}\nsteps: [{wait: 2d}]", "3:16: error value: '' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
-    ("scenario: a\ntrigger: order\nentry: {again: after 0d}\nsteps: [{wait: 2d}]", "3:16: error value: 'after' needs a duration longer than nothing"),
+    ("scenario: a\ntrigger: order\nentry: {again: after 0d}\nsteps: [{wait: 2d}]", "3:16: error value: 'after' needs a duration greater than zero"),
     ("scenario: a\ntrigger: order\nexit: {event: x}\nsteps: [{wait: 2d}]", "3:7: error type: 'exit' must be a list: begin each of its entries with '- '"),
     ("scenario: a\ntrigger: order\nexit: [{event: x}, {event: x, if: event.a}]\nsteps: [{wait: 2d}]", "3:20: warning redundant: the exit rule on line 3 already leaves at this event"),
     ("scenario: a\ntrigger: order\nexit: [{event: x}]\nsteps: [{wait_for: x}]", "4:20: warning never: this event is never waited for to its end: the exit rule on line 3 leaves at it"),
     ("scenario: a\ntrigger: order\nsteps: [{wait_for: x, then: [{wait_for: x}]}]", "3:41: warning at-once: the event that line 3 waited for meets this wait at once: add 'since: now' for another"),
-    ("scenario: a\ntrigger: order\nsteps: [{wait: 1d}, {id: wait-1, wait: 2d}]", "3:26: error duplicate-name: 'wait-1' is what an unnamed step is called by its place: choose another name"),
-    ("scenario: a\nscenario: b\ntrigger: order\nsteps: [{wait: 2d}]", "2:1: error duplicate-key: 'scenario' stands here twice: first on line 1"),
+    ("scenario: a\ntrigger: order\nsteps: [{wait: 1d}, {id: wait-1, wait: 2d}]", "3:26: error duplicate-name: 'wait-1' is the name that an unnamed step gets from its place: choose another name"),
+    ("scenario: a\nscenario: b\ntrigger: order\nsteps: [{wait: 2d}]", "2:1: error duplicate-key: 'scenario' is here twice: first on line 1"),
     ("scenario: a\ntrigger: order\nstpes: [{emial: x, subjct: s, text: t}]", ("3:1: error unknown-key: unknown key 'stpes': did you mean 'steps'?", "3:10: error unknown-step: unknown step 'emial': did you mean 'email'?", "3:20: error unknown-key: unknown key 'subjct': did you mean 'subject'?")),
 )  # fmt: skip
 
@@ -387,7 +387,7 @@ def test_a_reference_that_leads_nowhere_is_one_finding(name: str, read: Callable
 def test_no_file_is_looked_for_by_a_name_that_none_can_have():
     text = HEAD + '- email: a\n  subject: s\n  html: {file: "a\\0b.html"}\n'
 
-    assert lines_of(text, str) == ["6:16: error file: no file has a name with U+0000 in it"]
+    assert lines_of(text, str) == ["6:16: error file: a file's name cannot contain U+0000"]
 
 
 def test_a_reference_behind_a_misspelt_key_is_read_too():
@@ -571,15 +571,15 @@ steps:
 REPORT_OF_WEBHOOKS = """\
 two-way.yaml:5:31: error unknown-response: no step saves a response as 'whatsap': did you mean 'whatsapp'?
 two-way.yaml:7:19: error unknown-response: no step before this one saves a response as 'whatsapp': the one on line 10 comes later, or on another way
-two-way.yaml:11:9: error value: 'WAX' is no name: write lower-case words joined by '-', such as wax
-two-way.yaml:12:11: error value: 'messages/{{ order.external_id }}' is no path: write '/' and what follows the destination's URL, such as /orders
+two-way.yaml:11:9: error value: 'WAX' is not a name: write lower-case words joined by '-', such as wax
+two-way.yaml:12:11: error value: 'messages/{{ order.external_id }}' is not a path: write '/' and what follows the destination's URL, such as /orders
 two-way.yaml:13:5: error unknown-key: unknown key 'contents': did you mean 'content'?
 two-way.yaml:14:31: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
 two-way.yaml:14:52: error content: the field 'extra' of a form is one value, or a list of values
 two-way.yaml:17:7: error unknown-key: unknown key 'name': did you mean 'as'?
 two-way.yaml:18:7: error unknown-key: unknown key 'whne': did you mean 'when'?
 two-way.yaml:21:19: error schema: 'required' must be a list
-two-way.yaml:23:22: error schema: 'strng' is no type: did you mean 'string'?
+two-way.yaml:23:22: error schema: 'strng' is not a type: did you mean 'string'?
 two-way.yaml:24:25: error schema: '#/$defs/state' leads nowhere in this schema
 two-way.yaml:25:62: warning schema: 'pattern' is not looked at: any value passes here
 two-way.yaml:27:5: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL

@@ -106,7 +106,7 @@ RIGHT = (
     "{{ ticket.store.name }} {{ order.loyalty.card_code }} {{ order.products.size }} {{ order.products[0].name }}",
     "{% assign total = order.total_price | times: 2 %}{{ total }} {{ journey.version }} {{ now | date: '%d' }} {{ today }}",
     "{% capture hello %}{{ contact.lastname }}{% endcapture %}{{ hello }} {{ journey.id }}",
-    "contact.firstnam in plain text is no variable",
+    "contact.firstnam in plain text is not a variable",
 )
 
 
@@ -149,7 +149,7 @@ LATE = (
     + ASK.replace("{", "{{").replace("}", "}}")
 )
 PAST = (
-    "warning may-be-missing: 'event' may be missing here: not every way here leads past a 'wait_for'. For those that do not, "
+    "warning may-be-missing: 'event' may be missing here: not every way here passes a 'wait_for'. For those that do not, "
     + ASK
 )
 READ = "{sms: a, text: '{{ event.x }}'}"
@@ -192,7 +192,20 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     (TIMED + "- sms: a\n  text: '{% for x in event.items %}{{ x }}{% endfor %}'", LATE.format(4)),
     (TIMED + "- wait: {until: '{{ event.at }}'}", LATE.format(4)),
     (TIMED + "- webhook: a\n  to: b\n  body: {a: '{{ event.x }}'}", LATE.format(4)),
-    (TIMED + "- webhook: a\n  to: b\n  body: {a: {$if: event.x > 1, $then: {b: '{{ event.x }}'}, $else: '{{ event.y }}'}}", None),
+    (TIMED + "- webhook: a\n  to: b\n  body: {a: {$if: event.x > 1, $then: {b: '{{ event.x }}'}, $else: '{{ event.y }}'}}", LATE.format(4)),
+    (TIMED + "- webhook: a\n  to: b\n  body: {a: {$if: event.x > 1, $then: {b: '{{ event.x }}'}, $else: none}}", None),
+    # One that only mentions it, and comes out so without it, does not.
+    (TIMED + "- sms: a\n  text: \"{% if event.b != 'x' %}{{ event.b }}{% endif %}\"", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% if event or contact.id %}{{ event.b }}{% endif %}'", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% if event and contact.id %}{{ event.b }}{% endif %}'", None),
+    (TIMED + "- sms: a\n  text: '{% if event.x %}a{% else %}{{ event.y }}{% endif %}'", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% if event == nil %}a{% elsif contact.id %}{{ event.y }}{% else %}{{ event.z }}{% endif %}'", None),
+    (TIMED + "- sms: a\n  text: '{% if contact.id %}a{% elsif event.x %}{{ event.y }}{% else %}b{% endif %}'", None),
+    (TIMED + "- sms: a\n  text: '{% unless event %}a{% else %}{{ event.y }}{% endunless %}'", None),
+    (TIMED + "- sms: a\n  text: '{% unless event.x == 1 %}{{ event.y }}{% endunless %}'", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% case event.x %}{% when 1, nil %}{{ event.y }}{% endcase %}'", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% case event.x %}{% when 1 %}a{% else %}{{ event.y }}{% endcase %}'", LATE.format(4)),
+    (TIMED + "- sms: a\n  text: '{% case event.x %}{% when nil %}a{% else %}{{ event.y }}{% endcase %}'", None),
 )  # fmt: skip
 
 

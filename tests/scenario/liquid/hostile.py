@@ -144,7 +144,7 @@ TEMPLATES: dict[str, tuple[str, str | None]] = {
     "a value nested deep, joined": ("{{ deep | join: ',' | size }}", "a list is nested more than 64 levels deep"),
     "a value nested deep, without repetitions": (
         "{{ deep | uniq | size }}",
-        "'uniq' met a value that is nested too deep",
+        "'uniq' got a value that is nested too deeply",
     ),
     "blocks nested deep": ("{% if true %}" * 2000 + "{% endif %}" * 2000, "blocks are nested more than 30 levels deep"),
     "brackets nested deep": (

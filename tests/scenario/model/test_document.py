@@ -107,7 +107,7 @@ def test_a_digest_is_the_same_in_every_process():
 
 @pytest.mark.parametrize("broken", [{}, {"steps": 1}, {"steps": [1]}, {"scenario": "a", "later": True}])
 def test_what_is_no_document_is_refused_readably(broken: dict[str, Any]):
-    with pytest.raises(ScenarioError, match="this is no scenario that this version can read"):
+    with pytest.raises(ScenarioError, match="this is not a scenario that this version can read"):
         load(broken)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from scenario.source.decoding import DEPTH, NotJson, TooDeep, read_json
 
-MANY = "there is a comma too many"
+MANY = "there is one comma too many"
 
 
 @pytest.mark.parametrize(

@@ -72,14 +72,14 @@ def test_a_local_time_on_some_days_needs_no_quotes():
     assert Source("wait: {until: 10:00, on: [mon, tue]}").data == {"wait": {"until": "10:00", "on": ["mon", "tue"]}}
 
 
-TAB = "a tab cannot stand here: write blanks, or put a text that holds a tab in quotes"
+TAB = "a tab is not allowed here: write spaces, or put a text that holds a tab in quotes"
 SYNTAX = (
-    ("steps:\n\t- wait: 2d\n", "2:1", "indent with blanks, not with a tab"),
+    ("steps:\n\t- wait: 2d\n", "2:1", "indent with spaces, not with a tab"),
     ("steps:\n  - email:\t\thello\n", "2:11", TAB),
     ("a: some\ttext\n", "1:8", TAB),
     ("a: {b:\tc}\n", "1:7", TAB),
-    ("a: 1\nb: Thanks: a lot\n", "2:10", "a ':' cannot stand here"),
-    ("scenario:x\ntrigger: order\n", "1:9", "a blank is missing after this ':'"),
+    ("a: 1\nb: Thanks: a lot\n", "2:10", "a ':' is not allowed here"),
+    ("scenario:x\ntrigger: order\n", "1:9", "a space is missing after this ':'"),
     ("scenario\n\ntrigger: order\n", "1:9", "a ':' is missing after this key"),
     ('a: "hello\nb: 2\n', "1:4", "the quote that opens here is never closed"),
     ("a: 'it's me'\n", "1:8", "the quotes end before this"),
@@ -98,14 +98,14 @@ SYNTAX = (
     ("steps: - wait: 2d\n", "1:8", "a list cannot begin here"),
     ("a: | text\n  more\n", "1:6", "after '|' or '>' the text begins on the next line"),
     ("a: 1\n---\nb: 2\n", "2:1", "a file holds one scenario"),
-    ("a: b\nc: \x07\n", "2:4", "the character U+0007 cannot stand in a text"),
-    ('a: "\\UFFFFFFFF"\n', "1:7", "this escape is no character"),
+    ("a: b\nc: \x07\n", "2:4", "the character U+0007 is not allowed in a text"),
+    ('a: "\\UFFFFFFFF"\n', "1:7", "this escape is not a character"),
     ('a: "\\ud83d"\n', "1:4", "half a character"),
     ("a: !ruby b\n", "1:4", "the tag '!ruby' means nothing here"),
-    ("a: !!int b\n", "1:4", "'b' is no number"),
+    ("a: !!int b\n", "1:4", "'b' is not a number"),
     ("a: .nan\n", "1:4", "'.nan' is not a number that JSON can hold"),
     ("[a, b]: c\n", "1:1", "a key must be text"),
-    ("%YAML x\n---\na: 1\n", "1:7", "this is no YAML: expected a digit, but found 'x'"),
+    ("%YAML x\n---\na: 1\n", "1:7", "this is not YAML: expected a digit, but found 'x'"),
     ("# nothing but this\n", "1:1", "the file is empty"),
     ("", "1:1", "the file is empty"),
     ("null\n", "1:1", "the file is empty"),
@@ -126,9 +126,9 @@ def test_every_duplicate_key_is_reported_and_the_first_one_counts():
     source = Source("a: 1\nb: {c: 1, c: 2}\na: 3\na: 4\n")
 
     assert [str(finding).removeprefix("scenario.yaml:") for finding in source.findings] == [
-        "2:11: error duplicate-key: 'c' stands here twice: first on line 2",
-        "3:1: error duplicate-key: 'a' stands here twice: first on line 1",
-        "4:1: error duplicate-key: 'a' stands here twice: first on line 1",
+        "2:11: error duplicate-key: 'c' is here twice: first on line 2",
+        "3:1: error duplicate-key: 'a' is here twice: first on line 1",
+        "4:1: error duplicate-key: 'a' is here twice: first on line 1",
     ]
     assert source.data == {"a": 1, "b": {"c": 1}}
 

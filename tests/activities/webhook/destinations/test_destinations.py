@@ -31,11 +31,11 @@ def test_headers_are_made_of_the_secrets_that_there_are():
         ({"TOKEN": ""}, "destination wax needs the secret TOKEN, which is not set: set SCENARIO_SECRET_TOKEN, "
                         "or a file of that name under SCENARIO_SECRETS_DIR"),
         ({"TOKEN": "p4ss\r\nX-Evil: 1"}, "the header 'Authorization' of destination wax cannot be made of its secrets "
-         "(TOKEN): look whether they hold line breaks, outer blanks or letters beyond ASCII"),
+         "(TOKEN): check whether they hold line breaks, leading or trailing spaces, or non-ASCII characters"),
         ({"TOKEN": "p4ssé"}, "the header 'Authorization' of destination wax cannot be made of its secrets (TOKEN): "
-         "look whether they hold line breaks, outer blanks or letters beyond ASCII"),
+         "check whether they hold line breaks, leading or trailing spaces, or non-ASCII characters"),
         ({"TOKEN": "p4ss "}, "the header 'Authorization' of destination wax cannot be made of its secrets (TOKEN): "
-         "look whether they hold line breaks, outer blanks or letters beyond ASCII"),
+         "check whether they hold line breaks, leading or trailing spaces, or non-ASCII characters"),
     ],
 )  # fmt: skip
 def test_a_header_s_secret_that_is_missing_or_malformed_is_named_and_not_shown(secrets: dict[str, str], sentence: str):

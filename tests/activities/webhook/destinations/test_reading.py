@@ -137,10 +137,10 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
         ("ports: [70000]", "1:52: error value: 'ports' must be 65535 or less"),
         ("headers: {X-A: 5}", "1:59: error type: 'headers' are names with values, and each value is text in quotes"),
         ("headers: [a]", "1:53: error type: 'headers' are names with values, and each value is text in quotes"),
-        ("headers: {Host: a}", "1:54: error header: the header 'Host' is set by the sender itself: take it out"),
+        ("headers: {Host: a}", "1:54: error header: the header 'Host' is set by the sender itself: remove it"),
         (
             "headers: {idempotency-key: a}",
-            "1:54: error header: the header 'idempotency-key' is set by the sender itself: take it out",
+            "1:54: error header: the header 'idempotency-key' is set by the sender itself: remove it",
         ),
         ("headers: {'a b': c}",
          "1:54: error header: a header's name is empty or holds a character that is not allowed"),
@@ -164,12 +164,12 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
          "such as [{key: WAX_SIGNING_KEY}]"),
         (f"signing: [{{key: {KEY}}}]", "1:60: error value: 'key' is the name of a secret, such as WAX_SIGNING_KEY, "
          "and not the key itself"),
-        ("signing: [{key: A}, {key: A}]", "1:64: error signing: the key A stands here twice"),
+        ("signing: [{key: A}, {key: A}]", "1:64: error signing: the key A is here twice"),
         ("signing: [{key: A}, {key: B, until: 2026-12-01}]", "1:80: error value: 'until' is a time with its zone, "
          "such as 2026-12-01T00:00:00Z"),
         (
             "signing: [{key: A}, {key: B, until: 2026-10-01T00:00:00Z}]",
-            "1:64: warning expired: the key B signs no more since 2026-10-01T00:00:00+00:00: take it out",
+            "1:64: warning expired: the key B expired at 2026-10-01T00:00:00+00:00: remove it",
         ),
         (
             "signing: [{key: A, until: 2026-12-01T00:00:00Z}]",
@@ -182,7 +182,7 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
         ("tls: {key: a.key}", "1:55: error tls: 'key' goes with 'certificate', the certificate that it belongs to"),
         (
             "tls: {certificate: destinations.yaml}",
-            "1:44: error tls: 'certificate' and 'key' are no certificate and its own key in PEM, "
+            "1:44: error tls: 'certificate' and 'key' must be a certificate and its own key in PEM, "
             "the key without a password",
         ),
     ],
@@ -243,8 +243,8 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
     ("text", "findings"),
     [
         ("", ["1:1: error empty: the file is empty: begin with 'destinations:'"]),
-        ("destinations:\n", ["1:14: error empty: 'destinations' is empty: give it a value, or take it out"]),
-        ("destinations: {a: }\n", ["1:18: error empty: 'a' is empty: give it a value, or take it out"]),
+        ("destinations:\n", ["1:14: error empty: 'destinations' is empty: give it a value, or remove it"]),
+        ("destinations: {a: }\n", ["1:18: error empty: 'a' is empty: give it a value, or remove it"]),
         ("destinations: {a: {rate: 1/s}}\n", ["1:16: error missing: 'url' is missing here"]),
         ("- a\n", ["1:1: error type: the file must be keys with values, not a list"]),
         ("destination: {}\n", ["1:1: error unknown-key: unknown key 'destination': did you mean 'destinations'?"]),
@@ -254,7 +254,7 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
         ("destinations: [" + "a, " * 20_000 + "a]\n", ["1:60007: error too-large: more than 20,000 values: "
          "take destinations out that nobody names"]),
         ("destinations:\n  a: {url: https://a.example}\n  a: {url: https://b.example}\n",
-         ["3:3: error duplicate-key: 'a' stands here twice: first on line 2"]),
+         ["3:3: error duplicate-key: 'a' is here twice: first on line 2"]),
         ("destinations: {a: {<<: {rate: 5/s}, url: https://a.example}}\n",
          ["1:20: error unknown-key: unknown key '<<': the keys here are rate, concurrency, breaker, url, headers, "
           "signing, secrets, timeout, retry, tls, allow_private, allow_cidr, allow_http and ports"]),

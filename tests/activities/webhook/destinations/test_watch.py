@@ -13,6 +13,7 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsError
 from activities.webhook.destinations.watch import DestinationsFile
 from runtime.errors import SettingsError
+from tests.fakes import Clock
 
 ONE = "destinations: {one: {url: https://one.example}}\n"
 TWO = "destinations: {two: {url: https://two.example}}\n"
@@ -20,16 +21,6 @@ BAD = "destinations: {two: {ulr: https://two.example}}\n"
 
 
 Edit = Callable[[Path, str], object]
-
-
-class Clock:
-    """A clock that the test turns."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD, BreakerState, CircuitBreaker, Ticket
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limits import BreakerLimits, Limits
-from tests.activities.webhook.crowd import Clock
+from tests.fakes import Clock
 
 LIMITS = BreakerLimits()
 

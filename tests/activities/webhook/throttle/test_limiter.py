@@ -9,7 +9,8 @@ from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit, Wait
 from activities.webhook.throttle.limits import BreakerLimits, Limits
-from tests.activities.webhook.crowd import Clock, Seen, crowd
+from tests.activities.webhook.crowd import Seen, crowd
+from tests.fakes import Clock
 
 TWO = Limits(concurrency=2)
 QUICK = BreakerLimits(minimum=2, window=60, pause=10)
@@ -144,7 +145,7 @@ def test_limits_may_change_while_it_runs(gate: Limiter):
     down(gate, "push", Limits(1, QUICK))
     assert turned_away(gate, "push", Limits(1, QUICK)).why == "breaker_open"
     enter(gate, "push", Limits(2, None))  # the breaker is switched off
-    enter(gate, "push", Limits(2, QUICK))  # and on again: it begins anew
+    enter(gate, "push", Limits(2, QUICK))  # and on again: it begins again
 
 
 def test_one_destination_never_takes_the_whole_worker(clock: Clock):
@@ -192,7 +193,7 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
 def test_why_a_delivery_waits_can_be_read(gate: Limiter):
     fill(gate)
     assert "wax " + turned_away(gate).reason == (
-        "wax has as many requests under way as it may: this one waits for its turn"
+        "wax has as many requests under way as allowed: this one waits for its turn"
     )
 
 

@@ -21,7 +21,7 @@ from tests.scenario.liquid.samples import Page, pages
 MISTAKES = Path(__file__).parent / "mistakes.html.liquid"
 REPORT = Path(__file__).parent / "mistakes.txt"
 
-_NOT_APART = "name the one of 'secrets' that is meant: secrets.NAME"
+_NOT_APART = "name which part of 'secrets' is meant: secrets.NAME"
 CODE = re.compile(r'(?:add|_note)\(\s*(?:path, |inner, |\(\*path, \w+\), )?"([a-z]+(?:-[a-z]+)*)"')
 
 DEEP = "elements are nested more than 256 levels deep: is one not closed?"
@@ -86,12 +86,12 @@ def test_there_is_no_false_alarm(page: Page) -> None:
                 "'json' inside quotes makes a text of JSON: remove the quotes, or the filter"
             ],
         ),
-        ("[NaN]", ["1:2 error no-json: this is no JSON: NaN and Infinity do not exist there"]),
-        ("[" + "9" * 5000 + "]", ["1:2 error no-json: this is no JSON: a number has more than 4,300 digits"]),
-        ("[" * 30_000, ["1:501 error limit: the body is nested too deep to be read by anyone"]),
-        ('{"a": {{ contact.id }} "b": 1}', ["1:24 error no-json: this is no JSON: a comma is missing"]),
+        ("[NaN]", ["1:2 error no-json: this is not JSON: NaN and Infinity do not exist there"]),
+        ("[" + "9" * 5000 + "]", ["1:2 error no-json: this is not JSON: a number has more than 4,300 digits"]),
+        ("[" * 30_000, ["1:501 error limit: the body is nested too deeply to be read"]),
+        ('{"a": {{ contact.id }} "b": 1}', ["1:24 error no-json: this is not JSON: a comma is missing"]),
         ('{"a": 1, "b": {{ contact.id }},}', []),
-        ("{'a': 1}", ["1:2 error no-json: this is no JSON: a key in double quotes is missing"]),
+        ("{'a': 1}", ["1:2 error no-json: this is not JSON: a key in double quotes is missing"]),
         ('{"a": "{% capture x %}"{% endcapture %}"}', []),
         (
             '["{% for p in order.products %}{{ p.name }}", "{% endfor %}"]',
@@ -172,7 +172,7 @@ def test_a_structure_is_checked_text_by_text() -> None:
         "let.$in 1:10 error unknown-field: 'store' has no field 'nmae': did you mean 'name'?",
         "let.$in 1:23 error no-object: 'n' is a number, it has no field 'x'",
         "$what 1:1 error body-form: there is no such form: use $for, $if or $let, or write the key with '$$'",
-        "True 1:1 error body-form: a key that is no text must be written in quotes",
+        "True 1:1 error body-form: a key that is not text must be written in quotes",
     ]
 
 
@@ -322,7 +322,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
         (
             "text",
             "{% if order %}a{% else if contact %}b{% else %}c{% endif %}",
-            ["1:24 error else-if: what stands behind 'else' is passed over: write 'elsif', or take it out"],
+            ["1:24 error else-if: what stands behind 'else' is ignored: write 'elsif', or remove it"],
         ),
         ("text", "{% for p in order.products limit=3 %}{% endfor %}", ["1:33 error syntax: expected ':', not '='"]),
         ("header", "{{ secrets['TOKEN'] }}{{ order.external_id | hmac_sha256: secrets.KEY }}", []),

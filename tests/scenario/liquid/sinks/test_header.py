@@ -52,7 +52,7 @@ def test_an_underscore_is_no_way_around_the_lists(name: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("Bearer {{ empty }}", "starts or ends with a blank"),
+        ("Bearer {{ empty }}", "starts or ends with a space"),
         ("{{ name }}", "no header can hold"),
         ("a\nb", "holds a line break"),
         ("é", "holds a line break, a control character or a character that is not ASCII"),

@@ -102,7 +102,7 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": {"$let": [], "$in": 1}}, "a: '$let' is a mapping of names"),
         ({"a": {"$if": 3, "$then": 1}}, "a.$if: '$if' takes a text (line 1, column 1)"),
         ({"$fro": 1}, "$fro: there is no such form: use $for, $if or $let, or write the key with '$$'"),
-        ({True: 1}, "a key that is no text must be written in quotes"),
+        ({True: 1}, "a key that is not text must be written in quotes"),
         ({"a": float("nan")}, "a: JSON has no infinite numbers and no NaN"),
         ({"a": "{{ flag | divided_by: 0 }}"}, "a: 'divided_by' cannot divide by zero (line 1, column 11)"),
         ({"at": 1, "a{{ text }}": 2}, "a{{ text }}: two keys of the same mapping are equal (line 1, column 1)"),

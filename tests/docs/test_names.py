@@ -1,0 +1,103 @@
+"""Modules, files and what is in them, as docs and docstrings name them: all of it is there."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGES = ("activities", "gateway", "runtime", "scenario", "workflows", "tests", "deploy", "docs", "examples")
+CODE = re.compile(r"(?<!`)(`{1,2})([^`\n]+)\1(?!`)")
+FILE = re.compile(rf"(?:{'|'.join(PACKAGES)})/[\w/-]*(?:\.\w+)?|(?:[\w-]+/)*[\w-]+\.py")
+MODULE = re.compile(rf"(?:{'|'.join(PACKAGES)}|worker)(?:\.\w+)+")
+NOT_OURS = {"verify.py", "worker.env", "worker.env.example", "deploy/worker.env"}  # a receiver's, and an operator's
+
+
+def sources() -> list[Path]:
+    found = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    found.remove(Path(__file__))
+    return [*sorted(found), ROOT / "worker.py", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
+
+
+def prose(path: Path) -> str:
+    """What is written for people: a page, or the strings and comments of code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return "\n".join(token.string for token in tokens if token.type in (tokenize.STRING, tokenize.COMMENT))
+
+
+def named(text: str) -> Iterator[str]:
+    """The files and modules of ours that a text names in backticks."""
+    for _, code in CODE.findall(text):
+        if code not in NOT_OURS and (MODULE.fullmatch(code) or FILE.fullmatch(code)):
+            yield code
+
+
+def module(name: str) -> tuple[Path, list[str]]:
+    """The file of the module that a dotted name begins with, and what follows."""
+    path, *rest = ROOT / name.partition(".")[0], *name.split(".")[1:]
+    while rest and (path / rest[0]).is_dir():
+        path /= rest.pop(0)
+    if rest and (path / f"{rest[0]}.py").is_file():
+        return path / f"{rest.pop(0)}.py", rest
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py"), rest
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def has(body: list[ast.stmt], names: list[str]) -> bool:
+    """Whether the body of a module or class defines a name, and that the next one, and so on."""
+    if not names:
+        return True
+    first, *rest = names
+    for node in body:
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if node.name == first:
+                return has(node.body, rest)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)) if name == first:
+                return not rest
+            case ast.ImportFrom() if first in (alias.name for alias in node.names):
+                return exists(".".join((node.module or "", first, *rest)))
+            case _:
+                pass
+    return False
+
+
+def exists(name: str) -> bool:
+    if FILE.fullmatch(name):
+        return (ROOT / name).exists() or any(ROOT.glob(f"[a-z]*/**/{name}"))
+    path, rest = module(name)
+    return has(tree(path).body, rest) if path.is_file() else not rest and path.parent.is_dir()
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_is_named_is_there(path: Path) -> None:
+    assert [name for name in named(prose(path)) if not exists(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("see `scenario/plan/plan.py` and `workflows.state.State`", []),
+        ("``gateway.client.ScenarioClient.enter``, `tests/replay/histories/`, `journey.py`", []),
+        ("`order.delivered`, `email/text`, `scenario: post-purchase`", []),
+        ("`scenario/plans.py`", ["scenario/plans.py"]),
+        ("`workflows.state.States`", ["workflows.state.States"]),
+        ("`gateway.client.ScenarioClient.entered`", ["gateway.client.ScenarioClient.entered"]),
+        ("`nowhere.py`", ["nowhere.py"]),
+    ],
+)
+def test_what_is_gone_is_found(text: str, gone: list[str]) -> None:
+    assert [name for name in named(text) if not exists(name)] == gone

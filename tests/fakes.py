@@ -1,0 +1,128 @@
+"""What stands in for clocks, terminals, stores and Temporal's server, for the tests of several packages."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, cast
+
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
+
+from runtime.store import Attempt
+
+
+class Clock:
+    """A clock that goes where it is told."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    """A terminal at which somebody types, or looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did: its exit status, and what it wrote to standard output and error."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Version:
+    """A published version."""
+
+    document: Mapping[str, Any]
+    scenario: str = "post-purchase"
+    version: int = 3
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Shelf:
+    """Published versions, of which there is one: ``post-purchase@3``.
+
+    Args:
+        steps: Its steps, as they stand in the document.
+    """
+
+    def __init__(self, *steps: Mapping[str, Any]) -> None:
+        self._only = Version({"scenario": "post-purchase", "trigger": "order", "steps": list(steps)})
+
+    async def newest(self, scenario: str) -> int | None:
+        """The number of the one, where it is asked for."""
+        return self._only.version if scenario == self._only.scenario else None
+
+    async def version(self, scenario: str, version: int) -> Version | None:
+        """The one, where it is asked for."""
+        return self._only if (scenario, version) == (self._only.scenario, self._only.version) else None
+
+
+class Rows(list[Attempt]):
+    """Attempts on record, in the order in which they were made."""
+
+    def put(self, attempt: Attempt) -> None:
+        """Puts one on record."""
+        self.append(attempt)
+
+
+UNHURRIED: Mapping[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "schedule_to_close_timeout": timedelta(days=3),
+}
+"""What Temporal gives an attempt, where a test is about something else: more than any step's time-out."""
+
+
+class Marks(list[tuple[Any, ...]]):
+    """The marks of one delivery, in the order in which they came.
+
+    Attributes:
+        noted: Those of them that were on the server before the attempt went on.
+        refusal: What the server says instead of noting one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[Any, ...]] = []
+        self.refusal: Exception | None = None
+
+    def environment(self) -> ActivityEnvironment:
+        """For one attempt."""
+        environment = ActivityEnvironment(client=cast("Client", _Client(self)))
+        environment.info = replace(environment.info, **UNHURRIED)
+        environment.on_heartbeat = lambda *details: self.append(details)
+        return environment
+
+
+@dataclass(frozen=True)
+class _Client:
+    """What an attempt asks of its client, and of the handle that it gets; the names are those of `temporalio`."""
+
+    marks: Marks
+
+    def get_async_activity_handle(self, *, task_token: bytes) -> _Client:
+        assert task_token
+        return self
+
+    async def heartbeat(self, *details: Any, rpc_timeout: timedelta) -> None:
+        assert rpc_timeout
+        if self.marks.refusal is not None:
+            raise self.marks.refusal
+        self.marks.append(details)
+        self.marks.noted.append(details)

@@ -1,0 +1,128 @@
+"""What a journey does that somebody has reset: it sends again under the same id, as it was sent at first."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHandle
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities.admission import Admissions
+from activities.content import Content
+from activities.interface import Recalled
+from runtime.store import Attempt
+from tests.workflows.conftest import Stage
+from workflows import delivery
+from workflows.journey import Journey
+
+SENDS = """
+scenario: again
+trigger: segment
+steps:
+  - wait_for: go
+  - sms: text
+    text: "{{ now }}"
+"""
+ORDER = {"operator": "ann", "reason": "known"}
+FIRST = "2026-03-02T09:30:00+01:00"
+"""The time with which it was sent before the reset."""
+
+
+@pytest.fixture(autouse=True)
+def _reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says of each journey's first run that a reset has made it: the time-skipping server makes none."""
+
+    def original(self: workflow.Info) -> str:
+        return self.run_id if self.continued_run_id else "the run before"
+
+    def passed_over(_self: workflow.Info, _run_id: str) -> None:
+        """What the server says."""
+
+    monkeypatch.setattr(workflow.Info, "original_execution_run_id", property(original, passed_over), raising=False)
+
+
+async def sent_before(stage: Stage) -> WorkflowHandle[Any, Any]:
+    """A journey that waits, and has sent what comes then."""
+    await stage.publish(SENDS)
+    handle = await stage.start("again")
+    await stage.until(handle, "waiting")
+    attempt = Attempt(
+        delivery_id=delivery.delivery_id(handle.id, handle.first_execution_run_id or "", "text", 0),
+        attempt=1,
+        workflow_id=handle.id,
+        run_id="the run before",
+        scenario="again",
+        version=1,
+        step="text",
+        channel="sms",
+        destination="local",
+        contact_id="1",
+        started_at=datetime.now(UTC),
+        milliseconds=9,
+        outcome="delivered",
+        now=FIRST,
+    )
+    await stage.store.record([attempt])
+    return handle
+
+
+@pytest.mark.parametrize("continued", [False, True], ids=["in the run of the reset", "in the one that continues it"])
+async def test_it_is_sent_with_the_time_of_before(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, continued: bool
+) -> None:
+    suggested = False
+
+    def suggests(_: workflow.Info) -> bool:
+        return suggested
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
+    handle = await sent_before(stage)
+    newest = stage.client.get_workflow_handle(handle.id)
+    if continued:
+        suggested = True
+        await handle.signal("event", {"name": "whatever"})
+        async with asyncio.timeout(60):
+            while (await newest.describe()).run_id == handle.first_execution_run_id:
+                await asyncio.sleep(0.02)
+        suggested = False
+    await newest.signal("event", {"name": "go"})
+    await stage.result(handle)
+    assert [attempt.delivery.now for attempt in stage.channels.of("text")] == [FIRST]
+
+
+async def test_a_step_that_is_skipped_while_that_time_is_looked_up_sends_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(_: str) -> Recalled | None:
+        """Comes to its own end in the moment in which it is cancelled: the cancellation is lost."""
+        try:
+            await workflow.wait_condition(lambda: False)
+        except asyncio.CancelledError:
+            return Recalled(now=FIRST)
+
+    monkeypatch.setattr(delivery, "_recalled", found)
+    await stage.publish(SENDS)
+    admissions = Admissions(Content(stage.store), stage.store, "Europe/Paris")
+    worker = Worker(
+        stage.client,
+        task_queue="apart",
+        workflows=[Journey],
+        activities=[admissions.admit, admissions.depart],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    entry = {"scenario": "again", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": {"type": "segment"}}
+    async with worker:
+        handle = await stage.client.start_workflow("Journey", entry, id="again/1", task_queue="apart")
+        await stage.until(handle, "waiting")
+        await handle.signal("event", {"name": "go"})
+        async with asyncio.timeout(60):
+            while (await handle.query("progress"))["at"] != "text":
+                await asyncio.sleep(0.02)
+        await stage.operate(handle, "skip_step", ORDER)
+        result: dict[str, Any] = await stage.result(handle)
+    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("wait_for-1", "event"), ("text", "skipped")]
+    assert stage.channels.of("text") == []
