@@ -135,17 +135,18 @@ class OpenAttempt:
     def _values(self, word: str) -> tuple[Any, ...]:
         return (word, self.away, activity.info().attempt) if self.away else (word,)
 
-    def turn_away(self, reason: str, error: str, delay: timedelta) -> ApplicationError:
+    def turn_away(self, why: str, then: str, error: str, delay: timedelta) -> ApplicationError:
         """The exception to raise where nothing may be sent now: no attempt has been made, and none is counted.
 
         Args:
-            reason: One sentence.
+            why: Half a sentence.
+            then: The other half: what happens next, or is to be done.
             error: Why, in one word.
             delay: When to come again.
         """
         self.turned = True
         self.discount()
-        return self.failure(FailureKind.RETRY, reason, error=error, next_retry_delay=delay)
+        return self.failure(FailureKind.RETRY, f"{why}: {then}", error=error, why=why, next_retry_delay=delay)
 
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
@@ -183,6 +184,7 @@ class OpenAttempt:
         unknown: bool = False,
         excerpt: str = "",
         exhausted: bool = False,
+        why: str = "",
         next_retry_delay: timedelta | None = None,
     ) -> ApplicationError:
         """The exception to raise. See `Failure` for the arguments.
@@ -195,6 +197,7 @@ class OpenAttempt:
             unknown: Whether the message may have been delivered all the same.
             excerpt: How the reply begins, redacted.
             exhausted: Whether it is for good only because attempts or time have run out.
+            why: Of an attempt that is turned away, how the reason begins.
             next_retry_delay: See `Failure.as_error`.
         """
         self.in_flight = self.in_flight and unknown
@@ -217,6 +220,7 @@ class OpenAttempt:
             excerpt=excerpt,
             exhausted=exhausted,
             turned_away=self.turned,
+            why=why,
             next_try_at="" if due is None else due.isoformat(timespec="seconds"),
         ).as_error(next_retry_delay)
 

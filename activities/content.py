@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from activities.interface import Delivery
 from scenario.model.document import load
 from scenario.model.scenario import Scenario
-from scenario.plan.compile import walk
+from scenario.plan.compile import named_steps
 from scenario.plan.inputs import named_secrets
 from scenario.steps.base import BaseStep
 
@@ -70,11 +70,7 @@ class Opened:
 
 
 class Content:
-    """Published scenarios by name and version.
-
-    Args:
-        versions: Where they are stored.
-    """
+    """Published scenarios by name and version."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
@@ -144,7 +140,7 @@ class Content:
                     version=published.version,
                     scenario=loaded,
                     plan=dict(published.plan),
-                    steps={name: step for step, name, _ in walk(loaded.steps)},
+                    steps=dict(named_steps(loaded)),
                 )
                 self._opened[key] = opened
                 while len(self._opened) > _KEPT:

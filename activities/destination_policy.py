@@ -9,11 +9,7 @@ from activities.webhook.destinations.watch import DestinationsFile
 
 
 class Clearances:
-    """A local activity: the answer is in memory.
-
-    Args:
-        destinations: As they are now.
-    """
+    """A local activity: the answer is in memory."""
 
     def __init__(self, destinations: DestinationsFile) -> None:
         self._destinations = destinations

@@ -19,11 +19,7 @@ class Past(Protocol):
 
 
 class Recollections:
-    """Looks attempts up.
-
-    Args:
-        past: The log of deliveries.
-    """
+    """Looks attempts up."""
 
     def __init__(self, past: Past) -> None:
         self._past = past

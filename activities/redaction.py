@@ -11,11 +11,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from activities.spellings import Reading, readings
+from activities.spellings import Reading, Unreadable, readings
 
 MASK: Final = "[…]"
 """What stands in a masked place."""
@@ -101,9 +102,11 @@ def _known(values: Iterable[str]) -> Known:
 
 @lru_cache(maxsize=1024)
 def _forms(value: str) -> frozenset[str]:
-    values = {value, *(value.removeprefix(prefix) for prefix in _PREFIXED)}
-    # A value may itself look like an escape, and is unescaped where the text around it is.
-    forms = {_folded(form.text) for one in values for form in readings(one) if form.text.strip() and not form.inner}
+    forms: set[str] = set()
+    for one in {value, *(value.removeprefix(prefix) for prefix in _PREFIXED)}:
+        # A value may itself look like an escape, and is unescaped where the text around it is.
+        with suppress(Unreadable):  # nor is a text then that holds it
+            forms.update(_folded(form.text) for form in readings(one) if form.text.strip() and not form.inner)
     return frozenset(form for form in forms if _SEPARATOR not in form)
 
 
@@ -149,21 +152,27 @@ def excerpt(body: bytes, hidden: Known, *, limit: int = _LIMIT) -> str:
     """`readable`, for who has the secrets as `known` already.
 
     Masking comes before cutting, so that no half of a secret is left at the end. Numbers of nine digits and more are
-    masked whatever they mean.
+    masked whatever they mean. Nothing is shown of a text that cannot be read through all its spellings.
     """
     text = body[: 4 * (limit + _SLACK)].decode("utf-8", errors="replace")
     text = _CONTROL.sub("", text[: limit + _SLACK])
-    spans: _Spans = []
-    for reading in readings(text):
-        folded = _folded(reading.text)
-        spans += _within(reading, _places(folded, hidden, whole=False))
-        spans += _cut_off(reading, folded, hidden, len(text))
-        if reading.last:
-            spans += _within(reading, _callbacks(reading.text))
-            spans += _within(reading, _addresses(reading.text))
-            numbers = _ANY_DIGITS if reading.inner else _PHONE
-            spans += _within(reading, (found.span() for found in numbers.finditer(reading.text)))
+    try:
+        spans = [span for reading in readings(text) for span in _revealing(reading, text, hidden)]
+    except Unreadable:
+        return MASK
     return _masked(text, spans, limit)[:limit]
+
+
+def _revealing(reading: Reading, text: str, hidden: Known) -> Iterator[tuple[int, int]]:
+    """The places of a text that nobody may see, as far as one of its readings tells."""
+    folded = _folded(reading.text)
+    yield from _within(reading, _places(folded, hidden, whole=False))
+    yield from _cut_off(reading, folded, hidden, len(text))
+    if reading.last or reading.text is text:
+        yield from _within(reading, _callbacks(reading.text))
+        yield from _within(reading, _addresses(reading.text))
+        numbers = _ANY_DIGITS if reading.inner else _PHONE
+        yield from _within(reading, (found.span() for found in numbers.finditer(reading.text)))
 
 
 def masked(texts: Sequence[str], given: Known) -> list[str]:
@@ -174,6 +183,9 @@ def masked(texts: Sequence[str], given: Known) -> list[str]:
     Args:
         texts: None with half a character in it.
         given: What the receiver was given, and so may have sent back.
+
+    Raises:
+        Unreadable: They cannot be read through all their spellings.
     """
     text = _SEPARATOR.join(texts)
     telling = Known(given.long, tuple(value for value in given.short if len(value) >= _TELLING))

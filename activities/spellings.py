@@ -19,8 +19,13 @@ from typing import Final
 
 DEPTH: Final = 3
 """How often Base64 and hex are looked into: Base64 within hex takes two."""
-_BREADTH, _LEAST = 16, 32 * 1024
-"""So many times its own length, or so many characters, all readings of a text may have together."""
+_BREADTH, _LEAST = 24, 32 * 1024
+"""So many times its own length, or so many characters, all readings of a text may have together. HTML with addresses
+and paths in it has 10 times its length, and 22 times where it is JSON within JSON within JSON."""
+
+
+class Unreadable(ValueError):
+    """Spellings are within each other more often than a text may be read for. Nobody knows what it says."""
 
 
 def _bytes(mark: str) -> str:
@@ -124,27 +129,29 @@ def readings(text: str) -> Iterator[Reading]:
     """The text itself, what it says unescaped again and again, and what is within its Base64 and hex.
 
     Of spellings within each other any may be the outer one, and what is undone first makes a difference: each is.
+
+    Raises:
+        Unreadable: There are too many within each other. What stands in none of the readings so far may stand in it.
     """
     left = max(_BREADTH * len(text), _LEAST)
-    seen: set[str] = set()
+    seen = {text}
     number = count()
     # What says more in fewer characters comes first.
     waiting = [(len(text), next(number), Reading(text, lambda start, end: (start, end)), 0)]
     while waiting:
         _, _, reading, depth = heappop(waiting)
-        left -= len(reading.text)
-        if left < 0:
-            return
-        if reading.text in seen:
-            continue
-        seen.add(reading.text)
         plain = _unescaped(reading)
         yield reading if plain else replace(reading, last=True)
         if not plain and depth < DEPTH:
             joined = (_substituted(reading, _FOLD, lambda _: "") if "\n" in reading.text else None) or reading
             plain, depth = [inner for code in _CODES for inner in _inside(joined, code)], depth + 1
         for made in plain:
-            heappush(waiting, (len(made.text), next(number), made, depth))
+            if made.text not in seen:
+                seen.add(made.text)
+                left -= len(made.text)
+                heappush(waiting, (len(made.text), next(number), made, depth))
+        if left < 0:
+            raise Unreadable
 
 
 def _unescaped(reading: Reading) -> list[Reading]:

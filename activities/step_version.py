@@ -14,11 +14,7 @@ from scenario.plan.plan import load_plan
 
 
 class Amendments:
-    """Looks steps up for operators who try them again after a mistake was mended.
-
-    Args:
-        content: Published scenarios.
-    """
+    """Looks steps up for operators who try them again after a mistake was mended."""
 
     def __init__(self, content: Content) -> None:
         self._content = content

@@ -23,7 +23,15 @@ class Refusal(Exception):
 
 
 class BadInput(Refusal):
-    """A file or an argument cannot be read, or is not what is wanted there."""
+    """A file or an argument cannot be read, or is not what is wanted there.
+
+    Attributes:
+        line: The line of the file that the text names; None where it names none.
+    """
+
+    def __init__(self, text: str, *, line: int | None = None) -> None:
+        self.line = line
+        super().__init__(text)
 
 
 class CheckFailed(Refusal):
@@ -43,7 +51,15 @@ class NotEntered(Refusal):
 
 
 class NotAccepted(Refusal):
-    """An operation was refused."""
+    """An operation was refused.
+
+    Attributes:
+        reason: Why, without the journey's id.
+    """
+
+    def __init__(self, journey: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{journey}: {reason}")
 
 
 class NotAnswered(NotAccepted):

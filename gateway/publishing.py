@@ -64,10 +64,6 @@ class Shelf(Protocol):
 def check_file(path: Path, destinations: Listing | None = None) -> Checked:
     """Checks a scenario file together with the texts that it refers to.
 
-    Args:
-        path: Of the file.
-        destinations: See `scenario.check.check.check`.
-
     Raises:
         BadInput: The file itself cannot be read.
     """

@@ -15,6 +15,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import CompositePayloadConverter, DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from typing_extensions import override
 
 from scenario.entry.plain_json import unread
 
@@ -65,8 +66,9 @@ class BriefFailures(DefaultFailureConverter):
     would fill the operator's screen, and a kilobyte of the journey's history.
     """
 
+    @override
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
-        """See the base class. Details may be anybody's (`temporal activity fail --detail`), and are not an argument."""
+        """Details may be anybody's (`temporal activity fail --detail`), and are not an argument."""
         try:
             return super().from_failure(failure, payload_converter)
         except ApplicationError:  # of `JsonPayloads`
@@ -81,8 +83,8 @@ class BriefFailures(DefaultFailureConverter):
                     bare.application_failure_info.ClearField("details")
             return super().from_failure(bare, payload_converter)
 
+    @override
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
-        """See the base class."""
         super().to_failure(exception, payload_converter, failure)
         if isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
             failure.stack_trace = ""

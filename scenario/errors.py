@@ -32,17 +32,33 @@ class TemplateError(ScenarioError):
     """A template that cannot be parsed or rendered.
 
     Attributes:
-        reason: What is wrong, without a position.
+        reason: What is wrong, without a place.
+        at: Which part of a structured body or of a message is meant, such as ``lines[0].name``; else empty.
         line: 1-based line in the template's own text, or None where no position is known.
         column: 1-based column in that line, or None.
         offset: 0-based index into the template's text, or None.
     """
 
     def __init__(
-        self, reason: str, *, line: int | None = None, column: int | None = None, offset: int | None = None
+        self,
+        reason: str,
+        *,
+        at: str = "",
+        line: int | None = None,
+        column: int | None = None,
+        offset: int | None = None,
     ) -> None:
-        self.reason, self.line, self.column, self.offset = reason, line, column, offset
-        super().__init__(f"{reason} (line {line}, column {column})" if line is not None else reason)
+        self.reason, self.at, self.line, self.column, self.offset = reason, at, line, column, offset
+        super().__init__(f"{self.sentence} (line {line}, column {column})" if line is not None else self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, without a position."""
+        return f"{self.at}: {self.reason}" if self.at else self.reason
+
+    def within(self, part: str) -> TemplateError:
+        """The same error as one of a message's part."""
+        return TemplateError(self.sentence, at=part, line=self.line, column=self.column, offset=self.offset)
 
 
 class LimitExceeded(TemplateError):
@@ -62,12 +78,13 @@ class MissingVariable(TemplateError):
         reason: str,
         path: tuple[object, ...],
         *,
+        at: str = "",
         line: int | None = None,
         column: int | None = None,
         offset: int | None = None,
     ) -> None:
         self.path = path
-        super().__init__(reason, line=line, column=column, offset=offset)
+        super().__init__(reason, at=at, line=line, column=column, offset=offset)
 
 
 class NotConfigured(ScenarioError):

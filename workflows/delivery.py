@@ -251,7 +251,7 @@ def _told(error: ActivityError) -> BaseException | None:
 def _overtaken(found: Failure, state: RetryState | None) -> Failure:
     """The failure of an attempt that was not the last one: no word came of any later one."""
     if found.turned_away:  # it does not wait for its turn any more, as it said
-        why = found.reason.partition(": ")[0]
+        why = found.why or found.reason.partition(": ")[0]  # which has to do for what older workers told
         if state is RetryState.MAXIMUM_ATTEMPTS_REACHED:  # where Temporal counts, it counts those that waited
             return replace(found, reason=f"no attempt is left: {why}")
         return replace(found, reason=f"the deadline passed meanwhile: {why}" if found.error != "deadline" else why)

@@ -47,7 +47,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             ScenarioError: It cannot be read.
         """
         super().__init__()
-        self._carried = _carried(argument) if workflow.info().continued_run_id else None
+        self._carried = _carried(argument)
         if self._carried and is_entry(self._carried["entry"]):
             self.state = State.load(self._carried["state"])
             self._open(self._carried["entry"])
@@ -225,15 +225,18 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
 
 def _carried(argument: Any) -> dict[str, Any] | None:
-    """What the run before handed on, or None where this run begins a journey.
+    """What the run before handed on, or None where this run begins a journey, or fails to.
 
     That a run follows another says nothing: a cron schedule or a workflow's retry policy begins one, too, and hands it
-    the argument of the first. So may anybody an argument that only looks like what is handed on.
+    the argument of the first. So may anybody an argument that only looks like what is handed on. It is looked into
+    there alone: what a journey itself handed on and this worker cannot read is for a newer worker.
     """
-    if not isinstance(argument, dict):
+    info = workflow.info()
+    if not info.continued_run_id or not isinstance(argument, dict):
         return None
     data = cast("dict[str, Any]", argument)
-    carries = data.keys() == {"entry", "state"} and State.is_dumped(data["state"])
+    is_known = State.is_readable if info.cron_schedule or info.retry_policy else State.is_dumped
+    carries = data.keys() == {"entry", "state"} and is_known(data["state"])
     return data if carries else None
 
 

@@ -6,7 +6,7 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 
 class _Plain(Protocol):
@@ -15,6 +15,8 @@ class _Plain(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
+MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
+"""How outcomes are shown that are not what was hoped for."""
 Made = TypeVar("Made", bound=_Plain)
 
 

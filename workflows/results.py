@@ -28,11 +28,6 @@ def sent_in(call: ActivityType[Any, Sent], answer: RawValue | None, destination:
     Our activities say all fields of a `Sent`. A person says as much as is known, the outcome at least: an object, or
     the bare word, ``"delivered"``.
 
-    Args:
-        call: The activity.
-        answer: Its result.
-        destination: What the step sends to.
-
     Returns:
         The failure of a delivery whose outcome is not known, where nobody can tell what the result means.
     """

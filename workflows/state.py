@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from datetime import datetime
+from typing import Any, Final, Literal, cast
 
 from temporalio import workflow
 
 from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
 
 with workflow.unsafe.imports_passed_through():
+    from scenario.entry.plain_json import has_form
+    from scenario.plan.plan import load_plan
     from scenario.steps.host import Event
+    from scenario.steps.registry import read_row
 
 JourneyState = Literal["running", "waiting", "held", "paused"]
 
@@ -124,6 +128,22 @@ class State:
         if not isinstance(data, dict):
             return False
         return all(name in data for name in ("version", "plan", "zone", "entered_at", "root"))
+
+    @classmethod
+    def is_readable(cls, data: object) -> bool:
+        """Whether a journey can go on from this, whoever wrote it."""
+        if not has_form(data, cls):
+            return False
+        state = cls.load(cast("dict[str, Any]", data))
+        try:
+            plan = load_plan(state.plan)
+            if state.anew:
+                read_row(state.anew.step)
+            times = [datetime.fromisoformat(time) for time in (state.entered_at, state.since, state.until) if time]
+        except ValueError:
+            return False
+        named = {state.at, plan.start}.union(*(step.successors for step in plan.steps.values()))
+        return named - {None} <= plan.steps.keys() and all(time.tzinfo for time in times)
 
     def keep(self, event: Event) -> Event:
         """Keeps an event for later steps, and forgets the oldest where there are too many."""

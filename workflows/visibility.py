@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
+from workflows.records import MARKS
 from workflows.state import Held, State
 
 with workflow.unsafe.imports_passed_through():
@@ -28,7 +29,6 @@ with workflow.unsafe.imports_passed_through():
 LONGEST: Final = 250
 """Bytes of a search attribute's value at most; the server would take 2048, but nobody reads those."""
 _SHOWN: Final = 60
-_MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
 
 
 def cut(text: str, limit: int) -> str:
@@ -59,7 +59,7 @@ def details(state: State, plan: Plan, title: str) -> str:
     done = state.steps[-_SHOWN:]
     for record in done:
         reply = f" {record.status}" if record.status else ""
-        mark = _MARKS.get(record.outcome, "✓")
+        mark = MARKS.get(record.outcome, "✓")
         note = f" ({record.note.replace('|', '/')})" if record.note else ""
         lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply}{note} | {record.at} |")
     if state.at:

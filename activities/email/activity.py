@@ -79,7 +79,7 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
     waited = datetime.now(UTC) - activity.info().scheduled_time
     exhausted = isinstance(error, UnreachableError) and error.misconfigured and waited > SHORT
     if isinstance(error, LeftAloneError) and not exhausted:
-        return attempt.turn_away(str(error), error.word, timedelta(seconds=error.seconds))
+        return attempt.turn_away(error.why, error.then, error.word, timedelta(seconds=error.seconds))
     return attempt.failure(
         FailureKind.PERMANENT if permanent or exhausted else FailureKind.RETRY,
         f"{error}, still after an hour" if exhausted else str(error),

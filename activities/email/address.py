@@ -9,7 +9,10 @@ from typing import Final
 from email_validator import EmailNotValidError, validate_email
 
 _NAMED: Final = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>(?!")[^<>]*?))\s*<(?P<address>[^<>\s]+)>\s*')
+_LONGEST: Final = 254
+"""Characters of an address: a path has 256, its brackets among them (RFC 5321 §4.5.3.1.3)."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
+_MALFORMED: Final = "the e-mail address is malformed"
 
 
 class BadAddress(ValueError):
@@ -40,10 +43,14 @@ def parse_address(text: str) -> Mailbox:
     Raises:
         BadAddress: It is none.
     """
+    text = text.strip()
+    # Not left to the library: what it takes for a text of many combining marks grows with the square of the length.
+    if len(text) > _LONGEST:
+        raise BadAddress(_MALFORMED)
     try:
-        valid = validate_email(text.strip(), check_deliverability=False)
+        valid = validate_email(text, check_deliverability=False)
     except EmailNotValidError:
-        raise BadAddress("the e-mail address is malformed") from None
+        raise BadAddress(_MALFORMED) from None
     # With an ASCII form, any server takes it; without, the local part needs SMTPUTF8.
     return Mailbox(valid.ascii_email or f"{valid.local_part}@{valid.ascii_domain}")
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Final
 
+_LEFT_ALONE: Final = "The mail server {host} has refused the login, and is left alone for a while"
+_CHECK_LOGIN: Final = "check user and password in SCENARIO_SMTP"
 SENTENCES: Final[dict[str, str]] = {
     "dns_failed": "The mail server's name {host} could not be resolved: check SCENARIO_SMTP",
     "connect_refused": "The mail server {host} refused the connection: nothing listens on that port",
@@ -24,9 +26,8 @@ SENTENCES: Final[dict[str, str]] = {
     "starttls_refused": "The mail server {host} refused to begin the encryption that it offers",
     "starttls_missing": "The mail server {host} offers no encryption, so nothing was sent: if that is meant, "
     "add ?tls=off to SCENARIO_SMTP",
-    "login_refused": "The mail server {host} refused the login: check user and password in SCENARIO_SMTP",
-    "login_left_alone": "The mail server {host} has refused the login, and is not tried for a while: "
-    "check user and password in SCENARIO_SMTP",
+    "login_refused": "The mail server {host} refused the login: " + _CHECK_LOGIN,
+    "login_left_alone": f"{_LEFT_ALONE}: {_CHECK_LOGIN}",
     "login_missing": "The mail server {host} offers no login method that is supported: check the port in SCENARIO_SMTP",
     "disconnected": "The mail server {host} closed the connection before the message left",
     "timeout": "The mail server {host} was too slow, and the message did not leave",
@@ -72,10 +73,14 @@ class LeftAloneError(UnreachableError):
 
     Attributes:
         seconds: How long this lasts.
+        why: Half a sentence.
+        then: The other half: what is to be done.
     """
 
+    then = _CHECK_LOGIN
+
     def __init__(self, host: str, seconds: float) -> None:
-        self.seconds = seconds
+        self.seconds, self.why = seconds, _LEFT_ALONE.format(host=host)
         super().__init__("login_left_alone", host)
 
 

@@ -108,7 +108,7 @@ def _read(html: str) -> Markup:
     try:
         return _CELL.work(html)
     except TemplateError as error:
-        raise TemplateError(f"the e-mail's html: {error.reason}") from None
+        raise error.within("the e-mail's html") from None
 
 
 def _fill(part: MIMEPart, content: str, subtype: str) -> None:

@@ -58,7 +58,7 @@ def _rendered(part: str, made: Any, source: str, data: dict[str, Any]) -> str:
     try:
         return made(source, data)
     except TemplateError as error:
-        raise TemplateError(f"the e-mail's {part}: {error}") from None
+        raise error.within(f"the e-mail's {part}") from None
 
 
 def _source(template: str | File | None) -> str | None:

@@ -35,7 +35,7 @@ def render(step: Sms, data: dict[str, Any]) -> str:
     try:
         body = liquid.render_text(step.text, data).strip()
     except TemplateError as error:
-        raise TemplateError(f"the SMS's text: {error}") from None
+        raise error.within("the SMS's text") from None
     if not body:
         raise TemplateError("the SMS's text: nothing is left of it for this contact; {% abort %} skips a message")
     return body

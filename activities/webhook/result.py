@@ -78,7 +78,8 @@ def turned_away(attempt: OpenAttempt, wait: Wait) -> ApplicationError:
     """
     left = _left(attempt)
     seconds = min(wait.seconds, left) if left > 0 else wait.seconds
-    return attempt.turn_away(f"{attempt.destination} {wait.reason}", wait.why, timedelta(seconds=seconds))
+    why, then = wait.reason
+    return attempt.turn_away(f"{attempt.destination} {why}", then, wait.why, timedelta(seconds=seconds))
 
 
 def lost(attempt: OpenAttempt) -> ApplicationError | None:

@@ -74,11 +74,7 @@ class Routes(Protocol):
 
 
 class Direct:
-    """Where scenarios and `destinations.yaml` say: a URL as it is, to public addresses only; a name by the book.
-
-    Args:
-        destinations: The book.
-    """
+    """Where scenarios and `destinations.yaml` say: a URL as it is, to public addresses only; a name by the book."""
 
     def __init__(self, destinations: DestinationsFile | None = None) -> None:
         self._destinations = destinations or DestinationsFile()

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from activities.redaction import Known, masked
+from activities.spellings import Unreadable
 from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
@@ -52,6 +53,8 @@ def kept(save: Save, response: Response, given: Known) -> Kept:
             _fit(value, save.shape)
         value, changed = _clean(value, given)
         return Kept(value, f"the response kept as '{save.name}' held a secret, which was masked" if changed else None)
+    except Unreadable:
+        return Kept(note=f"the response was not kept as '{save.name}': it cannot be read through")
     except _UnfitError as error:
         return Kept(note=f"the response was not kept as '{save.name}': {error}")
 

@@ -48,10 +48,6 @@ class Key:
     def parse(cls, text: str, *, until: datetime | None = None) -> Key:
         """Reads a key as it stands in a secret: ``whsec_`` or ``whsk_`` and base64.
 
-        Args:
-            text: The key.
-            until: See `Key.until`.
-
         Raises:
             SigningKeyError: Another prefix, no strict base64, or a length that the specification does not allow.
         """

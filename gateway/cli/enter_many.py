@@ -13,7 +13,7 @@ from gateway.cli.entry_files import Line, count, lines, named, opened, parse
 from gateway.cli.progress import progress
 from gateway.cli.terminal import dump, note, say
 from gateway.concurrency import Concurrency
-from gateway.errors import Refusal
+from gateway.errors import BadInput, Refusal
 
 if TYPE_CHECKING:
     from gateway.admissions import Admissions
@@ -112,8 +112,8 @@ class Bulk:
                 say(entered.id)
         except Refusal as error:
             self.tally.refused += 1
-            said = str(error)
-            note(f"scenario: {said}" if f"line {line.number} " in said else f"scenario: line {line.number}: {said}")
+            where = "" if isinstance(error, BadInput) and error.line else f"line {line.number}: "
+            note(f"scenario: {where}{error}")
         finally:
             self.advance()
 

@@ -72,24 +72,24 @@ def parse(
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput(f"{what} is not UTF-8: save it as UTF-8") from None
+        raise BadInput(f"{what} is not UTF-8: save it as UTF-8", line=line) from None
     if not text.strip():
-        raise BadInput(f"{what} is empty: {wanted}")
+        raise BadInput(f"{what} is empty: {wanted}", line=line)
     try:
         value = read_json(text)
     except TooDeep:
-        raise BadInput(f"{what} is nested too deeply: {wanted}") from None
+        raise BadInput(f"{what} is nested too deeply: {wanted}", line=line) from None
     except NotJson as error:
         place = f"column {error.column}" if line is not None else f"line {error.line}, column {error.column}"
         if error.reason == MORE and line is None and wanted is ENTRY:
             hint = "enter one a line with --many" if many else "give one entry"
-            raise BadInput(f"{what} holds more than one value ({place}): {hint}") from None
-        raise BadInput(f"{what} is not JSON ({place}): {error.reason}") from None
+            raise BadInput(f"{what} holds more than one value ({place}): {hint}", line=line) from None
+        raise BadInput(f"{what} is not JSON ({place}): {error.reason}", line=line) from None
     if isinstance(value, list) and line is None and wanted is ENTRY:
         hint = "write one entry a line, and enter them with --many" if many else "give one entry"
-        raise BadInput(f"{what} holds a list: {hint}")
+        raise BadInput(f"{what} holds a list: {hint}", line=line)
     if not isinstance(value, dict):
-        raise BadInput(f"{what} is not a JSON object: {wanted}")
+        raise BadInput(f"{what} is not a JSON object: {wanted}", line=line)
     return cast("dict[str, Any]", value)
 
 

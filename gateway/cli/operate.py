@@ -51,7 +51,7 @@ def retry(
 
     Sends the same bytes; with --with-version those that the mended template gives. --since: held since then.
     """
-    request = _request("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
+    request = requested("retry_step", reason, operator, pace, limit, dry_run, yes, form, version=version)
     which = _which(scenario, destination, since, held_reason, step)
     _send(request, journey, which, step, "is tried again")
 
@@ -75,7 +75,7 @@ def skip(
 
     --since: held since then.
     """
-    request = _request("skip_step", reason, operator, pace, limit, dry_run, yes, form)
+    request = requested("skip_step", reason, operator, pace, limit, dry_run, yes, form)
     which = _which(scenario, destination, since, held_reason, step)
     _send(request, journey, which, step, "is skipped")
 
@@ -99,7 +99,7 @@ def leave(
 
     --since: held since then.
     """
-    request = _request("leave", reason, operator, pace, limit, dry_run, yes, form)
+    request = requested("leave", reason, operator, pace, limit, dry_run, yes, form)
     which = _which(scenario, destination, since, held_reason, step)
     _send(request, journey, which, step)
 
@@ -121,7 +121,7 @@ def pause(
 
     --since: let in since then.
     """
-    request = _request("pause", reason, operator, pace, limit, dry_run, yes, form)
+    request = requested("pause", reason, operator, pace, limit, dry_run, yes, form)
     _send(request, journey, _which(scenario, destination, since))
 
 
@@ -142,11 +142,11 @@ def resume(
 
     --since: let in since then.
     """
-    request = _request("resume", reason, operator, pace, limit, dry_run, yes, form)
+    request = requested("resume", reason, operator, pace, limit, dry_run, yes, form)
     _send(request, journey, _which(scenario, destination, since))
 
 
-def _request(
+def requested(
     verb: Verb,
     reason: str,
     operator: str | None,
@@ -157,6 +157,7 @@ def _request(
     form: Format,
     **more: Any,
 ) -> OperationRequest:
+    """What a command's options order."""
     from gateway.cli.operate_many import OperationRequest
 
     return OperationRequest(

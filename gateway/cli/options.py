@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -60,10 +59,6 @@ OperatorOption = Annotated[
 ]
 
 
-_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/([smh]))?", re.ASCII)
-_UNITS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
 def moment(text: str) -> datetime:
     """A time in the past, as ``--since`` takes it.
 
@@ -94,8 +89,9 @@ def rate(text: str) -> float:
     Raises:
         BadParameter: It is not a rate.
     """
-    found = _RATE.fullmatch(text.strip())
-    number = float(found[1]) / _UNITS[found[2]] if found else 0.0
+    from scenario.time.duration import per_second
+
+    number = per_second(text.strip()) or per_second(f"{text.strip()}/s")
     if not 0 < number <= 10_000:
         raise typer.BadParameter(f"'{text}' is not a rate: write 10/s, 600/m or 0.5/s")
     return number

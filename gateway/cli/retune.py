@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.choices import DryRunOption, RateOption, SomeOption, YesOption
-from gateway.cli.options import Format, FormatOption, OperatorOption, ReasonOption, length, login
+from gateway.cli.operate import requested
+from gateway.cli.options import Format, FormatOption, OperatorOption, ReasonOption, length
 
 DestinationArgument = Annotated[
     str,
@@ -59,7 +60,6 @@ def retune(
     been attempted yet.
     """
     from gateway.cli import operate_many
-    from gateway.cli.operate_many import OperationRequest
     from gateway.operations.retry_policy import Change
 
     change = Change(
@@ -69,14 +69,5 @@ def retune(
         maximum_attempts=maximum_attempts,
         deadline=deadline,
     )
-    request = OperationRequest(
-        verb="retune",
-        operator=operator or login(),
-        reason=reason,
-        rate=pace,
-        limit=limit,
-        dry_run=dry_run,
-        yes=yes,
-        json=form is Format.JSON,
-    )
+    request = requested("retune", reason, operator, pace, limit, dry_run, yes, form)
     raise typer.Exit(operate_many.retune(request, destination, change))

@@ -13,9 +13,9 @@ from rich.text import Text
 from gateway.cli.tables import answers
 from gateway.cli.terminal import local, styled, table, text
 from scenario.time.duration import format_duration
+from workflows.records import MARKS
 
 _MARKS: Final = {"done": "✓", "now": "▶", "to come": "·"}
-_UNDONE: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
 _EXCERPT: Final = 300
 
 
@@ -125,7 +125,7 @@ def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
     for step in report["steps"]:
         outcome = step["outcome"] or ""
         style = "dim" if step["state"] == "to come" else "bold" if step["state"] == "now" else ""
-        mark = _UNDONE.get(outcome, _MARKS[step["state"]])
+        mark = MARKS.get(outcome, _MARKS[step["state"]])
         remarks = [step["status"], _times(step["attempts"]), step["reason"], step["note"]]
         # The present step's reason stands in the header.
         remark = " · ".join(str(part) for part in remarks if part) if step["state"] == "done" else ""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.concurrency import Concurrency
-from gateway.errors import NotAnswered, Refusal
+from gateway.errors import NotAccepted, NotAnswered, Refusal
 
 RATE: Final = 10.0
 """Operations a second, by default. Each is followed by a delivery to the receiver that has just recovered."""
@@ -126,7 +126,8 @@ class Batch:
         except Refusal as error:
             self._silent = self._silent + 1 if isinstance(error, NotAnswered) else 0
             self.tally.unanswered = self._silent >= AT_ONCE
-            self.tally.refused.append(Refused(target.id, str(error).removeprefix(f"{target.id}: ")))
+            reason = error.reason if isinstance(error, NotAccepted) else str(error)
+            self.tally.refused.append(Refused(target.id, reason))
         else:
             self._silent = 0
             self.tally.accepted.append(target.id)

@@ -189,14 +189,15 @@ class Operations:
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             why = cause.message if isinstance(cause, ApplicationError) else "it was refused"
-            raise NotAccepted(f"{journey}: {why}") from None
+            raise NotAccepted(journey, why) from None
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # the SDK makes that an error of its own; nobody was late
                 raise asyncio.CancelledError from error
             raise NotAnswered(
-                f"{journey}: no worker answered within {ANSWER:g} s: check that one is running; "
-                "it may carry out the operation later"
+                journey,
+                f"no worker answered within {ANSWER:g} s: check that one is running; "
+                "it may carry out the operation later",
             ) from None
         except RPCError as error:
             # What cannot be an id is nobody's either.
@@ -207,7 +208,7 @@ class Operations:
         seen = await view.view(self.temporal, self.store, journey, None)
         if refused.status is RPCStatusCode.INVALID_ARGUMENT:
             raise refused
-        raise NotAccepted(f"{journey}: the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
+        raise NotAccepted(journey, f"the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
 
 
 def targets(found: list[Listed] | list[InFlight]) -> list[JourneyTarget]:

@@ -97,7 +97,7 @@ async def held(
             told = await asyncio.gather(*(_told(temporal, item, turns) for item in page))
             answered = answered or any(item.answered for item in told)
             if not answered:
-                raise NotAnswered(f"{page[0].id}: no worker answered: check that one is running, and try again")
+                raise NotAnswered(page[0].id, "no worker answered: check that one is running, and try again")
             found += [item.journey for item in told if _fits(item.journey, which)]
         if len(found) >= limit:
             break

@@ -177,7 +177,7 @@ def _unanswered(draft: Draft, given: Given) -> list[str]:
     rows = draft.plan.steps.values()
     saved = {row.save for row in rows if isinstance(row, Send) and row.save is not None}
     named = [field for row in rows if isinstance(row, Send) for field in row.fields]
-    named += [text for row in rows for text, _ in row.asked]
+    named += [row.asked or "" for row in rows]
     empty = [
         f"responses.{name} is empty here: give it with --response {name}=JSON"
         for name in sorted(saved - set(given.responses))

@@ -11,7 +11,7 @@ from gateway.publishing import check_file
 from scenario.http.destinations import Listing
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
-from scenario.plan.compile import compile_plan, walk
+from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.plan import Plan, dump_plan, load_plan
 from scenario.source.findings import Finding
 from scenario.steps.base import BaseStep as Step
@@ -42,10 +42,6 @@ class Draft:
 def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Checks and compiles a scenario file.
 
-    Args:
-        path: Of the file.
-        destinations: See `scenario.check.check.check`.
-
     Returns:
         The draft, or None where the file has a mistake; and what the check found.
 
@@ -58,7 +54,7 @@ def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None
     # By way of the stored form, in case that changes anything.
     scenario = load(json.loads(json.dumps(document(checked.scenario))))
     plan = load_plan(dump_plan(compile_plan(scenario)))
-    steps = {name: step for step, name, _ in walk(scenario.steps)}
+    steps = dict(named_steps(scenario))
     # That nobody says where secrets may go is for whoever publishes to know: nothing that is shown depends on it.
     findings = tuple(finding for finding in checked.findings if finding.code != "secret")
     return Draft(path, scenario, plan, steps, findings), findings

@@ -50,12 +50,7 @@ class Places:
         self._found: dict[tuple[Place, str, bool, int | None], Finding] = {}
 
     def find(self, step: str, problem: Problem) -> Finding:
-        """What is wrong with a step, at its place: that of the failing output where a template fails.
-
-        Args:
-            step: The step's id.
-            problem: Why it cannot be performed.
-        """
+        """What is wrong with a step, at its place: that of the failing output where a template fails."""
         report = self._read()
         place = self._steps.get(step, ())
         message = problem.message
@@ -94,7 +89,9 @@ class Places:
                 failing.append((template, raised))
             except Aborted:
                 continue
-        return next((found for found in failing if str(found[1]) in str(error)), failing[0] if failing else None)
+        said = (error.reason, error.offset)
+        same = (found for found in failing if (found[1].reason, found[1].offset) == said)
+        return next(same, failing[0] if failing else None)
 
     def _deeper(self, path: Place, step: Place) -> bool:
         """Whether a template belongs to a step inside the step."""
@@ -114,14 +111,11 @@ def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None
     """Where a template's error is: the text's path, the index in it, whether the text is a key, and what is wrong."""
     if isinstance(template.source, str):
         return template.path, error.offset or 0, False, error.reason
-    # The reason of a structured body's error begins with the part, spelt as the body's compiler does.
-    best: tuple[str, Place, bool] = ("", (), False)
+    # The body's compiler spells the part in the same way.
     for spelt, path, key in _parts(template.source, "", ()):
-        if error.reason.startswith(f"{spelt}: ") and len(spelt) > len(best[0]):
-            best = spelt, path, key
-    spelt, path, key = best
-    reason = error.reason.removeprefix(f"{spelt}: ") if spelt else error.reason
-    return (*template.path, *path), error.offset, key, reason
+        if spelt and spelt == error.at:
+            return (*template.path, *path), error.offset, key, error.reason
+    return template.path, error.offset, False, error.sentence
 
 
 def _parts(body: Any, spelt: str, path: Place) -> Iterator[tuple[str, Place, bool]]:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from gateway.preview.draft import Draft
 from scenario import liquid
+from scenario.check.templates import templates
+from scenario.model.document import document
 
 Path = tuple[str, ...]
 
@@ -20,17 +22,7 @@ _SHORT: Final = ("first", "last", "size")
 
 def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
     """Every template and condition of a scenario."""
-    for rule in draft.plan.exit:
-        if rule.condition:
-            yield rule.condition, "condition"
-    entry = draft.scenario.entry
-    if entry.condition:
-        yield entry.condition, "condition"
-    if entry.key:
-        yield entry.key, "line"
-    for name, step in draft.steps.items():
-        yield from step.messages()
-        yield from draft.plan.steps[name].asked
+    return ((template.source, template.kind) for template in templates(document(draft.scenario)))
 
 
 def named(draft: Draft) -> frozenset[Path]:

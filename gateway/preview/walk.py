@@ -117,11 +117,7 @@ class Walk:
         self._result: Result | None = None
 
     def go(self, start: datetime) -> list[Passed]:
-        """All steps, in the order of the file.
-
-        Args:
-            start: When the contact comes in.
-        """
+        """All steps, in the order of the file."""
         self._passed = []
         self._through(self._draft.scenario.steps, _Here(start), ())
         return self._passed
@@ -172,7 +168,7 @@ class Walk:
         elif row.awaited:
             reason = self._awaited(row, host, for_ever=record is None)
         elif len(row.ways) > 1:
-            reason = reason or (row.asked[0][0] if row.asked else None)
+            reason = reason or row.asked
         self._passed.append(replace(passed, reason=reason))
         after = replace(here, now=host.clock.now, event=host.event, responses=host.responses)
         if ended:

@@ -34,11 +34,7 @@ class Polling(Protocol):
 
 
 class Workers:
-    """Workers that run. Made by `running`.
-
-    Args:
-        made: The workers, not started yet.
-    """
+    """Workers that run. Made by `running`."""
 
     def __init__(self, made: Sequence[Polling]) -> None:
         self._tasks = {asyncio.create_task(worker.run()): worker for worker in made}

@@ -153,6 +153,18 @@ class Database(ABC):
         """Close all connections."""
 
 
+def transacted(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:
+    """What `work` gives, done in one transaction."""
+    connection.exec_driver_sql(begin)
+    try:
+        done = work(connection)
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+    return done
+
+
 @contextmanager
 def readable(name: str) -> Generator[None]:
     """Turn the errors of SQLAlchemy and its drivers into the store's own.

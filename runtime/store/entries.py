@@ -113,10 +113,6 @@ class Entries:
     async def running(self, contact_id: str, scenario: str | None = None) -> list[StoredEntry]:
         """A contact's journeys under way, the oldest first.
 
-        Args:
-            contact_id: Whose.
-            scenario: Only those of this scenario.
-
         Raises:
             StoreError: The store could not be read.
         """

@@ -44,9 +44,6 @@ class Many:
     async def under_way(self, workflow_ids: Collection[str]) -> dict[str, StoredEntry]:
         """Those of these journeys that are in and not over, by workflow id.
 
-        Args:
-            workflow_ids: Which.
-
         Raises:
             StoreError: The store could not be read.
         """

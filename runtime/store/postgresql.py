@@ -9,8 +9,9 @@ from sqlalchemy import URL, Connection, Executable, RowMapping, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from typing_extensions import override
 
-from runtime.store.database import Database, Parameters, T, readable
+from runtime.store.database import Database, Parameters, T, readable, transacted
 
 POOL_SIZE = 10
 """Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
@@ -56,8 +57,8 @@ class PostgreSQL(Database):
             hide_parameters=True,
         )
 
+    @override
     async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """See ``Database.read``."""
 
         async def work(connection: AsyncConnection) -> Sequence[RowMapping]:
             result = await connection.execute(statement, parameters)
@@ -65,13 +66,14 @@ class PostgreSQL(Database):
 
         return await self._connected(work)
 
+    @override
     async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """See ``Database.write``."""
         with self._writing():
             return await self.read(statement, parameters)
 
+    @override
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
-        """See ``Database.write_many``. psycopg sends the rows in one pipeline."""
+        """Psycopg sends the rows in one pipeline."""
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(statement, parameters)
@@ -79,22 +81,13 @@ class PostgreSQL(Database):
         with self._writing():
             await self._connected(work)
 
+    @override
     async def inspect(self, work: Callable[[Connection], T]) -> T:
-        """See ``Database.inspect``."""
         return await self._connected(lambda connection: connection.run_sync(work))
 
+    @override
     async def alone(self, work: Callable[[Connection], T]) -> T:
-        """See ``Database.alone``. The lock is the connection's: `work` may commit in between."""
-
-        def transact(connection: Connection) -> T:
-            connection.exec_driver_sql("BEGIN")
-            try:
-                done = work(connection)
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
-            return done
+        """The lock is the connection's: `work` may commit in between."""
 
         async def locked(connection: AsyncConnection) -> T:
             # Asked again and again: an index that is made concurrently waits for every statement under way, also for
@@ -105,19 +98,19 @@ class PostgreSQL(Database):
                     break
                 await asyncio.sleep(_LOOK)
             try:
-                return await connection.run_sync(transact)
+                return await connection.run_sync(transacted, "BEGIN", work)
             finally:
                 await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
 
         with self._writing():
             return await self._connected(locked)
 
+    @override
     async def try_writing(self) -> None:
-        """See ``Database.try_writing``."""
         await self.write(text("UPDATE scenario_store_version SET version_num = version_num"))
 
+    @override
     async def close(self) -> None:
-        """See ``Database.close``."""
         await self._engine.dispose()
 
     async def _connected(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -21,9 +21,10 @@ from sqlalchemy import URL, Connection, Executable, RowMapping, create_engine, e
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
+from typing_extensions import override
 
 from runtime.local.folder import make_private
-from runtime.store.database import Database, Parameters, T, readable
+from runtime.store.database import Database, Parameters, T, readable, transacted
 from runtime.store.errors import StoreAddressError, StoreMissing, StoreUnavailable
 
 P = ParamSpec("P")
@@ -82,17 +83,18 @@ class SQLite(Database):
         # Threads that share the one connection of a database in memory would disturb each other.
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
 
+    @override
     async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """See ``Database.read``."""
         return await self._in(self._reader, self._execute, statement, parameters)
 
+    @override
     async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """See ``Database.write``."""
         with self._writing():
             return await self._in(self._writer, self._execute, statement, parameters)
 
+    @override
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
-        """See ``Database.write_many``. In one transaction, since each one costs SQLite more than its rows."""
+        """In one transaction, since each one costs SQLite more than its rows."""
 
         def insert(connection: Connection) -> None:
             connection.execute(statement, parameters)
@@ -100,17 +102,18 @@ class SQLite(Database):
         with self._writing():
             await self._in(self._writer, self._transact, insert)
 
+    @override
     async def inspect(self, work: Callable[[Connection], T]) -> T:
-        """See ``Database.inspect``."""
         return await self._in(self._reader, self._connected, work)
 
+    @override
     async def alone(self, work: Callable[[Connection], T]) -> T:
-        """See ``Database.alone``."""
         with self._writing():
             return await self._in(self._writer, self._transact, work)
 
+    @override
     async def try_writing(self) -> None:
-        """See ``Database.try_writing``. What a full disk refuses is a page more."""
+        """What a full disk refuses is a page more."""
 
         def work(connection: Connection) -> None:
             connection.exec_driver_sql("CREATE TABLE scenario_store_probe (room)")
@@ -119,8 +122,8 @@ class SQLite(Database):
 
         await self.alone(work)
 
+    @override
     async def close(self) -> None:
-        """See ``Database.close``."""
         await asyncio.to_thread(self._close)
 
     async def _in(self, thread: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -176,14 +179,7 @@ class SQLite(Database):
     def _transact(self, work: Callable[[Connection], T]) -> T:
         with self._connection() as connection:
             # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                done = work(connection)
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
-            return done
+            return transacted(connection, "BEGIN IMMEDIATE", work)
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

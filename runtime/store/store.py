@@ -174,9 +174,6 @@ def connect(url: str, *, make: bool = True) -> Database:
 async def migrate(url: str) -> None:
     """Bring the tables of a database up to date, and let go of it.
 
-    Args:
-        url: As for ``Store.open``.
-
     Raises:
         StoreError: As for ``Store.open``.
     """

@@ -9,6 +9,7 @@ from scenario.check.files import inline_files
 from scenario.check.rules import check_rules
 from scenario.check.structure import check_structure
 from scenario.check.templates import check_templates
+from scenario.check.ways import ways
 from scenario.check.webhooks import check_destinations
 from scenario.http.destinations import Listing
 from scenario.legacy.remnants import check_remnants
@@ -54,10 +55,11 @@ def check(
         return Checked(report.findings, None)
     data = check_structure(source, report)
     data = inline_files(data, read, report)
-    check_rules(data, report)
+    known = ways(data)
+    check_rules(data, known, report)
     if destinations is not None:
         check_destinations(data, destinations, report)
-    check_templates(data, report, destinations)
+    check_templates(data, known, report, destinations)
     check_remnants(data, report)
     if report.has_errors:
         return Checked(report.findings, None)

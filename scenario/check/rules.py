@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
+from scenario.check.ways import Ways
 from scenario.check.webhooks import check_delivery
 from scenario.model.outline import Written, outline
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.steps.base import Awaited
-from scenario.steps.registry import KINDS, kind_of
 
 _BACK: Final = 100
 """How many waits before one are compared with it: in the longest scenario too, the check takes no time to speak of."""
 
 
-def check_rules(data: Any, report: Report) -> None:
+def check_rules(data: Any, known: Ways, report: Report) -> None:
     """Reports what is wrong with a scenario as a whole, whatever else is wrong with it.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right.
+        known: What is known at its places.
         report: Takes the findings.
     """
     if not isinstance(data, Mapping):
@@ -29,7 +30,7 @@ def check_rules(data: Any, report: Report) -> None:
     scenario = cast("Mapping[str, Any]", data)
     steps = list(outline(scenario))
     _names(steps, report)
-    _unreachable(steps, report)
+    _unreachable(steps, known, report)
     for step in steps:
         if step.model.sends:
             check_delivery(step, report)
@@ -62,7 +63,7 @@ def _naming(step: Written) -> Iterator[str]:
             yield key
 
 
-def _unreachable(steps: Sequence[Written], report: Report) -> None:
+def _unreachable(steps: Sequence[Written], known: Ways, report: Report) -> None:
     """Nothing follows an exit; of the steps that do, the first is named."""
     by_path = {step.path: step for step in steps}
     told: set[Path] = set()
@@ -70,27 +71,11 @@ def _unreachable(steps: Sequence[Written], report: Report) -> None:
         *around, index = step.path
         parent = tuple(around)
         before = by_path.get((*parent, index - 1)) if isinstance(index, int) else None
-        if before is None or parent in told or not _ends(before.keys):
+        if before is None or parent in told or before.path not in known.ends:
             continue
         told.add(parent)
         cause = "a step whose branches all exit" if before.model.branches else "an exit"
         report.add(step.path, "unreachable", f"this step is never reached: it comes after {cause}", severity="warning")
-
-
-def _ends(step: Any) -> bool:
-    """Whether no way leads out of a step."""
-    if not isinstance(step, Mapping):
-        return False
-    keys = cast("Mapping[str, Any]", step)
-    kind = kind_of(keys)
-    ways = KINDS[kind].ways(keys) if kind else None
-    if kind is None or ways is None:
-        return False
-    return all(_all_end(branch) for way, _, branch in KINDS[kind].lists(keys) if way in ways)
-
-
-def _all_end(branch: Any) -> bool:
-    return isinstance(branch, list) and any(_ends(step) for step in cast("list[Any]", branch))
 
 
 def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:

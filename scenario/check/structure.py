@@ -52,10 +52,6 @@ def _meant(word: str) -> str | None:
 def check_structure(source: Source, report: Report) -> Any:
     """Reports what is wrong with a scenario's keys and values.
 
-    Args:
-        source: The scenario.
-        report: Takes the findings.
-
     Returns:
         The scenario's data with misspelt keys put right.
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from scenario import liquid
 from scenario.check.variables import CALLBACK, roots
-from scenario.check.ways import Here, Ways, ways
+from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
 from scenario.liquid.lint import lint
@@ -70,16 +70,16 @@ def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path
             yield Template((*path, key), kind, source)
 
 
-def check_templates(data: Any, report: Report, destinations: Listing | None = None) -> None:
+def check_templates(data: Any, known_ways: Ways, report: Report, destinations: Listing | None = None) -> None:
     """Reports all mistakes in templates: what cannot be parsed, and what means nothing there.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right and the texts of other files in place.
+        known_ways: What is known at its places.
         report: Takes the findings.
         destinations: Say which secrets may go where; None where they are not known.
     """
     trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
-    known_ways = ways(data)
     anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)
@@ -93,8 +93,8 @@ def check_templates(data: Any, report: Report, destinations: Listing | None = No
             unsure=_unsure(here, report) if here.comes and not looks else "",
         )
         for found in lint(template.source, kind=template.kind, schema=known):
-            if named := _NO_SECRET.match(found.message):
-                _tell_secret(template, found, named[1], destinations, anywhere, report)
+            if found.missing is not None and found.missing[0] == "secrets":
+                _tell_secret(template, found, found.missing[1], destinations, anywhere, report)
             else:
                 _tell(template, found, known_ways, report)
         if template.kind == "condition":
@@ -103,10 +103,6 @@ def check_templates(data: Any, report: Report, destinations: Listing | None = No
 
 def _granted(template: Template, destinations: Listing | None) -> Collection[str]:
     return () if destinations is None or not isinstance(template.to, str | None) else destinations.granted(template.to)
-
-
-_NO_SECRET: Final = re.compile(r"'secrets' has no field '([^']*)'")
-"""What the linter says of a secret that was not granted."""
 
 
 def _tell_secret(
@@ -137,28 +133,25 @@ def _tell_secret(
         report.add(place, code, denied(name, template.to) + hint, key=found.in_key, offset=found.offset)
 
 
-_NO_FIELD: Final = re.compile(r"'(journey|responses)(\.[^']*)?' has no field '([^']*)'")
-"""What the linter says of variables that are not the platform's: there, it is known what is there."""
-
-
 def _tell(template: Template, found: Finding, kept: Ways, report: Report) -> None:
     code, severity, message = found.code, found.severity, found.message
-    ours = _NO_FIELD.match(message) if code == "unknown-field" else None
-    match ours.groups() if ours else None:
-        case "journey", None, "callback_url":
+    # Of what is not the platform's, it is known what is there: its objects keep what nobody declared.
+    match found.missing:
+        case "journey", "callback_url":
             code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
-        case "responses", None, str(name):
+        case "responses", name:
             code, message = "unknown-response", _unkept(name, found.suggestion, template, kept, report)
-        case "responses", _, _ if found.suggestion is None:
+        case _ if code != "unknown-field" or found.suggestion is not None:
+            pass
+        case str(owner), _ if owner.startswith("responses."):
             severity, message = "warning", f"{message} by its schema"
-        case None if code == "unknown-field" and message.endswith(f"has no field '{CALLBACK}'"):
+        case "journey", _:
+            pass
+        case _, field if field == CALLBACK:
             severity = "warning"
             message = f"{message}: an address is made only where 'journey.{CALLBACK}' is written out"
-        case None if code == "unknown-field" and found.suggestion is None:
-            # The platform's objects keep what nobody declared: there is no telling whether it is misspelt.
-            severity, message = "warning", f"{message}, unless the engine sends one"
         case _:
-            pass
+            severity, message = "warning", f"{message}, unless the engine sends one"
     place = (*template.path, *found.path)
     report.add(place, code, message, key=found.in_key, offset=found.offset, severity=severity)
 

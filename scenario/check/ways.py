@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -45,11 +45,13 @@ class Ways:
         before: What is there when a step is performed, by the step's path.
         saves: Where each response is kept first, by its name: the path of the step.
         anywhere: All responses, whichever way.
+        ends: The paths of the steps behind which nobody comes.
     """
 
     before: Mapping[Path, Here]
     saves: Mapping[str, Path]
     anywhere: Known
+    ends: Set[Path]
 
     def at(self, path: Path) -> Here:
         """What something in the file may name.
@@ -70,6 +72,7 @@ class _Walk:
     before: dict[Path, Here] = field(default_factory=dict[Path, Here])
     saves: dict[str, Path] = field(default_factory=dict[str, Path])
     shapes: dict[str, list[Tree]] = field(default_factory=dict[str, list[Tree]])
+    ends: set[Path] = field(default_factory=set[Path])
 
     def steps(self, items: Any, path: Path, here: Here) -> tuple[Here, bool]:
         """Goes through a list of steps.
@@ -84,7 +87,9 @@ class _Walk:
             place = (*path, index)
             self.before[place] = here
             here, passes = self._step(cast("Mapping[str, Any]", item), place, here)
-            goes_on = goes_on and passes
+            if not passes:
+                goes_on = False
+                self.ends.add(place)
         return here, goes_on
 
     def _step(self, keys: Mapping[str, Any], place: Path, here: Here) -> tuple[Here, bool]:
@@ -135,7 +140,7 @@ def ways(data: Any) -> Ways:
         # With the trigger event there is one from the beginning.
         start = Here(comes=True, missed=_MET) if scenario.get("trigger") == "event" else Here()
         walk.steps(scenario.get("steps"), ("steps",), start)
-    return Ways(walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()})
+    return Ways(walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()}, walk.ends)
 
 
 def joined(ends: Sequence[Here]) -> Here:

@@ -88,7 +88,7 @@ def _body(step: Written, report: Report) -> None:
             report.add((*step.path, "content"), "content", message, key=True, severity="warning")
     elif isinstance(body, str | Mapping | list) and (fault := body_fault(content, step.keys["body"])):
         report.add((*step.path, "body"), "content", fault)
-    elif content == "form":
+    elif content == "form" and isinstance(body, Mapping):
         _form(cast("Mapping[str, Any]", body), (*step.path, "body"), report)
 
 

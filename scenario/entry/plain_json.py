@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Final, cast
+
+from pydantic import TypeAdapter
 
 from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, read_json
 
@@ -41,6 +44,20 @@ def unread(content: bytes, what: str, hint: str = "") -> str:
         if error.reason == TOO_LONG:
             return f"{what} holds a number of more than {MOST_DIGITS:,} digits: send it as text"
         return f"{what} is not JSON (line {error.line}, column {error.column}){hint and f': {hint}'}"
+
+
+def has_form(data: object, form: type) -> bool:
+    """Whether plain JSON data are those of a dataclass, each of its type; keys that it does not know are passed over.
+
+    Args:
+        data: In memory.
+        form: The dataclass.
+    """
+    try:
+        TypeAdapter(form).validate_json(json.dumps(data), strict=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _cause(data: object, what: str) -> str:

@@ -52,10 +52,20 @@ class UrlError(ScenarioError):
         reason: Why, in a few words that do not quote the URL: ``its scheme is not https``.
         is_address: Whether its host is an address that may not be called.
         openable: Whether operations may allow it to a destination.
+        scheme: Its scheme, where that is what is wrong.
+        port: Its port, where that is what is wrong.
     """
 
-    def __init__(self, reason: str, *, is_address: bool = False, openable: bool = False) -> None:
-        self.reason, self.is_address, self.openable = reason, is_address, openable
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_address: bool = False,
+        openable: bool = False,
+        scheme: str = "",
+        port: int | None = None,
+    ) -> None:
+        self.reason, self.is_address, self.openable, self.scheme, self.port = reason, is_address, openable, scheme, port
         super().__init__(reason)
 
 
@@ -104,7 +114,8 @@ def parse(url: str, access: Access) -> Target:
         raise UrlError("it is not an absolute URL without a fragment, like https://host/path")
     scheme = shape["scheme"].lower()
     if scheme != "https" and not (scheme == "http" and access.allow_http):
-        raise UrlError("its scheme is not https" + (" or http" if access.allow_http else ""), openable=scheme == "http")
+        wanted = "https or http" if access.allow_http else "https"
+        raise UrlError(f"its scheme is not {wanted}", openable=scheme == "http", scheme=scheme)
     if "@" in shape["authority"]:
         raise UrlError("it holds a user name before the host; credentials go into a header")
     authority = _AUTHORITY.fullmatch(shape["authority"])
@@ -113,7 +124,7 @@ def parse(url: str, access: Access) -> Target:
     host = _host(authority["host"].lower(), access)
     port = int(authority["port"] or _DEFAULT_PORT[scheme])
     if port not in access.ports or not 0 < port <= _MAX_PORT:
-        raise UrlError(f"port {port} is not one that may be called there", openable=0 < port <= _MAX_PORT)
+        raise UrlError(f"port {port} is not one that may be called there", openable=0 < port <= _MAX_PORT, port=port)
     rest = shape["rest"] or "/"
     if is_dotted(rest.partition("?")[0]):
         raise UrlError("its path holds a '.' or '..' segment")

@@ -63,7 +63,8 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             start = str(value).lower()[:3]
             guess = start if start in words else near(str(value), words)
             hint = f": did you mean '{guess}'?" if guess else f": write {listed(words)}"
-            return Fault("value", f"{_quoted(value)} is not allowed in {name}{hint}")
+            what = _quoted(value) if isinstance(value, str | int | float) else f"a {_kind(value)}"
+            return Fault("value", f"{what} is not allowed in {name}{hint}")
         case "list_type":
             hint = f"write [{value}]" if isinstance(value, str) else "begin each of its entries with '- '"
             return Fault("type", f"{name} must be a list: {hint}")

@@ -1,4 +1,4 @@
-"""The steps of a scenario as they stand in the file, right or wrong: for checks that must not wait for each other."""
+"""The steps of a scenario: as they stand in the file, right or wrong, for checks that must not wait; or as models."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ class Written(NamedTuple):
     """One step as written.
 
     Attributes:
+        step: The step: its keys and values, or its model.
         path: Where it stands, ``("steps", 4, "then", 0)``.
         kind: Its kind, or None where no key of it names one.
         keys: Its keys and values.
         place: Its place as generated ids count it, ``5.then.1``.
     """
 
+    step: Any
     path: Path
     kind: str | None
     keys: Mapping[str, Any]
@@ -46,19 +48,19 @@ def outline(data: Any) -> Iterator[Written]:
     """Goes through all steps of a scenario in the order of the file, whatever is wrong with it.
 
     Args:
-        data: The scenario as `scenario.source.source.Source` reads it.
+        data: The scenario as `scenario.source.source.Source` reads it, or its keys and values with steps as models.
     """
     if isinstance(data, Mapping):
-        yield from steps_in(cast("Mapping[str, Any]", data).get("steps"), ("steps",), "")
+        yield from _steps_in(cast("Mapping[str, Any]", data).get("steps"), ("steps",), "")
 
 
-def steps_in(items: Any, path: Path, place: str = "") -> Iterator[Written]:
+def _steps_in(items: Any, path: Path, place: str) -> Iterator[Written]:
     """Goes through a list of steps and the lists inside them."""
     for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else ()):
-        if not isinstance(item, Mapping):
+        if not isinstance(item, Mapping | BaseStep):
             continue
-        keys = cast("Mapping[str, Any]", item)
-        step = Written((*path, index), kind_of(keys), keys, f"{place}{index + 1}")
+        keys = item.keys() if isinstance(item, BaseStep) else cast("Mapping[str, Any]", item)
+        step = Written(item, (*path, index), kind_of(cast("object", item)), keys, f"{place}{index + 1}")
         yield step
         for way, inner, branch in step.model.lists(keys):
-            yield from steps_in(branch, (*step.path, *inner), f"{step.place}.{way}.")
+            yield from _steps_in(branch, (*step.path, *inner), f"{step.place}.{way}.")

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.inputs import handed
 from scenario.plan.plan import ExitRule, Plan
-from scenario.steps.base import BaseStep, Compiler, Path, Row
-from scenario.steps.registry import kind_of
+from scenario.steps.base import BaseStep, Compiler, Row
 
 
-def step_ids(scenario: Scenario) -> dict[int, str]:
-    """Every step's id by the identity (`id()`) of its model: ``id:``, else its name, else one made from its place.
+def named_steps(scenario: Scenario) -> Iterator[tuple[str, BaseStep]]:
+    """All steps in the order of the file, each with its id: ``id:``, else its name, else one made from its place.
 
     The place counts from 1 and names the branch: ``wait-2``, ``webhook-5.then.1``.
     """
-    return {id(step): name for step, name, _ in walk(scenario.steps)}
-
-
-def walk(steps: Sequence[BaseStep], place: str = "", path: Path = ("steps",)) -> Iterator[tuple[BaseStep, str, Path]]:
-    """Goes through all steps in the order of the file.
-
-    Yields:
-        The step, its id, and its path in the file (``("steps", 4, "then", 0)``).
-    """
-    for index, step in enumerate(steps):
-        here = f"{place}{index + 1}"
-        yield step, step.id or step.name or f"{kind_of(step)}-{here}", (*path, index)
-        for key, inner, branch in step.lists(step.keys()):
-            yield from walk(branch, f"{here}.{key}.", (*path, index, *inner))
+    for written in outline({"steps": scenario.steps}):
+        yield str(written.id), written.step
 
 
 def compile_plan(scenario: Scenario) -> Plan:
@@ -38,7 +26,7 @@ def compile_plan(scenario: Scenario) -> Plan:
     Raises:
         TemplateError: A template that `scenario.check.check` would have reported.
     """
-    ids = step_ids(scenario)
+    ids = {id(step): name for name, step in named_steps(scenario)}
     table: dict[str, Row] = {}
     start = _compile(scenario.steps, None, ids, table)
     assert start is not None  # noqa: S101 the model asks for at least one step

@@ -71,10 +71,6 @@ def narrowed(items: list[Any], names: Iterable[str]) -> list[Any]:
     """A list's items without the fields that nobody needs.
 
     As many as there were, in the same order. What is not an object stays as it is, also within an item.
-
-    Args:
-        items: The list.
-        names: What ``spelled`` gave.
     """
     wanted: dict[str, Any] = {}
     for name in names:

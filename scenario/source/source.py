@@ -38,13 +38,16 @@ class Source:
         findings: What is wrong with the file as YAML: syntax, duplicate keys, unknown tags, bounds.
     """
 
-    def __init__(self, text: str | bytes, file: str = "scenario.yaml") -> None:
+    def __init__(self, text: str | bytes, file: str = "scenario.yaml", words: Mapping[str, str] | None = None) -> None:
         """Reads a text; whatever is wrong with it becomes a finding.
 
         Args:
             text: The file's content; bytes must be UTF-8.
             file: How findings name it.
+            words: What is said of an ``empty`` file, too many ``values`` and more than a ``single document``, where it
+                is not a scenario.
         """
+        words = words or {}
         self.file = file
         self.data: Any = None
         self.findings: list[Finding] = []
@@ -58,10 +61,11 @@ class Source:
             if root is not None:
                 self.data = self._build(root, None, (), ())
             if self.data is None:  # nothing but comments, or 'null'
-                self._report(Mark(1, 1), "empty", "the file is empty: begin with 'scenario: <name>'")
+                empty = words.get("empty", "the file is empty: begin with 'scenario: <name>'")
+                self._report(Mark(1, 1), "empty", empty)
         except SyntaxFault as fault:
             self.data = None
-            self._report(fault.mark, fault.code, str(fault))
+            self._report(fault.mark, fault.code, words.get(fault.word, str(fault)))
 
     @cached_property
     def _lines(self) -> Lines:

@@ -42,11 +42,12 @@ class SyntaxFault(Exception):
     Attributes:
         mark: Where.
         code: As in `scenario.source.findings.Finding`.
+        word: What it is, where files of another kind have words of their own for it: see `scenario.source.source`.
     """
 
-    def __init__(self, message: str, mark: Mark, code: str = "syntax") -> None:
+    def __init__(self, message: str, mark: Mark, code: str = "syntax", word: str = "") -> None:
         super().__init__(message)
-        self.mark, self.code = mark, code
+        self.mark, self.code, self.word = mark, code, word
 
 
 class _Resolver(BaseResolver):
@@ -96,7 +97,7 @@ def too_large(mark: Mark, *, deep: bool = False) -> SyntaxFault:
     """The fault of a tree over the bounds."""
     if deep:
         return SyntaxFault(f"nested more than {MAX_DEPTH} levels deep", mark, "too-large")
-    return SyntaxFault(f"more than {MAX_NODES:,} values: split the scenario", mark, "too-large")
+    return SyntaxFault(f"more than {MAX_NODES:,} values: split the scenario", mark, "too-large", "values")
 
 
 class Composed(NamedTuple):
@@ -171,7 +172,8 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
         ("duplicate anchor", "this '&' marks a second value by the same name: choose another", here),
     ):
         if word in context:
-            return SyntaxFault(message or _quote(problem, context), here if "escape" in problem else place)
+            place = here if "escape" in problem else place
+            return SyntaxFault(message or _quote(problem, context), place, word=word)
     if "cannot start" in problem:
         character = line[here.column - 1 : here.column]
         if character == "\t":

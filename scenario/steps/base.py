@@ -108,9 +108,9 @@ class Row:
         return {}
 
     @property
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        """The conditions and values that are worked out to perform it, and what each is."""
-        return ()
+    def asked(self) -> str | None:
+        """The condition or value that is worked out to perform it, if there is one."""
+        return None
 
     def describe(self) -> str:
         """The step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
@@ -248,11 +248,6 @@ class BaseStep(Model):
     def messages(self) -> list[tuple[Any, Kind]]:
         """The templates of what it sends, and what each is for; references to files that were not read are left out."""
         return [(source.text, source.kind) for source in self.sources(self.keys())] if self.sends else []
-
-    @property
-    def name(self) -> str | None:
-        """The name that the author gave it by its kind's key."""
-        return None
 
     def keys(self) -> dict[str, Any]:
         """Its keys and values, as an author writes them."""

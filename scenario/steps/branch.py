@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from typing_extensions import override
 
 from scenario.model.scalars import Condition
 from scenario.steps.base import BaseStep, Compiler, Row
@@ -27,17 +28,17 @@ class IfRow(Row):
     otherwise: str | None = None
 
     @property
+    @override
     def ways(self) -> Mapping[str, str | None]:
-        """See `Row.ways`."""
         return {"then": self.then, "else": self.otherwise}
 
     @property
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        """See `Row.asked`."""
-        return ((self.condition, "condition"),)
+    @override
+    def asked(self) -> str | None:
+        return self.condition
 
+    @override
     def instead(self, other: object) -> IfRow:
-        """See `Row.instead`."""
         return replace(other, then=self.then, otherwise=self.otherwise) if isinstance(other, IfRow) else self
 
     async def perform(self, host: Host) -> Outcome:
@@ -69,19 +70,19 @@ class If(BaseStep):
     )
 
     @classmethod
+    @override
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """See `BaseStep.complaint`."""
         if given.isdisjoint(("then", "else")):
             return "if", "an 'if' needs 'then', 'else' or both"
         return None
 
     @classmethod
+    @override
     def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
-        """See `BaseStep.implied`."""
         return {"then": (keys.get("if"), True), "else": (keys.get("if"), False)}
 
+    @override
     def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
         return IfRow(
             kind="if",
             condition=self.condition,

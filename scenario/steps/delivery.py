@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from typing_extensions import override
 
 from scenario.model.parts import Retry
 from scenario.model.scalars import OnFailure, OnUnknown, Timeout
@@ -48,8 +49,8 @@ class Send(Row):
     save: str | None = None
 
     @property
+    @override
     def ways(self) -> Mapping[str, str | None]:
-        """See `Row.ways`."""
         return {"next": self.next}
 
     @property
@@ -57,12 +58,13 @@ class Send(Row):
         """Whether a template names the callback address, which is listed beside `journey` where both are named."""
         return "journey.callback_url" in self.fields
 
+    @override
     def describe(self) -> str:
-        """See `Row.describe`."""
         return f"{self.kind} → {self.to}" if self.to else self.kind
 
+    @override
     def instead(self, other: object) -> Send:
-        """See `Row.instead`. What later steps read is the name that they know."""
+        """What later steps read is the name that they know."""
         return replace(other, next=self.next, save=self.save or other.save) if isinstance(other, Send) else self
 
     async def perform(self, host: Host) -> Outcome:
@@ -116,16 +118,12 @@ class DeliveryStep(BaseStep):
 
     @property
     def name(self) -> str:
-        """See `BaseStep.name`."""
+        """What the author calls it."""
         return getattr(self, self.kind)
 
+    @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
-        """See `BaseStep.compile`.
-
-        Args:
-            compiler: See there.
-            **more: Fields of the row that only this kind has.
-        """
+        """To the row of a delivery; `more` is what only this kind has."""
         fields, items = compiler.handed(self.messages(), self.always)
         return Send(
             kind=self.kind,

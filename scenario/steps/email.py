@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown, Template
@@ -32,8 +33,8 @@ class Email(DeliveryStep):
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
 
     @classmethod
+    @override
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """See `BaseStep.complaint`."""
         if given.isdisjoint(("html", "text")):
             return "email", "an e-mail needs 'html', 'text' or both"
         return None

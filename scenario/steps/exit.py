@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from typing_extensions import override
 
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import Host, Leave, Outcome
@@ -33,12 +34,12 @@ class Exit(BaseStep):
     exit: str = Field(min_length=1, max_length=200, description="The reason that the journey's result names.")
 
     @classmethod
+    @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """See `BaseStep.ways`."""
         del keys
         return ()
 
+    @override
     def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
         del compiler
         return ExitRow(kind="exit", reason=self.exit)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
+from typing_extensions import override
 
 from scenario.errors import EntryError
 from scenario.model.parts import Model
@@ -17,9 +18,6 @@ from scenario.steps.base import BaseStep, Compiler, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
-
-if TYPE_CHECKING:
-    from scenario.liquid import Kind
 
 
 def _moment(value: str) -> str:
@@ -72,25 +70,25 @@ class WaitRow(Row):
     on_failure: OnFailure = "hold"
 
     @property
+    @override
     def ways(self) -> Mapping[str, str | None]:
-        """See `Row.ways`."""
         return {"next": self.next}
 
     @property
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        """See `Row.asked`."""
-        return () if self.date is None else ((self.date, "value"),)
+    @override
+    def asked(self) -> str | None:
+        return self.date
 
+    @override
     def describe(self) -> str:
-        """See `Row.describe`."""
         if self.seconds is not None:
             return f"wait {format_duration(timedelta(seconds=self.seconds))}"
         if self.clock is not None:
             return f"wait until {' '.join((*self.days, self.clock))}"
         return "wait until a date"
 
+    @override
     def instead(self, other: object) -> WaitRow:
-        """See `Row.instead`."""
         return replace(other, next=self.next) if isinstance(other, WaitRow) else self
 
     async def perform(self, host: Host) -> Outcome:
@@ -157,15 +155,15 @@ class Wait(BaseStep):
     on_failure: OnFailure = Field(default="hold", description="Where the date is missing: hold, go on, or leave.")
 
     @classmethod
+    @override
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
-        """See `BaseStep.sources`."""
         if isinstance(wait := keys.get("wait"), Mapping):
             until = cast("Mapping[str, Any]", wait).get("until")
             if isinstance(until, str) and "{" in until:
                 yield Source(("wait", "until"), "value", until)
 
+    @override
     def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
         match self.wait:
             case Until() as until if until.is_date:
                 return WaitRow(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from typing_extensions import override
 
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row
@@ -32,22 +33,22 @@ class WaitForRow(Row):
     otherwise: str | None = None
 
     @property
+    @override
     def ways(self) -> Mapping[str, str | None]:
-        """See `Row.ways`."""
         return {"then": self.then, "else": self.otherwise}
 
     @property
+    @override
     def awaited(self) -> Mapping[str, str]:
-        """See `Row.awaited`."""
         return {"then": self.event}
 
     @property
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        """See `Row.asked`."""
-        return () if self.condition is None else ((self.condition, "condition"),)
+    @override
+    def asked(self) -> str | None:
+        return self.condition
 
+    @override
     def describe(self) -> str:
-        """See `Row.describe`."""
         most = "" if self.seconds is None else f", {format_duration(timedelta(seconds=self.seconds))} at most"
         return f"wait for {self.event}{most}"
 
@@ -104,25 +105,26 @@ class WaitFor(BaseStep):
     )
 
     @classmethod
+    @override
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """See `BaseStep.complaint`."""
         if "else" in given and "for" not in given:
             return "else", "'else' is never reached without 'for'"
         return None
 
     @classmethod
+    @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """See `BaseStep.ways`. Without an end to the wait nobody goes the other way."""
+        """Without an end to the wait nobody goes the other way."""
         return cls.branches if keys.get("for") is not None else ("then",)
 
     @classmethod
+    @override
     def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
-        """See `BaseStep.awaits`."""
         is_new, is_certain = keys.get("since") == "now", keys.get("for") is None
         yield Awaited(("wait_for",), "then", keys.get("wait_for"), keys.get("if"), is_new, is_certain)
 
+    @override
     def compile(self, compiler: Compiler) -> Row:
-        """See `BaseStep.compile`."""
         return WaitForRow(
             kind="wait_for",
             event=self.wait_for,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
@@ -99,8 +100,8 @@ class Webhook(DeliveryStep):
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
 
     @classmethod
+    @override
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """See `BaseStep.complaint`."""
         if given.isdisjoint(("url", "to")):
             return "webhook", "a webhook needs 'url', or 'to' with the name of a destination"
         if "url" in given and "to" in given:
@@ -110,23 +111,25 @@ class Webhook(DeliveryStep):
         return None
 
     @classmethod
+    @override
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
-        """See `BaseStep.sources`. A body that cannot be written in the way that the step asks for has none."""
+        """A body that cannot be written in the way that the step asks for has none."""
         yield from super().sources(keys)
         content, body = keys.get("content", "json"), keys.get("body")
         is_file = isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) == {"file"}
-        if content in BODIES and body and isinstance(body, str | Mapping | list) and not is_file:
+        written = content if isinstance(content, str) and content in BODIES else None
+        if written and body and isinstance(body, str | Mapping | list) and not is_file:
             whole = cast("Any", body)
-            if body_fault(content, whole) is None:
-                yield Source(("body",), BODIES[content], whole)
+            if body_fault(written, whole) is None:
+                yield Source(("body",), BODIES[written], whole)
         if isinstance(headers := keys.get("headers"), Mapping):
             for name, value in cast("Mapping[str, Any]", headers).items():
                 if isinstance(value, str):
                     yield Source(("headers", name), "header", value)
 
     @classmethod
+    @override
     def saves(cls, keys: Mapping[str, Any]) -> Any:
-        """See `BaseStep.saves`."""
         return keys.get("save")
 
     @model_validator(mode="after")
@@ -152,12 +155,13 @@ class Webhook(DeliveryStep):
         return made
 
     @property
+    @override
     def saved(self) -> Save | None:
-        """See `BaseStep.saved`."""
         return self.save
 
+    @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
-        """See `BaseStep.compile`. Without a destination nobody asks what the scenario sets itself."""
+        """Without a destination nobody asks what the scenario sets itself."""
         return super().compile(
             compiler,
             **more,

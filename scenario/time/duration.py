@@ -9,6 +9,7 @@ from scenario.errors import DurationError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SHORT = re.compile(r"(?P<sign>[-+]?)(?P<parts>(?:\d{1,9}(?:\.\d{1,3})?[smhdw]\s*)+)", re.ASCII)
+_RATE = re.compile(r"(\d+(?:\.\d+)?) ?/ ?([smh])", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 # ISO 8601 without years and months: their length depends on the date they are added to.
 _ISO = re.compile(
@@ -43,6 +44,12 @@ def parse_duration(text: str) -> timedelta:
     if seconds > LONGEST.total_seconds():
         raise DurationError(f"'{text[:40]}' is longer than ten years")
     return timedelta(seconds=-seconds if found["sign"] == "-" else seconds)
+
+
+def per_second(rate: str) -> float:
+    """So many a second, from ``10/s``, ``600/m`` or ``100/h``; 0 where the text is no rate."""
+    found = _RATE.fullmatch(rate)
+    return float(found[1]) / _UNITS[found[2]] if found else 0.0
 
 
 def format_duration(duration: timedelta) -> str:

@@ -30,6 +30,8 @@ _OFFSET: Final = re.compile(r"Z|(?:UTC|GMT)? ?([-+\u2212])(\d{1,2})(?::?([0-5]\d
 _FARTHEST: Final = timedelta(hours=14)
 _ZONES_OF_MACHINES: Final = ("localtime", "posixrules")
 """Names under which a machine keeps the zone that it stands in: a name means the same everywhere."""
+_LONGEST_NAME: Final = 64
+"""Characters of a zone's name: no longer ones are kept in memory."""
 
 
 def read_zone(name: object) -> tzinfo | None:
@@ -40,7 +42,8 @@ def read_zone(name: object) -> tzinfo | None:
     Returns:
         The zone, whose text is a name that can be read again; None where it is neither.
     """
-    return _read_zone(name.strip()) if isinstance(name, str) else None
+    text = name.strip() if isinstance(name, str) else ""
+    return _read_zone(text) if len(text) <= _LONGEST_NAME else None
 
 
 @lru_cache(maxsize=1024)

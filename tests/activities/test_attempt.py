@@ -251,7 +251,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
 
     def block(attempt: OpenAttempt) -> None:
         if turned:
-            raise attempt.turn_away("It did not work", "busy", timedelta(minutes=7))
+            raise attempt.turn_away("It did not work", "it is tried again", "busy", timedelta(minutes=7))
         raise attempt.failure(FailureKind.RETRY, "It did not work")
 
     before = datetime.now(UTC)

@@ -60,8 +60,8 @@ class TossRow(Row):
         return self.sides
 
     @property
-    def asked(self) -> tuple[tuple[str, Kind], ...]:
-        return ((f"'x' == '{self.template}'", "condition"),)
+    def asked(self) -> str | None:
+        return f"'x' == '{self.template}'"
 
     def describe(self) -> str:
         return f"toss of {len(self.sides)} sides"

@@ -133,7 +133,7 @@ def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
 def test_the_state_comes_back_as_it_went() -> None:
     state = State(
         version=3,
-        plan={"start": "a"},
+        plan={"start": "a", "steps": {"a": {"kind": "exit", "reason": "r"}}},
         zone="Europe/Paris",
         entered_at="2027-01-01T00:00:00+00:00",
         root="run",
@@ -146,7 +146,7 @@ def test_the_state_comes_back_as_it_went() -> None:
         paused=Operation(name="pause", operator="ann", reason="r", at="t"),
         operations=[Operation(name="pause", operator="ann", reason="r", at="t", details={"retry": {}})],
         responses={"found": {"tier": "gold"}},
-        anew=Override(version=4, step={"kind": "sms"}),
+        anew=Override(version=4, step={"kind": "exit", "reason": "r"}),
         retuned={"initial": 1.0},
         now="2027-01-01T01:00:00+01:00",
         digest="0123456789abcdef",
@@ -157,6 +157,7 @@ def test_the_state_comes_back_as_it_went() -> None:
     assert State.load(state.dump()) == state
     assert State.load({**state.dump(), "a_field_of_a_later_version": 1}) == state
     assert State.load(of_a_later_version(state.dump())) == state, "a worker may be put back to the version before"
+    assert State.is_readable(of_a_later_version(state.dump()))
 
 
 def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:

@@ -184,16 +184,17 @@ async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says
     await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
 
     def busy(delivery: Delivery, attempt: int) -> Sent:
-        reason = "wax has as many requests under way as allowed: this one waits for its turn"
+        why = "wax (https://wax: 443) is busy"  # a reason may hold a colon of its own
+        reason = f"{why}: this one waits for its turn"
         raise Failure(
-            kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True
+            kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True, why=why
         ).as_error()
 
     stage.channels.scripts["hook"] = busy
     handle = await stage.start("wax")
     waiting = (await _held(stage, handle))["waiting"]
     assert (waiting["cause"], waiting["destination"], waiting.get("attempts")) == ("exhausted", "wax", None)
-    assert waiting["reason"] == "the deadline passed meanwhile: wax has as many requests under way as allowed"
+    assert waiting["reason"] == "the deadline passed meanwhile: wax (https://wax: 443) is busy"
     await handle.terminate()
 
 
@@ -213,6 +214,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
     async def left_alone(delivery: Delivery, attempt: int) -> Sent:
         if attempt == 1 and known is not None:
             await stage.store.record([_row(delivery, **known)])
+        # Without `why`, as older workers tell it.
         reason = "wax has failed too often and gets no requests for a while: this delivery waits"
         raise Failure(kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True).as_error()
 

@@ -19,6 +19,7 @@ from scenario.steps import host
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
+from workflows.state import State
 
 SENDS = """
 scenario: sends
@@ -57,6 +58,34 @@ steps:
   - wait: 30d
 """
 ENTRY: dict[str, Any] = {"scenario": "unheard-of", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+STATE: dict[str, Any] = State(
+    version=1,
+    plan={"start": "a", "steps": {"a": {"kind": "wait", "seconds": 60.0, "next": None}}},
+    zone="UTC",
+    entered_at="2027-01-01T00:00:00+00:00",
+    root="run",
+    at="a",
+).dump()
+"""What a run hands on, as somebody may have copied it."""
+MADE_UP: Final[tuple[dict[str, Any], ...]] = (
+    {"version": "1", "plan": "p", "zone": 1, "entered_at": 1, "root": None},
+    {"plan": {}},
+    {"plan": {"start": "a", "steps": {"a": {"kind": "nothing"}}}},
+    {"plan": {"start": "a", "steps": {"a": {"kind": "wait", "seconds": 60.0, "next": "b"}}}},
+    {"at": "b"},
+    {"at": 1},
+    {"steps": [{"id": "a"}]},
+    {"steps": [3]},
+    {"events": {}},
+    {"held": True},
+    {"paused": {"name": "pause"}},
+    {"anew": {"version": 1, "step": {}}},
+    {"visits": [1]},
+    {"retuned": {"initial": "1"}},
+    {"since": "yesterday"},
+    {"until": "2027-01-01"},
+)
+"""What of it may be something that no run hands on."""
 
 
 def begun_by_cron(name: str, argument: Any = None) -> WorkflowHistory:
@@ -80,11 +109,17 @@ def begun_by_cron(name: str, argument: Any = None) -> WorkflowHistory:
         ("no-entry", {"entry": ENTRY, "state": {}}),
         ("no-entry", {"entry": ENTRY, "state": "s"}),
         ("no-entry", {"entry": ENTRY, "state": {}, "more": 1}),
+        *(("no-entry", {"entry": ENTRY, "state": {**STATE, **change}}) for change in MADE_UP),
     ],
 )
 async def test_a_run_that_cron_begins_anew_is_a_journey_of_its_own(name: str, argument: Any) -> None:
     history = begun_by_cron(name, argument)
     await Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER).replay_workflow(history)
+
+
+def test_what_a_run_hands_on_can_be_taken_up() -> None:
+    """Or none of the above would be for the reason that it is meant for."""
+    assert State.is_readable(STATE)
 
 
 async def test_an_event_that_cannot_be_dealt_with_is_no_silent_end_of_all_dealing(

@@ -95,9 +95,6 @@ class Destination:
     def rendered_headers(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """The headers of one attempt.
 
-        Args:
-            secrets: As they are now.
-
         Raises:
             CredentialsError: A secret is missing, or no header can hold it.
         """

@@ -15,9 +15,8 @@ from activities.webhook.http.tls_files import Tls
 from scenario.http.access import Access
 from scenario.model.parts import Model, Retry
 from scenario.model.scalars import Interval, Timeout
+from scenario.time.duration import per_second
 
-_RATE: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,4})?) ?/ ?([smh])", re.ASCII)
-_SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
 _SECRET: Final = re.compile(r"(?!wh(?:sec|sk|pk)_)[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
@@ -26,8 +25,7 @@ FASTEST: Final = 100_000.0
 
 
 def _rate(value: object) -> float:
-    found = _RATE.fullmatch(value) if isinstance(value, str) else None
-    rate = float(found[1]) / _SECONDS[found[2]] if found else 0.0
+    rate = per_second(value) if isinstance(value, str) else 0.0
     if not 0 < rate <= FASTEST:
         raise ValueError("a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h")
     return rate

@@ -23,6 +23,7 @@ from scenario.model.messages import worded
 from scenario.source.findings import Finding, clip, listed, near, tidy
 from scenario.source.source import Path as Place
 from scenario.source.source import Source
+from scenario.source.yaml import MAX_NODES
 
 _SILENT: Final[Mapping[str, str]] = {
     "headers": "'headers' are names with values, and each value is text in quotes",
@@ -31,6 +32,12 @@ _SILENT: Final[Mapping[str, str]] = {
     "public_secrets": "'public_secrets' is a list of secrets by their names, such as [WAX_TOKEN]",
 }
 """What is said of values that may be secrets."""
+_WORDS: Final[Mapping[str, str]] = {
+    "empty": "the file is empty: begin with 'destinations:'",
+    "values": f"more than {MAX_NODES:,} values: take destinations out that nobody names",
+    "single document": "the file goes on behind '---': put all destinations under the one 'destinations:'",
+}
+"""What is said of a file that cannot be read, as far as others speak of scenarios."""
 _UNQUOTED: Final[Mapping[str, str]] = {
     "tag": "a tag means nothing here: put text that begins with '!' in quotes",
     "number": "this is not a number that JSON can hold",
@@ -92,9 +99,9 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
     except OSError as error:
         reason = (error.strerror or "it is not a file").lower()
         raise DestinationsError(f"SCENARIO_DESTINATIONS names {path}, which cannot be read: {reason}") from None
-    source = Source(content, str(path))
+    source = Source(content, str(path), _WORDS)
     if source.data is None:
-        return Reading(tuple(_begun(finding) for finding in source.findings), None)
+        return Reading(tuple(source.findings), None)
     data: Any = source.data
     said: list[Issue] = []
     try:
@@ -107,21 +114,6 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
     findings = tidy([*map(_silenced, source.findings), *(_placed(one, source) for one in said)], source.file)
     wrong = form is None or any(finding.severity == "error" for finding in findings)
     return Reading(findings, None if wrong else _book(cast("File", form), path.parent))
-
-
-def _begun(finding: Finding) -> Finding:
-    """The finding of a file without a value, in the words of this one: others speak of scenarios."""
-    message = finding.message
-    match finding.code:
-        case "empty":
-            message = "the file is empty: begin with 'destinations:'"
-        case "too-large" if "values" in message:
-            message = f"{message.partition(':')[0]}: take destinations out that nobody names"
-        case "syntax" if message.startswith("a file holds one scenario"):
-            message = "the file goes on behind '---': put all destinations under the one 'destinations:'"
-        case _:
-            pass
-    return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 
 
 def _silenced(finding: Finding) -> Finding:

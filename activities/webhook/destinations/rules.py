@@ -104,9 +104,9 @@ def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
             reason = error.reason
             if error.is_address:
                 reason = f"its address may not be called{_HINTS[addresses.classify(_literal(entry.url))]}"
-            if reason.startswith("port "):
-                reason = f"{reason.split(' is ', maxsplit=1)[0]} is not among 'ports'"
-            elif reason.startswith("its scheme") and entry.url.lower().startswith("http:"):
+            elif error.port is not None:
+                reason = f"port {error.port} is not among 'ports'"
+            elif error.scheme == "http":
                 reason = "its scheme is not https: set 'allow_http: true' if it is meant"
     if reason:
         yield Issue(place, "url", f"'url' cannot be used: {reason}")

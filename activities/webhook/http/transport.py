@@ -75,9 +75,6 @@ class Transport:
     async def send(self, request: Request) -> Response:
         """Sends one attempt, once.
 
-        Args:
-            request: What and where to.
-
         Returns:
             The response, as soon as there is a status: what happens to the body after that cannot undo it.
 

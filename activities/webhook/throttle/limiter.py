@@ -54,11 +54,11 @@ class Wait:
     why: Literal["busy", "breaker_open"]
 
     @property
-    def reason(self) -> str:
-        """The rest of a sentence that begins with the destination."""
+    def reason(self) -> tuple[str, str]:
+        """The rest of a sentence that begins with the destination: why not now, and what happens next."""
         if self.why == "busy":
-            return "has as many requests under way as allowed: this one waits for its turn"
-        return "has failed too often and gets no requests for a while: this delivery waits"
+            return "has as many requests under way as allowed", "this one waits for its turn"
+        return "has failed too often and gets no requests for a while", "this delivery waits"
 
 
 class Permit:

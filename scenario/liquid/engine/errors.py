@@ -112,12 +112,11 @@ def mistake(reason: str, source: str, offset: int | None, *, limit: bool = False
         at: Which part of a structured body the template is, such as ``lines[0].name``.
     """
     kind = LimitExceeded if limit else TemplateError
-    reason = f"{at}: {reason}" if at else reason
     if offset is None:
-        return kind(reason)
+        return kind(reason, at=at)
     offset = min(max(offset, 0), len(source))
     line, column = position(source, offset)
-    return kind(reason, line=line, column=column, offset=offset)
+    return kind(reason, at=at, line=line, column=column, offset=offset)
 
 
 def reworded(message: str) -> str:
@@ -156,5 +155,6 @@ def translated(error: LiquidError, source: str, *, at: str = "") -> TemplateErro
     reason = _LIMITS.get(type(error)) or reworded(str(error.args[0]) if error.args else "the template is malformed")
     made = mistake(reason, source, offset, limit=isinstance(error, ResourceLimitError), at=at)
     if isinstance(error, NotThere):
-        return MissingVariable(made.reason, error.path, line=made.line, column=made.column, offset=made.offset)
+        place = {"line": made.line, "column": made.column, "offset": made.offset}
+        return MissingVariable(made.reason, error.path, at=at, **place)
     return made

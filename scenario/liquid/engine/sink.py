@@ -62,12 +62,7 @@ class Sink:
         return self.put(node.text)
 
     def value(self, value: object, token: Token) -> int:
-        """Take the value of an output.
-
-        Args:
-            value: The value.
-            token: The output, for error positions.
-        """
+        """Take the value of an output."""
         return self.put(value if type(value) is str else to_text(value))
 
 

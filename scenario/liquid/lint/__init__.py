@@ -120,6 +120,6 @@ def _lint_structure(body: Mapping[str, Any] | list[Any], kind: Kind, names: Name
             structured.compiled(body)
         except TemplateError as error:
             page = Page("")
-            page.add("syntax", error.reason, 0)
+            page.add("syntax", error.sentence, 0)
             return page.findings
     return linter.findings

@@ -41,12 +41,6 @@ class BodyLinter:
     def part(self, body: object, path: Place, names: Names, depth: int = 0) -> Tree:
         """Check one part of the body.
 
-        Args:
-            body: The part.
-            path: Where it is.
-            names: What is in scope.
-            depth: How deep it is.
-
         Returns:
             The shape of what it makes.
         """

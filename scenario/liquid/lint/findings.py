@@ -31,6 +31,7 @@ class Finding:
         suggestion: What was probably meant, or None.
         path: Which text of a structured body, as keys and indexes; empty for a text.
         in_key: Whether that text is the last key of the path itself, not its value.
+        missing: The object that has no such field, as the template names it, and the field; None of other mistakes.
     """
 
     code: str
@@ -42,6 +43,7 @@ class Finding:
     suggestion: str | None = None
     path: tuple[str | int, ...] = ()
     in_key: bool = False
+    missing: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         place = f"{'.'.join(map(str, self.path))} " if self.path else ""
@@ -64,7 +66,14 @@ class Page:
         self._known: set[Finding] = set()
 
     def add(
-        self, code: str, message: str, offset: int, *, severity: Severity = "error", suggestion: str | None = None
+        self,
+        code: str,
+        message: str,
+        offset: int,
+        *,
+        severity: Severity = "error",
+        suggestion: str | None = None,
+        missing: tuple[str, str] | None = None,
     ) -> None:
         """Note a mistake.
 
@@ -74,13 +83,14 @@ class Page:
             offset: Index into the text; what lies outside is taken to its nearer end.
             severity: See ``Finding``.
             suggestion: What was probably meant.
+            missing: See ``Finding``.
         """
         offset = min(max(offset, 0), len(self.source))
         line = bisect_right(self._starts, offset)
         column = offset - self._starts[line - 1] + 1
         if suggestion is not None:
             message = f"{message}: did you mean '{suggestion}'?"
-        found = Finding(code, message, severity, line, column, offset, suggestion, self.path, self.in_key)
+        found = Finding(code, message, severity, line, column, offset, suggestion, self.path, self.in_key, missing)
         if found not in self._known:
             self._known.add(found)
             self.findings.append(found)

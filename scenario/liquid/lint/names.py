@@ -165,7 +165,7 @@ def _below(shape: Tree, key: str, done: str, at: int, page: Page | None) -> Tree
                 return NUMBER if key == "size" and not shape.open else ANYTHING
             if page is not None:
                 meant = nearest(key, shape.fields)
-                page.add("unknown-field", f"'{done}' has no field '{key}'", at, suggestion=meant)
+                page.add("unknown-field", f"'{done}' has no field '{key}'", at, suggestion=meant, missing=(done, key))
             return None
         case Value():
             if key == "size" and shape.kind in ("text", "date"):

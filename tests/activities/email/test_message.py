@@ -212,6 +212,16 @@ def test_a_malformed_address_is_refused_without_being_quoted(text: str):
         parse_address(text)
 
 
+def test_no_library_reads_more_than_an_address_may_have(monkeypatch: pytest.MonkeyPatch):
+    domain = ".".join(["d" * 60] * 3) + ".example"
+    longest = f"{'a' * (253 - len(domain))}@{domain}"
+    assert parse_address(f" {longest} ").address == longest
+    monkeypatch.setattr("activities.email.address.validate_email", None)
+    for text in (f"a{longest}", "e" + "\u0301\u0316" * 40_000 + "@example.com"):
+        with pytest.raises(BadAddress, match=r"^the e-mail address is malformed$"):
+            parse_address(text)
+
+
 @pytest.mark.parametrize(
     ("text", "box"),
     [

@@ -31,7 +31,7 @@ def test_an_operation_goes_to_the_journey_with_who_and_why(
 def test_an_operation_that_is_refused_is_status_1(
     run: Run, client: Client, command: str, update: str, said: str
 ) -> None:
-    client.answer = NotAccepted("a/1: the journey is over")
+    client.answer = NotAccepted("a/1", "the journey is over")
     ran = run(command, "a/1", "--reason", "x")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: a/1: the journey is over\n")
 

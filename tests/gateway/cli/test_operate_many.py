@@ -22,7 +22,7 @@ from tests.gateway.cli.test_show import LISTED, rows
 from tests.gateway.journey import attempt
 
 HELD = [replace(LISTED, id=f"a/{number}") for number in range(3)]
-NOT_HELD = NotAccepted("a/1: nothing to retry: the journey is not held")
+NOT_HELD = NotAccepted("a/1", "nothing to retry: the journey is not held")
 MANY = ("--destination", "wax", "--reason", "wax is back", "--operator", "ann")
 WHO = {"operator": "ann", "reason": "wax is back"}
 HELD_ONES = [("retry", "retry_step"), ("skip", "skip_step"), ("leave", "leave")]
@@ -70,7 +70,7 @@ def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, 
 
 def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
     client.found = [replace(LISTED, id=f"a/{number}") for number in range(25)]
-    client.answers = {item.id: NotAccepted(f"{item.id}: the journey is over") for item in client.found}
+    client.answers = {item.id: NotAccepted(item.id, "the journey is over") for item in client.found}
     ran = run("retry", *MANY)
     assert (ran.status, ran.out) == (1, "accepted 0, refused 25 (the journey is over)\n")
     assert ran.err.splitlines()[19:] == ["scenario: a/19: the journey is over", "scenario: … and 5 more"]
@@ -78,7 +78,7 @@ def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
 
 def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Client) -> None:
     client.found = [replace(LISTED, id=f"a/{number}") for number in range(100)]
-    client.answers = {item.id: NotAnswered("no worker answered") for item in client.found}
+    client.answers = {item.id: NotAnswered(item.id, "no worker answered") for item in client.found}
     ran = run("retry", *MANY)
     assert ran.status == 1
     assert "no worker answers: check that one is running, and run it again for those that were not asked\n" in ran.err

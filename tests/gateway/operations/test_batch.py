@@ -29,7 +29,7 @@ async def accept(_: JourneyTarget) -> None:
 
 async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> None:
     answers: dict[str, Exception] = {
-        "a/1": NotAccepted("a/1: nothing to retry: the journey is not held"),
+        "a/1": NotAccepted("a/1", "nothing to retry: the journey is not held"),
         "a/3": UnknownJourney("there is no journey 'a/3': 'scenario list' shows those there are"),
     }
     done: list[str] = []
@@ -87,7 +87,7 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
 
 async def test_it_is_given_up_where_no_worker_answers() -> None:
     async def send(target: JourneyTarget) -> None:
-        raise NotAnswered(f"{target.id}: no worker answered within 10 s: check that one is running, and try again")
+        raise NotAnswered(target.id, "no worker answered within 10 s: check that one is running, and try again")
 
     tally = await Batch(send, rate=100_000).run(targets(1000))
     assert tally.unanswered
@@ -98,7 +98,7 @@ async def test_it_is_given_up_where_no_worker_answers() -> None:
 async def test_one_answer_now_and_then_is_enough_to_go_on() -> None:
     async def send(target: JourneyTarget) -> None:
         if int(target.id[2:]) % AT_ONCE:
-            raise NotAnswered("no worker answered")
+            raise NotAnswered(target.id, "no worker answered")
 
     tally = await Batch(send, rate=100_000).run(targets(5 * AT_ONCE))
     assert (tally.unanswered, tally.left, len(tally.accepted)) == (False, 0, 5)

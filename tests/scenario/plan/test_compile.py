@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scenario.check.check import check
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
-from scenario.plan.compile import compile_plan, step_ids, walk
+from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.plan import Plan, dump_plan, load_plan
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
@@ -75,7 +75,7 @@ def test_branches_join_behind_their_fork():
 def test_the_table_keeps_the_order_of_the_file():
     made = scenario(BRANCHES)
 
-    assert list(compile_plan(made).steps) == [name for _, name, _ in walk(made.steps)]
+    assert list(compile_plan(made).steps) == [name for name, _ in named_steps(made)]
 
 
 def test_the_last_step_leads_to_the_end_and_so_does_an_empty_branch():
@@ -95,7 +95,7 @@ IDS = (
 
 @pytest.mark.parametrize(("steps", "ids"), IDS, ids=[", ".join(ids) for _, ids in IDS])
 def test_a_step_is_called_by_its_id_its_name_or_its_place(steps: str, ids: list[str]):
-    assert list(step_ids(scenario(steps)).values()) == ids
+    assert [name for name, _ in named_steps(scenario(steps))] == ids
 
 
 def test_a_step_carries_what_the_journey_steers_by():

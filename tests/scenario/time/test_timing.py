@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from scenario.errors import EntryError
 from scenario.time.duration import parse_duration
-from scenario.time.timing import WEEKDAYS, next_local, parse_moment, read_zone, shift, spell, unplaced, zone_of
+from scenario.time.timing import (
+    WEEKDAYS,
+    _read_zone,  # pyright: ignore[reportPrivateUsage]
+    next_local,
+    parse_moment,
+    read_zone,
+    shift,
+    spell,
+    unplaced,
+    zone_of,
+)
 
 PARIS, TOKYO, NEW_YORK = "Europe/Paris", "Asia/Tokyo", "America/New_York"
 WEEK = ("mon", "tue", "wed", "thu", "fri")
@@ -235,6 +245,12 @@ def test_a_zone_is_a_name_or_an_offset(name: object, read: str | None):
     zone = read_zone(name)
     assert (zone and str(zone)) == read
     assert str(zone and read_zone(str(zone))) == str(zone), "its name can be read again"
+
+
+def test_a_text_too_long_for_a_zone_is_not_kept_in_memory():
+    before = _read_zone.cache_info().currsize
+    assert read_zone("Europe/" + "P" * 100_000) is None
+    assert _read_zone.cache_info().currsize == before
 
 
 def test_an_offset_is_as_people_write_it():
