@@ -27,7 +27,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.attempt_log import Log, record
 from activities.backoff import deadline, next_try
 from activities.content import UnknownVersion
-from activities.context import Addresses, CallbacksNotConfigured, template_data
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
@@ -331,15 +330,3 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
     attempt.discount()
     reason = "The worker was stopped before it sent anything"
     return attempt.failure(FailureKind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)
-
-
-def attempt_data(attempt: OpenAttempt, workflow_id: str | None, callbacks: Addresses | None) -> dict[str, Any]:
-    """`template_data` for an attempt under way.
-
-    Raises:
-        ApplicationError: UNCONFIGURED: a template asks for what this worker is not set up for.
-    """
-    try:
-        return template_data(attempt.delivery, workflow_id or "", callbacks)
-    except CallbacksNotConfigured as error:
-        raise attempt.failure(FailureKind.UNCONFIGURED, str(error), error="unconfigured") from None

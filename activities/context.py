@@ -7,11 +7,7 @@ from typing import Any, Protocol
 
 from activities.interface import Delivery
 from scenario.entry.entry import journey_root
-from scenario.errors import ScenarioError
-
-
-class CallbacksNotConfigured(ScenarioError):
-    """A template asks for `journey.callback_url`, and this process cannot make one."""
+from scenario.errors import NotConfigured
 
 
 class Addresses(Protocol):
@@ -35,13 +31,13 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
         callbacks: Makes `journey.callback_url`; None where it is not configured.
 
     Raises:
-        CallbacksNotConfigured: A template asks for `journey.callback_url`, and it is not.
+        NotConfigured: A template asks for `journey.callback_url`, and it is not.
     """
     handed: dict[str, Any] = delivery.data.get("journey") or {}
     made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
     if delivery.root:
         if callbacks is None:
-            raise CallbacksNotConfigured(
+            raise NotConfigured(
                 "a template asks for journey.callback_url, which is not configured: "
                 "set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY for the workers"
             )

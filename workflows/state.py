@@ -68,7 +68,8 @@ class State:
         operations: What operators did last.
         responses: What steps kept of their responses, by name, the last kept one last.
         anew: What the present step is performed by instead of the plan's row.
-        retuned: What operators changed of the present step's retry policy, by the names of `scenario.plan.retry.Retry`.
+        retuned: What operators changed of the present step's retry policy, by the names of
+            `scenario.plan.retry.RetryPolicy`.
         now: That step's time on the contact's clock, as its delivery was first given it.
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import OpenAttempt, attempt_data, attempt_of
+from activities.attempt import OpenAttempt, attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
-from activities.context import Addresses
+from activities.context import Addresses, template_data
 from activities.email.address import BadAddress, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.rendering import address_in, render
@@ -62,7 +62,7 @@ class Emails:
                     FailureKind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
                 ) from None
             step = await self._content.step_of(delivery, Email, "e-mail")
-            data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
+            data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             # A large mail takes longer to render than a worker that serves many may stand still.
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)
             hidden = (written, recipient.address, mailer.server.password)

@@ -7,10 +7,10 @@ import asyncio
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import OpenAttempt, attempt_data, attempt_of
+from activities.attempt import OpenAttempt, attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
-from activities.context import Addresses
+from activities.context import Addresses, template_data
 from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
 from activities.sms.errors import ProviderError, RefusedError
@@ -58,7 +58,7 @@ class Texts:
             except BadNumber as error:
                 raise attempt.failure(FailureKind.PERMANENT, str(error), error="bad_number") from None
             step = await self._content.step_of(delivery, Sms, "SMS")
-            data = attempt_data(attempt, activity.info().workflow_id, self._callbacks)
+            data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             body = await asyncio.to_thread(render, step, data)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()

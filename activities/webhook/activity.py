@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import redaction
-from activities.attempt import OpenAttempt, attempt_data, attempt_of
+from activities.attempt import OpenAttempt, attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
-from activities.context import Addresses
+from activities.context import Addresses, template_data
 from activities.interface import WEBHOOK, Delivery, Sent
 from activities.webhook import signing
 from activities.webhook.destinations.destinations import CredentialsError, unset
@@ -107,7 +107,7 @@ class Webhooks:
             raise CredentialsError(denied(min(refused), step.to))
         wanted = named if named is not None else frozenset(secrets) if granted is None else granted
         seen = {name: value for name in wanted if (value := secrets.get(name))}  # an empty one is not set
-        data = attempt_data(attempt, activity.info().workflow_id, self._callbacks) | {"secrets": seen}
+        data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks) | {"secrets": seen}
         try:
             rendered = render(step, data, delivery.id, base=route.url if route else None)
         except MissingVariable as error:

@@ -8,7 +8,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
-from activities.context import CallbacksNotConfigured, template_data
+from activities.context import template_data
 from activities.email.activity import Emails
 from activities.email.address import Mailbox
 from activities.email.message import Envelope
@@ -21,6 +21,7 @@ from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
 from runtime.callback import Callbacks
+from scenario.errors import NotConfigured
 from tests.fakes import UNHURRIED, Rows, Shelf
 
 JOURNEY = "post-purchase/3028687/CGX0094"
@@ -151,7 +152,7 @@ def test_the_callback_address_is_there_where_it_is_asked_for_and_the_same_at_eve
 
 
 def test_without_an_address_to_give_it_says_which_settings_are_missing():
-    with pytest.raises(CallbacksNotConfigured, match=r"set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY"):
+    with pytest.raises(NotConfigured, match=r"set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY"):
         template_data(replace(DELIVERY, root=ROOT), JOURNEY)
 
 
