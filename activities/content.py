@@ -111,14 +111,14 @@ class Content:
         Args:
             delivery: Names it.
             kind: Its model.
-            what: What it is to be, in a word or two.
+            what: What it is to be, with its article.
 
         Raises:
             UnknownVersion: There is none, or it is something else.
         """
         step = await self.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, kind):
-            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is no {what}")
+            raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is not {what}")
         return step
 
     async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str] | None:

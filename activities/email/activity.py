@@ -61,7 +61,7 @@ class Emails:
                 raise attempt.failure(
                     FailureKind.PERMANENT, "the contact's e-mail address is malformed", error="bad_address"
                 ) from None
-            step = await self._content.step_of(delivery, Email, "e-mail")
+            step = await self._content.step_of(delivery, Email, "an e-mail")
             data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             # A large mail takes longer to render than a worker that serves many may stand still.
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)

@@ -57,7 +57,7 @@ class Texts:
                 number = international(written)
             except BadNumber as error:
                 raise attempt.failure(FailureKind.PERMANENT, str(error), error="bad_number") from None
-            step = await self._content.step_of(delivery, Sms, "SMS")
+            step = await self._content.step_of(delivery, Sms, "an SMS")
             data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             body = await asyncio.to_thread(render, step, data)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.

@@ -96,7 +96,7 @@ class Webhooks:
     async def _compose(self, attempt: OpenAttempt, secrets: Mapping[str, str]) -> _Outgoing:
         """Renders, addresses and signs a webhook. Secrets come in here, and leave with the request alone."""
         delivery = attempt.delivery
-        step = await self._content.step_of(delivery, Webhook, "webhook")
+        step = await self._content.step_of(delivery, Webhook, "a webhook")
         if step.to is not None:
             attempt.destination = step.to
         route = None if step.to is None else self._routes.named(step.to)
