@@ -103,8 +103,18 @@ class OpenAttempt:
         least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
         return min(self.delivery.timeout, least - (time.perf_counter() - self.started) - _REPORT)
 
+    async def may_leave(self) -> None:
+        """Asks whether the message may leave, before a connection is opened for it.
+
+        Raises:
+            ApplicationError: Not yet.
+            Aborted: Not at all.
+        """
+        for gate in self._gates:
+            self.permitted(await gate(self.delivery))
+
     async def sending(self) -> None:
-        """Asks whether the message may leave, and says that from now on it may arrive.
+        """Says that from now on the message may arrive.
 
         Where the step must not send twice (`on_unknown` is not ``retry``), the server notes it first: should this
         worker be lost before it can report, the next attempt finds the mark and does not send. Temporal itself would
@@ -113,11 +123,8 @@ class OpenAttempt:
 
         Raises:
             ApplicationError: RETRY: the server has not noted it, or does not want it any more, or will not wait for the
-                answer; or it must not leave yet. Nothing is to be sent.
-            Aborted: It must not leave at all.
+                answer. Nothing is to be sent.
         """
-        for gate in self._gates:
-            self.permitted(await gate(self.delivery))
         if self.within <= 0:
             raise self._not_left("no_time")
         if self.delivery.on_unknown != "retry":
@@ -155,15 +162,16 @@ class OpenAttempt:
         """
         match answer:
             case NotBefore():
-                raise self._kept_back(answer)
+                raise self.kept_back(answer)
             case Never():
                 raise Aborted(answer.since)
             case _:
                 return answer
 
-    def _kept_back(self, until: NotBefore) -> ApplicationError:
+    def kept_back(self, until: NotBefore) -> ApplicationError:
+        """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
-        if until.planned and self.number == 1 and not self.away:
+        if until.planned and self.number == 1:
             due = datetime.now(UTC) + until.delay
             return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, due=due)
         self.discount()

@@ -1,4 +1,8 @@
-"""Whether a message may leave now: what every attempt of every channel is told in one place, before anything leaves."""
+"""Whether a message may leave now: what every attempt of every channel is told in one place, before anything leaves.
+
+A destination's limiter and the pause after a refused login answer so. Windows, caps and consent are to come as gates:
+nobody is asked as one yet.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ class NotBefore:
         then: What happens next, as the end of a sentence.
         word: Why, in one word, for the log of attempts.
         planned: Whether that moment stands, whatever happens until then: a journey whose first attempt this is waits
-            for it by a timer. Otherwise Temporal tries again then, and that it was too early counts as no attempt.
+            for it by a timer. Otherwise Temporal tries again then; where a channel counts its attempts itself, being
+            too early is none.
     """
 
     delay: timedelta
@@ -44,4 +49,4 @@ class Never:
 Permission: TypeAlias = NotBefore | Never | None
 """The answer to "may it leave?"; None is "go"."""
 Gate: TypeAlias = Callable[[Delivery], Awaitable[Permission]]
-"""Who is asked by every attempt of a channel, right before anything leaves."""
+"""Who is asked by every attempt of a channel, before a connection is opened for it."""

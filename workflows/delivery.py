@@ -91,12 +91,19 @@ class Handed:
 async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> Sent | Failure:
     """Schedules a delivery, and waits for its end.
 
+    Args:
+        journey: Whose delivery it is.
+        name: The step's id.
+        step: The step.
+        handed: What it is handed of the journey's data, at this moment.
+
     Returns:
         How it ended; the failure, where it ended with a result that cannot be read.
 
     Raises:
         ActivityError: It failed for good, or was cancelled.
     """
+    changes = journey.changes
     if step.destination:
         step = with_destination(step, await journey.clear(Clearance(destination=step.to)))
     step = replace(step, retry=step.retry.changed_by(journey.state.retuned))
@@ -105,6 +112,8 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     channel = CHANNELS[step.kind]
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
     state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.began)
+    if journey.changes != changes:
+        handed = Handed.of(journey.data(), step)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
     room = timedelta(seconds=step.timeout) + GRACE
     delivery = Delivery(
@@ -220,6 +229,8 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
             unknown=True,
         )
     if isinstance(cause, ApplicationError):
+        if found and found.kind is FailureKind.NOT_BEFORE:
+            return found
         if found:
             return _overtaken(found, error.retry_state) if cause is not error.cause or found.turned_away else found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"

@@ -81,6 +81,11 @@ class StepHost:
         self.state.until = None if moment is None else moment.astimezone(UTC).isoformat()
 
     @property
+    def paused(self) -> bool:
+        """Whether an operator has paused the journey."""
+        return self.state.paused is not None
+
+    @property
     def postponed(self) -> NotBefore | None:
         """What keeps the delivery of the present step back."""
         if self.until is None or self.state.kept_back is None:

@@ -76,6 +76,7 @@ class Emails:
             # A large mail takes longer to render than a worker that serves many may stand still.
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)
             hidden = (written, recipient.address, mailer.server.password)
+            await attempt.may_leave()
             try:
                 reply = await mailer.send(envelope, within=attempt.within, leaving=attempt.sending)
             except MailError as error:
@@ -89,7 +90,7 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
     waited = datetime.now(UTC) - activity.info().scheduled_time
     exhausted = isinstance(error, UnreachableError) and error.misconfigured and waited > SHORT
     if isinstance(error, LeftAloneError) and not exhausted:
-        attempt.permitted(NotBefore(timedelta(seconds=error.seconds), error.why, error.then, error.word))
+        return attempt.kept_back(NotBefore(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     return attempt.failure(
         FailureKind.PERMANENT if permanent or exhausted else FailureKind.RETRY,
         f"{error}, still after an hour" if exhausted else str(error),

@@ -68,6 +68,7 @@ class Texts:
             step = await self._content.step_of(delivery, Sms, "an SMS")
             data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             body = await asyncio.to_thread(render, step, data)
+            await attempt.may_leave()
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()
             try:

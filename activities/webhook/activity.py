@@ -99,6 +99,7 @@ class Webhooks:
             if failure := lost(attempt):
                 raise failure
             outgoing = await self._compose(attempt, self._secrets())
+            await attempt.may_leave()
             response = await self._send(attempt, outgoing)
             judge(attempt, response, outgoing.step, outgoing.hidden, outgoing.given)
         return attempt.sent

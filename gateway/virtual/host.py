@@ -53,6 +53,7 @@ class VirtualHost:
 
     changes = 0
     must_continue = False
+    paused = False
     override = None
     override_note = None
 

@@ -21,6 +21,10 @@ from scenario.time.timing import spell
 ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
 
 
+SOONEST: Final = timedelta(seconds=5)
+"""What a delivery that must not leave yet waits at least before it is asked about again."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Send(Row):
     """A delivery.
@@ -75,14 +79,18 @@ class Send(Row):
             if (kept_back := host.postponed) is not None:
                 changes = host.changes
                 what = f"{host.step}: {kept_back.since} until {spell(kept_back.moment, host.zone)}"
-                woken = await host.wait(kept_back.moment, what, lambda changes=changes: host.changes != changes)
-                if woken and host.must_continue:
+                await host.wait(kept_back.moment, what, lambda changes=changes: host.changes != changes)
+                if host.changes != changes or kept_back.moment <= host.now():
+                    host.postpone(None)  # a contact that has moved to another zone is asked about again
+                if host.must_continue:
                     return ContinueAsNew()
-                host.postpone(None)  # the contact may have moved to another zone: it is asked again
+                if host.paused and await host.wait(None, f"{host.step}: paused", lambda: not host.paused):
+                    continue
             row = self.on(host)
             sent = await host.deliver(row)
             if isinstance(sent, NotBefore):
-                host.postpone(sent)
+                # Clocks differ: what is due at once would be asked again and again.
+                host.postpone(replace(sent, moment=max(sent.moment, host.now() + SOONEST)))
                 continue
             if not isinstance(sent, Failed):
                 host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)

@@ -200,6 +200,11 @@ class Host(Protocol):
         """The row by which an operator wants the step performed, from another version; None for its own."""
         ...
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new is to be begun until an operator says so."""
+        ...
+
     def now(self) -> datetime:
         """The time, in UTC."""
         ...

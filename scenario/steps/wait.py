@@ -112,10 +112,10 @@ class WaitRow(Row):
             changes = host.changes
             what = f"{host.step}: wait until {spell(host.until, host.zone)}"
             if await host.wait(host.until, what, lambda changes=changes: host.changes != changes):
+                if self.seconds is None and host.changes != changes:
+                    host.until = None  # the contact changed: work it out again
                 if host.must_continue:
                     return ContinueAsNew()
-                if self.seconds is None:
-                    host.until = None  # the contact changed: work it out again
             else:
                 # That the timer has fired is enough. Compared with the clock once more, the end would have to be the
                 # same in every replay, and it is not where a newer tz database has moved the zone since.

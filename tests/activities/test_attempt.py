@@ -529,7 +529,7 @@ class TestWhetherItMayLeave:
             gates = [gate(answer) for answer in answers]
             delivery = replace(HOLD, on_unknown="retry")
             with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows(), gates=gates) as open_:
-                await open_.sending()
+                await open_.may_leave()
                 left.append(True)
                 open_.delivered(201)
             return open_.sent
@@ -554,7 +554,7 @@ class TestWhetherItMayLeave:
         [
             (True, 1, 0, FailureKind.NOT_BEFORE),  # the journey waits, by a timer of its own
             (True, 2, 0, FailureKind.RETRY),  # Temporal waits: the deadline of what has begun runs on
-            (True, 2, 1, FailureKind.RETRY),
+            (True, 2, 1, FailureKind.NOT_BEFORE),  # it was turned away, which is no attempt
             (False, 1, 0, FailureKind.RETRY),
         ],
     )

@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
 
 from aiohttp import web
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.common import Priority, RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from typing_extensions import override
 
 from activities.content import Content
 from activities.interface import WEBHOOK, Delivery, Sent
@@ -123,14 +123,19 @@ class Receivers:
         return [counts[second] for second in range(max(counts) + 1)]
 
 
-class Book:
+class Book(Content):
     """Published scenarios, of which each step is a webhook to the destination that its id names."""
 
-    async def step(self, name: str, version: int, step: str) -> Webhook:
+    def __init__(self) -> None:
+        pass
+
+    @override
+    async def step(self, scenario: str, version: int, step: str) -> Webhook:
         return Webhook.model_validate({"webhook": step, "to": step, "path": "/hook", "body": {"a": 1}})
 
-    async def secrets(self, name: str, version: int, step: str) -> frozenset[str]:
-        del name, version, step
+    @override
+    async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str]:
+        del scenario, version, step
         return frozenset()
 
 
@@ -154,7 +159,7 @@ class Gently(Diverted):
 
 def sender(client: Client, queue: str, transport: Transport, routes: Diverted) -> Worker:
     """A worker that sends webhooks."""
-    content = cast("Content", Book())
+    content = Book()
     webhooks = Webhooks(content, transport, dict[str, str], Forgetful(), routes, limiter=Limiter())
     return Worker(client, task_queue=queue, activities=[webhooks.send_webhook], max_concurrent_activities=200)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -40,8 +42,14 @@ def kept_back(stage: Stage, *, times: int = 1, by: timedelta = timedelta(hours=9
         if asked > times:
             return Sent(status=200, attempt=attempt)
         moment = (await stage.now() + by).isoformat(timespec="seconds")
-        raise Failure(
-            kind=FailureKind.NOT_BEFORE, reason="quiet hours", destination="sms", attempt=0, next_try_at=moment
+        raise Failure(  # as `OpenAttempt.permitted` raises it
+            kind=FailureKind.NOT_BEFORE,
+            reason="quiet hours",
+            destination="sms",
+            attempt=0,
+            error="quiet",
+            turned_away=True,
+            next_try_at=moment,
         ).as_error()
 
     return script
@@ -115,6 +123,57 @@ async def test_it_waits_on_in_a_new_run(stage: Stage) -> None:
     assert timedelta(days=3) - timedelta(seconds=1) <= second.at - first.at < timedelta(days=3, minutes=1)
     assert await runs(stage, handle) > 1
     assert [step["outcome"] for step in result["steps"]] == ["delivered", "delivered"]
+
+
+async def test_a_moment_that_is_past_by_the_workers_clock_is_not_asked_for_again_and_again(stage: Stage) -> None:
+    handle = await started(stage, kept_back(stage, times=3, by=timedelta(seconds=-1)))
+    await stage.result(handle)
+    times = [attempt.at for attempt in stage.channels.of("hi")]
+    assert [after - before >= timedelta(seconds=4.9) for before, after in pairwise(times)] == [True, True, True]
+
+
+async def test_a_paused_journey_does_not_send_when_the_time_has_come(stage: Stage) -> None:
+    handle = await started(stage, kept_back(stage))
+    with stage.environment.auto_time_skipping_disabled():
+        await stage.until(handle, "waiting")
+        await stage.operate(handle, "pause", WHO)
+    await stage.environment.sleep(timedelta(hours=10))
+    assert len(stage.channels.of("hi")) == 1
+    await stage.operate(handle, "resume", WHO)
+    result = await stage.result(handle)
+    assert [step["outcome"] for step in result["steps"]] == ["delivered", "delivered"]
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_a_change_that_ends_a_run_is_asked_about_in_the_next(stage: Stage) -> None:
+    handle = await started(stage, kept_back(stage, by=timedelta(days=3)))
+    with stage.environment.auto_time_skipping_disabled():
+        await stage.until(handle, "waiting")
+        await handle.signal("contact_changed", {"firstname": "Zoë"})
+        await stage.result(handle)
+    assert len(stage.channels.of("hi")) == 2
+
+
+async def test_what_changes_while_the_destination_is_asked_is_sent(stage: Stage) -> None:
+    stage.desk.blocked = asyncio.Event()
+    await stage.publish(
+        "scenario: wax\ntrigger: segment\nsteps:\n  - webhook: hook\n    to: wax\n    path: /a\n"
+        '    body: {name: "{{ contact.firstname }}"}\n'
+    )
+    handle = await stage.start("wax", contact={"id": 7, "firstname": "Zoé"})
+    async with asyncio.timeout(60):
+        while not stage.desk.clearances:
+            await asyncio.sleep(0.02)
+    await handle.signal("contact_changed", {"firstname": "Zoë"})
+    async with asyncio.timeout(60):
+        while "contact_changed" not in [
+            event.workflow_execution_signaled_event_attributes.signal_name
+            async for event in handle.fetch_history_events()
+        ]:
+            await asyncio.sleep(0.02)
+    stage.desk.blocked.set()
+    await stage.result(handle)
+    assert stage.channels.of("hook")[0].delivery.data["contact"]["firstname"] == "Zoë"
 
 
 async def test_one_that_may_go_costs_no_event(stage: Stage) -> None:

