@@ -116,7 +116,7 @@ async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
 
         wanted = ("retry", "--destination", host, "--since", "1h", "--reason", "it is mended")
         dry = await scenario(*wanted, "--dry-run")
-        assert dry.err == "scenario: 20 journeys would be ordered to retry: nothing was sent\n"
+        assert dry.err == "scenario: retry would be sent to 20 journeys: nothing was sent\n"
         assert len(standing.receiver.requests()) == 21
         ran = await scenario(*wanted, "--rate", "50/s")
         assert (ran.status, ran.out, ran.err) == (0, "accepted 20\n", "")
@@ -166,7 +166,7 @@ async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Com
             await until_retrying(standing.client, journey)
         policy = ("retune", "slow.example.com", "--initial-interval", "1s", "--reason", "it is back")
         dry = await scenario(*policy, "--dry-run")
-        assert dry.err == "scenario: 2 deliveries would be ordered to retune: nothing was sent\n"
+        assert dry.err == "scenario: retune would be sent to 2 deliveries: nothing was sent\n"
         ran = await scenario(*policy)
         assert (ran.status, ran.out, ran.err) == (0, "accepted 2\n", "")
         for journey in journeys:

@@ -92,7 +92,7 @@ def test_a_hostile_structure_ends_without_a_look_at_the_clock(name: str) -> None
     body, reason = BODIES[name]
     error = outcome(lambda: render_json(body, DATA))
     assert isinstance(error, LimitExceeded)
-    assert error.reason == reason
+    assert error.sentence == reason
 
 
 def test_a_json_text_that_is_too_large_is_refused_before_it_is_sent() -> None:
