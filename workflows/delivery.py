@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -83,7 +83,9 @@ class Handed:
 
     def argument(self, delivery: Delivery) -> RawValue:
         """The argument of a delivery's activity, of which only the data are missing."""
-        payload = workflow.payload_converter().to_payload(delivery)
+        # Without what is as it would be read anyway: histories keep it, for each time that a delivery is scheduled.
+        said = {one.name: value for one in fields(delivery) if (value := getattr(delivery, one.name)) != one.default}
+        payload = workflow.payload_converter().to_payload(said)
         payload.data = payload.data.replace(_NO_DATA, b'"data":' + self.json, 1)  # no text of JSON has a bare quote
         return RawValue(payload)
 
