@@ -14,6 +14,8 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 from unittest import mock
 from urllib.parse import quote
@@ -104,6 +106,8 @@ async def delivery(body: bytes, *, masking: bool) -> float:
     routes = Wide("http://127.0.0.1:4000")
     webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, limiter=Limiter())
     environment = ActivityEnvironment()
+    hour = timedelta(hours=1)
+    environment.info = replace(environment.info, schedule_to_close_timeout=None, start_to_close_timeout=hour)
     given = Delivery(
         id="msg_" + "0" * 32,
         scenario="bench@1",
