@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 LAST: Final = timedelta(seconds=5)
 """Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
-How long it takes is no matter (`Delivery.room`)."""
+It may then take its full time (`Delivery.room`)."""
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {
     "called_off": "It was called off",

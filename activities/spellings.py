@@ -193,7 +193,7 @@ def _decoded(reading: Reading) -> list[Reading]:
 
 
 def _listed(found: re.Match[str]) -> str | None:
-    """What a list of bytes says, ``[112, 108]`` or ``70:6c``; None where it is no text."""
+    """What a list of bytes says, ``[112, 108]`` or ``70:6c``; None where that is not text."""
     decimal = "," in found[0]
     numbers = [int(one, 10 if decimal else 16) for one in re.findall("[0-9]+" if decimal else "[0-9A-Fa-f]+", found[0])]
     data = bytes(number if number < 256 else 0 for number in numbers)

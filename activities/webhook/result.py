@@ -96,7 +96,7 @@ def _failure(
     info, allowed = activity.info(), _allowed(attempt)
     sentence = sentence.removesuffix(".")
     kind, exhausted = FailureKind.PERMANENT if verdict.final else FailureKind.RETRY, False
-    # What may have arrived and must not be sent twice is no matter of attempts: `on_unknown` decides.
+    # Where it may have arrived and must not be sent twice, `on_unknown` decides, not the number of attempts.
     open_ended = verdict.unknown and attempt.delivery.on_unknown != "retry"
     if verdict.outcome is Outcome.RETRY_SHORT and datetime.now(UTC) - info.scheduled_time > SHORT:
         kind, exhausted, sentence = FailureKind.PERMANENT, True, f"{sentence}, still after an hour"

@@ -64,7 +64,7 @@ class Places:
         if asked not in self._found:
             known = set(report.findings)
             report.add(place, _CODE, message, key=key, offset=offset)
-            # What was found before in the very same place is no news.
+            # What was already found in the same place is not told again.
             new = set(report.findings) - known or {item for item in known if item.message == message}
             self._found[asked] = min(new)
         return self._found[asked]
