@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FileArgument = Annotated[
     str,
-    typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input", show_default=False),
+    typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input"),
 ]
 OutputOption = Annotated[
     Path | None,

@@ -23,12 +23,11 @@ DestinationsOption = Annotated[
         metavar="FILE",
         envvar="SCENARIO_DESTINATIONS",
         help="destinations.yaml, to find what does not go with it",
-        show_default=False,
     ),
 ]
 _FileArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS", show_default=False),
+    typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS"),
 ]
 _BAD: Final = {"missing", "malformed"}
 

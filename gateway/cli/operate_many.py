@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from gateway.cli.options import Record, Sending
 from gateway.cli.progress import progress
 from gateway.cli.terminal import dump, note, say
 
 if TYPE_CHECKING:
-    from gateway.client import Which
     from gateway.journeys.listing import Listed
     from gateway.operations.batch import JourneyTarget, Tally
     from gateway.operations.one import Verb
@@ -33,35 +33,25 @@ WORDS: Final[dict[Verb, str]] = {
 """What people call the operations."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OperationRequest:
-    """An operation on many journeys, and how it is sent.
+    """An operation, and how it is sent.
 
     Attributes:
         verb: The update.
-        operator: Who.
-        reason: Why.
-        rate: So many a second.
-        limit: So many at most; None for all.
-        dry_run: Only list them.
-        yes: Do not ask.
-        json: For programs.
+        record: Who, and why.
+        sending: How it goes to many journeys.
         more: What else the update takes.
     """
 
     verb: Verb
-    operator: str
-    reason: str
-    rate: float
-    limit: int | None
-    dry_run: bool
-    yes: bool
-    json: bool
+    record: Record
+    sending: Sending
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def operate_held(request: OperationRequest, which: Which) -> int:
-    """Sends an operation to all journeys that fit. Returns the exit status.
+def operate_many(request: OperationRequest, which: dict[str, Any]) -> int:
+    """Sends an operation to all journeys that fit, by the names of the options. Returns the exit status.
 
     Raises:
         NotAnswered: They have to be asked, and no worker answers.
@@ -74,7 +64,7 @@ def operate_held(request: OperationRequest, which: Which) -> int:
     return _carry_out(request, found, lambda: table(found), [as_json.listed(item) for item in found])
 
 
-def retune(request: OperationRequest, destination: str, change: Change) -> int:
+def retune_many(request: OperationRequest, destination: str, change: Change) -> int:
     """Changes the policy of all deliveries to a destination that are under way. Returns the exit status."""
     from gateway.cli import tables
     from gateway.journeys import as_json
@@ -90,12 +80,14 @@ def retune(request: OperationRequest, destination: str, change: Change) -> int:
     return status
 
 
-async def _select(request: OperationRequest, which: Which) -> list[Listed]:
+async def _select(request: OperationRequest, which: dict[str, Any]) -> list[Listed]:
     from gateway.cli import session
-    from gateway.operations.search import EVERY
+    from gateway.operations.search import EVERY, Which
 
+    wanted = Which(reason=which.pop("held_reason", None), **which)
+    sending = request.sending
     async with session.connected() as client:
-        return await client.select(request.verb, which, ask=request.dry_run, limit=request.limit or EVERY)
+        return await client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY)
 
 
 async def _in_flight(request: OperationRequest, destination: str) -> Glance:
@@ -104,9 +96,9 @@ async def _in_flight(request: OperationRequest, destination: str) -> Glance:
     from gateway.operations.search import EVERY
 
     async with session.connected() as client:
-        if request.dry_run:
-            return await client.glance(destination, limit=request.limit or EVERY)
-        return Glance(await client.in_flight(destination, limit=request.limit or EVERY), unseen=0)
+        if request.sending.dry_run:
+            return await client.glance(destination, limit=request.sending.limit or EVERY)
+        return Glance(await client.in_flight(destination, limit=request.sending.limit or EVERY), unseen=0)
 
 
 def _carry_out(
@@ -118,17 +110,17 @@ def _carry_out(
     from gateway.client import Tally, targets
 
     what = "delivery" if request.verb == "retune" else "journey"
-    if request.dry_run:
-        if request.json:
+    if request.sending.dry_run:
+        if request.sending.json:
             dump(listed)
         elif found:
             show()
         note(f"scenario: {WORDS[request.verb]} would be sent to {_number(len(found), what)}: nothing was sent")
     elif not found:
-        if request.json:
+        if request.sending.json:
             dump(_outcome(request, Tally()))
         note(f"scenario: nothing to {WORDS[request.verb]}: no {what} fits")
-    elif not request.yes and not _confirmed(request, len(found), what):
+    elif not request.sending.yes and not _confirmed(request, len(found), what):
         note("scenario: nothing was sent")
         return 1
     else:
@@ -141,7 +133,7 @@ def _confirmed(request: OperationRequest, count: int, what: str) -> bool:
     """Asks at a terminal; where there is none, nobody could answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    question = f"{WORDS[request.verb]} {_number(count, what)}, {request.rate:g} a second?"
+    question = f"{WORDS[request.verb]} {_number(count, what)}, {request.sending.rate:g} a second?"
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:  # the end of input: no answer is no
@@ -155,9 +147,9 @@ async def _send(request: OperationRequest, given: Sequence[JourneyTarget]) -> Ta
         with progress(WORDS[request.verb], len(given)) as advance:
             batch = client.batch(
                 request.verb,
-                operator=request.operator,
-                reason=request.reason,
-                rate=request.rate,
+                operator=request.record.who,
+                reason=request.record.reason,
+                rate=request.sending.rate,
                 done=lambda _: advance(),
                 **request.more,
             )
@@ -177,7 +169,7 @@ def _sum_up(request: OperationRequest, tally: Tally) -> None:
     if tally.left:
         why = "no worker answers: check that one is running, and " if tally.unanswered else ""
         note(f"scenario: {why}run it again for those that were not asked")
-    if request.json:
+    if request.sending.json:
         dump(_outcome(request, tally))
     else:
         say(str(tally))

@@ -41,7 +41,6 @@ HeldAtOption = Annotated[
         "--destination",
         metavar="NAME",
         help="with --held: only those that could not deliver to this destination or host",
-        show_default=False,
     ),
 ]
 HeldForOption = Annotated[
@@ -51,18 +50,15 @@ HeldForOption = Annotated[
         metavar="WORD",
         parser=cause,
         help=f"with --held: only those held for this: {', '.join(CAUSES)}",
-        show_default=False,
     ),
 ]
 HeldStepOption = Annotated[
     str | None,
-    typer.Option("--step", metavar="STEP", help="with --held: only those held at this step", show_default=False),
+    typer.Option("--step", metavar="STEP", help="with --held: only those held at this step"),
 ]
 DestinationOption = Annotated[
     str | None,
-    typer.Option(
-        "--destination", metavar="NAME", help="only those to this destination, host or provider", show_default=False
-    ),
+    typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider"),
 ]
 OutcomeOption = Annotated[
     str | None,
@@ -71,16 +67,13 @@ OutcomeOption = Annotated[
         metavar="WORD",
         parser=_outcome,
         help=f"only those with this outcome: {', '.join(_OUTCOMES)}",
-        show_default=False,
     ),
 ]
 DeliveryOption = Annotated[
     str | None,
-    typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)", show_default=False),
+    typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)"),
 ]
-OneJourneyArgument = Annotated[
-    str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's", show_default=False)
-]
+OneJourneyArgument = Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")]
 
 
 def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
