@@ -5,11 +5,11 @@ Without a JOURNEY an operation goes to all that fit what `--scenario` and the li
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import typer
 
+from gateway.cli import session
 from gateway.cli.operate_many import OperationRequest, operate_many
 from gateway.cli.options import HeldJourneys, Record, RunningJourneys, Sending, VersionOption, grouped
 from gateway.cli.terminal import dump, say
@@ -77,20 +77,14 @@ def _send(request: OperationRequest, journeys: RunningJourneys, done: str = "") 
     if sending.dry_run or sending.limit is not None:
         many = "--dry-run" if sending.dry_run else "--limit"
         raise typer.BadParameter(f"{many} is for many journeys: leave it out, or see 'scenario show {journey}'")
-    progress = asyncio.run(_send_one(request, journey, step))
+    progress: dict[str, Any] = session.ask(
+        lambda client: getattr(client, request.verb)(
+            journey, operator=request.record.who, reason=request.record.reason, **request.more, **step
+        )
+    )
     if sending.json:
         dump(progress)
     else:
         at, state = progress.get("at"), progress.get("state")
         state = "held, and paused as well" if request.verb == "pause" and state == "held" else state
         say(f"{journey}: {f'step {at} {done}' if done else state}")
-
-
-async def _send_one(request: OperationRequest, journey: str, step: dict[str, str]) -> dict[str, Any]:
-    from gateway.cli import session
-
-    record = request.record
-    async with session.connected() as client:
-        return await getattr(client, request.verb)(
-            journey, operator=record.who, reason=record.reason, **request.more, **step
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from gateway.cli import session
 from gateway.cli.options import Record, Sending
 from gateway.cli.progress import progress
 from gateway.cli.terminal import dump, note, say
 
 if TYPE_CHECKING:
+    from gateway.client import ScenarioClient
     from gateway.journeys.listing import Listed
     from gateway.operations.batch import JourneyTarget, Tally
     from gateway.operations.one import Verb
@@ -58,8 +59,13 @@ def operate_many(request: OperationRequest, which: dict[str, Any]) -> int:
     """
     from gateway.cli import tables
     from gateway.journeys import as_json
+    from gateway.operations.search import EVERY, Which
 
-    found = asyncio.run(_select(request, which))
+    sending = request.sending
+    wanted = Which(reason=which.pop("held_reason", None), **which)
+    found = session.ask(
+        lambda client: client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY)
+    )
     table = tables.journeys if request.verb in ("pause", "resume") else tables.held
     return _carry_out(request, found, lambda: table(found), [as_json.listed(item) for item in found])
 
@@ -68,8 +74,16 @@ def retune_many(request: OperationRequest, destination: str, change: Change) -> 
     """Changes the policy of all deliveries to a destination that are under way. Returns the exit status."""
     from gateway.cli import tables
     from gateway.journeys import as_json
+    from gateway.operations.retry_policy import Glance
+    from gateway.operations.search import EVERY
 
-    glance = asyncio.run(_in_flight(request, destination))
+    async def look(client: ScenarioClient) -> Glance:
+        limit = request.sending.limit or EVERY
+        if request.sending.dry_run:
+            return await client.glance(destination, limit=limit)
+        return Glance(await client.in_flight(destination, limit=limit), unseen=0)
+
+    glance = session.ask(look)
     found = glance.found
     # A name stands for one destination of one channel.
     request.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
@@ -78,27 +92,6 @@ def retune_many(request: OperationRequest, destination: str, change: Change) -> 
         more = _number(glance.unseen, "more journey")
         note(f"scenario: {more} may have one that has not been attempted yet: the operation itself checks each of them")
     return status
-
-
-async def _select(request: OperationRequest, which: dict[str, Any]) -> list[Listed]:
-    from gateway.cli import session
-    from gateway.operations.search import EVERY, Which
-
-    wanted = Which(reason=which.pop("held_reason", None), **which)
-    sending = request.sending
-    async with session.connected() as client:
-        return await client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY)
-
-
-async def _in_flight(request: OperationRequest, destination: str) -> Glance:
-    from gateway.cli import session
-    from gateway.operations.retry_policy import Glance
-    from gateway.operations.search import EVERY
-
-    async with session.connected() as client:
-        if request.sending.dry_run:
-            return await client.glance(destination, limit=request.sending.limit or EVERY)
-        return Glance(await client.in_flight(destination, limit=request.sending.limit or EVERY), unseen=0)
 
 
 def _carry_out(
@@ -124,7 +117,7 @@ def _carry_out(
         note("scenario: nothing was sent")
         return 1
     else:
-        tally = asyncio.run(_send(request, targets(found)))
+        tally = session.ask(lambda client: _send(client, request, targets(found)))
         return 0 if tally.complete else 1
     return 0 if found else 1
 
@@ -140,24 +133,21 @@ def _confirmed(request: OperationRequest, count: int, what: str) -> bool:
         return False
 
 
-async def _send(request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
-    from gateway.cli import session
-
-    async with session.connected() as client:
-        with progress(WORDS[request.verb], len(given)) as advance:
-            batch = client.batch(
-                request.verb,
-                operator=request.record.who,
-                reason=request.record.reason,
-                rate=request.sending.rate,
-                done=lambda _: advance(),
-                **request.more,
-            )
-            try:
-                await batch.run(given)
-            finally:
-                # Also where it is interrupted: one must know how far it came.
-                _sum_up(request, batch.tally)
+async def _send(client: ScenarioClient, request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
+    with progress(WORDS[request.verb], len(given)) as advance:
+        batch = client.batch(
+            request.verb,
+            operator=request.record.who,
+            reason=request.record.reason,
+            rate=request.sending.rate,
+            done=lambda _: advance(),
+            **request.more,
+        )
+        try:
+            await batch.run(given)
+        finally:
+            # Also where it is interrupted: one must know how far it came.
+            _sum_up(request, batch.tally)
     return batch.tally
 
 

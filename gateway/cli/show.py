@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gateway.cli import session
 from gateway.cli.options import (
     CAUSES,
     ContactOption,
@@ -22,7 +23,6 @@ from gateway.cli.options import (
 from gateway.cli.terminal import console, dump, note
 
 if TYPE_CHECKING:
-    from gateway.journeys.listing import Listed
     from runtime.store import Attempt
 
 _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
@@ -82,22 +82,14 @@ def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
     JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
     waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations and passed_over.
     """
-    as_json, zone = asyncio.run(_show(journey))
-    if form is Format.JSON:
-        dump(as_json)
-        return
     from gateway.cli.show_journey import portray
-
-    portray(console(), as_json, zone)
-
-
-async def _show(journey: str) -> tuple[dict[str, Any], str]:
-    from gateway.cli import session
     from gateway.journeys import as_json
 
-    async with session.connected() as client:
-        view = await client.show(journey)
-        return as_json.journey(view), view.plan.zone if view.plan else "UTC"
+    view = session.ask(lambda client: client.show(journey))
+    if form is Format.JSON:
+        dump(as_json.journey(view))
+    else:
+        portray(console(), as_json.journey(view), view.plan.zone if view.plan else "UTC")
 
 
 def listing(
@@ -120,12 +112,12 @@ def listing(
     from gateway.cli import tables
     from gateway.journeys import as_json
 
-    wanted = {"scenario": scenario, "contact": contact, "since": since, "limit": limit}
-    only_held = {"destination": destination, "reason": reason, "step": step}
+    wanted: dict[str, Any] = {"scenario": scenario, "contact": contact, "since": since, "limit": limit}
+    only_held: dict[str, Any] = {"destination": destination, "reason": reason, "step": step}
     if not held and any(only_held.values()):
         named = next(name for name, value in only_held.items() if value)
         raise typer.BadParameter(f"--{named} goes with --held")
-    found = asyncio.run(_list(held=held, **wanted, **(only_held if held else {})))
+    found = session.ask(lambda client: client.held(**wanted, **only_held) if held else client.journeys(**wanted))
     if form is Format.JSON:
         dump([as_json.listed(item) for item in found])
     elif found:
@@ -136,13 +128,6 @@ def listing(
         note("no journeys")
     if not found:
         raise typer.Exit(1)
-
-
-async def _list(*, held: bool, **wanted: Any) -> list[Listed]:
-    from gateway.cli import session
-
-    async with session.connected() as client:
-        return await (client.held if held else client.journeys)(**wanted)
 
 
 def deliveries(
@@ -183,7 +168,5 @@ def deliveries(
 
 
 async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[Attempt]:
-    from gateway.cli import session
-
     async with session.stored(migrate=False) as store:
         return await store.deliveries(journey, since=since, **wanted)
