@@ -33,12 +33,10 @@ from activities.interface import Channel, Delivery, Sent
 from activities.permission import Gate, Never, NotBefore
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, NotConfigured, TemplateError
+from scenario.plan.retry import LAST
 
 T = TypeVar("T")
 
-LAST: Final = timedelta(seconds=5)
-"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
-It may then take its full time (`Delivery.room`)."""
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {
     "called_off": "It was called off",

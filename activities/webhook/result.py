@@ -14,15 +14,16 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import redaction
-from activities.attempt import LAST, OpenAttempt
+from activities.attempt import OpenAttempt
 from activities.backoff import deadline, pause
-from activities.failures import SHORT, FailureKind
+from activities.failures import FailureKind
 from activities.interface import Sent
 from activities.webhook import outcome, retry_after
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Response
 from activities.webhook.outcome import Outcome, Verdict
 from activities.webhook.saved_response import kept
+from scenario.plan.retry import LAST, SHORT
 from scenario.steps.webhook import Webhook
 
 _CERTIFICATE: Final = b"ssl certificate"
