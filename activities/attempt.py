@@ -27,18 +27,16 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.attempt_log import Log, record
 from activities.backoff import deadline, lengthen, next_try, pause
 from activities.content import UnknownVersion
-from activities.failures import SENDING, SHORT, Failure, FailureKind
+from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
 from activities.permission import Gate, Never, NotBefore
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, NotConfigured, TemplateError
+from scenario.plan.retry import LAST, SHORT
 
 T = TypeVar("T")
 
-LAST: Final = timedelta(seconds=5)
-"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
-It may then take its full time (`Delivery.room`)."""
 _SOON: Final = timedelta(seconds=1)
 _REASONS: Final = {
     "called_off": "It was called off",

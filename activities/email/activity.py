@@ -17,10 +17,11 @@ from activities.email.address import BadAddress, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.rendering import address_in, render
 from activities.email.smtp import Mailer
-from activities.failures import SHORT, FailureKind
+from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
 from activities.permission import Gate, NotBefore
 from activities.redaction import readable
+from scenario.plan.retry import SHORT
 from scenario.steps.email import Email
 
 
