@@ -1,7 +1,7 @@
 """The interface of activities: their names, queues, arguments and results. No activity's body is here.
 
-Journeys in flight hold these in their histories. Fields may be added, with a default; none is ever renamed, removed or
-given another meaning.
+Journeys in flight hold these in their histories, without what is empty by default (`runtime.data_converter`). Fields
+may be added, with a default; none is ever renamed, removed or given another meaning or default.
 """
 
 from __future__ import annotations
