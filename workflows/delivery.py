@@ -41,7 +41,6 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.plan.retry import UNLIMITED
     from scenario.steps.delivery import Send
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         now=state.now,
         timeout=step.timeout,
         on_unknown=step.on_unknown,
-        attempts=step.retry.maximum_attempts if channel.counting else 0,
+        attempts=step.retry.maximum_attempts,
         root=state.root if step.calls_back else "",
         room=room.total_seconds(),
     )
@@ -204,7 +203,7 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
     Deliveries that fail together would otherwise come back together. The jitter comes from the delivery id, since
     Temporal's policies have none, and is in the policy itself so that operators still can change it in flight.
 
-    Some channels count their attempts themselves; see `Channel.counting`.
+    It bounds no number of attempts: Temporal would also count those that were turned away. `Delivery.attempts` has it.
     """
     share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
     initial = round(step.retry.initial_interval * (1 - _JITTER + 2 * _JITTER * share), 3)
@@ -212,8 +211,6 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
         initial_interval=timedelta(seconds=initial),
         backoff_coefficient=step.retry.backoff_coefficient,
         maximum_interval=timedelta(seconds=max(step.retry.maximum_interval, initial)),
-        # A larger number would not fit into the command: the workflow task would fail, again and again.
-        maximum_attempts=0 if CHANNELS[step.kind].counting else min(step.retry.maximum_attempts, UNLIMITED),
     )
 
 
