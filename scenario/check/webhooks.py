@@ -16,7 +16,7 @@ from scenario.responses.schema import faults_of
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.source.source import Path
-from scenario.steps.webhook import body_fault
+from scenario.steps.webhook import LOOK_UP, NO_BODY, body_fault
 from scenario.time.duration import parse_duration
 
 
@@ -80,6 +80,13 @@ def _headers(step: Written, report: Report) -> None:
 def _body(step: Written, report: Report) -> None:
     """A body is written as its kind of content is."""
     content, body = step.keys.get("content"), step.keys.get("body")
+    if step.keys.get("method") == LOOK_UP:
+        if body is not None:
+            report.add((*step.path, "body"), "look-up", NO_BODY, key=True)
+            return
+        if step.keys.get("save") is None:
+            message = "a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"
+            report.add((*step.path, "method"), "look-up", message, severity="warning")
     if content not in ("json", "form", "text"):
         return
     if body is None:

@@ -21,6 +21,7 @@ GOOD = (
     "steps: [{sms: a, text: {file: a.txt}}]",
     "steps: [{webhook: a, url: 'https://x.example/', body: {a: null}}]",
     "steps: [{webhook: a, url: 'https://x.example/', body: [1], headers: {x-a: b}, method: PUT}]",
+    "steps: [{webhook: a, url: 'https://x.example/', method: GET, save: {as: x}}]",
     "steps: [{webhook: a, url: 'https://x.example/', body: {file: a.json}}]",
     "steps: [{webhook: a, to: b}]",
     "steps: [{webhook: a, to: b, path: '/c/{{ contact.id }}?d=e', content: form, body: {a: b, c: [1, 2]}}]",
@@ -36,6 +37,7 @@ GOOD = (
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
+    "steps: [{webhook: a, url: 'https://x.example/', method: GET, body: [1]}]",
     "steps: []",
     "step: [{wait: 2d}]",
     "steps: [{wait: 2d, id: 'a b'}]",
@@ -51,7 +53,7 @@ BAD = (
     "steps: [{sms: a, text: {fiel: a}}]",
     "steps: [{sms: a, text: t, wait: 2d}]",
     "steps: [{sms: a, text: ''}]",
-    "steps: [{webhook: a, url: 'https://x.example/', method: GET}]",
+    "steps: [{webhook: a, url: 'https://x.example/', method: HEAD}]",
     "steps: [{webhook: a, url: 'https://x.example/', retry: {maximum_attempts: -1}}]",
     "steps: [{webhook: a, url: 'https://x.example/', headers: {a: 1}}]",
     "steps: [{webhook: a}]",
