@@ -13,7 +13,6 @@ from activities.attempt import OpenAttempt, attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
 from activities.context import Addresses, template_data
-from activities.email.address import BadAddress, parse_address
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.rendering import address_in, render
 from activities.email.smtp import Mailer
@@ -21,6 +20,7 @@ from activities.failures import SHORT, FailureKind
 from activities.interface import EMAIL, Delivery, Sent
 from activities.permission import Gate, NotBefore
 from activities.redaction import readable
+from scenario.mail_address import BadAddress, parse_address
 from scenario.steps.email import Email
 
 
@@ -74,7 +74,7 @@ class Emails:
             step = await self._content.step_of(delivery, Email, "an e-mail")
             data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
             # A large mail takes longer to render than a worker that serves many may stand still.
-            envelope = await asyncio.to_thread(render, step, delivery, data, mailer.sender, recipient)
+            envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
             hidden = (written, recipient.address, mailer.server.password)
             await attempt.may_leave()
             try:

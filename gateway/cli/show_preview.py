@@ -29,7 +29,7 @@ _OUTCOMES: Final = {
     "failed": "bold red",
 }
 _SHOWN: Final = {"waited": "", "then": "→ then", "else": "→ else", "event": "→ then", "timeout": "→ else"}
-_MAIL: Final = ("from", "to", "subject")
+_MAIL: Final = ("from", "reply_to", "to", "subject")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
         elif look.source:
             yield from _lines(message["source"])
         else:
-            yield from (_field(name, message[name]) for name in _MAIL)
+            yield from (_field(name.replace("_", "-"), message[name]) for name in _MAIL if name in message)
             for part in ("text", "html"):
                 if part in message:
                     yield text(f"─ {part}", "dim")

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from activities.context import Addresses, template_data
-from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.message import Envelope
 from activities.email.rendering import address_in
 from activities.email.rendering import render as render_email
+from activities.email.senders import ANY, Senders
 from activities.interface import Delivery
 from activities.sms.number import BadNumber, international
 from activities.sms.rendering import number_in
@@ -25,9 +25,10 @@ from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
-from scenario.errors import Aborted, TemplateError
+from scenario.errors import Aborted, NotConfigured, TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
+from scenario.mail_address import BadAddress, Mailbox, parse_address
 from scenario.steps.base import BaseStep
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
@@ -37,8 +38,8 @@ from scenario.time.timing import LAST
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
 
-SENDER: Final = Mailbox("sender@example.com", "Sender")
-"""Who sends e-mails where SCENARIO_MAIL_FROM is not set."""
+SENDERS: Final = Senders(Mailbox("sender@example.com", "Sender"), frozenset({ANY}))
+"""Who may send e-mails where SCENARIO_MAIL_FROM is not set."""
 ROOT: Final = "00000000-0000-0000-0000-000000000000"
 """The run id of a journey that was never started."""
 
@@ -173,13 +174,13 @@ class Workshop:
     """What rendering takes beside step and data.
 
     Attributes:
-        sender: Who sends e-mails.
+        senders: From whom e-mails may be.
         callbacks: Makes `journey.callback_url`.
         identify: A step's delivery id.
         book: The destinations. None where they are not known: then a URL begins with the destination's name.
     """
 
-    sender: Mailbox = SENDER
+    senders: Senders = SENDERS
     callbacks: Addresses = field(default_factory=StandIn)
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
@@ -197,6 +198,8 @@ class Workshop:
             return _RENDERED[type(step)](self, step, delivery, seen)
         except Aborted as aborted:
             return Nothing(aborted.reason)
+        except NotConfigured as error:
+            return Problem(str(error))
         except TemplateError as error:
             return Problem(str(error), error, seen)
 
@@ -225,7 +228,7 @@ class Workshop:
             recipient = parse_address(address_in(delivery.data))
         except BadAddress:
             return Problem("the contact's e-mail address is malformed")
-        return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
+        return RenderedMail(render_email(step, delivery, seen, self.senders, recipient))
 
     def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A text message."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from gateway.preview.contact import Preview
 from gateway.preview.places import Places
@@ -87,10 +87,13 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
     return made
 
 
+_HEADERS: Final = ("From", "Reply-To", "To", "Subject", "Date", "Message-ID")
+
+
 def message(mail: RenderedMail) -> dict[str, Any]:
     """An e-mail as JSON data: what readers see of it, and its source."""
     read = mail.message
-    made: dict[str, Any] = {name: str(read[name]) for name in ("From", "To", "Subject", "Date", "Message-ID")}
+    made: dict[str, Any] = {name: str(read[name]) for name in _HEADERS if name in read}
     made = {name.lower().replace("-", "_"): value for name, value in made.items()}
     for key, subtype in (("text", "plain"), ("html", "html")):
         if (part := mail.part(subtype)) is not None:

@@ -1,4 +1,4 @@
-"""What a delivery may not do, whatever its keys and values: where webhooks go, what they carry, what they keep."""
+"""What a delivery may not do, whatever its keys and values: where it goes, what it carries, what it keeps."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def check_delivery(step: Written, report: Report) -> None:
         report: Takes the findings.
     """
     _patience(step, report)
+    _mailboxes(step, report)
     _headers(step, report)
     _body(step, report)
     _save(step, report)
@@ -59,6 +60,21 @@ def _length(value: Any, default: timedelta) -> timedelta | None:
         return parse_duration(value) if isinstance(value, str) else None
     except DurationError:
         return None
+
+
+def _mailboxes(step: Written, report: Report) -> None:
+    """Who is named as the sender of a message, and who is to have its answers, has an address."""
+    for key in ("from", "reply_to"):
+        written = step.keys.get(key)
+        if not isinstance(written, str) or not step.model.has((key,)) or "{{" in written or "{%" in written:
+            continue
+        from scenario.mail_address import BadAddress, parse_sender  # what reads addresses takes its time to load
+
+        try:
+            parse_sender(written)
+        except BadAddress as error:
+            message = f"'{key}' must be an address, or Name <address>: {error}"
+            report.add((*step.path, key), "address", message)
 
 
 def _headers(step: Written, report: Report) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from activities.email.address import parse_sender
+from activities.email.senders import Senders
 from gateway.local.demo import EXAMPLES, SECRETS, Run, run
 from gateway.local.stack import SENDER, LocalStack, local
 from gateway.preview.contact import Given, Preview, preview
@@ -67,7 +67,7 @@ def foretold(path: Path, finished: Run, start: datetime, zone: str) -> Preview:
     order: dict[str, Any] = finished.entry["trigger"].get("order") or {}
     delivered = GivenEvent("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
     ids = finished.journey.id, finished.journey.run_id
-    workshop = Workshop(sender=parse_sender(SENDER), identify=lambda step: delivery_id(*ids, step, 0))
+    workshop = Workshop(senders=Senders.configured(SENDER, None), identify=lambda step: delivery_id(*ids, step, 0))
     return preview(made, finished.entry, Given(at=start, events=[delivered], platform_zone=zone, workshop=workshop))
 
 

@@ -37,6 +37,7 @@ GOOD = (
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
+    "steps: [{email: a, subject: s, text: t, sender: a@b.example}]",
     "steps: [{webhook: a, url: 'https://x.example/', method: GET, body: [1]}]",
     "steps: []",
     "step: [{wait: 2d}]",
