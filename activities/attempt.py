@@ -25,7 +25,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_log import Log, record
-from activities.backoff import deadline, next_try
+from activities.backoff import deadline, lengthen, next_try, pause
 from activities.content import UnknownVersion
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
@@ -33,7 +33,7 @@ from activities.interface import Channel, Delivery, Sent
 from activities.permission import Gate, Never, NotBefore
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, NotConfigured, TemplateError
-from scenario.plan.retry import LAST
+from scenario.plan.retry import LAST, SHORT
 
 T = TypeVar("T")
 
@@ -138,8 +138,7 @@ class OpenAttempt:
         self.began = self.in_flight = True
 
     def _not_left(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
-        self.discount()
-        return self.failure(FailureKind.RETRY, f"{_REASONS[word]}: nothing was sent", error=word)
+        return self.uncounted(f"{_REASONS[word]}: nothing was sent", word)
 
     def mark(self, word: str) -> None:
         """Leaves a mark that goes out with the failure, for the next attempt to find.
@@ -171,14 +170,22 @@ class OpenAttempt:
         self.turned = True
         if until.planned and self.number == 1:
             due = datetime.now(UTC) + until.delay
-            return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, due=due)
-        self.discount()
+            return self._failure(FailureKind.NOT_BEFORE, until.since, error=until.word, due=due)
         # A delivery whose deadline comes before that has its last chance just before the deadline.
-        left = deadline(activity.info(), self.delivery.room)
-        last = until.delay if left is None else left - datetime.now(UTC) - LAST
-        delay = min(until.delay, last) if last > timedelta(0) else until.delay
-        reason = f"{until.since}: {until.then}"
-        return self.failure(FailureKind.RETRY, reason, error=until.word, why=until.since, next_retry_delay=delay)
+        delay = min(until.delay, last) if (last := self._left()) > timedelta(0) else until.delay
+        return self.uncounted(f"{until.since}: {until.then}", until.word, why=until.since, delay=delay)
+
+    def uncounted(self, reason: str, error: str, *, why: str = "", delay: timedelta | None = None) -> ApplicationError:
+        """The exception to raise where an attempt came to nothing before it could begin: it does not count.
+
+        Args:
+            reason: One sentence.
+            error: Class of the error, in one word.
+            why: Of one that is turned away, how the reason begins.
+            delay: When to try again, if not after the pause of the policy.
+        """
+        self.discount()
+        return self._failure(FailureKind.RETRY, reason, error=error, why=why, delay=delay)
 
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
@@ -216,31 +223,92 @@ class OpenAttempt:
         unknown: bool = False,
         excerpt: str = "",
         exhausted: bool = False,
-        why: str = "",
-        due: datetime | None = None,
-        next_retry_delay: timedelta | None = None,
+        short: bool = False,
+        asked: int | None = None,
     ) -> ApplicationError:
-        """The exception to raise. See `Failure` for the arguments.
+        """The exception to raise for an attempt that counts. See `Failure` for what is not said here.
+
+        The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once.
 
         Args:
-            kind: What to do about it. A RETRY whose outcome is unknown follows the step's `on_unknown` instead.
+            kind: What to do about it. A RETRY whose outcome is unknown follows the step's `on_unknown` instead; of the
+                last attempt that the step allows it is final.
             reason: One sentence, without personal data.
             status: Reply code.
             error: Class of the error, in one word.
             unknown: Whether the message may have been delivered all the same.
             excerpt: How the reply begins, redacted.
             exhausted: Whether it is for good only because attempts or time have run out.
-            why: Of an attempt that is turned away, how the reason begins.
-            due: When it may leave, where the journey waits for that.
-            next_retry_delay: See `Failure.as_error`.
+            short: Whether somebody has set something up wrongly, it seems: then RETRY is for `SHORT` only.
+            asked: Seconds for which the receiver asked to be left alone.
         """
+        delay = None
+        if kind is FailureKind.RETRY:
+            info, allowed = activity.info(), self.allowed
+            if short and datetime.now(UTC) - info.scheduled_time > SHORT:
+                kind, exhausted, reason = FailureKind.PERMANENT, True, f"{reason}, still after an hour"
+            elif unknown and self.delivery.on_unknown != "retry":
+                kind = FailureKind.UNKNOWN
+            elif allowed and self.number >= allowed:
+                kind, exhausted, reason = FailureKind.PERMANENT, True, f"{reason}, after {_count(allowed)}"
+            else:
+                delay = self._delay(info, asked)
+        return self._failure(
+            kind,
+            reason,
+            status=status,
+            error=error,
+            unknown=unknown,
+            excerpt=excerpt,
+            exhausted=exhausted,
+            delay=delay,
+        )
+
+    @property
+    def allowed(self) -> int:
+        """So many attempts the step allows; 0: as many as the deadline does.
+
+        Temporal would also count those that were turned away: journeys leave it to us. Who changes the number in flight
+        does so at Temporal, which then counts, as it does for what workers scheduled who left it to Temporal.
+        """
+        policy = activity.info().retry_policy
+        return 0 if policy is not None and policy.maximum_attempts else self.delivery.attempts
+
+    def _delay(self, info: activity.Info, asked: int | None) -> timedelta | None:
+        """The pause to make instead of Temporal's own, if any.
+
+        Temporal's is too long after attempts that were turned away, which it counts.
+        """
+        planned = pause(info.retry_policy, self.number)
+        delay = lengthen(asked, planned, self._left().total_seconds())
+        if delay is None and planned < pause(info.retry_policy, info.attempt):
+            delay = planned
+        return None if delay is None else timedelta(seconds=delay)
+
+    def _left(self) -> timedelta:
+        """How long it is until an attempt should be begun at the latest."""
+        end = deadline(activity.info(), self.delivery.room)
+        return timedelta.max if end is None else end - datetime.now(UTC) - LAST
+
+    def _failure(
+        self,
+        kind: FailureKind,
+        reason: str,
+        *,
+        error: str | None,
+        status: int | None = None,
+        unknown: bool = False,
+        excerpt: str = "",
+        exhausted: bool = False,
+        why: str = "",
+        due: datetime | None = None,
+        delay: timedelta | None = None,
+    ) -> ApplicationError:
         self.in_flight = self.in_flight and unknown
-        if unknown and kind is FailureKind.RETRY and self.delivery.on_unknown != "retry":
-            kind = FailureKind.UNKNOWN
         if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)
-            due = next_try(info, now, next_retry_delay, room=self.delivery.room)
-            if due is None and next_try(info, now, next_retry_delay) is not None:
+            due = next_try(info, now, delay, room=self.delivery.room)
+            if due is None and next_try(info, now, delay) is not None:
                 kind, exhausted = FailureKind.PERMANENT, True  # Temporal would begin another one after the deadline
         return Failure(
             kind=kind,
@@ -255,7 +323,7 @@ class OpenAttempt:
             turned_away=self.turned,
             why=why,
             next_try_at="" if due is None else due.isoformat(timespec="seconds"),
-        ).as_error(next_retry_delay)
+        ).as_error(delay)
 
 
 @contextmanager
@@ -292,8 +360,7 @@ def attempt_of(
     attempt.stale = not counted
     error: BaseException | None = None
     try:
-        _refuse_twice(attempt, info)
-        _refuse_late(attempt, info)
+        _refuse(attempt, info)
         yield attempt
     except Aborted as aborted:
         attempt.skipped(aborted.reason)
@@ -326,33 +393,33 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
             return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="unknown_version")
         case TemplateError():
             return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="template_failed")
+        case SettingsError():  # a secret's file that cannot be read: it is being replaced, perhaps
+            return attempt.uncounted(sentence, "secrets_unreadable")
         case _:
             # The store is away, or the program has a mistake: the step's attempts are for sending.
             attempt.discount()
-    if isinstance(raised, SettingsError):  # a secret's file that cannot be read: it is being replaced, perhaps
-        return attempt.failure(FailureKind.RETRY, sentence, error="secrets_unreadable")
-    return raised
+            return raised
 
 
-def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
-    """Raises the failure of an attempt whose predecessor was lost while it was sending."""
-    if attempt.delivery.on_unknown != "retry" and list(info.heartbeat_details[:1]) == [SENDING]:
+def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
+    """Raises the failure of an attempt that is not to be made."""
+    once, allowed, end = attempt.delivery.on_unknown != "retry", attempt.allowed, deadline(info, attempt.delivery.room)
+    if once and list(info.heartbeat_details[:1]) == [SENDING]:
         attempt.in_flight = True  # as it was: the mark stays
         raise attempt.failure(
-            FailureKind.RETRY,
+            FailureKind.UNKNOWN,
             "The worker was lost while it was sending: the message may have been delivered",
             error="worker_lost",
             unknown=True,
         )
-
-
-def _refuse_late(attempt: OpenAttempt, info: activity.Info) -> None:
-    """Raises the failure of an attempt that no worker took before the deadline."""
-    end = deadline(info, attempt.delivery.room)
     if end is not None and info.started_time >= end:
         attempt.turned = True
         reason = "The deadline has passed: no further attempt is made"
         raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True)
+    # Where nothing may be sent twice, an attempt that was lost has left no mark: it sent nothing, and does not count.
+    if allowed and attempt.number > allowed and not once:
+        reason = f"A worker was lost during the last of {_count(allowed)}: the message may have been delivered"
+        raise attempt.failure(FailureKind.PERMANENT, reason, error="worker_lost", unknown=True, exhausted=True)
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
@@ -368,6 +435,8 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
             unknown=True,
         )
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
-    attempt.discount()
-    reason = "The worker was stopped before it sent anything"
-    return attempt.failure(FailureKind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)
+    return attempt.uncounted("The worker was stopped before it sent anything", "worker_stopped", delay=_SOON)
+
+
+def _count(attempts: int) -> str:
+    return f"{attempts} attempt{'' if attempts == 1 else 's'}"

@@ -40,7 +40,6 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.plan.retry import UNLIMITED
     from scenario.steps.delivery import Send, delivery_id
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         now=state.now,
         timeout=step.timeout,
         on_unknown=step.on_unknown,
-        attempts=step.retry.maximum_attempts if channel.counting else 0,
+        attempts=step.retry.maximum_attempts,
         root=state.root if step.calls_back else "",
         room=room.total_seconds(),
     )
@@ -189,15 +188,13 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
 
     Temporal's policies have no jitter. It is in the policy itself so that operators still can change it in flight.
 
-    Some channels count their attempts themselves; see `Channel.counting`.
+    It bounds no number of attempts: Temporal would also count those that were turned away. `Delivery.attempts` has it.
     """
     spread = step.retry.spread(identifier)
     return RetryPolicy(
         initial_interval=timedelta(seconds=spread.initial_interval),
         backoff_coefficient=spread.backoff_coefficient,
         maximum_interval=timedelta(seconds=spread.maximum_interval),
-        # A larger number would not fit into the command: the workflow task would fail, again and again.
-        maximum_attempts=0 if CHANNELS[step.kind].counting else min(spread.maximum_attempts, UNLIMITED),
     )
 
 

@@ -87,19 +87,17 @@ class Emails:
 
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
-    permanent = isinstance(error, RefusedError) and error.permanent
     waited = datetime.now(UTC) - activity.info().scheduled_time
-    exhausted = isinstance(error, UnreachableError) and error.misconfigured and waited > SHORT
-    if isinstance(error, LeftAloneError) and not exhausted:
+    if isinstance(error, LeftAloneError) and waited <= SHORT:
         return attempt.kept_back(NotBefore(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     return attempt.failure(
-        FailureKind.PERMANENT if permanent or exhausted else FailureKind.RETRY,
-        f"{error}, still after an hour" if exhausted else str(error),
-        exhausted=exhausted,
+        FailureKind.PERMANENT if isinstance(error, RefusedError) and error.permanent else FailureKind.RETRY,
+        str(error),
         status=error.status,
         error=error.word or None,
         unknown=isinstance(error, UnansweredError),
         excerpt=_readable(error.reply, hidden),
+        short=isinstance(error, UnreachableError) and error.misconfigured,
     )
 
 

@@ -21,7 +21,7 @@ from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Response
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered, render, with_headers
-from activities.webhook.result import judge, lost, unanswered
+from activities.webhook.result import judge, unanswered
 from activities.webhook.route import Direct, Route, Routes
 from activities.webhook.span import exchange
 from activities.webhook.throttle import health
@@ -96,8 +96,6 @@ class Webhooks:
             gates=self._gates,
             unrendered=lead,
         ) as attempt:
-            if failure := lost(attempt):
-                raise failure
             outgoing = await self._compose(attempt, self._secrets())
             await attempt.may_leave()
             response = await self._send(attempt, outgoing)
