@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.errors import BadInput, CheckFailed
 from scenario.check.check import Checked, check
@@ -18,6 +18,9 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from scenario.source.findings import Finding
 from scenario.source.yaml import MAX_BYTES
+
+CASES: Final = ".test.yaml"
+"""How the names of files end that hold the cases of a scenario, rather than one."""
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class Walk:
             return after
         return self._fork(passed, step, here, host, went)
 
-    def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
+    async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
         delivery = Delivery(
             id=self._workshop.identify(host.step),
             scenario=self._version,
