@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.errors import BadInput, CheckFailed
+from gateway.errors import CheckFailed, unreadable
 from runtime.store import Store
 from scenario.check.check import Checked, check
 from scenario.check.files import MAX_TEXT
@@ -59,7 +59,7 @@ def content(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {(error.strerror or 'it is not a file').lower()}") from None
+        raise unreadable(path, error) from None
 
 
 def beside(path: Path) -> Callable[[str], str]:
