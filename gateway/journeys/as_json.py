@@ -18,8 +18,8 @@
 |  | ``"status", "attempts", "excerpt", "cause"}``, as far as known |
 | `paused` | the operator's pause as in `operations`, also of a journey that is held; null where it is not paused |
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
-| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note"}``; `state` is |
-|  | ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
+| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note",`` |
+|  | ``"way"}``; `state` is ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
 | `pending` | deliveries under way, as Temporal sees them: ``{"step", "state", "attempt", "next_try_at",`` |
 |  | ``"last_failure", "retry", "gives_up_at"}``; `retry` in a scenario's words, durations in seconds |
 | `deliveries` | see `attempt`, oldest first; of many the newest 1,000 |
@@ -47,7 +47,7 @@ from runtime.store import Attempt
 from scenario.plan.plan import Plan
 from scenario.steps.base import Row
 
-_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note")
+_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note", "way")
 
 
 def journey(view: JourneyView) -> dict[str, Any]:
