@@ -6,9 +6,9 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.errors import CheckFailed, unreadable
-from runtime.store import Store
 from scenario.check.check import Checked, check
 from scenario.check.files import MAX_TEXT
 from scenario.http.destinations import Listing
@@ -18,6 +18,9 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from scenario.source.findings import Finding
 from scenario.source.yaml import MAX_BYTES
+
+if TYPE_CHECKING:  # checking a file needs no database
+    from runtime.store import Store
 
 
 @dataclass(frozen=True)
