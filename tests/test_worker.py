@@ -24,7 +24,6 @@ from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
 from runtime.errors import LocalError, SettingsError, WorkerFailed
 from runtime.process.deadline import Deadline
-from runtime.process.health import Health
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, StoreUnavailable
