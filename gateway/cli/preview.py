@@ -31,19 +31,16 @@ AtOption = Annotated[
     typer.Option("--at", metavar="TIME", help="when the contact comes in, by its own clock", show_default="now"),
 ]
 EventOption = Annotated[
-    list[str] | None,
-    typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it"),
+    list[str] | None, typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it")
 ]
 ResponseOption = Annotated[
-    list[str] | None,
-    typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is"),
+    list[str] | None, typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is")
 ]
 StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
 PrettyOption = Annotated[bool, typer.Option("--pretty", help="JSON bodies laid out, instead of as they are sent")]
 RandomOption = Annotated[
-    int | None,
-    typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead"),
+    int | None, typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="other made-up contacts")]
 SaveOption = Annotated[
