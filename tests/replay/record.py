@@ -397,6 +397,19 @@ async def crowded(recorder: Recorder) -> None:
     await recorder.save("crowded", await recorder.raw("Journey", entry))
 
 
+async def switch(recorder: Recorder) -> None:
+    """Values that meet a case and one that meets none; one that cannot be worked out, tried again and skipped."""
+    one = "{switch: contact.firstname, cases: {Zoé: [" + SMS + "], Ann: [{exit: no}]}}"
+    none = "{switch: contact.custom.colour, cases: {red: [{exit: no}]}, else: [" + MAIL + "]}"
+    failing = '{switch: "contact.firstname | number", cases: {3: []}, else: []}'
+    handle = await recorder.start("switch", [one, none, failing])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "skip_step")
+    await recorder.save("switch", handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -425,6 +438,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "kept-back": kept_back,
     "lines": lines,
     "noted": noted,
+    "switch": switch,
 }
 """By the name of the (first) history that each writes."""
 
