@@ -42,7 +42,7 @@ class Emails(ChannelActivity[Mailer | None]):
             recipient = recipient_of(written)
             step = await self._content.step_of(delivery, Email, "an e-mail")
             # A large mail takes longer to render than a worker that serves many may stand still.
-            envelope = await asyncio.to_thread(render, step, delivery, self.data(delivery), mailer.sender, recipient)
+            envelope = await asyncio.to_thread(render, step, delivery, self.data(delivery), mailer.senders, recipient)
             hidden = (written, recipient.address, mailer.server.password)
             await attempt.may_leave()
             try:

@@ -139,24 +139,21 @@ def _known(made: Draft, step: str | None) -> None:
 
 
 def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
-    from activities.email.address import BadAddress, parse_sender
-    from gateway.errors import BadInput
+    from activities.email.senders import Senders
     from gateway.preview.contact import Given
-    from gateway.preview.rendering import SENDER, StandIn, Workshop
+    from gateway.preview.rendering import SENDERS, StandIn, Workshop
     from runtime.settings import Settings
 
     settings = Settings()
-    try:
-        sender = parse_sender(settings.mail_from) if settings.mail_from else SENDER
-    except BadAddress as error:
-        raise BadInput(f"SCENARIO_MAIL_FROM: {error}") from None
+    sender, allowed = settings.mail_from, settings.mail_from_allowed
+    senders = Senders.configured(sender, allowed) if sender else SENDERS
     callbacks = StandIn(settings.callback_url) if settings.callback_url else StandIn()
     return Given(
         at=_moment(at),
         events=[_event(item) for item in events],
         responses=dict(_response(item) for item in responses),
         platform_zone=settings.platform_timezone,
-        workshop=Workshop(sender=sender, callbacks=callbacks, book=book),
+        workshop=Workshop(senders=senders, callbacks=callbacks, book=book),
     )
 
 

@@ -40,6 +40,7 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("content_type", "type", "format"), "content"),
     **dict.fromkeys(("response", "store", "keep"), "save"),
     "destination": "to",
+    "sender": "from",
     "name": "as",
     "title": "subject",
     "repeat": "again",
