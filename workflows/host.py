@@ -328,11 +328,4 @@ class StepHost:
         workflow.set_current_details(visibility.details(state, self.plan, f"{self.version} · {self.entry.contact_id}"))
         mode = state.mode
         if always or mode in ("waiting", "held", "paused") or self._attributes.stands_out:
-            self._attributes.show(
-                scenario=self.entry.name,
-                contact=self.entry.contact_id,
-                version=self.version,
-                step=state.at or "",
-                state=mode,
-                held=state.held,
-            )
+            self._attributes.show(self.entry, self.version, state)
