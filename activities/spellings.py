@@ -24,7 +24,7 @@ _BREADTH, _LEAST = 24, 32 * 1024
 and paths in it has 10 times its length, and 22 times where it is JSON within JSON within JSON."""
 
 
-class Unreadable(ValueError):
+class TooManyReadings(ValueError):
     """Spellings are within each other more often than a text may be read for. Nobody knows what it says."""
 
 
@@ -142,7 +142,7 @@ def readings(text: str) -> Iterator[Reading]:
     Of spellings within each other any may be the outer one, and what is undone first makes a difference: each is.
 
     Raises:
-        Unreadable: There are too many within each other. What stands in none of the readings so far may stand in it.
+        TooManyReadings: What stands in none of the readings so far may stand in it all the same.
     """
     left = max(_BREADTH * len(text), _LEAST)
     seen = {text}
@@ -164,7 +164,7 @@ def readings(text: str) -> Iterator[Reading]:
                 left -= len(made.text)
                 heappush(waiting, (len(made.text), next(number), made, depth + deeper))
         if left < 0:
-            raise Unreadable
+            raise TooManyReadings
 
 
 def _unescaped(reading: Reading) -> list[Reading]:

@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from typing import Final, cast
 
 from activities.email.address import Mailbox
-from activities.email.header import Field, mailbox, unstructured
+from activities.email.header import HeaderField, mailbox, unstructured
 from activities.email.sandbox import Markup, MarkupProcess
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.mail_limits import MAX_PART, MAX_SUBJECT
@@ -78,9 +78,9 @@ def compose(
         mailbox("From", sender),
         mailbox("To", recipient),
         unstructured("Subject", subject),
-        Field("Date", format_datetime(date)),
-        Field("Message-ID", f"<{delivery_id}@{sender.domain}>"),
-        Field("MIME-Version", "1.0"),
+        HeaderField("Date", format_datetime(date)),
+        HeaderField("Message-ID", f"<{delivery_id}@{sender.domain}>"),
+        HeaderField("MIME-Version", "1.0"),
     ):
         message[field.name] = field
     if html is None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.permission import NotBefore
+from activities.permission import NotYet
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit
@@ -38,9 +38,9 @@ def fill(gate: Limiter) -> None:
         enter(gate)
 
 
-def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> NotBefore:
+def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> NotYet:
     wait = gate.enter(label, limits, delivery)
-    assert isinstance(wait, NotBefore)
+    assert isinstance(wait, NotYet)
     return wait
 
 
@@ -219,7 +219,7 @@ def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tup
             case "enter":
                 label, limits = str(which), _LIMITS[int(str(more))]
                 answer = gate.enter(label, limits)
-                if isinstance(answer, NotBefore):
+                if isinstance(answer, NotYet):
                     seconds = round(answer.delay.total_seconds(), 6)  # the difference of two doubles
                     assert SOON <= seconds <= LONGEST * (1 + SPREAD) + FARTHEST + SOON
                     continue
