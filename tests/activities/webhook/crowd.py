@@ -84,7 +84,7 @@ def crowd(
         inside -= 1
         if given is not None:
             given.leave(pulse)
-        if pulse is Pulse.DELIVERED:
+        if pulse is Pulse.ALIVE:
             seen.delivered.append(clock.now)
             continue
         jitter = 0.8 + 0.4 * crc32(f"msg_{delivery}".encode()) / 2**32
