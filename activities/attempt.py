@@ -28,12 +28,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.attempt_log import Log, record
 from activities.backoff import deadline, instead, left, next_try
 from activities.content import UnknownVersion
-from activities.failures import SENDING, SHORT, Failure, FailureKind
+from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
 from activities.permission import Gate, Never, NotYet
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
+from scenario.plan.retry import LAST, SHORT
 
 T = TypeVar("T")
 

@@ -13,11 +13,12 @@ from activities.channel_activity import ChannelActivity
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.rendering import address_in, recipient_of, render
 from activities.email.smtp import Mailer
-from activities.failures import SHORT, FailureKind
+from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
 from activities.permission import NotYet
 from activities.redaction import readable
 from scenario.errors import NotConfigured
+from scenario.plan.retry import SHORT
 from scenario.steps.email import Email
 
 

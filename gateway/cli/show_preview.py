@@ -101,7 +101,7 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
     line.append_text(text("▶ " if taken else "· ", "bold" if taken else "dim"))
     line.append_text(text(step["id"], "bold" if taken else "dim"))
     line.append_text(text(f"  {step['what']}", "" if taken else "dim"))
-    outcome = _SHOWN.get(step["outcome"], step["outcome"])
+    outcome = f"→ {step['way']}" if "way" in step else _SHOWN.get(step["outcome"], step["outcome"])
     if outcome:
         line.append_text(text(f"  {outcome}", _OUTCOMES.get(step["outcome"], "cyan") if taken else "dim"))
     line.append_text(text(_times(step), "" if taken else "dim"))
