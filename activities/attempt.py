@@ -34,7 +34,7 @@ from activities.interface import Channel, Delivery, Sent
 from activities.permission import Gate, Never, NotYet
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
-from scenario.plan.retry import LAST, SHORT
+from scenario.plan.retry import SHORT
 
 T = TypeVar("T")
 

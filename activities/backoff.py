@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from temporalio import activity
 from temporalio.common import RetryPolicy
 
-LAST: Final = timedelta(seconds=5)
-"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
-It may then take its full time (`Delivery.room`)."""
+from scenario.plan.retry import LAST
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:
