@@ -27,7 +27,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import redaction
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
@@ -109,7 +109,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
 
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
-    admissions = Admissions(given.content, given.store, given.zone)
+    admissions = AdmissionActivities(given.content, given.store, given.zone)
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from activities.interface import Delivery
-from activities.redaction import Known
+from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import kept
 from gateway.cases.file import Cases
@@ -236,7 +236,7 @@ class _Run:
         save = self._cases.draft.steps[step].saved
         if save is None:
             return None
-        value, note = kept(save, Response(200, reply.headers, reply.body), Known())
+        value, note = kept(save, Response(200, reply.headers, reply.body), KnownSecrets())
         if value is not None:
             journey.responses[save.name] = value
         return note
