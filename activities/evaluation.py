@@ -8,6 +8,7 @@ from typing import Any, Final
 from activities.interface import Answer, Question
 from scenario import liquid
 from scenario.errors import EntryError
+from scenario.steps.switch import case_met
 from scenario.time.timing import parse_moment, shift, zone_of
 
 _SHOWN: Final = 100
@@ -23,6 +24,8 @@ def evaluate(question: Question) -> Answer:
     if question.kind == "condition":
         return Answer(value=liquid.evaluate_condition(question.text, question.data))
     value = liquid.evaluate_value(question.text, question.data)
+    if question.cases:
+        return Answer(value=case_met(value, question.cases))
     return _moment(value, question) if question.zone else Answer(value=value)
 
 

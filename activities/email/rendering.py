@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from activities.email.address import Mailbox
+from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.message import Envelope, compose
 from activities.interface import Delivery
 from scenario import liquid
@@ -25,6 +25,18 @@ def address_in(data: Mapping[str, Any]) -> str:
     if not (written := str(contact.get("email") or "").strip()):
         raise Aborted("the contact has no e-mail address")
     return written
+
+
+def recipient_of(written: str) -> Mailbox:
+    """The contact's address as it is sent to.
+
+    Raises:
+        BadAddress: It is malformed.
+    """
+    try:
+        return parse_address(written)
+    except BadAddress:
+        raise BadAddress("the contact's e-mail address is malformed") from None
 
 
 def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:

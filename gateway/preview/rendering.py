@@ -13,19 +13,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from activities.context import Addresses, template_data
-from activities.email.address import BadAddress, Mailbox, parse_address
+from activities.email.address import Mailbox
 from activities.email.message import Envelope
-from activities.email.rendering import address_in
+from activities.email.rendering import address_in, recipient_of
 from activities.email.rendering import render as render_email
 from activities.interface import Delivery
-from activities.sms.number import BadNumber, international
+from activities.sms.number import international
 from activities.sms.rendering import number_in
 from activities.sms.rendering import render as render_sms
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
-from scenario.errors import Aborted, TemplateError
+from scenario.errors import Aborted, BadRecipient, TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
 from scenario.steps.base import BaseStep
@@ -99,6 +99,11 @@ class RenderedRequest:
     body: bytes
     attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")
 
+    def report(self) -> dict[str, Any]:
+        """It as JSON data."""
+        made: dict[str, Any] = {"method": self.method, "url": self.url, "headers": dict(self.headers)}
+        return {"request": made | {"attempt_headers": list(self.attempt_headers), "body": self.body.decode()}}
+
 
 @dataclass(frozen=True)
 class RenderedMail:
@@ -120,6 +125,14 @@ class RenderedMail:
         found = self.message.get_body((subtype,))
         return None if found is None else str(found.get_content()).replace("\r\n", "\n")
 
+    def report(self) -> dict[str, Any]:
+        """It as JSON data: what readers see of it, and its source."""
+        fields = ("From", "To", "Subject", "Date", "Message-ID")
+        made = {name.lower().replace("-", "_"): str(self.message[name]) for name in fields}
+        parts = {"text": self.part("plain"), "html": self.part("html")}
+        made |= {name: part for name, part in parts.items() if part is not None}
+        return {"message": {**made, "source": self.envelope.message.decode()}}
+
 
 @dataclass(frozen=True)
 class RenderedText:
@@ -132,6 +145,10 @@ class RenderedText:
 
     to: str
     text: str
+
+    def report(self) -> dict[str, Any]:
+        """It as JSON data."""
+        return {"message": {"to": self.to, "text": self.text}}
 
 
 @dataclass(frozen=True)
@@ -160,7 +177,8 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
-Result = RenderedRequest | RenderedMail | RenderedText | Nothing | Problem
+Rendered = RenderedRequest | RenderedMail | RenderedText
+Result = Rendered | Nothing | Problem
 
 
 def placeholder(step: str) -> str:
@@ -199,6 +217,8 @@ class Workshop:
             return Nothing(aborted.reason)
         except TemplateError as error:
             return Problem(str(error), error, seen)
+        except BadRecipient as error:
+            return Problem(str(error))
 
     def webhook(self, step: Webhook, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A webhook's request."""
@@ -221,19 +241,12 @@ class Workshop:
 
     def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """An e-mail."""
-        try:
-            recipient = parse_address(address_in(delivery.data))
-        except BadAddress:
-            return Problem("the contact's e-mail address is malformed")
+        recipient = recipient_of(address_in(delivery.data))
         return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
 
     def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A text message."""
-        try:
-            number = international(number_in(delivery.data))
-        except BadNumber as error:
-            return Problem(str(error))
-        return RenderedText(number, render_sms(step, seen))
+        return RenderedText(international(number_in(delivery.data)), render_sms(step, seen))
 
 
 _RENDERED: Final[Mapping[type[BaseStep], Callable[[Workshop, Any, Delivery, dict[str, Any]], Result]]] = {

@@ -20,7 +20,7 @@ from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import draft
 from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText, Workshop, mask
 from gateway.preview.walk import GivenEvent, Passed
-from workflows.delivery import delivery_id
+from scenario.steps.delivery import delivery_id
 
 pytestmark = pytest.mark.usefixtures("temporal_program")
 
