@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from scenario import liquid
 from scenario.liquid.shapes import Tree
+from scenario.model.outline import outline
 from scenario.responses.schema import merged, tree_of_schema
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
@@ -102,6 +103,8 @@ class _Walk:
             self.saves.setdefault(name, place)
             self.shapes.setdefault(name, []).append(shape)
             return replace(here, responses={**here.responses, name: shape}), True
+        if step.loop is not None:
+            here = self.before[place] = _coming_back(step, keys, here)
         ways = step.ways(keys)
         if ways is None:
             return here, True
@@ -120,12 +123,26 @@ def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Pat
     opened = {awaited.way for awaited in step.awaits(keys)}
     if way in opened:
         return replace(here, comes=True, missed=_MET)
-    if opened:
+    if opened and way != step.loop:
         return replace(here, missed=frozenset({place}) if here.missed else _MET)
     condition, result = step.implied(keys).get(way, (None, False))
     if here.comes and isinstance(condition, str) and result in liquid.told_by(condition, "event"):
         return replace(here, missed=_MET)
     return here
+
+
+def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], here: Here) -> Here:
+    """What may be there at a step to which steps inside it lead back."""
+    inside = [
+        inner
+        for way, _, branch in step.lists(keys)
+        if way == step.loop
+        for inner in outline({"steps": branch})
+        if inner.kind is not None
+    ]
+    kept = [found for inner in inside if (found := _saved(inner.model.saves(inner.keys)))]
+    comes = here.comes or any(True for inner in inside for _ in inner.model.awaits(inner.keys))
+    return joined([replace(here, comes=comes), *(replace(here, responses={name: shape}) for name, shape in kept)])
 
 
 def ways(data: Any) -> Ways:
