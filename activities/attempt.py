@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -25,22 +26,20 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_log import Log, record
-from activities.backoff import deadline, next_try
+from activities.backoff import deadline, instead, left, next_try
 from activities.content import UnknownVersion
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
 from activities.permission import Gate, Never, NotBefore
 from runtime.errors import SettingsError
-from scenario.errors import Aborted, NotConfigured, TemplateError
+from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
+from scenario.plan.retry import SHORT
 
 T = TypeVar("T")
 
-LAST: Final = timedelta(seconds=5)
-"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
-It may then take its full time (`Delivery.room`)."""
 _SOON: Final = timedelta(seconds=1)
-_REASONS: Final = {
+_UNSENT: Final = {
     "called_off": "It was called off",
     "not_noted": "Temporal could not note the sending in time",
     "no_time": "What came before the sending took all of the time",
@@ -52,6 +51,7 @@ _PATIENCE: Final = timedelta(seconds=2)
 time-out (`workflows.delivery.GRACE`)."""
 
 
+@dataclass(kw_only=True, eq=False)
 class OpenAttempt:
     """An attempt under way.
 
@@ -60,32 +60,30 @@ class OpenAttempt:
         destination: Host or provider, as failures and the log name it; may be set once it is known.
         number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
         away: How many attempts were turned away since then.
+        stale: The server keeps a mark that means nothing any more.
+        gates: Who is asked, right before anything leaves, whether it may; one after the other.
         turned: Whether this one is, so that it is not an attempt at all.
         began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that, or may do so.
-        stale: The server keeps a mark that means nothing any more.
         outcome: How it ended, unless it failed.
         excerpt: How the answer to a delivered message begins.
         started: When this attempt began, on the clock of `time.perf_counter`.
     """
 
-    def __init__(
-        self, delivery: Delivery, destination: str, number: int, away: int = 0, gates: Sequence[Gate] = ()
-    ) -> None:
-        self.delivery = delivery
-        self._gates = gates
-        self.destination = destination
-        self.number = number
-        self.away = away
-        self.turned = False
-        self.began = False
-        self.in_flight = False
-        self.marked = False
-        self.stale = False
-        self.outcome: Sent | None = None
-        self.excerpt = ""
-        self.started = time.perf_counter()
+    delivery: Delivery
+    destination: str
+    number: int
+    away: int
+    stale: bool
+    gates: Sequence[Gate]
+    turned: bool = False
+    began: bool = False
+    in_flight: bool = False
+    marked: bool = False
+    outcome: Sent | None = None
+    excerpt: str = ""
+    started: float = field(default_factory=time.perf_counter)
 
     @property
     def sent(self) -> Sent:
@@ -110,7 +108,7 @@ class OpenAttempt:
             ApplicationError: Not yet.
             Aborted: Not at all.
         """
-        for gate in self._gates:
+        for gate in self.gates:
             self.permitted(await gate(self.delivery))
 
     async def sending(self) -> None:
@@ -126,22 +124,21 @@ class OpenAttempt:
                 answer. Nothing is to be sent.
         """
         if self.within <= 0:
-            raise self._not_left("no_time")
+            raise self._unsent("no_time")
         if self.delivery.on_unknown != "retry":
             self.marked = True
             handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
             try:
                 await handle.heartbeat(*self._values(SENDING), rpc_timeout=_PATIENCE)
             except AsyncActivityCancelledError:  # a journey that leaves or skips, a pause, a reset
-                raise self._not_left("called_off") from None
+                raise self._unsent("called_off") from None
             except RPCError as error:
                 gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
-                raise self._not_left("called_off" if gone else "not_noted") from None
+                raise self._unsent("called_off" if gone else "not_noted") from None
         self.began = self.in_flight = True
 
-    def _not_left(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
-        self.discount()
-        return self.failure(FailureKind.RETRY, f"{_REASONS[word]}: nothing was sent", error=word)
+    def _unsent(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
+        return self.uncounted(f"{_UNSENT[word]}: nothing was sent", word)
 
     def mark(self, word: str) -> None:
         """Leaves a mark that goes out with the failure, for the next attempt to find.
@@ -172,15 +169,27 @@ class OpenAttempt:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
         if until.planned and self.number == 1:
-            due = datetime.now(UTC) + until.delay
-            return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, due=due)
-        self.discount()
+            due = (datetime.now(UTC) + until.delay).isoformat(timespec="seconds")
+            return self._failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
         # A delivery whose deadline comes before that has its last chance just before the deadline.
-        left = deadline(activity.info(), self.delivery.room)
-        last = until.delay if left is None else left - datetime.now(UTC) - LAST
-        delay = min(until.delay, last) if last > timedelta(0) else until.delay
-        reason = f"{until.since}: {until.then}"
-        return self.failure(FailureKind.RETRY, reason, error=until.word, why=until.since, next_retry_delay=delay)
+        delay = (
+            min(until.delay, last)
+            if (last := left(activity.info(), self.delivery.room)) > timedelta(0)
+            else until.delay
+        )
+        return self.uncounted(f"{until.since}: {until.then}", until.word, why=until.since, delay=delay)
+
+    def uncounted(self, reason: str, error: str, *, why: str = "", delay: timedelta | None = None) -> ApplicationError:
+        """The exception to raise where an attempt came to nothing before it could begin: it does not count.
+
+        Args:
+            reason: One sentence.
+            error: Class of the error, in one word.
+            why: Of one that is turned away, how the reason begins.
+            delay: When to try again, if not after the pause of the policy.
+        """
+        self.discount()
+        return self._failure(FailureKind.RETRY, reason, error=error, why=why, delay=delay)
 
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
@@ -218,46 +227,54 @@ class OpenAttempt:
         unknown: bool = False,
         excerpt: str = "",
         exhausted: bool = False,
-        why: str = "",
-        due: datetime | None = None,
-        next_retry_delay: timedelta | None = None,
+        short: bool = False,
+        asked: int | None = None,
     ) -> ApplicationError:
-        """The exception to raise. See `Failure` for the arguments.
+        """The exception to raise for an attempt that counts; see `Failure`.
 
-        Args:
-            kind: What to do about it. A RETRY whose outcome is unknown follows the step's `on_unknown` instead.
-            reason: One sentence, without personal data.
-            status: Reply code.
-            error: Class of the error, in one word.
-            unknown: Whether the message may have been delivered all the same.
-            excerpt: How the reply begins, redacted.
-            exhausted: Whether it is for good only because attempts or time have run out.
-            why: Of an attempt that is turned away, how the reason begins.
-            due: When it may leave, where the journey waits for that.
-            next_retry_delay: See `Failure.as_error`.
+        A RETRY whose outcome is `unknown` follows the step's `on_unknown` instead. Of the last attempt that the step
+        allows it is final; and after `SHORT`, where it is `short`: somebody has set something up wrongly, it seems. The
+        back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once, unless the
+        receiver `asked` for more seconds.
         """
-        self.in_flight = self.in_flight and unknown
-        if unknown and kind is FailureKind.RETRY and self.delivery.on_unknown != "retry":
-            kind = FailureKind.UNKNOWN
+        delay = None
+        if kind is FailureKind.RETRY:
+            info, allowed = activity.info(), self.allowed
+            if short and datetime.now(UTC) - info.scheduled_time > SHORT:
+                kind, exhausted, reason = FailureKind.PERMANENT, True, f"{reason}, still after an hour"
+            elif unknown and self.delivery.on_unknown != "retry":
+                kind = FailureKind.UNKNOWN
+            elif allowed and self.number >= allowed:
+                kind, exhausted, reason = FailureKind.PERMANENT, True, f"{reason}, after {_count(allowed)}"
+            else:
+                delay = instead(info, self.number, asked, self.delivery.room)
+        said: dict[str, Any] = {"status": status, "error": error, "unknown": unknown, "excerpt": excerpt}
+        return self._failure(kind, reason, delay, exhausted=exhausted, **said)
+
+    @property
+    def allowed(self) -> int:
+        """So many attempts the step allows; 0: as many as the deadline does.
+
+        Temporal would also count those that were turned away: journeys leave it to us. Who changes the number in flight
+        does so at Temporal, which then counts, as it does for what workers scheduled who left it to Temporal.
+        """
+        policy = activity.info().retry_policy
+        return 0 if policy is not None and policy.maximum_attempts else self.delivery.attempts
+
+    def _failure(self, kind: FailureKind, reason: str, delay: timedelta | None = None, **more: Any) -> ApplicationError:
+        self.in_flight = self.in_flight and more.get("unknown", False)
         if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)
-            due = next_try(info, now, next_retry_delay, room=self.delivery.room)
-            if due is None and next_try(info, now, next_retry_delay) is not None:
-                kind, exhausted = FailureKind.PERMANENT, True  # Temporal would begin another one after the deadline
-        return Failure(
-            kind=kind,
-            reason=reason,
-            destination=self.destination,
-            attempt=self.number - 1 if self.turned else self.number,
-            status=status,
-            error=error,
-            unknown=unknown,
-            excerpt=excerpt,
-            exhausted=exhausted,
-            turned_away=self.turned,
-            why=why,
-            next_try_at="" if due is None else due.isoformat(timespec="seconds"),
-        ).as_error(next_retry_delay)
+            due = next_try(info, now, delay, room=self.delivery.room)
+            if due is not None:
+                more["next_try_at"] = due.isoformat(timespec="seconds")
+            elif next_try(info, now, delay) is not None:
+                kind, more["exhausted"] = FailureKind.PERMANENT, True  # Temporal would begin one after the deadline
+        made = self.number - 1 if self.turned else self.number
+        failure = Failure(
+            kind=kind, reason=reason, destination=self.destination, attempt=made, turned_away=self.turned, **more
+        )
+        return failure.as_error(delay)
 
 
 @contextmanager
@@ -282,7 +299,7 @@ def attempt_of(
         channel: By what.
         destination: Host or provider; may be changed on the attempt.
         log: Where it is recorded. Its troubles never cost a delivery its success.
-        gates: Who is asked, right before anything leaves, whether it may; one after the other.
+        gates: See `OpenAttempt`.
         unrendered: How the sentence begins where it cannot be rendered.
 
     Raises:
@@ -290,12 +307,13 @@ def attempt_of(
     """
     info = activity.info()
     counted, away = turned_away(info)
-    attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away, gates)
-    attempt.stale = not counted
+    number = max(1, info.attempt - away)
+    attempt = OpenAttempt(
+        delivery=delivery, destination=destination, number=number, away=away, stale=not counted, gates=gates
+    )
     error: BaseException | None = None
     try:
-        _refuse_twice(attempt, info)
-        _refuse_late(attempt, info)
+        _refuse(attempt, info)
         yield attempt
     except Aborted as aborted:
         attempt.skipped(aborted.reason)
@@ -324,37 +342,39 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
             return raised
         case NotConfigured():
             return attempt.failure(FailureKind.UNCONFIGURED, sentence, error="unconfigured")
+        case BadRecipient():
+            return attempt.failure(FailureKind.PERMANENT, text, error=raised.word)
         case UnknownVersion():
             return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="unknown_version")
         case TemplateError():
             return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="template_failed")
+        case SettingsError():  # a secret's file that cannot be read: it is being replaced, perhaps
+            return attempt.uncounted(sentence, "secrets_unreadable")
         case _:
             # The store is away, or the program has a mistake: the step's attempts are for sending.
             attempt.discount()
-    if isinstance(raised, SettingsError):  # a secret's file that cannot be read: it is being replaced, perhaps
-        return attempt.failure(FailureKind.RETRY, sentence, error="secrets_unreadable")
-    return raised
+            return raised
 
 
-def _refuse_twice(attempt: OpenAttempt, info: activity.Info) -> None:
-    """Raises the failure of an attempt whose predecessor was lost while it was sending."""
-    if attempt.delivery.on_unknown != "retry" and list(info.heartbeat_details[:1]) == [SENDING]:
+def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
+    """Raises the failure of an attempt that is not to be made."""
+    once, allowed, end = attempt.delivery.on_unknown != "retry", attempt.allowed, deadline(info, attempt.delivery.room)
+    if once and list(info.heartbeat_details[:1]) == [SENDING]:
         attempt.in_flight = True  # as it was: the mark stays
         raise attempt.failure(
-            FailureKind.RETRY,
+            FailureKind.UNKNOWN,
             "The worker was lost while it was sending: the message may have been delivered",
             error="worker_lost",
             unknown=True,
         )
-
-
-def _refuse_late(attempt: OpenAttempt, info: activity.Info) -> None:
-    """Raises the failure of an attempt that no worker took before the deadline."""
-    end = deadline(info, attempt.delivery.room)
     if end is not None and info.started_time >= end:
         attempt.turned = True
         reason = "The deadline has passed: no further attempt is made"
         raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True)
+    # Where nothing may be sent twice, an attempt that was lost has left no mark: it sent nothing, and does not count.
+    if allowed and attempt.number > allowed and not once:
+        reason = f"A worker was lost during the last of {_count(allowed)}: the message may have been delivered"
+        raise attempt.failure(FailureKind.PERMANENT, reason, error="worker_lost", unknown=True, exhausted=True)
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
@@ -370,6 +390,8 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
             unknown=True,
         )
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
-    attempt.discount()
-    reason = "The worker was stopped before it sent anything"
-    return attempt.failure(FailureKind.RETRY, reason, error="worker_stopped", next_retry_delay=_SOON)
+    return attempt.uncounted("The worker was stopped before it sent anything", "worker_stopped", delay=_SOON)
+
+
+def _count(attempts: int) -> str:
+    return f"{attempts} attempt{'' if attempts == 1 else 's'}"

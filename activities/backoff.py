@@ -1,11 +1,16 @@
-"""Temporal's back-off, computed as the server does: to say when the next attempt is due, never to wait by."""
+"""Temporal's back-off, computed as the server does, and where another pause is to be made."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from temporalio import activity
 from temporalio.common import RetryPolicy
+
+LAST: Final = timedelta(seconds=5)
+"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
+It may then take its full time (`Delivery.room`)."""
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:
@@ -36,6 +41,50 @@ def deadline(info: activity.Info, room: float) -> datetime | None:
     """
     whole = info.schedule_to_close_timeout
     return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
+
+
+def left(info: activity.Info, room: float) -> timedelta:
+    """How long it is until an attempt should be begun at the latest; see `deadline`."""
+    end = deadline(info, room)
+    return timedelta.max if end is None else end - datetime.now(UTC) - LAST
+
+
+def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
+    """The pause to make instead of Temporal's own, if any.
+
+    Temporal's is too long after attempts that were turned away, which it counts.
+
+    Args:
+        info: Of the attempt that failed.
+        number: The attempt's, counted without those.
+        asked: Seconds for which the receiver asked to be left alone.
+        room: See `deadline`.
+    """
+    planned = pause(info.retry_policy, number)
+    delay = lengthen(asked, planned, left(info, room).total_seconds())
+    if delay is None and planned < pause(info.retry_policy, info.attempt):
+        delay = planned
+    return None if delay is None else timedelta(seconds=delay)
+
+
+def lengthen(asked: int | None, planned: float, left: float) -> float | None:
+    """The pause to make instead of the planned one, if any.
+
+    A receiver can ask for more patience than the retry policy has, never for less, and never past the deadline: a
+    delivery's last attempt is made just before the deadline rather than not at all.
+
+    Args:
+        asked: Seconds that it asks for, if it does.
+        planned: Seconds until the next attempt by the retry policy.
+        left: Seconds from now to the last moment at which an attempt can still be begun.
+
+    Returns:
+        Seconds, or None to leave the planned pause alone.
+    """
+    if asked is None:
+        return None
+    delay = min(float(asked), max(left, 0.0))
+    return delay if delay > planned else None
 
 
 def next_try(

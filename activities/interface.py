@@ -1,7 +1,7 @@
 """The interface of activities: their names, queues, arguments and results. No activity's body is here.
 
-Journeys in flight hold these in their histories. Fields may be added, with a default; none is ever renamed, removed or
-given another meaning.
+Journeys in flight hold these in their histories, without what is empty by default (`runtime.data_converter`). Fields
+may be added, with a default; none is ever renamed, removed or given another meaning or default.
 """
 
 from __future__ import annotations
@@ -309,8 +309,6 @@ class Channel:
         activity: The activity's type.
         addressed: Whether a step says where it sends to. Else there is one place, which journeys call by the channel's
             name.
-        counting: Whether it counts a delivery's attempts itself (`Delivery.attempts`), since Temporal would also count
-            those that were turned away.
         send: Its activity, as journeys call it.
     """
 
@@ -318,7 +316,6 @@ class Channel:
     queue: str
     activity: str
     addressed: bool = False
-    counting: bool = False
     send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -326,7 +323,7 @@ class Channel:
         object.__setattr__(self, "send", ActivityType(self.activity, Delivery, Sent, self.queue))
 
 
-WEBHOOK: Final = Channel("webhook", "webhooks", "send_webhook", addressed=True, counting=True)
+WEBHOOK: Final = Channel("webhook", "webhooks", "send_webhook", addressed=True)
 EMAIL: Final = Channel("email", "email", "send_email")
 SMS: Final = Channel("sms", "sms", "send_sms")
 CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS)}

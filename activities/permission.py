@@ -24,8 +24,7 @@ class NotBefore:
         then: What happens next, as the end of a sentence.
         word: Why, in one word, for the log of attempts.
         planned: Whether that moment stands, whatever happens until then: a journey whose first attempt this is waits
-            for it by a timer. Otherwise Temporal tries again then; where a channel counts its attempts itself, being
-            too early is none.
+            for it by a timer. Otherwise Temporal tries again then, and being too early counts as no attempt.
     """
 
     delay: timedelta

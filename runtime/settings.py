@@ -28,13 +28,14 @@ PREFIX: Final = "SCENARIO_"
 class Settings(BaseSettings):
     """What one deployment sets. A variable that is empty counts as not set.
 
-    Values that may hold a password are `SecretStr`: printing the settings shows none of them. What `smtp`, `mail_from`
-    and `sms` may be is their channels' own matter, and judged by `activities.channels` alone.
+    Values that may hold a password are `SecretStr`: printing the settings shows none of them. What `smtp`, `mail_from`,
+    `mail_from_allowed` and `sms` may be is their channels' own matter, and judged by `activities.channels` alone.
 
     Attributes:
         store: SQLAlchemy URL of the store.
         smtp: ``smtp://user:password@host:587`` (STARTTLS) or ``smtps://…:465``. None: e-mail steps are held.
         mail_from: Sender of e-mails, ``Name <address>`` or an address.
+        mail_from_allowed: Domains and addresses, beside the sender's domain, that a scenario may name.
         sms: ``twilio://sid:token@?from=+33…`` or ``local:``. None: SMS steps are held.
         secrets_dir: Folder with one file a secret, see `runtime.secrets`.
         destinations: Path of ``destinations.yaml``.
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     store: SecretStr = SecretStr("sqlite+aiosqlite:///.scenario/store.db")
     smtp: SecretStr | None = None
     mail_from: str | None = None
+    mail_from_allowed: str | None = None
     sms: SecretStr | None = None
     secrets_dir: Path | None = None
     destinations: Path | None = None

@@ -11,7 +11,7 @@ from email.header import Header
 from email.policy import Policy
 from typing import Final
 
-from activities.email.address import Mailbox
+from scenario.mail_address import Mailbox
 
 # Everything that ends a line for `str.splitlines`, which the email package uses, and every other control character.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")

@@ -1,22 +1,15 @@
-"""What an attempt reports to Temporal: a result, or a failure with the time of the next attempt.
-
-The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once.
-`next_retry_delay`, which overrides it, is set only for ``Retry-After``, where the attempt was turned away, and after
-that: Temporal counts attempts that were turned away, so its own intervals would be too long.
-"""
+"""What an attempt reports to Temporal: a result, or a failure."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import redaction
-from activities.attempt import LAST, OpenAttempt
-from activities.backoff import deadline, pause
-from activities.failures import SHORT, FailureKind
+from activities.attempt import OpenAttempt
+from activities.failures import FailureKind
 from activities.interface import Sent
 from activities.webhook import outcome, retry_after
 from activities.webhook.errors import AttemptError
@@ -64,22 +57,7 @@ def judge(
 
 def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
     """The failure to raise where there was no response."""
-    return _failure(attempt, error.verdict, str(error), error=error.word)
-
-
-def lost(attempt: OpenAttempt) -> ApplicationError | None:
-    """The failure to raise where the last of the attempts that the step allows was lost with its worker; else None."""
-    allowed = _allowed(attempt)
-    # Where nothing may be sent twice, the one that was lost has left no mark: it sent nothing, and does not count.
-    if not allowed or attempt.number <= allowed or attempt.delivery.on_unknown != "retry":
-        return None
-    return attempt.failure(
-        FailureKind.PERMANENT,
-        f"A worker was lost during the last of {_count(allowed)}: the message may have been delivered",
-        error="worker_lost",
-        unknown=True,
-        exhausted=True,
-    )
+    return _failure(attempt, error.verdict, str(error).removesuffix("."))
 
 
 def _failure(
@@ -88,55 +66,16 @@ def _failure(
     sentence: str,
     *,
     status: int | None = None,
-    error: str | None = None,
     excerpt: str = "",
     asked: int | None = None,
 ) -> ApplicationError:
-    """The failure to raise for a verdict that is not "delivered"."""
-    info, allowed = activity.info(), _allowed(attempt)
-    sentence = sentence.removesuffix(".")
-    kind, exhausted = FailureKind.PERMANENT if verdict.final else FailureKind.RETRY, False
-    # Where it may have arrived and must not be sent twice, `on_unknown` decides, not the number of attempts.
-    open_ended = verdict.unknown and attempt.delivery.on_unknown != "retry"
-    if verdict.outcome is Outcome.RETRY_SHORT and datetime.now(UTC) - info.scheduled_time > SHORT:
-        kind, exhausted, sentence = FailureKind.PERMANENT, True, f"{sentence}, still after an hour"
-    elif kind is FailureKind.RETRY and allowed and attempt.number >= allowed and not open_ended:
-        kind, exhausted, sentence = FailureKind.PERMANENT, True, f"{sentence}, after {_count(allowed)}"
     return attempt.failure(
-        kind,
+        FailureKind.PERMANENT if verdict.final else FailureKind.RETRY,
         sentence,
         status=status,
-        error=error or verdict.reason,
+        error=verdict.reason,
         unknown=verdict.unknown,
         excerpt=excerpt,
-        exhausted=exhausted,
-        next_retry_delay=_delay(attempt, info, asked) if kind is FailureKind.RETRY else None,
+        short=verdict.outcome is Outcome.RETRY_SHORT,
+        asked=asked,
     )
-
-
-def _allowed(attempt: OpenAttempt) -> int:
-    """So many attempts the step allows; 0: as many as the deadline does.
-
-    Journeys leave the counting to us. Who changes the number in flight does so at Temporal, which then counts.
-    """
-    policy = activity.info().retry_policy
-    return 0 if policy is not None and policy.maximum_attempts else attempt.delivery.attempts
-
-
-def _delay(attempt: OpenAttempt, info: activity.Info, asked: int | None) -> timedelta | None:
-    """The delay to use instead of Temporal's own, if any."""
-    planned = pause(info.retry_policy, attempt.number)
-    delay = retry_after.lengthen(asked, planned, _left(attempt))
-    if delay is None and planned < pause(info.retry_policy, info.attempt):
-        delay = planned
-    return None if delay is None else timedelta(seconds=delay)
-
-
-def _left(attempt: OpenAttempt) -> float:
-    """Seconds until an attempt should be begun at the latest."""
-    end = deadline(activity.info(), attempt.delivery.room)
-    return float("inf") if end is None else (end - datetime.now(UTC) - LAST).total_seconds()
-
-
-def _count(attempts: int) -> str:
-    return f"{attempts} attempt{'' if attempts == 1 else 's'}"

@@ -50,26 +50,6 @@ def parse(value: str | None, now: datetime) -> int | None:
     return min(max(0, math.ceil((moment - now).total_seconds())), MAX_SECONDS)
 
 
-def lengthen(asked: int | None, planned: float, left: float) -> float | None:
-    """The delay to use instead of the planned one, if any.
-
-    A receiver can ask for more patience than the retry policy has, never for less, and never past the deadline: a
-    delivery's last attempt is made just before the deadline rather than not at all.
-
-    Args:
-        asked: What `parse` gave.
-        planned: Seconds until the next attempt by the retry policy.
-        left: Seconds from now to the last moment at which an attempt can still be begun.
-
-    Returns:
-        Seconds, or None to leave the planned delay alone.
-    """
-    if asked is None:
-        return None
-    delay = min(float(asked), max(left, 0.0))
-    return delay if delay > planned else None
-
-
 def _date(text: str, now: datetime) -> datetime | None:
     found = next((match for form in _FORMS if (match := form.fullmatch(text))), None)
     if found is None:

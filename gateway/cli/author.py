@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from scenario.model.scenario import Scenario
     from scenario.source.findings import Finding
 
-FilesArgument = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML", show_default=False)
-]
+FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
 
 NewestOption = Annotated[
     bool,

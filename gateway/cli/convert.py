@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli import entry_files
 from gateway.cli.options import Format, FormatOption
 from gateway.cli.terminal import dump, note
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 FileArgument = Annotated[
     str,
-    typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input", show_default=False),
+    typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input"),
 ]
 OutputOption = Annotated[
     Path | None,
@@ -48,17 +49,16 @@ def convert(
     standard error, as file:line:column: message, and the exit status is 1; as JSON: {"text", "left", "notes"}. In its
     place stands {{ not_converted['…'] }}, which 'scenario check' refuses.
     """
-    from gateway.cli.entry_files import named
     from scenario import legacy
 
-    text, name = _read(file), named(file)
+    text, name = _read(file), entry_files.named(file)
     names = _names(sample)
     if legacy.is_scenario(text):
         converted = legacy.convert_scenario(text, names)
     else:
         converted = legacy.convert(text, names, keep_liquid=keep_liquid)
     if output is not None:
-        _write(output, converted.text)
+        entry_files.write(output, converted.text)
     if form is Format.JSON:
         left = [rest.as_json() for rest in converted.left]
         dump({"text": converted.text, "left": left, "notes": list(converted.notes)})
@@ -82,35 +82,18 @@ def _tell(converted: Converted, name: str, *, listed: bool) -> None:
 
 
 def _read(file: str) -> str:
-    from gateway.cli.entry_files import named, opened
     from gateway.errors import BadInput
 
-    with opened(file) as stream:
-        try:
-            content = stream.read()
-        except OSError as error:
-            raise BadInput(f"{named(file)} cannot be read: {(error.strerror or 'it is not a file').lower()}") from None
     try:
-        return content.decode("utf-8-sig")
+        return entry_files.read(file).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput(f"{named(file)} is not UTF-8: save it as UTF-8") from None
+        raise BadInput(f"{entry_files.named(file)} is not UTF-8: save it as UTF-8") from None
 
 
 def _names(sample: str | None) -> Names | None:
-    from gateway.cli.entry_files import named, opened, parse
     from scenario.legacy import Names
 
     if sample is None:
         return None
-    with opened(sample) as stream:
-        data = parse(stream.read(), named(sample), wanted="a sample is a contact or an entry, a JSON object")
-    return Names.of(data)
-
-
-def _write(path: Path, text: str) -> None:
-    from gateway.errors import BadInput
-
-    try:
-        path.write_bytes(text.encode())
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {(error.strerror or 'it is not a file').lower()}") from None
+    wanted = "a sample is a contact or an entry, a JSON object"
+    return Names.of(entry_files.parse(entry_files.read(sample), entry_files.named(sample), wanted=wanted))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.terminal import console, dump, note, say, styled, table, text
+from gateway.cli.terminal import console, dump, note, row, say, styled, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,12 +23,11 @@ DestinationsOption = Annotated[
         metavar="FILE",
         envvar="SCENARIO_DESTINATIONS",
         help="destinations.yaml, to find what does not go with it",
-        show_default=False,
     ),
 ]
 _FileArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS", show_default=False),
+    typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS"),
 ]
 _BAD: Final = {"missing", "malformed"}
 
@@ -167,15 +166,10 @@ def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere:
     rows: list[tuple[str, str, Mapping[str, Any]]] = [(name, told["host"], told) for name, told in listed.items()]
     rows.append(("(any other)", "", {**_gentle(book.rate, book), "secrets": {}, "granted": anywhere, "signing": {}}))
     for name, host, told in rows:
-        cells = [_states(told[column]) for column in ("secrets", "granted", "signing")]
-        made.add_row(
-            text(name),
-            text(host),
-            text(f"{told['rate']:g}/s"),
-            text(told["concurrency"]),
-            text("on" if told["breaker"] else "off"),
-            *(styled("failed" if bad else "", shown) for shown, bad in cells),
-        )
+        states = [_states(told[column]) for column in ("secrets", "granted", "signing")]
+        cells = [styled("failed" if bad else "", shown) for shown, bad in states]
+        breaker = "on" if told["breaker"] else "off"
+        made.add_row(*row(name, host, f"{told['rate']:g}/s", told["concurrency"], breaker, *cells))
     console().print(made)
     lacking = sorted(name for name, told in listed.items() if _is_lacking(told))
     if lacking:

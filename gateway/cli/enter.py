@@ -24,9 +24,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="such as order
 PropertiesOption = Annotated[
     str, typer.Option("--properties", metavar="JSON", help="what conditions see as event.…, as a JSON object")
 ]
-IdOption = Annotated[
-    str | None, typer.Option("--id", metavar="ID", help="sent twice with one id, it counts once", show_default=False)
-]
+IdOption = Annotated[str | None, typer.Option("--id", metavar="ID", help="sent twice with one id, it counts once")]
 
 
 def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = False) -> None:

@@ -1,4 +1,4 @@
-"""Reads entries: one from a file or standard input, or one a line."""
+"""Files that commands read and write; of entries, one in a file or on standard input, or one a line."""
 
 from __future__ import annotations
 
@@ -44,13 +44,32 @@ def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
     Raises:
         BadInput: It cannot be read, or is not a JSON object.
     """
-    name = named(source)
+    return parse(read(source), named(source), many=many)
+
+
+def read(source: str) -> bytes:
+    """All bytes of a file; ``-`` is standard input.
+
+    Raises:
+        BadInput: It cannot be read.
+    """
     with opened(source) as file:
         try:
-            content = file.read()
+            return file.read()
         except OSError as error:
-            raise _unreadable(name, error) from None
-    return parse(content, name, many=many)
+            raise _unreadable(named(source), error) from None
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file in UTF-8, as it is.
+
+    Raises:
+        BadInput: It cannot be written.
+    """
+    try:
+        path.write_bytes(text.encode())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {_why(error)}") from None
 
 
 def parse(
@@ -175,4 +194,8 @@ def named(source: str) -> str:
 
 
 def _unreadable(name: str, error: OSError) -> BadInput:
-    return BadInput(f"{name} cannot be read: {(error.strerror or 'it is not a file').lower()}")
+    return BadInput(f"{name} cannot be read: {_why(error)}")
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "it is not a file").lower()

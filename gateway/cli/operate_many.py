@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from gateway.cli import session
+from gateway.cli.options import BatchOptions, OperatorOptions
 from gateway.cli.progress import progress
 from gateway.cli.terminal import dump, note, say
 
 if TYPE_CHECKING:
-    from gateway.client import Which
-    from gateway.journeys.listing import Listed
+    from gateway.client import ScenarioClient
+    from gateway.journeys.listing import ListedJourney
     from gateway.operations.batch import JourneyTarget, Tally
     from gateway.operations.one import Verb
     from gateway.operations.retry_policy import Change, Glance, InFlight
@@ -33,53 +34,56 @@ WORDS: Final[dict[Verb, str]] = {
 """What people call the operations."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OperationRequest:
-    """An operation on many journeys, and how it is sent.
+    """An operation, and how it is sent.
 
     Attributes:
         verb: The update.
-        operator: Who.
-        reason: Why.
-        rate: So many a second.
-        limit: So many at most; None for all.
-        dry_run: Only list them.
-        yes: Do not ask.
-        json: For programs.
+        record: Who, and why.
+        sending: How it goes to many journeys.
         more: What else the update takes.
     """
 
     verb: Verb
-    operator: str
-    reason: str
-    rate: float
-    limit: int | None
-    dry_run: bool
-    yes: bool
-    json: bool
+    record: OperatorOptions
+    sending: BatchOptions
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def operate_held(request: OperationRequest, which: Which) -> int:
-    """Sends an operation to all journeys that fit. Returns the exit status.
+def operate_many(request: OperationRequest, which: dict[str, Any]) -> int:
+    """Sends an operation to all journeys that fit, by the names of the options. Returns the exit status.
 
     Raises:
         NotAnswered: They have to be asked, and no worker answers.
     """
     from gateway.cli import tables
     from gateway.journeys import as_json
+    from gateway.operations.search import EVERY, Which
 
-    found = asyncio.run(_select(request, which))
+    sending = request.sending
+    wanted = Which(reason=which.pop("held_reason", None), **which)
+    found = session.ask(
+        lambda client: client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY)
+    )
     table = tables.journeys if request.verb in ("pause", "resume") else tables.held
     return _carry_out(request, found, lambda: table(found), [as_json.listed(item) for item in found])
 
 
-def retune(request: OperationRequest, destination: str, change: Change) -> int:
+def retune_many(request: OperationRequest, destination: str, change: Change) -> int:
     """Changes the policy of all deliveries to a destination that are under way. Returns the exit status."""
     from gateway.cli import tables
     from gateway.journeys import as_json
+    from gateway.operations.retry_policy import Glance
+    from gateway.operations.search import EVERY
 
-    glance = asyncio.run(_in_flight(request, destination))
+    async def look(client: ScenarioClient) -> Glance:
+        limit = request.sending.limit or EVERY
+        if request.sending.dry_run:
+            return await client.glance(destination, limit=limit)
+        return Glance(await client.in_flight(destination, limit=limit), unseen=0)
+
+    glance = session.ask(look)
     found = glance.found
     # A name stands for one destination of one channel.
     request.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
@@ -90,49 +94,30 @@ def retune(request: OperationRequest, destination: str, change: Change) -> int:
     return status
 
 
-async def _select(request: OperationRequest, which: Which) -> list[Listed]:
-    from gateway.cli import session
-    from gateway.operations.search import EVERY
-
-    async with session.connected() as client:
-        return await client.select(request.verb, which, ask=request.dry_run, limit=request.limit or EVERY)
-
-
-async def _in_flight(request: OperationRequest, destination: str) -> Glance:
-    from gateway.cli import session
-    from gateway.operations.retry_policy import Glance
-    from gateway.operations.search import EVERY
-
-    async with session.connected() as client:
-        if request.dry_run:
-            return await client.glance(destination, limit=request.limit or EVERY)
-        return Glance(await client.in_flight(destination, limit=request.limit or EVERY), unseen=0)
-
-
 def _carry_out(
     request: OperationRequest,
-    found: list[Listed] | list[InFlight],
+    found: list[ListedJourney] | list[InFlight],
     show: Callable[[], None],
     listed: list[dict[str, Any]],
 ) -> int:
     from gateway.client import Tally, targets
 
     what = "delivery" if request.verb == "retune" else "journey"
-    if request.dry_run:
-        if request.json:
+    if request.sending.dry_run:
+        if request.sending.json:
             dump(listed)
         elif found:
             show()
         note(f"scenario: {WORDS[request.verb]} would be sent to {_number(len(found), what)}: nothing was sent")
     elif not found:
-        if request.json:
+        if request.sending.json:
             dump(_outcome(request, Tally()))
         note(f"scenario: nothing to {WORDS[request.verb]}: no {what} fits")
-    elif not request.yes and not _confirmed(request, len(found), what):
+    elif not request.sending.yes and not _confirmed(request, len(found), what):
         note("scenario: nothing was sent")
         return 1
     else:
-        tally = asyncio.run(_send(request, targets(found)))
+        tally = session.ask(lambda client: _send(client, request, targets(found)))
         return 0 if tally.complete else 1
     return 0 if found else 1
 
@@ -141,31 +126,28 @@ def _confirmed(request: OperationRequest, count: int, what: str) -> bool:
     """Asks at a terminal; where there is none, nobody could answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    question = f"{WORDS[request.verb]} {_number(count, what)}, {request.rate:g} a second?"
+    question = f"{WORDS[request.verb]} {_number(count, what)}, {request.sending.rate:g} a second?"
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:  # the end of input: no answer is no
         return False
 
 
-async def _send(request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
-    from gateway.cli import session
-
-    async with session.connected() as client:
-        with progress(WORDS[request.verb], len(given)) as advance:
-            batch = client.batch(
-                request.verb,
-                operator=request.operator,
-                reason=request.reason,
-                rate=request.rate,
-                done=lambda _: advance(),
-                **request.more,
-            )
-            try:
-                await batch.run(given)
-            finally:
-                # Also where it is interrupted: one must know how far it came.
-                _sum_up(request, batch.tally)
+async def _send(client: ScenarioClient, request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
+    with progress(WORDS[request.verb], len(given)) as advance:
+        batch = client.batch(
+            request.verb,
+            operator=request.record.who,
+            reason=request.record.reason,
+            rate=request.sending.rate,
+            done=lambda _: advance(),
+            **request.more,
+        )
+        try:
+            await batch.run(given)
+        finally:
+            # Also where it is interrupted: one must know how far it came.
+            _sum_up(request, batch.tally)
     return batch.tally
 
 
@@ -177,7 +159,7 @@ def _sum_up(request: OperationRequest, tally: Tally) -> None:
     if tally.left:
         why = "no worker answers: check that one is running, and " if tally.unanswered else ""
         note(f"scenario: {why}run it again for those that were not asked")
-    if request.json:
+    if request.sending.json:
         dump(_outcome(request, tally))
     else:
         say(str(tally))

@@ -1,12 +1,16 @@
-"""Options and arguments that several commands share."""
+"""Options and arguments that several commands share, alone and in groups."""
 
 from __future__ import annotations
 
+import functools
 import getpass
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -29,45 +33,21 @@ _LONGEST: Final = 500  # characters of an operation's operator and reason; the j
 
 
 def cause(text: str) -> str:
-    """Why journeys are held, in one word.
-
-    Raises:
-        BadParameter: Nothing is ever held for that.
-    """
+    """Why journeys are held, in one word."""
     if text not in CAUSES:
         raise typer.BadParameter(f"nothing is held for '{text}': it is one of {', '.join(CAUSES)}")
     return text
 
 
-def record(text: str) -> str:
-    """What an operation says for the record: who, or why.
-
-    Raises:
-        BadParameter: It says nothing, or too much.
-    """
+def _record(text: str) -> str:
+    """What an operation says for the record: who, or why."""
     if not text.strip() or len(text) > _LONGEST:
         raise typer.BadParameter(f"say it in 1 to {_LONGEST} characters, for the record")
     return text
 
 
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record")]
-OperatorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--operator", metavar="NAME", parser=record, help="who; by default your login name", show_default=False
-    ),
-]
-
-
-def moment(text: str) -> datetime:
-    """A time in the past, as ``--since`` takes it.
-
-    Args:
-        text: So long ago (``2h``), or a date and time in ISO 8601; without a zone, on this machine's clock.
-
-    Raises:
-        BadParameter: It is neither.
-    """
+def _moment(text: str) -> datetime:
+    """So long ago (``2h``), or a date and time in ISO 8601; without a zone, on this machine's clock."""
     from scenario.errors import DurationError
     from scenario.time.duration import parse_duration
 
@@ -83,12 +63,8 @@ def moment(text: str) -> datetime:
         raise typer.BadParameter(f"'{text}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h") from None
 
 
-def rate(text: str) -> float:
-    """So many a second, as ``--rate`` takes it: ``10/s``, ``600/m``, ``0.5/s``.
-
-    Raises:
-        BadParameter: It is not a rate.
-    """
+def _rate(text: str) -> float:
+    """So many a second: ``10/s``, ``600/m``, ``0.5/s``."""
     from scenario.time.duration import per_second
 
     number = per_second(text.strip()) or per_second(f"{text.strip()}/s")
@@ -98,11 +74,7 @@ def rate(text: str) -> float:
 
 
 def length(text: str) -> float:
-    """A duration in seconds, such as ``30s`` or ``3d``.
-
-    Raises:
-        BadParameter: It is none.
-    """
+    """A duration in seconds, such as ``30s`` or ``3d``."""
     from scenario.errors import DurationError
     from scenario.time.duration import parse_duration
 
@@ -112,23 +84,12 @@ def length(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-ScenarioOption = Annotated[
-    str | None, typer.Option("--scenario", metavar="NAME", help="only those of this scenario", show_default=False)
-]
-ContactOption = Annotated[
-    str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's", show_default=False)
-]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="at most so many")]
-SinceOption = Annotated[
-    datetime | None,
-    typer.Option(
-        "--since",
-        metavar="TIME|DURATION",
-        parser=moment,
-        help="only from then on: 2026-03-31T10:00, or 2h for so long ago",
-        show_default=False,
-    ),
-]
+def _version(text: str) -> int | Literal["newest"]:
+    if text == "newest":
+        return "newest"
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise typer.BadParameter(f"'{text}' is not a version: write its number, such as 4, or newest")
+    return int(text)
 
 
 def login() -> str:
@@ -137,3 +98,128 @@ def login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return f"user {os.getuid()}"
+
+
+ScenarioOption = Annotated[str | None, typer.Option("--scenario", metavar="NAME", help="only those of this scenario")]
+ContactOption = Annotated[str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="at most so many")]
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="TIME|DURATION",
+        parser=_moment,
+        help="only from then on: 2026-03-31T10:00, or 2h for so long ago",
+    ),
+]
+VersionOption = Annotated[
+    int | None,
+    typer.Option(
+        "--with-version",
+        metavar="N|newest",
+        parser=_version,
+        help="render again, with this version's templates",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorOptions:
+    """What an operation leaves on record: who, and why."""
+
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=_record, help="why, for the record")]
+    operator: Annotated[
+        str | None,
+        typer.Option("--operator", metavar="NAME", parser=_record, help="who; by default your login name"),
+    ] = None
+
+    @property
+    def who(self) -> str:
+        """Who operates."""
+        return self.operator or login()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningJourneys:
+    """The journey that an operation goes to, or which of those under way."""
+
+    journey: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[JOURNEY]",
+            help="the journey's id, such as post-purchase/3028687/CGX0094; without it, all that fit",
+        ),
+    ] = None
+    scenario: ScenarioOption = None
+    destination: Annotated[
+        str | None,
+        typer.Option(
+            "--destination",
+            metavar="NAME",
+            help="only those whose scenario sends to this destination or host; email, sms",
+        ),
+    ] = None
+    since: SinceOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldJourneys(RunningJourneys):
+    """The journey that an operation goes to, or which of those held."""
+
+    destination: Annotated[
+        str | None,
+        typer.Option("--destination", metavar="NAME", help="only those held because of this destination or host"),
+    ] = None
+    held_reason: Annotated[
+        str | None,
+        typer.Option(
+            "--held-reason", metavar="WORD", parser=cause, help=f"only those held for this: {', '.join(CAUSES)}"
+        ),
+    ] = None
+    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only if the journey is at this step")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """How fast and how carefully an operation goes to many journeys."""
+
+    rate: Annotated[
+        float,
+        typer.Option("--rate", metavar="N/s", parser=_rate, help="at most so many operations a second: 10/s, 600/m"),
+    ] = "10/s"  # pyright: ignore[reportAssignmentType] - its parser makes it a number
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="at most so many journeys")] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the journeys it would go to, and send nothing")] = (
+        False
+    )
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation at a terminal")] = False
+    form: FormatOption = Format.TEXT
+
+    @property
+    def json(self) -> bool:
+        """Whether the output is for programs."""
+        return self.form is Format.JSON
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command as typer takes it: each parameter that is a dataclass becomes one option a field."""
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, tuple[Any, list[str]]] = {}
+    flat: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        members = [parameter]
+        if isinstance(group := parameter.annotation, type) and is_dataclass(group):
+            members = list(inspect.signature(group, eval_str=True).parameters.values())
+            groups[parameter.name] = group, [member.name for member in members]
+        flat += [member.replace(kind=inspect.Parameter.KEYWORD_ONLY) for member in members]
+
+    @functools.wraps(command)
+    def call(**given: Any) -> None:
+        built = {
+            name: group(**{each: given.pop(each) for each in members}) for name, (group, members) in groups.items()
+        }
+        command(**given, **built)
+
+    call.__signature__ = signature.replace(parameters=flat)  # pyright: ignore[reportAttributeAccessIssue]
+    return call

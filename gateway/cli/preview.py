@@ -22,28 +22,26 @@ if TYPE_CHECKING:
     from gateway.preview.walk import GivenEvent
     from scenario.source.findings import Finding
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML", show_default=False)]
-EntryOption = Annotated[
-    str | None, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input", show_default=False)
-]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML")]
+EntryOption = Annotated[str | None, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
 AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="TIME", help="when the contact comes in, by its own clock", show_default="now"),
 ]
 EventOption = Annotated[
     list[str] | None,
-    typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it", show_default=False),
+    typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it"),
 ]
 ResponseOption = Annotated[
     list[str] | None,
-    typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is", show_default=False),
+    typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is"),
 ]
-StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step", show_default=False)]
+StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
 PrettyOption = Annotated[bool, typer.Option("--pretty", help="JSON bodies laid out, instead of as they are sent")]
 RandomOption = Annotated[
     int | None,
-    typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead", show_default=False),
+    typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead"),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="other made-up contacts")]
 SaveOption = Annotated[
@@ -141,24 +139,21 @@ def _known(made: Draft, step: str | None) -> None:
 
 
 def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
-    from activities.email.address import BadAddress, parse_sender
-    from gateway.errors import BadInput
+    from activities.email.senders import Senders
     from gateway.preview.contact import Given
-    from gateway.preview.rendering import SENDER, StandIn, Workshop
+    from gateway.preview.rendering import SENDERS, StandIn, Workshop
     from runtime.settings import Settings
 
     settings = Settings()
-    try:
-        sender = parse_sender(settings.mail_from) if settings.mail_from else SENDER
-    except BadAddress as error:
-        raise BadInput(f"SCENARIO_MAIL_FROM: {error}") from None
+    sender, allowed = settings.mail_from, settings.mail_from_allowed
+    senders = Senders.configured(sender, allowed) if sender else SENDERS
     callbacks = StandIn(settings.callback_url) if settings.callback_url else StandIn()
     return Given(
         at=_moment(at),
         events=[_event(item) for item in events],
         responses=dict(_response(item) for item in responses),
         platform_zone=settings.platform_timezone,
-        workshop=Workshop(sender=sender, callbacks=callbacks, book=book),
+        workshop=Workshop(senders=senders, callbacks=callbacks, book=book),
     )
 
 

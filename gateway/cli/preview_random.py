@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli.entry_files import write
 from gateway.cli.options import Format
 from gateway.cli.progress import progress
 from gateway.cli.terminal import dump, note, say
@@ -47,7 +48,7 @@ def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, 
         trial = attempt(made, wanted, seed=seed, given=given, step=step, each=each)
     seconds = time.perf_counter() - started
     if trial.failure is not None and save is not None:
-        _save(save, trial.failure.entry)
+        write(save, f"{_json(trial.failure.entry)}\n")
     if form is Format.JSON:
         dump(_plain(trial, seed, at))
     else:
@@ -117,12 +118,3 @@ def _blame(failure: RenderFailure, seed: int) -> None:
 def _json(entry: dict[str, Any]) -> str:
     """The entry in ASCII: a terminal shows every character of it, and nothing changes on the way to a file."""
     return json.dumps(entry, indent=2).replace("\x7f", "\\u007f")
-
-
-def _save(path: Path, entry: dict[str, Any]) -> None:
-    from gateway.errors import BadInput
-
-    try:
-        path.write_text(f"{_json(entry)}\n", encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {(error.strerror or 'it is not a file').lower()}") from None

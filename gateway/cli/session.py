@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from temporalio.service import RPCError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from runtime.errors import SetupError
     from runtime.store import Store
+
+_Answer = TypeVar("_Answer")
 
 PATIENCE: Final = 2.0
 """Seconds that a server may take to answer: a person waits."""
@@ -46,6 +49,21 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
                 raise worded(error, temporal.namespace) from error
     finally:
         telemetry.shutdown()
+
+
+def ask(question: Callable[[ScenarioClient], Coroutine[Any, Any, _Answer]]) -> _Answer:
+    """What a client of the configured Temporal and store answers to one question.
+
+    Raises:
+        SetupError: As for `connected`.
+        StoreError: As for `connected`.
+    """
+
+    async def run() -> _Answer:
+        async with connected() as client:
+            return await question(client)
+
+    return asyncio.run(run())
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gateway.cli import session
 from gateway.cli.options import (
     CAUSES,
     ContactOption,
@@ -22,7 +23,6 @@ from gateway.cli.options import (
 from gateway.cli.terminal import console, dump, note
 
 if TYPE_CHECKING:
-    from gateway.journeys.listing import Listed
     from runtime.store import Attempt
 
 _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
@@ -41,7 +41,6 @@ HeldAtOption = Annotated[
         "--destination",
         metavar="NAME",
         help="with --held: only those that could not deliver to this destination or host",
-        show_default=False,
     ),
 ]
 HeldForOption = Annotated[
@@ -51,18 +50,15 @@ HeldForOption = Annotated[
         metavar="WORD",
         parser=cause,
         help=f"with --held: only those held for this: {', '.join(CAUSES)}",
-        show_default=False,
     ),
 ]
 HeldStepOption = Annotated[
     str | None,
-    typer.Option("--step", metavar="STEP", help="with --held: only those held at this step", show_default=False),
+    typer.Option("--step", metavar="STEP", help="with --held: only those held at this step"),
 ]
 DestinationOption = Annotated[
     str | None,
-    typer.Option(
-        "--destination", metavar="NAME", help="only those to this destination, host or provider", show_default=False
-    ),
+    typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider"),
 ]
 OutcomeOption = Annotated[
     str | None,
@@ -71,16 +67,13 @@ OutcomeOption = Annotated[
         metavar="WORD",
         parser=_outcome,
         help=f"only those with this outcome: {', '.join(_OUTCOMES)}",
-        show_default=False,
     ),
 ]
 DeliveryOption = Annotated[
     str | None,
-    typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)", show_default=False),
+    typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)"),
 ]
-OneJourneyArgument = Annotated[
-    str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's", show_default=False)
-]
+OneJourneyArgument = Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")]
 
 
 def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
@@ -89,22 +82,14 @@ def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
     JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
     waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations and passed_over.
     """
-    as_json, zone = asyncio.run(_show(journey))
-    if form is Format.JSON:
-        dump(as_json)
-        return
     from gateway.cli.show_journey import portray
-
-    portray(console(), as_json, zone)
-
-
-async def _show(journey: str) -> tuple[dict[str, Any], str]:
-    from gateway.cli import session
     from gateway.journeys import as_json
 
-    async with session.connected() as client:
-        view = await client.show(journey)
-        return as_json.journey(view), view.plan.zone if view.plan else "UTC"
+    view = session.ask(lambda client: client.show(journey))
+    if form is Format.JSON:
+        dump(as_json.journey(view))
+    else:
+        portray(console(), as_json.journey(view), view.plan.zone if view.plan else "UTC")
 
 
 def listing(
@@ -127,12 +112,12 @@ def listing(
     from gateway.cli import tables
     from gateway.journeys import as_json
 
-    wanted = {"scenario": scenario, "contact": contact, "since": since, "limit": limit}
-    only_held = {"destination": destination, "reason": reason, "step": step}
+    wanted: dict[str, Any] = {"scenario": scenario, "contact": contact, "since": since, "limit": limit}
+    only_held: dict[str, Any] = {"destination": destination, "reason": reason, "step": step}
     if not held and any(only_held.values()):
         named = next(name for name, value in only_held.items() if value)
         raise typer.BadParameter(f"--{named} goes with --held")
-    found = asyncio.run(_list(held=held, **wanted, **(only_held if held else {})))
+    found = session.ask(lambda client: client.held(**wanted, **only_held) if held else client.journeys(**wanted))
     if form is Format.JSON:
         dump([as_json.listed(item) for item in found])
     elif found:
@@ -143,13 +128,6 @@ def listing(
         note("no journeys")
     if not found:
         raise typer.Exit(1)
-
-
-async def _list(*, held: bool, **wanted: Any) -> list[Listed]:
-    from gateway.cli import session
-
-    async with session.connected() as client:
-        return await (client.held if held else client.journeys)(**wanted)
 
 
 def deliveries(
@@ -190,7 +168,5 @@ def deliveries(
 
 
 async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[Attempt]:
-    from gateway.cli import session
-
     async with session.stored(migrate=False) as store:
         return await store.deliveries(journey, since=since, **wanted)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.cli.tables import answers
-from gateway.cli.terminal import local, styled, table, text
+from gateway.cli.terminal import local, row, styled, table, text
 from scenario.time.duration import format_duration
 from workflows.records import MARKS
 
@@ -131,14 +131,12 @@ def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
         # The present step's reason stands in the header.
         remark = " · ".join(str(part) for part in remarks if part) if step["state"] == "done" else ""
         when = local(step["at"] or (report["since"] if step["state"] == "now" else None), clock)
-        rows.add_row(
+        what = (
             styled(outcome, mark) if outcome else text(mark, style),
             text(step["id"], style),
             text(step["what"], style),
-            styled(outcome or step["state"]),
-            text(when),
-            text(remark, "dim"),
         )
+        rows.add_row(*row(*what, styled(outcome or step["state"]), when, text(remark, "dim")))
     return rows
 
 
@@ -157,23 +155,15 @@ def _deliveries(attempts: Sequence[Mapping[str, Any]], pending: Sequence[Mapping
         latest = not any(later["step"] == attempt["step"] for later in attempts[index + 1 :])
         # What Temporal has scheduled is what will happen: an operator may have changed it since.
         due = waiting.get(attempt["step"], {}).get("next_try_at") if latest else None
-        rows.add_row(
-            text(attempt["delivery_id"][:12] if first else "", "dim"),
-            text(attempt["step"] if first else ""),
-            text(f"{attempt['channel']} → {attempt['destination']}" if first else ""),
-            text(attempt["attempt"]),
-            text(local(attempt["started_at"], clock)),
-            styled(attempt["outcome"]),
-            text(attempt["status"]),
-            text(attempt["milliseconds"]),
-            text(attempt["error"]),
-            text(local(due or attempt["next_try_at"], clock) if latest else ""),
-        )
+        to = f"{attempt['channel']} → {attempt['destination']}"
+        what = (text(attempt["delivery_id"][:12], "dim"), attempt["step"], to) if first else ("", "", "")
+        result = styled(attempt["outcome"]), attempt["status"], attempt["milliseconds"], attempt["error"]
+        following = local(due or attempt["next_try_at"], clock) if latest else ""
+        rows.add_row(*row(*what, attempt["attempt"], local(attempt["started_at"], clock), *result, following))
     for item in pending:
         if not any(attempt["step"] == item["step"] for attempt in attempts):
             state, due = item["state"], local(item["next_try_at"], clock)
-            cells = ("", item["step"], "", item["attempt"], "", state, "", "", item["last_failure"], due)
-            rows.add_row(*(text(cell) for cell in cells))
+            rows.add_row(*row("", item["step"], "", item["attempt"], "", state, "", "", item["last_failure"], due))
     return rows
 
 

@@ -38,7 +38,8 @@ _SHOWN: Final = {
     "event": "→ then",
     "timeout": "→ else",
 }
-_MAIL: Final = ("from", "to", "subject")
+_FIELDS: Final = ("from", "reply_to", "to", "subject")
+_PARTS: Final = ("text", "html")
 
 
 @dataclass(frozen=True)
@@ -138,18 +139,15 @@ def _times(step: Mapping[str, Any]) -> str:
 def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
     if request := step.get("request"):
         yield from _request(request, look)
-    elif message := step.get("message"):
-        if "source" not in message:
-            yield _field("to", message["to"])
-            yield from _lines(message["text"])
-        elif look.source:
-            yield from _lines(message["source"])
-        else:
-            yield from (_field(name, message[name]) for name in _MAIL)
-            for part in ("text", "html"):
-                if part in message:
+    elif (message := step.get("message")) and look.source and "source" in message:
+        yield from _lines(message["source"])
+    elif message:
+        yield from (_field(name.replace("_", "-"), message[name]) for name in _FIELDS if name in message)
+        for part in _PARTS:
+            if part in message:
+                if "source" in message:  # it may have both
                     yield text(f"─ {part}", "dim")
-                    yield from _lines(message[part])
+                yield from _lines(message[part])
 
 
 def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:

@@ -5,48 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli.terminal import console, local, styled, table, text
+from gateway.cli.terminal import console, local, row, styled, table, text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gateway.journeys.listing import Listed
+    from gateway.journeys.listing import ListedJourney
     from gateway.operations.retry_policy import InFlight
     from runtime.store import Attempt
 
 _EXCERPT: Final = 72  # characters of a response that fit into a list
 
 
-def journeys(found: Sequence[Listed]) -> None:
+def journeys(found: Sequence[ListedJourney]) -> None:
     """Prints journeys, one a line."""
     rows = table("journey", "scenario", "state", "step", "entered (local)", "why")
     for item in found:
-        rows.add_row(
-            text(item.id),
-            text(item.scenario),
-            styled(item.state),
-            text(item.step),
-            text(local(item.entered_at)),
-            text(item.reason),
-        )
+        rows.add_row(*row(item.id, item.scenario, styled(item.state), item.step, local(item.entered_at), item.reason))
     console().print(rows)
 
 
-def held(found: Sequence[Listed]) -> None:
+def held(found: Sequence[ListedJourney]) -> None:
     """Prints journeys that wait for an operator: where, what for, since when."""
     columns = ("journey", "scenario", "step", "destination", "reason", "since (local)", "status", "why")
     rows = table(*columns, right=("status",))
     for item in found:
-        rows.add_row(
-            text(item.id),
-            text(item.scenario),
-            text(item.step),
-            text(item.destination),
-            styled("held", item.held_reason or item.state),
-            text(local(item.since)),
-            text(item.status),
-            text(item.reason),
-        )
+        place = item.id, item.scenario, item.step, item.destination
+        why = styled("held", item.held_reason or item.state)
+        rows.add_row(*row(*place, why, local(item.since), item.status, item.reason))
     console().print(rows)
 
 
@@ -56,16 +42,8 @@ def flights(found: Sequence[InFlight]) -> None:
     rows = table(*columns, right=("try", "status"))
     for item in found:
         latest = item.latest
-        rows.add_row(
-            text(item.journey),
-            text(item.step),
-            text(latest and latest.attempt),
-            text(local(latest and latest.started_at)),
-            text(latest and latest.status),
-            text(latest and latest.error),
-            text(item.pending.state),
-            text(local(item.pending.next_try_at)),
-        )
+        tried = (latest.attempt, local(latest.started_at), latest.status, latest.error) if latest else ("",) * 4
+        rows.add_row(*row(item.journey, item.step, *tried, item.pending.state, local(item.pending.next_try_at)))
     console().print(rows)
 
 
@@ -79,18 +57,10 @@ def attempts(found: Sequence[Attempt], *, named: bool) -> None:
     columns = ["when (local)", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
     rows = table(*columns, "error", "next try", right=("try", "status", "ms"))
     for item in found:
-        rows.add_row(
-            text(local(item.started_at)),
-            *([text(item.workflow_id)] if named else []),
-            text(item.step),
-            text(f"{item.channel} → {item.destination}"),
-            text(item.attempt),
-            styled(item.outcome),
-            text(item.status),
-            text(item.milliseconds),
-            text(item.error),
-            text(local(item.next_try_at)),
-        )
+        whose = [item.workflow_id] if named else []
+        what = item.step, f"{item.channel} → {item.destination}", item.attempt
+        result = styled(item.outcome), item.status, item.milliseconds, item.error
+        rows.add_row(*row(local(item.started_at), *whose, *what, *result, local(item.next_try_at)))
     console().print(rows)
     told = [(item.delivery_id, item.attempt, item.trace_id, item.response) for item in found]
     if (answered := answers(told)) is not None:
@@ -112,5 +82,5 @@ def answers(told: Sequence[tuple[str, int, str | None, str | None]]) -> Table | 
         if trace or answer:
             line = " ".join((answer or "").split())
             short = line if len(line) <= _EXCERPT else f"{line[: _EXCERPT - 1]}…"
-            rows.add_row(text(delivery, "dim"), text(number), text(trace, "dim"), text(short))
+            rows.add_row(*row(text(delivery, "dim"), number, text(trace, "dim"), short))
     return rows if rows.row_count else None

@@ -97,6 +97,13 @@ def text(value: object, style: str = "") -> Text:
     return Text("" if value is None else plain(str(value)), style)
 
 
+def row(*values: object) -> list[Text]:
+    """A table's row: what is a cell already as it is, anything else as `text` makes it."""
+    from rich.text import Text
+
+    return [value if isinstance(value, Text) else text(value) for value in values]
+
+
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A table in the house's style."""
     from rich import box

@@ -41,7 +41,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
 from gateway.operations.retry_policy import InFlight
@@ -92,8 +92,8 @@ def attempt(item: Attempt) -> dict[str, Any]:
     return {**asdict(item), "started_at": iso(item.started_at), "next_try_at": iso(item.next_try_at)}
 
 
-def listed(item: Listed) -> dict[str, Any]:
-    """One journey of a list: the fields of `gateway.journeys.listing.Listed`, for ``scenario list --format json``."""
+def listed(item: ListedJourney) -> dict[str, Any]:
+    """One journey of a list, with the fields of `ListedJourney`, for ``scenario list --format json``."""
     times = {"entered_at": iso(item.entered_at), "ended_at": iso(item.ended_at), "since": iso(item.since)}
     return {**asdict(item), **times}
 

@@ -274,7 +274,7 @@ class Walk:
 
     # ---- what would end the journey early
 
-    def leaves(self, rule: plan.ExitRule, start: datetime) -> bool:
+    def leaves(self, rule: plan.ExitRow, start: datetime) -> bool:
         """Whether one of the given events would end the journey by a rule, if it came at the start."""
         host = self._host(_Here(start))
         named = [event for event in host.kept if event.name == rule.event]

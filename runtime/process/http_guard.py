@@ -6,12 +6,14 @@
 - A request that says its length in two ways is refused: a proxy in front may have believed the other one, and then sees
   one request where there are two (RFC 9112 §6.3 and §11.2).
 - What is not HTTP is counted, and the count is logged at intervals.
+- A request that is still under way when the server has to stop is answered 503, and may come again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import h11
@@ -85,12 +87,14 @@ class Guard:
             self.malformed.add()
             await _refused(400, "give content-length or transfer-encoding, not both", _CLOSE)(scope, receive, send)
         elif self._under_way >= self._requests and scope["path"] != ALIVE:
-            again = {"retry-after": _AGAIN, **_CLOSE}
-            await _refused(503, "too many requests are under way: try again", again)(scope, receive, send)
+            await _try_again("too many requests are under way")(scope, receive, send)
         else:
             self._under_way += 1
             try:
                 await self._application(scope, receive, send)
+            except asyncio.CancelledError:  # the server stops, and has waited long enough
+                with suppress(RuntimeError):  # an answer has begun already: its connection is closed
+                    await _try_again("this server is stopping")(scope, receive, send)
             finally:
                 self._under_way -= 1
 
@@ -165,6 +169,10 @@ class Guarded(H11Protocol):
             waiting = [other for other in others if other.waits and other is not self]
             if waiting:
                 min(waiting, key=lambda other: other._since).transport.abort()
+
+
+def _try_again(why: str) -> JSONResponse:
+    return _refused(503, f"{why}: try again", {"retry-after": _AGAIN, **_CLOSE})
 
 
 def _refused(status: int, sentence: str, headers: dict[str, str]) -> JSONResponse:

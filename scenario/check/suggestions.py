@@ -42,6 +42,7 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("max", "count", "limit"), "times"),
     "interval": "every",
     "destination": "to",
+    "sender": "from",
     "name": "as",
     "title": "subject",
     "repeat": "again",

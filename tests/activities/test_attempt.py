@@ -95,6 +95,13 @@ def failing(kind: FailureKind, sending: bool = True, **details: Any) -> Callable
     return block
 
 
+def putting_off(delay: timedelta) -> Callable[[OpenAttempt], Any]:
+    def block(attempt: OpenAttempt) -> None:
+        raise attempt.uncounted("It has to wait", "busy", delay=delay)
+
+    return block
+
+
 async def test_a_delivered_attempt_is_recorded_with_everything_a_person_asks_for(environment: ActivityEnvironment):
     span = TracerProvider().get_tracer("test").start_as_current_span("attempt")
     with span as current:
@@ -222,7 +229,7 @@ async def test_the_next_attempt_is_foretold(
     known = environment.info.retry_policy
     assert known is not None
     environment.info = replace(environment.info, attempt=attempt, retry_policy=replace(known, **policy))
-    _, _, row = await run(environment, HOLD, failing(FailureKind.RETRY, next_retry_delay=delay))
+    _, _, row = await run(environment, HOLD, failing(FailureKind.RETRY) if delay is None else putting_off(delay))
     due = None if seconds is None else NOON + timedelta(seconds=seconds, milliseconds=row.milliseconds)
     assert row.next_try_at == due
 
@@ -236,7 +243,7 @@ async def test_a_permanent_failure_foretells_no_attempt(environment: ActivityEnv
     ("away", "turned", "said", "seconds"),
     [
         (0, False, "It did not work (attempt 3, next try ", 45),
-        (1, False, "It did not work (attempt 2, next try ", 45),
+        (1, False, "It did not work (attempt 2, next try ", 15),  # as by the policy
         (0, True, "It did not work: it is tried again (after attempt 2, next try ", 420),
         (2, True, "It did not work: it is tried again (not attempted yet, next try ", 420),
     ],
@@ -266,6 +273,57 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
     failure = failure_of(error)
     assert failure is not None
     assert datetime.fromisoformat(failure.next_try_at) == due
+
+
+@pytest.mark.parametrize(
+    ("attempt", "away", "allowed", "temporal", "on_unknown", "unknown", "kind", "ending"),
+    [
+        (2, 0, 3, 0, "hold", False, FailureKind.RETRY, ""),
+        (3, 0, 3, 0, "hold", False, FailureKind.PERMANENT, ", after 3 attempts"),
+        (3, 2, 3, 0, "hold", False, FailureKind.RETRY, ""),  # two of them were turned away
+        (3, 2, 1, 0, "hold", False, FailureKind.PERMANENT, ", after 1 attempt"),
+        (3, 0, 1, 3, "hold", False, FailureKind.RETRY, ""),  # Temporal counts, for an operator or an older worker
+        (3, 0, 0, 0, "hold", False, FailureKind.RETRY, ""),
+        (3, 0, 3, 0, "retry", True, FailureKind.PERMANENT, ", after 3 attempts"),
+        (3, 0, 3, 0, "hold", True, FailureKind.UNKNOWN, ""),  # that is for `on_unknown` to decide
+    ],
+)  # fmt: skip
+async def test_attempts_are_as_many_as_the_step_allows(
+    environment: ActivityEnvironment, attempt: int, away: int, allowed: int, temporal: int, on_unknown: Any,
+    unknown: bool, kind: FailureKind, ending: str,
+) -> None:  # fmt: skip
+    environment.info = replace(
+        environment.info,
+        attempt=attempt,
+        scheduled_time=datetime.now(UTC),
+        heartbeat_details=["settled", away, attempt - 1] if away else [],
+        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=5), maximum_attempts=temporal),
+    )
+    delivery = replace(HOLD, attempts=allowed, on_unknown=on_unknown)
+    _, error, _ = await run(environment, delivery, failing(FailureKind.RETRY, unknown=unknown))
+    assert isinstance(error, ApplicationError)
+    failure = failure_of(error)
+    assert failure is not None
+    assert (failure.kind, failure.exhausted) == (kind, kind is FailureKind.PERMANENT)
+    assert failure.reason == f"It did not work{ending}"
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_a_stop_before_anything_was_sent_is_no_attempt_however_often(
+    environment: ActivityEnvironment, marks: Marks, before: int
+) -> None:
+    details = ["settled", before, before] if before else []
+    now = datetime.now(UTC)
+    environment.info = replace(environment.info, attempt=before + 1, scheduled_time=now, heartbeat_details=details)
+
+    async def stopped(_: OpenAttempt) -> None:
+        environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
+        await asyncio.sleep(60)
+
+    _, error, row = await run(environment, replace(HOLD, attempts=1), stopped)
+    assert isinstance(error, ApplicationError)
+    assert (error.non_retryable, row.attempt, row.outcome) == (False, 1, "retry")
+    assert marks[-1] == ("settled", before + 1, before + 1)
 
 
 @pytest.mark.parametrize("attempt", [3, 9])
@@ -436,9 +494,7 @@ class TestTheDeadline:
         self, hour: ActivityEnvironment, seconds: int, kind: FailureKind
     ):
         # What is due after Temporal's own end is Temporal's: an operator may have changed the policy meanwhile.
-        _, error, row = await run(
-            hour, self.LATE, failing(FailureKind.RETRY, next_retry_delay=timedelta(seconds=seconds))
-        )
+        _, error, row = await run(hour, self.LATE, putting_off(timedelta(seconds=seconds)))
         assert isinstance(error, ApplicationError)
         failure = failure_of(error)
         assert failure is not None

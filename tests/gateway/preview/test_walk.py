@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway.preview.contact import Given
+from gateway.preview.contact import Given, preview
 from gateway.preview.places import Places
+from gateway.preview.rendering import RenderedRequest
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
-from tests.gateway.preview.conftest import AT, Follow, told
+from tests.gateway.preview.conftest import AT, Drafts, Follow, told
 
 WAITS = """steps:
   - wait: 2d
@@ -389,3 +390,24 @@ steps:
 def test_a_given_response_that_no_step_saves_is_said(follow: Follow) -> None:
     shown = follow(FORK, given=Given(at=AT, responses={"whatsap": {"id": 1}}))
     assert shown.notes == ("no step saves a response as 'whatsap'",)
+
+
+def test_what_let_the_contact_in_stays_what_it_was(drafted: Drafts) -> None:
+    made = drafted("""scenario: a
+trigger: event
+entry: {key: "{{ trigger.properties.sku }}"}
+steps:
+  - wait_for: order.placed
+  - if: trigger.name == 'stock.watched' and event.name == 'order.placed' and journey.key == 'a/b'
+    then:
+      - webhook: stock
+        url: https://shop.example/stock/{{ trigger.properties.sku }}
+        body: {bought: "{{ event.properties.sku }}", key: "{{ journey.key }}"}
+""")
+    event = {"name": "stock.watched", "properties": {"sku": "a/b"}}
+    entry = {"scenario": "a", "contact": {"id": 7}, "trigger": {"type": "event", "event": event}}
+    shown = preview(made, entry, Given(at=AT, events=[GivenEvent("order.placed", {"sku": "c"})]))
+
+    sent = shown.steps[-1].result
+    assert isinstance(sent, RenderedRequest)
+    assert (sent.url, sent.body) == ("https://shop.example/stock/a%2Fb", b'{"bought":"c","key":"a/b"}')

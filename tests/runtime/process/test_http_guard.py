@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from runtime.process.http_guard import SPARE, Malformed
@@ -30,14 +30,15 @@ class Site:
     go: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[str] = field(default_factory=list[str])
 
-    def start(self) -> None:
+    def start(self, drain: int = 15) -> None:
         async def page(request: Request) -> Response:
             self.seen.append(request.url.path)
             if request.url.path == "/slow":
                 await self.go.wait()
             return Response("here")
 
-        self.listening.start(Starlette(routes=[Route("/{path:path}", page, methods=["GET", "POST"])]), requests=PLACES)
+        pages = Starlette(routes=[Route("/{path:path}", page, methods=["GET", "POST"])])
+        self.listening.start(pages, requests=PLACES, drain=drain)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listening.port)
@@ -160,3 +161,33 @@ async def test_whoever_wants_another_protocol_gets_http_and_no_line_in_the_log(
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_request_under_way_at_the_stop_may_come_again(caplog: pytest.LogCaptureFixture, begun: bool):
+    waiting = asyncio.Event()
+
+    async def page(request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"begun"
+            waiting.set()
+            await asyncio.Event().wait()
+
+        if not begun:
+            waiting.set()
+            await asyncio.Event().wait()
+        return StreamingResponse(body())
+
+    async with HttpServer() as listening:
+        listening.start(Starlette(routes=[Route("/slow", page)]), drain=0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+        writer.write(GET % (b"slow", b""))
+        await waiting.wait()
+    answer = await reader.read()
+    writer.close()
+    if begun:
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    else:
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert answer.endswith(b'{"error":"this server is stopping: try again"}')
+    assert not [record for record in caplog.records if record.exc_info]
