@@ -196,10 +196,21 @@ class UpdateHandlers(StepHost):
             "waiting": waiting,
             "entered_at": state.entered_at,
             "steps": [record.as_dict() for record in state.steps],
+            "steps_forgotten": state.forgotten,
+            "rounds": self._rounds(),
             "events": [{"name": event.name, "at": event.at} for event in state.events],
             "operations": [operation.as_dict() for operation in state.operations],
             "passed_over": [asdict(one) for one in state.passed_over],
         }
+
+    def _rounds(self) -> list[dict[str, Any]]:
+        """How far the repetitions are that the journey is in, the outermost first."""
+        steps = self.plan.steps
+        return [
+            {"step": name, "round": rounds.number, "of": steps[name].most}
+            for name, rounds in self.state.rounds.items()
+            if name in steps
+        ]
 
     def _started(self, argument: Any) -> State:
         """What every update needs: who, why, and a journey that is under way."""

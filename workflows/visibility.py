@@ -56,6 +56,9 @@ def details(state: State, plan: Plan, title: str) -> str:
     elif not state.held and state.until and state.at:
         why = f": {state.kept_back}" if state.kept_back else ""
         lines += [f"Waiting at `{state.at}` until {state.until}{why}", ""]
+    for name, rounds in state.rounds.items():
+        if name in plan.steps:
+            lines += [f"Round {rounds.number} of {plan.steps[name].most} of `{name}`", ""]
     lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
     done = state.steps[-_SHOWN:]
     for record in done:

@@ -12,7 +12,7 @@ from activities.interface import Answer, Question
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome
+from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome, Rounds
 from scenario.steps.switch import output_of
 
 
@@ -49,6 +49,7 @@ class VirtualHost:
         taken: The event that met the present step, if one did.
         held: Why the present step waits for a person, if it does.
         postponed: What keeps its delivery back, if anything does.
+        rounds: How far the repetition at the present step is.
         fault: The error of the last template that could not be evaluated, and what it saw.
         records: How steps went.
     """
@@ -74,6 +75,7 @@ class VirtualHost:
         self.kept: list[Event] = []
         self.records: list[Record] = []
         self._data, self._deliver = data, deliver
+        self._rounds: dict[str, Rounds] = {}
         self.begin("")
 
     def begin(self, step: str) -> None:
@@ -107,6 +109,18 @@ class VirtualHost:
         return moment.astimezone(self.zone).isoformat(timespec="seconds")
 
     # ---- what steps use
+
+    @property
+    def rounds(self) -> Rounds | None:
+        """How far the repetition at the present step is."""
+        return self._rounds.get(self.step)
+
+    @rounds.setter
+    def rounds(self, rounds: Rounds | None) -> None:
+        if rounds is None:
+            self._rounds.pop(self.step, None)
+        else:
+            self._rounds[self.step] = rounds
 
     @property
     def counted(self) -> int:
@@ -159,6 +173,15 @@ class VirtualHost:
         """The events of a name; only those that came since the step began, or all."""
         first = self._mark if since_now else 0
         return [event for event in self.kept if event.name == name and event.number > first]
+
+    async def satisfies(self, event: Event, condition: str | None) -> bool:
+        """Whether an event is one of those that a condition means."""
+        if condition is None:
+            return True
+        answer = await self.ask(condition, event)
+        if answer.error:
+            self.ignore(f"step {self.step}", answer.error)
+        return answer.value is True
 
     def take(self, event: Event) -> None:
         """Makes an event the one that templates see as `event`."""
