@@ -118,7 +118,8 @@ class Webhooks:
         seen = {name: value for name in wanted if (value := secrets.get(name))}  # an empty one is not set
         data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks) | {"secrets": seen}
         try:
-            rendered = render(step, data, delivery.id, base=route.url if route else None)
+            base = route.named.rendered_url(secrets) if route and route.named else route and route.url
+            rendered = render(step, data, delivery.id, base=base)
         except MissingVariable as error:
             match error.path:
                 # A name that the step does not spell out may be a contact's.
