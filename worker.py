@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import redaction
 from activities.admission import Admissions
@@ -60,7 +60,6 @@ from runtime.telemetry import logs
 from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
 from workflows.enter import Enter
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 logger = logging.getLogger("worker")
@@ -114,16 +113,17 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
+    ways, callbacks = given.channels, given.channels.callbacks
     webhooks = Webhooks(
-        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, given.callbacks, gate
+        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, gate
     )
-    emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
-    texts = Texts(given.content, given.provider, given.writer, given.callbacks)
+    emails = Emails(given.content, ways.mailer, given.writer, callbacks)
+    texts = Texts(given.content, ways.provider, given.writer, callbacks)
     # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
     senders: dict[str, tuple[Callable[..., Any], int, timedelta]] = {
         WEBHOOK.queue: (webhooks.send_webhook, _CONCURRENT, drain_of(given.destinations.book)),
-        EMAIL.queue: (emails.send_email, given.mailer.connections if given.mailer else _CONCURRENT, DRAIN),
-        SMS.queue: (texts.send_sms, given.provider.connections if given.provider else _CONCURRENT, DRAIN),
+        EMAIL.queue: (emails.send_email, ways.mailer.connections if ways.mailer else _CONCURRENT, DRAIN),
+        SMS.queue: (texts.send_sms, ways.provider.connections if ways.provider else _CONCURRENT, DRAIN),
     }
     made: list[Worker] = []
     for queue in queues:
@@ -144,7 +144,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         recollections.recall,
                     ],
                     no_remote_activities=True,
-                    workflow_runner=sandbox(strict=False),
+                    workflow_runner=UnsandboxedWorkflowRunner(),
                     max_concurrent_workflow_task_polls=_POLLERS,
                     nonsticky_to_sticky_poll_ratio=0.5,
                     sticky_queue_schedule_to_start_timeout=_STICKY,

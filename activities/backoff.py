@@ -1,11 +1,16 @@
-"""Temporal's back-off, computed as the server does: to say when the next attempt is due, never to wait by."""
+"""Temporal's back-off, computed as the server does, and where another pause is to be made."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from temporalio import activity
 from temporalio.common import RetryPolicy
+
+LAST: Final = timedelta(seconds=5)
+"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
+It may then take its full time (`Delivery.room`)."""
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:
@@ -22,6 +27,44 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
         return min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (attempt - 1), longest)
     except OverflowError:  # after hundreds of attempts the power is not a float any more
         return longest
+
+
+def deadline(info: activity.Info, room: float) -> datetime | None:
+    """When the last attempt may begin.
+
+    Args:
+        info: Of an attempt.
+        room: How much later Temporal's own end of all attempts is, in seconds; see `Delivery.room`.
+
+    Returns:
+        None where there is no deadline.
+    """
+    whole = info.schedule_to_close_timeout
+    return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
+
+
+def left(info: activity.Info, room: float) -> timedelta:
+    """How long it is until an attempt should be begun at the latest; see `deadline`."""
+    end = deadline(info, room)
+    return timedelta.max if end is None else end - datetime.now(UTC) - LAST
+
+
+def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
+    """The pause to make instead of Temporal's own, if any.
+
+    Temporal's is too long after attempts that were turned away, which it counts.
+
+    Args:
+        info: Of the attempt that failed.
+        number: The attempt's, counted without those.
+        asked: Seconds for which the receiver asked to be left alone.
+        room: See `deadline`.
+    """
+    planned = pause(info.retry_policy, number)
+    delay = lengthen(asked, planned, left(info, room).total_seconds())
+    if delay is None and planned < pause(info.retry_policy, info.attempt):
+        delay = planned
+    return None if delay is None else timedelta(seconds=delay)
 
 
 def lengthen(asked: int | None, planned: float, left: float) -> float | None:
@@ -42,20 +85,6 @@ def lengthen(asked: int | None, planned: float, left: float) -> float | None:
         return None
     delay = min(float(asked), max(left, 0.0))
     return delay if delay > planned else None
-
-
-def deadline(info: activity.Info, room: float) -> datetime | None:
-    """When the last attempt may begin.
-
-    Args:
-        info: Of an attempt.
-        room: How much later Temporal's own end of all attempts is, in seconds; see `Delivery.room`.
-
-    Returns:
-        None where there is no deadline.
-    """
-    whole = info.schedule_to_close_timeout
-    return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
 
 
 def next_try(

@@ -9,6 +9,7 @@ from activities.interface import Answer, Question
 from scenario import liquid
 from scenario.entry.trigger import with_trigger
 from scenario.errors import EntryError
+from scenario.steps.switch import case_met
 from scenario.time.timing import parse_moment, shift, zone_of
 
 _SHOWN: Final = 100
@@ -25,6 +26,8 @@ def evaluate(question: Question) -> Answer:
     if question.kind == "condition":
         return Answer(value=liquid.evaluate_condition(question.text, data))
     value = liquid.evaluate_value(question.text, data)
+    if question.cases:
+        return Answer(value=case_met(value, question.cases))
     return _moment(value, question) if question.zone else Answer(value=value)
 
 

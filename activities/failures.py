@@ -39,10 +39,6 @@ class FailureKind(StrEnum):
     NOT_BEFORE = "DeliveryNotBefore"
 
 
-SHORT: Final = timedelta(hours=1)
-"""How long a receiver that looks misconfigured (a 401, a refused login) is tried, from the first attempt on."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """One attempt's failure.

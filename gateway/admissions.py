@@ -41,7 +41,7 @@ class _Open:
     known: asyncio.Future[bool]
 
 
-class Admissions:
+class AdmissionWatch:
     """Journeys that were started, until it is known of each whether it came in.
 
     Use it as a context manager: leaving it ends the looks.

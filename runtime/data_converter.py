@@ -12,17 +12,36 @@ from typing import Any, Final
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
-from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.contrib.pydantic import (
+    PydanticJSONPlainPayloadConverter,
+    PydanticPayloadConverter,
+    pydantic_data_converter,
+)
 from temporalio.converter import CompositePayloadConverter, DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from typing_extensions import override
 
 from scenario.entry.plain_json import unread
 
-_SHARED: Final = PydanticPayloadConverter()
-"""One for the whole process. The SDK makes a converter for every workflow, and pydantic's keeps the schemas that it has
+
+class _Json(PydanticJSONPlainPayloadConverter):
+    """Writes dataclasses without what they do not say, for which it is read anyway: histories keep all of it."""
+
+    @override
+    def to_payload(self, value: Any) -> Payload | None:
+        if dataclasses.is_dataclass(value):
+            said = {one.name: (getattr(value, one.name), one.default) for one in dataclasses.fields(value)}
+            value = {name: now for name, (now, default) in said.items() if now != default or now not in (None, "")}
+        return super().to_payload(value)
+
+
+_JSON: Final = _Json()
+_JSON.from_payload(Payload(data=b"{}"))  # builds the schema for plain JSON
+_SHARED: Final = [
+    _JSON if one.encoding == _JSON.encoding else one for one in PydanticPayloadConverter().converters.values()
+]
+"""For the whole process. The SDK makes a converter for every workflow, and pydantic's keeps the schemas that it has
 built: each journey would build them again, in its workflow's thread."""
-_SHARED.from_payload(Payload(metadata={"encoding": b"json/plain"}, data=b"{}"))  # builds the one for plain JSON
 
 
 class JsonPayloads(CompositePayloadConverter):
@@ -33,7 +52,7 @@ class JsonPayloads(CompositePayloadConverter):
     """
 
     def __init__(self) -> None:
-        super().__init__(*_SHARED.converters.values())
+        super().__init__(*_SHARED)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Decodes payloads.

@@ -6,6 +6,7 @@
     ├── TemplateError      a template that cannot be parsed or rendered
     │   ├── LimitExceeded    a template that takes too many steps, too long or too much room
     │   └── MissingVariable  a template that needs what is not there
+    ├── BadRecipient       a contact's address or number that nothing can be sent to
     ├── NotConfigured      a delivery that needs what this process is not set up for
     └── Aborted            not a mistake: a template said ``{% abort 'reason' %}``, or there is nobody to send to
 
@@ -97,6 +98,16 @@ class MissingVariable(TemplateError):
     @override
     def within(self, part: str) -> MissingVariable:
         return MissingVariable(self.reason, self.path, **self._place(part))
+
+
+class BadRecipient(ScenarioError):
+    """A contact's address or number that nothing can be sent to.
+
+    Attributes:
+        word: Class of the error, in one word, for the log of attempts.
+    """
+
+    word = "bad_recipient"
 
 
 class NotConfigured(ScenarioError):

@@ -33,7 +33,6 @@ with workflow.unsafe.imports_passed_through():
         CHANNELS,
         RECALL,
         Clearance,
-        Cleared,
         Delivery,
         Recalled,
         Recollection,
@@ -41,14 +40,13 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.steps.delivery import Send
+    from scenario.steps.delivery import Send, delivery_id
 
 if TYPE_CHECKING:
     from workflows.host import StepHost
 
 GRACE: Final = timedelta(seconds=3)
 """What an attempt may take beyond its step's `timeout`, for rendering and for telling Temporal."""
-_JITTER: Final = 0.2
 _BY_HAND: Final = "CLI"
 """Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
@@ -106,7 +104,8 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     """
     changes = journey.changes
     if step.destination:
-        step = with_destination(step, await journey.clear(Clearance(destination=step.to)))
+        asked = await journey.clear(Clearance(destination=step.to))
+        step = step.as_asked(asked.retry, asked.timeout)
     step = replace(step, retry=step.retry.changed_by(journey.state.retuned))
     state = journey.state
     identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
@@ -178,39 +177,24 @@ async def _recalled(identifier: str) -> Recalled | None:
         return None
 
 
-def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
-    """The id of a delivery: the same over attempts, crashes, operators' retries and continue-as-new."""
-    place = "\n".join((workflow_id, first_run_id, step, str(visit)))
-    return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
-
-
 def earlier_digest(data: Mapping[str, Any]) -> str:
     """`Handed.digest`, as runs before it handed it on: of all that a step's fields hold, with the keys in order."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def with_destination(step: Send, asked: Cleared) -> Send:
-    """The step, with its destination's word on whatever the scenario does not set itself."""
-    timeout = step.timeout if asked.timeout is None or "timeout" in step.own else asked.timeout
-    theirs = {name: value for name, value in asked.retry.items() if name not in step.own}
-    return replace(step, retry=step.retry.changed_by(theirs), timeout=timeout)
-
-
 def retry_policy(step: Send, identifier: str) -> RetryPolicy:
-    """The step's retry policy, its first interval moved by up to 20 % either way.
+    """The step's retry policy as Temporal takes it, spread by the delivery id.
 
-    Deliveries that fail together would otherwise come back together. The jitter comes from the delivery id, since
-    Temporal's policies have none, and is in the policy itself so that operators still can change it in flight.
+    Temporal's policies have no jitter. It is in the policy itself so that operators still can change it in flight.
 
     It bounds no number of attempts: Temporal would also count those that were turned away. `Delivery.attempts` has it.
     """
-    share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
-    initial = round(step.retry.initial_interval * (1 - _JITTER + 2 * _JITTER * share), 3)
+    spread = step.retry.spread(identifier)
     return RetryPolicy(
-        initial_interval=timedelta(seconds=initial),
-        backoff_coefficient=step.retry.backoff_coefficient,
-        maximum_interval=timedelta(seconds=max(step.retry.maximum_interval, initial)),
+        initial_interval=timedelta(seconds=spread.initial_interval),
+        backoff_coefficient=spread.backoff_coefficient,
+        maximum_interval=timedelta(seconds=spread.maximum_interval),
     )
 
 

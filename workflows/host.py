@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.steps.delivery import Send
     from scenario.steps.host import ContinueAsNew, Failed, Leave, NotBefore, Outcome
     from scenario.steps.registry import read_row
+    from scenario.steps.switch import output_of
     from scenario.time.timing import zone_of
 
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ class StepHost:
         """Works out a condition; with an event, it is about that one."""
         return await self._question(condition, "condition", None if event is None else event.data())
 
+    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
+        """Works out a value, and which of the cases it meets."""
+        return await self._question(output_of(expression), "value", None, cases=tuple(cases))
+
     async def date(self, template: str, offset: float) -> datetime:
         """Works out a date to wait for.
 
@@ -209,6 +214,7 @@ class StepHost:
         status: int | None = None,
         attempts: int | None = None,
         note: str | None = None,
+        way: str | None = None,
     ) -> None:
         """Notes how the present step went."""
         self.state.held = None
@@ -224,6 +230,7 @@ class StepHost:
                 status=status,
                 attempts=attempts or None,
                 note=note,
+                way=way,
             )
         )
 

@@ -228,8 +228,9 @@ def _carried(argument: Any) -> dict[str, Any] | None:
     """What the run before handed on, or None where this run begins a journey, or fails to.
 
     That a run follows another says nothing: a cron schedule or a workflow's retry policy begins one, too, and hands it
-    the argument of the first. So may anybody an argument that only looks like what is handed on. It is looked into
-    there alone: what a journey itself handed on and this worker cannot read is for a newer worker.
+    the argument of the first, which may only look like what is handed on. So where there is one of these, it must be
+    readable here: what a newer worker handed on, and this one cannot read, fails there as an argument that is no entry.
+    Elsewhere that waits for a newer worker.
     """
     info = workflow.info()
     if not info.continued_run_id or not isinstance(argument, dict):

@@ -25,8 +25,8 @@ _UNREADABLE: Final = "its result cannot be read: whether it was delivered is not
 def sent_in(call: ActivityType[Any, Sent], answer: RawValue | None, destination: str) -> Sent | Failure:
     """How a delivery ended, by its activity's result.
 
-    Our activities say all fields of a `Sent`. A person says as much as is known, the outcome at least: an object, or
-    the bare word, ``"delivered"``.
+    Our activities say the outcome and the attempt. A person says as much as is known, the outcome at least: an object,
+    or the bare word, ``"delivered"``.
 
     Returns:
         The failure of a delivery whose outcome is not known, where nobody can tell what the result means.

@@ -58,7 +58,7 @@ def details(state: State, plan: Plan, title: str) -> str:
     lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
     done = state.steps[-_SHOWN:]
     for record in done:
-        reply = f" {record.status}" if record.status else ""
+        reply = "".join(f" {said}" for said in (record.way, record.status) if said)
         mark = MARKS.get(record.outcome, "✓")
         note = f" ({record.note.replace('|', '/')})" if record.note else ""
         lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply}{note} | {record.at} |")

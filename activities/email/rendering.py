@@ -11,7 +11,7 @@ from activities.email.senders import Senders
 from activities.interface import Delivery
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
-from scenario.mail_address import Mailbox
+from scenario.mail_address import BadAddress, Mailbox, parse_address
 from scenario.model.parts import File
 from scenario.steps.email import Email
 
@@ -26,6 +26,18 @@ def address_in(data: Mapping[str, Any]) -> str:
     if not (written := str(contact.get("email") or "").strip()):
         raise Aborted("the contact has no e-mail address")
     return written
+
+
+def recipient_of(written: str) -> Mailbox:
+    """The contact's address as it is sent to.
+
+    Raises:
+        BadAddress: It is malformed.
+    """
+    try:
+        return parse_address(written)
+    except BadAddress:
+        raise BadAddress("the contact's e-mail address is malformed") from None
 
 
 def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Senders, recipient: Mailbox) -> Envelope:

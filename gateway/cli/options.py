@@ -124,7 +124,7 @@ VersionOption = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class OperatorOptions:
     """What an operation leaves on record: who, and why."""
 
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=_record, help="why, for the record")]
@@ -182,7 +182,7 @@ class HeldJourneys(RunningJourneys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sending:
+class BatchOptions:
     """How fast and how carefully an operation goes to many journeys."""
 
     rate: Annotated[

@@ -126,7 +126,7 @@ def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
         outcome = step["outcome"] or ""
         style = "dim" if step["state"] == "to come" else "bold" if step["state"] == "now" else ""
         mark = MARKS.get(outcome, _MARKS[step["state"]])
-        remarks = [step["status"], _times(step["attempts"]), step["reason"], step["note"]]
+        remarks = [step["way"], step["status"], _times(step["attempts"]), step["reason"], step["note"]]
         # The present step's reason stands in the header.
         remark = " · ".join(str(part) for part in remarks if part) if step["state"] == "done" else ""
         when = local(step["at"] or (report["since"] if step["state"] == "now" else None), clock)

@@ -18,8 +18,8 @@
 |  | ``"status", "attempts", "excerpt", "cause"}``, as far as known |
 | `paused` | the operator's pause as in `operations`, also of a journey that is held; null where it is not paused |
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
-| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note"}``; `state` is |
-|  | ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
+| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note",`` |
+|  | ``"way"}``; `state` is ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
 | `pending` | deliveries under way, as Temporal sees them: ``{"step", "state", "attempt", "next_try_at",`` |
 |  | ``"last_failure", "retry", "gives_up_at"}``; `retry` in a scenario's words, durations in seconds |
 | `deliveries` | see `attempt`, oldest first; of many the newest 1,000 |
@@ -39,7 +39,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
 from gateway.operations.retry_policy import InFlight
@@ -47,7 +47,7 @@ from runtime.store import Attempt
 from scenario.plan.plan import Plan
 from scenario.steps.base import Row
 
-_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note")
+_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note", "way")
 
 
 def journey(view: JourneyView) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def attempt(item: Attempt) -> dict[str, Any]:
     return {**asdict(item), "started_at": iso(item.started_at), "next_try_at": iso(item.next_try_at)}
 
 
-def listed(item: Listed) -> dict[str, Any]:
-    """One journey of a list: the fields of `gateway.journeys.listing.Listed`, for ``scenario list --format json``."""
+def listed(item: ListedJourney) -> dict[str, Any]:
+    """One journey of a list, with the fields of `ListedJourney`, for ``scenario list --format json``."""
     times = {"entered_at": iso(item.entered_at), "ended_at": iso(item.ended_at), "since": iso(item.since)}
     return {**asdict(item), **times}
 

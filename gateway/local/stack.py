@@ -99,8 +99,8 @@ async def local(
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in secrets.items()}
             opened = replace(opened, secrets=Secrets(settings, environ))
         await stack.enter_async_context(running(workers(temporal, opened)))
-        if opened.callbacks is not None:
-            gateway.start(application(opened.callbacks, temporal))
+        if opened.channels.callbacks is not None:
+            gateway.start(application(opened.channels.callbacks, temporal))
         client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
         yield LocalStack(client, server, inbox, receiver, gateway, opened)
 

@@ -19,10 +19,10 @@ from scenario.entry.admission import entry_data
 from scenario.entry.entry import journey_root, parse_entry
 from scenario.entry.event import event_root
 from scenario.steps.base import BaseStep
+from scenario.steps.delivery import delivery_id
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
 from scenario.steps.webhook import Webhook
-from workflows.delivery import delivery_id
 
 
 @dataclass(frozen=True)

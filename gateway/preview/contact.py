@@ -47,7 +47,7 @@ class ExitRule:
         met: Whether a given event fulfils it.
     """
 
-    rule: plan.ExitRule
+    rule: plan.ExitRow
     met: bool
 
 

@@ -50,10 +50,11 @@ class Passed:
         taken: Whether the contact comes by.
         reachable: Whether it might: by no condition is it kept away, be it that events decide.
         began: When, by the preview's clock; in UTC.
-        outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``else``; ``exited``; or, where
-            it cannot be performed, what `on_failure` makes of it: ``held``, ``failed``.
+        outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; ``exited``;
+            or, where it cannot be performed, what `on_failure` makes of it: ``held``, ``failed``.
         reason: Why, where that is not plain.
         until: When its wait ends, in UTC.
+        way: The way that is taken, where its outcome does not say.
         result: What it would send, or why it cannot.
     """
 
@@ -66,6 +67,7 @@ class Passed:
     outcome: str
     reason: str | None = None
     until: datetime | None = None
+    way: str | None = None
     result: Result | None = None
 
     @property
@@ -155,6 +157,7 @@ class Walk:
             began=here.now,
             # Without a word from the step it waits for an event forever: shown as if that had come.
             outcome=record.outcome if record else "held" if host.held else "event",
+            way=record.way if record else None,
             until=None if host.until is None else max(host.until, here.now),
             result=self._result,
         )
@@ -168,7 +171,7 @@ class Walk:
         elif row.awaited:
             reason = self._awaited(row, host, for_ever=record is None)
         elif len(row.ways) > 1:
-            reason = reason or row.asked
+            reason = reason or (None if (row.asked or "") in row.describe() else row.asked)
         self._passed.append(replace(passed, reason=reason))
         after = replace(here, now=host.clock.now, event=host.event, responses=host.responses)
         if ended:
@@ -253,7 +256,7 @@ class Walk:
 
     # ---- what would end the journey early
 
-    def leaves(self, rule: plan.ExitRule, start: datetime) -> bool:
+    def leaves(self, rule: plan.ExitRow, start: datetime) -> bool:
         """Whether one of the given events would end the journey by a rule, if it came at the start."""
         host = self._host(_Here(start))
         named = [event for event in host.kept if event.name == rule.event]

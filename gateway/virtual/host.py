@@ -13,6 +13,7 @@ from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
 from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome
+from scenario.steps.switch import output_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Record:
     status: int | None = None
     attempts: int | None = None
     note: str | None = None
+    way: str | None = None
 
 
 class VirtualHost:
@@ -119,14 +121,20 @@ class VirtualHost:
         """Works out a condition; with an event, it is about that one."""
         return self._evaluate(condition, "condition", {} if event is None else {"event": event.data()})
 
+    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
+        """Works out a value, and which of the cases it meets."""
+        return self._evaluate(output_of(expression), "value", {}, cases=tuple(cases))
+
     async def date(self, template: str, offset: float) -> datetime:
         """Works out a date, and moves it by so many seconds."""
         return self._evaluate(template, "value", {}, zone=str(self.zone), offset=offset).moment(self.zone, offset)
 
-    def _evaluate(self, text: str, kind: Literal["condition", "value"], more: Mapping[str, Any], **date: Any) -> Answer:
+    def _evaluate(
+        self, text: str, kind: Literal["condition", "value"], more: Mapping[str, Any], **asked: Any
+    ) -> Answer:
         data = {**self.asked(), **more}
         try:
-            return evaluate(Question(text=text, data=data, kind=kind, **date))
+            return evaluate(Question(text=text, data=data, kind=kind, **asked))
         except TemplateError as error:
             self.fault = (error, data)
             return Answer(error=str(error))
@@ -176,6 +184,7 @@ class VirtualHost:
         status: int | None = None,
         attempts: int | None = None,
         note: str | None = None,
+        way: str | None = None,
     ) -> None:
         """Says how the step went."""
         self.records.append(
@@ -187,5 +196,6 @@ class VirtualHost:
                 status=status,
                 attempts=attempts,
                 note=note,
+                way=way,
             )
         )

@@ -35,6 +35,9 @@ def check_rules(data: Any, known: Ways, report: Report) -> None:
     for step in steps:
         if step.model.sends:
             check_delivery(step, report)
+        for flaw in step.model.flaws(step.keys):
+            place = (*step.path, *flaw.path)
+            report.add(place, flaw.code, flaw.message, key=flaw.key, severity=flaw.severity)
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
     _key(scenario, report)
@@ -76,7 +79,7 @@ def _unreachable(steps: Sequence[Written], known: Ways, report: Report) -> None:
         if before is None or parent in told or before.path not in known.ends:
             continue
         told.add(parent)
-        cause = "a step whose branches all exit" if before.model.branches else "an exit"
+        cause = "a step whose branches all exit" if any(before.model.lists(before.keys)) else "an exit"
         report.add(step.path, "unreachable", f"this step is never reached: it comes after {cause}", severity="warning")
 
 

@@ -33,7 +33,7 @@ _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
 _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("condition", "when"), "if"),
     **dict.fromkeys(("timeout", "within", "at_most"), "for"),
-    **dict.fromkeys(("otherwise", "on_timeout"), "else"),
+    **dict.fromkeys(("otherwise", "on_timeout", "default"), "else"),
     **dict.fromkeys(("do", "on_event"), "then"),
     **dict.fromkeys(("payload", "data", "json"), "body"),
     **dict.fromkeys(("content", "message", "template", "body"), "text"),
@@ -134,9 +134,11 @@ def _path(place: Path, data: Any) -> Path:
     """The path of a place in pydantic's report: it without its tags.
 
     A key may look like a tag. It is one where the place ends and the mapping there has it: pydantic never looks into a
-    key that it does not know.
+    key that it does not know. So is a case, which may be any text.
     """
-    path = tuple(part for part in place[:-1] if not _is_tag(part))
+    path = tuple(
+        part for before, part in zip((None, *place), place[:-1], strict=False) if not _is_tag(part) or before == "cases"
+    )
     if place and _is_tag(place[-1]):
         beside = _value(data, path)
         if not (isinstance(beside, Mapping) and place[-1] in beside):

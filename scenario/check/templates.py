@@ -33,6 +33,7 @@ class Template(NamedTuple):
         step: The model of the step that it belongs to; None outside of steps.
         awaits: Whether that step waits for an event.
         to: The destination that the step names, or whatever else stands there; None without one.
+        lead: How many characters of the text come before what was written.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Template(NamedTuple):
     step: type[BaseStep] | None = None
     awaits: bool = False
     to: Any = None
+    lead: int = 0
 
 
 def templates(data: Any) -> Iterator[Template]:
@@ -62,7 +64,7 @@ def templates(data: Any) -> Iterator[Template]:
     for step in outline(data):
         awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
         for source in step.model.sources(step.keys):
-            yield Template((*step.path, *source.path), source.kind, source.text, step.model, awaits, to)
+            yield Template((*step.path, *source.path), source.kind, source.text, step.model, awaits, to, source.lead)
 
 
 def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
@@ -158,7 +160,7 @@ def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: 
         case _:
             severity, message = "warning", f"{message}, unless the engine sends one"
     place = (*template.path, *found.path)
-    report.add(place, code, message, key=found.in_key, offset=found.offset, severity=severity)
+    report.add(place, code, message, key=found.in_key, offset=found.offset - template.lead, severity=severity)
 
 
 def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report: Report) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Annotated, Any, Final, TypeAlias, cast
 
 from pydantic import ConfigDict, Field
@@ -11,6 +13,12 @@ from pydantic.dataclasses import dataclass
 
 from scenario.time.duration import LONGEST
 
+SHORT: Final = timedelta(hours=1)
+"""How long a receiver that looks misconfigured (a 401, a refused login) is tried, from the first attempt on."""
+LAST: Final = timedelta(seconds=5)
+"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
+It may then take its full time."""
+_JITTER: Final = 0.2
 STEEPEST: Final = 100
 """The largest backoff coefficient."""
 UNLIMITED: Final = 2**31 - 1
@@ -53,6 +61,27 @@ class RetryPolicy:
     def is_sound(self) -> bool:
         """Whether Temporal takes it: no pause is longer than the longest."""
         return self.initial_interval <= self.maximum_interval
+
+    def spread(self, identifier: str) -> RetryPolicy:
+        """The policy with its first interval moved by up to 20 % either way.
+
+        Deliveries that fail together would otherwise come back together. The jitter comes from the delivery id, so that
+        it is the same whoever works it out.
+        """
+        share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
+        initial = round(self.initial_interval * (1 - _JITTER + 2 * _JITTER * share), 3)
+        return replace(self, initial_interval=initial, maximum_interval=max(self.maximum_interval, initial))
+
+    def pause(self, attempt: int) -> float:
+        """Seconds between an attempt and the next one.
+
+        Args:
+            attempt: The number of the attempt that failed, from 1.
+        """
+        try:
+            return min(self.initial_interval * self.backoff_coefficient ** (attempt - 1), self.maximum_interval)
+        except OverflowError:  # after hundreds of attempts the power is not a float any more
+            return self.maximum_interval
 
     def changed_by(self, changes: Changes) -> RetryPolicy:
         """With some of its values changed; names that it does not have, a newer program's, are ignored."""

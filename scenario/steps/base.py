@@ -16,6 +16,7 @@ from scenario.steps.host import Host, Outcome
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
+    from scenario.source.findings import Severity
 
 Path = tuple[str | int, ...]
 Handed = tuple[tuple[str, ...], dict[str, tuple[str, ...]]]
@@ -34,11 +35,31 @@ class Source(NamedTuple):
         path: Where, from the step on.
         kind: What its output becomes.
         text: The text, or the mapping or list of a structured body.
+        lead: How many characters of the text come before what was written.
     """
 
     path: Path
     kind: Kind
     text: Any
+    lead: int = 0
+
+
+class Flaw(NamedTuple):
+    """What is wrong with a step beyond its keys and the form of its values.
+
+    Attributes:
+        path: Where, from the step on.
+        code: As in `scenario.source.findings.Finding`.
+        message: One sentence for the author.
+        key: Whether to point at the key rather than at its value.
+        severity: Whether it forbids publishing.
+    """
+
+    path: Path
+    code: str
+    message: str
+    key: bool = False
+    severity: Severity = "error"
 
 
 class Awaited(NamedTuple):
@@ -226,6 +247,16 @@ class BaseStep(Model):
         """What is known of a condition on the ways that lead out of the step: the condition, and whether it is true."""
         del keys
         return {}
+
+    @classmethod
+    def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
+        """What is wrong with it that neither its keys nor the form of its values show.
+
+        Args:
+            keys: The step's keys and values as an author writes them, whatever is wrong with them.
+        """
+        del keys
+        yield from ()
 
     @classmethod
     def saves(cls, keys: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing_extensions import override
 
 from scenario.model.parts import Retry
 from scenario.model.scalars import OnFailure, OnUnknown, Timeout
-from scenario.plan.retry import RetryPolicy
+from scenario.plan.retry import Changes, RetryPolicy
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
@@ -23,6 +24,12 @@ ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arri
 
 SOONEST: Final = timedelta(seconds=5)
 """What a delivery that must not leave yet waits at least before it is asked about again."""
+
+
+def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
+    """The id of a delivery: the same over attempts, crashes, operators' retries and continue-as-new."""
+    place = "\n".join((workflow_id, first_run_id, step, str(visit)))
+    return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,17 @@ class Send(Row):
     def calls_back(self) -> bool:
         """Whether a template names the callback address, which is listed beside `journey` where both are named."""
         return "journey.callback_url" in self.fields
+
+    def as_asked(self, retry: Changes, timeout: float | None) -> Send:
+        """The step, with its destination's word on whatever the scenario does not set itself.
+
+        Args:
+            retry: What the destination sets of the retry policy.
+            timeout: Seconds of one attempt, if it sets them.
+        """
+        theirs = {name: value for name, value in retry.items() if name not in self.own}
+        timeout = self.timeout if timeout is None or "timeout" in self.own else timeout
+        return replace(self, retry=self.retry.changed_by(theirs), timeout=timeout)
 
     @override
     def describe(self) -> str:

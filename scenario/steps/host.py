@@ -213,6 +213,10 @@ class Host(Protocol):
         """Works out a condition; with an event, it is about that one."""
         ...
 
+    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
+        """Works out a value, and which of the cases it meets: its `value` is that case, or None."""
+        ...
+
     async def date(self, template: str, offset: float) -> datetime:
         """Works out a date, and moves it by so many seconds.
 
@@ -270,6 +274,7 @@ class Host(Protocol):
         status: int | None = None,
         attempts: int | None = None,
         note: str | None = None,
+        way: str | None = None,
     ) -> None:
         """Says how the step went: it is over."""
         ...

@@ -23,11 +23,11 @@ from runtime.local.devserver import DevServer
 from runtime.process.exit import leave
 from runtime.process.ports import free_port
 from runtime.store import Store
+from scenario.steps.delivery import delivery_id
 from tests.bench.stops import say
 from tests.e2e import test_chaos as chaos
 from tests.e2e.conftest import forget_the_dead, outcomes, publish
 from tests.runtime.store.conftest import Server, programs
-from workflows.delivery import delivery_id
 
 KILLS: Final = (0.07, 0.2, 0.35, 0.55, 0.8)
 RESTARTS: Final = (0.45, 0.7)

@@ -34,9 +34,9 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
+from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, outcomes, publish
 from worker import running, services, workers
-from workflows.delivery import delivery_id
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 DELIVERY = "msg_00112233445566778899aabbccddeeff"
@@ -108,8 +108,8 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
             running(workers(temporal, opened)),
             httpx.AsyncClient(trust_env=False) as http,
         ):
-            assert opened.callbacks is not None
-            listening.start(application(opened.callbacks, temporal))
+            assert opened.channels.callbacks is not None
+            listening.start(application(opened.channels.callbacks, temporal))
             client = ScenarioClient(temporal, opened.store)
             await publish(client, tmp_path, SCENARIO)
             yield Dialogue(client, receiver, http)

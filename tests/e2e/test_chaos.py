@@ -22,8 +22,8 @@ from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.process.ports import free_port
 from runtime.store import Attempt, Store
+from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
-from workflows.delivery import delivery_id
 
 JOURNEYS = 200
 STEPS = ("first", "second", "third")

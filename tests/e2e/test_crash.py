@@ -21,8 +21,8 @@ from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
 from runtime.store import Store
+from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish
-from workflows.delivery import delivery_id
 
 Process = asyncio.subprocess.Process
 Workers = Callable[..., AbstractAsyncContextManager[Process]]

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from activities.email.senders import Senders
-from gateway.local.demo import EXAMPLES, SECRETS, Run, run
+from gateway.local.demo import EXAMPLES, SECRETS, DemoRun, run
 from gateway.local.stack import SENDER, LocalStack, local
 from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import draft
 from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText, Workshop, mask
 from gateway.preview.walk import GivenEvent, Passed
-from workflows.delivery import delivery_id
+from scenario.steps.delivery import delivery_id
 
 pytestmark = pytest.mark.usefixtures("temporal_program")
 
@@ -60,7 +60,7 @@ steps:
 """
 
 
-def foretold(path: Path, finished: Run, start: datetime, zone: str) -> Preview:
+def foretold(path: Path, finished: DemoRun, start: datetime, zone: str) -> Preview:
     """The preview of a journey that is over, with its ids and its start."""
     made, _ = draft(path)
     assert made is not None
@@ -77,7 +77,7 @@ def unmasked(text: str) -> str:
     return text
 
 
-async def on_the_way(place: LocalStack, finished: Run, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
+async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
     """The steps that the preview foretold, each with what the journey did."""
     entered = await place.services.store.entry(finished.journey.id, finished.journey.run_id)
     assert entered is not None
@@ -92,7 +92,7 @@ async def on_the_way(place: LocalStack, finished: Run, path: Path) -> list[tuple
     return list(zip(taken, steps, strict=True))
 
 
-def differences(place: LocalStack, finished: Run, passed: Passed) -> Iterator[str]:
+def differences(place: LocalStack, finished: DemoRun, passed: Passed) -> Iterator[str]:
     """What arrived otherwise than the preview shows it."""
     identifier = delivery_id(finished.journey.id, finished.journey.run_id, passed.id, 0)
     match passed.result:

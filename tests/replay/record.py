@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
+from unittest.mock import patch
 
 from temporalio.client import (
     WorkflowContinuedAsNewError,
@@ -26,7 +27,9 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 
+from activities.attempt import OpenAttempt
 from activities.interface import JOURNEYS
+from activities.permission import NotBefore, Permission
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG
 from workflows.limits import MOST_PARTS
@@ -376,11 +379,35 @@ async def noted(recorder: Recorder) -> None:
     await recorder.save("noted", handle)
 
 
+async def kept_back(recorder: Recorder) -> None:
+    """A delivery that may not leave yet: the journey waits for its moment, asks again, and it is sent."""
+    answers: list[Permission] = [NotBefore(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True)]
+
+    async def may_leave(attempt: OpenAttempt) -> None:
+        attempt.permitted(answers.pop() if answers else None)
+
+    with patch.object(OpenAttempt, "may_leave", may_leave):
+        await recorder.save("kept-back", await recorder.start("kept-back", [SMS, MAIL]))
+
+
 async def crowded(recorder: Recorder) -> None:
     """An entry of too many parts."""
     contact: dict[str, Any] = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
     entry: dict[str, Any] = {"scenario": "crowded", "contact": contact, "trigger": {"type": "segment"}}
     await recorder.save("crowded", await recorder.raw("Journey", entry))
+
+
+async def switch(recorder: Recorder) -> None:
+    """Values that meet a case and one that meets none; one that cannot be worked out, tried again and skipped."""
+    one = "{switch: contact.firstname, cases: {Zoé: [" + SMS + "], Ann: [{exit: no}]}}"
+    none = "{switch: contact.custom.colour, cases: {red: [{exit: no}]}, else: [" + MAIL + "]}"
+    failing = '{switch: "contact.firstname | number", cases: {3: []}, else: []}'
+    handle = await recorder.start("switch", [one, none, failing])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "skip_step")
+    await recorder.save("switch", handle)
 
 
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
@@ -408,8 +435,10 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "recalled": recalled,
     "dated": dated,
     "crowded": crowded,
+    "kept-back": kept_back,
     "lines": lines,
     "noted": noted,
+    "switch": switch,
 }
 """By the name of the (first) history that each writes."""
 

@@ -1,4 +1,4 @@
-"""What Temporal keeps of errors."""
+"""What Temporal keeps of errors and of values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.failure.v1 import ApplicationFailureInfo, CanceledFailureInfo, Failure, TimeoutFailureInfo
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 
+from activities.interface import Amendment, Sent
 from runtime.data_converter import CONVERTER, JsonPayloads
 
 ODD = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"\\ud800"')])
@@ -51,3 +52,21 @@ async def test_details_that_cannot_be_read_hide_no_failure(failure: Failure) -> 
 def test_converters_share_what_reads_json() -> None:
     """The SDK makes one for every workflow: what each had for itself, it would build in the workflow's thread."""
     assert JsonPayloads().converters == JsonPayloads().converters
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (Sent(status=200, saved={"a": None}), '{"outcome":"delivered","status":200,"attempt":1,"saved":{"a":null}}'),
+        (Sent(reason=""), '{"outcome":"delivered","attempt":1,"reason":""}'),
+        (
+            Amendment(scenario="", version=None, step="s", kind=""),
+            '{"scenario":"","version":null,"step":"s","kind":""}',
+        ),
+        ({"a": None, "b": ""}, '{"a":null,"b":""}'),
+    ],
+)
+def test_a_field_that_says_nothing_is_left_out_where_it_is_read_so_anyway(value: object, written: str) -> None:
+    payload = JsonPayloads().to_payload(value)
+    assert payload.data.decode() == written
+    assert JsonPayloads().from_payload(payload, type(value)) == value

@@ -17,7 +17,6 @@ from runtime.store import Attempt, StoreError
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.workflows.conftest import Stage, failing
-from workflows.delivery import with_destination
 
 WAX = """
 scenario: wax
@@ -66,7 +65,7 @@ def send(own: tuple[str, ...] = ()) -> Send:
 def test_a_destination_has_its_say_where_the_scenario_has_none(
     own: tuple[str, ...], cleared: Cleared, retry: RetryPolicy, timeout: float
 ) -> None:
-    merged = with_destination(send(own), cleared)
+    merged = send(own).as_asked(cleared.retry, cleared.timeout)
     assert (merged.retry, merged.timeout) == (retry, timeout)
 
 

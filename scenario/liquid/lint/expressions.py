@@ -14,6 +14,7 @@ from liquid.builtin.expressions.logical import (
     GtExpression,
     LeExpression,
     LogicalAndExpression,
+    LogicalNotExpression,
     LogicalOrExpression,
     LtExpression,
     NeExpression,
@@ -87,6 +88,9 @@ class Reader:
             case BooleanExpression():
                 self.shape(expression.expression, names, test=True)
                 return FLAG
+            case LogicalNotExpression():
+                self.shape(expression.right, names, test=True)
+                return FLAG
             case LogicalAndExpression() | LogicalOrExpression():
                 self._logic(expression)
                 self.shape(expression.left, names, test=True)
@@ -110,8 +114,12 @@ class Reader:
 
     def _logic(self, expression: LogicalAndExpression | LogicalOrExpression) -> None:
         if isinstance(expression, LogicalAndExpression) and isinstance(expression.right, LogicalOrExpression):
-            message = "'a and b or c' means 'a and (b or c)' in Liquid: put 'or' first, or nest 'if'"
-            self.page.add("mixed-logic", message, expression.token.start_index, severity="warning")
+            message = (
+                "'a and b or c' is 'a and (b or c)' here, and '(a and b) or c' in other languages: write parentheses"
+            )
+            # A template may be from where it is read in the same way; a condition is written here.
+            severity = "error" if self._kind == "condition" else "warning"
+            self.page.add("mixed-logic", message, expression.token.start_index, severity=severity)
 
     def _comparison(self, expression: Expression, names: Names) -> None:
         left, right = expression.children()

@@ -223,7 +223,7 @@ async def test_a_step_of_another_kind_is_not_sent(refuse: Any, mail_server: Any,
 async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):
     failure, raised = await refuse(None)
     assert failure.kind is FailureKind.UNCONFIGURED
-    assert failure.reason == "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
+    assert failure.reason == "E-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
     assert raised.non_retryable
     assert rows[0].destination == "email"
 

@@ -142,6 +142,32 @@ def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_t
     assert steps["vip"]["branch"] == [{"of": "if-1", "way": "then"}]
 
 
+SWITCH = """steps:
+  - switch: contact.custom.size
+    cases:
+      1: [{sms: small, text: hi}]
+      "x l": [{wait: 2d}, {exit: large}]
+    else: [{exit: none}]
+  - sms: after
+    text: "{{ now }}"
+"""
+
+
+def test_the_way_of_a_switch_is_shown_with_its_value(follow: Follow, tmp_path: Path) -> None:
+    steps = told(follow(SWITCH, custom={"size": 1}), tmp_path)
+    assert [(name, step["taken"], step.get("way")) for name, step in steps.items()] == [
+        ("switch-1", True, "1"),
+        ("small", True, None),
+        ("wait-1.x-l__fb9102e9.1", False, None),
+        ("exit-1.x-l__fb9102e9.2", False, None),
+        ("exit-1.else.1", False, None),
+        ("after", True, None),
+    ]
+    steps = told(follow(SWITCH, custom={"size": []}), tmp_path)
+    assert [name for name, step in steps.items() if step["taken"]] == ["switch-1", "exit-1.else.1"]
+    assert (steps["switch-1"]["outcome"], steps["switch-1"].get("way")) == ("else", None)
+
+
 @pytest.mark.parametrize(
     ("events", "expected", "after", "reason"),
     [

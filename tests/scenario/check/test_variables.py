@@ -180,10 +180,16 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     (TIMED + f"- if: event.x != blank\n  then: [{READ}]", None),
     (TIMED + f"- if: event.x == 'a' and order.total_price > 1\n  then: [{READ}]", None),
     (TIMED + f"- if: event.x == 'a' or order.total_price > 1\n  then: [{READ}]", LATE.format(4)),
+    (TIMED + f"- if: event.x | number >= 1\n  then: [{READ}]", None),
+    (TIMED + f"- if: \"event.lines | map: 'sku' contains 'a'\"\n  then: [{READ}]", None),
+    (TIMED + f"- if: not (event == nil or order.total_price == 1)\n  then: [{READ}]", None),
+    (TIMED + f"- if: not event\n  else: [{READ}]", None),
+    (TIMED + f"- if: not event.x == 1\n  then: [{READ}]", LATE.format(4)),
+    (TIMED + f"- if: event.x | size >= 0\n  then: [{READ}]", LATE.format(4)),
     (TIMED + f"- if: event.x >= 1\n  else: [{READ}]", LATE.format(4)),
     (TIMED + "- if: event == nil\n  then: [{exit: x}]\n- " + READ, None),
     (TIMED + "- if: event\n  else: [{exit: x}]\n- " + READ, None),
-    (TIMED + f"- if: event.x !\n  then: [{READ}]", "error syntax: unknown operator '!'"),
+    (TIMED + f"- if: event.x !\n  then: [{READ}]", "error foreign-word: '!' is written 'not' here"),
     # So does a template.
     (TIMED + "- sms: a\n  text: '{% if event.x %}{{ event.y }}{% endif %}'", None),
     (TIMED + "- sms: a\n  text: '{% unless event == nil %}{{ event.y }}{% endunless %}'", None),
@@ -220,10 +226,11 @@ def test_where_an_event_let_the_contact_in_there_is_one():
 
 
 ASKED = ("event", "event.x", "event == nil", "event.x != blank", "event.x == empty", "event.x != empty", "event.x == 1", "event.x != 1", "event.x == false", "event.x > 1", "event.tags contains 'a'", "1 == 1", "1 == 2")  # fmt: skip
+FILTERED = ("event.x | number", "event.x | number > 1", "event.x | number == 1", "event.x | map: 'a' contains 'b'", "event.x | map: 'a' == nil", "event.x | where: 'a'", "event.x | where: 'a' | first", "event.x | has: 'a'", "event.x | has: 'a' == false", "event.x | size == 0", "event.x | downcase == ''", "event.x | default: 1", "not event", "not event.x == 1", "not (event.x | number > 1 or event.y)", "(event.x) == 1")  # fmt: skip
 JOINED = [f"{left} {word} {right}" for left in ASKED for right in ASKED for word in ("and", "or")]
 
 
-@pytest.mark.parametrize("condition", [*ASKED, *JOINED])
+@pytest.mark.parametrize("condition", [*ASKED, *FILTERED, *JOINED])
 def test_the_answer_without_an_event_never_tells_that_there_is_one(condition: str):
     assert liquid.evaluate_condition(condition, {}) not in liquid.told_by(condition, "event")
 

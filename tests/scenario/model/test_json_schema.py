@@ -31,12 +31,16 @@ GOOD = (
     "steps: [{webhook: a, to: b, save: {as: c_1, when: json, schema: {type: object, enum: [null]}}}]",
     "steps: [{wait_for: a.b, if: event.a, for: 7d, since: now, then: [{exit: a}], else: [{exit: b}]}]",
     "steps: [{wait_for: a}]",
+    "steps: [{switch: order.a | downcase, cases: {a: [{exit: a}], 1: []}, else: [{exit: b}]}]",
     "steps: [{if: order.a, else: [{if: order.b, then: [{exit: a}]}]}]",
     "entry: {key: '{{ order.external_id }}', again: after 30d, if: order.a}\nsteps: [{exit: a}]",
     "exit: [{event: a, if: event.b}]\nsteps: [{exit: a}]",
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
+    "steps: [{switch: order.a}]",
+    "steps: [{switch: order.a, cases: {}}]",
+    "steps: [{switch: order.a, cases: {a: [{exti: a}]}}]",
     "steps: [{email: a, subject: s, text: t, sender: a@b.example}]",
     "steps: [{webhook: a, url: 'https://x.example/', method: GET, body: [1]}]",
     "steps: []",
