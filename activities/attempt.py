@@ -25,7 +25,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_log import Log, record
-from activities.backoff import deadline, lengthen, next_try, pause
+from activities.backoff import deadline, next_try, pause
 from activities.content import UnknownVersion
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
@@ -33,7 +33,7 @@ from activities.interface import Channel, Delivery, Sent
 from activities.permission import Gate, Never, NotBefore
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, NotConfigured, TemplateError
-from scenario.plan.retry import LAST, SHORT
+from scenario.plan.retry import LAST, SHORT, lengthen
 
 T = TypeVar("T")
 

@@ -24,26 +24,6 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
         return longest
 
 
-def lengthen(asked: int | None, planned: float, left: float) -> float | None:
-    """The pause to make instead of the planned one, if any.
-
-    A receiver can ask for more patience than the retry policy has, never for less, and never past the deadline: a
-    delivery's last attempt is made just before the deadline rather than not at all.
-
-    Args:
-        asked: Seconds that it asks for, if it does.
-        planned: Seconds until the next attempt by the retry policy.
-        left: Seconds from now to the last moment at which an attempt can still be begun.
-
-    Returns:
-        Seconds, or None to leave the planned pause alone.
-    """
-    if asked is None:
-        return None
-    delay = min(float(asked), max(left, 0.0))
-    return delay if delay > planned else None
-
-
 def deadline(info: activity.Info, room: float) -> datetime | None:
     """When the last attempt may begin.
 

@@ -13,13 +13,13 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from activities.email import errors as mail
-from activities.interface import CHANNELS, EMAIL, SMS, WEBHOOK
+from activities.interface import EMAIL, SMS, WEBHOOK
 from activities.sms import errors as text
 from activities.webhook import retry_after
 from activities.webhook.errors import WORDS
 from activities.webhook.outcome import Outcome, Verdict, of_status
 from gateway.virtual.journey import VirtualJourney
-from scenario.plan.retry import LAST, SHORT
+from scenario.plan.retry import LAST, SHORT, lengthen
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed
 from scenario.time.timing import later
@@ -120,8 +120,7 @@ async def deliver(
     """
     policy, began = row.retry.spread(journey.delivery), journey.now()
     end = later(began, policy.deadline)
-    counting, to = CHANNELS[row.kind].counting, row.to or row.kind
-    number = 0
+    to, number = row.to or row.kind, 0
     while True:
         number += 1
         reply = next(replies)
@@ -132,15 +131,14 @@ async def deliver(
             return Delivered(outcome="delivered", status=status or WELL[row.kind], attempts=number, note=took(reply))
 
         failed = Failed(reason=reason, cause="exhausted", destination=to, status=status, attempts=number)
-        if verdict.unknown and row.on_unknown != "retry":
-            return replace(failed, cause="unknown", unknown=True)
         if verdict.final:
             return replace(failed, cause="permanent")
         if verdict.outcome is Outcome.RETRY_SHORT and journey.now() - began > SHORT:
             return replace(failed, reason=f"{reason}, still after an hour")
+        if verdict.unknown and row.on_unknown != "retry":
+            return replace(failed, cause="unknown", unknown=True)
         if policy.maximum_attempts and number >= policy.maximum_attempts:
-            after = f", after {number} attempt{'' if number == 1 else 's'}" if counting else ""
-            return replace(failed, reason=f"{reason}{after}")
+            return replace(failed, reason=f"{reason}, after {number} attempt{'' if number == 1 else 's'}")
         due = _next(journey.now(), policy.pause(number), reply, end)
         if due >= end:
             return failed
@@ -150,5 +148,5 @@ async def deliver(
 def _next(now: datetime, pause: float, reply: Reply, end: datetime) -> datetime:
     """When the next attempt is due: a receiver may ask for more patience than the policy has, up to the deadline."""
     asked = retry_after.parse(reply.headers.get("retry-after"), now)
-    longer = retry_after.lengthen(asked, pause, (end - now - LAST).total_seconds())
+    longer = lengthen(asked, pause, (end - now - LAST).total_seconds())
     return now + timedelta(seconds=pause if longer is None else longer)
