@@ -232,8 +232,8 @@ class _Run:
                 return Delivered(outcome="skipped", reason=reason)
             case _:
                 pass
-        replies = self._replies.setdefault(step, _replies(step, self._cases.answers(self._case).get(step, ())))
-        made = await attempts.deliver(journey, row, replies, lambda reply: self._keep(journey, step, reply))
+        coming = self._replies.setdefault(step, replies(step, self._cases.answers(self._case).get(step, ())))
+        made = await attempts.deliver(journey, row, coming, lambda reply: self._keep(journey, step, reply))
         return replace(made, note="; ".join(filter(None, (again, made.note))) or None)
 
     def _keep(self, journey: VirtualJourney, step: str, reply: Reply) -> str | None:
@@ -300,7 +300,7 @@ def _placed(text: str, zone: tzinfo) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _replies(step: str, answers: Sequence[Answer]) -> Iterator[Reply]:
+def replies(step: str, answers: Sequence[Answer]) -> Iterator[Reply]:
     """What comes of the attempts at a step: as the case says, and from then on all is well."""
     left = _MOST
     for answer in answers:
