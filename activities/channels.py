@@ -82,7 +82,7 @@ def channels_of(settings: Settings, inbox: Path) -> Channels:
             return None
 
     found = Channels(
-        mailer=judged(lambda: mailer_from(_text(settings.smtp), settings.mail_from)),
+        mailer=judged(lambda: mailer_from(_text(settings.smtp), settings.mail_from, settings.mail_from_allowed)),
         provider=judged(lambda: provider_from(_text(settings.sms), inbox)),
         callbacks=judged(lambda: Callbacks.configured(settings)),
     )

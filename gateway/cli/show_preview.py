@@ -28,8 +28,17 @@ _OUTCOMES: Final = {
     "held": "bold red",
     "failed": "bold red",
 }
-_SHOWN: Final = {"waited": "", "then": "→ then", "else": "→ else", "event": "→ then", "timeout": "→ else"}
-_FIELDS: Final = ("from", "to", "subject")
+_SHOWN: Final = {
+    "waited": "",
+    "round": "",
+    "until": "",
+    "ended": "",
+    "then": "→ then",
+    "else": "→ else",
+    "event": "→ then",
+    "timeout": "→ else",
+}
+_FIELDS: Final = ("from", "reply_to", "to", "subject")
 _PARTS: Final = ("text", "html")
 
 
@@ -133,7 +142,7 @@ def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
     elif (message := step.get("message")) and look.source and "source" in message:
         yield from _lines(message["source"])
     elif message:
-        yield from (_field(name, message[name]) for name in _FIELDS if name in message)
+        yield from (_field(name.replace("_", "-"), message[name]) for name in _FIELDS if name in message)
         for part in _PARTS:
             if part in message:
                 if "source" in message:  # it may have both

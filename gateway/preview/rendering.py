@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from activities.context import Addresses, template_data
-from activities.email.address import Mailbox
 from activities.email.message import Envelope
 from activities.email.rendering import address_in, recipient_of
 from activities.email.rendering import render as render_email
+from activities.email.senders import ANY, Senders
 from activities.interface import Delivery
 from activities.sms.number import international
 from activities.sms.rendering import number_in
@@ -25,9 +25,10 @@ from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
-from scenario.errors import Aborted, BadRecipient, TemplateError
+from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
+from scenario.mail_address import Mailbox
 from scenario.steps.base import BaseStep
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
@@ -37,8 +38,8 @@ from scenario.time.timing import LAST
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
 
-SENDER: Final = Mailbox("sender@example.com", "Sender")
-"""Who sends e-mails where SCENARIO_MAIL_FROM is not set."""
+SENDERS: Final = Senders(Mailbox("sender@example.com", "Sender"), frozenset({ANY}))
+"""Who may send e-mails where SCENARIO_MAIL_FROM is not set."""
 ROOT: Final = "00000000-0000-0000-0000-000000000000"
 """The run id of a journey that was never started."""
 
@@ -127,8 +128,8 @@ class RenderedMail:
 
     def report(self) -> dict[str, Any]:
         """It as JSON data: what readers see of it, and its source."""
-        fields = ("From", "To", "Subject", "Date", "Message-ID")
-        made = {name.lower().replace("-", "_"): str(self.message[name]) for name in fields}
+        fields = ("From", "Reply-To", "To", "Subject", "Date", "Message-ID")
+        made = {name.lower().replace("-", "_"): str(self.message[name]) for name in fields if name in self.message}
         parts = {"text": self.part("plain"), "html": self.part("html")}
         made |= {name: part for name, part in parts.items() if part is not None}
         return {"message": {**made, "source": self.envelope.message.decode()}}
@@ -191,13 +192,13 @@ class Workshop:
     """What rendering takes beside step and data.
 
     Attributes:
-        sender: Who sends e-mails.
+        senders: From whom e-mails may be.
         callbacks: Makes `journey.callback_url`.
         identify: A step's delivery id.
         book: The destinations. None where they are not known: then a URL begins with the destination's name.
     """
 
-    sender: Mailbox = SENDER
+    senders: Senders = SENDERS
     callbacks: Addresses = field(default_factory=StandIn)
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
@@ -217,7 +218,7 @@ class Workshop:
             return Nothing(aborted.reason)
         except TemplateError as error:
             return Problem(str(error), error, seen)
-        except BadRecipient as error:
+        except (NotConfigured, BadRecipient) as error:
             return Problem(str(error))
 
     def webhook(self, step: Webhook, delivery: Delivery, seen: dict[str, Any]) -> Result:
@@ -242,7 +243,7 @@ class Workshop:
     def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """An e-mail."""
         recipient = recipient_of(address_in(delivery.data))
-        return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
+        return RenderedMail(render_email(step, delivery, seen, self.senders, recipient))
 
     def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A text message."""

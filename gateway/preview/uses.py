@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from gateway.preview.draft import Draft
@@ -12,8 +12,8 @@ from gateway.preview.worst import LONG
 from scenario import liquid
 from scenario.check.templates import templates
 from scenario.entry.objects import ALIASES, DATA
+from scenario.entry.trigger import TRIGGER, handed_as
 from scenario.model.document import document
-from scenario.steps.switch import Switch, output_of, values_of
 
 Path = tuple[str, ...]
 
@@ -31,8 +31,9 @@ def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
 
 def named(draft: Draft) -> frozenset[Path]:
     """Every path that they name, and of conditions those that lead into lists."""
-    paths = {_own(path, draft) for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind)}
-    return frozenset(paths | {path[:-1] if path[-1] == SIZE else path for path in literals(draft)})
+    paths = {_where(path, draft) for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind)}
+    inside = (path[:-1] if _counts(path, values) else path for path, values in literals(draft).items())
+    return frozenset(paths.union(inside))
 
 
 def literals(draft: Draft) -> dict[Path, list[Any]]:
@@ -40,34 +41,31 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
 
     A path that ends in ``size`` stands for how many items there are.
     """
+    compared = [liquid.compared(source) for source, kind in _sources(draft) if kind == "condition"]
+    compared += [liquid.compared(*step.compared) for step in draft.steps.values() if step.compared is not None]
     found: dict[Path, list[Any]] = {}
-    for step in draft.steps.values():
-        if isinstance(step, Switch):
-            cases = [value for case, _ in step.cases.items() for value in values_of(case)]
-            for path in liquid.fields(output_of(step.switch), kind="value"):
-                found.setdefault(path, []).extend(cases)
-    for source, kind in _sources(draft):
-        if kind == "condition":
-            for path, values in liquid.compared(source).items():
-                found.setdefault(path, []).extend(values)
-    own: dict[Path, list[Any]] = {}
-    for path, values in found.items():
-        own.setdefault(_own(path, draft), []).extend(values)
-    for path in [path for path in own if path[-1] == SIZE]:
+    for path, values in (pair for one in compared for pair in one.items()):
+        found.setdefault(_where(path, draft), []).extend(values)
+    for path in [path for path, values in found.items() if _counts(path, values)]:
         value = path[:-1]
-        if not any(other[: len(value)] == value and other[len(value) :] not in ((), (SIZE,)) for other in own):
+        if not any(other[: len(value)] == value and other[len(value) :] not in ((), (SIZE,)) for other in found):
             # Nothing looks into it: it may be a text, whose size is the number of its characters.
-            counts = (count for count in own[path] if isinstance(count, int) and 0 <= count < LONG)
-            own.setdefault(value, []).extend("x" * count for count in counts)
-    return {path: sorted(values, key=repr) for path, values in own.items() if values}
+            found.setdefault(value, []).extend("x" * count for count in found[path] if 0 <= count < LONG)
+    return {path: sorted(values, key=repr) for path, values in found.items() if values}
 
 
-def _own(path: Path, draft: Draft) -> Path:
-    """A path by the name that the trigger's data are sent under."""
-    root = DATA[draft.scenario.trigger][0] if draft.scenario.trigger in DATA else ""
-    if path[0] == "trigger":
-        return path[1:] if path[1:2] == (root,) or len(path) < 2 else (root, *path[1:])
-    return (root, *path[1:]) if ALIASES.get(path[0]) == root else path
+def _counts(path: Path, values: Sequence[Any]) -> bool:
+    """Whether a path stands for a number of items, and not for a field of that name."""
+    return path[-1] == SIZE and all(isinstance(value, int) for value in values)
+
+
+def _where(path: Path, draft: Draft) -> Path:
+    """Where what a path names is in an entry's data, which has one name for each object, and no `trigger`."""
+    path = handed_as(path)
+    if path[0] == TRIGGER:
+        return ("event", *path[1:])
+    kind = draft.scenario.trigger
+    return (DATA[kind][0], *path[1:]) if kind in DATA and ALIASES.get(path[0]) == DATA[kind][0] else path
 
 
 def loops(draft: Draft) -> dict[Path, set[str]]:
@@ -80,5 +78,7 @@ def loops(draft: Draft) -> dict[Path, set[str]]:
         text = source if isinstance(source, str) else json.dumps(source)
         for item, path in _LOOP.findall(text):
             used = re.findall(rf"(?<![\w.-]){item}\.(\w+)", text)
-            found.setdefault(tuple(path.split(".")), set()).update(name for name in used if name not in _SHORT)
+            found.setdefault(_where(tuple(path.split(".")), draft), set()).update(
+                name for name in used if name not in _SHORT
+            )
     return found

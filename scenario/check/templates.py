@@ -7,16 +7,17 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from scenario import liquid
+from scenario.check.events import check_event
 from scenario.check.variables import CALLBACK, roots
 from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import Finding
-from scenario.liquid.shapes import Roots
+from scenario.liquid.shapes import Object, Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
-from scenario.source.findings import clip
+from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
@@ -98,9 +99,11 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
             if found.missing is not None and found.missing[0] == "secrets":
                 _tell_secret(template, found, found.missing[1], destinations, anywhere, report)
             else:
-                _tell(template, found, known_ways, report)
+                _tell(template, found, known_ways, known, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
+        if trigger == "event" and not looks:
+            check_event(template.source, template.path, template.kind, here, report)
 
 
 def _granted(template: Template, destinations: Listing | None) -> Collection[str]:
@@ -135,7 +138,7 @@ def _tell_secret(
         report.add(place, code, denied(name, template.to) + hint, key=found.in_key, offset=found.offset)
 
 
-def _tell(template: Template, found: Finding, kept: Ways, report: Report) -> None:
+def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: Report) -> None:
     code, severity, message = found.code, found.severity, found.message
     # Of what is not the platform's, it is known what is there: its objects keep what nobody declared.
     match found.missing:
@@ -149,6 +152,8 @@ def _tell(template: Template, found: Finding, kept: Ways, report: Report) -> Non
             severity, message = "warning", f"{message} by its schema"
         case "journey", _:
             pass
+        case (("trigger" as root), _):
+            message = f"{message}: it has {listed(cast('Object', known.known[root]).fields, 'and')}"
         case _, field if field == CALLBACK:
             severity = "warning"
             message = f"{message}: an address is made only where 'journey.{CALLBACK}' is written out"

@@ -96,6 +96,17 @@ class Source:
             indices = self._written[id(node)] = written(self._text, node)
         return self._lines.mark(indices[max(0, min(offset, len(indices) - 1))])
 
+    def span(self, path: Path) -> tuple[int, int]:
+        """The indices in `text` between which a value was written; where there is none, the nearest one around it."""
+        node = self._nearest(path).value
+        start = node.start_mark.index
+        return start, start + len(self.text[start : _end(node)].rstrip())
+
+    @property
+    def text(self) -> str:
+        """The file's text."""
+        return self._text.translate(self._hidden)
+
     def rename(self, words: Mapping[Path, str]) -> None:
         """Makes the places of some keys and of all below them known by other keys too: those that were meant.
 
@@ -209,6 +220,14 @@ class Source:
         except UnicodeDecodeError:
             self._report(self._begin(node), "syntax", "half a character (a lone surrogate) is escaped in this text")
             return ""
+
+
+def _end(node: Node) -> int:
+    """Where a value ends: of keys or items in lines of their own, where the last of these does."""
+    items = cast("list[Any]", node.value)
+    if isinstance(node, MappingNode | SequenceNode) and items and not node.flow_style:
+        return _end(items[-1][1] if isinstance(node, MappingNode) else items[-1])
+    return node.end_mark.index
 
 
 def _decode(content: bytes) -> str:

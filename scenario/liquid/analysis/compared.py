@@ -15,11 +15,12 @@ from liquid.builtin.expressions.primitive import (
     IntegerLiteral,
     TrueLiteral,
 )
+from liquid.builtin.output import OutputNode
 from liquid.expression import Expression
 
-from scenario.errors import TemplateError
+from scenario.liquid.engine.environment import text_engine
 from scenario.liquid.engine.logic import COMPARISONS
-from scenario.liquid.sinks.text import condition
+from scenario.liquid.sinks.text import condition, template
 
 Place = tuple[str, ...]
 """A path in the data. The items of a list are at the place of the list."""
@@ -35,20 +36,26 @@ _LOOKING: Final = frozenset({"find", "find_index", "has", "reject", "where"})
 """Filters that ask for items whose field has a value."""
 
 
-def compared(source: str) -> Mapping[Place, Sequence[Any]]:
+def compared(source: str, values: Sequence[Any] | None = None) -> Mapping[Place, Sequence[Any]]:
     """The values that a condition compares its data with, by where these are; and how many items lists need.
 
     What filters do is undone as far as that is possible: data that are ``'fr'`` or ``'FR'`` meet ``contact.language |
     downcase == 'fr'``. Beside a number there are its neighbours, so that they meet ``<`` both ways.
 
     Args:
-        source: The condition. Of one that is malformed nothing is told.
+        source: The condition; or a template with one output, if there are values.
+        values: What the value of the template is compared with.
+
+    Raises:
+        TemplateError: It is malformed.
     """
     reader = _Reader()
-    try:
+    if values is None:
         reader.read(condition(source).expression)
-    except TemplateError:
-        return {}
+        return reader.found
+    for node in template(text_engine, source).nodes:
+        if isinstance(node, OutputNode):
+            reader.meet(node.expression, list(values))
     return reader.found
 
 
@@ -60,15 +67,15 @@ class _Reader:
         """Note what a part of the condition compares."""
         if isinstance(part, COMPARISONS):
             left, right = part.children()
-            self._meet(left, _values(right))
-            self._meet(right, _values(left))
+            self.meet(left, _values(right))
+            self.meet(right, _values(left))
         elif isinstance(part, Path | FilteredExpression):
-            self._meet(part, [])
+            self.meet(part, [])
         else:
             for inner in part.children():
                 self.read(inner)
 
-    def _meet(self, side: Expression, values: list[Any]) -> None:
+    def meet(self, side: Expression, values: list[Any]) -> None:
         """Note the values that one side of a comparison has to have."""
         filters: Sequence[Filter] = ()
         while isinstance(side, FilteredExpression):
