@@ -156,7 +156,7 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
         if name in known:
             _theirs(step, name, known[name].headers, report)
             continue
-        close = get_close_matches(name, known, 1, 0.6)
+        close = get_close_matches(name, known, 1, 0.75)  # names are short: a worse guess is a random one
         hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"
         report.add((*step.path, "to"), "unknown-destination", f"there is no destination '{clip(name)}': {hint}")
 

@@ -160,6 +160,8 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
     ("- webhook: a\n  to: crm\n  method: GET\n  save: {as: x}\n  body: {a: b}", "8:3: error look-up: a look-up (GET) has no body: write what it asks for into 'url' or 'path', or use POST"),
     ("- webhook: a\n  to: crm\n  method: GET", "6:11: warning look-up: a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"),
+    ("- webhook: a\n  to: crm\n  auth: basic", "6:3: error unknown-key: unknown key 'auth': credentials are a header, such as headers: {Authorization: \"Bearer {{ secrets.NAME }}\"}, or in the destination's own entry"),
+    ("- webhook: a\n  to: crm\n  retries: {deadline: 1d}", "6:3: error unknown-key: unknown key 'retries': did you mean 'retry'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: Shop", "7:9: error address: 'from' must be an address, or Name <address>: the e-mail address is malformed"),
     ("- email: a\n  subject: s\n  text: t\n  reply_to: '\"Shop <a@b.example>'", "7:13: error address: 'reply_to' must be an address, or Name <address>: a name in quotes ends with a quote, and has \\ before each quote in it: \"The \\\"Shop\\\"\" <…>"),
     ("- email: a\n  subject: s\n  text: t\n  sender: a@b.example", "7:3: error unknown-key: unknown key 'sender': did you mean 'from'?"),
