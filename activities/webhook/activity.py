@@ -44,8 +44,8 @@ class _Outgoing:
     step: Webhook
     rendered: Rendered
     route: Route
-    hidden: redaction.Known
-    given: redaction.Known
+    hidden: redaction.KnownSecrets
+    given: redaction.KnownSecrets
 
 
 class Webhooks(ChannelActivity[Transport]):

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway.cli import author, convert, destinations, enter, local, operate, preview, retune, serve, show
+from gateway.cli import author, convert, destinations, enter, local, operate, preview, retune, serve, show, test
 from gateway.cli.terminal import say
 
 app: Final = typer.Typer(
@@ -24,6 +24,7 @@ _GROUPS: Final = {
     "Write": {
         "check": author.check,
         "preview": preview.preview,
+        "test": test.cases,
         "schema": author.schema,
         "publish": author.publish,
         "convert": convert.convert,

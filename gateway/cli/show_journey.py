@@ -95,7 +95,8 @@ def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
         title.append("\n").append_text(text(" · ".join(fact for fact in facts if fact)))
     title.append("\n").append_text(styled(report["state"]))
     if report["at"]:
-        title.append_text(text(f" at {report['at']}"))
+        rounds = [f", round {one['round']} of {one['of']}" for one in report["rounds"]]
+        title.append_text(text(f" at {report['at']}{''.join(rounds)}"))
     # Since it is held, which may be long after the step began.
     waiting: Mapping[str, Any] = report["waiting"] or {}
     since = waiting.get("at") or report["since"]

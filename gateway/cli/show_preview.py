@@ -28,7 +28,16 @@ _OUTCOMES: Final = {
     "held": "bold red",
     "failed": "bold red",
 }
-_SHOWN: Final = {"waited": "", "then": "→ then", "else": "→ else", "event": "→ then", "timeout": "→ else"}
+_SHOWN: Final = {
+    "waited": "",
+    "round": "",
+    "until": "",
+    "ended": "",
+    "then": "→ then",
+    "else": "→ else",
+    "event": "→ then",
+    "timeout": "→ else",
+}
 _FIELDS: Final = ("from", "reply_to", "to", "subject")
 _PARTS: Final = ("text", "html")
 

@@ -20,6 +20,8 @@
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
 | `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note",`` |
 |  | ``"way"}``; `state` is ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
+| `steps_forgotten` | how many records of steps that were repeated are not among them |
+| `rounds` | the repetitions that it is in: ``{"step", "round", "of"}``, the outermost first |
 | `pending` | deliveries under way, as Temporal sees them: ``{"step", "state", "attempt", "next_try_at",`` |
 |  | ``"last_failure", "retry", "gives_up_at"}``; `retry` in a scenario's words, durations in seconds |
 | `deliveries` | see `attempt`, oldest first; of many the newest 1,000 |
@@ -74,6 +76,8 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "paused": None if over else pause_in(progress),
         "answered": view.progress is not None,
         "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
+        "steps_forgotten": progress.get("steps_forgotten") or 0,
+        "rounds": [] if over else list(progress.get("rounds") or ()),
         "pending": [_pending(item) for item in view.pending],
         "deliveries": [attempt(item) for item in view.attempts],
         "earlier_deliveries": view.earlier,

@@ -12,7 +12,6 @@ from scenario import liquid
 from scenario.check.templates import templates
 from scenario.entry.trigger import TRIGGER, handed_as
 from scenario.model.document import document
-from scenario.steps.switch import Switch, output_of, values_of
 
 Path = tuple[str, ...]
 
@@ -36,10 +35,10 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
     """For each path that conditions and switches name, the values that they compare with."""
     found: dict[Path, list[Any]] = {}
     for step in draft.steps.values():
-        if isinstance(step, Switch):
-            cases = [value for case, _ in step.cases.items() for value in values_of(case)]
-            for path in liquid.fields(output_of(step.switch), kind="value"):
-                found.setdefault(path, []).extend(cases)
+        if step.compared is not None:
+            source, values = step.compared
+            for path in liquid.fields(source, kind="value"):
+                found.setdefault(path, []).extend(values)
     for source, kind in _sources(draft):
         if kind != "condition":
             continue

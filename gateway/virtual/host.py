@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from activities.interface import Answer, Question
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome
+from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome, Rounds
 from scenario.steps.switch import output_of
 
 
@@ -37,7 +37,7 @@ class VirtualHost:
         clock: The time.
         data: What templates and conditions see, by root; without `now`, `today`, `responses` and `event`.
         zone: The contact's.
-        deliver: Makes up what becomes of a delivery.
+        deliver: Makes up what becomes of a delivery of this host. It may let time pass by `wait`.
         event: What templates see as `event`, if something came already.
         responses: Those that were kept, by name.
 
@@ -49,6 +49,7 @@ class VirtualHost:
         taken: The event that met the present step, if one did.
         held: Why the present step waits for a person, if it does.
         postponed: What keeps its delivery back, if anything does.
+        rounds: How far the repetition at the present step is.
         fault: The error of the last template that could not be evaluated, and what it saw.
         records: How steps went.
     """
@@ -64,7 +65,7 @@ class VirtualHost:
         clock: Clock,
         data: Mapping[str, Any],
         zone: tzinfo,
-        deliver: Callable[[VirtualHost, Send], Delivered | Failed | NotBefore],
+        deliver: Callable[[Any, Send], Awaitable[Delivered | Failed | NotBefore]],
         *,
         event: Mapping[str, Any] | None = None,
         responses: Mapping[str, Any] | None = None,
@@ -74,6 +75,7 @@ class VirtualHost:
         self.kept: list[Event] = []
         self.records: list[Record] = []
         self._data, self._deliver = data, deliver
+        self._rounds: dict[str, Rounds] = {}
         self.begin("")
 
     def begin(self, step: str) -> None:
@@ -109,6 +111,18 @@ class VirtualHost:
     # ---- what steps use
 
     @property
+    def rounds(self) -> Rounds | None:
+        """How far the repetition at the present step is."""
+        return self._rounds.get(self.step)
+
+    @rounds.setter
+    def rounds(self, rounds: Rounds | None) -> None:
+        if rounds is None:
+            self._rounds.pop(self.step, None)
+        else:
+            self._rounds[self.step] = rounds
+
+    @property
     def counted(self) -> int:
         """How many events were kept in all."""
         return len(self.kept)
@@ -142,12 +156,32 @@ class VirtualHost:
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Waits until a moment (None: forever), or until `wake`; tells whether it woke."""
         del what
-        return await self.clock.wait(self, until, wake)
+        self.stop_if_interrupted()
+        woke = await self.clock.wait(self, until, lambda: wake() or self.interrupted)
+        self.stop_if_interrupted()
+        return woke
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the present step is to go no further."""
+        return False
+
+    def stop_if_interrupted(self) -> None:
+        """Ends the present step where it is to go no further: nobody ends it here."""
 
     def events(self, name: str, *, since_now: bool) -> Sequence[Event]:
         """The events of a name; only those that came since the step began, or all."""
         first = self._mark if since_now else 0
         return [event for event in self.kept if event.name == name and event.number > first]
+
+    async def satisfies(self, event: Event, condition: str | None) -> bool:
+        """Whether an event is one of those that a condition means."""
+        if condition is None:
+            return True
+        answer = await self.ask(condition, event)
+        if answer.error:
+            self.ignore(f"step {self.step}", answer.error)
+        return answer.value is True
 
     def take(self, event: Event) -> None:
         """Makes an event the one that templates see as `event`."""
@@ -162,7 +196,7 @@ class VirtualHost:
 
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
         """Makes believe to send."""
-        return self._deliver(self, row)
+        return await self._deliver(self, row)
 
     def postpone(self, until: NotBefore | None) -> None:
         """Keeps the delivery of the step back; None ends that."""

@@ -39,6 +39,8 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("content", "message", "template", "body"), "text"),
     **dict.fromkeys(("content_type", "type", "format"), "content"),
     **dict.fromkeys(("response", "store", "keep"), "save"),
+    **dict.fromkeys(("max", "count", "limit"), "times"),
+    "interval": "every",
     "destination": "to",
     "sender": "from",
     **dict.fromkeys(("retries", "retry_policy", "attempts"), "retry"),
@@ -211,18 +213,17 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif (
-            fault.is_unknown
-            and not fault.is_not_yet
-            and not fault.instead
-            and fault.key not in KINDS
-            and path not in silent
-        ):
+        elif fault.is_unknown and not (fault.is_not_yet or fault.instead or _begins_step(fault) or path in silent):
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)
             guesses[path] = guess
     return guesses
+
+
+def _begins_step(fault: Fault) -> bool:
+    """Whether an unknown key of a step is a kind: then it is its own step, without its '-'."""
+    return fault.key in KINDS and _is_step(fault.form)
 
 
 def _misspelt_kind(word: str, present: Set[str]) -> Guess | None:

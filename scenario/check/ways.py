@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.shapes import Tree
+from scenario.model.outline import outline
 from scenario.responses.schema import merged, tree_of_schema
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
@@ -111,6 +112,8 @@ class _Walk:
             self.saves.setdefault(name, place)
             self.shapes.setdefault(name, []).append(shape)
             return replace(here, responses={**here.responses, name: shape}), True
+        if step.loop is not None:
+            here = self.before[place] = _coming_back(step, keys, place, here)
         ways = step.ways(keys)
         if ways is None:
             return here, True
@@ -129,12 +132,26 @@ def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Pat
     opened = {awaited.way: awaited.condition for awaited in step.awaits(keys)}
     if way in opened:
         return replace(here, comes=True, missed=_MET, entered=False, awaited=place, asked=_asked(opened[way]))
-    if opened:
+    if opened and way != step.loop:
         return replace(here, missed=frozenset({place}) if here.missed else _MET, passed=place)
     condition, result = step.implied(keys).get(way, (None, False))
     if here.comes and isinstance(condition, str) and result in liquid.told_by(condition, "event"):
         return replace(here, missed=_MET)
     return here
+
+
+def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, here: Here) -> Here:
+    """What may be there at a step to which the last of the steps inside it leads back."""
+    ends = [here]
+    for way, path, branch in step.lists(keys):
+        for inner in outline({"steps": branch}) if way == step.loop else ():
+            if found := _saved(inner.model.saves(inner.keys)):
+                ends.append(replace(here, responses=dict([found])))
+            for awaited in inner.model.awaits(inner.keys):
+                spot = (*place, *path, *inner.path[1:])
+                came = replace(here, responses={}, comes=True, entered=False)
+                ends.append(replace(came, awaited=spot, asked=_asked(awaited.condition)))
+    return joined(ends)
 
 
 def _asked(condition: Any) -> frozenset[tuple[str, ...]]:

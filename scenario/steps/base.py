@@ -89,12 +89,14 @@ class Compiler:
     Attributes:
         following: The id of the step behind it; None is the end.
         begin: Compiles a list of steps inside it; gives the id of its first, or of what follows where it is empty.
+        again: The same, where the last of them leads back to the step itself.
         handed: What templates need of a journey's data: the fields, and what of the items of lists; see
             `scenario.plan.inputs.handed`.
     """
 
     following: str | None
     begin: Callable[[Sequence[BaseStep]], str | None]
+    again: Callable[[Sequence[BaseStep]], str | None]
     handed: Callable[[Iterable[tuple[Any, Kind]], Iterable[tuple[str, ...]]], Handed]
 
 
@@ -122,6 +124,16 @@ class Row:
     def skipped_to(self) -> str | None:
         """Where it goes when an operator skips the step: a fork is left by its last way."""
         return self.successors[-1] if self.successors else None
+
+    @property
+    def again(self) -> str | None:
+        """The key of the way that comes back to it, if one does."""
+        return None
+
+    @property
+    def most(self) -> int | None:
+        """How many rounds there are of the steps on that way at most."""
+        return None
 
     @property
     def awaited(self) -> Mapping[str, str]:
@@ -170,6 +182,7 @@ class BaseStep(Model):
         together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
         sends: Whether the step is a delivery: then its kind's key gives its name.
         secrets: Whether its templates may name secrets.
+        loop: The key of the way that leads back to it, if one does.
     """
 
     row: ClassVar[type[Row]]
@@ -181,6 +194,7 @@ class BaseStep(Model):
     together: ClassVar[Mapping[str, Any]] = {}
     sends: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
+    loop: ClassVar[str | None] = None
 
     id: StepId | None = Field(default=None, description="The step's name over all versions, unique in the scenario.")
 
@@ -259,6 +273,16 @@ class BaseStep(Model):
         yield from ()
 
     @classmethod
+    def rounds(cls, keys: Mapping[str, Any]) -> int:
+        """How often the steps inside it may be performed.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+        """
+        del keys
+        return 1
+
+    @classmethod
     def saves(cls, keys: Mapping[str, Any]) -> Any:
         """How it keeps a response, as it was written; None where it keeps none."""
         del keys
@@ -274,6 +298,11 @@ class BaseStep(Model):
     @property
     def saved(self) -> Save | None:
         """How it keeps a response, if it does."""
+        return None
+
+    @property
+    def compared(self) -> tuple[str, Sequence[Any]] | None:
+        """A template whose value it compares, and the values that it compares it with."""
         return None
 
     def messages(self) -> list[tuple[Any, Kind]]:

@@ -17,6 +17,7 @@ from scenario.steps.base import BaseStep, Row
 from scenario.steps.branch import If
 from scenario.steps.email import Email
 from scenario.steps.exit import Exit
+from scenario.steps.repeat import Repeat
 from scenario.steps.sms import Sms
 from scenario.steps.switch import Switch
 from scenario.steps.wait import Wait
@@ -31,6 +32,7 @@ KINDS: Final[dict[str, type[BaseStep]]] = {
     "wait_for": WaitFor,
     "if": If,
     "switch": Switch,
+    "repeat": Repeat,
     "exit": Exit,
 }
 """Step kinds by the key that names them."""

@@ -173,6 +173,11 @@ class Switch(BaseStep):
             if first != case:
                 yield Flaw(place, "case", f"'{clip(case)}' is the same value as '{clip(first)}': remove one", key=True)
 
+    @property
+    @override
+    def compared(self) -> tuple[str, Sequence[Any]] | None:
+        return output_of(self.switch), [value for case in self.cases for value in values_of(case)]
+
     @override
     def compile(self, compiler: Compiler) -> Row:
         return SwitchRow(

@@ -21,6 +21,7 @@ from gateway.preview.draft import draft
 from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText, Workshop, mask
 from gateway.preview.walk import GivenEvent, Passed
 from scenario.steps.delivery import delivery_id
+from tests.examples.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.usefixtures("temporal_program")
 
@@ -134,7 +135,7 @@ async def test_a_preview_shows_what_journeys_send(tmp_path: Path) -> None:
     files = sorted((EXAMPLES / "entries").glob("*.json"))
     compared: list[str] = []
     async with local(tmp_path / "state", secrets=SECRETS) as place:
-        scenarios = {path.stem: path for path in (*EXAMPLES.glob("*.yaml"), everything)}
+        scenarios = {path.stem: path for path in (*SCENARIOS, everything)}
         for path in scenarios.values():
             await place.client.publish(path)
         for finished in await run(place, [*files, tmp_path / "everything.json"]):

@@ -168,6 +168,37 @@ def test_the_way_of_a_switch_is_shown_with_its_value(follow: Follow, tmp_path: P
     assert (steps["switch-1"]["outcome"], steps["switch-1"].get("way")) == ("else", None)
 
 
+REPEAT = """steps:
+  - repeat: {every: 7d, times: 4, until: {event: email.clicked}}
+    steps:
+      - sms: weekly
+        text: "{{ now }}"
+      - wait: 2d
+  - sms: after
+    text: "{{ now }} {{ event.link | default: 'nothing' }}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("until", "events", "reason", "after"),
+    [
+        ("{event: email.clicked}", [], "round 1 of 4", "2026-03-26T09:00:00+01:00 nothing"),
+        ("{event: email.clicked}", [("email.clicked", {"link": "a"})], "round 1 of 4", "2026-03-05T09:00:00+01:00 a"),
+        ("contact.custom.vip == true", [], "after 0 rounds", "2026-03-03T09:00:00+01:00 nothing"),
+        ("now > '2026-03-17T08:00:00+01:00'", [], "round 1 of 4", "2026-03-17T09:00:00+01:00 nothing"),
+    ],
+)
+def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
+    follow: Follow, tmp_path: Path, until: str, events: list[tuple[str, dict[str, Any]]], reason: str, after: str
+) -> None:
+    text = REPEAT.replace("{event: email.clicked}", until)
+    given = Given(at=AT, events=[GivenEvent(*event) for event in events])
+    steps = told(follow(text, given=given, custom={"vip": True}), tmp_path)
+    assert steps["repeat-1"]["reason"] == reason
+    assert steps["weekly"]["taken"] is (reason == "round 1 of 4")
+    assert (steps["after"]["taken"], steps["after"]["message"]["text"]) == (True, after)
+
+
 @pytest.mark.parametrize(
     ("events", "expected", "after", "reason"),
     [

@@ -31,6 +31,9 @@ GOOD = (
     "steps: [{webhook: a, to: b, save: {as: c_1, when: json, schema: {type: object, enum: [null]}}}]",
     "steps: [{wait_for: a.b, if: event.a, for: 7d, since: now, then: [{exit: a}], else: [{exit: b}]}]",
     "steps: [{wait_for: a}]",
+    "steps: [{repeat: {every: 7d, times: 8}, steps: [{wait: 1d}]}]",
+    "steps: [{repeat: {every: 7d, times: 8}, steps: [{repeat: {every: 1h, times: 2}, steps: [{exit: a}]}]}]",
+    "steps: [{repeat: {every: 7d, times: 8, until: {event: a.b, if: event.c}}, steps: [{wait: 1d}]}]",
     "steps: [{switch: order.a | downcase, cases: {a: [{exit: a}], 1: []}, else: [{exit: b}]}]",
     "steps: [{if: order.a, else: [{if: order.b, then: [{exit: a}]}]}]",
     "entry: {key: '{{ order.external_id }}', again: after 30d, if: order.a}\nsteps: [{exit: a}]",
@@ -38,6 +41,10 @@ GOOD = (
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
+    "steps: [{repeat: {every: 7d}, steps: [{wait: 1d}]}]",
+    "steps: [{repeat: {every: 7d, times: 0}, steps: [{wait: 1d}]}]",
+    "steps: [{repeat: {every: 7d, times: 2, until: {if: order.a}}, steps: [{wait: 1d}]}]",
+    "steps: [{repeat: {every: 7d, times: 2}, steps: []}]",
     "steps: [{switch: order.a}]",
     "steps: [{switch: order.a, cases: {}}]",
     "steps: [{switch: order.a, cases: {a: [{exti: a}]}}]",
