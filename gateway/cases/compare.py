@@ -47,6 +47,9 @@ def compare(case: Case, course: Course) -> list[Difference]:
 
 
 def _compare(case: Case, course: Course) -> Iterator[Difference]:
+    if course.failed is not None:
+        yield Difference((), "the case cannot be run", MISSING, course.failed, "case")
+        return
     for place, why in course.rejected.items():
         yield Difference(place, "this could not be done", "done", why, "case")
     expect = case.expect
@@ -70,12 +73,8 @@ def _compare(case: Case, course: Course) -> Iterator[Difference]:
         yield from _text((*place, "reason"), "why it ends so", expect.reason, course.reason)
     for index, name in enumerate(expect.never):
         for got in course.steps:
-            if name in (got.id, got.kind) and (got.tried or not _sends(got)):
+            if name in (got.id, got.kind) and got.passed:
                 yield Difference((*place, "never", index), f"{name} is never to be", MISSING, label(got), "case")
-
-
-def _sends(got: Got) -> bool:
-    return got.message is not None or got.attempts is not None
 
 
 def label(step: Got | Expected) -> str:
@@ -117,7 +116,7 @@ def _step(place: Place, expected: Expected, got: Got, course: Course) -> Iterato
     }
     facts = told(got, course)
     of = f"of {label(got)}"
-    if "at" in wanted and facts["at"] is not None:
+    if "at" in wanted:
         facts["at"] = facts["at"][: max(_MINUTE, len(wanted["at"]))]
         wanted["at"] = wanted["at"].replace("T", " ")
     for key in _EXACT:
@@ -137,7 +136,7 @@ def _step(place: Place, expected: Expected, got: Got, course: Course) -> Iterato
 
 def told(got: Got, course: Course) -> dict[str, Any]:
     """All that is known of a step, by the keys of an expected one; None and what is left out is not there."""
-    at = None if got.at is None else got.at.astimezone(course.zone).strftime("%Y-%m-%d %H:%M:%S")
+    at = got.at.astimezone(course.zone).strftime("%Y-%m-%d %H:%M:%S")
     facts: dict[str, Any] = {"outcome": got.outcome, "at": at, "attempts": got.attempts, "status": got.status}
     facts |= {"reason": got.reason or MISSING, "note": got.note or MISSING}
     return facts | _sent(got.message)

@@ -63,23 +63,30 @@ class Got:
         id: The step's.
         kind: Its kind.
         outcome: As in a journey's result; ``held``, ``paused`` or ``waiting`` where the journey stands at it.
-        at: When it was over, or until when it waits; None where that is not known.
+        at: When it was over; of one at which the journey stands, until when it waits, or when nothing more happens.
         reason: Why, where that is not plain.
         status: The receiver's last reply code.
         attempts: How many attempts were made.
         note: What a person should know all the same.
+        sends: Whether it is a delivery.
         message: What was sent, if anything was to be.
     """
 
     id: str
     kind: str
     outcome: str
-    at: datetime | None
+    at: datetime
     reason: str | None = None
     status: int | None = None
     attempts: int | None = None
     note: str | None = None
+    sends: bool = False
     message: Result | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the contact came by; by a delivery only does whom something was to be sent to."""
+        return self.tried or not self.sends
 
     @property
     def tried(self) -> bool:
@@ -97,6 +104,7 @@ class Course:
         steps: The steps, in order.
         ends: ``finished``, ``exited``; ``held``, ``paused`` or ``waiting`` where it stands; empty where refused.
         reason: Why it ended so.
+        failed: Why the case cannot be run: its entry is malformed, or it goes on without an end.
         rejected: What the case itself could not do, by its place in the case: operations that were not accepted.
     """
 
@@ -105,6 +113,7 @@ class Course:
     steps: tuple[Got, ...] = ()
     ends: str = ""
     reason: str = ""
+    failed: str | None = None
     rejected: Mapping[Place, str] = field(default_factory=dict[Place, str])
 
 
@@ -134,12 +143,11 @@ class _Journey(VirtualJourney):
 
 
 def run(cases: Cases, name: str, circumstances: Circumstances) -> Course:
-    """Runs one case.
-
-    Raises:
-        BadInput: Its entry is malformed, or it goes on without an end.
-    """
-    return _Run(cases, name, circumstances).course()
+    """Runs one case."""
+    try:
+        return _Run(cases, name, circumstances).course()
+    except (BadInput, EntryError) as error:
+        return Course(zone=UTC, failed=str(error))
 
 
 class _Run:
@@ -153,13 +161,10 @@ class _Run:
     def course(self) -> Course:
         scenario, plan = self._cases.draft.scenario, self._cases.draft.plan
         platform = ZoneInfo(self._around.platform_zone)
-        try:
-            entry = parse_entry({**self._cases.entries[self._name], "scenario": scenario.scenario})
-            zone = zone_of(entry.contact.get("timezone"), plan.zone)
-            start = self._around.start or _placed(self._cases.at(self._case), zone)
-            data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
-        except EntryError as error:
-            raise BadInput(f"case '{self._name}': {error}") from None
+        entry = parse_entry({**self._cases.entries[self._name], "scenario": scenario.scenario})
+        zone = zone_of(entry.contact.get("timezone"), plan.zone)
+        start = self._around.start or _placed(self._cases.at(self._case), zone)
+        data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
         try:
             check_trigger(entry, scenario)
             check_condition(scenario, data)
@@ -227,8 +232,8 @@ class _Run:
                 return Delivered(outcome="skipped", reason=reason)
             case _:
                 pass
-        replies = self._replies.setdefault(step, _replies(step, self._cases.answers(self._case).get(step, ())))
-        made = await attempts.deliver(journey, row, replies, lambda reply: self._keep(journey, step, reply))
+        coming = self._replies.setdefault(step, replies(step, self._cases.answers(self._case).get(step, ())))
+        made = await attempts.deliver(journey, row, coming, lambda reply: self._keep(journey, step, reply))
         return replace(made, note="; ".join(filter(None, (again, made.note))) or None)
 
     def _keep(self, journey: VirtualJourney, step: str, reply: Reply) -> str | None:
@@ -250,18 +255,15 @@ class _Run:
         else:
             ends, reason = _standing(journey)
             held = journey.held
-            steps.append(
-                Got(
-                    id=journey.step,
-                    kind=journey.plan.steps[journey.step].kind,
-                    outcome=ends,
-                    at=journey.until,
-                    reason=reason or None,
-                    status=held.status if held else None,
-                    attempts=held.attempts if held else None,
-                    message=journey.message,
-                )
+            record = Record(
+                step=journey.step,
+                outcome=ends,
+                at=journey.until or journey.now(),
+                reason=reason or None,
+                status=held.status if held else None,
+                attempts=held.attempts if held else None,
             )
+            steps.append(_got(record, journey, journey.message))
         return Course(zone=journey.zone, steps=tuple(steps), ends=ends, reason=reason, rejected=self._rejected)
 
 
@@ -273,9 +275,11 @@ def _standing(journey: _Journey) -> tuple[str, str]:
 
 
 def _got(record: Record, journey: _Journey, message: Result | None) -> Got:
+    row = journey.plan.steps[record.step]
     return Got(
         id=record.step,
-        kind=journey.plan.steps[record.step].kind,
+        kind=row.kind,
+        sends=isinstance(row, Send),
         outcome=record.outcome,
         at=record.at,
         reason=record.reason,
@@ -296,7 +300,7 @@ def _placed(text: str, zone: tzinfo) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _replies(step: str, answers: Sequence[Answer]) -> Iterator[Reply]:
+def replies(step: str, answers: Sequence[Answer]) -> Iterator[Reply]:
     """What comes of the attempts at a step: as the case says, and from then on all is well."""
     left = _MOST
     for answer in answers:

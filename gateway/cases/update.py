@@ -48,6 +48,8 @@ def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) 
 
 
 def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
+    if course.failed is not None:
+        return []
     case, source = cases.file.cases[name], cases.source
     place: Place = ("cases", name)
     found = [one for one in compare(case, course) if one.kind != "case"]
@@ -139,10 +141,12 @@ def _anew(cases: Cases, path: Place, value: Any) -> Edit:
     """A block in the place of another value: where that begins, or under its key."""
     start, end = cases.source.span(path)
     mark, key = cases.source.at(path), cases.source.key(path)
+    if not value:
+        return start, end, _scalar(value)
     under = mark.line == key.line
-    column = key.column + 1 if under else mark.column - 1
-    text = f"\n{' ' * column}".join(_block(value)) if value else _scalar(value)
-    return start, end, f"\n{' ' * column}{text}" if under and value else text
+    line = f"\n{' ' * (key.column + 1 if under else mark.column - 1)}"
+    text = line.join(_block(value))
+    return (len(cases.source.text[:start].rstrip(" ")), end, line + text) if under else (start, end, text)
 
 
 def _block(value: Any) -> list[str]:

@@ -120,8 +120,7 @@ async def deliver(
     """
     policy, began = row.retry.spread(journey.delivery), journey.now()
     end = later(began, policy.deadline)
-    to = row.to or row.kind
-    number = 0
+    to, number = row.to or row.kind, 0
     while True:
         number += 1
         reply = next(replies)
@@ -132,15 +131,14 @@ async def deliver(
             return Delivered(outcome="delivered", status=status or WELL[row.kind], attempts=number, note=took(reply))
 
         failed = Failed(reason=reason, cause="exhausted", destination=to, status=status, attempts=number)
-        if verdict.unknown and row.on_unknown != "retry":
-            return replace(failed, cause="unknown", unknown=True)
         if verdict.final:
             return replace(failed, cause="permanent")
         if verdict.outcome is Outcome.RETRY_SHORT and journey.now() - began > SHORT:
             return replace(failed, reason=f"{reason}, still after an hour")
+        if verdict.unknown and row.on_unknown != "retry":
+            return replace(failed, cause="unknown", unknown=True)
         if policy.maximum_attempts and number >= policy.maximum_attempts:
-            after = f", after {number} attempt{'' if number == 1 else 's'}"
-            return replace(failed, reason=f"{reason}{after}")
+            return replace(failed, reason=f"{reason}, after {number} attempt{'' if number == 1 else 's'}")
         due = _next(journey.now(), policy.pause(number), reply, end)
         if due >= end:
             return failed

@@ -213,7 +213,13 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif fault.is_unknown and not (fault.is_not_yet or fault.instead or _begins_step(fault) or path in silent):
+        elif (
+            fault.is_unknown
+            and not fault.is_not_yet
+            and not fault.instead
+            and not _begins_step(fault)
+            and path not in silent
+        ):
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)
