@@ -27,7 +27,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import redaction
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
@@ -48,7 +48,7 @@ from runtime.connection import connect
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
-from runtime.process.health import Health
+from runtime.process.health import health_pages
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
 from runtime.process.workers import Workers, running
@@ -109,20 +109,21 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
 
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
-    admissions = Admissions(given.content, given.store, given.zone)
+    admissions = AdmissionActivities(given.content, given.store, given.zone)
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
+    ways, callbacks = given.channels, given.channels.callbacks
     webhooks = Webhooks(
-        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, given.callbacks, gate
+        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, gate
     )
-    emails = Emails(given.content, given.mailer, given.writer, given.callbacks)
-    texts = Texts(given.content, given.provider, given.writer, given.callbacks)
+    emails = Emails(given.content, ways.mailer, given.writer, callbacks)
+    texts = Texts(given.content, ways.provider, given.writer, callbacks)
     # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
     senders: dict[str, tuple[Callable[..., Any], int, timedelta]] = {
         WEBHOOK.queue: (webhooks.send_webhook, _CONCURRENT, drain_of(given.destinations.book)),
-        EMAIL.queue: (emails.send_email, given.mailer.connections if given.mailer else _CONCURRENT, DRAIN),
-        SMS.queue: (texts.send_sms, given.provider.connections if given.provider else _CONCURRENT, DRAIN),
+        EMAIL.queue: (emails.send_email, ways.mailer.connections if ways.mailer else _CONCURRENT, DRAIN),
+        SMS.queue: (texts.send_sms, ways.provider.connections if ways.provider else _CONCURRENT, DRAIN),
     }
     made: list[Worker] = []
     for queue in queues:
@@ -214,7 +215,7 @@ async def serve(
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         if health_port is not None:
             await stack.enter_async_context(
-                Health(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
+                health_pages(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
             )
         metrics = temporal_runtime(metrics_port, host=metrics_host)
         client = await connect(role="worker", patience=WAIT, runtime=metrics)

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -25,20 +26,20 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_log import Log, record
-from activities.backoff import deadline, next_try, pause
+from activities.backoff import deadline, instead, left, next_try
 from activities.content import UnknownVersion
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
-from activities.permission import Gate, Never, NotBefore
+from activities.permission import Gate, Never, NotYet
 from runtime.errors import SettingsError
-from scenario.errors import Aborted, NotConfigured, TemplateError
-from scenario.plan.retry import LAST, SHORT, lengthen
+from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
+from scenario.plan.retry import SHORT
 
 T = TypeVar("T")
 
 _SOON: Final = timedelta(seconds=1)
-_REASONS: Final = {
+_UNSENT: Final = {
     "called_off": "It was called off",
     "not_noted": "Temporal could not note the sending in time",
     "no_time": "What came before the sending took all of the time",
@@ -50,6 +51,7 @@ _PATIENCE: Final = timedelta(seconds=2)
 time-out (`workflows.delivery.GRACE`)."""
 
 
+@dataclass(kw_only=True, eq=False)
 class OpenAttempt:
     """An attempt under way.
 
@@ -58,32 +60,30 @@ class OpenAttempt:
         destination: Host or provider, as failures and the log name it; may be set once it is known.
         number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
         away: How many attempts were turned away since then.
+        stale: The server keeps a mark that means nothing any more.
+        gates: Who is asked, right before anything leaves, whether it may; one after the other.
         turned: Whether this one is, so that it is not an attempt at all.
         began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that, or may do so.
-        stale: The server keeps a mark that means nothing any more.
         outcome: How it ended, unless it failed.
         excerpt: How the answer to a delivered message begins.
         started: When this attempt began, on the clock of `time.perf_counter`.
     """
 
-    def __init__(
-        self, delivery: Delivery, destination: str, number: int, away: int = 0, gates: Sequence[Gate] = ()
-    ) -> None:
-        self.delivery = delivery
-        self._gates = gates
-        self.destination = destination
-        self.number = number
-        self.away = away
-        self.turned = False
-        self.began = False
-        self.in_flight = False
-        self.marked = False
-        self.stale = False
-        self.outcome: Sent | None = None
-        self.excerpt = ""
-        self.started = time.perf_counter()
+    delivery: Delivery
+    destination: str
+    number: int
+    away: int
+    stale: bool
+    gates: Sequence[Gate]
+    turned: bool = False
+    began: bool = False
+    in_flight: bool = False
+    marked: bool = False
+    outcome: Sent | None = None
+    excerpt: str = ""
+    started: float = field(default_factory=time.perf_counter)
 
     @property
     def sent(self) -> Sent:
@@ -108,7 +108,7 @@ class OpenAttempt:
             ApplicationError: Not yet.
             Aborted: Not at all.
         """
-        for gate in self._gates:
+        for gate in self.gates:
             self.permitted(await gate(self.delivery))
 
     async def sending(self) -> None:
@@ -124,21 +124,21 @@ class OpenAttempt:
                 answer. Nothing is to be sent.
         """
         if self.within <= 0:
-            raise self._not_left("no_time")
+            raise self._unsent("no_time")
         if self.delivery.on_unknown != "retry":
             self.marked = True
             handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
             try:
                 await handle.heartbeat(*self._values(SENDING), rpc_timeout=_PATIENCE)
             except AsyncActivityCancelledError:  # a journey that leaves or skips, a pause, a reset
-                raise self._not_left("called_off") from None
+                raise self._unsent("called_off") from None
             except RPCError as error:
                 gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
-                raise self._not_left("called_off" if gone else "not_noted") from None
+                raise self._unsent("called_off" if gone else "not_noted") from None
         self.began = self.in_flight = True
 
-    def _not_left(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
-        return self.uncounted(f"{_REASONS[word]}: nothing was sent", word)
+    def _unsent(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
+        return self.uncounted(f"{_UNSENT[word]}: nothing was sent", word)
 
     def mark(self, word: str) -> None:
         """Leaves a mark that goes out with the failure, for the next attempt to find.
@@ -150,7 +150,7 @@ class OpenAttempt:
     def _values(self, word: str) -> tuple[Any, ...]:
         return (word, self.away, activity.info().attempt) if self.away else (word,)
 
-    def permitted(self, answer: T | NotBefore | Never) -> T:
+    def permitted(self, answer: T | NotYet | Never) -> T:
         """What somebody answered who was asked whether it may leave now: the only place where that is not to go.
 
         Raises:
@@ -158,21 +158,25 @@ class OpenAttempt:
             Aborted: Not at all.
         """
         match answer:
-            case NotBefore():
+            case NotYet():
                 raise self.kept_back(answer)
             case Never():
                 raise Aborted(answer.since)
             case _:
                 return answer
 
-    def kept_back(self, until: NotBefore) -> ApplicationError:
+    def kept_back(self, until: NotYet) -> ApplicationError:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
         if until.planned and self.number == 1:
-            due = datetime.now(UTC) + until.delay
-            return self._failure(FailureKind.NOT_BEFORE, until.since, error=until.word, due=due)
+            due = (datetime.now(UTC) + until.delay).isoformat(timespec="seconds")
+            return self._failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
         # A delivery whose deadline comes before that has its last chance just before the deadline.
-        delay = min(until.delay, last) if (last := self._left()) > timedelta(0) else until.delay
+        delay = (
+            min(until.delay, last)
+            if (last := left(activity.info(), self.delivery.room)) > timedelta(0)
+            else until.delay
+        )
         return self.uncounted(f"{until.since}: {until.then}", until.word, why=until.since, delay=delay)
 
     def uncounted(self, reason: str, error: str, *, why: str = "", delay: timedelta | None = None) -> ApplicationError:
@@ -226,21 +230,12 @@ class OpenAttempt:
         short: bool = False,
         asked: int | None = None,
     ) -> ApplicationError:
-        """The exception to raise for an attempt that counts. See `Failure` for what is not said here.
+        """The exception to raise for an attempt that counts; see `Failure`.
 
-        The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once.
-
-        Args:
-            kind: What to do about it. A RETRY whose outcome is unknown follows the step's `on_unknown` instead; of the
-                last attempt that the step allows it is final.
-            reason: One sentence, without personal data.
-            status: Reply code.
-            error: Class of the error, in one word.
-            unknown: Whether the message may have been delivered all the same.
-            excerpt: How the reply begins, redacted.
-            exhausted: Whether it is for good only because attempts or time have run out.
-            short: Whether somebody has set something up wrongly, it seems: then RETRY is for `SHORT` only.
-            asked: Seconds for which the receiver asked to be left alone.
+        A RETRY whose outcome is `unknown` follows the step's `on_unknown` instead. Of the last attempt that the step
+        allows it is final; and after `SHORT`, where it is `short`: somebody has set something up wrongly, it seems. The
+        back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once, unless the
+        receiver `asked` for more seconds.
         """
         delay = None
         if kind is FailureKind.RETRY:
@@ -252,17 +247,9 @@ class OpenAttempt:
             elif allowed and self.number >= allowed:
                 kind, exhausted, reason = FailureKind.PERMANENT, True, f"{reason}, after {_count(allowed)}"
             else:
-                delay = self._delay(info, asked)
-        return self._failure(
-            kind,
-            reason,
-            status=status,
-            error=error,
-            unknown=unknown,
-            excerpt=excerpt,
-            exhausted=exhausted,
-            delay=delay,
-        )
+                delay = instead(info, self.number, asked, self.delivery.room)
+        said: dict[str, Any] = {"status": status, "error": error, "unknown": unknown, "excerpt": excerpt}
+        return self._failure(kind, reason, delay, exhausted=exhausted, **said)
 
     @property
     def allowed(self) -> int:
@@ -274,56 +261,20 @@ class OpenAttempt:
         policy = activity.info().retry_policy
         return 0 if policy is not None and policy.maximum_attempts else self.delivery.attempts
 
-    def _delay(self, info: activity.Info, asked: int | None) -> timedelta | None:
-        """The pause to make instead of Temporal's own, if any.
-
-        Temporal's is too long after attempts that were turned away, which it counts.
-        """
-        planned = pause(info.retry_policy, self.number)
-        delay = lengthen(asked, planned, self._left().total_seconds())
-        if delay is None and planned < pause(info.retry_policy, info.attempt):
-            delay = planned
-        return None if delay is None else timedelta(seconds=delay)
-
-    def _left(self) -> timedelta:
-        """How long it is until an attempt should be begun at the latest."""
-        end = deadline(activity.info(), self.delivery.room)
-        return timedelta.max if end is None else end - datetime.now(UTC) - LAST
-
-    def _failure(
-        self,
-        kind: FailureKind,
-        reason: str,
-        *,
-        error: str | None,
-        status: int | None = None,
-        unknown: bool = False,
-        excerpt: str = "",
-        exhausted: bool = False,
-        why: str = "",
-        due: datetime | None = None,
-        delay: timedelta | None = None,
-    ) -> ApplicationError:
-        self.in_flight = self.in_flight and unknown
+    def _failure(self, kind: FailureKind, reason: str, delay: timedelta | None = None, **more: Any) -> ApplicationError:
+        self.in_flight = self.in_flight and more.get("unknown", False)
         if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)
             due = next_try(info, now, delay, room=self.delivery.room)
-            if due is None and next_try(info, now, delay) is not None:
-                kind, exhausted = FailureKind.PERMANENT, True  # Temporal would begin another one after the deadline
-        return Failure(
-            kind=kind,
-            reason=reason,
-            destination=self.destination,
-            attempt=self.number - 1 if self.turned else self.number,
-            status=status,
-            error=error,
-            unknown=unknown,
-            excerpt=excerpt,
-            exhausted=exhausted,
-            turned_away=self.turned,
-            why=why,
-            next_try_at="" if due is None else due.isoformat(timespec="seconds"),
-        ).as_error(delay)
+            if due is not None:
+                more["next_try_at"] = due.isoformat(timespec="seconds")
+            elif next_try(info, now, delay) is not None:
+                kind, more["exhausted"] = FailureKind.PERMANENT, True  # Temporal would begin one after the deadline
+        made = self.number - 1 if self.turned else self.number
+        failure = Failure(
+            kind=kind, reason=reason, destination=self.destination, attempt=made, turned_away=self.turned, **more
+        )
+        return failure.as_error(delay)
 
 
 @contextmanager
@@ -348,7 +299,7 @@ def attempt_of(
         channel: By what.
         destination: Host or provider; may be changed on the attempt.
         log: Where it is recorded. Its troubles never cost a delivery its success.
-        gates: Who is asked, right before anything leaves, whether it may; one after the other.
+        gates: See `OpenAttempt`.
         unrendered: How the sentence begins where it cannot be rendered.
 
     Raises:
@@ -356,8 +307,10 @@ def attempt_of(
     """
     info = activity.info()
     counted, away = turned_away(info)
-    attempt = OpenAttempt(delivery, destination, max(1, info.attempt - away), away, gates)
-    attempt.stale = not counted
+    number = max(1, info.attempt - away)
+    attempt = OpenAttempt(
+        delivery=delivery, destination=destination, number=number, away=away, stale=not counted, gates=gates
+    )
     error: BaseException | None = None
     try:
         _refuse(attempt, info)
@@ -389,6 +342,8 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
             return raised
         case NotConfigured():
             return attempt.failure(FailureKind.UNCONFIGURED, sentence, error="unconfigured")
+        case BadRecipient():
+            return attempt.failure(FailureKind.PERMANENT, text, error=raised.word)
         case UnknownVersion():
             return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="unknown_version")
         case TemplateError():

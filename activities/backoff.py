@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 from temporalio.common import RetryPolicy
+
+from scenario.plan.retry import LAST, lengthen
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:
@@ -36,6 +38,30 @@ def deadline(info: activity.Info, room: float) -> datetime | None:
     """
     whole = info.schedule_to_close_timeout
     return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
+
+
+def left(info: activity.Info, room: float) -> timedelta:
+    """How long it is until an attempt should be begun at the latest; see `deadline`."""
+    end = deadline(info, room)
+    return timedelta.max if end is None else end - datetime.now(UTC) - LAST
+
+
+def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
+    """The pause to make instead of Temporal's own, if any.
+
+    Temporal's is too long after attempts that were turned away, which it counts.
+
+    Args:
+        info: Of the attempt that failed.
+        number: The attempt's, counted without those.
+        asked: Seconds for which the receiver asked to be left alone.
+        room: See `deadline`.
+    """
+    planned = pause(info.retry_policy, number)
+    delay = lengthen(asked, planned, left(info, room).total_seconds())
+    if delay is None and planned < pause(info.retry_policy, info.attempt):
+        delay = planned
+    return None if delay is None else timedelta(seconds=delay)
 
 
 def next_try(

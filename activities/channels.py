@@ -37,6 +37,17 @@ class Channels:
     provider: Provider | None = None
     callbacks: Callbacks | None = None
 
+    async def close(self, within: float) -> None:
+        """Closes connections.
+
+        Args:
+            within: Seconds that others may take to answer.
+        """
+        if self.provider:
+            await self.provider.close()
+        if self.mailer:
+            await self.mailer.close(within)
+
     @property
     def sentence(self) -> str:
         """Which of them are configured, for the log: no address, no secret."""
@@ -71,7 +82,7 @@ def channels_of(settings: Settings, inbox: Path) -> Channels:
             return None
 
     found = Channels(
-        mailer=judged(lambda: mailer_from(_text(settings.smtp), settings.mail_from)),
+        mailer=judged(lambda: mailer_from(_text(settings.smtp), settings.mail_from, settings.mail_from_allowed)),
         provider=judged(lambda: provider_from(_text(settings.sms), inbox)),
         callbacks=judged(lambda: Callbacks.configured(settings)),
     )

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from activities.interface import Delivery
 from scenario.entry.entry import journey_root
+from scenario.entry.trigger import with_trigger
 from scenario.errors import NotConfigured
 
 
@@ -44,4 +45,5 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
         made["callback_url"] = callbacks.url(
             workflow_id, delivery.root, delivery.id, datetime.fromisoformat(delivery.now)
         )
-    return {**delivery.data, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}
+    whole = with_trigger(delivery.data)
+    return {**whole, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}

@@ -11,12 +11,9 @@ from typing import Final
 
 from activities.channels import Channels, channels_of
 from activities.content import Content
-from activities.email.smtp import Mailer
-from activities.sms.provider import Provider
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
-from runtime.callback import Callbacks
 from runtime.process.deadline import Deadline
 from runtime.secrets import Secrets
 from runtime.settings import Settings
@@ -27,8 +24,8 @@ INBOX: Final = Path(".scenario/inbox")
 CLOSING: Final = 6.0
 """Seconds that are enough for all of it to close, and for traces after it, where others answer slowly."""
 # In the order in which things are closed: what each has at most, and what of the time is kept for those after it.
-_MAILER: Final = 2.0
-_AFTER_MAILER: Final = 5.0
+_CHANNELS: Final = 2.0
+_AFTER_CHANNELS: Final = 5.0
 _LOG: Final = 10.0
 _AFTER_LOG: Final = 3.0
 
@@ -42,26 +39,22 @@ class Services:
         writer: Writes attempts in the background.
         content: Published versions, kept by version.
         transport: Sends webhooks.
-        mailer: Sends e-mail, or None where it is not configured.
-        provider: Sends SMS, or None where none is configured.
+        channels: What other messages leave by, and what answers come back by.
         secrets: What webhooks may name.
         zone: The platform's time zone.
         routes: Where webhooks lead.
         destinations: What operations say about the systems that webhooks go to.
-        callbacks: Makes `journey.callback_url`, or None where it is not configured.
     """
 
     store: Store
     writer: AttemptWriter
     content: Content
     transport: Transport
-    mailer: Mailer | None
-    provider: Provider | None
+    channels: Channels
     secrets: Secrets
     zone: str
     routes: Routes
     destinations: DestinationsFile
-    callbacks: Callbacks | None = None
 
 
 @asynccontextmanager
@@ -101,20 +94,15 @@ async def services(
         writer = AttemptWriter(store)
         stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
         transport = await stack.enter_async_context(Transport())
-        if mailer := channels.mailer:
-            stack.push_async_callback(lambda: mailer.close(ending.left(_MAILER, keep=_AFTER_MAILER)))
-        if provider := channels.provider:
-            stack.push_async_callback(provider.close)
+        stack.push_async_callback(lambda: channels.close(ending.left(_CHANNELS, keep=_AFTER_CHANNELS)))
         yield Services(
             store=store,
             writer=writer,
             content=Content(store),
             transport=transport,
-            mailer=channels.mailer,
-            provider=channels.provider,
+            channels=channels,
             secrets=Secrets(settings),
             zone=settings.platform_timezone,
             routes=routes or Direct(destinations),
             destinations=destinations,
-            callbacks=channels.callbacks,
         )

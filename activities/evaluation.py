@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from activities.interface import Answer, Question
 from scenario import liquid
+from scenario.entry.trigger import with_trigger
 from scenario.errors import EntryError
+from scenario.steps.switch import case_met
 from scenario.time.timing import parse_moment, shift, zone_of
 
 _SHOWN: Final = 100
@@ -20,9 +22,12 @@ def evaluate(question: Question) -> Answer:
     Raises:
         TemplateError: The template fails on this contact's data.
     """
+    data = with_trigger(question.data)
     if question.kind == "condition":
-        return Answer(value=liquid.evaluate_condition(question.text, question.data))
-    value = liquid.evaluate_value(question.text, question.data)
+        return Answer(value=liquid.evaluate_condition(question.text, data))
+    value = liquid.evaluate_value(question.text, data)
+    if question.cases:
+        return Answer(value=case_met(value, question.cases))
     return _moment(value, question) if question.zone else Answer(value=value)
 
 

@@ -84,6 +84,7 @@ class Question:
         data: The data by root name, `now` and `today` among it.
         zone: Of a value that is a date to wait for, as `scenario.time.timing.read_zone` reads it; else empty.
         offset: Seconds from that date to the end of the wait.
+        cases: Of a value that is compared with these: which of them it meets is the answer.
     """
 
     text: str
@@ -91,6 +92,7 @@ class Question:
     kind: Literal["condition", "value"] = "condition"
     zone: str = ""
     offset: float = 0.0
+    cases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.webhook.destinations.reading import read
 from gateway import events
-from gateway.admissions import Admissions
+from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered, EntryClient
 from gateway.journeys import listing, view
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
 from gateway.operations.one import Operations, targets
@@ -38,7 +38,7 @@ __all__ = [
     "Entered",
     "JourneyTarget",
     "JourneyView",
-    "Listed",
+    "ListedJourney",
     "ScenarioClient",
     "Tally",
     "Which",
@@ -119,9 +119,9 @@ class ScenarioClient(Operations):
         """
         return await self._door.enter(entry, settle)
 
-    def settling(self) -> Admissions:
-        """What tells of many journeys that were started whether they came in. See `gateway.admissions.Admissions`."""
-        return Admissions(self.temporal, self.store)
+    def settling(self) -> AdmissionWatch:
+        """What tells of many journeys that were started whether they came in: one watch for all."""
+        return AdmissionWatch(self.temporal, self.store)
 
     async def trouble(self) -> str | None:
         """Why the store cannot be used now, its disk being full, say; None where it can. Nobody is let in meanwhile."""
@@ -195,23 +195,19 @@ class ScenarioClient(Operations):
     async def journeys(
         self,
         *,
-        held: bool = False,
         scenario: str | None = None,
         contact: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
-    ) -> list[Listed]:
-        """Journeys that were let in, the newest first.
+    ) -> list[ListedJourney]:
+        """Journeys that were let in, the newest first; see `held` for those that wait for an operator.
 
         Args:
-            held: Only those that wait for an operator: as `held`, which can tell them further apart.
             scenario: Only those of this scenario.
             contact: Only this contact's.
-            since: Only those let in then or later; held ones: held then or later.
+            since: Only those let in then or later.
             limit: So many at most.
         """
-        if held:
-            return await self.held(scenario=scenario, contact=contact, since=since, limit=limit)
         return await listing.newest(
             self.temporal, self.store, scenario=scenario, contact=contact, since=since, limit=limit
         )

@@ -6,6 +6,7 @@
     ├── TemplateError      a template that cannot be parsed or rendered
     │   ├── LimitExceeded    a template that takes too many steps, too long or too much room
     │   └── MissingVariable  a template that needs what is not there
+    ├── BadRecipient       a contact's address or number that nothing can be sent to
     ├── NotConfigured      a delivery that needs what this process is not set up for
     └── Aborted            not a mistake: a template said ``{% abort 'reason' %}``, or there is nobody to send to
 
@@ -85,6 +86,16 @@ class MissingVariable(TemplateError):
     ) -> None:
         self.path = path
         super().__init__(reason, at=at, line=line, column=column, offset=offset)
+
+
+class BadRecipient(ScenarioError):
+    """A contact's address or number that nothing can be sent to.
+
+    Attributes:
+        word: Class of the error, in one word, for the log of attempts.
+    """
+
+    word = "bad_recipient"
 
 
 class NotConfigured(ScenarioError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ with workflow.unsafe.imports_passed_through():
     from scenario.plan.plan import Plan
     from scenario.steps.base import Row
     from scenario.steps.delivery import Send
-    from scenario.steps.host import ContinueAsNew, Failed, Leave, NotBefore, Outcome
+    from scenario.steps.host import ContinueAsNew, Failed, Leave, NotBefore, Outcome, Rounds
     from scenario.steps.registry import read_row
+    from scenario.steps.switch import output_of
     from scenario.time.timing import zone_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,18 @@ class StepHost:
     @until.setter
     def until(self, moment: datetime | None) -> None:
         self.state.until = None if moment is None else moment.astimezone(UTC).isoformat()
+
+    @property
+    def rounds(self) -> Rounds | None:
+        """How far the repetition at the present step is."""
+        return self.state.rounds.get(self.step)
+
+    @rounds.setter
+    def rounds(self, rounds: Rounds | None) -> None:
+        if rounds is None:
+            self.state.rounds.pop(self.step, None)
+        else:
+            self.state.rounds[self.step] = rounds
 
     @property
     def paused(self) -> bool:
@@ -153,6 +166,10 @@ class StepHost:
         """Works out a condition; with an event, it is about that one."""
         return await self._question(condition, "condition", None if event is None else event.data())
 
+    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
+        """Works out a value, and which of the cases it meets."""
+        return await self._question(output_of(expression), "value", None, cases=tuple(cases))
+
     async def date(self, template: str, offset: float) -> datetime:
         """Works out a date to wait for.
 
@@ -182,6 +199,15 @@ class StepHost:
         first = self.state.mark if since_now else 0
         return [kept for kept in self.state.events if kept.name == name and kept.number > first]
 
+    async def satisfies(self, event: Event, condition: str | None) -> bool:
+        """Whether an event is one of those that a condition means; one that cannot be worked out is noted."""
+        if condition is None:
+            return True
+        answer = await self.ask(condition, event)
+        if answer.error:
+            self.ignore(f"step {self.step}", answer.error)
+        return answer.value is True
+
     def take(self, event: Event) -> None:
         """Makes an event the one that templates see as `event`."""
         self.state.event = event.data()
@@ -209,12 +235,13 @@ class StepHost:
         status: int | None = None,
         attempts: int | None = None,
         note: str | None = None,
+        way: str | None = None,
     ) -> None:
         """Notes how the present step went."""
         self.state.held = None
         self.retrying = False
         name = self.step
-        self.state.steps.append(
+        self.state.record(
             StepRecord(
                 id=name,
                 kind=self.plan.steps[name].kind,
@@ -224,6 +251,7 @@ class StepHost:
                 status=status,
                 attempts=attempts or None,
                 note=note,
+                way=way,
             )
         )
 
@@ -321,11 +349,4 @@ class StepHost:
         workflow.set_current_details(visibility.details(state, self.plan, f"{self.version} · {self.entry.contact_id}"))
         mode = state.mode
         if always or mode in ("waiting", "held", "paused") or self._attributes.stands_out:
-            self._attributes.show(
-                scenario=self.entry.name,
-                contact=self.entry.contact_id,
-                version=self.version,
-                step=state.at or "",
-                state=mode,
-                held=state.held,
-            )
+            self._attributes.show(self.entry, self.version, state)

@@ -181,6 +181,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             self.record("left", self._leaving.reason)
             return self._leaving
         reason, self.skipping = self.skipping, None
+        self.rounds = None
         self.record("skipped", reason)
         return Next(step.skipped_to)
 

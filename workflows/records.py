@@ -28,12 +28,13 @@ class StepRecord:
         id: The step's.
         kind: Its kind.
         outcome: ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``event``, ``timeout``; ``then``,
-            ``else``; ``exited``; ``left`` where the journey ended during it.
+            ``case``, ``else``; ``round``, ``until``, ``ended``; ``exited``; ``left`` where the journey ended during it.
         at: When it was over, ISO 8601 in UTC.
         reason: Why, where that is not plain.
         status: The receiver's reply code.
         attempts: How many attempts it took.
         note: What a person should know all the same: that it was rendered again, that a response was not kept.
+        way: The way that was taken, where its outcome does not say: the case of a ``switch``.
     """
 
     id: str
@@ -44,6 +45,7 @@ class StepRecord:
     status: int | None = None
     attempts: int | None = None
     note: str | None = None
+    way: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, without what is not known."""

@@ -5,19 +5,20 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, cast
 
 from temporalio import workflow
 
+from workflows.limits import size_of
 from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
 
 with workflow.unsafe.imports_passed_through():
     from scenario.entry.plain_json import has_form
     from scenario.plan.plan import load_plan
-    from scenario.steps.host import Event
+    from scenario.steps.host import Event, Rounds
     from scenario.steps.registry import read_row
 
 JourneyState = Literal["running", "waiting", "held", "paused"]
@@ -33,6 +34,9 @@ KNOWN_EVENT_IDS: Final = 1000
 """Event ids remembered, so that a repeated event counts once."""
 KEPT_OPERATIONS: Final = 100
 """Operations remembered, the latest ones: a program may send them for weeks, and every answer holds them all."""
+KEPT_STEPS: Final = 1000
+"""Steps that are over of which a journey keeps the record. Of one that was performed again and again, the oldest are
+forgotten beyond that, never the latest: the id of a delivery depends on whether its step was performed before."""
 KEPT_PASSED_OVER: Final = 20
 """Kinds of things remembered that could not be used."""
 LONGEST_REASON: Final = 500
@@ -58,6 +62,8 @@ class State:
         awaiting: The event that it waits for, if it does.
         visits: How often a step was begun again after it was over.
         steps: Steps that are over, in order.
+        forgotten: How many records of such steps were forgotten.
+        rounds: How far each repetition is, by its step.
         events: Events kept for later.
         counted: How many events were kept in all.
         seen: Ids of events that came.
@@ -105,6 +111,8 @@ class State:
     passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
     reset: bool = False
     kept_back: str | None = None
+    forgotten: int = 0
+    rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -118,6 +126,8 @@ class State:
         state.events = [made(Event, item) for item in data.get("events", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]
         state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
+        rounds: dict[str, Any] = data.get("rounds", {})
+        state.rounds = {name: made(Rounds, item) for name, item in rounds.items()}
         state.held = made(Held, data["held"]) if data.get("held") else None
         state.paused = made(Operation, data["paused"]) if data.get("paused") else None
         state.anew = made(Override, data["anew"]) if data.get("anew") else None
@@ -140,7 +150,8 @@ class State:
             plan = load_plan(state.plan)
             if state.anew:
                 read_row(state.anew.step)
-            times = [datetime.fromisoformat(time) for time in (state.entered_at, state.since, state.until) if time]
+            told = (state.entered_at, state.since, state.until, *(one.began for one in state.rounds.values()))
+            times = [datetime.fromisoformat(time) for time in told if time]
         except ValueError:
             return False
         named = {state.at, plan.start}.union(*(step.successors for step in plan.steps.values()))
@@ -155,6 +166,16 @@ class State:
         while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
             self.events, sizes = self.events[1:], sizes[1:]
         return kept
+
+    def record(self, done: StepRecord) -> None:
+        """Notes that a step is over."""
+        self.steps.append(done)
+        if len(self.steps) > KEPT_STEPS:
+            counts = Counter(one.id for one in self.steps)
+            oldest = next((index for index, one in enumerate(self.steps) if counts[one.id] > 1), None)
+            if oldest is not None:
+                del self.steps[oldest]
+                self.forgotten += 1
 
     def note(self, operation: Operation) -> None:
         """Notes an operation, and forgets the oldest where there are too many."""
@@ -186,8 +207,8 @@ class State:
             The names of those that were forgotten.
         """
         kept = {key: value for key, value in self.responses.items() if key != name}
-        sizes = {key: _size(value) for key, value in kept.items()}
-        room = KEPT_RESPONSES - _size(response)
+        sizes = {key: size_of(value) for key, value in kept.items()}
+        room = KEPT_RESPONSES - size_of(response)
         forgotten: list[str] = []
         for key in kept:
             if sum(sizes.values()) <= room:
@@ -213,7 +234,3 @@ class State:
         if self.paused:
             return "paused"
         return "waiting" if self.until or self.awaiting else "running"
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

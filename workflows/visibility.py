@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         SCENARIO_VERSION,
         STEP_ID,
     )
+    from scenario.entry.entry import Entry
     from scenario.plan.plan import Plan
     from scenario.steps.delivery import Send
 
@@ -55,10 +56,13 @@ def details(state: State, plan: Plan, title: str) -> str:
     elif not state.held and state.until and state.at:
         why = f": {state.kept_back}" if state.kept_back else ""
         lines += [f"Waiting at `{state.at}` until {state.until}{why}", ""]
+    for name, rounds in state.rounds.items():
+        if name in plan.steps:
+            lines += [f"Round {rounds.number} of {plan.steps[name].most} of `{name}`", ""]
     lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
     done = state.steps[-_SHOWN:]
     for record in done:
-        reply = f" {record.status}" if record.status else ""
+        reply = "".join(f" {said}" for said in (record.way, record.status) if said)
         mark = MARKS.get(record.outcome, "✓")
         note = f" ({record.note.replace('|', '/')})" if record.note else ""
         lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply}{note} | {record.at} |")
@@ -88,15 +92,16 @@ class SearchAttributes:
         """Whether the attributes say that the journey is held or paused: its end must be shown too."""
         return self._known.get(JOURNEY_STATE.name) in ("held", "paused")
 
-    def show(self, *, scenario: str, contact: str, version: str, step: str, state: str, held: Held | None) -> None:
+    def show(self, entry: Entry, version: str, state: State) -> None:
         """Brings the search attributes up to date."""
+        held = state.held
         changes = self._changes(
             {
-                SCENARIO_NAME: scenario,
-                CONTACT_ID: contact,
+                SCENARIO_NAME: entry.name,
+                CONTACT_ID: entry.contact_id,
                 SCENARIO_VERSION: version,
-                STEP_ID: step,
-                JOURNEY_STATE: state,
+                STEP_ID: state.at or "",
+                JOURNEY_STATE: state.mode,
             }
         )
         if changes:

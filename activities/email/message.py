@@ -14,10 +14,10 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Final, cast
 
-from activities.email.address import Mailbox
-from activities.email.header import Field, mailbox, unstructured
+from activities.email.header import HeaderField, mailbox, unstructured
 from activities.email.sandbox import Markup, MarkupProcess
 from scenario.errors import LimitExceeded, TemplateError
+from scenario.mail_address import Mailbox
 from scenario.mail_limits import MAX_PART, MAX_SUBJECT
 
 _BASE64_FROM: Final = 6
@@ -50,17 +50,21 @@ def compose(
     subject: str,
     html: str | None,
     text: str | None,
+    reply_to: Mailbox | None = None,
+    return_path: Mailbox | None = None,
 ) -> Envelope:
     """Makes a message of its parts.
 
     Args:
-        delivery_id: With the sender's domain it is the Message-ID.
+        delivery_id: With the domain of the return path it is the Message-ID.
         sender: The From header.
         recipient: The To header: the address alone.
         date: The Date header, with an offset.
         subject: One line; what would begin another one becomes a blank.
         html: The HTML part, or None.
         text: The text part; None derives it from the HTML.
+        reply_to: The Reply-To header, or None.
+        return_path: Where bounces go; None: to the sender.
 
     Returns:
         The same bytes for the same arguments.
@@ -74,13 +78,15 @@ def compose(
     text = None if text is None else _bounded("text", text, MAX_PART)
     utf8 = not recipient.address.isascii()
     message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
+    path = return_path or sender
     for field in (
         mailbox("From", sender),
+        *([mailbox("Reply-To", reply_to)] if reply_to else []),
         mailbox("To", recipient),
         unstructured("Subject", subject),
-        Field("Date", format_datetime(date)),
-        Field("Message-ID", f"<{delivery_id}@{sender.domain}>"),
-        Field("MIME-Version", "1.0"),
+        HeaderField("Date", format_datetime(date)),
+        HeaderField("Message-ID", f"<{delivery_id}@{path.domain}>"),
+        HeaderField("MIME-Version", "1.0"),
     ):
         message[field.name] = field
     if html is None:
@@ -95,7 +101,7 @@ def compose(
             # An EmailMessage in its place would repeat the MIME-Version.
             message.attach(cast("EmailMessage", part))
         message.set_boundary(_boundary(delivery_id))
-    return Envelope(sender=sender.address, recipient=recipient.address, message=_bytes(message), utf8=utf8)
+    return Envelope(sender=path.address, recipient=recipient.address, message=_bytes(message), utf8=utf8)
 
 
 def _bounded(part: str, text: str, most: int) -> str:

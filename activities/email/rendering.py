@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from activities.email.address import Mailbox
 from activities.email.message import Envelope, compose
+from activities.email.senders import Senders
 from activities.interface import Delivery
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
+from scenario.mail_address import BadAddress, Mailbox, parse_address
 from scenario.model.parts import File
 from scenario.steps.email import Email
 
@@ -27,25 +28,45 @@ def address_in(data: Mapping[str, Any]) -> str:
     return written
 
 
-def render(step: Email, delivery: Delivery, data: dict[str, Any], sender: Mailbox, recipient: Mailbox) -> Envelope:
+def recipient_of(written: str) -> Mailbox:
+    """The contact's address as it is sent to.
+
+    Raises:
+        BadAddress: It is malformed.
+    """
+    try:
+        return parse_address(written)
+    except BadAddress:
+        raise BadAddress("the contact's e-mail address is malformed") from None
+
+
+def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Senders, recipient: Mailbox) -> Envelope:
     """The message: a function of the published step and the delivery, and of nothing else.
 
     Args:
         step: As it was published.
         delivery: What is delivered; its id and its `now` are in the message.
         data: What templates see, by root.
-        sender: The From header.
+        senders: Who may be named. The return path is the default one, whoever is: bounces go where operators look.
         recipient: The To header.
 
     Raises:
+        NotConfigured: It is from somebody, or answers go to somebody, who may not be named.
         TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
         MarkupProcessLost: See `compose`.
         Aborted: A template says that nothing should be sent.
     """
     html, text = _source(step.html), _source(step.text)
+    named = {
+        key: senders.named(key, _rendered(key, liquid.render_line, template, data))
+        for key, template in (("from", step.sender), ("reply_to", step.reply_to))
+        if template is not None
+    }
     return compose(
         delivery_id=delivery.id,
-        sender=sender,
+        sender=named.get("from") or senders.default,
+        reply_to=named.get("reply_to"),
+        return_path=senders.default,
         recipient=recipient,
         date=datetime.fromisoformat(delivery.now),
         subject=_rendered("subject", liquid.render_line, step.subject, data),

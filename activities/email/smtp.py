@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Final, Self
 
-from activities.email.address import BadAddress, Mailbox, parse_sender
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
+from activities.email.senders import Senders
 from activities.email.server import Server, parse_server
 from activities.email.session import Reply, Session
 from runtime.errors import SettingsError
@@ -48,7 +48,7 @@ class Mailer:
 
     Attributes:
         server: The mail server.
-        sender: From whom the e-mails are.
+        senders: From whom the e-mails may be.
         connections: How many messages may be under way at once. A worker takes as many e-mails and no more, so that the
             others wait at Temporal, where it costs them no attempt and another worker may take them.
         idle: Seconds after which an unused connection is not trusted any more.
@@ -57,13 +57,13 @@ class Mailer:
     idle = 60.0
 
     def __init__(
-        self, server: Server, sender: Mailbox, *, connections: int = CONNECTIONS, tls: ssl.SSLContext | None = None
+        self, server: Server, senders: Senders, *, connections: int = CONNECTIONS, tls: ssl.SSLContext | None = None
     ) -> None:
         """Prepares; connections are made when they are needed.
 
         Args:
             server: The mail server.
-            sender: From whom the e-mails are.
+            senders: From whom the e-mails may be.
             connections: How many messages may be under way at once; others wait.
             tls: What to trust; by default what the server's `ca` says, or else what this machine does.
 
@@ -71,7 +71,7 @@ class Mailer:
             SettingsError: The server's `ca` cannot be used.
         """
         self.server = server
-        self.sender = sender
+        self.senders = senders
         self.connections = connections
         self._tls = tls or _trust(server.ca)
         self._door = asyncio.Lock()
@@ -203,28 +203,29 @@ def _stale(error: MailError) -> bool:
     return isinstance(error, UnreachableError) or error.status == _CLOSING
 
 
-def mailer_from(url: str | None, sender: str | None) -> Mailer | None:
+def mailer_from(url: str | None, sender: str | None, allowed: str | None = None) -> Mailer | None:
     """The mailer that the settings ask for; None where there is no server.
 
     Args:
         url: SCENARIO_SMTP, see `activities.email.server.parse_server`.
         sender: SCENARIO_MAIL_FROM, ``Name <address>``.
+        allowed: SCENARIO_MAIL_FROM_ALLOWED, see `activities.email.senders.Senders.configured`.
 
     Raises:
         SettingsError: One of them cannot be used, or there is a server and no sender.
     """
     wrong: list[str] = []
-    server = mailbox = None
+    server = senders = None
     try:
         server = parse_server(url) if url else None
     except SettingsError as error:
         wrong.append(str(error))
     try:
-        mailbox = parse_sender(sender) if sender else None
-    except BadAddress as error:
-        wrong.append(f"SCENARIO_MAIL_FROM must be one sender such as Name <address@example.com>: {error}")
+        senders = Senders.configured(sender, allowed) if sender else None
+    except SettingsError as error:
+        wrong.append(str(error))
     if url and not sender:
         wrong.append("SCENARIO_MAIL_FROM is missing: set it with SCENARIO_SMTP, as Name <address@example.com>")
     if wrong:
         raise SettingsError("; ".join(wrong))
-    return Mailer(server, mailbox) if server and mailbox else None
+    return Mailer(server, senders) if server and senders else None

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import OpenAttempt, attempt_of
-from activities.attempt_log import Log
-from activities.content import Content
-from activities.context import Addresses, template_data
+from activities.attempt import OpenAttempt
+from activities.channel_activity import ChannelActivity
 from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
-from activities.permission import Gate
 from activities.sms.errors import ProviderError, RefusedError
-from activities.sms.number import BadNumber, international
+from activities.sms.number import international
 from activities.sms.provider import Provider, TextMessage
 from activities.sms.rendering import number_in, render
+from scenario.errors import NotConfigured
 from scenario.steps.sms import Sms
 
 
-class Texts:
-    """Sends text messages.
+class Texts(ChannelActivity[Provider | None]):
+    """Sends text messages, by a provider."""
 
-    Args:
-        content: Published scenarios, with the steps' templates.
-        provider: Who sends them; None where SCENARIO_SMS is not set.
-        log: Where attempts are recorded.
-        callbacks: Makes `journey.callback_url`; None where it is not configured.
-        gates: Who is asked, right before anything leaves, whether it may.
-    """
-
-    def __init__(
-        self,
-        content: Content,
-        provider: Provider | None,
-        log: Log,
-        callbacks: Addresses | None = None,
-        gates: Sequence[Gate] = (),
-    ) -> None:
-        self._content = content
-        self._callbacks, self._gates = callbacks, gates
-        self._provider = provider
-        self._log = log
+    channel = SMS
 
     @activity.defn(name=SMS.activity)
     async def send_sms(self, delivery: Delivery) -> Sent:
@@ -53,21 +31,14 @@ class Texts:
         Raises:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
-        provider = self._provider
-        name = provider.name if provider else SMS.name
-        with attempt_of(delivery, channel=SMS, destination=name, log=self._log, gates=self._gates) as attempt:
+        provider = self._way
+        with self.attempt(delivery, provider.name if provider else "") as attempt:
             written = number_in(delivery.data)
             if provider is None:
-                raise attempt.failure(
-                    FailureKind.UNCONFIGURED, "SMS is not configured: set SCENARIO_SMS", error="unconfigured"
-                )
-            try:
-                number = international(written)
-            except BadNumber as error:
-                raise attempt.failure(FailureKind.PERMANENT, str(error), error="bad_number") from None
+                raise NotConfigured("SMS is not configured: set SCENARIO_SMS")
+            number = international(written)
             step = await self._content.step_of(delivery, Sms, "an SMS")
-            data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks)
-            body = await asyncio.to_thread(render, step, data)
+            body = await asyncio.to_thread(render, step, self.data(delivery))
             await attempt.may_leave()
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()

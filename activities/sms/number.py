@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from phonenumbers import (
     NumberParseException,
-    PhoneNumber,
     PhoneNumberFormat,
     format_number,
     is_possible_number,
     parse,
 )
 
+from scenario.errors import BadRecipient
 
-class BadNumber(ValueError):
+
+class BadNumber(BadRecipient):
     """Not an international telephone number. The message does not quote it."""
+
+    word = "bad_number"
 
 
 def international(text: str) -> str:
@@ -34,8 +37,4 @@ def international(text: str) -> str:
         raise BadNumber("the contact's number is not international") from None
     if number.extension or not is_possible_number(number):
         raise BadNumber("the contact's number is malformed")
-    return _e164(number)
-
-
-def _e164(number: PhoneNumber) -> str:
     return format_number(number, PhoneNumberFormat.E164)

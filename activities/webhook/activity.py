@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import redaction
-from activities.attempt import OpenAttempt, attempt_of
+from activities.attempt import OpenAttempt
 from activities.attempt_log import Log
+from activities.channel_activity import ChannelActivity
 from activities.content import Content
-from activities.context import Addresses, template_data
+from activities.context import Addresses
 from activities.interface import WEBHOOK, Delivery, Sent
 from activities.permission import Gate
 from activities.webhook import signing
@@ -43,23 +44,21 @@ class _Outgoing:
     step: Webhook
     rendered: Rendered
     route: Route
-    hidden: redaction.Known
-    given: redaction.Known
+    hidden: redaction.KnownSecrets
+    given: redaction.KnownSecrets
 
 
-class Webhooks:
-    """The webhook channel.
+class Webhooks(ChannelActivity[Transport]):
+    """The webhook channel. See `ChannelActivity` for what is not said here.
 
     Args:
-        content: Published scenarios.
         transport: Sends requests; open for as long as the worker runs.
         secrets: Gives all secrets, as they are at the moment: the same mapping for as long as they are the same.
-        log: Where attempts are recorded.
         routes: Where URLs and destinations lead.
-        callbacks: Makes `journey.callback_url`; None where it is not configured.
         limiter: Says whether a destination can take a request now; one for the whole process.
-        gates: Who is asked, right before anything leaves, whether it may.
     """
+
+    channel = WEBHOOK
 
     def __init__(
         self,
@@ -72,9 +71,9 @@ class Webhooks:
         limiter: Limiter | None = None,
         gates: Sequence[Gate] = (),
     ) -> None:
-        self._content, self._transport, self._secrets, self._log = content, transport, secrets, log
+        super().__init__(content, transport, log, callbacks, gates)
+        self._secrets = secrets
         self._routes = routes or Direct()
-        self._callbacks, self._gates = callbacks, gates
         self._limiter = Limiter() if limiter is None else limiter  # an empty one is false
 
     @activity.defn(name=WEBHOOK.activity)
@@ -87,15 +86,7 @@ class Webhooks:
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
         """
-        lead = "The webhook cannot be rendered: "
-        with attempt_of(
-            delivery,
-            channel=WEBHOOK,
-            destination=WEBHOOK.name,
-            log=self._log,
-            gates=self._gates,
-            unrendered=lead,
-        ) as attempt:
+        with self.attempt(delivery, unrendered="The webhook cannot be rendered: ") as attempt:
             outgoing = await self._compose(attempt, self._secrets())
             await attempt.may_leave()
             response = await self._send(attempt, outgoing)
@@ -116,7 +107,7 @@ class Webhooks:
             raise CredentialsError(denied(min(refused), step.to))
         wanted = named if named is not None else frozenset(secrets) if granted is None else granted
         seen = {name: value for name in wanted if (value := secrets.get(name))}  # an empty one is not set
-        data = template_data(attempt.delivery, activity.info().workflow_id or "", self._callbacks) | {"secrets": seen}
+        data = self.data(delivery) | {"secrets": seen}
         try:
             rendered = render(step, data, delivery.id, base=route.url if route else None)
         except MissingVariable as error:
@@ -150,7 +141,7 @@ class Webhooks:
         route = outgoing.route
         with attempt.permitted(self._limiter.enter(route.destination, route.limits, attempt.delivery.id)) as passed:
             try:
-                response = await exchange(self._transport, attempt, outgoing.rendered, route)
+                response = await exchange(self._way, attempt, outgoing.rendered, route)
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise unanswered(attempt, error) from None

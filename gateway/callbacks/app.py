@@ -54,7 +54,7 @@ Tell = Callable[[Claim, Told, str | None], Awaitable[bool]]
 """Tells a journey; False where it is over. See `gateway.callbacks.deliver.tell`."""
 
 
-class Answer(HTTPException):
+class ErrorAnswer(HTTPException):
     """An answer other than 202, as one sentence in JSON."""
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
@@ -90,21 +90,21 @@ class Receiving:
         _acceptable(request)
         if wait := self._pace.take(claim.delivery_id):
             again = {"retry-after": str(math.ceil(wait))}
-            raise Answer(429, "too many events came to this callback address: try again later", again)
+            raise ErrorAnswer(429, "too many events came to this callback address: try again later", again)
         try:
             event = Told.parse(await self._body(request))
             identifier = event.id or _identifier(request)
         except BadInput as error:
-            raise Answer(400, str(error)) from None
+            raise ErrorAnswer(400, str(error)) from None
         try:
             async with asyncio.timeout(self._patience):
                 told = await self._tell(claim, event, identifier)
         except (RPCError, TimeoutError, Unsettled) as error:
             what = error.status.name if isinstance(error, RPCError) else type(error).__name__
             logger.warning("event %s for %s by %s not told: %s", event.name, claim.workflow_id, claim.delivery_id, what)
-            raise Answer(503, "the event cannot be taken now: try again", {"retry-after": str(_AGAIN)}) from None
+            raise ErrorAnswer(503, "the event cannot be taken now: try again", {"retry-after": str(_AGAIN)}) from None
         if not told:
-            raise Answer(410, _OVER)
+            raise ErrorAnswer(410, _OVER)
         logger.info("event %s for %s by %s", event.name, claim.workflow_id, claim.delivery_id)
         return JSONResponse({}, 202)
 
@@ -112,9 +112,9 @@ class Receiving:
         try:
             return self._callbacks.verify(token, datetime.now(UTC))
         except ExpiredToken:
-            raise Answer(410, _OVER) from None
+            raise ErrorAnswer(410, _OVER) from None
         except TokenError:
-            raise Answer(404, _UNKNOWN) from None
+            raise ErrorAnswer(404, _UNKNOWN) from None
 
     async def _body(self, request: Request) -> bytes:
         # What Content-Length says is not believed, or missing: what comes is counted.
@@ -124,18 +124,18 @@ class Receiving:
                 async for chunk in request.stream():
                     body += chunk
                     if len(body) > MAX_BODY:
-                        raise Answer(413, f"an event may have {MAX_BODY} bytes at most", {"connection": "close"})
+                        raise ErrorAnswer(413, f"an event may have {MAX_BODY} bytes at most", {"connection": "close"})
         except TimeoutError:
-            raise Answer(408, "the body did not arrive in time", {"connection": "close"}) from None
+            raise ErrorAnswer(408, "the body did not arrive in time", {"connection": "close"}) from None
         return bytes(body)
 
 
 def _acceptable(request: Request) -> None:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (media == "application/json" or (media.startswith("application/") and media.endswith("+json"))):
-        raise Answer(415, "send the event as JSON, with content-type: application/json")
+        raise ErrorAnswer(415, "send the event as JSON, with content-type: application/json")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Answer(415, "send the event as it is, without a content-encoding")
+        raise ErrorAnswer(415, "send the event as it is, without a content-encoding")
 
 
 def _identifier(request: Request) -> str | None:
@@ -160,7 +160,9 @@ async def _alive(_request: Request) -> Response:
 
 async def _said(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 it is registered for nothing else
-    sentence = error.detail if isinstance(error, Answer) else _SENTENCES.get(error.status_code, "that is not possible")
+    sentence = (
+        error.detail if isinstance(error, ErrorAnswer) else _SENTENCES.get(error.status_code, "that is not possible")
+    )
     return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
 

@@ -10,14 +10,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from activities.interface import Delivery
-from activities.redaction import Known
+from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import kept
 from gateway.cases.file import Cases
 from gateway.cases.model import Answer, Case, Happening
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
-from gateway.preview.rendering import ROOT, SENDER, Nothing, Problem, Result, Workshop
+from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
 from gateway.virtual import attempts
 from gateway.virtual.attempts import Reply
 from gateway.virtual.clock import Clock
@@ -50,7 +50,7 @@ class Circumstances:
     """
 
     platform_zone: str = "UTC"
-    workshop: Workshop = field(default_factory=lambda: Workshop(sender=SENDER))
+    workshop: Workshop = field(default_factory=Workshop)
     start: datetime | None = None
     root: str = ROOT
 
@@ -68,6 +68,7 @@ class Got:
         status: The receiver's last reply code.
         attempts: How many attempts were made.
         note: What a person should know all the same.
+        way: The way that was taken, where the outcome does not say.
         sends: Whether it is a delivery.
         message: What was sent, if anything was to be.
     """
@@ -80,6 +81,7 @@ class Got:
     status: int | None = None
     attempts: int | None = None
     note: str | None = None
+    way: str | None = None
     sends: bool = False
     message: Result | None = None
 
@@ -241,7 +243,7 @@ class _Run:
         save = self._cases.draft.steps[step].saved
         if save is None:
             return None
-        value, note = kept(save, Response(200, reply.headers, reply.body), Known())
+        value, note = kept(save, Response(200, reply.headers, reply.body), KnownSecrets())
         if value is not None:
             journey.responses[save.name] = value
         return note
@@ -286,6 +288,7 @@ def _got(record: Record, journey: _Journey, message: Result | None) -> Got:
         status=record.status,
         attempts=record.attempts,
         note=record.note,
+        way=record.way,
         message=message,
     )
 

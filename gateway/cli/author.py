@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
 
 NewestOption = Annotated[
-    bool,
-    typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback"),
+    bool, typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback")
 ]
 
 

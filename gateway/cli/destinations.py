@@ -26,8 +26,7 @@ DestinationsOption = Annotated[
     ),
 ]
 _FileArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS"),
+    Path | None, typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS")
 ]
 _BAD: Final = {"missing", "malformed"}
 
@@ -57,15 +56,13 @@ def book_in(path: Path) -> Destinations:
 
 def _require(path: Path) -> None:
     """Makes sure that a file can be read: a worker's own sentence takes it for the variable's."""
-    from gateway.errors import BadInput
+    from gateway.errors import unreadable
 
     try:
         path.open("rb").close()
     except OSError as error:
-        why = (error.strerror or "it is not a file").lower()
-        raise BadInput(
-            f"{path} cannot be read: {why}: name another destinations.yaml, here or with SCENARIO_DESTINATIONS"
-        ) from None
+        advice = "name another destinations.yaml, here or with SCENARIO_DESTINATIONS"
+        raise unreadable(path, error, advice) from None
 
 
 def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -> None:
@@ -153,11 +150,7 @@ def _gentle(rate: float, place: Destinations | Destination) -> dict[str, Any]:
     from dataclasses import asdict
 
     breaker = place.limits.breaker
-    return {
-        "rate": rate,
-        "concurrency": place.limits.concurrency,
-        "breaker": asdict(breaker) if breaker else None,
-    }
+    return {"rate": rate, "concurrency": place.limits.concurrency, "breaker": asdict(breaker) if breaker else None}
 
 
 def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere: Mapping[str, str]) -> None:

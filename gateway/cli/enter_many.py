@@ -16,7 +16,7 @@ from gateway.concurrency import Concurrency
 from gateway.errors import BadInput, Refusal
 
 if TYPE_CHECKING:
-    from gateway.admissions import Admissions
+    from gateway.admissions import AdmissionWatch
     from gateway.client import ScenarioClient
 
 ENTERING: Final = 50
@@ -33,7 +33,7 @@ _SAID: Final = 20  # journeys of which nothing is known that are said one by one
 
 
 @dataclass
-class Tally:
+class EntryTally:
     """How it goes, and how it went."""
 
     started: int = 0
@@ -73,7 +73,7 @@ class Bulk:
     client: ScenarioClient
     name: str
     wait: bool
-    tally: Tally
+    tally: EntryTally
     advance: Any
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENTERING))
 
@@ -91,7 +91,7 @@ class Bulk:
                     break
                 entries.start(self._one(line, settling))
 
-    async def _one(self, line: Line, settling: Admissions) -> None:
+    async def _one(self, line: Line, settling: AdmissionWatch) -> None:
         """Enters one. A refusal is said and counted; what concerns all of them ends the run."""
         try:
             entry = parse(line.content, self.name, line=line.number)
@@ -133,7 +133,7 @@ async def enter_all(source: str, *, wait: bool) -> int:
         SetupError: There is no server, or it went away.
         StoreError: The store cannot be used.
     """
-    tally = Tally()
+    tally = EntryTally()
     trouble: str | None = None
     try:
         async with AsyncExitStack() as stack:

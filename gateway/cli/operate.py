@@ -11,12 +11,14 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.operate_many import OperationRequest, operate_many
-from gateway.cli.options import HeldJourneys, Record, RunningJourneys, Sending, VersionOption, grouped
+from gateway.cli.options import BatchOptions, HeldJourneys, OperatorOptions, RunningJourneys, VersionOption, grouped
 from gateway.cli.terminal import dump, say
 
 
 @grouped
-def retry(*, record: Record, version: VersionOption = None, journeys: HeldJourneys, sending: Sending) -> None:
+def retry(
+    *, record: OperatorOptions, version: VersionOption = None, journeys: HeldJourneys, sending: BatchOptions
+) -> None:
     """Try a held step again, under the same delivery id: of one journey, or of all held ones that fit.
 
     Sends the same bytes; with --with-version those that the fixed template gives. --since: held since then.
@@ -26,7 +28,7 @@ def retry(*, record: Record, version: VersionOption = None, journeys: HeldJourne
 
 
 @grouped
-def skip(record: Record, journeys: HeldJourneys, sending: Sending) -> None:
+def skip(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions) -> None:
     """Give up the step at which a journey stands, and go on: of one journey, or of all held ones that fit.
 
     --since: held since then.
@@ -35,7 +37,7 @@ def skip(record: Record, journeys: HeldJourneys, sending: Sending) -> None:
 
 
 @grouped
-def leave(record: Record, journeys: HeldJourneys, sending: Sending) -> None:
+def leave(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions) -> None:
     """End a journey, or all held ones that fit.
 
     --since: held since then.
@@ -44,7 +46,7 @@ def leave(record: Record, journeys: HeldJourneys, sending: Sending) -> None:
 
 
 @grouped
-def pause(record: Record, journeys: RunningJourneys, sending: Sending) -> None:
+def pause(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOptions) -> None:
     """Let a journey, or all that fit, start no further step; a delivery under way goes on.
 
     --since: let in since then.
@@ -53,7 +55,7 @@ def pause(record: Record, journeys: RunningJourneys, sending: Sending) -> None:
 
 
 @grouped
-def resume(record: Record, journeys: RunningJourneys, sending: Sending) -> None:
+def resume(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOptions) -> None:
     """Let a paused journey, or all that fit, go on.
 
     --since: let in since then.

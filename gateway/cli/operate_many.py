@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Record, Sending
+from gateway.cli.options import BatchOptions, OperatorOptions
 from gateway.cli.progress import progress
 from gateway.cli.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
-    from gateway.journeys.listing import Listed
+    from gateway.journeys.listing import ListedJourney
     from gateway.operations.batch import JourneyTarget, Tally
     from gateway.operations.one import Verb
     from gateway.operations.retry_policy import Change, Glance, InFlight
@@ -46,8 +46,8 @@ class OperationRequest:
     """
 
     verb: Verb
-    record: Record
-    sending: Sending
+    record: OperatorOptions
+    sending: BatchOptions
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -96,7 +96,7 @@ def retune_many(request: OperationRequest, destination: str, change: Change) -> 
 
 def _carry_out(
     request: OperationRequest,
-    found: list[Listed] | list[InFlight],
+    found: list[ListedJourney] | list[InFlight],
     show: Callable[[], None],
     listed: list[dict[str, Any]],
 ) -> int:

@@ -115,22 +115,18 @@ SinceOption = Annotated[
 VersionOption = Annotated[
     int | None,
     typer.Option(
-        "--with-version",
-        metavar="N|newest",
-        parser=_version,
-        help="render again, with this version's templates",
+        "--with-version", metavar="N|newest", parser=_version, help="render again, with this version's templates"
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class OperatorOptions:
     """What an operation leaves on record: who, and why."""
 
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=_record, help="why, for the record")]
     operator: Annotated[
-        str | None,
-        typer.Option("--operator", metavar="NAME", parser=_record, help="who; by default your login name"),
+        str | None, typer.Option("--operator", metavar="NAME", parser=_record, help="who; by default your login name")
     ] = None
 
     @property
@@ -182,7 +178,7 @@ class HeldJourneys(RunningJourneys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sending:
+class BatchOptions:
     """How fast and how carefully an operation goes to many journeys."""
 
     rate: Annotated[

@@ -31,19 +31,16 @@ AtOption = Annotated[
     typer.Option("--at", metavar="TIME", help="when the contact comes in, by its own clock", show_default="now"),
 ]
 EventOption = Annotated[
-    list[str] | None,
-    typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it"),
+    list[str] | None, typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it")
 ]
 ResponseOption = Annotated[
-    list[str] | None,
-    typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is"),
+    list[str] | None, typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is")
 ]
 StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
 PrettyOption = Annotated[bool, typer.Option("--pretty", help="JSON bodies laid out, instead of as they are sent")]
 RandomOption = Annotated[
-    int | None,
-    typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead"),
+    int | None, typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="other made-up contacts")]
 SaveOption = Annotated[
@@ -156,16 +153,13 @@ def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book
 
 def workshop(settings: Settings, book: Destinations | None = None) -> Workshop:
     """What renders, with what the settings say of it."""
-    from activities.email.address import BadAddress, parse_sender
-    from gateway.errors import BadInput
-    from gateway.preview.rendering import SENDER, StandIn, Workshop
+    from activities.email.senders import Senders
+    from gateway.preview.rendering import SENDERS, StandIn, Workshop
 
-    try:
-        sender = parse_sender(settings.mail_from) if settings.mail_from else SENDER
-    except BadAddress as error:
-        raise BadInput(f"SCENARIO_MAIL_FROM: {error}") from None
+    sender, allowed = settings.mail_from, settings.mail_from_allowed
+    senders = Senders.configured(sender, allowed) if sender else SENDERS
     callbacks = StandIn(settings.callback_url) if settings.callback_url else StandIn()
-    return Workshop(sender=sender, callbacks=callbacks, book=book)
+    return Workshop(senders=senders, callbacks=callbacks, book=book)
 
 
 def _moment(at: str | None) -> datetime | None:

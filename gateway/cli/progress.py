@@ -11,7 +11,7 @@ from gateway.cli.terminal import console
 
 
 @dataclass(frozen=True)
-class _Told:
+class _LiveText:
     """A text that may be another whenever it is drawn."""
 
     count: Callable[[], str]
@@ -38,7 +38,7 @@ def progress(label: str, total: int | None, count: Callable[[], str] | None = No
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, RenderableColumn, TextColumn, TimeRemainingColumn
 
     columns = [TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    columns += [RenderableColumn(_Told(count))] if count else []
+    columns += [RenderableColumn(_LiveText(count))] if count else []
     # Lines that go to the same terminal are written above the bar; those that go to a file go there.
     with Progress(
         *columns, console=console(err=True), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.operate_many import OperationRequest, retune_many
-from gateway.cli.options import Record, Sending, grouped, length
+from gateway.cli.options import BatchOptions, OperatorOptions, grouped, length
 
 DestinationArgument = Annotated[
     str,
@@ -44,7 +44,7 @@ class _Policy:
 
 
 @grouped
-def retune(destination: DestinationArgument, record: Record, policy: _Policy, sending: Sending) -> None:
+def retune(destination: DestinationArgument, record: OperatorOptions, policy: _Policy, sending: BatchOptions) -> None:
     """Change the retry policy of the deliveries to a destination that are under way.
 
     At once, also during a pause, and for these deliveries only: those between two attempts, and those that have not

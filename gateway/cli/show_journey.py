@@ -95,7 +95,8 @@ def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
         title.append("\n").append_text(text(" · ".join(fact for fact in facts if fact)))
     title.append("\n").append_text(styled(report["state"]))
     if report["at"]:
-        title.append_text(text(f" at {report['at']}"))
+        rounds = [f", round {one['round']} of {one['of']}" for one in report["rounds"]]
+        title.append_text(text(f" at {report['at']}{''.join(rounds)}"))
     # Since it is held, which may be long after the step began.
     waiting: Mapping[str, Any] = report["waiting"] or {}
     since = waiting.get("at") or report["since"]
@@ -126,7 +127,7 @@ def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
         outcome = step["outcome"] or ""
         style = "dim" if step["state"] == "to come" else "bold" if step["state"] == "now" else ""
         mark = MARKS.get(outcome, _MARKS[step["state"]])
-        remarks = [step["status"], _times(step["attempts"]), step["reason"], step["note"]]
+        remarks = [step["way"], step["status"], _times(step["attempts"]), step["reason"], step["note"]]
         # The present step's reason stands in the header.
         remark = " · ".join(str(part) for part in remarks if part) if step["state"] == "done" else ""
         when = local(step["at"] or (report["since"] if step["state"] == "now" else None), clock)

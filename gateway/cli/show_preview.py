@@ -28,8 +28,18 @@ _OUTCOMES: Final = {
     "held": "bold red",
     "failed": "bold red",
 }
-_SHOWN: Final = {"waited": "", "then": "→ then", "else": "→ else", "event": "→ then", "timeout": "→ else"}
-_MAIL: Final = ("from", "to", "subject")
+_SHOWN: Final = {
+    "waited": "",
+    "round": "",
+    "until": "",
+    "ended": "",
+    "then": "→ then",
+    "else": "→ else",
+    "event": "→ then",
+    "timeout": "→ else",
+}
+_FIELDS: Final = ("from", "reply_to", "to", "subject")
+_PARTS: Final = ("text", "html")
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
     line.append_text(text("▶ " if taken else "· ", "bold" if taken else "dim"))
     line.append_text(text(step["id"], "bold" if taken else "dim"))
     line.append_text(text(f"  {step['what']}", "" if taken else "dim"))
-    outcome = _SHOWN.get(step["outcome"], step["outcome"])
+    outcome = f"→ {step['way']}" if "way" in step else _SHOWN.get(step["outcome"], step["outcome"])
     if outcome:
         line.append_text(text(f"  {outcome}", _OUTCOMES.get(step["outcome"], "cyan") if taken else "dim"))
     line.append_text(text(_times(step), "" if taken else "dim"))
@@ -129,18 +139,15 @@ def _times(step: Mapping[str, Any]) -> str:
 def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
     if request := step.get("request"):
         yield from _request(request, look)
-    elif message := step.get("message"):
-        if "source" not in message:
-            yield _field("to", message["to"])
-            yield from _lines(message["text"])
-        elif look.source:
-            yield from _lines(message["source"])
-        else:
-            yield from (_field(name, message[name]) for name in _MAIL)
-            for part in ("text", "html"):
-                if part in message:
+    elif (message := step.get("message")) and look.source and "source" in message:
+        yield from _lines(message["source"])
+    elif message:
+        yield from (_field(name.replace("_", "-"), message[name]) for name in _FIELDS if name in message)
+        for part in _PARTS:
+            if part in message:
+                if "source" in message:  # it may have both
                     yield text(f"─ {part}", "dim")
-                    yield from _lines(message[part])
+                yield from _lines(message[part])
 
 
 def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:

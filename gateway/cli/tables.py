@@ -10,14 +10,14 @@ from gateway.cli.terminal import console, local, row, styled, table, text
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gateway.journeys.listing import Listed
+    from gateway.journeys.listing import ListedJourney
     from gateway.operations.retry_policy import InFlight
     from runtime.store import Attempt
 
 _EXCERPT: Final = 72  # characters of a response that fit into a list
 
 
-def journeys(found: Sequence[Listed]) -> None:
+def journeys(found: Sequence[ListedJourney]) -> None:
     """Prints journeys, one a line."""
     rows = table("journey", "scenario", "state", "step", "entered (local)", "why")
     for item in found:
@@ -25,7 +25,7 @@ def journeys(found: Sequence[Listed]) -> None:
     console().print(rows)
 
 
-def held(found: Sequence[Listed]) -> None:
+def held(found: Sequence[ListedJourney]) -> None:
     """Prints journeys that wait for an operator: where, what for, since when."""
     columns = ("journey", "scenario", "step", "destination", "reason", "since (local)", "status", "why")
     rows = table(*columns, right=("status",))

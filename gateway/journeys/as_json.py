@@ -18,8 +18,10 @@
 |  | ``"status", "attempts", "excerpt", "cause"}``, as far as known |
 | `paused` | the operator's pause as in `operations`, also of a journey that is held; null where it is not paused |
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
-| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note"}``; `state` is |
-|  | ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
+| `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note",`` |
+|  | ``"way"}``; `state` is ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
+| `steps_forgotten` | how many records of steps that were repeated are not among them |
+| `rounds` | the repetitions that it is in: ``{"step", "round", "of"}``, the outermost first |
 | `pending` | deliveries under way, as Temporal sees them: ``{"step", "state", "attempt", "next_try_at",`` |
 |  | ``"last_failure", "retry", "gives_up_at"}``; `retry` in a scenario's words, durations in seconds |
 | `deliveries` | see `attempt`, oldest first; of many the newest 1,000 |
@@ -39,7 +41,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
 from gateway.operations.retry_policy import InFlight
@@ -47,7 +49,7 @@ from runtime.store import Attempt
 from scenario.plan.plan import Plan
 from scenario.steps.base import Row
 
-_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note")
+_STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note", "way")
 
 
 def journey(view: JourneyView) -> dict[str, Any]:
@@ -74,6 +76,8 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "paused": None if over else pause_in(progress),
         "answered": view.progress is not None,
         "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
+        "steps_forgotten": progress.get("steps_forgotten") or 0,
+        "rounds": [] if over else list(progress.get("rounds") or ()),
         "pending": [_pending(item) for item in view.pending],
         "deliveries": [attempt(item) for item in view.attempts],
         "earlier_deliveries": view.earlier,
@@ -88,8 +92,8 @@ def attempt(item: Attempt) -> dict[str, Any]:
     return {**asdict(item), "started_at": iso(item.started_at), "next_try_at": iso(item.next_try_at)}
 
 
-def listed(item: Listed) -> dict[str, Any]:
-    """One journey of a list: the fields of `gateway.journeys.listing.Listed`, for ``scenario list --format json``."""
+def listed(item: ListedJourney) -> dict[str, Any]:
+    """One journey of a list, with the fields of `ListedJourney`, for ``scenario list --format json``."""
     times = {"entered_at": iso(item.entered_at), "ended_at": iso(item.ended_at), "since": iso(item.since)}
     return {**asdict(item), **times}
 

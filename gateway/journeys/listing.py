@@ -19,7 +19,7 @@ _CHUNK: Final = 50  # ids in one query
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedJourney:
     """A journey in a list.
 
     Attributes:
@@ -55,7 +55,7 @@ class Listed:
     status: int | None = None
 
 
-class Seen(NamedTuple):
+class SearchedState(NamedTuple):
     """What search knows of a journey under way: what it is doing, and at which step."""
 
     state: str
@@ -70,22 +70,22 @@ async def newest(
     contact: str | None,
     since: datetime | None = None,
     limit: int,
-) -> list[Listed]:
+) -> list[ListedJourney]:
     """Journeys that were let in, the newest first."""
     entries = await store.entries(scenario=scenario, contact_id=contact, since=since, limit=limit)
     seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
     return [listed(entry, seen) for entry in entries]
 
 
-async def states(temporal: Client, ids: Sequence[str]) -> dict[str, Seen]:
+async def states(temporal: Client, ids: Sequence[str]) -> dict[str, SearchedState]:
     """What Temporal's search knows of journeys, by their ids; of those that are not there it knows nothing."""
-    seen: dict[str, Seen] = {}
+    seen: dict[str, SearchedState] = {}
     for start in range(0, len(ids), _CHUNK):
         listed = ", ".join(quoted(name) for name in ids[start : start + _CHUNK])
         try:
             async for execution in temporal.list_workflows(f"{UNDER_WAY} AND WorkflowId IN ({listed})"):
                 known = execution.typed_search_attributes
-                seen[execution.id] = Seen(known.get(JOURNEY_STATE) or "running", known.get(STEP_ID) or None)
+                seen[execution.id] = SearchedState(known.get(JOURNEY_STATE) or "running", known.get(STEP_ID) or None)
         except RPCError as error:
             if error.status is not RPCStatusCode.UNIMPLEMENTED:  # a server without search still can be looked at
                 raise
@@ -93,11 +93,11 @@ async def states(temporal: Client, ids: Sequence[str]) -> dict[str, Seen]:
     return seen
 
 
-def listed(entry: StoredEntry, seen: Mapping[str, Seen]) -> Listed:
+def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourney:
     """A journey of the store, with what search knows of it."""
     over = entry.ended_at is not None
-    now = seen.get(entry.workflow_id, Seen("running", None))
-    return Listed(
+    now = seen.get(entry.workflow_id, SearchedState("running", None))
+    return ListedJourney(
         id=entry.workflow_id,
         run_id=entry.run_id,
         scenario=f"{entry.scenario}@{entry.version}",

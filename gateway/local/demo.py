@@ -44,7 +44,7 @@ _PATIENCE: Final = 120.0
 
 
 @dataclass(frozen=True)
-class Run:
+class DemoRun:
     """One entry's journey, over.
 
     Attributes:
@@ -99,7 +99,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-async def run(place: LocalStack, files: list[Path]) -> list[Run]:
+async def run(place: LocalStack, files: list[Path]) -> list[DemoRun]:
     """Lets the contacts of some entry files in, and follows them to the end, time skipped where a wait is long."""
     entries: list[dict[str, Any]] = [json.loads(await asyncio.to_thread(path.read_text, "utf-8")) for path in files]
     journeys = [await place.client.enter(entry) for entry in entries]
@@ -111,7 +111,7 @@ async def run(place: LocalStack, files: list[Path]) -> list[Run]:
     async with asyncio.timeout(_PATIENCE):
         results = await asyncio.gather(*(journey.result() for journey in journeys))
     return [
-        Run(entry, journey, result, await arrivals(place, entry, journey, result))
+        DemoRun(entry, journey, result, await arrivals(place, entry, journey, result))
         for entry, journey, result in zip(entries, journeys, results, strict=True)
     ]
 
@@ -132,7 +132,7 @@ async def _skip_time(temporal: Client, journey: Entered) -> None:
             raise
 
 
-def _show(say: Callable[..., None], run: Run) -> None:
+def _show(say: Callable[..., None], run: DemoRun) -> None:
     proven = {arrival.step: arrival for arrival in run.arrivals}
     zone = zone_of(run.entry["contact"].get("timezone"), "Europe/Paris")
     rows: list[tuple[str, ...]] = []
@@ -162,7 +162,7 @@ def _show(say: Callable[..., None], run: Run) -> None:
     say()
 
 
-def _conclude(say: Callable[..., None], place: LocalStack, runs: list[Run], *, stay: bool) -> int:
+def _conclude(say: Callable[..., None], place: LocalStack, runs: list[DemoRun], *, stay: bool) -> int:
     messages = [arrival for run in runs for arrival in run.arrivals]
     arrived = sum(arrival.sound for arrival in messages)
     sound = all(run.sound for run in runs)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from activities.email.senders import ANY
 from activities.webhook.route import Diverted
 from gateway.callbacks.server import application
 from gateway.client import ScenarioClient
@@ -87,6 +88,7 @@ async def local(
             store=SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}"),
             smtp=SecretStr(inbox.url),
             mail_from=SENDER,
+            mail_from_allowed=ANY,
             sms=SecretStr("local:"),
             callback_url=gateway.url,
             callback_key=SecretStr(base64.b64encode(random.token_bytes()).decode()),
@@ -97,8 +99,8 @@ async def local(
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in secrets.items()}
             opened = replace(opened, secrets=Secrets(settings, environ))
         await stack.enter_async_context(running(workers(temporal, opened)))
-        if opened.callbacks is not None:
-            gateway.start(application(opened.callbacks, temporal))
+        if opened.channels.callbacks is not None:
+            gateway.start(application(opened.channels.callbacks, temporal))
         client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
         yield LocalStack(client, server, inbox, receiver, gateway, opened)
 

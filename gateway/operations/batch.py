@@ -37,7 +37,7 @@ class JourneyTarget:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedOperation:
     """An operation that was not accepted.
 
     Attributes:
@@ -61,7 +61,7 @@ class Tally:
     """
 
     accepted: list[str] = field(default_factory=list[str])
-    refused: list[Refused] = field(default_factory=list[Refused])
+    refused: list[RefusedOperation] = field(default_factory=list[RefusedOperation])
     left: int = 0
     unanswered: bool = False
 
@@ -127,7 +127,7 @@ class Batch:
             self._silent = self._silent + 1 if isinstance(error, NotAnswered) else 0
             self.tally.unanswered = self._silent >= AT_ONCE
             reason = error.reason if isinstance(error, NotAccepted) else str(error)
-            self.tally.refused.append(Refused(target.id, reason))
+            self.tally.refused.append(RefusedOperation(target.id, reason))
         else:
             self._silent = 0
             self.tally.accepted.append(target.id)

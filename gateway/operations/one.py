@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys import view
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.operations import retry_policy, search
 from gateway.operations.batch import RATE, Batch, JourneyTarget
 from gateway.operations.retry_policy import Change, Glance, InFlight
@@ -101,7 +101,7 @@ class Operations:
         step: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
-    ) -> list[Listed]:
+    ) -> list[ListedJourney]:
         """Journeys that wait for an operator, and why. Temporal's search finds them, some moments behind.
 
         Args:
@@ -118,7 +118,7 @@ class Operations:
         )
         return await search.held(self.temporal, self.store, which, limit=limit)
 
-    async def select(self, verb: Verb, which: Which, *, limit: int = EVERY, ask: bool = False) -> list[Listed]:
+    async def select(self, verb: Verb, which: Which, *, limit: int = EVERY, ask: bool = False) -> list[ListedJourney]:
         """Journeys for which an operation makes sense.
 
         Args:
@@ -136,11 +136,11 @@ class Operations:
         return await search.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
-        """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.in_flight`."""
-        return await retry_policy.in_flight(self.temporal, self.store, destination, limit=limit)
+        """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.glance`."""
+        return (await retry_policy.glance(self.temporal, self.store, destination, limit=limit, look_up=EVERY)).found
 
     async def glance(self, destination: str, *, limit: int = EVERY) -> Glance:
-        """The same, with few of many journeys looked up. See `gateway.operations.retry_policy.glance`."""
+        """The same, with few of many journeys looked up."""
         return await retry_policy.glance(self.temporal, self.store, destination, limit=limit)
 
     def batch(
@@ -211,7 +211,7 @@ class Operations:
         raise NotAccepted(journey, f"the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
 
 
-def targets(found: list[Listed] | list[InFlight]) -> list[JourneyTarget]:
+def targets(found: list[ListedJourney] | list[InFlight]) -> list[JourneyTarget]:
     """The targets of a batch: what was found, each with the step that it was found at, if it is held there."""
     return [
         JourneyTarget(item.journey, item.step)

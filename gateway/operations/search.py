@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from temporalio.client import Client, WorkflowExecution
 
 from gateway.errors import NotAnswered
-from gateway.journeys.listing import UNDER_WAY, Listed, listed, quoted, states
+from gateway.journeys.listing import UNDER_WAY, ListedJourney, listed, quoted, states
 from gateway.journeys.view import pause_in, progress_of
 from runtime.search_attributes import (
     CONTACT_ID,
@@ -61,13 +61,13 @@ class Which:
 
 
 class _Told(NamedTuple):
-    journey: Listed
+    journey: ListedJourney
     answered: bool
 
 
 async def held(
     temporal: Client, store: Store, which: Which, *, limit: int = EVERY, ask: bool = True, insist: bool = False
-) -> list[Listed]:
+) -> list[ListedJourney]:
     """Journeys that wait for an operator.
 
     What is told of them is what search gives along, and what the store knows. Only those that were held by an earlier
@@ -85,7 +85,7 @@ async def held(
     Raises:
         NotAnswered: With `insist`, none of the first journeys answered.
     """
-    found: list[Listed] = []
+    found: list[ListedJourney] = []
     answered = not insist
     # What comes after search has picked may leave less of a page than is wanted.
     size = _PAGE if which.since is not None else min(limit, _PAGE)
@@ -127,10 +127,10 @@ def _query(which: Which) -> str:
     return " AND ".join((UNDER_WAY, f"{JOURNEY_STATE.name} = 'held'", *clauses))
 
 
-def _searched(execution: WorkflowExecution) -> Listed:
+def _searched(execution: WorkflowExecution) -> ListedJourney:
     """A held journey, as search knows it."""
     known = execution.typed_search_attributes
-    return Listed(
+    return ListedJourney(
         id=execution.id,
         run_id=execution.run_id,
         scenario=known.get(SCENARIO_VERSION) or known.get(SCENARIO_NAME) or "",
@@ -160,7 +160,7 @@ async def _told(temporal: Client, execution: WorkflowExecution, turns: asyncio.S
     return _Told(_waiting(now, progress.get("waiting") or {}), answered=True)
 
 
-def _waiting(journey: Listed, waiting: Mapping[str, Any]) -> Listed:
+def _waiting(journey: ListedJourney, waiting: Mapping[str, Any]) -> ListedJourney:
     """A journey with what it waits for, in the words of its progress."""
     at = waiting.get("at")
     return replace(
@@ -173,7 +173,7 @@ def _waiting(journey: Listed, waiting: Mapping[str, Any]) -> Listed:
     )
 
 
-async def _on_record(store: Store, found: list[Listed]) -> list[Listed]:
+async def _on_record(store: Store, found: list[ListedJourney]) -> list[ListedJourney]:
     """Journeys with what the store knows of their admission."""
     entries = await store.under_way([item.id for item in found])
     return [
@@ -184,7 +184,7 @@ async def _on_record(store: Store, found: list[Listed]) -> list[Listed]:
     ]
 
 
-def _fits(now: Listed, which: Which) -> bool:
+def _fits(now: ListedJourney, which: Which) -> bool:
     """Whether a journey is one of those wanted: what search had not heard of yet may make it another."""
     return (
         now.state == "held"
@@ -195,7 +195,9 @@ def _fits(now: Listed, which: Which) -> bool:
     )
 
 
-async def running(temporal: Client, store: Store, which: Which, *, paused: bool, limit: int = EVERY) -> list[Listed]:
+async def running(
+    temporal: Client, store: Store, which: Which, *, paused: bool, limit: int = EVERY
+) -> list[ListedJourney]:
     """Journeys under way that are paused, or that are not. The store knows them at once, search their state.
 
     Args:
@@ -207,13 +209,13 @@ async def running(temporal: Client, store: Store, which: Which, *, paused: bool,
     """
     turns = asyncio.Semaphore(_ASKED)
 
-    async def fits(item: Listed) -> bool:
+    async def fits(item: ListedJourney) -> bool:
         if item.state != "held":
             return (item.state == "paused") is paused
         async with turns:
             return await _is_paused(temporal, item.id) is paused
 
-    found: list[Listed] = []
+    found: list[ListedJourney] = []
     async for entries in under_way(store, which):
         seen = await states(temporal, [entry.workflow_id for entry in entries])
         # One that search does not know was terminated, and could not tell the store.

@@ -110,7 +110,7 @@ class Places:
 def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None, bool, str]:
     """Where a template's error is: the text's path, the index in it, whether the text is a key, and what is wrong."""
     if isinstance(template.source, str):
-        return template.path, error.offset or 0, False, error.reason
+        return template.path, (error.offset or template.lead) - template.lead, False, error.reason
     # The body's compiler spells the part in the same way.
     for spelt, path, key in _parts(template.source, "", ()):
         if spelt and spelt == error.at:

@@ -13,21 +13,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from activities.context import Addresses, template_data
-from activities.email.address import BadAddress, Mailbox, parse_address
 from activities.email.message import Envelope
-from activities.email.rendering import address_in
+from activities.email.rendering import address_in, recipient_of
 from activities.email.rendering import render as render_email
+from activities.email.senders import ANY, Senders
 from activities.interface import Delivery
-from activities.sms.number import BadNumber, international
+from activities.sms.number import international
 from activities.sms.rendering import number_in
 from activities.sms.rendering import render as render_sms
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import sent_headers
 from activities.webhook.rendering import render as render_webhook
 from activities.webhook.rendering import with_headers
-from scenario.errors import Aborted, TemplateError
+from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
+from scenario.mail_address import Mailbox
 from scenario.steps.base import BaseStep
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
@@ -37,8 +38,8 @@ from scenario.time.timing import LAST
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
 
-SENDER: Final = Mailbox("sender@example.com", "Sender")
-"""Who sends e-mails where SCENARIO_MAIL_FROM is not set."""
+SENDERS: Final = Senders(Mailbox("sender@example.com", "Sender"), frozenset({ANY}))
+"""Who may send e-mails where SCENARIO_MAIL_FROM is not set."""
 ROOT: Final = "00000000-0000-0000-0000-000000000000"
 """The run id of a journey that was never started."""
 
@@ -99,6 +100,11 @@ class RenderedRequest:
     body: bytes
     attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")
 
+    def report(self) -> dict[str, Any]:
+        """It as JSON data."""
+        made: dict[str, Any] = {"method": self.method, "url": self.url, "headers": dict(self.headers)}
+        return {"request": made | {"attempt_headers": list(self.attempt_headers), "body": self.body.decode()}}
+
 
 @dataclass(frozen=True)
 class RenderedMail:
@@ -120,6 +126,14 @@ class RenderedMail:
         found = self.message.get_body((subtype,))
         return None if found is None else str(found.get_content()).replace("\r\n", "\n")
 
+    def report(self) -> dict[str, Any]:
+        """It as JSON data: what readers see of it, and its source."""
+        fields = ("From", "Reply-To", "To", "Subject", "Date", "Message-ID")
+        made = {name.lower().replace("-", "_"): str(self.message[name]) for name in fields if name in self.message}
+        parts = {"text": self.part("plain"), "html": self.part("html")}
+        made |= {name: part for name, part in parts.items() if part is not None}
+        return {"message": {**made, "source": self.envelope.message.decode()}}
+
 
 @dataclass(frozen=True)
 class RenderedText:
@@ -132,6 +146,10 @@ class RenderedText:
 
     to: str
     text: str
+
+    def report(self) -> dict[str, Any]:
+        """It as JSON data."""
+        return {"message": {"to": self.to, "text": self.text}}
 
 
 @dataclass(frozen=True)
@@ -160,7 +178,8 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
-Result = RenderedRequest | RenderedMail | RenderedText | Nothing | Problem
+Rendered = RenderedRequest | RenderedMail | RenderedText
+Result = Rendered | Nothing | Problem
 
 
 def placeholder(step: str) -> str:
@@ -173,13 +192,13 @@ class Workshop:
     """What rendering takes beside step and data.
 
     Attributes:
-        sender: Who sends e-mails.
+        senders: From whom e-mails may be.
         callbacks: Makes `journey.callback_url`.
         identify: A step's delivery id.
         book: The destinations. None where they are not known: then a URL begins with the destination's name.
     """
 
-    sender: Mailbox = SENDER
+    senders: Senders = SENDERS
     callbacks: Addresses = field(default_factory=StandIn)
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
@@ -199,6 +218,8 @@ class Workshop:
             return Nothing(aborted.reason)
         except TemplateError as error:
             return Problem(str(error), error, seen)
+        except (NotConfigured, BadRecipient) as error:
+            return Problem(str(error))
 
     def webhook(self, step: Webhook, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A webhook's request."""
@@ -221,19 +242,12 @@ class Workshop:
 
     def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """An e-mail."""
-        try:
-            recipient = parse_address(address_in(delivery.data))
-        except BadAddress:
-            return Problem("the contact's e-mail address is malformed")
-        return RenderedMail(render_email(step, delivery, seen, self.sender, recipient))
+        recipient = recipient_of(address_in(delivery.data))
+        return RenderedMail(render_email(step, delivery, seen, self.senders, recipient))
 
     def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A text message."""
-        try:
-            number = international(number_in(delivery.data))
-        except BadNumber as error:
-            return Problem(str(error))
-        return RenderedText(number, render_sms(step, seen))
+        return RenderedText(international(number_in(delivery.data)), render_sms(step, seen))
 
 
 _RENDERED: Final[Mapping[type[BaseStep], Callable[[Workshop, Any, Delivery, dict[str, Any]], Result]]] = {

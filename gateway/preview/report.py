@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.preview.contact import Preview
 from gateway.preview.places import Places
-from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText
+from gateway.preview.rendering import Rendered
 from gateway.preview.walk import Passed
 from scenario.time.timing import zone_of
 
@@ -23,8 +23,8 @@ def report(shown: Preview, places: Places, only: str | None = None) -> dict[str,
     Returns:
         ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "notes", "exit", "steps"}``. Each step has
         ``id``, ``kind``, ``what``, ``taken``, ``reachable``, ``branch``, ``at`` and ``outcome``, and where there is
-        one ``reason``, ``waits_until``, ``error`` (``message``, ``file``, ``line``, ``column``), and its ``request``
-        (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
+        one ``reason``, ``waits_until``, ``way``, ``error`` (``message``, ``file``, ``line``, ``column``), and its
+        ``request`` (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
     """
     zone = str(shown.zone)
     return {
@@ -59,23 +59,10 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
         made["reason"] = passed.reason
     if passed.until is not None:
         made["waits_until"] = _local(passed.until, zone)
-    match passed.result:
-        case RenderedRequest() as request:
-            body = request.body.decode()
-            headers = dict(request.headers)
-            made["request"] = {
-                "method": request.method,
-                "url": request.url,
-                "headers": headers,
-                "attempt_headers": list(request.attempt_headers),
-                "body": body,
-            }
-        case RenderedMail() as mail:
-            made["message"] = message(mail)
-        case RenderedText() as text:
-            made["message"] = {"to": text.to, "text": text.text}
-        case _:
-            pass
+    if passed.way is not None:
+        made["way"] = passed.way
+    if isinstance(passed.result, Rendered):
+        made |= passed.result.report()
     if passed.problem is not None:
         found = places.find(passed.id, passed.problem)
         made["error"] = {
@@ -85,14 +72,3 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
             "column": found.column,
         }
     return made
-
-
-def message(mail: RenderedMail) -> dict[str, Any]:
-    """An e-mail as JSON data: what readers see of it, and its source."""
-    read = mail.message
-    made: dict[str, Any] = {name: str(read[name]) for name in ("From", "To", "Subject", "Date", "Message-ID")}
-    made = {name.lower().replace("-", "_"): value for name, value in made.items()}
-    for key, subtype in (("text", "plain"), ("html", "html")):
-        if (part := mail.part(subtype)) is not None:
-            made[key] = part
-    return {**made, "source": mail.envelope.message.decode()}

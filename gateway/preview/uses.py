@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.preview.draft import Draft
 from scenario import liquid
 from scenario.check.templates import templates
+from scenario.entry.trigger import TRIGGER, handed_as
 from scenario.model.document import document
 
 Path = tuple[str, ...]
@@ -27,18 +28,23 @@ def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
 
 def named(draft: Draft) -> frozenset[Path]:
     """Every path that they name."""
-    return frozenset(path for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind))
+    return frozenset(_where(path) for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind))
 
 
 def literals(draft: Draft) -> dict[Path, list[Any]]:
-    """For each path that conditions name, the values that they compare with."""
+    """For each path that conditions and switches name, the values that they compare with."""
     found: dict[Path, list[Any]] = {}
+    for step in draft.steps.values():
+        if step.compared is not None:
+            source, values = step.compared
+            for path in liquid.fields(source, kind="value"):
+                found.setdefault(path, []).extend(values)
     for source, kind in _sources(draft):
         if kind != "condition":
             continue
         texts = [value for match in _LITERAL.finditer(source) for value in _around(_read(*match.groups()))]
         for path in liquid.fields(source, kind="condition"):
-            found.setdefault(path, []).extend(texts)
+            found.setdefault(_where(path), []).extend(texts)
     return {path: sorted(values, key=repr) for path, values in found.items() if values}
 
 
@@ -52,8 +58,14 @@ def loops(draft: Draft) -> dict[Path, set[str]]:
         text = source if isinstance(source, str) else json.dumps(source)
         for item, path in _LOOP.findall(text):
             used = re.findall(rf"(?<![\w.-]){item}\.(\w+)", text)
-            found.setdefault(tuple(path.split(".")), set()).update(name for name in used if name not in _SHORT)
+            found.setdefault(_where(tuple(path.split("."))), set()).update(name for name in used if name not in _SHORT)
     return found
+
+
+def _where(path: Path) -> Path:
+    """Where what a path names is in an entry's data, which has no `trigger`: an object's own name, or `event`."""
+    path = handed_as(path)
+    return ("event", *path[1:]) if path[0] == TRIGGER else path
 
 
 def _read(single: str | None, double: str | None, word: str | None) -> Any:

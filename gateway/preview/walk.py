@@ -21,6 +21,7 @@ from scenario.steps.base import BaseStep, Row
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, Leave, Next, Outcome
 from scenario.steps.host import Event as KeptEvent
+from scenario.time.timing import later
 
 Branch = tuple[tuple[str, str], ...]
 """The forks that a step is inside of: each a step's id, and which way."""
@@ -50,10 +51,11 @@ class Passed:
         taken: Whether the contact comes by.
         reachable: Whether it might: by no condition is it kept away, be it that events decide.
         began: When, by the preview's clock; in UTC.
-        outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``else``; ``exited``; or, where
-            it cannot be performed, what `on_failure` makes of it: ``held``, ``failed``.
+        outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; ``exited``;
+            or, where it cannot be performed, what `on_failure` makes of it: ``held``, ``failed``.
         reason: Why, where that is not plain.
         until: When its wait ends, in UTC.
+        way: The way that is taken, where its outcome does not say.
         result: What it would send, or why it cannot.
     """
 
@@ -66,6 +68,7 @@ class Passed:
     outcome: str
     reason: str | None = None
     until: datetime | None = None
+    way: str | None = None
     result: Result | None = None
 
     @property
@@ -155,6 +158,7 @@ class Walk:
             began=here.now,
             # Without a word from the step it waits for an event forever: shown as if that had come.
             outcome=record.outcome if record else "held" if host.held else "event",
+            way=record.way if record else None,
             until=None if host.until is None else max(host.until, here.now),
             result=self._result,
         )
@@ -165,17 +169,34 @@ class Walk:
             passed = replace(passed, until=None, result=Problem(said, error, data))
         if passed.problem is not None:
             reason = passed.problem.message
-        elif row.awaited:
+        elif row.awaited and row.again is None:
             reason = self._awaited(row, host, for_ever=record is None)
-        elif len(row.ways) > 1:
-            reason = reason or row.asked
+        elif len(row.ways) > 1 and row.again is None:
+            reason = reason or (None if (row.asked or "") in row.describe() else row.asked)
         self._passed.append(replace(passed, reason=reason))
         after = replace(here, now=host.clock.now, event=host.event, responses=host.responses)
         if ended:
             return replace(after, taken=False, reachable=False)
         if len(row.ways) < 2:
             return after
-        return self._fork(passed, step, here, host, went)
+        end = self._fork(passed, step, here, host, went)
+        is_round = isinstance(went, Next) and went.way == row.again
+        return self._rounds(row, step, here, end, host) if is_round and end.taken == here.taken else end
+
+    def _rounds(self, row: Row, step: BaseStep, here: _Here, end: _Here, host: VirtualHost) -> _Here:
+        """On through the rounds behind the first, which alone is shown: as if each took as long."""
+        took = end.now - here.now
+        while host.rounds is not None:
+            again = self._host(end, step)
+            again.rounds = replace(host.rounds, mark=0)  # what happens, happens in a round
+            journey = again.clock.start(row.perform(again))
+            again.clock.run()
+            host, went = again, journey.result
+            end = replace(end, now=host.clock.now, event=host.event)
+            if not isinstance(went, Next) or went.way != row.again:
+                break
+            end = replace(end, now=later(end.now, took.total_seconds()))
+        return end
 
     async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
         delivery = Delivery(

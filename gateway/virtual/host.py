@@ -12,7 +12,8 @@ from activities.interface import Answer, Question
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome
+from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome, Rounds
+from scenario.steps.switch import output_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Record:
     status: int | None = None
     attempts: int | None = None
     note: str | None = None
+    way: str | None = None
 
 
 class VirtualHost:
@@ -47,6 +49,7 @@ class VirtualHost:
         taken: The event that met the present step, if one did.
         held: Why the present step waits for a person, if it does.
         postponed: What keeps its delivery back, if anything does.
+        rounds: How far the repetition at the present step is.
         fault: The error of the last template that could not be evaluated, and what it saw.
         records: How steps went.
     """
@@ -72,6 +75,7 @@ class VirtualHost:
         self.kept: list[Event] = []
         self.records: list[Record] = []
         self._data, self._deliver = data, deliver
+        self._rounds: dict[str, Rounds] = {}
         self.begin("")
 
     def begin(self, step: str) -> None:
@@ -107,6 +111,18 @@ class VirtualHost:
     # ---- what steps use
 
     @property
+    def rounds(self) -> Rounds | None:
+        """How far the repetition at the present step is."""
+        return self._rounds.get(self.step)
+
+    @rounds.setter
+    def rounds(self, rounds: Rounds | None) -> None:
+        if rounds is None:
+            self._rounds.pop(self.step, None)
+        else:
+            self._rounds[self.step] = rounds
+
+    @property
     def counted(self) -> int:
         """How many events were kept in all."""
         return len(self.kept)
@@ -119,14 +135,20 @@ class VirtualHost:
         """Works out a condition; with an event, it is about that one."""
         return self._evaluate(condition, "condition", {} if event is None else {"event": event.data()})
 
+    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
+        """Works out a value, and which of the cases it meets."""
+        return self._evaluate(output_of(expression), "value", {}, cases=tuple(cases))
+
     async def date(self, template: str, offset: float) -> datetime:
         """Works out a date, and moves it by so many seconds."""
         return self._evaluate(template, "value", {}, zone=str(self.zone), offset=offset).moment(self.zone, offset)
 
-    def _evaluate(self, text: str, kind: Literal["condition", "value"], more: Mapping[str, Any], **date: Any) -> Answer:
+    def _evaluate(
+        self, text: str, kind: Literal["condition", "value"], more: Mapping[str, Any], **asked: Any
+    ) -> Answer:
         data = {**self.asked(), **more}
         try:
-            return evaluate(Question(text=text, data=data, kind=kind, **date))
+            return evaluate(Question(text=text, data=data, kind=kind, **asked))
         except TemplateError as error:
             self.fault = (error, data)
             return Answer(error=str(error))
@@ -151,6 +173,15 @@ class VirtualHost:
         """The events of a name; only those that came since the step began, or all."""
         first = self._mark if since_now else 0
         return [event for event in self.kept if event.name == name and event.number > first]
+
+    async def satisfies(self, event: Event, condition: str | None) -> bool:
+        """Whether an event is one of those that a condition means."""
+        if condition is None:
+            return True
+        answer = await self.ask(condition, event)
+        if answer.error:
+            self.ignore(f"step {self.step}", answer.error)
+        return answer.value is True
 
     def take(self, event: Event) -> None:
         """Makes an event the one that templates see as `event`."""
@@ -187,6 +218,7 @@ class VirtualHost:
         status: int | None = None,
         attempts: int | None = None,
         note: str | None = None,
+        way: str | None = None,
     ) -> None:
         """Says how the step went."""
         self.records.append(
@@ -198,5 +230,6 @@ class VirtualHost:
                 status=status,
                 attempts=attempts,
                 note=note,
+                way=way,
             )
         )

@@ -16,12 +16,11 @@ from runtime.store.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
-from runtime.store.store import DEFAULT_URL, Store, migrate
+from runtime.store.store import Store
 from runtime.store.versions import Newest, Published
 from runtime.store.writer import AttemptWriter
 
 __all__ = [
-    "DEFAULT_URL",
     "AdmissionRequest",
     "Again",
     "AlreadyIn",
@@ -39,5 +38,4 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
-    "migrate",
 ]

@@ -64,6 +64,9 @@ class Database(ABC):
     Every statement stands alone and is committed by itself: what must be atomic is written as one statement. So
     there is no transaction to hold open, and every call may be repeated after a failure.
 
+    Every call raises `StoreUnavailable` where the database cannot be reached now or is busy for too long, and
+    `StoreFault` where it refuses the statement.
+
     Attributes:
         name: The file, or host, port and database name, for messages.
         insert: The dialect's INSERT, which knows ON CONFLICT.
@@ -75,30 +78,15 @@ class Database(ABC):
 
     @abstractmethod
     async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """Run one statement that changes nothing.
-
-        Raises:
-            StoreUnavailable: The database cannot be reached now.
-            StoreFault: The database refused the statement.
-        """
+        """Run one statement that changes nothing."""
 
     @abstractmethod
     async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """Run one statement that changes something, and commit. Returns the rows of its RETURNING, if any.
-
-        Raises:
-            StoreUnavailable: The database cannot be reached now, or is busy for too long.
-            StoreFault: The database refused the statement.
-        """
+        """Run one statement that changes something, and commit. Returns the rows of its RETURNING, if any."""
 
     @abstractmethod
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
-        """Run one statement once for each of the parameters.
-
-        Raises:
-            StoreUnavailable: As for ``write``. Some of the rows may have been written.
-            StoreFault: As for ``write``. Some of the rows may have been written.
-        """
+        """Run one statement once for each of the parameters."""
 
     @abstractmethod
     async def inspect(self, work: Callable[[Connection], T]) -> T:
@@ -106,21 +94,11 @@ class Database(ABC):
 
     @abstractmethod
     async def alone(self, work: Callable[[Connection], T]) -> T:
-        """Run a function in one transaction, while no other process does the same.
-
-        Raises:
-            StoreUnavailable: As for ``write``.
-            StoreFault: As for ``write``.
-        """
+        """Run a function in one transaction, while no other process does the same."""
 
     @abstractmethod
     async def try_writing(self) -> None:
-        """Write something that changes nothing, and needs room.
-
-        Raises:
-            StoreUnavailable: As for ``write``.
-            StoreFault: As for ``write``.
-        """
+        """Write something that changes nothing, and needs room."""
 
     async def check(self, *, writing: bool = False) -> None:
         """Make sure that the database can be used now.
@@ -128,10 +106,6 @@ class Database(ABC):
         Args:
             writing: Whether to write, too. That is done anyway while the last write has not succeeded: a database
                 whose disk is full can still be read.
-
-        Raises:
-            StoreUnavailable: It cannot, and may later.
-            StoreFault: It cannot.
         """
         if writing or not self._writes:
             await self.try_writing()
@@ -151,6 +125,13 @@ class Database(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close all connections."""
+
+
+class Queries:
+    """What is asked of one table. Every call raises `StoreError` where the store cannot be read or written now."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
 def transacted(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:

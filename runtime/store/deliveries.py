@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select
 
-from runtime.store.database import Database, Inserting
+from runtime.store.database import Inserting, Queries
 from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048
@@ -69,20 +69,16 @@ class Attempt:
     now: str | None = None
 
 
-class Deliveries:
+class Deliveries(Queries):
     """The table of attempts."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Write attempts down. One that is there already (same delivery, number and start) is left as it is.
 
+        Where it fails, some may have been written; all may be given again.
+
         Args:
             attempts: In any order.
-
-        Raises:
-            StoreError: The store could not be written. Some of the attempts may be in it; all may be given again.
         """
         if attempts:
             await self._database.write_many(_add(self._database.insert), [_row(attempt) for attempt in attempts])
@@ -114,9 +110,6 @@ class Deliveries:
             since: Only those that began then or later.
             before: Only those that began before.
             limit: So many at most, the newest.
-
-        Raises:
-            StoreError: The store could not be read.
         """
         wanted = {
             "workflow_id": workflow_id,
@@ -149,9 +142,6 @@ class Deliveries:
             since: Only those whose next attempt is, or was, due then or later. It bounds what is looked through:
                 every attempt that was ever followed by another is on record.
             limit: So many at most.
-
-        Raises:
-            StoreError: The store could not be read.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
         return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]

@@ -8,9 +8,12 @@ looks again. What else may happen in between (a journey ends) could only have tu
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
+from itertools import islice
+from typing import Final, TypeVar
 
 from sqlalchemy import (
     Executable,
@@ -28,20 +31,21 @@ from sqlalchemy import (
 
 from runtime.store.admission import AdmissionRequest, Allowed, AlreadyIn, LetIn, StoredEntry, decide
 from runtime.store.columns import storable
-from runtime.store.database import Database, Inserting
+from runtime.store.database import Inserting, Queries
 from runtime.store.schema import entries
 
 LOST = "lost"
 """The outcome of a journey that ended without taking leave: it was terminated, or its departure was not recorded."""
 
+TOGETHER: Final = 500
+"""Journeys that one statement is about at most."""
+
+T = TypeVar("T")
 _table = entries.c
 
 
-class Entries:
+class Entries(Queries):
     """The table of journeys."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def admit(self, asking: AdmissionRequest) -> LetIn | AlreadyIn:
         """Let a run in, or say which earlier one keeps it out.
@@ -53,9 +57,6 @@ class Entries:
 
         Returns:
             Whether it is in.
-
-        Raises:
-            StoreError: The store could not be read or written.
         """
         row = {
             "workflow_id": asking.workflow_id,
@@ -75,7 +76,7 @@ class Entries:
             earlier = await self._database.read(
                 _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}
             )
-            ruling = decide(asking, [entry_of(found) for found in earlier])
+            ruling = decide(asking, [_entry(found) for found in earlier])
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "a newer run took its place", asking.now)
             match ruling.answer:
@@ -95,9 +96,6 @@ class Entries:
             outcome: ``finished``, ``exited``, …
             reason: Why, without personal data.
             ended_at: When.
-
-        Raises:
-            StoreError: The store could not be written.
         """
         await self._database.write(
             _DEPART,
@@ -111,16 +109,12 @@ class Entries:
         )
 
     async def running(self, contact_id: str, scenario: str | None = None) -> list[StoredEntry]:
-        """A contact's journeys under way, the oldest first.
-
-        Raises:
-            StoreError: The store could not be read.
-        """
+        """A contact's journeys under way, the oldest first."""
         statement, parameters = _RUNNING, {"contact_id": contact_id}
         if scenario is not None:
             statement, parameters = _RUNNING_IN, {"contact_id": contact_id, "scenario": scenario}
         # Put in order here: SQLite would take an index that has this order, and look through the whole scenario.
-        found = [entry_of(row) for row in await self._database.read(statement, parameters)]
+        found = [_entry(row) for row in await self._database.read(statement, parameters)]
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
@@ -132,25 +126,18 @@ class Entries:
 
         Returns:
             The journey, or None where none was let in.
-
-        Raises:
-            StoreError: The store could not be read.
         """
         statement, parameters = _LAST_RUN, {"workflow_id": workflow_id}
         if run_id is not None:
             statement, parameters = _ONE, {"workflow_id": workflow_id, "run_id": run_id}
         rows = await self._database.read(statement, parameters)
-        return entry_of(rows[0]) if rows else None
+        return _entry(rows[0]) if rows else None
 
     async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
-        """The journey that was let in next under the same workflow id, or None where none was.
-
-        Raises:
-            StoreError: The store could not be read.
-        """
+        """The journey that was let in next under the same workflow id, or None where none was."""
         place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.nth}
         rows = await self._database.read(_NEXT_RUN, place)
-        return entry_of(rows[0]) if rows else None
+        return _entry(rows[0]) if rows else None
 
     async def entries(
         self,
@@ -177,9 +164,6 @@ class Entries:
             since: Only those let in then or later.
             after: Only those that come after this one: the last of a page, for the next page.
             limit: So many at most.
-
-        Raises:
-            StoreError: The store could not be read.
         """
         wanted = {"version": version, "contact_id": contact_id, "key": key, "outcome": outcome}
         statement = select(entries).where(
@@ -197,20 +181,42 @@ class Entries:
             place = (after.admitted_at, after.nth, after.workflow_id, after.run_id)
             statement = statement.where(tuple_(*_ORDER) < place)
         statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
-        return [entry_of(row) for row in await self._database.read(statement)]
+        return [_entry(row) for row in await self._database.read(statement)]
 
     async def knows(self, contact_id: str) -> bool:
-        """Whether any journey was ever this contact's.
-
-        Raises:
-            StoreError: The store could not be read.
-        """
+        """Whether any journey was ever this contact's."""
         return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
 
+    async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which of these runs were let in.
 
-def entry_of(row: RowMapping) -> StoredEntry:
+        Args:
+            runs: Workflow ids and first execution run ids.
+        """
+        found: set[tuple[str, str]] = set()
+        for some in _together(runs):
+            rows = await self._database.read(_ADMITTED, {"runs": some})
+            found.update((row["workflow_id"], row["run_id"]) for row in rows)
+        return found
+
+    async def under_way(self, workflow_ids: Collection[str]) -> dict[str, StoredEntry]:
+        """Those of these journeys that are in and not over, by workflow id."""
+        found: dict[str, StoredEntry] = {}
+        for some in _together(workflow_ids):
+            rows = await self._database.read(_UNDER_WAY, {"workflow_ids": some})
+            found.update((row["workflow_id"], _entry(row)) for row in rows)
+        return found
+
+
+def _entry(row: RowMapping) -> StoredEntry:
     """A row of the table."""
     return replace(StoredEntry(**row), key=row["key"] or None)
+
+
+def _together(items: Collection[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while some := list(islice(rest, TOGETHER)):
+        yield some
 
 
 _ORDER = (_table.admitted_at, _table.nth, _table.workflow_id, _table.run_id)
@@ -246,6 +252,14 @@ _NEXT_RUN = (
     )
     .order_by(_table.admitted_at, _table.nth)
     .limit(1)
+)
+_ADMITTED = select(_table.workflow_id, _table.run_id).where(
+    tuple_(_table.workflow_id, _table.run_id).in_(bindparam("runs", expanding=True))
+)
+_UNDER_WAY = (
+    select(entries)
+    .where(_table.workflow_id.in_(bindparam("workflow_ids", expanding=True)), _table.ended_at.is_(None))
+    .order_by(_table.admitted_at, _table.nth)
 )
 _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Executable, bindparam, func, literal, select
 
-from runtime.store.database import Database, Inserting
+from runtime.store.database import Inserting, Queries
 from runtime.store.schema import versions
 
 _table = versions.c
@@ -55,11 +55,8 @@ class Newest:
     published_at: datetime
 
 
-class Versions:
+class Versions(Queries):
     """The table of published scenarios."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def publish(
         self,
@@ -84,9 +81,6 @@ class Versions:
         Returns:
             The version's number. Of content that was published before, it is the newest version's where that has it,
             else without `newest` that of the first publication; in all other cases it is one more than the newest.
-
-        Raises:
-            StoreError: The store could not take it.
         """
         row = {
             "scenario": scenario,
@@ -112,11 +106,7 @@ class Versions:
             # them is done, so that this ends.
 
     async def newest(self, scenario: str) -> int | None:
-        """The number of a scenario's newest version, or None where nobody published it.
-
-        Raises:
-            StoreError: The store could not be read.
-        """
+        """The number of a scenario's newest version, or None where nobody published it."""
         rows = await self._database.read(_NEWEST, {"scenario": scenario})
         return rows[0]["version"]
 
@@ -129,9 +119,6 @@ class Versions:
 
         Returns:
             The version, or None where there is none.
-
-        Raises:
-            StoreError: The store could not be read.
         """
         if version is None:
             version = await self.newest(scenario)
@@ -141,11 +128,7 @@ class Versions:
         return Published(**rows[0]) if rows else None
 
     async def scenarios(self) -> list[Newest]:
-        """Every published scenario with its newest version, by name.
-
-        Raises:
-            StoreError: The store could not be read.
-        """
+        """Every published scenario with its newest version, by name."""
         return [Newest(**row) for row in await self._database.read(_SCENARIOS)]
 
 

@@ -64,7 +64,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     """
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
-    handler.setFormatter(Text() if (target.isatty() if text is None else text) else Json())
+    handler.setFormatter(TextFormatter() if (target.isatty() if text is None else text) else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -75,7 +75,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     activity.logger.activity_info_on_message = False
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """A record as one JSON object: ``time`` (UTC), ``level``, ``logger``, ``message``, then ids and numbers."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -90,7 +90,7 @@ class Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """A record as a line for people: the local time, the level, the message, then ids and numbers."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -17,6 +17,9 @@ from scenario.time.timing import read_zone
 _BACK: Final = 100
 """How many waits before one are compared with it: in the longest scenario too, the check takes no time to speak of."""
 
+MOST_ROUNDS: Final = 10_000
+"""Rounds of a repetition within others, all together."""
+
 
 def check_rules(data: Any, known: Ways, report: Report) -> None:
     """Reports what is wrong with a scenario as a whole, whatever else is wrong with it.
@@ -35,8 +38,12 @@ def check_rules(data: Any, known: Ways, report: Report) -> None:
     for step in steps:
         if step.model.sends:
             check_delivery(step, report)
+        for flaw in step.model.flaws(step.keys):
+            place = (*step.path, *flaw.path)
+            report.add(place, flaw.code, flaw.message, key=flaw.key, severity=flaw.severity)
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
+    _rounds(steps, report)
     _key(scenario, report)
     _zone(scenario, report)
 
@@ -76,7 +83,7 @@ def _unreachable(steps: Sequence[Written], known: Ways, report: Report) -> None:
         if before is None or parent in told or before.path not in known.ends:
             continue
         told.add(parent)
-        cause = "a step whose branches all exit" if before.model.branches else "an exit"
+        cause = "a step whose branches all exit" if any(before.model.lists(before.keys)) else "an exit"
         report.add(step.path, "unreachable", f"this step is never reached: it comes after {cause}", severity="warning")
 
 
@@ -136,6 +143,25 @@ def _leads(earlier: Written, awaited: Awaited, path: Path) -> bool:
     depth = len(earlier.path) - 1
     # Behind a wait without an end, or in a branch of a step behind it.
     return awaited.is_certain and len(path) > depth and path[:depth] == earlier.path[:depth]
+
+
+def _rounds(steps: Sequence[Written], report: Report) -> None:
+    """Repetitions in each other that come to too many rounds, and waits in one for what an earlier round has seen."""
+    around: list[tuple[Written, int]] = []
+    for step in steps:
+        around = [(outer, rounds) for outer, rounds in around if step.path[: len(outer.path)] == outer.path]
+        loop, so_often = around[-1] if around else (None, 1)
+        if step.model.loop is not None:
+            rounds = so_often * step.model.rounds(step.keys)
+            if so_often > 1 and rounds > MOST_ROUNDS:
+                message = f"with those around it this comes to {rounds:,} rounds: {MOST_ROUNDS:,} is the most"
+                report.add((*step.path, str(step.kind)), "too-many", message)
+            around.append((step, rounds))
+        elif loop is not None and not any("event" in str(source.text) for source in loop.model.sources(loop.keys)):
+            for awaited in step.model.awaits(step.keys):
+                if not awaited.is_new:
+                    message = "in a later round the event of an earlier one meets this wait at once: add 'since: now'"
+                    report.add((*step.path, *awaited.path), "at-once", message, severity="warning")
 
 
 def _key(scenario: Mapping[str, Any], report: Report) -> None:

@@ -33,13 +33,16 @@ _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
 _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("condition", "when"), "if"),
     **dict.fromkeys(("timeout", "within", "at_most"), "for"),
-    **dict.fromkeys(("otherwise", "on_timeout"), "else"),
+    **dict.fromkeys(("otherwise", "on_timeout", "default"), "else"),
     **dict.fromkeys(("do", "on_event"), "then"),
     **dict.fromkeys(("payload", "data", "json"), "body"),
     **dict.fromkeys(("content", "message", "template", "body"), "text"),
     **dict.fromkeys(("content_type", "type", "format"), "content"),
     **dict.fromkeys(("response", "store", "keep"), "save"),
+    **dict.fromkeys(("max", "count", "limit"), "times"),
+    "interval": "every",
     "destination": "to",
+    "sender": "from",
     "name": "as",
     "title": "subject",
     "repeat": "again",
@@ -118,9 +121,11 @@ def _path(place: Path, data: Any) -> Path:
     """The path of a place in pydantic's report: it without its tags.
 
     A key may look like a tag. It is one where the place ends and the mapping there has it: pydantic never looks into a
-    key that it does not know.
+    key that it does not know. So is a case, which may be any text.
     """
-    path = tuple(part for part in place[:-1] if not _is_tag(part))
+    path = tuple(
+        part for before, part in zip((None, *place), place[:-1], strict=False) if not _is_tag(part) or before == "cases"
+    )
     if place and _is_tag(place[-1]):
         beside = _value(data, path)
         if not (isinstance(beside, Mapping) and place[-1] in beside):
@@ -193,12 +198,17 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif fault.is_unknown and not fault.is_not_yet and fault.key not in KINDS and path not in silent:
+        elif fault.is_unknown and not fault.is_not_yet and not _begins_step(fault) and path not in silent:
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)
             guesses[path] = guess
     return guesses
+
+
+def _begins_step(fault: Fault) -> bool:
+    """Whether an unknown key of a step is a kind: then it is its own step, without its '-'."""
+    return fault.key in KINDS and _is_step(fault.form)
 
 
 def _misspelt_kind(word: str, present: Set[str]) -> Guess | None:

@@ -7,16 +7,17 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from scenario import liquid
+from scenario.check.events import check_event
 from scenario.check.variables import CALLBACK, roots
 from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import Finding
-from scenario.liquid.shapes import Roots
+from scenario.liquid.shapes import Object, Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
-from scenario.source.findings import clip
+from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
@@ -32,6 +33,7 @@ class Template(NamedTuple):
         step: The model of the step that it belongs to; None outside of steps.
         awaits: Whether that step waits for an event.
         to: The destination that the step names, or whatever else stands there; None without one.
+        lead: How many characters of the text come before what was written.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Template(NamedTuple):
     step: type[BaseStep] | None = None
     awaits: bool = False
     to: Any = None
+    lead: int = 0
 
 
 def templates(data: Any) -> Iterator[Template]:
@@ -61,7 +64,7 @@ def templates(data: Any) -> Iterator[Template]:
     for step in outline(data):
         awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
         for source in step.model.sources(step.keys):
-            yield Template((*step.path, *source.path), source.kind, source.text, step.model, awaits, to)
+            yield Template((*step.path, *source.path), source.kind, source.text, step.model, awaits, to, source.lead)
 
 
 def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
@@ -96,9 +99,11 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
             if found.missing is not None and found.missing[0] == "secrets":
                 _tell_secret(template, found, found.missing[1], destinations, anywhere, report)
             else:
-                _tell(template, found, known_ways, report)
+                _tell(template, found, known_ways, known, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
+        if trigger == "event" and not looks:
+            check_event(template.source, template.path, template.kind, here, report)
 
 
 def _granted(template: Template, destinations: Listing | None) -> Collection[str]:
@@ -133,7 +138,7 @@ def _tell_secret(
         report.add(place, code, denied(name, template.to) + hint, key=found.in_key, offset=found.offset)
 
 
-def _tell(template: Template, found: Finding, kept: Ways, report: Report) -> None:
+def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: Report) -> None:
     code, severity, message = found.code, found.severity, found.message
     # Of what is not the platform's, it is known what is there: its objects keep what nobody declared.
     match found.missing:
@@ -147,13 +152,15 @@ def _tell(template: Template, found: Finding, kept: Ways, report: Report) -> Non
             severity, message = "warning", f"{message} by its schema"
         case "journey", _:
             pass
+        case (("trigger" as root), _):
+            message = f"{message}: it has {listed(cast('Object', known.known[root]).fields, 'and')}"
         case _, field if field == CALLBACK:
             severity = "warning"
             message = f"{message}: an address is made only where 'journey.{CALLBACK}' is written out"
         case _:
             severity, message = "warning", f"{message}, unless the engine sends one"
     place = (*template.path, *found.path)
-    report.add(place, code, message, key=found.in_key, offset=found.offset, severity=severity)
+    report.add(place, code, message, key=found.in_key, offset=found.offset - template.lead, severity=severity)
 
 
 def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report: Report) -> str:

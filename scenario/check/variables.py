@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from scenario.entry import values
 from scenario.entry.objects import ALIASES, DATA, Contact, Happening, Shape
+from scenario.entry.trigger import TRIGGER
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
 from scenario.model.scenario import TRIGGERS
 
@@ -30,6 +31,7 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
     "scenario": _TEXT,
     "version": Value("number"),
     "entered_at": _DATE,
+    "key": _TEXT,
 }
 CALLBACK: Final = "callback_url"
 """The field of `journey` that gives its holder a power: it is made only for templates that name it."""
@@ -67,11 +69,14 @@ def roots(
         journey = Object({**_JOURNEY, CALLBACK: _TEXT}, direct=frozenset({CALLBACK}))
     kept = Object(open=True) if responses is None else Object(responses)
     known: dict[str, Tree] = {"contact": tree_of(Contact), "journey": journey, **_ANYWHERE, "responses": kept}
+    entered: dict[str, Tree] = {"type": _TEXT}
     elsewhere: dict[str, str] = {}
     for kind in TRIGGERS:
         for name in _data_of(kind):
             if trigger in (kind, None):
-                known[name] = tree_of(DATA[kind][1])
+                known[name] = tree = tree_of(DATA[kind][1])
+                entered.update(tree.fields if name == "event" else {name: tree})
+    known[TRIGGER] = Object(entered, apart=True)
     for name in {name for kind in TRIGGERS for name in _data_of(kind)} - set(known):
         kinds = [kind for kind in TRIGGERS if name in _data_of(kind)]
         elsewhere[name] = f"with the trigger {' or '.join(kinds)}"

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from scenario import liquid
+from scenario.errors import TemplateError
 from scenario.liquid.shapes import Tree
+from scenario.model.outline import outline
 from scenario.responses.schema import merged, tree_of_schema
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
@@ -27,11 +29,19 @@ class Here:
         comes: Whether an event may be there.
         missed: The ways on which there is none: each by the path of the last ``wait_for`` whose time was over, or an
             empty one where the way leads past all of them. None of these: an event is certain to be there.
+        entered: Whether it may be the one that let the contact in.
+        awaited: The path of a step that waited for it, if it may be another one.
+        asked: What the conditions of such steps name of it.
+        passed: The path of a step that waited for another one, and whose time was over.
     """
 
     responses: Known = field(default_factory=dict[str, Tree])
     comes: bool = False
     missed: frozenset[Path] = frozenset({()})
+    entered: bool = False
+    awaited: Path | None = None
+    asked: frozenset[tuple[str, ...]] = frozenset()
+    passed: Path | None = None
 
 
 _MET: Final[frozenset[Path]] = frozenset()
@@ -102,6 +112,8 @@ class _Walk:
             self.saves.setdefault(name, place)
             self.shapes.setdefault(name, []).append(shape)
             return replace(here, responses={**here.responses, name: shape}), True
+        if step.loop is not None:
+            here = self.before[place] = _coming_back(step, keys, place, here)
         ways = step.ways(keys)
         if ways is None:
             return here, True
@@ -117,15 +129,38 @@ class _Walk:
 
 def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: Here) -> Here:
     """What is known at the beginning of a way that leads out of a step."""
-    opened = {awaited.way for awaited in step.awaits(keys)}
+    opened = {awaited.way: awaited.condition for awaited in step.awaits(keys)}
     if way in opened:
-        return replace(here, comes=True, missed=_MET)
-    if opened:
-        return replace(here, missed=frozenset({place}) if here.missed else _MET)
+        return replace(here, comes=True, missed=_MET, entered=False, awaited=place, asked=_asked(opened[way]))
+    if opened and way != step.loop:
+        return replace(here, missed=frozenset({place}) if here.missed else _MET, passed=place)
     condition, result = step.implied(keys).get(way, (None, False))
     if here.comes and isinstance(condition, str) and result in liquid.told_by(condition, "event"):
         return replace(here, missed=_MET)
     return here
+
+
+def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, here: Here) -> Here:
+    """What may be there at a step to which the last of the steps inside it leads back."""
+    ends = [here]
+    for way, path, branch in step.lists(keys):
+        for inner in outline({"steps": branch}) if way == step.loop else ():
+            if found := _saved(inner.model.saves(inner.keys)):
+                ends.append(replace(here, responses=dict([found])))
+            for awaited in inner.model.awaits(inner.keys):
+                spot = (*place, *path, *inner.path[1:])
+                came = replace(here, responses={}, comes=True, entered=False)
+                ends.append(replace(came, awaited=spot, asked=_asked(awaited.condition)))
+    return joined(ends)
+
+
+def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
+    """What a condition names of the event."""
+    try:
+        named = liquid.fields(condition, kind="condition") if isinstance(condition, str) else frozenset[Any]()
+    except TemplateError:  # a mistake already
+        return frozenset()
+    return frozenset(path for path in named if path[0] == "event")
 
 
 def ways(data: Any) -> Ways:
@@ -138,7 +173,7 @@ def ways(data: Any) -> Ways:
     if isinstance(data, Mapping):
         scenario = cast("Mapping[str, Any]", data)
         # With the trigger event there is one from the beginning.
-        start = Here(comes=True, missed=_MET) if scenario.get("trigger") == "event" else Here()
+        start = Here(comes=True, missed=_MET, entered=True) if scenario.get("trigger") == "event" else Here()
         walk.steps(scenario.get("steps"), ("steps",), start)
     return Ways(walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()}, walk.ends)
 
@@ -150,6 +185,10 @@ def joined(ends: Sequence[Here]) -> Here:
         {name: merged([end.responses[name] for end in ends if name in end.responses]) for name in names},
         comes=any(end.comes for end in ends),
         missed=_MET.union(*(end.missed for end in ends)),
+        entered=any(end.entered for end in ends),
+        awaited=next((end.awaited for end in ends if end.awaited), None),
+        asked=frozenset[tuple[str, ...]]().union(*(end.asked for end in ends)),
+        passed=next((end.passed for end in ends if end.passed), None),
     )
 
 

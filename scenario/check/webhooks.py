@@ -1,4 +1,4 @@
-"""What a delivery may not do, whatever its keys and values: where webhooks go, what they carry, what they keep."""
+"""What a delivery may not do, whatever its keys and values: where it goes, what it carries, what it keeps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scenario.responses.schema import faults_of
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.source.source import Path
-from scenario.steps.webhook import body_fault
+from scenario.steps.webhook import LOOK_UP, NO_BODY, body_fault
 from scenario.time.duration import parse_duration
 
 
@@ -28,6 +28,7 @@ def check_delivery(step: Written, report: Report) -> None:
         report: Takes the findings.
     """
     _patience(step, report)
+    _mailboxes(step, report)
     _headers(step, report)
     _body(step, report)
     _save(step, report)
@@ -61,6 +62,21 @@ def _length(value: Any, default: timedelta) -> timedelta | None:
         return None
 
 
+def _mailboxes(step: Written, report: Report) -> None:
+    """Who is named as the sender of a message, and who is to have its answers, has an address."""
+    for key in ("from", "reply_to"):
+        written = step.keys.get(key)
+        if not isinstance(written, str) or not step.model.has((key,)) or "{{" in written or "{%" in written:
+            continue
+        from scenario.mail_address import BadAddress, parse_sender  # what reads addresses takes its time to load
+
+        try:
+            parse_sender(written)
+        except BadAddress as error:
+            message = f"'{key}' must be an address, or Name <address>: {error}"
+            report.add((*step.path, key), "address", message)
+
+
 def _headers(step: Written, report: Report) -> None:
     headers = step.keys.get("headers")
     if not isinstance(headers, Mapping):
@@ -80,6 +96,13 @@ def _headers(step: Written, report: Report) -> None:
 def _body(step: Written, report: Report) -> None:
     """A body is written as its kind of content is."""
     content, body = step.keys.get("content"), step.keys.get("body")
+    if step.keys.get("method") == LOOK_UP:
+        if body is not None:
+            report.add((*step.path, "body"), "look-up", NO_BODY, key=True)
+            return
+        if step.keys.get("save") is None:
+            message = "a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"
+            report.add((*step.path, "method"), "look-up", message, severity="warning")
     if content not in ("json", "form", "text"):
         return
     if body is None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from scenario import liquid
 from scenario.entry.entry import Entry, clean, journey_id, journey_root
+from scenario.entry.trigger import with_trigger
 from scenario.errors import ScenarioError, TemplateError
 from scenario.model.scenario import Scenario
 
@@ -36,8 +37,8 @@ def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: d
     """
     data = clean(entry, ZoneInfo(zone))
     local = now.astimezone(ZoneInfo(scenario.timezone)).isoformat(timespec="seconds")
-    journey = journey_root(None, scenario.scenario, version, now.isoformat())
-    return {**data, "journey": journey, "responses": {}, "now": local, "today": local[:10]}
+    journey = {**journey_root(None, scenario.scenario, version, now.isoformat()), "key": entry.key}
+    return with_trigger({**data, "journey": journey, "responses": {}, "now": local, "today": local[:10]})
 
 
 def check_trigger(entry: Entry, scenario: Scenario) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scenario.entry.event import event_root
 from scenario.entry.objects import ALIASES, DATA, Contact, Shape
+from scenario.entry.trigger import TRIGGER, trigger_root
 from scenario.entry.values import ZONE, Id, as_id
 from scenario.errors import EntryError
 from scenario.model.scenario import TRIGGERS
@@ -130,12 +131,13 @@ def journey_root(workflow_id: str | None, scenario: str, version: int, entered_a
     """`journey` as templates and conditions see it.
 
     Args:
-        workflow_id: None where it is not known yet.
+        workflow_id: None where it is not known yet. Its last part is the journey's key, if it has one: `journey_id`.
         scenario: The scenario's name.
         version: The number of its version.
         entered_at: ISO 8601 in UTC.
     """
-    return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at}
+    key = next(iter((workflow_id or "").split("/", 2)[2:]), None)
+    return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at, "key": key}
 
 
 def journey_id(entry: Entry, key: str | None) -> str:
@@ -175,6 +177,7 @@ def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
             context[root] = {**event, **event_root(event["name"], event["time"], event["properties"])}
         if kind in ALIASES:
             context[ALIASES[kind]] = context[root]
+    context[TRIGGER] = trigger_root(kind, context)
     return context
 
 

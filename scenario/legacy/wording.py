@@ -1,8 +1,8 @@
 """Conditions as Liquid writes them.
 
-Liquid's conditions know neither filters nor ``not`` nor parentheses, and read ``and`` and ``or`` from the right. So
-each condition that is written has one of the two words only; whatever else it needs is worked out by tags in front of
-the ``if`` and kept in a variable.
+Elsewhere Liquid's conditions know neither filters nor ``not`` nor parentheses, and ``and`` and ``or`` are read from the
+right. So each condition that is written has one of the two words only; whatever else it needs is worked out by tags in
+front of the ``if`` and kept in a variable.
 """
 
 from __future__ import annotations

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS, kind_of
+
+_WORD: Final = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", re.ASCII)
+_LONGEST: Final = 40
 
 
 class Written(NamedTuple):
@@ -63,4 +68,15 @@ def _steps_in(items: Any, path: Path, place: str) -> Iterator[Written]:
         step = Written(item, (*path, index), kind_of(cast("object", item)), keys, f"{place}{index + 1}")
         yield step
         for way, inner, branch in step.model.lists(keys):
-            yield from _steps_in(branch, (*step.path, *inner), f"{step.place}.{way}.")
+            yield from _steps_in(branch, (*step.path, *inner), f"{step.place}.{spelled(way)}.")
+
+
+def spelled(way: str) -> str:
+    """A way as ids of the steps on it spell it, no two ways the same: a case may be any text, and an id is not.
+
+    A short word stays as it is, and `.` becomes `--`; of anything else the letters and digits stay, and a digest.
+    """
+    if _WORD.fullmatch(way) and len(way) <= _LONGEST:
+        return way.replace(".", "--")
+    plain = "-".join(re.findall(r"[A-Za-z0-9]+", way))[:_LONGEST]
+    return f"{plain}__{hashlib.sha256(way.encode()).hexdigest()[:8]}"

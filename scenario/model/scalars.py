@@ -116,4 +116,7 @@ UrlPath = Annotated[str, Field(min_length=1, pattern=PATH, examples=["/orders/{{
 """What follows a destination's URL, with Liquid."""
 SavedName = Annotated[str, Field(pattern=SAVED, max_length=50, examples=["whatsapp"])]
 """What a response is kept as; templates name it behind ``responses.``, so it is a word of Liquid."""
+Expression = Annotated[
+    str, Field(min_length=1, description="A value, such as contact.language; filters may follow it.", max_length=1000)
+]
 Condition = Annotated[str, Field(min_length=1, description="A Liquid condition, such as order.total_price > 20.")]

@@ -46,6 +46,11 @@ def _compile(steps: Sequence[BaseStep], after: str | None, ids: Mapping[int, str
         following = ids[id(steps[index + 1])] if index + 1 < len(steps) else after
         name = ids[id(step)]
         table[name] = Row(kind="")  # the table keeps the order of the file, branches after their fork
-        compiler = Compiler(following, lambda inner, end=following: _compile(inner, end, ids, table), handed)
+        compiler = Compiler(
+            following,
+            lambda inner, end=following: _compile(inner, end, ids, table),
+            lambda inner, back=name: _compile(inner, back, ids, table),
+            handed,
+        )
         table[name] = step.compile(compiler)
     return ids[id(steps[0])]

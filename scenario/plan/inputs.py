@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from scenario import liquid
+from scenario.entry.trigger import OBJECTS, TRIGGER, handed_as
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.plan.projection import spelled
 from scenario.steps.base import BaseStep
@@ -34,13 +35,15 @@ def handed(
     """
     sources, always = list(sources), frozenset(always)
     named = always.union(*(liquid.fields(source, kind=kind) for source, kind in sources))
+    whole = {(name,) for name in OBJECTS} if (TRIGGER,) in named else set[tuple[str, ...]]()
+    named = whole.union(handed_as(path) for path in named)
     # A segment with a dot in it cannot be written as a path: its parent goes along whole instead.
     paths = {_cut(path) for path in named if path and path[0] not in _PROVIDED}
     kept = {path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))}
     kept |= paths & {CALLBACK}
-    needs = liquid.needs(sources)
+    needs = liquid.needs(sources, same=[(TRIGGER, name) for name in OBJECTS])
     items: dict[str, tuple[str, ...]] = {}
-    for path in sorted(kept - always):
+    for path in sorted(kept - always - whole):
         each = needs.of_lines(path)
         if each is not None and (names := spelled(each)) is not None:
             items[PATH_SEPARATOR.join(path)] = names

@@ -136,6 +136,8 @@ class Source:
         if id(node) in around:
             raise SyntaxFault("this value holds itself, by an alias", self._begin(node), "alias")
         self._places[path] = _Place(key, node)
+        if isinstance(node, ScalarNode) and (text := self._negated(node)) is not None:
+            return text
         if node.tag not in _PLAIN_TAGS:
             self._report(self._begin(node), "tag", f"the tag '{clip(node.tag)}' means nothing here: leave it out")
         around = (*around, id(node))
@@ -151,6 +153,15 @@ class Source:
             items = cast("list[Node]", node.value)
             return [self._build(item, None, (*path, index), around) for index, item in enumerate(items)]
         return self._scalar(node)
+
+    def _negated(self, node: ScalarNode) -> str | None:
+        """What follows a ``!`` that YAML takes for a tag, which is noted; None where there is none."""
+        text = self._text[node.start_mark.index : node.end_mark.index].translate(self._hidden)
+        if not text.startswith("!") or text.startswith("!!"):
+            return None
+        message = "YAML takes '!' for a tag: write 'not' in a condition, or put a text that begins with '!' in quotes"
+        self._report(self._begin(node), "tag", message)
+        return text[1:].strip()
 
     def _is_bare(self, node: MappingNode) -> bool:
         """Whether a mapping is an output that wants quotes: ``{{ contact.firstname }}``."""

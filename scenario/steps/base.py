@@ -16,6 +16,7 @@ from scenario.steps.host import Host, Outcome
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
+    from scenario.source.findings import Severity
 
 Path = tuple[str | int, ...]
 Handed = tuple[tuple[str, ...], dict[str, tuple[str, ...]]]
@@ -34,11 +35,31 @@ class Source(NamedTuple):
         path: Where, from the step on.
         kind: What its output becomes.
         text: The text, or the mapping or list of a structured body.
+        lead: How many characters of the text come before what was written.
     """
 
     path: Path
     kind: Kind
     text: Any
+    lead: int = 0
+
+
+class Flaw(NamedTuple):
+    """What is wrong with a step beyond its keys and the form of its values.
+
+    Attributes:
+        path: Where, from the step on.
+        code: As in `scenario.source.findings.Finding`.
+        message: One sentence for the author.
+        key: Whether to point at the key rather than at its value.
+        severity: Whether it forbids publishing.
+    """
+
+    path: Path
+    code: str
+    message: str
+    key: bool = False
+    severity: Severity = "error"
 
 
 class Awaited(NamedTuple):
@@ -68,12 +89,14 @@ class Compiler:
     Attributes:
         following: The id of the step behind it; None is the end.
         begin: Compiles a list of steps inside it; gives the id of its first, or of what follows where it is empty.
+        again: The same, where the last of them leads back to the step itself.
         handed: What templates need of a journey's data: the fields, and what of the items of lists; see
             `scenario.plan.inputs.handed`.
     """
 
     following: str | None
     begin: Callable[[Sequence[BaseStep]], str | None]
+    again: Callable[[Sequence[BaseStep]], str | None]
     handed: Callable[[Iterable[tuple[Any, Kind]], Iterable[tuple[str, ...]]], Handed]
 
 
@@ -101,6 +124,16 @@ class Row:
     def skipped_to(self) -> str | None:
         """Where it goes when an operator skips the step: a fork is left by its last way."""
         return self.successors[-1] if self.successors else None
+
+    @property
+    def again(self) -> str | None:
+        """The key of the way that comes back to it, if one does."""
+        return None
+
+    @property
+    def most(self) -> int | None:
+        """How many rounds there are of the steps on that way at most."""
+        return None
 
     @property
     def awaited(self) -> Mapping[str, str]:
@@ -149,6 +182,7 @@ class BaseStep(Model):
         together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
         sends: Whether the step is a delivery: then its kind's key gives its name.
         secrets: Whether its templates may name secrets.
+        loop: The key of the way that leads back to it, if one does.
     """
 
     row: ClassVar[type[Row]]
@@ -160,6 +194,7 @@ class BaseStep(Model):
     together: ClassVar[Mapping[str, Any]] = {}
     sends: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
+    loop: ClassVar[str | None] = None
 
     id: StepId | None = Field(default=None, description="The step's name over all versions, unique in the scenario.")
 
@@ -228,6 +263,26 @@ class BaseStep(Model):
         return {}
 
     @classmethod
+    def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
+        """What is wrong with it that neither its keys nor the form of its values show.
+
+        Args:
+            keys: The step's keys and values as an author writes them, whatever is wrong with them.
+        """
+        del keys
+        yield from ()
+
+    @classmethod
+    def rounds(cls, keys: Mapping[str, Any]) -> int:
+        """How often the steps inside it may be performed.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+        """
+        del keys
+        return 1
+
+    @classmethod
     def saves(cls, keys: Mapping[str, Any]) -> Any:
         """How it keeps a response, as it was written; None where it keeps none."""
         del keys
@@ -243,6 +298,11 @@ class BaseStep(Model):
     @property
     def saved(self) -> Save | None:
         """How it keeps a response, if it does."""
+        return None
+
+    @property
+    def compared(self) -> tuple[str, Sequence[Any]] | None:
+        """A template whose value it compares, and the values that it compares it with."""
         return None
 
     def messages(self) -> list[tuple[Any, Kind]]:

@@ -60,7 +60,7 @@ class If(BaseStep):
     row = IfRow
     branches: ClassVar[tuple[str, ...]] = ("then", "else")
     templates: ClassVar[Mapping[str, Kind]] = {"if": "condition"}
-    synonyms: ClassVar[tuple[str, ...]] = ("when", "condition", "switch")
+    synonyms: ClassVar[tuple[str, ...]] = ("when", "condition")
     together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["then"]}, {"required": ["else"]}]}
 
     condition: Condition = Field(alias="if")

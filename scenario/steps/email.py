@@ -16,17 +16,36 @@ if TYPE_CHECKING:
     from scenario.liquid import Kind
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Email(DeliveryStep):
     """Sends an e-mail to the contact."""
 
     kind: ClassVar[str] = "email"
-    templates: ClassVar[Mapping[str, Kind]] = {"subject": "line", "html": "html", "text": "text"}
+    templates: ClassVar[Mapping[str, Kind]] = {
+        "from": "line",
+        "reply_to": "line",
+        "subject": "line",
+        "html": "html",
+        "text": "text",
+    }
     texts: ClassVar[tuple[str, ...]] = ("html", "text")
     synonyms: ClassVar[tuple[str, ...]] = ("mail", "newsletter")
     together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["html"]}, {"required": ["text"]}]}
     always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "email"), ("contact", "language"))
 
     email: Name
+    sender: Template | None = Field(
+        default=None,
+        alias="from",
+        exclude_if=_is_none,
+        description="Whom it is from, Name <address> with Liquid; without it, whom operators have set.",
+    )
+    reply_to: Template | None = Field(
+        default=None, exclude_if=_is_none, description="Where answers go, Name <address> with Liquid."
+    )
     subject: Template = Field(description="One line of text with Liquid.")
     html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")
     text: Text | None = Field(default=None, description="Plain text with Liquid; without it, made from the HTML.")

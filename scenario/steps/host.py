@@ -87,6 +87,21 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """How far a repetition is. Journeys carry these: fields may be added, and never renamed.
+
+    Attributes:
+        number: Of the round that began last; 0 before the first.
+        began: When that was due, ISO 8601 in UTC.
+        mark: How many events had been kept when the repetition began.
+    """
+
+    number: int = 0
+    began: str = ""
+    mark: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delivered:
     """A delivery that is over, well.
 
@@ -161,6 +176,14 @@ class Host(Protocol):
     def until(self, moment: datetime | None) -> None: ...
 
     @property
+    def rounds(self) -> Rounds | None:
+        """How far the repetition at this step is; None before it begins. It stays until it is set to None."""
+        ...
+
+    @rounds.setter
+    def rounds(self, rounds: Rounds | None) -> None: ...
+
+    @property
     def step(self) -> str:
         """The id of the step."""
         ...
@@ -213,6 +236,10 @@ class Host(Protocol):
         """Works out a condition; with an event, it is about that one."""
         ...
 
+    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
+        """Works out a value, and which of the cases it meets: its `value` is that case, or None."""
+        ...
+
     async def date(self, template: str, offset: float) -> datetime:
         """Works out a date, and moves it by so many seconds.
 
@@ -227,6 +254,10 @@ class Host(Protocol):
 
     def events(self, name: str, *, since_now: bool) -> Sequence[Event]:
         """The kept events of a name; only those that came since the step began, or all."""
+        ...
+
+    async def satisfies(self, event: Event, condition: str | None) -> bool:
+        """Whether an event is one of those that a condition means; one that cannot be worked out is noted."""
         ...
 
     def take(self, event: Event) -> None:
@@ -270,6 +301,7 @@ class Host(Protocol):
         status: int | None = None,
         attempts: int | None = None,
         note: str | None = None,
+        way: str | None = None,
     ) -> None:
         """Says how the step went: it is over."""
         ...

@@ -17,7 +17,9 @@ from scenario.steps.base import BaseStep, Row
 from scenario.steps.branch import If
 from scenario.steps.email import Email
 from scenario.steps.exit import Exit
+from scenario.steps.repeat import Repeat
 from scenario.steps.sms import Sms
+from scenario.steps.switch import Switch
 from scenario.steps.wait import Wait
 from scenario.steps.wait_for import WaitFor
 from scenario.steps.webhook import Webhook
@@ -29,6 +31,8 @@ KINDS: Final[dict[str, type[BaseStep]]] = {
     "wait": Wait,
     "wait_for": WaitFor,
     "if": If,
+    "switch": Switch,
+    "repeat": Repeat,
     "exit": Exit,
 }
 """Step kinds by the key that names them."""

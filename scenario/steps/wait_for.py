@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row
-from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome
+from scenario.steps.host import ContinueAsNew, Host, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
 
@@ -64,7 +64,7 @@ class WaitForRow(Row):
                 if event.number <= checked:
                     continue
                 checked = event.number
-                if await self._satisfies(host, event):
+                if await host.satisfies(event, self.condition):
                     host.take(event)
                     host.record("event")
                     return Next(self.then, "then")
@@ -76,14 +76,6 @@ class WaitForRow(Row):
             await host.wait(until, what, lambda seen=seen: host.counted > seen)
             if host.must_continue:
                 return ContinueAsNew()
-
-    async def _satisfies(self, host: Host, event: Event) -> bool:
-        if self.condition is None:
-            return True
-        answer = await host.ask(self.condition, event)
-        if answer.error:
-            host.ignore(f"step {host.step}", answer.error)
-        return answer.value is True
 
 
 class WaitFor(BaseStep):

@@ -24,6 +24,9 @@ Content = Literal["json", "form", "text"]
 BODIES: Final[Mapping[Content, Kind]] = {"json": "json", "form": "form", "text": "plain"}
 """What a body's templates make, by how it is written."""
 _FILE: Final = {"type": "object", "required": ["file"], "maxProperties": 1}
+LOOK_UP: Final = "GET"
+"""The method of a look-up: it changes nothing there, and what it is for is the response."""
+NO_BODY: Final = f"a look-up ({LOOK_UP}) has no body: write what it asks for into 'url' or 'path', or use POST"
 
 
 def body_fault(content: Content, body: object) -> str | None:
@@ -65,6 +68,12 @@ class Webhook(DeliveryStep):
                 ("form", {"type": "object", "not": _FILE}),
                 ("text", {"anyOf": [{"type": "string"}, _FILE]}),
             )
+        ]
+        + [
+            {
+                "if": {"required": ["method"], "properties": {"method": {"const": "GET"}}},
+                "then": {"not": {"required": ["body"]}},
+            }
         ],
     }
 
@@ -84,7 +93,7 @@ class Webhook(DeliveryStep):
     path: UrlPath | None = Field(
         default=None, exclude_if=_is_none, description="What follows the destination's URL, with Liquid."
     )
-    method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
+    method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
     headers: dict[str, Template] = Field(default_factory=dict, description="Header fields, their values with Liquid.")
     content: Content = Field(
         default="json",
@@ -134,7 +143,9 @@ class Webhook(DeliveryStep):
 
     @model_validator(mode="after")
     def _written_as(self) -> Self:
-        if self.body is not None and (fault := body_fault(self.content, self.body)):
+        if self.body is None:
+            return self
+        if fault := NO_BODY if self.method == LOOK_UP else body_fault(self.content, self.body):
             raise PydanticCustomError("complaint", "{sentence}", {"sentence": fault})
         return self
 

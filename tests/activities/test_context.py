@@ -10,8 +10,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.content import Content
 from activities.context import template_data
 from activities.email.activity import Emails
-from activities.email.address import Mailbox
 from activities.email.message import Envelope
+from activities.email.senders import Senders
 from activities.email.smtp import Mailer
 from activities.failures import FailureKind
 from activities.interface import Delivery
@@ -22,6 +22,7 @@ from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
 from runtime.callback import Callbacks
 from scenario.errors import NotConfigured
+from scenario.mail_address import Mailbox
 from tests.fakes import UNHURRIED, Rows, Shelf
 
 JOURNEY = "post-purchase/3028687/CGX0094"
@@ -50,7 +51,7 @@ class Outside:
     sent: list[str] = field(default_factory=list[str])
     answer: bytes = b""
     name: str = "fake"
-    sender: Mailbox = field(default_factory=lambda: Mailbox("news@shop.example", "Shop"))
+    senders: Senders = field(default_factory=lambda: Senders(Mailbox("news@shop.example", "Shop")))
 
     @property
     def server(self) -> Any:
@@ -132,6 +133,7 @@ def test_the_journey_is_described_whole_and_nothing_is_left_out_of_what_was_hand
             "scenario": "post-purchase",
             "version": 3,
             "entered_at": "2026-02-28T08:00:00+00:00",
+            "key": "CGX0094",
         },
         "now": "2026-03-02T09:30:00+01:00",
         "today": "2026-03-02",

@@ -108,8 +108,8 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
             running(workers(temporal, opened)),
             httpx.AsyncClient(trust_env=False) as http,
         ):
-            assert opened.callbacks is not None
-            listening.start(application(opened.callbacks, temporal))
+            assert opened.channels.callbacks is not None
+            listening.start(application(opened.channels.callbacks, temporal))
             client = ScenarioClient(temporal, opened.store)
             await publish(client, tmp_path, SCENARIO)
             yield Dialogue(client, receiver, http)

@@ -22,7 +22,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.email import errors as mail
@@ -42,7 +42,7 @@ from activities.webhook.route import Route
 from activities.webhook.throttle.limits import Limits
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import Circumstances, Course, Got, replies, run
-from gateway.preview.rendering import SENDER, RenderedMail, RenderedRequest, RenderedText, mask
+from gateway.preview.rendering import SENDERS, RenderedMail, RenderedRequest, RenderedText, mask
 from gateway.publishing import publish
 from gateway.virtual.attempts import SMS_ERRORS, Reply
 from runtime.store import Store
@@ -83,7 +83,7 @@ class World:
     """What is beyond the activities: it notes what comes, and answers as the case says whose journey it is."""
 
     server = SimpleNamespace(host="mail.example.com", password="")
-    sender = SENDER
+    senders = SENDERS
     name = "provider"
     connections = 50
 
@@ -154,18 +154,18 @@ async def world(
     environment: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("activities.attempt", "activities.email.activity"):
+    for module in ("activities.attempt", "activities.backoff", "activities.email.activity"):
         monkeypatch.setattr(f"{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
         for path in SCENARIOS:
             await publish(path, store)
         content, log = Content(store), Rows()
-        admissions = Admissions(content, store, ZONE)
+        admissions = AdmissionActivities(content, store, ZONE)
         local = [admissions.admit, admissions.depart, decide, Recollections(store).recall, clear]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)
-        mailer.server, mailer.sender = world.server, world.sender
+        mailer.server, mailer.senders = world.server, world.senders
         provider = SimpleNamespace(send=world.send_text, name=world.name, connections=50)
         senders = {
             WEBHOOK: Webhooks(content, cast("Any", transport), lambda: secrets, log, world).send_webhook,
@@ -306,7 +306,7 @@ def _differences(live: Live, result: dict[str, Any], course: Course) -> list[Any
     return found
 
 
-_KEYS = ("id", "kind", "outcome", "reason", "status", "attempts", "note")
+_KEYS = ("id", "kind", "outcome", "reason", "status", "attempts", "note", "way")
 
 
 def _record(step: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from temporalio import activity
 
 from activities.dependencies import Services
-from activities.email.address import Mailbox
 from activities.email.errors import RefusedError, UnansweredError
 from activities.email.message import Envelope
 from activities.email.smtp import Mailer
@@ -25,6 +24,7 @@ from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
 from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
+from scenario.mail_address import Mailbox
 from tests.activities.test_context import Host, Reply
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
 from worker import workers

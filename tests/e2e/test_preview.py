@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from activities.email.address import parse_sender
-from gateway.local.demo import EXAMPLES, SECRETS, Run, run
+from activities.email.senders import Senders
+from gateway.local.demo import EXAMPLES, SECRETS, DemoRun, run
 from gateway.local.stack import SENDER, LocalStack, local
 from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import draft
@@ -61,14 +61,14 @@ steps:
 """
 
 
-def foretold(path: Path, finished: Run, start: datetime, zone: str) -> Preview:
+def foretold(path: Path, finished: DemoRun, start: datetime, zone: str) -> Preview:
     """The preview of a journey that is over, with its ids and its start."""
     made, _ = draft(path)
     assert made is not None
     order: dict[str, Any] = finished.entry["trigger"].get("order") or {}
     delivered = GivenEvent("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
     ids = finished.journey.id, finished.journey.run_id
-    workshop = Workshop(sender=parse_sender(SENDER), identify=lambda step: delivery_id(*ids, step, 0))
+    workshop = Workshop(senders=Senders.configured(SENDER, None), identify=lambda step: delivery_id(*ids, step, 0))
     return preview(made, finished.entry, Given(at=start, events=[delivered], platform_zone=zone, workshop=workshop))
 
 
@@ -78,7 +78,7 @@ def unmasked(text: str) -> str:
     return text
 
 
-async def on_the_way(place: LocalStack, finished: Run, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
+async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
     """The steps that the preview foretold, each with what the journey did."""
     entered = await place.services.store.entry(finished.journey.id, finished.journey.run_id)
     assert entered is not None
@@ -93,7 +93,7 @@ async def on_the_way(place: LocalStack, finished: Run, path: Path) -> list[tuple
     return list(zip(taken, steps, strict=True))
 
 
-def differences(place: LocalStack, finished: Run, passed: Passed) -> Iterator[str]:
+def differences(place: LocalStack, finished: DemoRun, passed: Passed) -> Iterator[str]:
     """What arrived otherwise than the preview shows it."""
     identifier = delivery_id(finished.journey.id, finished.journey.run_id, passed.id, 0)
     match passed.result:

@@ -152,16 +152,18 @@ async def test_nothing_that_is_printed_shows_a_secret(
         async with services(settings) as opened:
             wax = opened.routes.named("wax")
             assert wax.named is not None
-            assert opened.callbacks is not None
+            assert opened.channels.callbacks is not None
+            mailer = opened.channels.mailer
 
             async def tell(*_: object) -> bool:
                 return False
 
             things = [
-                settings, opened, opened.secrets, opened.secrets.values(), opened.callbacks, opened.destinations,
-                opened.destinations.book, wax, wax.named, Key.parse(SECRETS["SIGN"]), Key.parse(SECRETS["SIGN_OURS"]),
-                opened.mailer, opened.mailer and opened.mailer.server, opened.provider,
-                Twilio("AC1", planted.SMS_TOKEN, "Shop"), Receiving(opened.callbacks, tell),
+                settings, opened, opened.secrets, opened.secrets.values(), opened.channels.callbacks,
+                opened.destinations, opened.destinations.book, wax, wax.named, Key.parse(SECRETS["SIGN"]),
+                Key.parse(SECRETS["SIGN_OURS"]),
+                opened.channels, mailer, mailer and mailer.server, opened.channels.provider,
+                Twilio("AC1", planted.SMS_TOKEN, "Shop"), Receiving(opened.channels.callbacks, tell),
             ]  # fmt: skip
             printed = "\n".join(f"{thing!r}\n{thing}" for thing in things).encode()
         secret = hidden(place) | {planted.SMTP_PASSWORD.encode(), planted.SMS_TOKEN.encode()}

@@ -13,7 +13,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 
-from gateway.admissions import Admissions
+from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered
 from gateway.errors import JourneyFailed, NotEntered
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
@@ -47,15 +47,15 @@ class Server:
         self.results |= {name: {"outcome": "refused", "reason": f"not {name}"} for name in names}
 
 
-def settling(server: Server, store: Store, silence: float = 60) -> Admissions:
-    return Admissions(cast("Client", server), store, look=0.001, silence=silence)
+def settling(server: Server, store: Store, silence: float = 60) -> AdmissionWatch:
+    return AdmissionWatch(cast("Client", server), store, look=0.001, silence=silence)
 
 
 async def admit(store: Store, name: str) -> None:
     await store.admit(AdmissionRequest("a", 3, name.partition("/")[2], None, name, "r1", "always", NOW, "order"))
 
 
-async def told(settling: Admissions, server: Server, names: Iterable[str]) -> list[Any]:
+async def told(settling: AdmissionWatch, server: Server, names: Iterable[str]) -> list[Any]:
     return await asyncio.gather(*(settling.known(server.entered(name)) for name in names), return_exceptions=True)
 
 

@@ -29,7 +29,7 @@ from temporalio.client import (
 
 from activities.attempt import OpenAttempt
 from activities.interface import JOURNEYS
-from activities.permission import NotBefore, Permission
+from activities.permission import NotYet, Permission
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG
 from workflows.limits import MOST_PARTS
@@ -381,7 +381,7 @@ async def noted(recorder: Recorder) -> None:
 
 async def kept_back(recorder: Recorder) -> None:
     """A delivery that may not leave yet: the journey waits for its moment, asks again, and it is sent."""
-    answers: list[Permission] = [NotBefore(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True)]
+    answers: list[Permission] = [NotYet(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True)]
 
     async def may_leave(attempt: OpenAttempt) -> None:
         attempt.permitted(answers.pop() if answers else None)
@@ -395,6 +395,44 @@ async def crowded(recorder: Recorder) -> None:
     contact: dict[str, Any] = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
     entry: dict[str, Any] = {"scenario": "crowded", "contact": contact, "trigger": {"type": "segment"}}
     await recorder.save("crowded", await recorder.raw("Journey", entry))
+
+
+async def switch(recorder: Recorder) -> None:
+    """Values that meet a case and one that meets none; one that cannot be worked out, tried again and skipped."""
+    one = "{switch: contact.firstname, cases: {Zoé: [" + SMS + "], Ann: [{exit: no}]}}"
+    none = "{switch: contact.custom.colour, cases: {red: [{exit: no}]}, else: [" + MAIL + "]}"
+    failing = '{switch: "contact.firstname | number", cases: {3: []}, else: []}'
+    handle = await recorder.start("switch", [one, none, failing])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "skip_step")
+    await recorder.save("switch", handle)
+
+
+async def repeat(recorder: Recorder) -> None:
+    """Rounds in rounds, over runs; a condition that ends one, an event that ends another, one that is skipped."""
+    inner = "{repeat: {every: 1s, times: 3, until: contact.firstname == 'Ann'}, steps: [" + SMS + "]}"
+    outer = "{repeat: {every: 2s, times: 9, until: {event: enough}}, steps: [" + inner + "]}"
+    held = "{repeat: {every: 30d, times: 2, until: contact.custom.n > 2}, steps: [" + MAIL + "]}"
+    last = "{repeat: {every: 30d, times: 2}, steps: [{wait: 0s}]}"
+    handle = await recorder.start("repeat", [outer, held, last], custom={"n": "x"})
+    temporal = recorder.place.client.temporal
+    latest = temporal.get_workflow_handle(handle.id)
+    async with asyncio.timeout(60):
+        while (await latest.describe()).run_id == handle.first_execution_run_id:
+            await asyncio.sleep(0.1)
+    await latest.signal("event", {"name": "enough"})
+    await recorder.reached(latest, "held")
+    await latest.signal("contact_changed", {"custom": {"n": None}})
+    await recorder.order(latest, "retry_step")
+    await recorder.until(latest, lambda progress: progress["state"] == "waiting" and progress["at"] == "repeat-2")
+    await recorder.order(latest, "skip_step", step="repeat-2")
+    await recorder.until(latest, lambda progress: progress["state"] == "waiting" and progress["at"] == "repeat-3")
+    await latest.signal("contact_changed", {"timezone": "Asia/Tokyo"})
+    await recorder.order(latest, "leave")
+    await recorder.save("repeat-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
+    await recorder.save("repeat-2", latest)
 
 
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
@@ -425,6 +463,8 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "kept-back": kept_back,
     "lines": lines,
     "noted": noted,
+    "switch": switch,
+    "repeat-1": repeat,
 }
 """By the name of the (first) history that each writes."""
 

@@ -131,7 +131,7 @@ class Destination:
             if signer.until is not None and now >= signer.until:
                 continue
             try:
-                found.append(Key.parse(self._known(signer.secret, secrets), until=signer.until))
+                found.append(Key.parse(self._known(signer.secret, secrets)))
             except SigningKeyError as error:
                 text = str(error)
                 raise CredentialsError(

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from activities.webhook.destinations.destinations import DEFAULT_RATE
-from activities.webhook.destinations.form import DestinationForm, File
+from activities.webhook.destinations.form import DestinationForm, DestinationsForm
 from activities.webhook.http import tls
 from activities.webhook.http.headers import flaw
 from scenario import liquid
@@ -62,7 +62,7 @@ def secrets_in(template: str) -> tuple[str, ...]:
     return tuple(sorted({str(path[1]) for path in named if len(path) > 1}))
 
 
-def rulings(form: File, folder: Path, now: datetime) -> Iterator[Issue]:
+def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Issue]:
     """All that is wrong with a file whose keys and values are right.
 
     Args:

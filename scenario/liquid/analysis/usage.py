@@ -59,11 +59,15 @@ _NO_CONTEXT: Final = cast("RenderContext", None)
 _Scope = Mapping[str, Seen]
 
 
-def needs(sources: Iterable[tuple[str | Mapping[str, Any] | list[Any], Kind]]) -> Need:
+def needs(
+    sources: Iterable[tuple[str | Mapping[str, Any] | list[Any], Kind]], same: Iterable[tuple[str, str]] = ()
+) -> Need:
     """What some templates read of the data that they share.
 
     Args:
         sources: Templates, conditions and structured bodies, and what each is for.
+        same: Fields of variables that are variables too: each the variable, and the name of both the field and the
+            other one.
 
     Returns:
         By variable. It is for telling what is read of a list's items (``Need.of_lines``): which paths are read at all
@@ -73,6 +77,9 @@ def needs(sources: Iterable[tuple[str | Mapping[str, Any] | list[Any], Kind]]) -
         TemplateError: A template is malformed.
     """
     root = Need()
+    for outer, name in same:
+        for holder, one in zip(root.of_field(outer), root.of_field(name), strict=True):
+            holder.fields[name] = one
     for source, kind in sources:
         _Tracer(root).trace(source, kind)
     return root

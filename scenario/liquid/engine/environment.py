@@ -14,6 +14,7 @@ from liquid.parser import get_parser
 from liquid.token import Token
 
 from scenario.liquid import filters
+from scenario.liquid.engine.branches import StrictCaseTag, UnlessSoTag, WhetherTag
 from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.lexer import template_stream
 from scenario.liquid.engine.limits import BoundReached
@@ -23,7 +24,6 @@ from scenario.liquid.engine.nodes import (
     FixedIncludeTag,
     LinesTag,
     RowsTag,
-    StrictCaseTag,
     ValueTag,
 )
 from scenario.liquid.engine.rewrite import weave
@@ -32,6 +32,18 @@ from scenario.liquid.engine.undefined import Missing, StrictMissing
 from scenario.liquid.sinks.json_keys import has_written_keys
 from scenario.liquid.sinks.json_text import JsonContentTag
 
+_TAGS = (
+    AbortTag,
+    ContentTag,
+    EchoValueTag,
+    FixedIncludeTag,
+    LinesTag,
+    RowsTag,
+    StrictCaseTag,
+    UnlessSoTag,
+    ValueTag,
+    WhetherTag,
+)
 _MARKUP_TAGS = ("tablerow", "ifchanged")
 """Tags that write HTML, or write again what they rendered: outside of texts and e-mails they would be escaped."""
 
@@ -101,7 +113,7 @@ class Engine(Environment):
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         """Register python-liquid's tags, less those that have no place, and our filters."""
         super().setup_tags_and_filters(extra=False)
-        for tag in (ContentTag, ValueTag, EchoValueTag, LinesTag, AbortTag, FixedIncludeTag, StrictCaseTag, RowsTag):
+        for tag in _TAGS:
             self.add_tag(tag)
         if self._json:
             self.add_tag(JsonContentTag)

@@ -33,8 +33,6 @@ _REWORDED: Final = (
     (re.compile(r"missing expression"), "this tag needs an expression"),
     (re.compile(r"unexpected '(break|continue)'"), r"'\1' is outside of a loop"),
     (re.compile(r"unexpected (\"'\"|'\"')"), r"the quote \1 is not closed"),
-    (re.compile(r"disallowed not operator in logical expression"), "Liquid has no 'not': use 'unless' or '!='"),
-    (re.compile(r"disallowed parentheses in logical expression"), "Liquid has no parentheses in conditions: nest 'if'"),
     (re.compile(r"disallowed ternary expression"), "Liquid has no 'if' inside an output: use the 'if' tag"),
 )
 _EXPECTED: Final = re.compile(r"expected (?P<wanted>.+), found (?P<found>.+)")

@@ -21,10 +21,12 @@ from liquid.token import (
     TOKEN_COMMENT,
     TOKEN_CONTENT,
     TOKEN_DOC,
+    TOKEN_DOT,
     TOKEN_EOF,
     TOKEN_EXPRESSION,
     TOKEN_OUTPUT,
     TOKEN_TAG,
+    TOKEN_WORD,
     Token,
 )
 
@@ -37,7 +39,7 @@ _VERBATIM: Final = {
     for name in ("raw", "doc")
 }
 _VERBATIM_KIND: Final = {"raw": TOKEN_CONTENT, "doc": TOKEN_DOC}
-_OPERATOR: Final = re.compile(r"\b(?:and|or)\b")
+_OPERATOR: Final = re.compile(r"\b(?:and|or|not)\b")
 _LIQUID_LINE: Final = re.compile(r"[ \t]*(?P<name>#|\w+)[ \t]*(?P<expression>[^\n]*?)[ \t\r]*(?:\n+|$)|[\r\n]+")
 
 
@@ -72,9 +74,18 @@ def expression_stream(token: Token) -> Stream:
     if text.count("[") + text.count("(") > MAX_BRACKETS:
         raise BoundReached(f"an expression has more than {MAX_BRACKETS} brackets", token)
     if len(text) > 3 * MAX_OPERATORS and len(_OPERATOR.findall(text)) > MAX_OPERATORS:
-        raise BoundReached(f"an expression has more than {MAX_OPERATORS} 'and' and 'or'", token)
+        raise BoundReached(f"an expression has more than {MAX_OPERATORS} 'and', 'or' and 'not'", token)
     end = Token(TOKEN_EOF, "", token.start_index + len(text), token.source)
-    return Stream(tokenize(text, token), end)
+    return Stream(_named(tokenize(text, token)), end)
+
+
+def _named(tokens: Iterable[Token]) -> Iterator[Token]:
+    """The tokens, with every word behind a dot a name: ``order.limit``, although ``limit`` is a word of loops."""
+    before = ""
+    for token in tokens:
+        # The kind of a keyword is the word itself.
+        yield token._replace(kind=TOKEN_WORD) if before == TOKEN_DOT and token.kind == token.value else token
+        before = token.kind
 
 
 def template_stream(source: str) -> Stream:

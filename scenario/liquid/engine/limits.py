@@ -60,7 +60,7 @@ MAX_BRACKETS: Final = 50
 """Opening brackets and parentheses in one expression: python-liquid's expression lexer is quadratic in them."""
 
 MAX_OPERATORS: Final = 100
-"""``and`` and ``or`` in one expression: each is a level of recursion."""
+"""``and``, ``or`` and ``not`` in one expression: each is a level of recursion."""
 
 MAX_DEPTH: Final = 64
 """Levels of mappings and lists in a value that is written as JSON."""

@@ -8,13 +8,11 @@ from liquid import RenderContext
 from liquid.ast import BlockNode, Node
 from liquid.builtin.expressions import FilteredExpression, StringLiteral
 from liquid.builtin.output import Output, OutputNode
-from liquid.builtin.tags.case_tag import CaseTag
 from liquid.builtin.tags.echo_tag import EchoTag
 from liquid.builtin.tags.include_tag import IncludeNode, IncludeTag
 from liquid.builtin.tags.liquid_tag import LiquidTag
 from liquid.builtin.tags.tablerow_tag import TablerowNode, TablerowTag
 from liquid.exceptions import LiquidSyntaxError
-from liquid.expression import Expression
 from liquid.parser import get_parser
 from liquid.stream import TokenStream
 from liquid.tag import Tag
@@ -103,16 +101,6 @@ class LinesTag(LiquidTag):
         lines = stream.current
         inner = liquid_tag_stream(lines, stream.block_depth)
         return self.node_class(token, lines, block=get_parser(self.env).parse_block(inner, end=()))
-
-
-class StrictCaseTag(CaseTag):
-    """Parses ``{% case %}``, and refuses what python-liquid drops in silence: all after ``when 'a' and``."""
-
-    def _parse_when_expression(self, stream: TokenStream) -> list[Expression]:
-        values = super()._parse_when_expression(stream)
-        if stream.current.kind != TOKEN_EOF:
-            raise LiquidSyntaxError("the values of 'when' are separated by 'or' or ','", token=stream.current)
-        return values
 
 
 class Rows(TablerowNode):

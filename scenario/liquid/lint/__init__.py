@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from liquid.builtin.expressions import BooleanExpression
-
 from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import ENGINES, Kind
 from scenario.liquid.engine.limits import MAX_SOURCE
+from scenario.liquid.engine.logic import parse_condition
 from scenario.liquid.lint.body import BodyLinter, parsed_expression
 from scenario.liquid.lint.constants import check_texts
 from scenario.liquid.lint.expressions import Reader
@@ -29,13 +28,16 @@ from scenario.liquid.sinks.text import condition, template
 _OF_DATA: Final = frozenset(
     {
         "comparison",
+        "constant",
         "json-string",
         "list-field",
+        "mixed-logic",
         "no-json",
         "no-object",
         "not-a-list",
         "not-apart",
         "out-of-scope",
+        "same-sides",
         "unknown-field",
         "unknown-variable",
     }
@@ -91,7 +93,7 @@ def _lint_condition(page: Page, names: Names) -> None:
     if not page.source.strip() or page.source.lstrip().startswith("{") or len(page.source) > MAX_SOURCE:
         return
     engine = ENGINES["text"]()
-    parsed = parsed_expression(BooleanExpression, page, engine)
+    parsed = parsed_expression(parse_condition, page, engine)
     if parsed is not None:
         Reader(page, engine, "condition").shape(parsed, names)
 

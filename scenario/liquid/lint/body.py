@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from liquid.builtin.expressions import BooleanExpression, FilteredExpression, LoopExpression
 from liquid.builtin.output import OutputNode
-from liquid.exceptions import LiquidError, ResourceLimitError
+from liquid.exceptions import LiquidError
 from liquid.token import TOKEN_EXPRESSION, Token
 
 from scenario.liquid.engine.environment import Engine
-from scenario.liquid.engine.errors import translated
-from scenario.liquid.engine.lexer import expression_stream
 from scenario.liquid.engine.limits import MAX_DEPTH
+from scenario.liquid.engine.logic import parse_condition, parse_loop
 from scenario.liquid.lint.expressions import Reader
 from scenario.liquid.lint.findings import Finding, Page
 from scenario.liquid.lint.names import Names
-from scenario.liquid.lint.repair import looped, read
+from scenario.liquid.lint.repair import looped, note_malformed, read
 from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, TEXT
 from scenario.liquid.lint.walk import asked, item_of, walk
 from scenario.liquid.shapes import ListOf, Object, Tree
 from scenario.liquid.sinks.structured_compiler import FORMS, expression_problem
 
 Place = tuple[str | int, ...]
+_Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)
 
 
 class BodyLinter:
@@ -125,8 +125,8 @@ class BodyLinter:
                 return inside("$in", names)
 
     def _loop(self, source: object, path: Place, names: Names) -> Names:
-        page, parsed = self._expression(LoopExpression, source, path)
-        if not isinstance(parsed, LoopExpression) or page is None:
+        page, parsed = self._expression(parse_loop, source, path)
+        if parsed is None or page is None:
             name = looped(source) if isinstance(source, str) else None
             return names.within({"forloop": FORLOOP, **({name: ANYTHING} if name else {})})
         item = item_of(parsed, Reader(page, self._engine, self._kind), names)
@@ -135,8 +135,8 @@ class BodyLinter:
 
     def _condition(self, source: object, path: Place, names: Names) -> tuple[Names, Names]:
         """Check a condition. Returns the names that are in scope where it is true, and where it is not."""
-        page, parsed = self._expression(BooleanExpression, source, path)
-        if not isinstance(parsed, BooleanExpression) or page is None:
+        page, parsed = self._expression(parse_condition, source, path)
+        if parsed is None or page is None:
             return names, names
         Reader(page, self._engine, self._kind).shape(parsed, names)
         self.findings.extend(page.findings)
@@ -144,29 +144,25 @@ class BodyLinter:
         return around.knowing(parsed, is_true=True), around.knowing(parsed, is_true=False)
 
     def _expression(
-        self, kind: type[LoopExpression | BooleanExpression], source: object, path: Place
-    ) -> tuple[Page | None, LoopExpression | BooleanExpression | None]:
+        self, parse: Callable[[Engine, Token], _Parsed], source: object, path: Place
+    ) -> tuple[Page | None, _Parsed | None]:
         if isinstance(source, bool):
             return None, None
         if problem := expression_problem(str(path[-1]), source):
             self._note(path, "body-form", problem)
             return None, None
         page = Page(cast("str", source), path)
-        parsed = parsed_expression(kind, page, self._engine)
+        parsed = parsed_expression(parse, page, self._engine)
         if parsed is None:
             self.findings.extend(page.findings)
         return page, parsed
 
 
-def parsed_expression(
-    kind: type[LoopExpression | BooleanExpression], page: Page, engine: Engine
-) -> LoopExpression | BooleanExpression | None:
+def parsed_expression(parse: Callable[[Engine, Token], _Parsed], page: Page, engine: Engine) -> _Parsed | None:
     """An expression that stands alone, or None where it cannot be parsed, which is noted on the page."""
     source = page.source
     try:
-        return kind.parse(engine, expression_stream(Token(TOKEN_EXPRESSION, source, 0, source)))
+        return parse(engine, Token(TOKEN_EXPRESSION, source, 0, source))
     except LiquidError as error:
-        ours = translated(error, source)
-        code = "limit" if isinstance(error, ResourceLimitError) else "syntax"
-        page.add(code, ours.reason, ours.offset if ours.offset is not None else 0)
+        note_malformed(error, page)
         return None

@@ -19,6 +19,7 @@ from liquid.token import TOKEN_COMMENT, TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPU
 
 from scenario.liquid.engine.environment import Engine
 from scenario.liquid.engine.errors import translated
+from scenario.liquid.engine.foreign import ForeignWords
 from scenario.liquid.engine.lexer import Stream, liquid_tag_stream, template_stream
 from scenario.liquid.lint.findings import Page, nearest
 
@@ -80,7 +81,7 @@ def _tokens(page: Page) -> list[Token] | None:
         try:
             return list(template_stream(source).tokens)
         except LiquidError as error:
-            if not _note(error, page) or error.token is None:
+            if not note_malformed(error, page) or error.token is None:
                 return None
             # What is not closed is text, from its braces on; every other character keeps its place.
             at = error.token.start_index
@@ -88,8 +89,12 @@ def _tokens(page: Page) -> list[Token] | None:
     return None
 
 
-def _note(error: LiquidError, page: Page) -> bool:
+def note_malformed(error: LiquidError, page: Page) -> bool:
     """Note a syntax mistake. Whether it makes sense to go on."""
+    if isinstance(error, ForeignWords):
+        for word in error.found:
+            page.add("foreign-word", word.message, word.offset)
+        return True
     ours = translated(error, error.token.source if error.token is not None else page.source)
     is_limit = isinstance(error, ResourceLimitError)
     page.add("limit" if is_limit else "syntax", ours.reason, ours.offset or 0)
@@ -111,7 +116,7 @@ def _flattened(tokens: Sequence[Token], page: Page) -> list[Token]:
                 try:
                     made.extend(liquid_tag_stream(following, 0).tokens)
                 except LiquidError as error:
-                    _note(error, page)
+                    note_malformed(error, page)
             continue
         made.append(token)
     return made
@@ -209,7 +214,7 @@ class _Balance:
 
 def _mended(tokens: list[Token], error: LiquidError, page: Page) -> bool:
     """Note a mistake and remove it from the tokens. Whether that was possible."""
-    if not _note(error, page) or error.token is None:
+    if not note_malformed(error, page) or error.token is None:
         return False
     place = _place(tokens, error.token.start_index)
     if place is None:

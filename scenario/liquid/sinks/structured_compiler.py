@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
 from liquid.builtin.expressions import BooleanExpression, LoopExpression
@@ -11,10 +11,10 @@ from liquid.exceptions import LiquidError
 from liquid.token import TOKEN_EXPRESSION, Token
 
 from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.environment import Template, strict_engine
+from scenario.liquid.engine.environment import Engine, Template, strict_engine
 from scenario.liquid.engine.errors import mistake, translated
-from scenario.liquid.engine.lexer import expression_stream
 from scenario.liquid.engine.limits import MAX_DEPTH, BoundReached
+from scenario.liquid.engine.logic import parse_condition, parse_loop
 from scenario.liquid.engine.rewrite import weave_expression
 from scenario.liquid.engine.sink import Sink
 from scenario.liquid.engine.values import NoJson, json_text
@@ -118,11 +118,11 @@ class BodyCompiler:
         otherwise = inner("$else") if "$else" in body else None
         if form == "$for":
             source = self._expression(body, form, path)
-            loop = self._parsed(LoopExpression, source, below(path, form))
+            loop = self._parsed(parse_loop, source, below(path, form))
             return For(path, source, loop, inner("$each"), otherwise)
         if form == "$if":
             source = self._expression(body, form, path)
-            condition = self._parsed(BooleanExpression, source, below(path, form))
+            condition = self._parsed(parse_condition, source, below(path, form))
             return If(path, source, condition, inner("$then"), otherwise)
         names = body["$let"]
         if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in cast("Any", names)):
@@ -142,14 +142,14 @@ class BodyCompiler:
             raise mistake(problem, "", 0, at=below(path, form))
         return cast("str", source)
 
-    def _parsed(self, kind: type[_Parsed], source: str, path: str) -> _Parsed:
+    def _parsed(self, parse: Callable[[Engine, Token], _Parsed], source: str, path: str) -> _Parsed:
         token = Token(TOKEN_EXPRESSION, source, 0, source)
         try:
-            parsed = kind.parse(self._engine, expression_stream(token))
+            parsed = parse(self._engine, token)
             weave_expression(parsed, self._engine)
         except LiquidError as error:
             raise translated(error, source, at=path) from error
-        return cast("_Parsed", parsed)
+        return parsed
 
 
 def expression_problem(form: str, source: object) -> str | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from liquid.builtin.expressions import BooleanExpression, Nil
+from liquid.builtin.expressions import Nil
 from liquid.builtin.expressions.primitive import Blank, Empty
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
@@ -18,8 +18,8 @@ from scenario.liquid.engine.cache import Cache
 from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.environment import Engine, Template, html_engine, text_engine
 from scenario.liquid.engine.errors import mistake, translated
-from scenario.liquid.engine.lexer import expression_stream
 from scenario.liquid.engine.limits import MAX_SOURCE
+from scenario.liquid.engine.logic import parse_condition
 from scenario.liquid.engine.rewrite import weave_expression
 from scenario.liquid.engine.sink import HtmlSink, Sink
 from scenario.liquid.engine.values import NoJson
@@ -132,7 +132,7 @@ class Condition:
             raise mistake("a condition is written without braces: order.total_price > 20", source, 0)
         engine = text_engine()
         try:
-            self.expression = BooleanExpression.parse(engine, expression_stream(token))
+            self.expression = parse_condition(engine, token)
             weave_expression(self.expression, engine)
         except LiquidError as error:
             raise translated(error, source) from error
@@ -162,8 +162,7 @@ def condition(source: str) -> Condition:
 def evaluate_condition(source: str, data: Mapping[str, Any]) -> bool:
     """Whether a condition holds, such as ``order.total_price > 20 and contact.cellphone != blank``.
 
-    What is missing is nil. ``and`` and ``or`` are of the same rank and are read from the right, as everywhere in
-    Liquid.
+    What is missing is nil. How it is read, `scenario.liquid.engine.logic` says.
 
     Args:
         source: The condition, without braces.

@@ -11,11 +11,12 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
-from activities.email.address import Mailbox
+from activities.email.senders import Senders
 from activities.email.server import Encryption, Server
 from activities.email.smtp import Mailer
+from scenario.mail_address import Mailbox
 
-SENDER = Mailbox("news@shop.example", "Shop")
+SENDER = Senders(Mailbox("news@shop.example", "Shop"), frozenset({"service@help.example"}))
 
 
 @dataclass

@@ -11,12 +11,13 @@ import sys
 import threading
 from typing import Any, Final
 
-from activities.email.address import Mailbox
 from activities.email.message import Envelope
 from activities.email.rendering import render
 from activities.email.sandbox import TOO_MUCH
+from activities.email.senders import Senders
 from activities.interface import Delivery
 from scenario.errors import TemplateError
+from scenario.mail_address import Mailbox
 from scenario.mail_limits import MAX_NESTING, MAX_PART, MAX_SUBJECT
 from scenario.steps.email import Email
 
@@ -133,7 +134,7 @@ def made(name: str) -> Envelope:
     delivery = Delivery(
         id="msg_1", scenario="s@1", step="hostile", contact="1", now="2026-03-02T09:30:00+01:00", data={}
     )
-    return render(step, delivery, data, Mailbox("news@shop.example", "Shop"), Mailbox("zoe@example.com"))
+    return render(step, delivery, data, Senders(Mailbox("news@shop.example", "Shop")), Mailbox("zoe@example.com"))
 
 
 def outcome(name: str) -> str | None:

@@ -12,9 +12,12 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.email.activity import Emails
+from activities.email.senders import Senders
 from activities.email.server import Server
 from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
+from runtime.errors import SettingsError
+from scenario.errors import NotConfigured
 from tests.fakes import Marks, Rows, Shelf
 
 DELIVERY = Delivery(
@@ -220,7 +223,7 @@ async def test_a_step_of_another_kind_is_not_sent(refuse: Any, mail_server: Any,
 async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):
     failure, raised = await refuse(None)
     assert failure.kind is FailureKind.UNCONFIGURED
-    assert failure.reason == "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
+    assert failure.reason == "E-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
     assert raised.non_retryable
     assert rows[0].destination == "email"
 
@@ -305,3 +308,95 @@ async def test_the_mark_is_set_when_the_message_leaves_and_not_before(
     assert marks == []
     await send(await mailer(await faulty_server()), careful)
     assert marks.noted == [("sending",)]
+
+
+NAMED = [
+    ("Boutique <fr@shop.example>", "Boutique <fr@shop.example>"),
+    ("fr@SHOP.example", "fr@shop.example"),
+    ('"{{ contact.firstname }}, l\'été" <fr@shop.example>', '"Zoé, l\'été" <fr@shop.example>'),
+    (r'"The \"Shop\"" <fr@shop.example>', r'"The \"Shop\"" <fr@shop.example>'),
+    ("Service <service@help.example>", "Service <service@help.example>"),
+    ("{% if order.external_id == 'X' %}fr@shop.example{% endif %}", "Shop <news@shop.example>"),
+]
+
+
+@pytest.mark.parametrize(("written", "shown"), NAMED)
+async def test_a_step_says_whom_it_is_from_and_where_answers_go(
+    send: Any, mail_server: Any, mailer: Any, written: str, shown: str
+):
+    received = await mail_server()
+    await send(await mailer(received), **{"from": written, "reply_to": "Answers <answers@shop.example>"})
+    [mail] = received.mails
+    message = read(mail.content)
+    assert message["From"].addresses == default.header_factory("From", shown).addresses
+    assert message["Reply-To"] == "Answers <answers@shop.example>"
+    # Bounces go where operations look, whoever is named.
+    assert (mail.mail_from, message["Message-ID"]) == ("news@shop.example", "<msg_1@shop.example>")
+
+
+@pytest.mark.parametrize("key", ["from", "reply_to"])
+@pytest.mark.parametrize(
+    ("written", "kind", "reason"),
+    [
+        ("x@elsewhere.example", FailureKind.UNCONFIGURED, "may not be used"),
+        ("x@sub.shop.example", FailureKind.UNCONFIGURED, "may not be used"),
+        ("other@help.example", FailureKind.UNCONFIGURED, "may not be used"),
+        ("{{ contact.email }}", FailureKind.UNCONFIGURED, "may not be used"),
+        ("{{ contact.evil }} <news@shop.example>", FailureKind.TEMPLATE, "must be an address"),
+        ('"{{ contact.evil }}" <news@shop.example>', FailureKind.TEMPLATE, "must be an address"),
+        ("news@shop.example, x@shop.example", FailureKind.TEMPLATE, "must be an address"),
+        ("Zoé", FailureKind.TEMPLATE, "must be an address"),
+        ("zoé@shop.example", FailureKind.TEMPLATE, "must be an address"),
+    ],
+)
+async def test_whom_nobody_allows_is_not_named_and_its_address_is_told_to_nobody(
+    refuse: Any, mail_server: Any, mailer: Any, rows: Rows, key: str, written: str, kind: FailureKind, reason: str
+):
+    received = await mail_server()
+    evil = 'x" <ceo@shop.example>, "'
+    failure, raised = await refuse(await mailer(received), contact(evil=evil), **{key: written})
+    assert (failure.kind, raised.non_retryable, received.mails) == (kind, True, [])
+    assert reason in failure.reason
+    assert f"'{key}'" in failure.reason
+    assert "@" not in failure.reason.replace("<address@", "")
+
+
+@pytest.mark.parametrize("name", ["Zoé\r\nBcc: victim@example.com", "Zoé\n\n<p>x", "Zoé\u2028Bcc: a@b.c", "Zoé\x00"])
+async def test_no_sender_can_add_a_header(send: Any, mail_server: Any, mailer: Any, name: str):
+    received = await mail_server()
+    names = {"from": '"{{ contact.firstname }}" <fr@shop.example>', "reply_to": "{{ contact.firstname }}"}
+    await send(await mailer(received), contact(firstname=name), **(names | {"reply_to": names["from"]}))
+    [mail] = received.mails
+    assert mail.rcpt_tos == ["zoe.obrien@example.com"]
+    fields = ["Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Reply-To", "Subject", "To"]
+    message = read(mail.content)
+    assert sorted(message.keys()) == fields
+    assert [box.addr_spec for box in message["From"].addresses] == ["fr@shop.example"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "address", "may"),
+    [
+        (None, "a@shop.example", True),
+        (None, "a@other.example", False),
+        ("other.example", "a@other.example", True),
+        (" Other.example , service@help.example,", "A@OTHER.example", True),
+        ("service@help.example", "Service@Help.example", True),
+        ("bücher.example", "a@xn--bcher-kva.example", True),
+        ("xn--bcher-kva.example", "a@bücher.example", True),
+        ("*", "a@anywhere.example", True),
+    ],
+)
+def test_who_may_be_named_is_what_the_settings_say(allowed: str | None, address: str, may: bool):
+    senders = Senders.configured("Shop <news@shop.example>", allowed)
+    if may:
+        assert senders.named("from", address) is not None
+    else:
+        with pytest.raises(NotConfigured):
+            senders.named("from", address)
+
+
+@pytest.mark.parametrize("allowed", ["@", "a b", "shop.example;x.example", "x@y@z", "https://shop.example"])
+def test_a_setting_that_allows_nothing_readable_is_refused(allowed: str):
+    with pytest.raises(SettingsError, match=r"^SCENARIO_MAIL_FROM_ALLOWED must be domains and addresses"):
+        Senders.configured("news@shop.example", allowed)

@@ -421,7 +421,7 @@ def test_only_this_machine_is_local(host: str, local: bool):
 def test_a_mailer_is_made_of_a_server_and_a_sender():
     mailer = mailer_from("smtp://mail.shop.example", "Shop <news@shop.example>")
     assert mailer is not None
-    assert (mailer.server.host, mailer.sender.name) == ("mail.shop.example", "Shop")
+    assert (mailer.server.host, mailer.senders.default.name) == ("mail.shop.example", "Shop")
 
 
 @pytest.mark.parametrize("content", [None, "secret"])

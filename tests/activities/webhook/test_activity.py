@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import contextlib
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from opentelemetry import baggage, trace
@@ -135,6 +136,52 @@ def desk(transport: Transport, tmp_path: Path) -> Desk:
 
 
 STEP = {"to": "wax", "path": "/orders/{{ order.external_id }}", "body": {"order": "{{ order.external_id }}"}}
+
+
+class TestALookUp:
+    """A webhook with ``method: GET``."""
+
+    LOOK: Final[dict[str, Any]] = {
+        "to": "shop",
+        "path": "/stock/{{ trigger.properties.sku }}?of={{ order.external_id }}",
+        "method": "GET",
+        "save": {"as": "stock"},
+    }
+    DATA: Final = {"trigger": {"properties": {"sku": "a/b é"}}, "order": {"external_id": "CGX 94"}}
+
+    async def test_arrives_byte_for_byte_without_a_body_and_is_signed_over_an_empty_one(self, desk: Desk):
+        async with receiver(answer(200, b'{"available": 3}', "Content-Type: application/json")) as there:
+            desk.know(shop=desk.local(there, ", signing: [{key: SIGN}]"))
+            desk.secrets["SIGN"] = KEY
+            sent = await desk.send(self.LOOK, data=self.DATA)
+        (call,) = there.calls
+        assert (call.method, call.target, call.body) == ("GET", "/stock/a%2Fb%20%C3%A9?of=CGX%2094", b"")
+        assert sorted(name for name, _ in call.headers) == [
+            "accept",
+            "accept-encoding",
+            "host",
+            "idempotency-key",
+            "user-agent",
+            "webhook-id",
+            "webhook-signature",
+            "webhook-timestamp",
+        ]
+        signed = f"{ID}.{call.header('webhook-timestamp')}.".encode()
+        wanted = base64.b64encode(hmac.digest(bytes(range(32)), signed, "sha256")).decode()
+        assert call.header("webhook-signature") == f"v1,{wanted}"
+        assert sent == Sent(status=200, saved={"available": 3})
+
+    async def test_s_response_has_the_bounds_of_any_other(self, desk: Desk):
+        async with receiver(answer(200, b'"' + b"x" * 17_000 + b'"')) as there:
+            desk.know(shop=desk.local(there))
+            sent = await desk.send(self.LOOK, data=self.DATA)
+        assert (sent.saved, sent.note) == (None, "the response was not kept as 'stock': it is larger than 16 KB")
+
+    async def test_without_an_answer_may_be_asked_for_again(self, desk: Desk):
+        async with receiver(reset_before_headers()) as there:
+            desk.know(shop=desk.local(there))
+            failure, error = await desk.fail(self.LOOK, data=self.DATA)
+        assert (failure.kind, error.non_retryable) == (FailureKind.RETRY, False)
 
 
 class TestADestination:

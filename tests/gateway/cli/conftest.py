@@ -14,7 +14,7 @@ import pytest
 
 from gateway.cli import program, session
 from gateway.errors import UnknownJourney
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.retry_policy import Glance, InFlight
@@ -82,7 +82,7 @@ class Client:
     told: int | None = 1
     ill: str | None = None
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
-    found: list[Listed] = field(default_factory=list[Listed])
+    found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
     answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
@@ -108,15 +108,15 @@ class Client:
             raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
         return self.views[journey]
 
-    async def journeys(self, **wanted: Any) -> list[Listed]:
+    async def journeys(self, **wanted: Any) -> list[ListedJourney]:
         self.asked.append(("journeys", wanted))
         return self.found
 
-    async def held(self, **wanted: Any) -> list[Listed]:
+    async def held(self, **wanted: Any) -> list[ListedJourney]:
         self.asked.append(("held", wanted))
         return self.found
 
-    async def select(self, verb: str, which: Which, **given: Any) -> list[Listed]:
+    async def select(self, verb: str, which: Which, **given: Any) -> list[ListedJourney]:
         self.asked.append(("select", verb, which, given))
         return self.found
 

@@ -247,7 +247,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(
             return {}
 
     content = json.dumps(entry(1)).encode() + b"\n"
-    run = enter_many.Bulk(Slow(), "x", wait, enter_many.Tally(), lambda: None)  # type: ignore[arg-type]
+    run = enter_many.Bulk(Slow(), "x", wait, enter_many.EntryTally(), lambda: None)  # type: ignore[arg-type]
     await run.run(io.BytesIO(content * (most + 50)))
     assert run.tally.entered == most + 50
     assert 1 < highest <= most

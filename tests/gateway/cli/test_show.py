@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView
 from runtime.store import Store
@@ -18,7 +18,7 @@ from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journey import HELD, PROGRESS, attempt
 
-LISTED = Listed(
+LISTED = ListedJourney(
     id="a/7",
     run_id="r1",
     scenario="a@3",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.journeys import as_json
-from gateway.journeys.listing import Listed
+from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView
 from gateway.operations.retry_policy import InFlight
@@ -40,6 +40,8 @@ def test_the_keys_are_those_that_are_documented() -> None:
         "paused",
         "answered",
         "steps",
+        "steps_forgotten",
+        "rounds",
         "pending",
         "deliveries",
         "earlier_deliveries",
@@ -55,9 +57,9 @@ def test_every_key_is_documented() -> None:
     documented = page.partition("\n## JSON\n")[2]
     pending = Pending("hook", "scheduled", 3)
     told = as_json.journey(replace(HELD, pending=(pending,), progress={**PROGRESS, "passed_over": PASSED_OVER}))
-    listed = as_json.listed(Listed("a", "r", "a@1", "7", None, "held", None, None, None, None))
+    listed = as_json.listed(ListedJourney("a", "r", "a@1", "7", None, "held", None, None, None, None))
     flight = as_json.flight(InFlight("a/7", "hook", "wax", attempt("hook", 1), pending))
-    lists = ("steps", "pending", "deliveries", "events", "operations", "passed_over")
+    lists = ("steps", "rounds", "pending", "deliveries", "events", "operations", "passed_over")
     rows = [item for name in lists for item in told[name]]
     keys = {key for item in (told, told["waiting"], listed, flight, *rows) for key in item}
     assert {key for key in keys if f"`{key}`" not in documented} == set()
@@ -101,6 +103,8 @@ def test_a_held_journey_in_full() -> None:
         "events": PROGRESS["events"],
         "operations": PROGRESS["operations"],
         "passed_over": [],
+        "steps_forgotten": 0,
+        "rounds": [],
     }
 
 

@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
-from gateway.operations.batch import AT_ONCE, Batch, JourneyTarget, Refused, Tally
+from gateway.operations.batch import AT_ONCE, Batch, JourneyTarget, RefusedOperation, Tally
 from gateway.operations.one import Operations
 from runtime.store import Store
 
@@ -40,7 +40,7 @@ async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> 
 
     tally = await Batch(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
     assert sorted(tally.accepted) == ["a/0", "a/2", "a/4"]
-    assert tally.refused[0] == Refused("a/1", "nothing to retry: the journey is not held")
+    assert tally.refused[0] == RefusedOperation("a/1", "nothing to retry: the journey is not held")
     assert (len(tally.refused), tally.left, tally.complete) == (2, 0, False)
     assert sorted(done) == [target.id for target in targets(5)]
 
@@ -136,9 +136,12 @@ async def test_nothing_to_do_is_not_complete() -> None:
     ("tally", "said"),
     [
         (Tally(["a"]), "accepted 1"),
-        (Tally(["a", "b"], [Refused("c", "the journey is over")]), "accepted 2, refused 1 (the journey is over)"),
         (
-            Tally([], [Refused("a", "x"), Refused("b", "y"), Refused("c", "y")], left=4),
+            Tally(["a", "b"], [RefusedOperation("c", "the journey is over")]),
+            "accepted 2, refused 1 (the journey is over)",
+        ),
+        (
+            Tally([], [RefusedOperation("a", "x"), RefusedOperation("b", "y"), RefusedOperation("c", "y")], left=4),
             "accepted 0, refused 3 (2 × y; 1 × x), not asked 4",
         ),
     ],

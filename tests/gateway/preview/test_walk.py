@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway.preview.contact import Given
+from gateway.preview.contact import Given, preview
 from gateway.preview.places import Places
+from gateway.preview.rendering import RenderedRequest
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
-from tests.gateway.preview.conftest import AT, Follow, told
+from tests.gateway.preview.conftest import AT, Drafts, Follow, told
 
 WAITS = """steps:
   - wait: 2d
@@ -139,6 +140,63 @@ def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_t
     assert steps["both"]["message"]["text"] == after
     assert steps["plain"]["message"]["text"] == "2026-03-04T09:00:00+01:00"
     assert steps["vip"]["branch"] == [{"of": "if-1", "way": "then"}]
+
+
+SWITCH = """steps:
+  - switch: contact.custom.size
+    cases:
+      1: [{sms: small, text: hi}]
+      "x l": [{wait: 2d}, {exit: large}]
+    else: [{exit: none}]
+  - sms: after
+    text: "{{ now }}"
+"""
+
+
+def test_the_way_of_a_switch_is_shown_with_its_value(follow: Follow, tmp_path: Path) -> None:
+    steps = told(follow(SWITCH, custom={"size": 1}), tmp_path)
+    assert [(name, step["taken"], step.get("way")) for name, step in steps.items()] == [
+        ("switch-1", True, "1"),
+        ("small", True, None),
+        ("wait-1.x-l__fb9102e9.1", False, None),
+        ("exit-1.x-l__fb9102e9.2", False, None),
+        ("exit-1.else.1", False, None),
+        ("after", True, None),
+    ]
+    steps = told(follow(SWITCH, custom={"size": []}), tmp_path)
+    assert [name for name, step in steps.items() if step["taken"]] == ["switch-1", "exit-1.else.1"]
+    assert (steps["switch-1"]["outcome"], steps["switch-1"].get("way")) == ("else", None)
+
+
+REPEAT = """steps:
+  - repeat: {every: 7d, times: 4, until: {event: email.clicked}}
+    steps:
+      - sms: weekly
+        text: "{{ now }}"
+      - wait: 2d
+  - sms: after
+    text: "{{ now }} {{ event.link | default: 'nothing' }}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("until", "events", "reason", "after"),
+    [
+        ("{event: email.clicked}", [], "round 1 of 4", "2026-03-26T09:00:00+01:00 nothing"),
+        ("{event: email.clicked}", [("email.clicked", {"link": "a"})], "round 1 of 4", "2026-03-05T09:00:00+01:00 a"),
+        ("contact.custom.vip == true", [], "after 0 rounds", "2026-03-03T09:00:00+01:00 nothing"),
+        ("now > '2026-03-17T08:00:00+01:00'", [], "round 1 of 4", "2026-03-17T09:00:00+01:00 nothing"),
+    ],
+)
+def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
+    follow: Follow, tmp_path: Path, until: str, events: list[tuple[str, dict[str, Any]]], reason: str, after: str
+) -> None:
+    text = REPEAT.replace("{event: email.clicked}", until)
+    given = Given(at=AT, events=[GivenEvent(*event) for event in events])
+    steps = told(follow(text, given=given, custom={"vip": True}), tmp_path)
+    assert steps["repeat-1"]["reason"] == reason
+    assert steps["weekly"]["taken"] is (reason == "round 1 of 4")
+    assert (steps["after"]["taken"], steps["after"]["message"]["text"]) == (True, after)
 
 
 @pytest.mark.parametrize(
@@ -332,3 +390,24 @@ steps:
 def test_a_given_response_that_no_step_saves_is_said(follow: Follow) -> None:
     shown = follow(FORK, given=Given(at=AT, responses={"whatsap": {"id": 1}}))
     assert shown.notes == ("no step saves a response as 'whatsap'",)
+
+
+def test_what_let_the_contact_in_stays_what_it_was(drafted: Drafts) -> None:
+    made = drafted("""scenario: a
+trigger: event
+entry: {key: "{{ trigger.properties.sku }}"}
+steps:
+  - wait_for: order.placed
+  - if: trigger.name == 'stock.watched' and event.name == 'order.placed' and journey.key == 'a/b'
+    then:
+      - webhook: stock
+        url: https://shop.example/stock/{{ trigger.properties.sku }}
+        body: {bought: "{{ event.properties.sku }}", key: "{{ journey.key }}"}
+""")
+    event = {"name": "stock.watched", "properties": {"sku": "a/b"}}
+    entry = {"scenario": "a", "contact": {"id": 7}, "trigger": {"type": "event", "event": event}}
+    shown = preview(made, entry, Given(at=AT, events=[GivenEvent("order.placed", {"sku": "c"})]))
+
+    sent = shown.steps[-1].result
+    assert isinstance(sent, RenderedRequest)
+    assert (sent.url, sent.body) == ("https://shop.example/stock/a%2Fb", b'{"bought":"c","key":"a/b"}')

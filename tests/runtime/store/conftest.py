@@ -17,6 +17,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -25,6 +26,12 @@ import pytest
 from runtime.store import Store
 
 INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+
+
+async def migrate(url: str, **given: Any) -> None:
+    """Opens a store, and does nothing with it."""
+    async with Store.open(url, **given):
+        pass
 
 
 class Server:

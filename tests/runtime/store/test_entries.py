@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.store import AdmissionRequest, AlreadyIn, LetIn, Store, StoredEntry
-from runtime.store.many import TOGETHER
+from runtime.store.entries import TOGETHER
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -11,13 +11,19 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from runtime.store import Store, StoreMissing, StoreOutdated, StoreTooNew, migrate, migration, migrations
+from runtime.store import Store, StoreMissing, StoreOutdated, StoreTooNew, migration, migrations
 from runtime.store.migrations import HEAD, v0001_store, v0002_next_try
 from runtime.store.schema import metadata
 from runtime.store.store import connect
-from tests.runtime.store.conftest import Server
+from tests.runtime.store.conftest import Server, migrate
 
 ROOT = Path(__file__).parents[3]
+MIGRATE = """
+import asyncio, sys
+from runtime.store import Store
+async def migrate():
+    async with Store.open(sys.argv[1]): pass
+"""
 
 
 async def on(url: str, work: Any) -> Any:
@@ -137,16 +143,16 @@ async def test_a_database_of_a_later_release_is_refused_and_left_alone(url: str)
     await on(url, upgrade)
     for mode in (True, False):
         with pytest.raises(StoreTooNew, match=f"revision 0099 by a later release, and this one knows {HEAD}"):
-            await Store.open(url, migrate=mode)
+            await migrate(url, migrate=mode)
 
 
 async def test_tables_are_not_made_where_the_caller_says_no(url: str) -> None:
     if url.startswith("sqlite"):
         with pytest.raises(StoreMissing, match=r"^There is no store at "):
-            await Store.open(url, migrate=False)
+            await migrate(url, migrate=False)
     assert await on(url, tables) == set()  # SQLite makes a file for it
     with pytest.raises(StoreOutdated, match="has no tables yet: start a worker, or publish a scenario, to make them"):
-        await Store.open(url, migrate=False)
+        await migrate(url, migrate=False)
     assert await on(url, tables) == set()
     await migrate(url)
     async with Store.open(url, migrate=False) as store:
@@ -161,7 +167,7 @@ async def test_tables_of_an_earlier_release_are_not_brought_up_to_date_where_the
 
     await on(url, downgrade)
     with pytest.raises(StoreOutdated, match="has the tables of an earlier release: start a worker of this release"):
-        await Store.open(url, migrate=False)
+        await migrate(url, migrate=False)
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +189,7 @@ async def test_several_may_start_at_once(url: str) -> None:
 
 
 def test_several_processes_may_start_at_once(url: str) -> None:
-    program = "import asyncio, sys; from runtime.store import migrate; asyncio.run(migrate(sys.argv[1]))"
+    program = f"{MIGRATE}asyncio.run(migrate())"
     processes = [
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", program, url],
@@ -205,10 +211,7 @@ def test_the_newest_revision_is_the_one_that_the_code_names_and_numbers_rise_by_
 
 
 async def test_alembic_is_loaded_only_where_something_is_to_migrate(tmp_path: Path) -> None:
-    program = (
-        "import asyncio, sys; from runtime.store import migrate\n"
-        "asyncio.run(migrate(sys.argv[1])); print('alembic' in sys.modules)"
-    )
+    program = f"{MIGRATE}asyncio.run(migrate()); print('alembic' in sys.modules)"
     url = f"sqlite:///{tmp_path}/store.db"
     await migrate(url)
     assert "alembic" in sys.modules

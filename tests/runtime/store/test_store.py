@@ -10,6 +10,7 @@ from sqlalchemy import text
 from runtime.store import Store, StoreAddressError, StoreError, StoreFault, StoreUnavailable, sqlite
 from runtime.store.database import Database
 from runtime.store.store import connect
+from tests.runtime.store.conftest import migrate
 
 SECRET = "s3cr3t-pa55"
 
@@ -32,7 +33,7 @@ def closed_port() -> int:
 )
 async def test_what_is_no_address_is_refused_without_quoting_it(url: str, says: str) -> None:
     with pytest.raises(StoreAddressError) as caught:
-        await Store.open(url)
+        await migrate(url)
     assert says in str(caught.value)
     assert SECRET not in repr(caught.value)
     assert caught.value.__cause__ is None
@@ -48,8 +49,7 @@ async def test_a_file_and_its_folders_are_made_on_first_use(scheme: str, tmp_pat
 
 async def test_a_relative_file_is_made_where_the_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    async with Store.open():
-        pass
+    await migrate("sqlite+aiosqlite:///.scenario/store.db")
     assert (tmp_path / ".scenario" / "store.db").exists()
 
 
@@ -68,15 +68,9 @@ async def test_a_store_in_memory_lives_as_long_as_it_is_open() -> None:
         assert await store.newest("welcome") is None
 
 
-async def test_a_store_may_be_opened_and_closed_by_hand(url: str) -> None:
-    store = await Store.open(url)
-    assert await store.scenarios() == []
-    await store.close()
-
-
 async def test_a_server_that_is_not_there_is_named_without_the_password(closed_port: int) -> None:
     with pytest.raises(StoreUnavailable) as caught:
-        await Store.open(f"postgresql://user:{SECRET}@127.0.0.1:{closed_port}/scenarios")
+        await migrate(f"postgresql://user:{SECRET}@127.0.0.1:{closed_port}/scenarios")
     assert str(caught.value) == (
         f"The store 127.0.0.1:{closed_port}/scenarios cannot be used now (nothing listens there): "
         "check that it is running and that SCENARIO_STORE is right."
@@ -86,13 +80,13 @@ async def test_a_server_that_is_not_there_is_named_without_the_password(closed_p
 
 async def test_a_database_that_does_not_exist_is_said_to_be_missing(postgresql_url: str) -> None:
     with pytest.raises(StoreUnavailable, match="there is no such database or user"):
-        await Store.open(postgresql_url.replace("/postgres?", "/nothing?"))
+        await migrate(postgresql_url.replace("/postgres?", "/nothing?"))
 
 
 async def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreAddressError, match=r"folder of the store .*/file/store.db cannot be made"):
-        await Store.open(f"sqlite:///{tmp_path}/file/store.db")
+        await migrate(f"sqlite:///{tmp_path}/file/store.db")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +102,7 @@ async def test_a_file_that_is_no_database_is_said_to_be_so(
     path = tmp_path / "store.db"
     path.write_text(content) if content is not None else path.mkdir()
     with pytest.raises(error, match=says):
-        await Store.open(f"sqlite:///{path}")
+        await migrate(f"sqlite:///{path}")
 
 
 async def test_a_file_that_another_process_keeps_locked_is_unavailable_for_now(

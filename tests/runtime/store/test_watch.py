@@ -14,9 +14,8 @@ from sqlalchemy import event
 
 from runtime.store import Store, StoreError, StoreUnavailable
 from runtime.store.sqlite import SQLite
-from runtime.store.store import Opening
 from runtime.store.watch import Watch, watching
-from tests.runtime.store.conftest import Server
+from tests.runtime.store.conftest import Server, migrate
 
 SECRET = "s3cr3t-pa55"
 LARGE = {"text": "x" * 100_000}
@@ -223,7 +222,7 @@ async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Opening, "pause", 0.0)
+    monkeypatch.setattr("runtime.store.store.PAUSE", 0.0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -234,19 +233,15 @@ async def test_one_that_is_away_at_the_start_is_waited_for(
 ) -> None:
     leave, come_back = away
     leave()
-    opening = asyncio.ensure_future(_opened(postgresql_url))
+    stores = Store.open(postgresql_url, patience=60)
+    opening = asyncio.ensure_future(stores.__aenter__())
     while not caplog.records:
         await asyncio.sleep(0.001)
     come_back()
-    store = await opening
-    assert await store.scenarios() == []
-    await store.close()
+    assert await (await opening).scenarios() == []
+    await stores.__aexit__(None, None, None)
     [said] = [record.getMessage() for record in caplog.records]
     assert said.endswith("that SCENARIO_STORE is right. Trying for 60 s more.")
-
-
-async def _opened(url: str) -> Store:
-    return await Store.open(url, patience=60)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -255,4 +250,4 @@ async def test_one_that_stays_away_is_not_waited_for_for_ever(
 ) -> None:
     away[0]()
     with pytest.raises(StoreUnavailable, match="nothing listens there"):
-        await Store.open(postgresql_url, patience=0.01)
+        await migrate(postgresql_url, patience=0.01)

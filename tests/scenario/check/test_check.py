@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from scenario.check.check import check
 from scenario.http.destinations import Known, Listing
+from scenario.source.findings import listed
+from scenario.steps.registry import KINDS
 
 PAGE = """\
 scenario: Post Purchase
@@ -47,7 +49,7 @@ steps:
     url: https://{{ contact.custom.host }}/wax
   - webhook: whatsapp
     url: "{{ contact.custom.host }}/wax"
-    method: GET
+    method: HEAD
     headers: {Host: example.com, X-Name: "{{ contact.firstname }"}
     body: |
       {"order": "{{ order.external_id }}",
@@ -89,7 +91,7 @@ mails/page.yaml:26:5: error unknown-key: unknown key 'timeout': did you mean 'fo
 mails/page.yaml:28:9: error empty: 'exit' is empty: give it a value, or remove it
 mails/page.yaml:30:5: error unknown-key: an 'if' step cannot have 'webhook': begin a step of its own, '- webhook: …'
 mails/page.yaml:33:11: error url: a URL starts with its scheme and host as plain text, as in https://hooks.example.com/
-mails/page.yaml:34:13: error value: 'GET' is not allowed in 'method': write POST, PUT, PATCH or DELETE
+mails/page.yaml:34:13: error value: 'HEAD' is not allowed in 'method': write POST, PUT, PATCH, DELETE or GET
 mails/page.yaml:35:15: error header: the header 'Host' cannot be set by a scenario: remove it
 mails/page.yaml:35:43: error syntax: '{{' is not closed: add '}}'
 mails/page.yaml:39:29: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
@@ -130,9 +132,9 @@ ONE_MISTAKE = (
     ("- Wait: 2d", "4:3: error unknown-step: unknown step 'Wait': did you mean 'wait'?"),
     ("- delay: 2d", "4:3: error unknown-step: unknown step 'delay': did you mean 'wait'?"),
     ("- id: a\n  e-mail: b\n  subject: s\n  text: t", "5:3: error unknown-step: unknown step 'e-mail': did you mean 'email'?"),
-    ("- dance: tango", "4:3: error unknown-step: unknown step 'dance': a step begins with its kind, email, sms, webhook, wait, wait_for, if or exit"),
-    ("- id: lonely", "4:3: error unknown-step: this is not a step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
-    ("- 12", "4:3: error unknown-step: this is not a step: begin it with its kind, email, sms, webhook, wait, wait_for, if or exit"),
+    ("- dance: tango", "4:3: error unknown-step: unknown step 'dance': a step begins with its kind, " + listed(KINDS)),
+    ("- id: lonely", "4:3: error unknown-step: this is not a step: begin it with its kind, " + listed(KINDS)),
+    ("- 12", "4:3: error unknown-step: this is not a step: begin it with its kind, " + listed(KINDS)),
     ("- exit", "4:3: error unknown-step: this is not a step: write 'exit:' and a space"),
     ("- update: {contact: {tier: gold}}", "4:3: error not-yet: this version does not have 'update' yet"),
     ("- webhook: a", "4:3: error incomplete: a webhook needs 'url', or 'to' with the name of a destination"),
@@ -156,6 +158,12 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  content: text\n  body: {a: b}", "7:9: error content: plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form"),
     ("- webhook: a\n  to: crm\n  content: text", "6:3: warning content: 'content' says how 'body' is written, and there is no body"),
     ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
+    ("- webhook: a\n  to: crm\n  method: GET\n  save: {as: x}\n  body: {a: b}", "8:3: error look-up: a look-up (GET) has no body: write what it asks for into 'url' or 'path', or use POST"),
+    ("- webhook: a\n  to: crm\n  method: GET", "6:11: warning look-up: a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"),
+    ("- email: a\n  subject: s\n  text: t\n  from: Shop", "7:9: error address: 'from' must be an address, or Name <address>: the e-mail address is malformed"),
+    ("- email: a\n  subject: s\n  text: t\n  reply_to: '\"Shop <a@b.example>'", "7:13: error address: 'reply_to' must be an address, or Name <address>: a name in quotes ends with a quote, and has \\ before each quote in it: \"The \\\"Shop\\\"\" <…>"),
+    ("- email: a\n  subject: s\n  text: t\n  sender: a@b.example", "7:3: error unknown-key: unknown key 'sender': did you mean 'from'?"),
+    ("- email: a\n  subject: s\n  text: t\n  from: '{{ contact.emial }} <a@b.example>'", "7:21: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
     ("- webhook: a\n  to: crm\n  save: wax", "6:9: error type: 'save' must be keys with values, not a text"),
     ("- webhook: a\n  to: crm\n  save: {name: wax}", "6:10: error unknown-key: unknown key 'name': did you mean 'as'?"),
     ("- webhook: a\n  to: crm\n  save: {when: json}", "6:3: error missing: 'save' needs 'as'"),

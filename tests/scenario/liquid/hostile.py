@@ -155,7 +155,7 @@ TEMPLATES: dict[str, tuple[str, str | None]] = {
     "parentheses": ("{{ " + "(" * 40_000 + " }}", "an expression has more than 50 brackets"),
     "a chain of and": (
         "{% if a" + " and a" * 9000 + " %}{% endif %}",
-        "an expression has more than 100 'and' and 'or'",
+        "an expression has more than 100 'and', 'or' and 'not'",
     ),
     "a chain of filters": ("{{ s" + " | upcase" * 5000 + " }}", "an expression has more than 30 filters"),
     "a path without end": ("{{ a" + ".b" * 20_000 + " }}", None),

@@ -77,7 +77,23 @@ ENDS = [
     "map: 'a' | json",
 ]
 TESTS = ["{}", "{}", "{} == {}", "{} != blank", "{} == empty", "{} == nil", "{} contains 'a'", "{} == 'x'"]
-CONDITIONS = [*TESTS, "{} and {}", "{} or {}", "{} > 1", "{} <> {}"]
+FILTERED = [
+    "{} | map: 'name' contains 'x'",
+    "{} | has: 'a'",
+    "{} | where: 'name', 'x' | size > 0",
+    "{} | sort: 'a' == {}",
+]
+CONDITIONS = [
+    *TESTS,
+    *FILTERED,
+    "not {}",
+    "not ({} or {}) and {}",
+    "({} | map: 'a') contains 'x'",
+    "{} and {}",
+    "{} or {}",
+    "{} > 1",
+    "{} <> {}",
+]
 
 
 class Maker:

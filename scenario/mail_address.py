@@ -8,6 +8,8 @@ from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 
+from scenario.errors import BadRecipient
+
 _NAMED: Final = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>(?!")[^<>]*?))\s*<(?P<address>[^<>\s]+)>\s*')
 _LONGEST: Final = 254
 """Characters of an address: a path has 256, its brackets among them (RFC 5321 §4.5.3.1.3)."""
@@ -15,8 +17,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _MALFORMED: Final = "the e-mail address is malformed"
 
 
-class BadAddress(ValueError):
+class BadAddress(BadRecipient):
     """Not an e-mail address. The message does not quote it."""
+
+    word = "bad_address"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,72 @@
+"""Where `event` could be meant for the one that let the contact in, and may be, or is not, another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+from scenario import liquid
+from scenario.check.ways import Here
+from scenario.entry.trigger import TRIGGER
+from scenario.errors import TemplateError
+from scenario.source.report import Report
+from scenario.source.source import Path
+
+_EVENT: Final = "event"
+_OWN: Final = ("name", "time", "properties")
+
+
+def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: Report) -> None:
+    """Reports what a template of a scenario with the trigger ``event`` names of `event` behind a wait for another one.
+
+    What the wait's own condition names of its event is meant for that.
+
+    Args:
+        source: The template, the condition, or the structured body.
+        path: Where it stands.
+        kind: What it is for.
+        here: What is known there.
+        report: Takes the findings.
+    """
+    if here.awaited is None and here.passed is None:
+        return
+    try:
+        named = liquid.fields(source, kind=kind)
+    except TemplateError:
+        return  # the linter said why
+    for field in sorted(named):
+        if field[0] != _EVENT or len(field) == 1 or field in here.asked:
+            continue
+        below = field[1:] if field[1] in _OWN else ("properties", *field[1:])
+        meant = f"the one that let the contact in is '{'.'.join((TRIGGER, *below))}'"
+        for place, at in _places(source, ".".join(field)):
+            report.add(
+                (*path, *place), "which-event", f"{_which(here, report)}; {meant}", offset=at, severity="warning"
+            )
+
+
+def _which(here: Here, report: Report) -> str:
+    """Which event it is."""
+    if here.awaited is None:
+        line = report.line(here.passed or ())
+        return f"'{_EVENT}' is the trigger's here, since the 'wait_for' on line {line} ended without one"
+    line = report.line(here.awaited)
+    other = ", or the trigger's where none came" if here.entered else ""
+    return f"'{_EVENT}' is the one that the 'wait_for' on line {line} waited for{other}"
+
+
+def _places(source: Any, name: str) -> Iterator[tuple[Path, int]]:
+    """Where a name is written in a template, or in the texts of a structured body."""
+    match source:
+        case str():
+            for found in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", source):
+                yield (), found.start()
+        case Mapping():
+            for key, value in cast("Mapping[str, Any]", source).items():
+                yield from (((key, *path), at) for path, at in _places(value, name))
+        case list():
+            for index, item in enumerate(cast("list[Any]", source)):
+                yield from (((index, *path), at) for path, at in _places(item, name))
+        case _:
+            pass

@@ -1,0 +1,215 @@
+"""Words and signs of other languages in a condition, and what to write instead.
+
+Looked for only where a condition cannot be read, to say why: none of this is part of the language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from liquid.exceptions import LiquidSyntaxError
+from liquid.token import Token
+
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTES: Final = "“”„‟«»‘’‚‛‹›`´"
+_NAME: Final = r"(?<![\w.-])[A-Za-z_][\w-]*(?:\.[\w-]+|\[[^\]]*\])*"
+
+_SIGNS: Final = {
+    "&&": "and",
+    "||": "or",
+    "!": "not",
+    "=": "==",
+    "===": "==",
+    "!==": "!=",
+    "=>": ">=",
+    "=<": "<=",
+    "=!": "!=",
+    "=~": "contains",
+    "≠": "!=",
+    "≥": ">=",
+    "≤": "<=",
+    "eq": "==",
+    "equal": "==",
+    "equals": "==",
+    "ne": "!=",
+    "gt": ">",
+    "ge": ">=",
+    "gte": ">=",
+    "lt": "<",
+    "le": "<=",
+    "lte": "<=",
+    "like": "contains",
+    "matches": "contains",
+    "includes": "contains",
+    "unless": "not",
+}
+_ARITHMETIC: Final = {"+": "plus", "-": "minus", "*": "times", "/": "divided_by", "%": "modulo"}
+_METHODS: Final = {
+    **dict.fromkeys(("len", "length", "count", "size"), "order.products.size"),
+    **dict.fromkeys(("lower", "lowercase", "tolowercase", "lcase"), "contact.city | downcase"),
+    **dict.fromkeys(("upper", "uppercase", "touppercase", "ucase"), "contact.city | upcase"),
+    **dict.fromkeys(("contains", "includes", "has", "in_array", "indexof"), "contact.city contains 'x'"),
+    **dict.fromkeys(("number", "int", "float", "parseint", "parsefloat"), "event.score | number"),
+    **dict.fromkeys(("startswith", "starts_with"), "contact.city | slice: 0, 3 == 'Lon'"),
+    **dict.fromkeys(("endswith", "ends_with"), "contact.city | slice: -3, 3 == 'don'"),
+    **dict.fromkeys(("isset", "empty", "exists", "defined", "isnull", "isempty", "is_null"), "contact.city == blank"),
+}
+
+
+class Foreign(NamedTuple):
+    """One word or sign.
+
+    Attributes:
+        offset: Index into the source that the condition is in.
+        message: What to write instead, in one sentence.
+    """
+
+    offset: int
+    message: str
+
+
+class ForeignWords(LiquidSyntaxError):
+    """A condition is written as in another language.
+
+    Attributes:
+        found: All its words and signs that are.
+    """
+
+    def __init__(self, found: list[Foreign], token: Token) -> None:
+        super().__init__(found[0].message, token=token._replace(start_index=found[0].offset, value=""))
+        self.found = found
+
+
+def _sign(found: re.Match[str]) -> str:
+    return f"'{found[0]}' is written '{_SIGNS[found[0].lower()]}' here"
+
+
+def _lower(found: re.Match[str]) -> str:
+    return f"'{found[0]}' is written in lower case: '{found[0].lower()}'"
+
+
+def _leave_out(found: re.Match[str]) -> str:
+    return f"leave '{found[1]}' out: the condition begins with what it asks for"
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return f"'{found[0][0]}' is not a quote here: write '{found[0].strip(_QUOTES).strip()}'"
+
+
+def _nothing(found: re.Match[str]) -> str:
+    is_there = bool(found["not"]) is not (found["there"] is not None)
+    return f"'{_flat(found[0])}' is written '{'!=' if is_there else '=='} blank'"
+
+
+def _is(found: re.Match[str]) -> str:
+    return f"'{_flat(found[0])}' is written '{'!=' if found['not'] else '=='}'"
+
+
+def _in(found: re.Match[str]) -> str:
+    name, sign, word = found["name"] or "event.sku", *(("!=", "and") if found["not"] else ("==", "or"))
+    if re.match(_NAME, found["what"] or ""):
+        asked = f"{found['what']} contains {name}"
+        return f"'in' is written the other way round: {f'not ({asked})' if found['not'] else asked}"
+    return f"there is no '{_flat(found['word'])}': compare with each, {name} {sign} 'a' {word} {name} {sign} 'b'"
+
+
+def _contains_not(found: re.Match[str]) -> str:
+    return f"'{_flat(found[0])}' is written with 'not' in front: not (a contains b)"
+
+
+def _part(found: re.Match[str]) -> str:
+    place = "0, 3" if found[0][0] in "sSbB" else "-3, 3"
+    return (
+        f"there is no '{_flat(found[0])}': compare a part of the text, such as contact.city | slice: {place} == 'abc'"
+    )
+
+
+def _called(found: re.Match[str]) -> str:
+    instead = _METHODS.get(found["called"].lower(), "order.total_price | round: 2 > 20")
+    return f"there are no functions such as '{found['called']}()': write {instead}"
+
+
+def _calculated(found: re.Match[str]) -> str:
+    name = _ARITHMETIC[found["sign"]]
+    return f"'{found['sign']}' is no operator here: calculate with the filter '{name}', such as a | {name}: 2 > b"
+
+
+def _fixed(message: str) -> Callable[[re.Match[str]], str]:
+    return lambda found: message.replace("…", found[0])
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+_WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = tuple(
+    (re.compile(pattern), say)
+    for pattern, say in (
+        (r"\{\{|\}\}|\{%|%\}", _fixed("'…' has no place inside of a condition: write the name alone")),
+        (rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?", _quoted),
+        (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _sign),
+        (r"&", _fixed("'&' is written 'and' here")),
+        (r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)", _lower),
+        (r"^\s*(?i:(if|when|where|only if))(?=\s+[\w(!'\"])", _leave_out),
+        (
+            r"(?<![\w.])(?i:is)\s+(?P<not>(?i:not)\s+)?(?i:(?P<there>set|defined|present)|empty|blank|null|nil|none|undefined|missing)\b",
+            _nothing,
+        ),
+        (r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)", _is),
+        (
+            rf"(?:(?P<name>{_NAME}|'[^']*'|\"[^\"]*\")\s+)?(?<![\w.])(?P<word>(?P<not>(?i:not)\s+)?(?i:in))(?=\s|\()\s*(?:(?P<what>{_NAME})|[\[(][^\])]*[\])]?)?",
+            _in,
+        ),
+        (r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)", _contains_not),
+        (r"(?i:(?<![\w.])(?:starts?|begins?|ends?)[ _]?with\b)(?!\()", _part),
+        (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _sign),
+        (r"(?<![\w.])(?i:between)\b", _fixed("there is no '…': write a >= 1 and a <= 5")),
+        (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", _fixed("'…' is written '!= blank'")),
+        (r"(?<![\w.])(?i:then|else|end|endif)\b", _fixed("'…' has no place in a condition: it is only asked here")),
+        (
+            r"(?<![\w.])(?i:contains\s+(?:any|all|one)(?:\s+of)?)(?=[\s(\[])",
+            _fixed("there is no '…': compare with each, a contains 'x' or a contains 'y'"),
+        ),
+        (
+            r"\?",
+            _fixed("there is no '… :': a condition is true or false by itself, and 'then' and 'else' are a step's"),
+        ),
+        (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _called),
+        (r"\.(?P<called>[A-Za-z_]\w*)\(", _called),
+        (r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)", _fixed("a number is written with a point: 1.5")),
+        (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", _fixed("a date is written in quotes: '…'")),
+        (
+            r"(?<=\d)\s?(?:[€$£]|%(?!\s*\d)|(?:EUR|USD|GBP|euros?|days?)\b)",
+            _fixed("a number is written without a unit: 20"),
+        ),
+        (r"(?<![\w\].)])\[", _fixed("there are no lists in a condition: compare with each value, joined by 'or'")),
+        (r"(?P<sign>[+*/%]|(?<=\s)-(?=\s))", _calculated),
+    )
+)
+
+
+def translate(token: Token) -> ForeignWords | None:
+    """The error that names the words and signs of other languages in a condition; None where there are none.
+
+    Args:
+        token: The condition, which could not be read.
+    """
+    # What is between quotes is no word; a quote that is not closed hides nothing.
+    outside = _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), token.value)
+    matches = [(_start(match), match, say) for pattern, say in _WRITTEN for match in pattern.finditer(token.value)]
+    found: list[Foreign] = []
+    taken = 0
+    for start, match, say in sorted(matches, key=itemgetter(0)):
+        if start >= taken and outside[start] != "\0":
+            taken = match.end()
+            found.append(Foreign(token.start_index + start, say(match)))
+    return ForeignWords(found, token) if found else None
+
+
+def _start(match: re.Match[str]) -> int:
+    """Where the word itself is: what is looked at before it is not a part of it."""
+    groups = match.groupdict()
+    return match.start("word") if "word" in groups else match.start("called") if "called" in groups else match.start()

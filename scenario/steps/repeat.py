@@ -1,0 +1,245 @@
+"""The step `repeat`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast
+
+from pydantic import Discriminator, Field, Tag
+from pydantic.dataclasses import dataclass
+from typing_extensions import override
+
+from scenario.model.parts import Model
+from scenario.model.scalars import Condition, EventName, Interval
+from scenario.source.findings import clip
+from scenario.steps.base import Awaited, BaseStep, Compiler, Path, Row, Source
+from scenario.steps.host import ContinueAsNew, Failed, Host, Next, Outcome, Rounds
+from scenario.time.duration import format_duration
+from scenario.time.timing import shift, spell
+
+if TYPE_CHECKING:
+    from scenario.steps.base import BaseStep as Step
+
+MOST_ROUNDS: Final = 1000
+"""Rounds of one repetition at most."""
+_ROUND: Final = "round"
+_END: Final = "end"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatRow(Row):
+    """Steps that are performed in rounds; the last of them leads back here.
+
+    Attributes:
+        every: Seconds from the beginning of a round to that of the next; whole days of it are days of the calendar.
+        times: How many rounds at most.
+        until: The condition that ends it.
+        event: The event that ends it, instead.
+        condition: Which of these events.
+        first: The first step of a round.
+    """
+
+    every: float
+    times: int
+    until: str | None = None
+    event: str | None = None
+    condition: str | None = None
+    first: str | None = None
+    next: str | None = None
+
+    @property
+    @override
+    def ways(self) -> Mapping[str, str | None]:
+        return {_ROUND: self.first, _END: self.next}
+
+    @property
+    @override
+    def again(self) -> str | None:
+        return _ROUND
+
+    @property
+    @override
+    def most(self) -> int | None:
+        return self.times
+
+    @property
+    @override
+    def awaited(self) -> Mapping[str, str]:
+        return {} if self.event is None else {_END: self.event}
+
+    @property
+    @override
+    def asked(self) -> str | None:
+        return self.until or self.condition
+
+    @override
+    def describe(self) -> str:
+        times = "once" if self.times == 1 else f"{self.times} times at most"
+        until = f", until {clip(self.until or self.event or '')}" if self.until or self.event else ""
+        return f"repeat every {format_duration(timedelta(seconds=self.every))}, {times}{until}"
+
+    @override
+    def instead(self, other: object) -> RepeatRow:
+        return replace(other, first=self.first, next=self.next) if isinstance(other, RepeatRow) else self
+
+    async def perform(self, host: Host) -> Outcome:
+        """Begins the next round when it is due, unless the repetition is over: that is asked before, and when it is."""
+        rounds = host.rounds = host.rounds or Rounds(mark=host.counted)
+        checked = rounds.mark
+        due = host.now() if not rounds.number else None
+        while True:
+            if outcome := await host.decided():
+                return outcome
+            row = self.on(host)
+            if row.event is not None:
+                host.await_event(row.event)
+                for event in host.events(row.event, since_now=False):
+                    if event.number > checked:
+                        checked = event.number
+                        if await host.satisfies(event, row.condition):
+                            host.take(event)
+                            return self._over(host, "event")
+            if rounds.number >= row.times:
+                return self._over(host, "ended")
+            if row.until is not None:
+                answer = await host.ask(row.until)
+                if answer.error:
+                    host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
+                    continue
+                if answer.value:
+                    return self._over(host, "until")
+            if due is None and host.until is None:
+                began = datetime.fromisoformat(rounds.began)
+                host.until = shift(began, timedelta(seconds=row.every), host.zone)
+                due = host.now() if host.until <= host.now() else None
+            if due is not None:
+                number = rounds.number + 1
+                host.rounds = Rounds(number=number, began=due.astimezone(UTC).isoformat(), mark=rounds.mark)
+                host.record(_ROUND, f"round {number} of {row.times}", note=host.override_note)
+                return Next(self.first, _ROUND)
+            seen = _seen(host, row)
+            end = cast("datetime", host.until)
+            what = f"{host.step}: round {rounds.number + 1} of {row.times}, {spell(end, host.zone)}"
+            if await host.wait(end, what, lambda row=row, seen=seen: _seen(host, row) != seen):
+                if host.changes != seen[0]:
+                    host.until = None  # the contact changed: another zone may have another calendar
+                if host.must_continue:
+                    return ContinueAsNew()
+            else:
+                due = end  # whatever the clock says by then: a late worker does not move the rounds behind
+
+    def _over(self, host: Host, outcome: str) -> Next:
+        number = host.rounds.number if host.rounds else 0
+        host.rounds = None
+        host.record(outcome, f"after {number} {'round' if number == 1 else 'rounds'}", note=host.override_note)
+        return Next(self.next, _END)
+
+
+def _seen(host: Host, row: RepeatRow) -> tuple[int, int]:
+    """What has happened: only another one of these can end the wait for a round."""
+    return host.changes, 0 if row.event is None else host.counted
+
+
+class Ending(Model):
+    """An event that ends a repetition."""
+
+    event: EventName
+    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
+
+
+def _until_kind(value: object) -> str:
+    return "<ending>" if isinstance(value, Mapping | Ending) else "<condition>"
+
+
+class Schedule(Model):
+    """How often steps are repeated."""
+
+    every: Interval = Field(description="From the beginning of a round to that of the next.")
+    times: int = Field(strict=True, ge=1, le=MOST_ROUNDS, description="How many rounds at most.")
+    until: (
+        Annotated[
+            Annotated[Condition, Tag("<condition>")] | Annotated[Ending, Tag("<ending>")], Discriminator(_until_kind)
+        ]
+        | None
+    ) = Field(default=None, description="A condition that ends it, or an event: {event: email.clicked, if: …}.")
+
+
+class Repeat(BaseStep):
+    """Performs steps in rounds, until a condition holds or an event comes, so many times at most."""
+
+    row = RepeatRow
+    forms: ClassVar[Mapping[str, type[Model]]] = {"repeat": Schedule, "<ending>": Ending}
+    synonyms: ClassVar[tuple[str, ...]] = ("loop", "every", "while", "for", "each")
+    loop: ClassVar[str | None] = _ROUND
+
+    repeat: Schedule
+    steps: list[Step] = Field(min_length=1, description="The steps of a round.")
+
+    @classmethod
+    @override
+    def lists(cls, keys: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
+        yield _ROUND, ("steps",), keys.get("steps")
+        yield _END, (_END,), ()
+
+    @classmethod
+    @override
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """What might be over before the first round may be over without any."""
+        return (_ROUND,) if _schedule(keys).get("until") is None else (_ROUND, _END)
+
+    @classmethod
+    @override
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+        until = _schedule(keys).get("until")
+        if isinstance(until, str) and until:
+            yield Source(("repeat", "until"), "condition", until)
+        elif isinstance(condition := _ending(until).get("if"), str) and condition:
+            yield Source(("repeat", "until", "if"), "condition", condition)
+
+    @classmethod
+    @override
+    def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
+        if ending := _ending(_schedule(keys).get("until")):
+            place = ("repeat", "until", "event")
+            yield Awaited(place, _END, ending.get("event"), ending.get("if"), is_new=True, is_certain=False)
+
+    @classmethod
+    @override
+    def rounds(cls, keys: Mapping[str, Any]) -> int:
+        times = _schedule(keys).get("times")
+        return times if isinstance(times, int) else 1
+
+    @classmethod
+    @override
+    def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
+        return {_END: (_schedule(keys).get("until"), True)}
+
+    @override
+    def compile(self, compiler: Compiler) -> Row:
+        until = self.repeat.until
+        ending = until if isinstance(until, Ending) else None
+        return RepeatRow(
+            kind="repeat",
+            every=self.repeat.every.total_seconds(),
+            times=self.repeat.times,
+            until=until if isinstance(until, str) else None,
+            event=ending and ending.event,
+            condition=ending and ending.condition,
+            first=compiler.again(self.steps),
+            next=compiler.following,
+        )
+
+
+def _schedule(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    schedule = keys.get("repeat")
+    if isinstance(schedule, Schedule):
+        return {"until": schedule.until, "times": schedule.times}
+    return cast("Mapping[str, Any]", schedule) if isinstance(schedule, Mapping) else {}
+
+
+def _ending(until: object) -> Mapping[str, Any]:
+    if isinstance(until, Ending):
+        return {"event": until.event, "if": until.condition}
+    return cast("Mapping[str, Any]", until) if isinstance(until, Mapping) else {}

@@ -1,0 +1,197 @@
+"""The step `switch`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from typing_extensions import override
+
+from scenario.model.scalars import Expression
+from scenario.source.findings import clip
+from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source
+from scenario.steps.host import Failed, Host, Next, Outcome
+
+if TYPE_CHECKING:
+    from scenario.steps.base import BaseStep as Step
+
+_ELSE: Final = "else"
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?")
+_ODD_NUMBER: Final = re.compile(r"\+[0-9.]+|0x[0-9a-fA-F]+|0o[0-7]+|-?\.[0-9]+|[0-9]+\.|[-+]?[0-9.]+[eE][-+]?[0-9]+")
+"""Numbers as YAML writes them and JSON, or people, do not."""
+_FLAGS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_PATH: Final = re.compile(r"\w+(\.\w+)*")
+
+
+def output_of(expression: str) -> str:
+    """An expression as the template whose value it is."""
+    return f"{_OPENED}{expression} }}}}"
+
+
+_OPENED: Final = "{{ "
+
+
+def case_met(value: object, cases: Sequence[str]) -> str | None:
+    """Which of some cases a value meets; None where it meets none.
+
+    A case is what its author wrote. It stands for that text; one that is written as a number, or as true or false,
+    stands for these as well, and 1 is 1.0. Nothing, a list and an object meet no case.
+    """
+    match value:
+        case str():
+            return value if value in cases else None
+        case bool():
+            return next((case for case in cases if _FLAGS.get(case) is value), None)
+        case int() | float() | Decimal():
+            number = Decimal(str(value))
+            return next((case for case in cases if _NUMBER.fullmatch(case) and Decimal(case) == number), None)
+        case _:
+            return None
+
+
+def values_of(case: str) -> list[str | int | float | bool]:
+    """The values that meet a case."""
+    if case in _FLAGS:
+        return [case, _FLAGS[case]]
+    if _NUMBER.fullmatch(case):
+        return [case, float(case) if "." in case else int(case)]
+    return [case]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchRow(Row):
+    """A fork with a way for each of some values, and one for all others.
+
+    Attributes:
+        value: The expression that gives the value.
+        cases: Where each case leads.
+    """
+
+    value: str
+    cases: dict[str, str | None]
+    otherwise: str | None = None
+
+    @property
+    @override
+    def ways(self) -> Mapping[str, str | None]:
+        return {**self.cases, _ELSE: self.otherwise}
+
+    @property
+    @override
+    def asked(self) -> str | None:
+        return self.value
+
+    @override
+    def describe(self) -> str:
+        return f"switch: {clip(self.value)}"
+
+    @override
+    def instead(self, other: object) -> SwitchRow:
+        """By the other's value; the cases are this one's, where the journey goes on."""
+        return replace(self, value=other.value) if isinstance(other, SwitchRow) else self
+
+    async def perform(self, host: Host) -> Outcome:
+        """Goes the way of the value; one that cannot be worked out holds the journey."""
+        while True:
+            if outcome := await host.decided():
+                return outcome
+            answer = await host.choose(self.on(host).value, tuple(self.cases))
+            if not answer.error:
+                case = cast("str | None", answer.value)
+                host.record("case" if case is not None else _ELSE, note=host.override_note, way=case)
+                way = _ELSE if case is None else case
+                return Next(self.ways[way], way)
+            host.hold(Failed(reason=f"the value cannot be worked out: {answer.error}"))
+
+
+Case = Annotated[str, Field(max_length=100)]
+"""A value as it is written: text, a number, true or false. Keys are text to whoever reads the file."""
+
+
+class Switch(BaseStep):
+    """Goes the way of a value: one of several, or another one for all others."""
+
+    row = SwitchRow
+    synonyms: ClassVar[tuple[str, ...]] = ("case", "match", "select", "choose")
+
+    switch: Expression
+    cases: dict[Case, list[Step]] = Field(min_length=1, description="Steps by value: fr, 10, true.")
+    otherwise: list[Step] = Field(
+        default_factory=list["Step"], alias="else", description="Steps to take where the value meets no case."
+    )
+
+    @classmethod
+    @override
+    def lists(cls, keys: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
+        for case, steps in _cases(keys).items():
+            if case != _ELSE:
+                yield case, ("cases", case), steps
+        yield _ELSE, (_ELSE,), keys.get(_ELSE)
+
+    @classmethod
+    @override
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+        value = keys.get("switch")
+        if isinstance(value, str) and value.strip() and not _has_braces(value):
+            yield Source(("switch",), "value", output_of(value), len(_OPENED))
+
+    @classmethod
+    @override
+    def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
+        """Where a case is met there is a value."""
+        value = keys.get("switch")
+        is_path = isinstance(value, str) and _PATH.fullmatch(value)
+        return dict.fromkeys(_cases(keys), (f"{value} != blank", True)) if is_path else {}
+
+    @classmethod
+    @override
+    def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
+        value = keys.get("switch")
+        if isinstance(value, str) and _has_braces(value):
+            yield Flaw(("switch",), "syntax", "a value is written without braces: contact.language")
+        same: dict[object, str] = {}
+        for case in _cases(keys):
+            place: Path = ("cases", case)
+            if case == _ELSE:
+                yield Flaw(place, "case", "'else' stands beside 'cases', not among them", key=True)
+            elif case in ("", "null", "Null", "NULL", "~"):
+                message = "no value meets this case: where there is none, the way is 'else'"
+                yield Flaw(place, "case", message, key=True)
+            elif _ODD_NUMBER.fullmatch(case):
+                message = f"'{clip(case)}' is taken for text: write a number with its digits alone, such as 10 or -1.5"
+                yield Flaw(place, "case", message, key=True)
+            meant = Decimal(case) if _NUMBER.fullmatch(case) else _FLAGS.get(case, case)
+            first = same.setdefault((isinstance(meant, bool), meant), case)
+            if first != case:
+                yield Flaw(place, "case", f"'{clip(case)}' is the same value as '{clip(first)}': remove one", key=True)
+
+    @property
+    @override
+    def compared(self) -> tuple[str, Sequence[Any]] | None:
+        return output_of(self.switch), [value for case in self.cases for value in values_of(case)]
+
+    @override
+    def compile(self, compiler: Compiler) -> Row:
+        return SwitchRow(
+            kind="switch",
+            value=self.switch,
+            cases={case: compiler.begin(steps) for case, steps in self.cases.items()},
+            otherwise=compiler.begin(self.otherwise),
+        )
+
+
+def _cases(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    cases = keys.get("cases")
+    return cast("Mapping[str, Any]", cases) if isinstance(cases, Mapping) else {}
+
+
+def _has_braces(value: str) -> bool:
+    return any(brace in value for brace in ("{{", "}}", "{%", "%}"))

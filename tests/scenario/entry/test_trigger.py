@@ -1,0 +1,105 @@
+# ruff: noqa: E501 - templates are written whole
+"""`trigger` is what let the contact in, whatever was awaited since; what is below it is handed on once."""
+
+import json
+from typing import Any
+
+import pytest
+
+from activities.evaluation import evaluate
+from activities.interface import Question
+from scenario import liquid
+from scenario.entry.entry import clean, journey_root, parse_entry
+from scenario.entry.trigger import with_trigger
+from scenario.liquid import Kind
+from scenario.model.scenario import TRIGGERS
+from scenario.plan.context import pick
+from scenario.plan.inputs import handed
+from scenario.time.timing import zone_of
+
+DATA: dict[str, Any] = {
+    "order": {"order": {"external_id": "X1"}},
+    "ticket": {"ticket": {"external_id": "X1"}},
+    "abandoned_cart": {"cart": {"external_id": "K1"}},
+    "reward": {"reward": {"external_id": "R1"}},
+    "event": {"event": {"name": "stock.watched", "time": "2026-03-01T10:00:00Z", "properties": {"sku": "a/b"}}},
+}
+LATER = {"name": "order.placed", "sku": "another", "properties": {"sku": "another"}}
+
+
+def data_of(kind: str) -> dict[str, Any]:
+    entry = {"scenario": "a", "contact": {"id": 7}, "trigger": {"type": kind, **DATA.get(kind, {})}}
+    return clean(parse_entry(entry), zone_of("UTC"))
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+def test_every_trigger_has_its_type(kind: str) -> None:
+    assert with_trigger(data_of(kind))["trigger"]["type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("order", "trigger.order.external_id", "X1"),
+        ("order", "trigger.ticket.external_id", "X1"),
+        ("ticket", "trigger.order.external_id", "X1"),
+        ("abandoned_cart", "trigger.cart.external_id", "K1"),
+        ("reward", "trigger.reward.external_id", "R1"),
+        ("event", "trigger.name", "stock.watched"),
+        ("event", "trigger.time", "2026-03-01T10:00:00+00:00"),
+        ("event", "trigger.properties.sku", "a/b"),
+    ],
+)
+def test_it_is_the_triggers_in_messages_and_in_conditions_whatever_came_since(kind: str, path: str, value: str) -> None:
+    data = {**data_of(kind), "event": LATER}
+    source = f"{{{{ {path} }}}}"
+
+    given = with_trigger(pick(data, *handed([(source, "text")])))
+    assert liquid.render_text(source, given) == value
+    assert evaluate(Question(text=f"{path} == '{value}'", data=data)).value is True
+    assert evaluate(Question(text=source, data=data, kind="value")).value == value
+
+
+@pytest.mark.parametrize(
+    ("sources", "fields", "items"),
+    [
+        ([("{{ trigger.order.external_id }}{{ order.external_id }}", "text")], ("order.external_id",), {}),
+        ([("{{ trigger.type }}{{ trigger.name }}", "text")], ("trigger.name", "trigger.type"), {}),
+        ([("{{ trigger.properties.sku }}{{ event.sku }}", "text")], ("event.sku", "trigger.properties.sku"), {}),
+        (
+            [("{% for p in trigger.order.products %}{{ p.name }}{% endfor %}", "html"), ("{{ order.products[0].sku }}", "line")],
+            ("order.products",),
+            {"order.products": ("name", "sku")},
+        ),
+        ([("{% for p in trigger.properties.lines %}{{ p.name }}{% endfor %}", "text")], ("trigger.properties.lines",), {"trigger.properties.lines": ("name",)}),
+        ([("{% assign t = trigger %}{{ t.order.products[0].name }}", "text")], ("cart", "order", "reward", "ticket", "trigger"), {}),
+    ],
+)  # fmt: skip
+def test_only_what_is_named_is_handed_over_and_nothing_twice(
+    sources: list[tuple[Any, Kind]], fields: tuple[str, ...], items: dict[str, tuple[str, ...]]
+) -> None:
+    assert handed(sources) == (fields, items)
+
+
+def test_a_loop_over_it_renders_as_one_over_the_order() -> None:
+    data = data_of("order")
+    data["order"]["products"] = [{"name": "Bag", "sku": "1"}, {"name": "Hat", "sku": "2"}]
+    source = {
+        "$for": "p in trigger.order.products",
+        "$each": {"name": "{{ p.name }}", "all": "{{ order.external_id }}"},
+    }
+    given = pick(data, *handed([(source, "json")]))
+
+    assert given == {"order": {"external_id": "X1", "products": [{"name": "Bag"}, {"name": "Hat"}]}}
+    assert json.loads(liquid.render_json(source, with_trigger(given))) == [
+        {"name": "Bag", "all": "X1"},
+        {"name": "Hat", "all": "X1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "key"),
+    [("a/7", None), ("a/7/CGX0094", "CGX0094"), ("a/7%2F8/one/two", "one/two"), (None, None)],
+)
+def test_a_journeys_key_is_the_last_part_of_its_id(workflow: str | None, key: str | None) -> None:
+    assert journey_root(workflow, "a", 1, None)["key"] == key

@@ -1,0 +1,163 @@
+"""Conditions: what they mean, and that those of before mean what they meant."""
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenario.errors import LimitExceeded, TemplateError
+from scenario.liquid import evaluate_condition, render_json, render_text
+
+MEANINGS: dict[str, Any] = json.loads((Path(__file__).parent / "meanings.json").read_text())
+"""What conditions meant before they had `not`, parentheses and filters, worked out by the program of then: of three
+sets of data, and of all values of up to four operands; T is true, F false, ! a mistake."""
+
+DATA: dict[str, Any] = {
+    "contact": {
+        "language": "FR",
+        "lists": [{"id": 1, "name": "Newsletter"}, {"id": 2, "name": "VIPs, old"}],
+        "tags": ["a", "b"],
+        "none": [],
+        "custom": {"points": "120", "nothing": "", "word": "many"},
+    },
+    "order": {
+        "price": 12,
+        "limit": 5,
+        "products": [{"category": "shoes", "price": 5}, {"category": "bags", "price": 15}],
+    },
+    "event": {"score": "10", "sku": "x..y", "tags": None},
+    "limit": 5,
+    "yes": True,
+    "no": False,
+}
+
+
+def held(condition: str, data: dict[str, Any]) -> str:
+    try:
+        return "T" if evaluate_condition(condition, data) else "F"
+    except TemplateError:
+        return "!"
+
+
+def test_what_is_published_keeps_its_meaning() -> None:
+    written: dict[str, str] = MEANINGS["written"]
+    assert {one: "".join(held(one, data) for data in MEANINGS["data"].values()) for one in written} == written
+    logic: dict[str, str] = MEANINGS["logic"]
+    for condition, results in logic.items():
+        names = "abcd"[: len(condition.split()) // 2 + 1]
+        values = product((False, True), repeat=len(names))
+        assert "".join(held(condition, dict(zip(names, value, strict=True))) for value in values) == results, condition
+    templates: dict[str, str] = MEANINGS["templates"]
+    for template, results in templates.items():
+        values = product((False, True), repeat=3)
+        rendered = [render_text(template, dict(zip("abc", value, strict=True))) for value in values]
+        assert " ".join(rendered) == results, template
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("not no", True),
+        ("not yes", False),
+        ("not missing", True),
+        ("not not yes", True),
+        ("not no and no", False),  # (not no) and no
+        ("not yes or yes", True),  # (not yes) or yes
+        ("yes and not no", True),
+        ("not contact.language == 'FR'", False),  # not (… == …)
+        ("not (yes and no)", True),
+        ("not contact.tags contains 'z'", True),
+        ("(yes or yes) and no", False),
+        ("yes or yes and no", True),
+        ("(no and yes) or yes", True),
+        ("no and yes or yes", False),  # no and (yes or yes), as everywhere in Liquid
+        ("((yes))", True),
+        ("(yes and no) == no", True),
+        ("(contact.language) == 'FR'", True),
+        ("(event.sku == 'x..y')", True),
+        ("((1..3) contains 2) and (event.sku == 'x..y' or no)", True),
+        ("contact.language | downcase == 'fr'", True),
+        ("'fr' == contact.language | downcase", True),
+        ("event.score | number >= 9", True),
+        ("event.nothing | number >= 9", False),
+        ("contact.custom.nothing | number >= 9", False),
+        ("contact.custom.points | number > 100 and not no", True),
+        ("order.price | minus: 3 > order.limit | times: 2", False),
+        ("order.price | minus: 3 < order.limit | times: 2", True),
+        ("order.price > limit and limit < order.price", True),
+        ("(order.price | minus: 3) | times: 2 == 18", True),
+        ("(order.price | minus: 3 | times: 2) == 18", True),
+        ("contact.lists | map: 'name' contains 'Newsletter'", True),
+        ("contact.lists | map: 'name' contains 'News'", False),
+        ("contact.none | map: 'name' contains 'Newsletter'", False),
+        ("contact.lists | has: 'name', 'VIPs, old'", True),
+        ("contact.lists | has: 'name', 'VIPs'", False),
+        ("order.products | has: 'category', 'bags' and no", False),
+        ("order.products | where: 'category', 'bags' | map: 'price' contains 15", True),
+        ("order.products | where: 'category', 'hats' | size > 0", False),
+        ("order.products | find: 'category', 'hats'", False),
+        ("order.products | find: 'category', 'bags'", True),
+        ("order.products | map: 'price' | sum >= 20", True),
+        ("order.products | sum: 'price' == 20", True),
+        ("order.products | sort: 'price' | last == nil", False),
+        ("contact.language | slice: 0, 1 == 'F' and contact.language | size == 2", True),
+        ("event.tags | default: contact.tags | join: ', ' == 'a, b'", True),
+    ],
+)
+def test_a_condition_is_what_an_author_expects(condition: str, holds: bool) -> None:
+    assert evaluate_condition(condition, DATA) is holds
+    assert render_text(f"{{% if {condition} %}}T{{% else %}}F{{% endif %}}", DATA) == "FT"[holds]
+    assert render_text(f"{{% unless {condition} %}}T{{% endunless %}}", DATA) == ("" if holds else "T")
+    assert render_json({"$if": condition, "$then": 1, "$else": 0}, DATA) == str(int(holds)).encode()
+
+
+def test_what_is_missing_is_nothing_to_a_filter() -> None:
+    assert not evaluate_condition("contact.missing | map: 'name' contains 'Newsletter'", DATA)
+    assert not evaluate_condition("contact.missing | number >= 1 or not (contact.missing | number != 1)", DATA)
+    with pytest.raises(TemplateError, match="there is no"):  # a webhook's template must spell it right
+        render_json({"$if": "contact.missing | number >= 1", "$then": 1}, DATA)
+
+
+def test_a_case_looks_at_what_filters_make() -> None:
+    template = "{% case contact.language | downcase %}x{% when 'de', 'en' %}1{% when 'fr' %}2{% else %}3{% endcase %}"
+    assert render_text(template, DATA) == "2"
+
+
+def test_an_elsif_is_a_condition_too() -> None:
+    template = "{% if no %}1{% elsif not (no or no) and event.score | number == 10 %}2{% else %}3{% endif %}"
+    assert render_text(template, DATA) == "2"
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("contact.language = 'FR'", "'=' is written '==' here (line 1, column 18)"),
+        ("contact.language == not blank", "write not (a == b), or a != b (line 1, column 21)"),
+        ("(yes or no", "this parenthesis is not closed: add ')' (line 1, column 1)"),
+        ("yes or no)", "this parenthesis closes nothing (line 1, column 10)"),
+        ("(yes, no)", "expected ')', not ',' (line 1, column 5)"),
+        ("()", "expected a value, not ')' (line 1, column 2)"),
+        ("not", "a value is missing here (line 1, column 4)"),
+        ("contact.tags | nope == 1", "there is no filter 'nope' (line 1, column 16)"),
+        ("contact.tags | map == 1", "'map' takes 1 argument, not 0 (line 1, column 16)"),
+        ("contact.lists | map 'name' contains 'x'", "a ':' is missing behind the filter 'map' (line 1, column 21)"),
+        (
+            "contact.custom.word | number > 1",
+            "'number' needs a text that is a number, such as '12.50' (line 1, column 23)",
+        ),
+    ],
+)
+def test_a_mistake_in_a_condition_has_a_sentence_and_a_place(condition: str, message: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        evaluate_condition(condition, DATA)
+    assert str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize(
+    "condition", ["not " * 101 + "a", "(" * 51 + "a" + ")" * 51, "a" + " == a" * 12_000, "a" + " and a" * 101]
+)
+def test_a_condition_is_bounded(condition: str) -> None:
+    with pytest.raises(LimitExceeded):
+        evaluate_condition(condition, DATA)
