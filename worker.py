@@ -27,7 +27,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import redaction
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
@@ -48,7 +48,7 @@ from runtime.connection import connect
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
-from runtime.process.health import Health
+from runtime.process.health import health_pages
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
 from runtime.process.workers import Workers, running
@@ -109,7 +109,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
 
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
-    admissions = Admissions(given.content, given.store, given.zone)
+    admissions = AdmissionActivities(given.content, given.store, given.zone)
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
@@ -215,7 +215,7 @@ async def serve(
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         if health_port is not None:
             await stack.enter_async_context(
-                Health(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
+                health_pages(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
             )
         metrics = temporal_runtime(metrics_port, host=metrics_host)
         client = await connect(role="worker", patience=WAIT, runtime=metrics)

@@ -30,7 +30,7 @@ from scenario.time.duration import parse_duration
 from scenario.time.timing import spell
 
 
-class Admissions:
+class AdmissionActivities:
     """Admits contacts to scenarios, and notes their departure.
 
     Args:

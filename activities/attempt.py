@@ -31,7 +31,7 @@ from activities.content import UnknownVersion
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
-from activities.permission import Gate, Never, NotBefore
+from activities.permission import Gate, Never, NotYet
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.plan.retry import SHORT
@@ -150,7 +150,7 @@ class OpenAttempt:
     def _values(self, word: str) -> tuple[Any, ...]:
         return (word, self.away, activity.info().attempt) if self.away else (word,)
 
-    def permitted(self, answer: T | NotBefore | Never) -> T:
+    def permitted(self, answer: T | NotYet | Never) -> T:
         """What somebody answered who was asked whether it may leave now: the only place where that is not to go.
 
         Raises:
@@ -158,14 +158,14 @@ class OpenAttempt:
             Aborted: Not at all.
         """
         match answer:
-            case NotBefore():
+            case NotYet():
                 raise self.kept_back(answer)
             case Never():
                 raise Aborted(answer.since)
             case _:
                 return answer
 
-    def kept_back(self, until: NotBefore) -> ApplicationError:
+    def kept_back(self, until: NotYet) -> ApplicationError:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
         if until.planned and self.number == 1:

@@ -1,16 +1,13 @@
-"""Temporal's back-off, computed as the server does, and where another pause is to be made."""
+"""Temporal's back-off, computed as the server does: to say when the next attempt is due, never to wait by."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from temporalio import activity
 from temporalio.common import RetryPolicy
 
-LAST: Final = timedelta(seconds=5)
-"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
-It may then take its full time (`Delivery.room`)."""
+from scenario.plan.retry import LAST, lengthen
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:
@@ -65,26 +62,6 @@ def instead(info: activity.Info, number: int, asked: int | None, room: float) ->
     if delay is None and planned < pause(info.retry_policy, info.attempt):
         delay = planned
     return None if delay is None else timedelta(seconds=delay)
-
-
-def lengthen(asked: int | None, planned: float, left: float) -> float | None:
-    """The pause to make instead of the planned one, if any.
-
-    A receiver can ask for more patience than the retry policy has, never for less, and never past the deadline: a
-    delivery's last attempt is made just before the deadline rather than not at all.
-
-    Args:
-        asked: Seconds that it asks for, if it does.
-        planned: Seconds until the next attempt by the retry policy.
-        left: Seconds from now to the last moment at which an attempt can still be begun.
-
-    Returns:
-        Seconds, or None to leave the planned pause alone.
-    """
-    if asked is None:
-        return None
-    delay = min(float(asked), max(left, 0.0))
-    return delay if delay > planned else None
 
 
 def next_try(

@@ -15,7 +15,7 @@ from activities.interface import Delivery
 
 
 @dataclass(frozen=True, slots=True)
-class NotBefore:
+class NotYet:
     """Not yet.
 
     Attributes:
@@ -45,7 +45,7 @@ class Never:
     since: str
 
 
-Permission: TypeAlias = NotBefore | Never | None
+Permission: TypeAlias = NotYet | Never | None
 """The answer to "may it leave?"; None is "go"."""
 Gate: TypeAlias = Callable[[Delivery], Awaitable[Permission]]
 """Who is asked by every attempt of a channel, before a connection is opened for it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from activities.spellings import Reading, Unreadable, readings
+from activities.spellings import Reading, TooManyReadings, readings
 
 MASK: Final = "[…]"
 """What stands in a masked place."""
@@ -68,7 +68,7 @@ _Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSecrets:
     """Values to be looked for, in the form in which they are: from `known`.
 
     Attributes:
@@ -80,13 +80,13 @@ class Known:
     short: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def of_many_letters(self) -> Known:
+    def of_many_letters(self) -> KnownSecrets:
         """Only the long ones."""
-        return Known(self.long)
+        return KnownSecrets(self.long)
 
 
 @lru_cache(maxsize=256)
-def known(values: tuple[str, ...]) -> Known:
+def known(values: tuple[str, ...]) -> KnownSecrets:
     """Makes values ready to be looked for, in any spelling; a signing key also without its prefix.
 
     Args:
@@ -95,9 +95,9 @@ def known(values: tuple[str, ...]) -> Known:
     return _known(values)
 
 
-def _known(values: Iterable[str]) -> Known:
+def _known(values: Iterable[str]) -> KnownSecrets:
     forms = {form for value in values for form in _forms(value)}
-    return Known(
+    return KnownSecrets(
         tuple(form for form in forms if len(form) >= SHORT), tuple(form for form in forms if len(form) < SHORT)
     )
 
@@ -110,7 +110,7 @@ def _forms(value: str) -> frozenset[str]:
     bare = {one.rstrip("=") for one in values if _BASE64.fullmatch(one)}
     for one in {*values, *bare, *(one.translate(way) for one in bare for way in _ALPHABETS)}:
         # A value may itself look like an escape, and is unescaped where the text around it is.
-        with suppress(Unreadable):  # nor is a text then that holds it
+        with suppress(TooManyReadings):  # nor is a text then that holds it
             forms.update(_folded(form.text) for form in readings(one) if form.text.strip() and not form.inner)
     return frozenset(form for form in forms if _SEPARATOR not in form)
 
@@ -153,7 +153,7 @@ def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = _LIMIT) -
     return excerpt(body, _known(secrets), limit=limit)  # mostly others each time: a contact's address
 
 
-def excerpt(body: bytes, hidden: Known, *, limit: int = _LIMIT) -> str:
+def excerpt(body: bytes, hidden: KnownSecrets, *, limit: int = _LIMIT) -> str:
     """`readable`, for who has the secrets as `known` already.
 
     Masking comes before cutting, so that no half of a secret is left at the end. Numbers of nine digits and more are
@@ -163,12 +163,12 @@ def excerpt(body: bytes, hidden: Known, *, limit: int = _LIMIT) -> str:
     text = _CONTROL.sub("", text[: limit + _SLACK])
     try:
         spans = [span for reading in readings(text) for span in _revealing(reading, text, hidden)]
-    except Unreadable:
+    except TooManyReadings:
         return MASK
     return _masked(text, spans, limit)[:limit]
 
 
-def _revealing(reading: Reading, text: str, hidden: Known) -> Iterator[tuple[int, int]]:
+def _revealing(reading: Reading, text: str, hidden: KnownSecrets) -> Iterator[tuple[int, int]]:
     """The places of a text that nobody may see, as far as one of its readings tells."""
     folded = _folded(reading.text)
     yield from _within(reading, _places(folded, hidden, whole=False))
@@ -180,7 +180,7 @@ def _revealing(reading: Reading, text: str, hidden: Known) -> Iterator[tuple[int
         yield from _within(reading, (found.span() for found in numbers.finditer(reading.text)))
 
 
-def masked(texts: Sequence[str], given: Known) -> list[str]:
+def masked(texts: Sequence[str], given: KnownSecrets) -> list[str]:
     """Texts that are kept for what they say: masked is only what lets its holder act, and stands there by no chance.
 
     That is secrets that are words of their own, and callback addresses.
@@ -190,10 +190,10 @@ def masked(texts: Sequence[str], given: Known) -> list[str]:
         given: What the receiver was given, and so may have sent back.
 
     Raises:
-        Unreadable: They cannot be read through all their spellings.
+        TooManyReadings: They cannot be read through all their spellings.
     """
     text = _SEPARATOR.join(texts)
-    telling = Known(given.long, tuple(value for value in given.short if len(value) >= _TELLING))
+    telling = KnownSecrets(given.long, tuple(value for value in given.short if len(value) >= _TELLING))
     spans: _Spans = []
     for reading in readings(text):
         spans += _within(reading, _places(_folded(reading.text), telling, whole=not reading.inner))
@@ -221,7 +221,7 @@ def _masked(text: str, spans: _Spans, limit: int) -> str:
     return "".join([*parts, text[done:limit]])
 
 
-def _places(folded: str, hidden: Known, *, whole: bool) -> Iterator[tuple[int, int]]:
+def _places(folded: str, hidden: KnownSecrets, *, whole: bool) -> Iterator[tuple[int, int]]:
     """Where secrets stand in a text.
 
     Args:
@@ -248,7 +248,7 @@ def _apart(text: str, span: tuple[int, int], glue: str) -> bool:
     return not any(character and (character.isalnum() or character in glue) for character in around)
 
 
-def _cut_off(reading: Reading, folded: str, hidden: Known, length: int) -> Iterator[tuple[int, int]]:
+def _cut_off(reading: Reading, folded: str, hidden: KnownSecrets, length: int) -> Iterator[tuple[int, int]]:
     """Where a secret begins that was cut off at the end of a text, by the receiver or by us."""
     if not folded or reading.origin(len(folded) - 1, len(folded))[1] < length - _TAIL:
         return

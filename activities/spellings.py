@@ -24,7 +24,7 @@ _BREADTH, _LEAST = 24, 32 * 1024
 and paths in it has 10 times its length, and 22 times where it is JSON within JSON within JSON."""
 
 
-class Unreadable(ValueError):
+class TooManyReadings(ValueError):
     """Spellings are within each other more often than a text may be read for. Nobody knows what it says."""
 
 
@@ -57,7 +57,8 @@ _FOLD: Final = re.compile(r"(?<=[A-Za-z0-9+/]{60})\r?\n(?=[A-Za-z0-9+/])")
 # PostgreSQL's spelling of bytes, which begins like an escape.
 _BYTEA: Final = re.compile(r"\\[xX](?:[0-9A-Fa-f]{2}){6}")
 _LISTED: Final = re.compile(
-    r"[0-9](?<![\w.].)(?:[0-9]{0,2}(?:\s?,\s{0,20}[0-9]{1,3}){5,}"
+    r"[0-9](?<![\w.].)(?:[0-9]{0,2}(?:\s?[,;]\s{0,20}[0-9]{1,3}){5,}"
+    r"|(?<=0)[xX][0-9A-Fa-f]{1,2}(?:\s?[,;]?\s{0,20}0[xX][0-9A-Fa-f]{1,2}){5,}"
     r"|(?<=[2-7])[0-9A-Fa-f](?:[ :-][0-9A-Fa-f]{2}){5,})(?![\w.])"
 )
 _QUOTED: Final = re.compile(r"=(?:[0-9A-F]{2}(?:=[0-9A-F]{2})*|\r?\n)")
@@ -142,7 +143,7 @@ def readings(text: str) -> Iterator[Reading]:
     Of spellings within each other any may be the outer one, and what is undone first makes a difference: each is.
 
     Raises:
-        Unreadable: There are too many within each other. What stands in none of the readings so far may stand in it.
+        TooManyReadings: What stands in none of the readings so far may stand in it all the same.
     """
     left = max(_BREADTH * len(text), _LEAST)
     seen = {text}
@@ -164,7 +165,7 @@ def readings(text: str) -> Iterator[Reading]:
                 left -= len(made.text)
                 heappush(waiting, (len(made.text), next(number), made, depth + deeper))
         if left < 0:
-            raise Unreadable
+            raise TooManyReadings
 
 
 def _unescaped(reading: Reading) -> list[Reading]:
@@ -193,9 +194,10 @@ def _decoded(reading: Reading) -> list[Reading]:
 
 
 def _listed(found: re.Match[str]) -> str | None:
-    """What a list of bytes says, ``[112, 108]`` or ``70:6c``; None where that is not text."""
-    decimal = "," in found[0]
-    numbers = [int(one, 10 if decimal else 16) for one in re.findall("[0-9]+" if decimal else "[0-9A-Fa-f]+", found[0])]
+    """What a list of bytes says, ``[112, 108]``, ``70:6c`` or ``0x70; 0x6c``; None where that is not text."""
+    digits = found[0].lower().replace("0x", "")
+    base = 10 if len(digits) == len(found[0]) and re.search("[,;]", digits) else 16
+    numbers = [int(one, base) for one in re.findall("[0-9a-f]+", digits)]
     data = bytes(number if number < 256 else 0 for number in numbers)
     return data.decode(errors="replace") if _READABLE.search(data) else None
 

@@ -32,7 +32,7 @@ _ASKED: Final = 20  # journeys that the server is asked about at the same time
 
 
 @dataclass(frozen=True)
-class _Open:
+class _Started:
     """A journey of which it is not known yet; `number` counts them in the order in which they were started."""
 
     number: int
@@ -61,7 +61,7 @@ class AdmissionWatch:
 
     def __init__(self, temporal: Client, store: Store, *, look: float = LOOK, silence: float = SILENCE) -> None:
         self._temporal, self._store, self._look, self._silence = temporal, store, look, silence
-        self._open: dict[tuple[str, str], _Open] = {}
+        self._open: dict[tuple[str, str], _Started] = {}
         self._some = asyncio.Event()
         self._count = 0
         self._latest = 0  # the number of the latest of those that are known
@@ -84,7 +84,7 @@ class AdmissionWatch:
         if self._looks is not None and self._looks.done():
             self._looks.result()  # what ended the looks ends this, too
         self._count += 1
-        mine = _Open(self._count, entered, monotonic(), asyncio.get_running_loop().create_future())
+        mine = _Started(self._count, entered, monotonic(), asyncio.get_running_loop().create_future())
         self._open[entered.id, entered.run_id] = mine
         self._some.set()
         try:
@@ -132,17 +132,17 @@ class AdmissionWatch:
             if not item.known.done() and now - max(self._heard, item.since) >= self._silence:
                 item.known.set_result(False)
 
-    def _some_of(self, candidates: list[_Open]) -> list[_Open]:
+    def _some_of(self, candidates: list[_Started]) -> list[_Started]:
         """The oldest, who are known first; and others by turns, lest some that are stuck stand in their way."""
         oldest, others = candidates[: _ASKED // 2], candidates[_ASKED // 2 :]
         start = self._turn = self._turn % max(len(others), 1)
         self._turn += _ASKED // 2
         return oldest + others[start : self._turn]
 
-    def _waiting(self) -> list[_Open]:
+    def _waiting(self) -> list[_Started]:
         return [item for item in self._open.values() if not item.known.done()]
 
-    async def _ask(self, item: _Open) -> bool:
+    async def _ask(self, item: _Started) -> bool:
         """Asks the server about one; tells whether it is known now."""
         described = await describe(self._temporal, item.entered.id, item.entered.run_id)
         running = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
@@ -156,7 +156,7 @@ class AdmissionWatch:
             self._tell(item, True)
         return True
 
-    def _tell(self, item: _Open, news: bool | Refusal) -> None:
+    def _tell(self, item: _Started, news: bool | Refusal) -> None:
         self._latest, self._heard = max(self._latest, item.number), monotonic()
         if item.known.done():
             return

@@ -195,23 +195,19 @@ class ScenarioClient(Operations):
     async def journeys(
         self,
         *,
-        held: bool = False,
         scenario: str | None = None,
         contact: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
     ) -> list[ListedJourney]:
-        """Journeys that were let in, the newest first.
+        """Journeys that were let in, the newest first; see `held` for those that wait for an operator.
 
         Args:
-            held: Only those that wait for an operator: as `held`, which can tell them further apart.
             scenario: Only those of this scenario.
             contact: Only this contact's.
-            since: Only those let in then or later; held ones: held then or later.
+            since: Only those let in then or later.
             limit: So many at most.
         """
-        if held:
-            return await self.held(scenario=scenario, contact=contact, since=since, limit=limit)
         return await listing.newest(
             self.temporal, self.store, scenario=scenario, contact=contact, since=since, limit=limit
         )

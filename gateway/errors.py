@@ -34,6 +34,16 @@ class BadInput(Refusal):
         super().__init__(text)
 
 
+def unreadable(name: object, error: OSError, advice: str = "") -> BadInput:
+    """What to tell a person of a file that cannot be read."""
+    return BadInput(f"{name} cannot be read: {why(error)}{advice and f': {advice}'}")
+
+
+def why(error: OSError) -> str:
+    """What is wrong with a file, as the system says it."""
+    return (error.strerror or "it is not a file").lower()
+
+
 class CheckFailed(Refusal):
     """A scenario file has mistakes.
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Final
 
-from gateway.errors import BadInput, CheckFailed
+from gateway.errors import CheckFailed, unreadable
 from scenario.check.check import Checked, check
 from scenario.check.files import MAX_TEXT
 from scenario.http.destinations import Listing
@@ -19,6 +19,12 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from scenario.source.findings import Finding
 from scenario.source.yaml import MAX_BYTES
+
+if TYPE_CHECKING:  # checking a file needs no database
+    from runtime.store import Store
+
+CASES: Final = ".test.yaml"
+"""How the names of files end that hold the cases of a scenario, rather than one."""
 
 
 @dataclass(frozen=True)
@@ -41,27 +47,6 @@ class Publication:
         return f"{self.scenario}@{self.version}"
 
 
-class Shelf(Protocol):
-    """Where versions are stored."""
-
-    async def publish(
-        self,
-        scenario: str,
-        document: dict[str, object],
-        plan: dict[str, object],
-        digest: str,
-        by: str = "",
-        *,
-        newest: bool = False,
-    ) -> int:
-        """Stores a version and returns its number, see `runtime.store.versions.Versions.publish`."""
-        ...
-
-    async def newest(self, scenario: str) -> int | None:
-        """The number of a scenario's newest version."""
-        ...
-
-
 def check_file(path: Path, destinations: Listing | None = None) -> Checked:
     """Checks a scenario file together with the texts that it refers to.
 
@@ -82,7 +67,7 @@ def content(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {(error.strerror or 'it is not a file').lower()}") from None
+        raise unreadable(path, error) from None
 
 
 def beside(path: Path) -> Callable[[str], str]:
@@ -103,7 +88,7 @@ def beside(path: Path) -> Callable[[str], str]:
 
 
 async def publish(
-    path: Path, shelf: Shelf, by: str = "", *, newest: bool = False, destinations: Listing | None = None
+    path: Path, store: Store, by: str = "", *, newest: bool = False, destinations: Listing | None = None
 ) -> Publication:
     """Checks a scenario file and stores it, see `check_file` and `publish_checked`.
 
@@ -114,11 +99,11 @@ async def publish(
     checked = check_file(path, destinations)
     if checked.scenario is None:
         raise CheckFailed(str(path), checked.findings)
-    return await publish_checked(checked.scenario, shelf, by, checked.findings, newest=newest)
+    return await publish_checked(checked.scenario, store, by, checked.findings, newest=newest)
 
 
 async def publish_checked(
-    scenario: scenario.Scenario, shelf: Shelf, by: str = "", warnings: tuple[Finding, ...] = (), *, newest: bool = False
+    scenario: scenario.Scenario, store: Store, by: str = "", warnings: tuple[Finding, ...] = (), *, newest: bool = False
 ) -> Publication:
     """Stores a scenario that a check has found good.
 
@@ -128,5 +113,5 @@ async def publish_checked(
     content = document(scenario)
     plan = dump_plan(compile_plan(scenario))
     name = scenario.scenario
-    version = await shelf.publish(name, content, plan, digest(content), by, newest=newest)
-    return Publication(name, version, await shelf.newest(name) or version, warnings)
+    version = await store.publish(name, content, plan, digest(content), by, newest=newest)
+    return Publication(name, version, await store.newest(name) or version, warnings)

@@ -11,12 +11,11 @@ import binascii
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import SecretStr, ValidationError, field_validator
+from pydantic import DirectoryPath, FilePath, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
@@ -57,8 +56,8 @@ class Settings(BaseSettings):
     mail_from: str | None = None
     mail_from_allowed: str | None = None
     sms: SecretStr | None = None
-    secrets_dir: Path | None = None
-    destinations: Path | None = None
+    secrets_dir: DirectoryPath | None = None
+    destinations: FilePath | None = None
     callback_url: str | None = None
     callback_key: SecretStr | None = None
     callback_key_previous: SecretStr | None = None
@@ -71,47 +70,13 @@ class Settings(BaseSettings):
             # Only names and our own sentences are passed on: pydantic's text could quote a password.
             raise SettingsError("; ".join(_sentences(error))) from None
 
-    @field_validator("store")
+    @field_validator("store", "callback_url", "callback_key", "callback_key_previous", "platform_timezone")
     @classmethod
-    def _store(cls, value: SecretStr) -> SecretStr:
-        # Only what a typing mistake looks like: which databases can be used is the store's own business.
-        return _checked(value, lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)), _WANTED["store"])
-
-    @field_validator("secrets_dir")
-    @classmethod
-    def _secrets_dir(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_dir():
-            raise ValueError(_WANTED["secrets_dir"])
-        return value
-
-    @field_validator("destinations")
-    @classmethod
-    def _destinations(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(_WANTED["destinations"])
-        return value
-
-    @field_validator("callback_url")
-    @classmethod
-    def _callback_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_callback_url(value):
-            raise ValueError(_WANTED["callback_url"])
-        return value and value.rstrip("/")
-
-    @field_validator("callback_key", "callback_key_previous")
-    @classmethod
-    def _callback_key(cls, value: SecretStr | None) -> SecretStr | None:
-        return value and _checked(value, lambda text: len(_bytes(text)) >= _LEAST, _WANTED["callback_key"])
-
-    @field_validator("platform_timezone")
-    @classmethod
-    def _platform_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            # OSError: "Europe" is a folder of the zone database.
-            raise ValueError(_WANTED["platform_timezone"]) from None
-        return value
+    def _good(cls, value: Any, info: ValidationInfo) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text is not None and not _GOOD[info.field_name or ""](text):
+            raise ValueError
+        return text.rstrip("/") if text and info.field_name == "callback_url" else value
 
 
 _WANTED: Final = {
@@ -133,12 +98,6 @@ def callback_key(value: SecretStr) -> bytes:
 def _sentences(error: ValidationError) -> list[str]:
     names = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_input=False, include_context=False))
     return [f"{PREFIX}{name.upper()} {_WANTED[name]}" for name in names]
-
-
-def _checked(value: SecretStr, good: Callable[[str], bool], wanted: str) -> SecretStr:
-    if not good(value.get_secret_value()):
-        raise ValueError(wanted)
-    return value
 
 
 _LEAST: Final = 32
@@ -170,3 +129,21 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Europe" is a folder of the zone database
+        return False
+    return True
+
+
+_GOOD: Final[dict[str, Callable[[str], bool]]] = {
+    # Only what a typing mistake looks like: which databases can be used is the store's own business.
+    "store": lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)),
+    "callback_url": _is_callback_url,
+    "callback_key": lambda text: len(_bytes(text)) >= _LEAST,
+    "callback_key_previous": lambda text: len(_bytes(text)) >= _LEAST,
+    "platform_timezone": _is_zone,
+}

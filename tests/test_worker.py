@@ -24,7 +24,7 @@ from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
 from runtime.errors import LocalError, SettingsError, WorkerFailed
 from runtime.process.deadline import Deadline
-from runtime.process.health import Health
+from runtime.process.health import health_pages
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, StoreUnavailable
@@ -187,12 +187,11 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """Asks what `/readyz` answers by."""
     asked: list[Mapping[str, Any]] = []
 
-    class Asked(Health):
-        def __init__(self, port: int, checks: Mapping[str, Any], **named: Any) -> None:
-            super().__init__(port, checks, **named)
-            asked[:] = [checks]
+    def asking(port: int, checks: Mapping[str, Any], **named: Any) -> Any:
+        asked[:] = [checks]
+        return health_pages(port, checks, **named)
 
-    monkeypatch.setattr("worker.Health", Asked)
+    monkeypatch.setattr("worker.health_pages", asking)
     return lambda what="worker": asked[0][what]()
 
 
@@ -335,16 +334,15 @@ def test_health_and_metrics_are_for_this_machine_unless_it_is_told_otherwise(
 async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     asked: list[tuple[object, ...]] = []
 
-    class Pages(Health):
-        def __init__(self, port: int, checks: Mapping[str, Any], *, host: str) -> None:
-            asked.append((port, host))
-            super().__init__(0, checks)
+    def pages(port: int, checks: Mapping[str, Any], *, host: str) -> Any:
+        asked.append((port, host))
+        return health_pages(0, checks)
 
     def runtime(port: int, *, host: str) -> NoReturn:
         asked.append((port, host))
         raise LocalError("enough")
 
-    monkeypatch.setattr("worker.Health", Pages)
+    monkeypatch.setattr("worker.health_pages", pages)
     monkeypatch.setattr("worker.temporal_runtime", runtime)
     with pytest.raises(LocalError):
         await serve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
@@ -40,14 +40,14 @@ class Enter:
         """
         if not is_entry(argument):
             message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
-            _fail(message, "NotAnEntry")
+            raise _failure(message, "NotAnEntry")
         if is_too_deep(argument):
-            _fail("the entry is nested too deeply")
+            raise _failure("the entry is nested too deeply")
         if has_too_many_parts(argument):
-            _fail(TOO_MANY_PARTS)
+            raise _failure(TOO_MANY_PARTS)
         identified = await answer_to(IDENTIFY, Identification(entry=argument, now=workflow.now().isoformat()))
         if identified.refused:
-            _fail(identified.refused)
+            raise _failure(identified.refused)
         try:
             journey = await _start(argument, identified)
         except WorkflowAlreadyStartedError:
@@ -92,11 +92,7 @@ async def _settle(journey: ChildWorkflowHandle[Any, Any]) -> None:
     except ChildWorkflowError:
         raise _failure(f"the journey {journey.id} failed: see there") from None
     if result["outcome"] == "refused":
-        _fail(result["reason"])
-
-
-def _fail(reason: str, kind: str = "NotEntered") -> NoReturn:
-    raise _failure(reason, kind)
+        raise _failure(result["reason"])
 
 
 def _failure(reason: str, kind: str = "NotEntered") -> ApplicationError:

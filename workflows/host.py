@@ -270,7 +270,8 @@ class StepHost:
         )
         self.state.until = self.state.awaiting = self.state.kept_back = None
         self.retrying = False
-        workflow.logger.warning("held", extra={"step": self.step, "kind": failed.kind, "status": failed.status})
+        told = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
+        workflow.logger.warning("held", extra=told)
         if workflow.patched("last-held"):
             visibility.remember(self.state.held)
         self.show()
@@ -349,11 +350,4 @@ class StepHost:
         workflow.set_current_details(visibility.details(state, self.plan, f"{self.version} · {self.entry.contact_id}"))
         mode = state.mode
         if always or mode in ("waiting", "held", "paused") or self._attributes.stands_out:
-            self._attributes.show(
-                scenario=self.entry.name,
-                contact=self.entry.contact_id,
-                version=self.version,
-                step=state.at or "",
-                state=mode,
-                held=state.held,
-            )
+            self._attributes.show(self.entry, self.version, state)

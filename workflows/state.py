@@ -5,7 +5,6 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any, Final, Literal, cast
 
 from temporalio import workflow
 
+from workflows.limits import size_of
 from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
 
 with workflow.unsafe.imports_passed_through():
@@ -207,8 +207,8 @@ class State:
             The names of those that were forgotten.
         """
         kept = {key: value for key, value in self.responses.items() if key != name}
-        sizes = {key: _size(value) for key, value in kept.items()}
-        room = KEPT_RESPONSES - _size(response)
+        sizes = {key: size_of(value) for key, value in kept.items()}
+        room = KEPT_RESPONSES - size_of(response)
         forgotten: list[str] = []
         for key in kept:
             if sum(sizes.values()) <= room:
@@ -234,7 +234,3 @@ class State:
         if self.paused:
             return "paused"
         return "waiting" if self.until or self.awaiting else "running"
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         SCENARIO_VERSION,
         STEP_ID,
     )
+    from scenario.entry.entry import Entry
     from scenario.plan.plan import Plan
     from scenario.steps.delivery import Send
 
@@ -91,15 +92,16 @@ class SearchAttributes:
         """Whether the attributes say that the journey is held or paused: its end must be shown too."""
         return self._known.get(JOURNEY_STATE.name) in ("held", "paused")
 
-    def show(self, *, scenario: str, contact: str, version: str, step: str, state: str, held: Held | None) -> None:
+    def show(self, entry: Entry, version: str, state: State) -> None:
         """Brings the search attributes up to date."""
+        held = state.held
         changes = self._changes(
             {
-                SCENARIO_NAME: scenario,
-                CONTACT_ID: contact,
+                SCENARIO_NAME: entry.name,
+                CONTACT_ID: entry.contact_id,
                 SCENARIO_VERSION: version,
-                STEP_ID: step,
-                JOURNEY_STATE: state,
+                STEP_ID: state.at or "",
+                JOURNEY_STATE: state.mode,
             }
         )
         if changes:

@@ -15,7 +15,7 @@ from activities.email.rendering import address_in, recipient_of, render
 from activities.email.smtp import Mailer
 from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
-from activities.permission import NotBefore
+from activities.permission import NotYet
 from activities.redaction import readable
 from scenario.errors import NotConfigured
 from scenario.plan.retry import SHORT
@@ -56,7 +56,7 @@ class Emails(ChannelActivity[Mailer | None]):
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
     waited = datetime.now(UTC) - activity.info().scheduled_time
     if isinstance(error, LeftAloneError) and waited <= SHORT:
-        return attempt.kept_back(NotBefore(timedelta(seconds=error.seconds), error.why, error.then, error.word))
+        return attempt.kept_back(NotYet(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     return attempt.failure(
         FailureKind.PERMANENT if isinstance(error, RefusedError) and error.permanent else FailureKind.RETRY,
         str(error),

@@ -39,6 +39,8 @@ SENTENCES: Final[dict[str, str]] = {
 }
 """What each word means, for the person who reads it in Temporal's UI."""
 
+UNANSWERED: Final = frozenset({"no_answer", "drop_after_data"})
+"""Those of them after which nobody knows what became of the message."""
 _OF_SETTINGS: Final = frozenset({"login_refused", "login_left_alone", "login_missing", "starttls_missing"})
 _FOR_GOOD: Final = 500
 

@@ -22,7 +22,7 @@ _LINE: Final = 76
 _END: Final = "\r\n"
 
 
-class Field(str):
+class HeaderField(str):
     """A header field's value, kept and written by `email.message.EmailMessage` as it is.
 
     Attributes:
@@ -31,7 +31,7 @@ class Field(str):
 
     __slots__ = ("name",)
 
-    def __new__(cls, name: str, value: str) -> Field:  # noqa: D102
+    def __new__(cls, name: str, value: str) -> HeaderField:  # noqa: D102
         field = super().__new__(cls, value)
         field.name = name
         return field
@@ -41,28 +41,28 @@ class Field(str):
         return f"{self.name}: {policy.linesep.join(self.split(_END))}{policy.linesep}"
 
 
-def unstructured(name: str, text: str) -> Field:
+def unstructured(name: str, text: str) -> HeaderField:
     """A field of free text, such as Subject.
 
     Args:
         name: The field's name.
         text: Control characters and line ends in it become a blank, so that no data can add a field.
     """
-    return Field(name, _encoded(name, _CONTROL.sub(" ", text).strip()))
+    return HeaderField(name, _encoded(name, _CONTROL.sub(" ", text).strip()))
 
 
-def mailbox(name: str, box: Mailbox) -> Field:
+def mailbox(name: str, box: Mailbox) -> HeaderField:
     """A field of one address, with its name where it has one."""
     shown = _CONTROL.sub(" ", box.name).strip()
     if not shown:
-        return Field(name, box.address)
+        return HeaderField(name, box.address)
     if _PLAIN.fullmatch(shown) and not _ATOMS.fullmatch(shown):
         quoted = shown.replace("\\", "\\\\").replace('"', '\\"')
         shown = f'"{quoted}"'
     else:
         shown = _encoded(name, shown)
     one_line = f"{shown} <{box.address}>"
-    return Field(name, one_line if len(name) + 2 + len(one_line) <= _LINE else f"{shown}{_END} <{box.address}>")
+    return HeaderField(name, one_line if len(name) + 2 + len(one_line) <= _LINE else f"{shown}{_END} <{box.address}>")
 
 
 def _encoded(name: str, text: str) -> str:

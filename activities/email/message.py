@@ -14,7 +14,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Final, cast
 
-from activities.email.header import Field, mailbox, unstructured
+from activities.email.header import HeaderField, mailbox, unstructured
 from activities.email.sandbox import Markup, MarkupProcess
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.mail_address import Mailbox
@@ -84,9 +84,9 @@ def compose(
         *([mailbox("Reply-To", reply_to)] if reply_to else []),
         mailbox("To", recipient),
         unstructured("Subject", subject),
-        Field("Date", format_datetime(date)),
-        Field("Message-ID", f"<{delivery_id}@{path.domain}>"),
-        Field("MIME-Version", "1.0"),
+        HeaderField("Date", format_datetime(date)),
+        HeaderField("Message-ID", f"<{delivery_id}@{path.domain}>"),
+        HeaderField("MIME-Version", "1.0"),
     ):
         message[field.name] = field
     if html is None:

@@ -10,6 +10,14 @@ Messages hold no number, text, token or URL: they end up in Temporal's history a
 
 from __future__ import annotations
 
+from typing import Final
+
+OURS: Final = frozenset({401, 404})
+"""Account or token are wrong: nothing about this message, and somebody may be fixing it."""
+_LATER: Final = frozenset({408, 425, 429})
+_GATEWAY_TIMEOUT: Final = 504
+_SERVER: Final = 500
+
 
 class ProviderError(Exception):
     """One try to hand a text message to a provider that failed.
@@ -42,3 +50,10 @@ class UnansweredError(ProviderError):
     """Nobody knows."""
 
     sent = None
+
+
+def error_of(status: int) -> type[ProviderError]:
+    """What a provider's status means that is not a success. A gateway's time-out is of its own request."""
+    if status == _GATEWAY_TIMEOUT:
+        return UnansweredError
+    return BusyError if status in OURS or status in _LATER or status >= _SERVER else RefusedError

@@ -14,18 +14,13 @@ from urllib.parse import quote
 import httpx
 
 from activities.redaction import readable
-from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
+from activities.sms.errors import OURS, BusyError, ProviderError, UnansweredError, error_of
 from activities.sms.provider import Receipt, TextMessage
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
 _SERVICE: Final = "MG"
 """How the id of a messaging service begins, which may stand where a sender's number does."""
-_OURS: Final = frozenset({401, 404})
-"""Account or token are wrong: nothing about this message, and somebody may be fixing it."""
-_LATER: Final = frozenset({408, 425, 429})
-_GATEWAY_TIMEOUT: Final = 504
-
 # httpx's errors that come before the request's first byte.
 _NOT_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -105,13 +100,12 @@ def _failure(response: httpx.Response, token: str) -> ProviderError:
         "error": f"twilio_{code}" if known else None,
         "excerpt": readable(response.content, (token,)),
     }
-    if status == _GATEWAY_TIMEOUT:
-        return UnansweredError(f"{reason}: the message may have been sent", **details)
-    if status in _OURS:
-        return BusyError(f"{reason}: check account and token in SCENARIO_SMS", **details)
-    if status in _LATER or response.is_server_error:
-        return BusyError(reason, **details)
-    return RefusedError(reason, **details)
+    error = error_of(status)
+    if error is UnansweredError:
+        reason = f"{reason}: the message may have been sent"
+    elif status in OURS:
+        reason = f"{reason}: check account and token in SCENARIO_SMS"
+    return error(reason, **details)
 
 
 def _content(response: httpx.Response) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def judge(
     attempt: OpenAttempt,
     response: Response,
     step: Webhook,
-    hidden: redaction.Known,
-    given: redaction.Known,
+    hidden: redaction.KnownSecrets,
+    given: redaction.KnownSecrets,
 ) -> Sent:
     """What a response means.
 

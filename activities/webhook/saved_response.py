@@ -9,8 +9,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
-from activities.redaction import Known, masked
-from activities.spellings import Unreadable
+from activities.redaction import KnownSecrets, masked
+from activities.spellings import TooManyReadings
 from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
@@ -38,7 +38,7 @@ class _UnfitError(ValueError):
     """Why a text is not kept."""
 
 
-def kept(save: Save, response: Response, given: Known) -> Kept:
+def kept(save: Save, response: Response, given: KnownSecrets) -> Kept:
     """What a step keeps of a response.
 
     Args:
@@ -53,7 +53,7 @@ def kept(save: Save, response: Response, given: Known) -> Kept:
             _fit(value, save.shape)
         value, changed = _clean(value, given)
         return Kept(value, f"the response kept as '{save.name}' held a secret, which was masked" if changed else None)
-    except Unreadable:
+    except TooManyReadings:
         return Kept(note=f"the response was not kept as '{save.name}': it cannot be read through")
     except _UnfitError as error:
         return Kept(note=f"the response was not kept as '{save.name}': {error}")
@@ -86,7 +86,7 @@ def _fit(value: Any, schema: Mapping[str, Any]) -> None:
         raise _UnfitError(f"it does not fit its schema{fault}")
 
 
-def _clean(value: Any, given: Known) -> tuple[Any, bool]:
+def _clean(value: Any, given: KnownSecrets) -> tuple[Any, bool]:
     """The value without secrets, and whether there were any.
 
     Names of members stay as they are, since conditions ask for them. A member whose name holds a secret is left out.

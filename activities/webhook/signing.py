@@ -35,17 +35,12 @@ class SigningKeyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that signs.
-
-    Attributes:
-        until: When it ceases to sign (the end of the overlap with its successor), with a zone; None = never.
-    """
+    """A key that signs."""
 
     _secret: bytes | Ed25519PrivateKey = field(repr=False)
-    until: datetime | None = None
 
     @classmethod
-    def parse(cls, text: str, *, until: datetime | None = None) -> Key:
+    def parse(cls, text: str) -> Key:
         """Reads a key as it stands in a secret: ``whsec_`` or ``whsk_`` and base64.
 
         Raises:
@@ -56,8 +51,6 @@ class Key:
             raise SigningKeyError(
                 "A signing key starts with 'whsec_' (shared secret) or 'whsk_' (Ed25519 private key)."
             )
-        if until is not None and until.tzinfo is None:
-            raise SigningKeyError("The end of a signing key's overlap needs a time zone.")
         try:
             raw = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
@@ -65,7 +58,7 @@ class Key:
         # Python lets padding stand where there is none to be, and bits that mean nothing: a receiver may not.
         if raw is None or base64.b64encode(raw).decode() != encoded:
             raise SigningKeyError(f"What follows '{prefix}_' in a signing key is not base64.") from None
-        return cls(_shared(raw) if prefix == "whsec" else _private(raw), until)
+        return cls(_shared(raw) if prefix == "whsec" else _private(raw))
 
     def sign(self, message: bytes) -> str:
         """The signature with its scheme, ``v1,…`` or ``v1a,…``."""
@@ -73,23 +66,19 @@ class Key:
             return "v1a," + base64.b64encode(self._secret.sign(message)).decode()
         return "v1," + base64.b64encode(hmac.digest(self._secret, message, hashlib.sha256)).decode()
 
-    def live(self, now: datetime) -> bool:
-        """Whether it signs at this time."""
-        return self.until is None or now < self.until
-
 
 def headers(keys: Sequence[Key], delivery_id: str, now: datetime, body: bytes) -> dict[str, str]:
     """The headers that identify and sign one attempt.
 
     Args:
-        keys: The destination's keys; those that are no longer live are left out.
+        keys: The destination's live keys.
         delivery_id: The same over all attempts of a delivery.
         now: The time of this attempt, with a zone.
         body: The exact bytes that are sent.
 
     Returns:
         ``webhook-id``, ``webhook-timestamp`` (Unix seconds), ``idempotency-key``, and ``webhook-signature`` where
-        there is a live key.
+        there is a key.
 
     Raises:
         ValueError: The delivery's id holds a character that would make the signed text ambiguous, or `now` has no zone.
@@ -101,7 +90,7 @@ def headers(keys: Sequence[Key], delivery_id: str, now: datetime, body: bytes) -
     timestamp = str(int(now.timestamp()))
     made = {"webhook-id": delivery_id, "webhook-timestamp": timestamp, "idempotency-key": delivery_id}
     message = b".".join((delivery_id.encode(), timestamp.encode(), body))
-    if signatures := [key.sign(message) for key in keys if key.live(now)]:
+    if signatures := [key.sign(message) for key in keys]:
         made["webhook-signature"] = " ".join(signatures)
     return made
 

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
 
 NewestOption = Annotated[
-    bool,
-    typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback"),
+    bool, typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback")
 ]
 
 
 def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: DestinationsOption = None) -> None:
-    """Say everything that is wrong with scenario files, at its line and column.
+    """Say everything that is wrong with scenario files, or with their case files, at its line and column.
 
     With a destinations.yaml, also which destinations of webhooks are not in it, and which headers they set themselves.
 
@@ -42,7 +41,7 @@ def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: 
     unread: list[BadInput] = []
     for path in files:
         try:
-            findings += check_file(path, known).findings
+            findings += _cases(path, destinations) if _holds_cases(path) else check_file(path, known).findings
         except BadInput as error:
             unread.append(error)
     if form is Format.JSON:
@@ -67,11 +66,16 @@ def schema() -> None:
 def publish(files: FilesArgument, destinations: DestinationsOption = None, newest: NewestOption = False) -> None:
     """Check scenario files and store them; prints name@version.
 
-    Where one of them has an error, none is stored. Content that was published before keeps its version. Where a newer
-    one has followed it, that is said, and new journeys go on to take the newer one: --newest makes it the newest again.
+    Where one of them has an error, none is stored. Case files among them are passed over. Content that was published
+    before keeps its version. Where a newer one has followed it, that is said, and new journeys go on to take the newer
+    one: --newest makes it the newest again.
     """
+    from gateway.errors import BadInput
     from gateway.publishing import check_file
 
+    files = [path for path in files if not _holds_cases(path)]
+    if not files:
+        raise BadInput("there is no scenario among these files: cases are run by 'scenario test', and not published")
     known = known_in(destinations)
     scenarios: dict[Path, Scenario] = {}
     findings: list[Finding] = []
@@ -86,6 +90,18 @@ def publish(files: FilesArgument, destinations: DestinationsOption = None, newes
         raise typer.Exit(1)
     _refuse_twins(scenarios)
     asyncio.run(_publish(list(scenarios.values()), newest=newest))
+
+
+def _holds_cases(path: Path) -> bool:
+    from gateway.publishing import CASES
+
+    return path.name.endswith(CASES)
+
+
+def _cases(path: Path, destinations: Path | None) -> Iterable[Finding]:
+    from gateway.cases.file import read
+
+    return read(path, destinations)[1]
 
 
 async def _publish(scenarios: Sequence[Scenario], *, newest: bool) -> None:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from scenario.legacy import Converted, Names
 
 FileArgument = Annotated[
-    str,
-    typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input"),
+    str, typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input")
 ]
 OutputOption = Annotated[
     Path | None,

@@ -26,8 +26,7 @@ DestinationsOption = Annotated[
     ),
 ]
 _FileArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS"),
+    Path | None, typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS")
 ]
 _BAD: Final = {"missing", "malformed"}
 
@@ -57,15 +56,13 @@ def book_in(path: Path) -> Destinations:
 
 def _require(path: Path) -> None:
     """Makes sure that a file can be read: a worker's own sentence takes it for the variable's."""
-    from gateway.errors import BadInput
+    from gateway.errors import unreadable
 
     try:
         path.open("rb").close()
     except OSError as error:
-        why = (error.strerror or "it is not a file").lower()
-        raise BadInput(
-            f"{path} cannot be read: {why}: name another destinations.yaml, here or with SCENARIO_DESTINATIONS"
-        ) from None
+        advice = "name another destinations.yaml, here or with SCENARIO_DESTINATIONS"
+        raise unreadable(path, error, advice) from None
 
 
 def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -> None:
@@ -111,12 +108,12 @@ def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]
     from scenario.http.urls import parse
 
     return {
-        "host": parse(found.url, found.access).origin,
+        "host": parse(found.rendered_url(dict.fromkeys(found.url_secrets, "x")), found.access).origin,
         **_gentle(found.rate, found),
         "timeout": found.timeout,
         "retry": dict(found.retry),
         "private": found.access.allow_private or bool(found.access.allow_cidr),
-        "secrets": _set(found.header_secrets, secrets),
+        "secrets": _set((*found.url_secrets, *found.header_secrets), secrets),
         "granted": _set(found.secrets, secrets),
         "signing": _keys(found, secrets),
     }
@@ -153,11 +150,7 @@ def _gentle(rate: float, place: Destinations | Destination) -> dict[str, Any]:
     from dataclasses import asdict
 
     breaker = place.limits.breaker
-    return {
-        "rate": rate,
-        "concurrency": place.limits.concurrency,
-        "breaker": asdict(breaker) if breaker else None,
-    }
+    return {"rate": rate, "concurrency": place.limits.concurrency, "breaker": asdict(breaker) if breaker else None}
 
 
 def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere: Mapping[str, str]) -> None:
@@ -180,7 +173,11 @@ def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
     """Says which secrets cannot be masked with certainty in what receivers send back."""
     from activities.redaction import SHORT, short
 
-    used = {name for found in book.destinations.values() for name in (*found.header_secrets, *found.secrets)}
+    used = {
+        name
+        for found in book.destinations.values()
+        for name in (*found.url_secrets, *found.header_secrets, *found.secrets)
+    }
     if names := short({name: value for name, value in secrets.items() if name in used}):
         note(
             f"{', '.join(names)}: shorter than {SHORT} characters, and so masked only as a word of its own where a "

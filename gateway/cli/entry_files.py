@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-from gateway.errors import BadInput
+from gateway.errors import BadInput, unreadable, why
 from scenario.source.decoding import MORE, NotJson, TooDeep, read_json
 
 STDIN: Final = "-"
@@ -57,7 +57,7 @@ def read(source: str) -> bytes:
         try:
             return file.read()
         except OSError as error:
-            raise _unreadable(named(source), error) from None
+            raise unreadable(named(source), error) from None
 
 
 def write(path: Path, text: str) -> None:
@@ -69,7 +69,7 @@ def write(path: Path, text: str) -> None:
     try:
         path.write_bytes(text.encode())
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {_why(error)}") from None
+        raise BadInput(f"{path} cannot be written: {why(error)}") from None
 
 
 def parse(
@@ -147,7 +147,7 @@ async def lines(file: IO[bytes], name: str) -> AsyncIterator[Line]:
     threading.Thread(target=read, name="entries", daemon=True).start()
     while (item := await queue.get()) is not None:
         if isinstance(item, OSError):
-            raise _unreadable(name, item)
+            raise unreadable(name, item)
         yield item
 
 
@@ -174,7 +174,7 @@ def opened(source: str) -> Generator[IO[bytes]]:
     try:
         file = Path(source).open("rb")  # noqa: SIM115 - only the opening is guarded
     except OSError as error:
-        raise _unreadable(source, error) from None
+        raise unreadable(source, error) from None
     with file:
         yield file
 
@@ -191,11 +191,3 @@ def count(source: str) -> int | None:
 def named(source: str) -> str:
     """What a person calls a file."""
     return "standard input" if source == STDIN else source
-
-
-def _unreadable(name: str, error: OSError) -> BadInput:
-    return BadInput(f"{name} cannot be read: {_why(error)}")
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or "it is not a file").lower()

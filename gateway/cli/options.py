@@ -115,10 +115,7 @@ SinceOption = Annotated[
 VersionOption = Annotated[
     int | None,
     typer.Option(
-        "--with-version",
-        metavar="N|newest",
-        parser=_version,
-        help="render again, with this version's templates",
+        "--with-version", metavar="N|newest", parser=_version, help="render again, with this version's templates"
     ),
 ]
 
@@ -129,8 +126,7 @@ class OperatorOptions:
 
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=_record, help="why, for the record")]
     operator: Annotated[
-        str | None,
-        typer.Option("--operator", metavar="NAME", parser=_record, help="who; by default your login name"),
+        str | None, typer.Option("--operator", metavar="NAME", parser=_record, help="who; by default your login name")
     ] = None
 
     @property

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
     from gateway.preview.contact import Given
     from gateway.preview.draft import Draft
+    from gateway.preview.rendering import Workshop
     from gateway.preview.walk import GivenEvent
+    from runtime.settings import Settings
     from scenario.source.findings import Finding
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML")]
@@ -29,19 +31,16 @@ AtOption = Annotated[
     typer.Option("--at", metavar="TIME", help="when the contact comes in, by its own clock", show_default="now"),
 ]
 EventOption = Annotated[
-    list[str] | None,
-    typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it"),
+    list[str] | None, typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it")
 ]
 ResponseOption = Annotated[
-    list[str] | None,
-    typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is"),
+    list[str] | None, typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is")
 ]
 StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
 PrettyOption = Annotated[bool, typer.Option("--pretty", help="JSON bodies laid out, instead of as they are sent")]
 RandomOption = Annotated[
-    int | None,
-    typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead"),
+    int | None, typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="other made-up contacts")]
 SaveOption = Annotated[
@@ -139,22 +138,28 @@ def _known(made: Draft, step: str | None) -> None:
 
 
 def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
-    from activities.email.senders import Senders
     from gateway.preview.contact import Given
-    from gateway.preview.rendering import SENDERS, StandIn, Workshop
     from runtime.settings import Settings
 
     settings = Settings()
-    sender, allowed = settings.mail_from, settings.mail_from_allowed
-    senders = Senders.configured(sender, allowed) if sender else SENDERS
-    callbacks = StandIn(settings.callback_url) if settings.callback_url else StandIn()
     return Given(
         at=_moment(at),
         events=[_event(item) for item in events],
         responses=dict(_response(item) for item in responses),
         platform_zone=settings.platform_timezone,
-        workshop=Workshop(senders=senders, callbacks=callbacks, book=book),
+        workshop=workshop(settings, book),
     )
+
+
+def workshop(settings: Settings, book: Destinations | None = None) -> Workshop:
+    """What renders, with what the settings say of it."""
+    from activities.email.senders import Senders
+    from gateway.preview.rendering import SENDERS, StandIn, Workshop
+
+    sender, allowed = settings.mail_from, settings.mail_from_allowed
+    senders = Senders.configured(sender, allowed) if sender else SENDERS
+    callbacks = StandIn(settings.callback_url) if settings.callback_url else StandIn()
+    return Workshop(senders=senders, callbacks=callbacks, book=book)
 
 
 def _moment(at: str | None) -> datetime | None:

@@ -46,32 +46,23 @@ HeldAtOption = Annotated[
 HeldForOption = Annotated[
     str | None,
     typer.Option(
-        "--reason",
-        metavar="WORD",
-        parser=cause,
-        help=f"with --held: only those held for this: {', '.join(CAUSES)}",
+        "--reason", metavar="WORD", parser=cause, help=f"with --held: only those held for this: {', '.join(CAUSES)}"
     ),
 ]
 HeldStepOption = Annotated[
-    str | None,
-    typer.Option("--step", metavar="STEP", help="with --held: only those held at this step"),
+    str | None, typer.Option("--step", metavar="STEP", help="with --held: only those held at this step")
 ]
 DestinationOption = Annotated[
-    str | None,
-    typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider"),
+    str | None, typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider")
 ]
 OutcomeOption = Annotated[
     str | None,
     typer.Option(
-        "--outcome",
-        metavar="WORD",
-        parser=_outcome,
-        help=f"only those with this outcome: {', '.join(_OUTCOMES)}",
+        "--outcome", metavar="WORD", parser=_outcome, help=f"only those with this outcome: {', '.join(_OUTCOMES)}"
     ),
 ]
 DeliveryOption = Annotated[
-    str | None,
-    typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)"),
+    str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
 ]
 OneJourneyArgument = Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")]
 

@@ -136,11 +136,11 @@ class Operations:
         return await search.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
-        """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.in_flight`."""
-        return await retry_policy.in_flight(self.temporal, self.store, destination, limit=limit)
+        """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.glance`."""
+        return (await retry_policy.glance(self.temporal, self.store, destination, limit=limit, look_up=EVERY)).found
 
     async def glance(self, destination: str, *, limit: int = EVERY) -> Glance:
-        """The same, with few of many journeys looked up. See `gateway.operations.retry_policy.glance`."""
+        """The same, with few of many journeys looked up."""
         return await retry_policy.glance(self.temporal, self.store, destination, limit=limit)
 
     def batch(

@@ -60,7 +60,7 @@ class Glance:
     """Deliveries to a destination that are under way, as far as they can be told at once.
 
     Attributes:
-        found: Those known; see `in_flight`.
+        found: Those known.
         unseen: How many more journeys may have one that has not been attempted yet, and were not looked up.
     """
 
@@ -68,33 +68,20 @@ class Glance:
     unseen: int
 
 
-async def in_flight(temporal: Client, store: Store, destination: str, *, limit: int = EVERY) -> list[InFlight]:
+async def glance(
+    temporal: Client, store: Store, destination: str, *, limit: int = EVERY, look_up: int = LOOKED_UP
+) -> Glance:
     """Deliveries under way: first those between two attempts, by when they are due, then those not attempted yet.
-
-    Every journey that follows a version which sends to the destination is looked up on the server, some hundreds a
-    second.
 
     Args:
         temporal: Knows what is under way.
         store: Knows what was attempted, and who may be about to send.
         destination: A destination's name, a host, or ``email`` or ``sms``. By a mail server's or a provider's name,
             as `deliveries` has it, only those are found that have been attempted.
-        limit: So many at most.
-    """
-    return (await glance(temporal, store, destination, limit=limit, look_up=EVERY)).found
-
-
-async def glance(
-    temporal: Client, store: Store, destination: str, *, limit: int = EVERY, look_up: int = LOOKED_UP
-) -> Glance:
-    """As `in_flight`, with only so many journeys looked up on the server.
-
-    Args:
-        temporal: Knows what is under way.
-        store: Knows what was attempted, and who may be about to send.
-        destination: As for `in_flight`.
         limit: So many deliveries at most.
-        look_up: So many journeys at most. Of deliveries beyond that the log of attempts alone tells.
+        look_up: So many journeys at most are looked up on the server, which takes some hundreds a second; with `EVERY`
+            each that follows a version which sends to the destination. Of deliveries beyond that the log of attempts
+            alone tells.
     """
     attempts = await store.between_attempts(destination, since=datetime.now(UTC) - LOOK_BACK, limit=EVERY)
     tried = {(attempt.workflow_id, attempt.step): attempt for attempt in attempts}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from activities.redaction import Known
+from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import Kept, kept
 from scenario.model.parts import Save
@@ -19,4 +19,4 @@ def keep(save: Save, value: Any) -> Kept:
         value: The response, as JSON has it.
     """
     body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
-    return kept(save, Response(200, {}, body), Known())
+    return kept(save, Response(200, {}, body), KnownSecrets())

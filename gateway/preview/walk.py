@@ -198,7 +198,7 @@ class Walk:
             end = replace(end, now=later(end.now, took.total_seconds()))
         return end
 
-    def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
+    async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
         delivery = Delivery(
             id=self._workshop.identify(host.step),
             scenario=self._version,

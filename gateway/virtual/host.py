@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Literal
@@ -37,7 +37,7 @@ class VirtualHost:
         clock: The time.
         data: What templates and conditions see, by root; without `now`, `today`, `responses` and `event`.
         zone: The contact's.
-        deliver: Makes up what becomes of a delivery.
+        deliver: Makes up what becomes of a delivery of this host. It may let time pass by `wait`.
         event: What templates see as `event`, if something came already.
         responses: Those that were kept, by name.
 
@@ -65,7 +65,7 @@ class VirtualHost:
         clock: Clock,
         data: Mapping[str, Any],
         zone: tzinfo,
-        deliver: Callable[[VirtualHost, Send], Delivered | Failed | NotBefore],
+        deliver: Callable[[Any, Send], Awaitable[Delivered | Failed | NotBefore]],
         *,
         event: Mapping[str, Any] | None = None,
         responses: Mapping[str, Any] | None = None,
@@ -156,7 +156,18 @@ class VirtualHost:
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Waits until a moment (None: forever), or until `wake`; tells whether it woke."""
         del what
-        return await self.clock.wait(self, until, wake)
+        self.stop_if_interrupted()
+        woke = await self.clock.wait(self, until, lambda: wake() or self.interrupted)
+        self.stop_if_interrupted()
+        return woke
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the present step is to go no further."""
+        return False
+
+    def stop_if_interrupted(self) -> None:
+        """Ends the present step where it is to go no further: nobody ends it here."""
 
     def events(self, name: str, *, since_now: bool) -> Sequence[Event]:
         """The events of a name; only those that came since the step began, or all."""
@@ -185,7 +196,7 @@ class VirtualHost:
 
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
         """Makes believe to send."""
-        return self._deliver(self, row)
+        return await self._deliver(self, row)
 
     def postpone(self, until: NotBefore | None) -> None:
         """Keeps the delivery of the step back; None ends that."""

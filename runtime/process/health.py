@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,47 +27,35 @@ _REQUESTS: Final = 16
 _DRAIN: Final = 1
 
 
-class Health:
-    """An HTTP server with ``/healthz`` and ``/readyz``, as an asynchronous context manager.
+@asynccontextmanager
+async def health_pages(port: int, checks: Mapping[str, Check], *, host: str = HOST) -> AsyncGenerator[HttpServer]:
+    """Serves ``/healthz`` and ``/readyz``.
 
     ``/healthz`` answers 200 while the process's event loop turns: restart it where it does not. ``/readyz`` asks every
     check and answers 200 where all say yes, else 503, with which said what: ``{"ready": false, "checks": {"temporal":
     false}}``. A check that raises makes it 500, and is logged.
 
     Args:
-        port: 0 takes a free one, see `port`.
+        port: 0 takes a free one, see `HttpServer.port`.
         checks: Name → check.
         host: The address to listen on. A cluster's probes come from outside, and need another than loopback's.
 
     Raises:
-        LocalError: The port cannot be listened on (when entered).
+        LocalError: The port cannot be listened on.
     """
 
-    def __init__(self, port: int, checks: Mapping[str, Check], *, host: str = HOST) -> None:
-        self.port = port
-        self._checks = dict(checks)
-        self._host = host
-        self._server: HttpServer | None = None
-
-    async def __aenter__(self) -> Self:
-        self._server = HttpServer(self.port, self._host, purpose="the health pages")
-        self.port = self._server.port
-        pages = Starlette(routes=[Route(ALIVE, self._alive), Route("/readyz", self._ready)])
-        self._server.start(pages, requests=_REQUESTS, drain=_DRAIN)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            await self._server.__aexit__()
-
-    async def _alive(self, _request: Request) -> JSONResponse:
+    async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"alive": True})
 
-    async def _ready(self, _request: Request) -> JSONResponse:
-        answers = await asyncio.gather(*(_answer(check) for check in self._checks.values()))
-        ready = all(answers)
-        found = dict(zip(self._checks, answers, strict=True))
-        return JSONResponse({"ready": ready, "checks": found}, 200 if ready else 503)
+    async def ready(_request: Request) -> JSONResponse:
+        answers = await asyncio.gather(*map(_answer, checks.values()))
+        found = dict(zip(checks, answers, strict=True))
+        return JSONResponse({"ready": all(answers), "checks": found}, 200 if all(answers) else 503)
+
+    async with HttpServer(port, host, purpose="the health pages") as server:
+        pages = Starlette(routes=[Route(ALIVE, alive), Route("/readyz", ready)])
+        server.start(pages, requests=_REQUESTS, drain=_DRAIN)
+        yield server
 
 
 async def _answer(check: Check) -> bool:

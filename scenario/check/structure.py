@@ -103,6 +103,8 @@ def _tell(fault: Fault, report: Report) -> None:
         case "extra_forbidden" if fault.key in KINDS and fault.form in KINDS.values():
             message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
             report.add(fault.path, "unknown-key", message, key=True)
+        case "extra_forbidden" if fault.instead:
+            report.add(fault.path, "unknown-key", f"unknown key '{clip(fault.key)}': {fault.instead}", key=True)
         case "extra_forbidden":
             message = f"unknown key '{clip(fault.key)}': {what} has {listed(keys_of(fault.form), 'and')}"
             report.add(fault.path, "unknown-key", message, key=True)

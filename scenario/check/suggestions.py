@@ -43,11 +43,21 @@ _WORDS: Final[Mapping[str, str]] = {
     "interval": "every",
     "destination": "to",
     "sender": "from",
+    **dict.fromkeys(("retries", "retry_policy", "attempts"), "retry"),
     "name": "as",
     "title": "subject",
     "repeat": "again",
 }
 """What people write for keys, beside what looks alike."""
+_CREDENTIALS: Final = (
+    'credentials are a header, such as headers: {Authorization: "Bearer {{ secrets.NAME }}"}, '
+    "or in the destination's own entry"
+)
+_NO_KEYS: Final[Mapping[str, str]] = dict.fromkeys(
+    ("auth", "authentication", "authorization", "basic_auth", "bearer", "credentials", "token", "username", "password"),
+    _CREDENTIALS,
+)
+"""What people look for among the keys of a step that has `headers`, and where it stands instead."""
 
 
 class Fault(NamedTuple):
@@ -82,6 +92,11 @@ class Fault(NamedTuple):
     def is_kindless(self) -> bool:
         """Whether it is a step without a kind."""
         return self.detail["type"] == "union_tag_not_found" and isinstance(self.path[-1], int)
+
+    @property
+    def instead(self) -> str | None:
+        """What to write instead of an unknown key, where that is none."""
+        return _NO_KEYS.get(self.key.lower()) if "headers" in self.form.model_fields else None
 
     @property
     def is_not_yet(self) -> bool:
@@ -207,7 +222,13 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif fault.is_unknown and not fault.is_not_yet and not _begins_step(fault) and path not in silent:
+        elif (
+            fault.is_unknown
+            and not fault.is_not_yet
+            and not fault.instead
+            and not _begins_step(fault)
+            and path not in silent
+        ):
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)

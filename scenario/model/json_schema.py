@@ -20,7 +20,7 @@ def schema() -> dict[str, Any]:
     """The schema of a scenario file (JSON Schema, draft 2020-12), as plain data."""
     made = scenario.Scenario.model_json_schema(by_alias=True, mode="validation")
     definitions = cast("dict[str, dict[str, Any]]", made.pop("$defs"))
-    forms = {name: cast("dict[str, Any]", _tidied(form)) for name, form in definitions.items()}
+    forms = {name: cast("dict[str, Any]", tidied(form)) for name, form in definitions.items()}
     for kind, step in KINDS.items():
         form = forms[step.__name__]
         form.update(step.together)
@@ -32,17 +32,17 @@ def schema() -> dict[str, Any]:
         "description": "One step; its first key is its kind.",
         "oneOf": [{"$ref": f"#/$defs/{step.__name__}"} for step in KINDS.values()],
     }
-    return {"$schema": DIALECT, **cast("dict[str, Any]", _tidied(made)), "$defs": dict(sorted(forms.items()))}
+    return {"$schema": DIALECT, **cast("dict[str, Any]", tidied(made)), "$defs": dict(sorted(forms.items()))}
 
 
-def _tidied(part: Any) -> Any:
+def tidied(part: Any) -> Any:
     """A part of pydantic's schema as editors show it best.
 
     Without the titles that pydantic makes from field names; without null, which says nothing that leaving a key out
     does not say, and the defaults that hold it; with every list of steps pointing at one definition of a step.
     """
     if isinstance(part, list):
-        return [_tidied(item) for item in cast("list[Any]", part)]
+        return [tidied(item) for item in cast("list[Any]", part)]
     if not isinstance(part, dict):
         return part
     form = cast("dict[str, Any]", part)
@@ -50,7 +50,7 @@ def _tidied(part: Any) -> Any:
         return {"$ref": "#/$defs/Step"}
     kept = {
         # A body that is a reference to a file is a mapping too: one of them is enough.
-        "anyOf" if key == "oneOf" else key: _members(value) if key == "properties" else _tidied(value)
+        "anyOf" if key == "oneOf" else key: _members(value) if key == "properties" else tidied(value)
         for key, value in form.items()
         if key != "title" and not (key == "default" and (value is None or isinstance(value, dict)))
     }
@@ -66,4 +66,4 @@ def _tidied(part: Any) -> Any:
 
 
 def _members(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _tidied(value) for name, value in properties.items()}
+    return {name: tidied(value) for name, value in properties.items()}

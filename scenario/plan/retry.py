@@ -95,6 +95,26 @@ STORED: Final[Mapping[str, str]] = {
 """The names that plans and histories have for the values of a policy, by its own, which people use."""
 
 
+def lengthen(asked: int | None, planned: float, left: float) -> float | None:
+    """The pause to make instead of the planned one, if any.
+
+    A receiver can ask for more patience than the retry policy has, never for less, and never past the deadline: a
+    delivery's last attempt is made just before the deadline rather than not at all.
+
+    Args:
+        asked: Seconds that it asks for, if it does.
+        planned: Seconds until the next attempt by the retry policy.
+        left: Seconds from now to the last moment at which an attempt can still be begun.
+
+    Returns:
+        Seconds, or None to leave the planned pause alone.
+    """
+    if asked is None:
+        return None
+    delay = min(float(asked), max(left, 0.0))
+    return delay if delay > planned else None
+
+
 def fit(changes: Changes, initial: float = 0.0, maximum: float = 0.0) -> bool:
     """Whether changes fit each other, and the intervals that there are; those that are 0 are not known."""
     known = RetryPolicy(initial_interval=initial, maximum_interval=maximum or LONGEST.total_seconds())

@@ -96,6 +96,17 @@ class Source:
             indices = self._written[id(node)] = written(self._text, node)
         return self._lines.mark(indices[max(0, min(offset, len(indices) - 1))])
 
+    def span(self, path: Path) -> tuple[int, int]:
+        """The indices in `text` between which a value was written; where there is none, the nearest one around it."""
+        node = self._nearest(path).value
+        start = node.start_mark.index
+        return start, start + len(self.text[start : _end(node)].rstrip())
+
+    @property
+    def text(self) -> str:
+        """The file's text."""
+        return self._text.translate(self._hidden)
+
     def rename(self, words: Mapping[Path, str]) -> None:
         """Makes the places of some keys and of all below them known by other keys too: those that were meant.
 
@@ -125,6 +136,8 @@ class Source:
         if id(node) in around:
             raise SyntaxFault("this value holds itself, by an alias", self._begin(node), "alias")
         self._places[path] = _Place(key, node)
+        if isinstance(node, ScalarNode) and (text := self._negated(node)) is not None:
+            return text
         if node.tag not in _PLAIN_TAGS:
             self._report(self._begin(node), "tag", f"the tag '{clip(node.tag)}' means nothing here: leave it out")
         around = (*around, id(node))
@@ -140,6 +153,15 @@ class Source:
             items = cast("list[Node]", node.value)
             return [self._build(item, None, (*path, index), around) for index, item in enumerate(items)]
         return self._scalar(node)
+
+    def _negated(self, node: ScalarNode) -> str | None:
+        """What follows a ``!`` that YAML takes for a tag, which is noted; None where there is none."""
+        text = self._text[node.start_mark.index : node.end_mark.index].translate(self._hidden)
+        if not text.startswith("!") or text.startswith("!!"):
+            return None
+        message = "YAML takes '!' for a tag: write 'not' in a condition, or put a text that begins with '!' in quotes"
+        self._report(self._begin(node), "tag", message)
+        return text[1:].strip()
 
     def _is_bare(self, node: MappingNode) -> bool:
         """Whether a mapping is an output that wants quotes: ``{{ contact.firstname }}``."""
@@ -198,6 +220,14 @@ class Source:
         except UnicodeDecodeError:
             self._report(self._begin(node), "syntax", "half a character (a lone surrogate) is escaped in this text")
             return ""
+
+
+def _end(node: Node) -> int:
+    """Where a value ends: of keys or items in lines of their own, where the last of these does."""
+    items = cast("list[Any]", node.value)
+    if isinstance(node, MappingNode | SequenceNode) and items and not node.flow_style:
+        return _end(items[-1][1] if isinstance(node, MappingNode) else items[-1])
+    return node.end_mark.index
 
 
 def _decode(content: bytes) -> str:

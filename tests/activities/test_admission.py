@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.interface import Admission, Admitted
 from runtime.store import Store
@@ -37,7 +37,7 @@ async def admit(folder: Path, row: Mapping[str, Any]) -> Admitted:
         await store.publish("welcome", content, plan, digest(content))
         entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
         admission = Admission(entry=entry, workflow_id="welcome/1", run_id="r", now="2027-01-01T00:00:00+00:00")
-        return await Admissions(Content(store), store, "Europe/Paris").admit(admission)
+        return await AdmissionActivities(Content(store), store, "Europe/Paris").admit(admission)
 
 
 async def test_a_plan_with_what_only_a_newer_program_knows_is_passed_over_key_by_key(tmp_path: Path) -> None:

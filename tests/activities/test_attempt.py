@@ -19,7 +19,7 @@ from activities.attempt import OpenAttempt, attempt_of
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
 from activities.interface import SMS, Delivery, Sent
-from activities.permission import Gate, Never, NotBefore, Permission
+from activities.permission import Gate, Never, NotYet, Permission
 from runtime.errors import SettingsError
 from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError
@@ -259,7 +259,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
 
     def block(attempt: OpenAttempt) -> None:
         if turned:
-            attempt.permitted(NotBefore(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
+            attempt.permitted(NotYet(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
         raise attempt.failure(FailureKind.RETRY, "It did not work")
 
     before = datetime.now(UTC)
@@ -617,7 +617,7 @@ class TestWhetherItMayLeave:
     async def test_not_yet_says_when_and_why(
         self, environment: ActivityEnvironment, planned: bool, attempt: int, away: int, kind: FailureKind
     ) -> None:
-        until = NotBefore(timedelta(minutes=20), "quiet hours", "it leaves when they are over", "quiet", planned)
+        until = NotYet(timedelta(minutes=20), "quiet hours", "it leaves when they are over", "quiet", planned)
         before = datetime.now(UTC)
         _, error, _, left = await self.run(environment, until, attempt=attempt, away=away)
         assert isinstance(error, ApplicationError)

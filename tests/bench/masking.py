@@ -117,7 +117,7 @@ async def delivery(body: bytes, *, masking: bool) -> float:
         data=DATA,
     )
 
-    def plain(body: bytes, _hidden: redaction.Known) -> str:
+    def plain(body: bytes, _hidden: redaction.KnownSecrets) -> str:
         return body[:2048].decode(errors="replace")
 
     times: list[float] = []

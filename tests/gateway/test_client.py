@@ -293,7 +293,7 @@ async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: Scenar
         await client.retry_step(entered.id, **order)
     assert (await client.pause(entered.id, **order))["state"] == "paused"
     assert (await client.resume(entered.id, **order))["state"] == "waiting"
-    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is not at the step that was to be skipped"):
+    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is not at step 'hook', but at 'w"):
         await client.skip_step(entered.id, step="hook", **order)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, times=1, status=422, reason="it answered 422")
     await client.skip_step(entered.id, **order)

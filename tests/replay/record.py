@@ -29,7 +29,7 @@ from temporalio.client import (
 
 from activities.attempt import OpenAttempt
 from activities.interface import JOURNEYS
-from activities.permission import NotBefore, Permission
+from activities.permission import NotYet, Permission
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG
 from workflows.limits import MOST_PARTS
@@ -381,7 +381,7 @@ async def noted(recorder: Recorder) -> None:
 
 async def kept_back(recorder: Recorder) -> None:
     """A delivery that may not leave yet: the journey waits for its moment, asks again, and it is sent."""
-    answers: list[Permission] = [NotBefore(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True)]
+    answers: list[Permission] = [NotYet(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True)]
 
     async def may_leave(attempt: OpenAttempt) -> None:
         attempt.permitted(answers.pop() if answers else None)

@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
@@ -273,7 +273,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
     channels = Channels(environment)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         content, desk = Content(store), Desk()
-        admissions = Admissions(content, store, "Europe/Paris")
+        admissions = AdmissionActivities(content, store, "Europe/Paris")
         client = environment.client
         journeys = Worker(
             client,

@@ -9,7 +9,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.interface import JOURNEYS, SMS, Delivery, Sent
@@ -42,7 +42,7 @@ async def test_a_journey_that_ends_while_an_event_is_looked_at_ends_well(
 
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         stage = Stage(environment, store, Channels(environment, scripts={"last": wait}), Desk())
-        admissions = Admissions(Content(store), store, "Europe/Paris")
+        admissions = AdmissionActivities(Content(store), store, "Europe/Paris")
 
         def journeys() -> Worker:
             return Worker(

@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.client import WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.interface import Recalled
 from runtime.store import Attempt
@@ -106,7 +106,7 @@ async def test_a_step_that_is_skipped_while_that_time_is_looked_up_sends_nothing
 
     monkeypatch.setattr(delivery, "_recalled", found)
     await stage.publish(SENDS)
-    admissions = Admissions(Content(stage.store), stage.store, "Europe/Paris")
+    admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
     worker = Worker(
         stage.client,
         task_queue="apart",

@@ -15,7 +15,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
@@ -68,7 +68,7 @@ class Absent:
     """A stage whose journeys' worker comes and goes, so that several things are waiting for it when it comes back."""
 
     stage: Stage
-    admissions: Admissions
+    admissions: AdmissionActivities
 
     def worker(self) -> Worker:
         return Worker(
@@ -85,7 +85,7 @@ class Absent:
 async def absent(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Absent]:
     channels = Channels(environment)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        admissions = Admissions(Content(store), store, "Europe/Paris")
+        admissions = AdmissionActivities(Content(store), store, "Europe/Paris")
         async with Worker(environment.client, task_queue=WEBHOOK.queue, activities=[channels.send_webhook]):
             yield Absent(Stage(environment, store, channels, Desk()), admissions)
 

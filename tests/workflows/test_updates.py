@@ -154,11 +154,7 @@ async def test_a_wait_can_be_skipped(stage: Stage) -> None:
         ("skip_step", {"operator": "ann", "reason": " "}, MISSING.format("reason")),
         ("leave", 3, MISSING.format("operator")),
         ("resume", None, "the journey is not paused"),
-        (
-            "skip_step",
-            {**WHO, "step": "after"},
-            "the journey is not at the step that was to be skipped, but at 'hook'",
-        ),
+        ("skip_step", {**WHO, "step": "after"}, "the journey is not at step 'after', but at 'hook'"),
     ],
 )  # fmt: skip
 async def test_an_operation_that_makes_no_sense_is_refused(
@@ -183,7 +179,7 @@ async def test_a_journey_that_is_not_held_has_nothing_to_retry(stage: Stage) -> 
 async def test_an_operation_that_names_a_step_is_obeyed_at_no_other(stage: Stage, update: str) -> None:
     """Who was found by search may have gone on since."""
     handle = await held(stage)
-    said = "the journey is not at step 'after' any more, but at 'hook'"
+    said = "the journey is not at step 'after', but at 'hook'"
     assert await refusal(stage, handle, update, {**WHO, "step": "after"}) == said
     stage.channels.scripts.clear()
     assert (await stage.operate(handle, update, {**WHO, "step": "hook"}))["at"] == "hook"

@@ -16,7 +16,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
-from activities.admission import Admissions
+from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.interface import DECIDE, Answer, Question
@@ -81,7 +81,7 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
         return await decide(question)
 
     await stage.publish(WAITS.replace('  - wait: {until: "10:00"}\n', "").replace("reward.expiration_date", DATE))
-    admissions = Admissions(Content(stage.store), stage.store, "Europe/Paris")
+    admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
     worker = Worker(
         stage.client,
         task_queue="apart",

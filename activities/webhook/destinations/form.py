@@ -163,7 +163,7 @@ class DestinationForm(LimitsForm):
         return Tls(ca_file=ca, cert_file=certificate, key_file=key)
 
 
-class File(Model):
+class DestinationsForm(Model):
     """The whole of `destinations.yaml`."""
 
     default: DefaultForm = DefaultForm()
@@ -185,4 +185,4 @@ def form_at(path: tuple[Any, ...]) -> type[BaseModel]:
     words = [part for part in path if isinstance(part, str)]
     if len(words) == 2 and words[0] == "destinations":  # whose own name may be any word
         return DestinationForm
-    return FORMS[words[-1]] if words else File
+    return FORMS[words[-1]] if words else DestinationsForm

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, Signer
-from activities.webhook.destinations.form import BreakerForm, DestinationForm, File, LimitsForm, form_at
+from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm, form_at
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from runtime.errors import SettingsError
@@ -57,7 +57,7 @@ class DestinationsError(SettingsError):
         super().__init__(message)
 
 
-class Reading(NamedTuple):
+class Examined(NamedTuple):
     """What came of reading a file.
 
     Attributes:
@@ -84,7 +84,7 @@ def read(path: Path) -> Destinations:
     raise DestinationsError(f"{first.file}:{first.line}: {first.message}{more}", findings)
 
 
-def examine(path: Path, *, now: datetime | None = None) -> Reading:
+def examine(path: Path, *, now: datetime | None = None) -> Examined:
     """Reads `destinations.yaml` and says everything that is wrong with it.
 
     Args:
@@ -101,11 +101,11 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
         raise DestinationsError(f"SCENARIO_DESTINATIONS names {path}, which cannot be read: {reason}") from None
     source = Source(content, str(path), _WORDS)
     if source.data is None:
-        return Reading(tuple(source.findings), None)
+        return Examined(tuple(source.findings), None)
     data: Any = source.data
     said: list[Issue] = []
     try:
-        form = File.model_validate(data)
+        form = DestinationsForm.model_validate(data)
     except ValidationError as error:
         said = [_worded(detail, data) for detail in error.errors(include_url=False)]
         form = None
@@ -113,7 +113,7 @@ def examine(path: Path, *, now: datetime | None = None) -> Reading:
         said = list(rulings(form, path.parent, now or datetime.now(UTC)))
     findings = tidy([*map(_silenced, source.findings), *(_placed(one, source) for one in said)], source.file)
     wrong = form is None or any(finding.severity == "error" for finding in findings)
-    return Reading(findings, None if wrong else _book(cast("File", form), path.parent))
+    return Examined(findings, None if wrong else _book(cast("DestinationsForm", form), path.parent))
 
 
 def _silenced(finding: Finding) -> Finding:
@@ -160,7 +160,7 @@ def _keys(data: Any, path: Place) -> frozenset[str]:
     return frozenset(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else frozenset()
 
 
-def _book(form: File, folder: Path) -> Destinations:
+def _book(form: DestinationsForm, folder: Path) -> Destinations:
     limits = _limits(form.default, Limits())
     rate = form.default.rate or DEFAULT_RATE
     made = {name: _destination(name, entry, rate, limits, folder) for name, entry in form.destinations.items()}

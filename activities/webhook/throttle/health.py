@@ -8,15 +8,12 @@ the table of `activities.webhook.errors`.
 from __future__ import annotations
 
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Final
 
 
 class Pulse(StrEnum):
     """How the receiver looked."""
 
-    DELIVERED = "delivered"
-    """It took the message."""
     ALIVE = "alive"
     """It answered, and not that it is broken."""
     FAILING = "failing"
@@ -32,6 +29,4 @@ _ABOUT_US: Final = frozenset({501, 505, 506})
 
 def of_status(status: int) -> Pulse:
     """What a response's status says; an invalid one of 600 or more counts as 5xx (RFC 9110 §15)."""
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Pulse.DELIVERED
     return Pulse.FAILING if status >= _SERVER_ERRORS and status not in _ABOUT_US else Pulse.ALIVE

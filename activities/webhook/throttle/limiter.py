@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Final, Literal, Self
 from zlib import crc32
 
-from activities.permission import NotBefore
+from activities.permission import NotYet
 from activities.webhook.throttle.circuit_breaker import BreakerState, CircuitBreaker, Ticket
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limits import Limits
@@ -101,7 +101,7 @@ class Limiter:
         self._inside = 0
         self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
-    def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | NotBefore:
+    def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | NotYet:
         """Asks for leave to send one request.
 
         Args:
@@ -224,10 +224,10 @@ class _DestinationState:
         return max(_UNKNOWN if self._mean is None else self._mean, waiting)
 
 
-def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> NotBefore:
+def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> NotYet:
     since, then = _WAITS[word]
     # Rounded up: a microsecond too early is too early.
-    return NotBefore(timedelta(microseconds=math.ceil(seconds * 1e6)), f"{label} {since}", then, word)
+    return NotYet(timedelta(microseconds=math.ceil(seconds * 1e6)), f"{label} {since}", then, word)
 
 
 def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: Pulse) -> None:

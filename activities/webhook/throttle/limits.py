@@ -21,14 +21,6 @@ class BreakerLimits:
     window: float = 300.0
     pause: float = 30.0
 
-    def __post_init__(self) -> None:
-        if not 0 < self.failures <= 1:
-            raise ValueError("the share of failures must be more than 0 and at most 1")
-        if self.minimum < 1:
-            raise ValueError("a breaker needs a minimum of at least one result")
-        if not self.window > 0 or not self.pause > 0:
-            raise ValueError("a breaker's window and pause must be greater than zero")
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -43,7 +35,3 @@ class Limits:
 
     concurrency: int = 50
     breaker: BreakerLimits | None = BreakerLimits()
-
-    def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise ValueError("at least one request must be allowed at a time")

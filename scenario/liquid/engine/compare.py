@@ -10,11 +10,9 @@ from typing import Final, TypeGuard
 
 from liquid.builtin.expressions import Nil
 from liquid.builtin.expressions.primitive import Blank, Empty
-from liquid.exceptions import LiquidTypeError
-from liquid.token import Token
 from liquid.undefined import Undefined
 
-from scenario.liquid.engine.values import describe, exact
+from scenario.liquid.engine.values import exact
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
@@ -68,13 +66,10 @@ def _plain(value: object) -> object:
     return None if isinstance(value, Undefined | Nil) else value
 
 
-def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bool:
-    """Whether one value is less than another.
+def precedes(left: object, right: object, *, or_equal: bool) -> bool | None:
+    """Whether one value is less than another; None where they have no order, such as a text and a number.
 
     Two texts that are times (ISO 8601) are compared as times, whatever their offsets from UTC.
-
-    Raises:
-        LiquidTypeError: A text and a number have no order.
     """
     left, right = _plain(left), _plain(right)
     if isinstance(left, str) and isinstance(right, str):
@@ -89,10 +84,7 @@ def precedes(left: object, right: object, token: Token, *, or_equal: bool) -> bo
         return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
     if left is None or right is None or isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         return False
-    raise LiquidTypeError(
-        f"{describe(left)} and {describe(right)} cannot be compared: make both a number with the 'number' filter",
-        token=token,
-    )
+    return None
 
 
 def _are_times(left: str, right: str) -> bool:

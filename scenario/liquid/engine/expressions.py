@@ -7,6 +7,7 @@ turned into it in place, so that everything that refers to the expression sees t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -26,6 +27,7 @@ from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
 from liquid.builtin.tags.for_tag import ForLoop
 from liquid.exceptions import LiquidTypeError
+from liquid.expression import Expression
 from liquid.token import Token
 from liquid.undefined import Undefined
 
@@ -141,6 +143,23 @@ class NotEqual(NeExpression):
         return not same(self.left.evaluate(context), self.right.evaluate(context))
 
 
+def _precedes(token: Token, first: Expression, second: Expression, context: RenderContext, *, or_equal: bool) -> bool:
+    """Whether one side is less than the other.
+
+    Raises:
+        LiquidTypeError: They have no order. It says what to write, and quotes no data.
+    """
+    left, right = first.evaluate(context), second.evaluate(context)
+    answer = precedes(left, right, or_equal=or_equal)
+    if answer is not None:
+        return answer
+    message = f"{describe(left)} and {describe(right)} cannot be compared"
+    for value, other, side in ((left, right, first), (right, left, second)):
+        if isinstance(value, str) and isinstance(other, int | float | Decimal):
+            message = f"{message}: make a number of the text, {side} | number"
+    raise LiquidTypeError(message, token=token)
+
+
 class Less(LtExpression):
     """``<``."""
 
@@ -148,7 +167,7 @@ class Less(LtExpression):
 
     def evaluate(self, context: RenderContext) -> object:
         """Whether the left side is less."""
-        return precedes(self.left.evaluate(context), self.right.evaluate(context), self.token, or_equal=False)
+        return _precedes(self.token, self.left, self.right, context, or_equal=False)
 
 
 class Greater(GtExpression):
@@ -158,7 +177,7 @@ class Greater(GtExpression):
 
     def evaluate(self, context: RenderContext) -> object:
         """Whether the right side is less."""
-        return precedes(self.right.evaluate(context), self.left.evaluate(context), self.token, or_equal=False)
+        return _precedes(self.token, self.right, self.left, context, or_equal=False)
 
 
 class LessOrEqual(LeExpression):
@@ -168,7 +187,7 @@ class LessOrEqual(LeExpression):
 
     def evaluate(self, context: RenderContext) -> object:
         """Whether the left side is less or equal."""
-        return precedes(self.left.evaluate(context), self.right.evaluate(context), self.token, or_equal=True)
+        return _precedes(self.token, self.left, self.right, context, or_equal=True)
 
 
 class GreaterOrEqual(GeExpression):
@@ -178,7 +197,7 @@ class GreaterOrEqual(GeExpression):
 
     def evaluate(self, context: RenderContext) -> object:
         """Whether the right side is less or equal."""
-        return precedes(self.right.evaluate(context), self.left.evaluate(context), self.token, or_equal=True)
+        return _precedes(self.token, self.right, self.left, context, or_equal=True)
 
 
 class Contains(ContainsExpression):

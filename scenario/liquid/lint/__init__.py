@@ -28,6 +28,7 @@ from scenario.liquid.sinks.text import condition, template
 _OF_DATA: Final = frozenset(
     {
         "comparison",
+        "constant",
         "json-string",
         "list-field",
         "mixed-logic",
@@ -36,6 +37,7 @@ _OF_DATA: Final = frozenset(
         "not-a-list",
         "not-apart",
         "out-of-scope",
+        "same-sides",
         "unknown-field",
         "unknown-variable",
     }

@@ -8,16 +8,9 @@ from typing import Final
 from liquid.builtin.expressions import Filter, FilteredExpression, Path, StringLiteral, TernaryFilteredExpression
 from liquid.builtin.expressions.logical import (
     BooleanExpression,
-    ContainsExpression,
-    EqExpression,
-    GeExpression,
-    GtExpression,
-    LeExpression,
     LogicalAndExpression,
     LogicalNotExpression,
     LogicalOrExpression,
-    LtExpression,
-    NeExpression,
 )
 from liquid.builtin.expressions.primitive import (
     FalseLiteral,
@@ -31,13 +24,14 @@ from liquid.expression import Expression
 from scenario.liquid.engine.environment import Engine
 from scenario.liquid.engine.filter_call import arguments_problem
 from scenario.liquid.engine.limits import MAX_FILTERS
+from scenario.liquid.engine.logic import COMPARISONS
+from scenario.liquid.lint.comparisons import Comparisons
 from scenario.liquid.lint.constants import constants_problem
 from scenario.liquid.lint.findings import Page, nearest
-from scenario.liquid.lint.names import Names, below
-from scenario.liquid.lint.shaping import ANYTHING, FLAG, NUMBER, TEXT, called, field_argument, shape_after
+from scenario.liquid.lint.names import WRITTEN_OTHERWISE, Names, below
+from scenario.liquid.lint.shaping import ANYTHING, BY_FIELD, FLAG, NUMBER, TEXT, called, field_argument, shape_after
 from scenario.liquid.shapes import ListOf, Tree, Value
 
-_EQUALITY: Final = (EqExpression, NeExpression)
 _CLOCK_WORDS: Final = ("now", "today")
 _OF_LISTS: Final = frozenset({"map", "where", "find", "find_index", "reject", "has"})
 _FOR_HTML: Final = frozenset({"escape", "escape_once", "escapejs"})
@@ -62,6 +56,7 @@ class Reader:
 
     def __init__(self, page: Page, engine: Engine, kind: str) -> None:
         self.page, self._engine, self._kind = page, engine, kind
+        self._comparisons = Comparisons(page, kind)
 
     def shape(self, expression: Expression, names: Names, *, test: bool = False) -> Tree:
         """Check an expression and all inside it.
@@ -86,22 +81,19 @@ class Reader:
                     self.shape(part, names, test=True)
                 return shape
             case BooleanExpression():
-                self.shape(expression.expression, names, test=True)
+                self._asked(expression.expression, names)
                 return FLAG
             case LogicalNotExpression():
-                self.shape(expression.right, names, test=True)
+                self._asked(expression.right, names)
                 return FLAG
             case LogicalAndExpression() | LogicalOrExpression():
                 self._logic(expression)
-                self.shape(expression.left, names, test=True)
-                self.shape(expression.right, names, test=True)
+                self._asked(expression.left, names)
+                self._asked(expression.right, names)
                 return FLAG
-            case EqExpression() | NeExpression() | LtExpression() | GtExpression() | LeExpression() | GeExpression():
-                self._comparison(expression, names)
-                return FLAG
-            case ContainsExpression():
-                self.shape(expression.left, names, test=True)
-                self.shape(expression.right, names, test=True)
+            case _ if isinstance(expression, COMPARISONS):
+                first, second = (self._side(side, names) for side in expression.children())
+                self._comparisons.compared(expression, first, second)
                 return FLAG
             case _:
                 for part in expression.children():
@@ -121,17 +113,21 @@ class Reader:
             severity = "error" if self._kind == "condition" else "warning"
             self.page.add("mixed-logic", message, expression.token.start_index, severity=severity)
 
-    def _comparison(self, expression: Expression, names: Names) -> None:
-        left, right = expression.children()
-        first, second = self.shape(left, names, test=True), self.shape(right, names, test=True)
-        if not isinstance(first, Value) or not isinstance(second, Value) or _alike(first, second):
-            return
-        at = expression.token.start_index
-        if isinstance(expression, _EQUALITY):
-            message = f"{called(first)} and {called(second)} are never equal"
-            self.page.add("comparison", message, at, severity="warning")
-        elif "number" in (first.kind, second.kind) or "flag" in (first.kind, second.kind):
-            self.page.add("comparison", f"{called(first)} and {called(second)} cannot be compared", at)
+    def _asked(self, part: Expression, names: Names) -> None:
+        """Check what is asked whether it is true."""
+        self._comparisons.asked(part, self.shape(part, names, test=True))
+
+    def _side(self, side: Expression, names: Names) -> Tree:
+        """Check one side of a comparison: a word that nobody knows is probably a text without its quotes."""
+        if isinstance(side, Path) and len(side.path) == 1 and isinstance(word := side.path[0], str):
+            is_known = names.find(word) is not None or word in names.schema.elsewhere or word in WRITTEN_OTHERWISE
+            if not is_known and nearest(word, names.known()) is None:
+                message = f"there is no variable '{word}': a text is written in quotes, '{word}'"
+                if not word.replace("-", "_").isidentifier():
+                    message = "there are no lists in a condition: compare with each value, joined by 'or'"
+                self.page.add("unknown-variable", message, side.token.start_index)
+                return ANYTHING
+        return self.shape(side, names, test=True)
 
     def _filtered(self, left: Expression, filters: list[Filter] | None, shape: Tree, names: Names) -> Tree:
         if filters and len(filters) > MAX_FILTERS:
@@ -139,12 +135,21 @@ class Reader:
             self.page.add("limit", message, filters[MAX_FILTERS].token.start_index)
         for position, applied in enumerate(filters or ()):
             for argument in applied.args:
-                self.shape(argument.value, names)
+                self._argument(applied, argument.value, names)
             self._filter(applied, shape, str(left) if not position else "the list")
             if not position:
                 self._clock(left, applied)
             shape = shape_after(applied, shape)
         return shape
+
+    def _argument(self, applied: Filter, argument: Expression, names: Names) -> None:
+        if applied.name in BY_FIELD and isinstance(argument, Path) and len(argument.path) == 1:
+            word = argument.path[0]
+            if isinstance(word, str) and names.find(word) is None:
+                message = f"there is no variable '{word}': the name of a field is written in quotes, '{word}'"
+                self.page.add("unknown-variable", message, argument.token.start_index)
+                return
+        self.shape(argument, names)
 
     def _filter(self, applied: Filter, shape: Tree, what: str) -> None:
         page, at = self.page, applied.token.start_index
@@ -183,11 +188,6 @@ def _replaces_quotes(applied: Filter) -> bool:
         return False
     first = applied.args[0].value
     return isinstance(first, StringLiteral) and first.value in _HANDMADE
-
-
-def _alike(first: Value, second: Value) -> bool:
-    """Whether two values can be equal. A date is ISO 8601 text."""
-    return first.kind == second.kind or {first.kind, second.kind} == {"text", "date"}
 
 
 def _literal(expression: Expression) -> Tree:

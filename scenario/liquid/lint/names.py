@@ -14,6 +14,12 @@ from scenario.liquid.lint.findings import Page, nearest
 from scenario.liquid.lint.shaping import ANYTHING, NUMBER, called
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value
 
+WRITTEN_OTHERWISE: Final = {
+    **dict.fromkeys(("True", "TRUE", "yes"), "true"),
+    **dict.fromkeys(("False", "FALSE", "no"), "false"),
+    **dict.fromkeys(("None", "NONE", "Null", "NULL", "Nil", "NIL", "none", "undefined"), "nil"),
+}
+"""What other languages call a constant, and what it is called here."""
 _VIRTUAL: Final = frozenset({"size", "first", "last"})
 
 
@@ -120,6 +126,9 @@ class Names:
             # A test for it is how one template serves several triggers.
             if not test and root not in self.tested:
                 page.add("out-of-scope", f"'{root}' is there only {self.schema.elsewhere[root]}", at)
+            return
+        if (word := WRITTEN_OTHERWISE.get(root)) is not None:
+            page.add("unknown-variable", f"'{root}' is written '{word}' here", at)
             return
         page.add("unknown-variable", f"there is no variable '{root}'", at, suggestion=self._meant(root))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from activities.permission import NotBefore
+from activities.permission import NotYet
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit
 from activities.webhook.throttle.limits import Limits
@@ -71,7 +71,7 @@ def crowd(
         clock.now, _, delivery, given, pulse = heapq.heappop(todo)
         if pulse is None:
             leave = gate.enter("dead", limits, f"msg_{delivery}") if limits else None
-            if isinstance(leave, NotBefore):
+            if isinstance(leave, NotYet):
                 seen.turned_away[int(clock.now)] += 1
                 at(clock.now + leave.delay.total_seconds(), delivery)
                 continue
@@ -84,7 +84,7 @@ def crowd(
         inside -= 1
         if given is not None:
             given.leave(pulse)
-        if pulse is Pulse.DELIVERED:
+        if pulse is Pulse.ALIVE:
             seen.delivered.append(clock.now)
             continue
         jitter = 0.8 + 0.4 * crc32(f"msg_{delivery}".encode()) / 2**32

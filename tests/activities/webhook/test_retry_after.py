@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from activities.backoff import lengthen
 from activities.webhook.retry_after import MAX_SECONDS, parse
+from scenario.plan.retry import lengthen
 from tests.activities.webhook.casefiles import table
 
 NOW = datetime(2015, 10, 21, 7, 26, tzinfo=UTC)

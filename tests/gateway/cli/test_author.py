@@ -13,6 +13,7 @@ import pytest
 
 from runtime.store import Store
 from scenario.source.source import Source
+from tests.examples.scenarios import SCENARIOS
 from tests.gateway.cli.conftest import Run
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -178,7 +179,7 @@ def test_a_byte_order_mark_of_a_text_beside_the_scenario_is_no_part_of_it(run: R
 def test_schema_is_one_that_the_examples_obey(run: Run) -> None:
     schema = run("schema").json
     jsonschema.Draft202012Validator.check_schema(schema)
-    for path in EXAMPLES.glob("*.yaml"):
+    for path in SCENARIOS:
         jsonschema.validate(Source(path.read_text()).data, schema)
 
 

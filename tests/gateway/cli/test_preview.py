@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.show_preview import when
+from tests.examples.scenarios import SCENARIOS
 from tests.gateway.cli.conftest import Run
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -350,7 +351,7 @@ def test_a_response_may_be_any_json(run: Run, tmp_path: Path) -> None:
         assert json.loads(ran.json["steps"][1]["request"]["body"]) == {"it": json.loads(response)}
 
 
-@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda example: example.stem)
+@pytest.mark.parametrize("example", SCENARIOS, ids=lambda example: example.stem)
 def test_no_example_fails_for_anybody(run: Run, example: Path) -> None:
     ran = run("preview", example, "--random", "60", "--seed", "7")
     assert ran.status == 0, ran.err

@@ -146,6 +146,7 @@ FILE = "examples/post-purchase.yaml"
         ("check", FILE),
         ("preview", FILE, "--entry", "examples/entries/post-purchase.json"),
         ("preview", FILE, "--random", "3"),
+        ("test", FILE),
     ],
 )
 def test_what_needs_no_server_loads_neither_temporal_nor_the_store_nor_http(

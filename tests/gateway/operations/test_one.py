@@ -35,7 +35,6 @@ async def found(store: Store) -> ScenarioClient:
 async def test_held_journeys_are_listed_as_they_tell_themselves(found: ScenarioClient) -> None:
     (journey,) = await found.held(since=NOW)
     assert (journey.id, journey.step, journey.reason) == ("a/1", "hook", "wax answered 422")
-    assert await found.journeys(held=True, since=NOW) == [journey]
     assert {item.id for item in await found.journeys()} == {"a/1", "a/2"}
 
 

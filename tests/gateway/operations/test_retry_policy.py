@@ -14,11 +14,12 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import Pending, pending
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.one import targets
-from gateway.operations.retry_policy import Change, glance, in_flight
+from gateway.operations.retry_policy import Change, InFlight, glance
 from runtime.store import AdmissionRequest, Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.plan.retry import RetryPolicy
@@ -26,6 +27,11 @@ from scenario.steps.delivery import Send
 from tests.gateway.journey import attempt
 
 NOW = datetime.now(UTC)
+
+
+async def in_flight(temporal: Client, store: Store, destination: str, **given: Any) -> list[InFlight]:
+    """What the Python client finds under way."""
+    return await ScenarioClient(temporal, store).in_flight(destination, **given)
 
 
 def activity(step: str, kind: str = "webhook", destination: str = "wax") -> PendingActivityInfo:

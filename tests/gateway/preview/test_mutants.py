@@ -16,10 +16,11 @@ from gateway.errors import BadInput
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import draft
 from scenario.source.source import Source
+from tests.examples.scenarios import SCENARIOS
 from tests.gateway.preview.conftest import AT
 
 EXAMPLES: Final = Path(__file__).parents[3] / "examples"
-NAMES: Final = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
+NAMES: Final = [path.stem for path in SCENARIOS]
 MUTANTS: Final = 50
 """Of each example."""
 VALUES: Final[tuple[Any, ...]] = (

@@ -26,7 +26,7 @@ def never() -> bool:
     return False
 
 
-def delivered(_host: VirtualHost, _row: Send) -> Delivered:
+async def delivered(_host: VirtualHost, _row: Send) -> Delivered:
     return Delivered(outcome="sent")
 
 

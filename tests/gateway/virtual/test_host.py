@@ -16,7 +16,7 @@ START = datetime(2026, 3, 28, 22, 0, tzinfo=UTC)
 def test_a_delivery_that_must_not_leave_yet_leaves_when_it_may() -> None:
     clock, asked = Clock(START), list[datetime]()
 
-    def deliver(host: VirtualHost, row: Send) -> Delivered | Failed | NotBefore:
+    async def deliver(host: VirtualHost, row: Send) -> Delivered | Failed | NotBefore:
         asked.append(host.now())
         opens = START + timedelta(hours=9)
         return NotBefore(moment=opens, since="quiet hours") if host.now() < opens else Delivered(outcome="delivered")

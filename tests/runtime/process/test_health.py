@@ -11,7 +11,7 @@ import pytest
 
 from runtime.errors import LocalError, PortInUse
 from runtime.process import health
-from runtime.process.health import Health
+from runtime.process.health import health_pages
 from runtime.process.ports import HOST
 
 
@@ -34,7 +34,7 @@ async def broken() -> bool:
 
 async def page(checks: dict[str, health.Check], path: str) -> tuple[int, Any]:
     async with (
-        Health(0, checks) as running,
+        health_pages(0, checks) as running,
         aiohttp.ClientSession() as session,
         session.get(f"http://{HOST}:{running.port}{path}") as response,
     ):
@@ -75,7 +75,7 @@ async def test_a_check_that_is_broken_is_not_ready_and_logged(caplog: pytest.Log
     ids=["nothing", "half a line", "no body"],
 )
 async def test_clients_that_hang_keep_nobody_else_from_an_answer(begun: bytes):
-    async with Health(0, {"temporal": yes}) as running, AsyncExitStack() as connections:
+    async with health_pages(0, {"temporal": yes}) as running, AsyncExitStack() as connections:
         for _ in range(100):
             _, writer = await asyncio.open_connection(HOST, running.port)
             connections.callback(writer.close)
@@ -90,20 +90,20 @@ async def test_a_port_in_use_is_named():
     with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(PortInUse, match=f"^port {port} is in use by another program: .* for the health pages$"):
-            async with Health(port, {}):
+            async with health_pages(port, {}):
                 pass
 
 
 async def test_it_listens_on_loopback_only_unless_it_is_told_otherwise():
-    async with Health(0, {}) as running:
+    async with health_pages(0, {}) as running:
         with socket.socket() as other:
             assert other.connect_ex(("127.0.0.2", running.port)) != 0
-    async with Health(0, {}, host="0.0.0.0") as running:
+    async with health_pages(0, {}, host="0.0.0.0") as running:
         with socket.socket() as other:
             assert other.connect_ex((HOST, running.port)) == 0
 
 
 async def test_an_address_of_another_machine_is_one_sentence():
     with pytest.raises(LocalError, match=r"^this machine has no such address .* for the health pages$"):
-        async with Health(0, {}, host="192.0.2.1"):
+        async with health_pages(0, {}, host="192.0.2.1"):
             pass

@@ -101,7 +101,7 @@ SYNTAX = (
     ("a: b\nc: \x07\n", "2:4", "the character U+0007 is not allowed in a text"),
     ('a: "\\UFFFFFFFF"\n', "1:7", "this escape is not a character"),
     ('a: "\\ud83d"\n', "1:4", "half a character"),
-    ("a: !ruby b\n", "1:4", "the tag '!ruby' means nothing here"),
+    ("a: !ruby b\n", "1:4", "YAML takes '!' for a tag"),
     ("a: !!int b\n", "1:4", "'b' is not a number"),
     ("a: .nan\n", "1:4", "'.nan' is not a number that JSON can hold"),
     ("[a, b]: c\n", "1:1", "a key must be text"),

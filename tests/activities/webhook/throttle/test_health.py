@@ -7,8 +7,8 @@ from activities.webhook.throttle.health import Pulse, of_status
 @pytest.mark.parametrize(
     ("status", "pulse"),
     [
-        (200, Pulse.DELIVERED),
-        (204, Pulse.DELIVERED),
+        (200, Pulse.ALIVE),
+        (204, Pulse.ALIVE),
         (101, Pulse.ALIVE),
         (302, Pulse.ALIVE),
         (400, Pulse.ALIVE),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.permission import NotBefore
+from activities.permission import NotYet
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit
@@ -38,9 +38,9 @@ def fill(gate: Limiter) -> None:
         enter(gate)
 
 
-def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> NotBefore:
+def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> NotYet:
     wait = gate.enter(label, limits, delivery)
-    assert isinstance(wait, NotBefore)
+    assert isinstance(wait, NotYet)
     return wait
 
 
@@ -53,7 +53,7 @@ def down(gate: Limiter, label: str = "wax", limits: Limits = TWO) -> None:
 def test_as_many_go_at_once_as_the_destination_takes(gate: Limiter):
     first, _second = enter(gate), enter(gate)
     assert turned_away(gate).word == "busy"
-    first.leave(Pulse.DELIVERED)
+    first.leave(Pulse.ALIVE)
     enter(gate)
 
 
@@ -66,7 +66,7 @@ def test_destinations_do_not_wait_for_each_other(gate: Limiter):
 def test_leaving_twice_frees_one_slot(gate: Limiter):
     first, _second = enter(gate), enter(gate)
     with first:
-        first.leave(Pulse.DELIVERED)
+        first.leave(Pulse.ALIVE)
         first.leave(Pulse.FAILING)
     enter(gate)
     turned_away(gate)
@@ -85,7 +85,7 @@ def test_appointments_are_spaced_as_the_destination_answers(gate: Limiter, clock
         under_way = enter(gate), enter(gate)
         clock.now += 2
         for given_pass in under_way:
-            given_pass.leave(Pulse.DELIVERED)
+            given_pass.leave(Pulse.ALIVE)
     fill(gate)
     waits = [turned_away(gate).delay.total_seconds() for _ in range(5)]
     assert waits == pytest.approx([SOON, SOON + 1, SOON + 2, SOON + 3, SOON + 4])
@@ -95,7 +95,7 @@ def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Limit
     for _ in range(20):
         given_pass = enter(gate)
         clock.now += 0.01
-        given_pass.leave(Pulse.DELIVERED)
+        given_pass.leave(Pulse.ALIVE)
     fill(gate)
     clock.now += 10
     first, second = turned_away(gate).delay.total_seconds(), turned_away(gate).delay.total_seconds()
@@ -161,23 +161,23 @@ def test_one_destination_never_takes_the_whole_worker(clock: Clock):
 
 def test_who_is_not_asked_for_is_forgotten(gate: Limiter, clock: Clock):
     kept = enter(gate, "kept")
-    enter(gate, "gone").leave(Pulse.DELIVERED)
+    enter(gate, "gone").leave(Pulse.ALIVE)
     clock.now = IDLE + 1
     enter(gate, "new")
     assert len(gate) == 2
-    kept.leave(Pulse.DELIVERED)
+    kept.leave(Pulse.ALIVE)
 
 
 def test_no_more_destinations_are_remembered_than_there_is_room_for(gate: Limiter, clock: Clock):
     kept = [enter(gate, f"kept-{number}") for number in range(20)]
     for number in range(LABELS * 3):
         clock.now += 0.1
-        enter(gate, f"host-{number}").leave(Pulse.DELIVERED)
+        enter(gate, f"host-{number}").leave(Pulse.ALIVE)
     assert len(gate) <= LABELS + 1
     enter(gate, "kept-0")  # it still knows of the one inside
     turned_away(gate, "kept-0")
     for given_pass in kept:
-        given_pass.leave(Pulse.DELIVERED)
+        given_pass.leave(Pulse.ALIVE)
 
 
 def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
@@ -188,7 +188,7 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
     clock.now += turned_away(gate).delay.total_seconds()
     enter(gate).leave(Pulse.FAILING)
     clock.now += turned_away(gate).delay.total_seconds()
-    enter(gate).leave(Pulse.DELIVERED)
+    enter(gate).leave(Pulse.ALIVE)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert all("wax" in record.getMessage() for record in caplog.records)
 
@@ -219,7 +219,7 @@ def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tup
             case "enter":
                 label, limits = str(which), _LIMITS[int(str(more))]
                 answer = gate.enter(label, limits)
-                if isinstance(answer, NotBefore):
+                if isinstance(answer, NotYet):
                     seconds = round(answer.delay.total_seconds(), 6)  # the difference of two doubles
                     assert SOON <= seconds <= LONGEST * (1 + SPREAD) + FARTHEST + SOON
                     continue
@@ -238,10 +238,10 @@ def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tup
             case _:
                 clock.now += float(which) if what == "pass time" else 0.0
     for _, given_pass in inside:
-        given_pass.leave(Pulse.DELIVERED)
+        given_pass.leave(Pulse.ALIVE)
     clock.now += 10_000  # whatever happened, all is well again: nothing has leaked
     for label in "ab":
-        enter(gate, label, Limits(1, QUICK)).leave(Pulse.DELIVERED)
+        enter(gate, label, Limits(1, QUICK)).leave(Pulse.ALIVE)
 
 
 _TEN_MINUTES = 600.0
@@ -284,7 +284,7 @@ def test_deliveries_that_go_on_coming_do_not_wake_a_dead_receiver():
 
 def test_a_receiver_that_comes_back_gets_everything_and_no_stampede():
     def comes_back(now: float) -> tuple[Pulse, float]:
-        return (Pulse.FAILING if now < 300 else Pulse.DELIVERED), 0.05
+        return (Pulse.FAILING if now < 300 else Pulse.ALIVE), 0.05
 
     seen = crowd(10_000, 3_600.0, comes_back, Limits())
     assert len(seen.delivered) == 10_000
@@ -295,7 +295,7 @@ def test_a_receiver_that_comes_back_gets_everything_and_no_stampede():
 
 
 def test_ten_thousand_wait_for_a_slow_destination_without_a_storm():
-    seen = crowd(10_000, 7_200.0, lambda _: (Pulse.DELIVERED, 10.0), Limits(concurrency=20))
+    seen = crowd(10_000, 7_200.0, lambda _: (Pulse.ALIVE, 10.0), Limits(concurrency=20))
     assert len(seen.delivered) == 10_000
     assert seen.inside == 20
     assert seen.delivered[-1] < 10_000 * 10 / 20 * 1.02  # hardly a slot was ever empty

@@ -198,11 +198,15 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
         ("condition", "", ["1:1 error syntax: the condition is empty"]),
         ("condition", "order.total_price > ", ["1:21 error syntax: a value is missing here"]),
         ("condition", "not contact.email", []),
-        ("condition", "order.ordered_at > 3", ["1:18 error comparison: a date and a number cannot be compared"]),
+        (
+            "condition",
+            "order.ordered_at > 3",
+            ["1:18 error comparison: a date and a number cannot be compared: a date is text, such as '2026-12-24'"],
+        ),
         (
             "condition",
             "reward or order.total_price == '3'",
-            ["1:29 warning comparison: a number and a text are never equal"],
+            ["1:29 error comparison: a number and a text are never equal: write 3 without quotes"],
         ),
         (
             "url",

@@ -1,0 +1,220 @@
+"""What is expected of a case compared with what became of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+from urllib.parse import parse_qsl
+
+from gateway.cases.model import Case, Expected, Part
+from gateway.cases.run import Course, Got
+from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText, Result
+from scenario.source.source import Path as Place
+
+MISSING: Final = object()
+"""There is no such thing."""
+_TEXTS: Final = ("reason", "note", "to", "from", "reply_to", "subject", "text", "html", "method", "url")
+_EXACT: Final = ("outcome", "way", "at", "attempts", "status")
+_MINUTE: Final = len("2026-03-02 09:00")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as expected.
+
+    Attributes:
+        place: In the case file, from the case on.
+        what: ``subject of email thank-you``.
+        expected: As it was written; text is shown as it is, and anything else as JSON.
+        got: What came instead; `MISSING` where nothing did.
+        kind: ``value`` where `got` can stand in the place of `expected`; ``steps`` where steps are missing or too many;
+            ``case`` where nothing but the case itself can change it.
+    """
+
+    place: Place
+    what: str
+    expected: Any
+    got: Any
+    kind: str = "value"
+
+
+def compare(case: Case, course: Course) -> list[Difference]:
+    """All that is not as a case expects."""
+    return list(_compare(case, course))
+
+
+def _compare(case: Case, course: Course) -> Iterator[Difference]:
+    if course.failed is not None:
+        yield Difference((), "the case cannot be run", MISSING, course.failed, "case")
+        return
+    for place, why in course.rejected.items():
+        yield Difference(place, "this could not be done", "done", why, "case")
+    expect = case.expect
+    if expect is None:
+        yield Difference((), "nothing is expected", "expect: …", MISSING, "steps")
+        return
+    place: Place = ("expect",)
+    if expect.refused is not None or course.refused is not None:
+        got = MISSING if course.refused is None else course.refused
+        if expect.refused is None:
+            yield Difference(place, "whether the contact is let in", "let in", f"refused: {course.refused}", "steps")
+        else:
+            yield from _text((*place, "refused"), "why the contact is refused", expect.refused, got)
+        return
+    if expect.steps is not None:
+        yield from _steps((*place, "steps"), expect.steps, course)
+    if expect.ends is not None and expect.ends != course.ends:
+        why = f": {course.reason}" if course.reason and expect.reason is None else ""
+        yield Difference((*place, "ends"), f"how the journey ends{why}", expect.ends, course.ends)
+    if expect.reason is not None:
+        yield from _text((*place, "reason"), "why it ends so", expect.reason, course.reason)
+    for index, name in enumerate(expect.never):
+        for got in course.steps:
+            if name in (got.id, got.kind) and got.passed:
+                yield Difference((*place, "never", index), f"{name} is never to be", MISSING, label(got), "case")
+
+
+def label(step: Got | Expected) -> str:
+    """A step in two words."""
+    return f"{step.kind} {step.id}"
+
+
+def met_in(expected: Sequence[Expected], course: Course) -> dict[int, int]:
+    """Which steps are the expected ones: the indices of these, by the indices of those, in the order of both."""
+    met: dict[int, int] = {}
+    cursor = 0
+    for index, step in enumerate(expected):
+        found = next((at for at in range(cursor, len(course.steps)) if course.steps[at].id == step.id), None)
+        if found is not None:
+            met[found] = index
+            cursor = found + 1
+    return met
+
+
+def _steps(place: Place, expected: Sequence[Expected], course: Course) -> Iterator[Difference]:
+    went = " → ".join(f"{got.id} ({got.outcome})" for got in course.steps) or "nothing"
+    met = met_in(expected, course)
+    places = {found: index for index, found in met.items()}
+    for index, step in enumerate(expected):
+        if index in places:
+            yield from _step((*place, index), step, course.steps[places[index]], course)
+        else:
+            yield Difference((*place, index), "this step is missing here", label(step), went, "steps")
+    for index, got in enumerate(course.steps):
+        if got.tried and index not in met:
+            yield Difference(place, f"{label(got)} is sent and not expected here", MISSING, went, "steps")
+
+
+def _step(place: Place, expected: Expected, got: Got, course: Course) -> Iterator[Difference]:
+    wanted = {
+        (field.alias or name): getattr(expected, name)
+        for name, field in type(expected).model_fields.items()
+        if name in expected.model_fields_set
+    }
+    facts = told(got, course)
+    of = f"of {label(got)}"
+    if "at" in wanted:
+        facts["at"] = facts["at"][: max(_MINUTE, len(wanted["at"]))]
+        wanted["at"] = wanted["at"].replace("T", " ")
+    for key in _EXACT:
+        if key in wanted and wanted[key] != facts[key]:
+            yield Difference((*place, key), f"{key} {of}", wanted[key], MISSING if facts[key] is None else facts[key])
+    for key in _TEXTS:
+        if key in wanted:
+            yield from _text((*place, key), f"{key} {of}", wanted[key], facts.get(key, MISSING))
+    sent = cast("dict[str, str]", facts.get("headers") or {})
+    headers = {name.lower(): value for name, value in sent.items()}
+    for name, value in expected.headers.items():
+        yield from _text((*place, "headers", name), f"header {name} {of}", value, headers.get(name.lower(), MISSING))
+    for key, whole in (("body", False), ("body_is", True)):
+        if key in wanted:
+            yield from _json((*place, key), f"body {of}", wanted[key], facts.get("body", MISSING), whole=whole)
+
+
+def told(got: Got, course: Course) -> dict[str, Any]:
+    """All that is known of a step, by the keys of an expected one; None and what is left out is not there."""
+    at = got.at.astimezone(course.zone).strftime("%Y-%m-%d %H:%M:%S")
+    facts: dict[str, Any] = {
+        "outcome": got.outcome,
+        "way": got.way,
+        "at": at,
+        "attempts": got.attempts,
+        "status": got.status,
+    }
+    facts |= {"reason": got.reason or MISSING, "note": got.note or MISSING}
+    return facts | _sent(got.message)
+
+
+def _sent(message: Result | None) -> dict[str, Any]:
+    match message:
+        case RenderedRequest():
+            url, headers = message.url, dict(message.headers)
+            return {"method": message.method, "url": url, "headers": headers, "body": body_of(message)}
+        case RenderedMail():
+            parts = {"text": message.part("plain"), "html": message.part("html")}
+            named = {key: message.message[name] for key, name in _HEADERS.items()}
+            found = {key: str(value) for key, value in {**named, **parts}.items() if value is not None}
+            return {**found, "headers": {name: str(value) for name, value in message.message.items()}}
+        case RenderedText():
+            return {"to": message.to, "text": message.text}
+        case _:
+            return {}
+
+
+_HEADERS: Final = {"to": "To", "from": "From", "reply_to": "Reply-To", "subject": "Subject"}
+
+
+def body_of(message: RenderedRequest) -> Any:
+    """A request's body: what its JSON says, a form's fields, or its text."""
+    kind = next((value for name, value in message.headers.items() if name.lower() == "content-type"), "")
+    text = message.body.decode(errors="replace")
+    if "x-www-form-urlencoded" in kind:
+        fields: dict[str, Any] = {}
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            fields[name] = value if name not in fields else [*_listed(fields[name]), value]
+        return fields
+    try:
+        return json.loads(text) if text else MISSING
+    except ValueError:
+        return text
+
+
+def _listed(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _text(place: Place, what: str, expected: str | Part, got: Any) -> Iterator[Difference]:
+    if isinstance(expected, str):
+        if got is MISSING or got.rstrip("\n") != expected.rstrip("\n"):
+            yield Difference(place, what, expected, got)
+        return
+    text = "" if got is MISSING else str(got)
+    checks: tuple[tuple[str, str | None, Callable[[str], bool]], ...] = (
+        ("contains", expected.contains, lambda part: part in text),
+        ("lacks", expected.lacks, lambda part: part not in text),
+        ("matches", expected.matches, lambda part: re.search(part, text) is not None),
+    )
+    for key, part, holds in checks:
+        if part is not None and not holds(part):
+            yield Difference((*place, key), f"{what} {key}", part, got, "case")
+
+
+def _json(place: Place, what: str, expected: Any, got: Any, *, whole: bool) -> Iterator[Difference]:
+    if isinstance(expected, Mapping) and isinstance(got, Mapping):
+        wanted, there = cast("Mapping[str, Any]", expected), cast("Mapping[str, Any]", got)
+        for key, value in wanted.items():
+            yield from _json((*place, key), f"{key} in {what}", value, there.get(key, MISSING), whole=whole)
+        if whole and (more := {key: value for key, value in there.items() if key not in wanted}):
+            yield Difference(place, f"more in {what}", MISSING, more, "steps")
+    elif isinstance(expected, list) and isinstance(got, list):
+        items, found = cast("list[Any]", expected), cast("list[Any]", got)
+        if len(items) != len(found):
+            yield Difference(place, what, items, found)
+            return
+        for index, (item, other) in enumerate(zip(items, found, strict=True)):
+            yield from _json((*place, index), f"item {index + 1} in {what}", item, other, whole=whole)
+    elif expected != got or isinstance(expected, bool) is not isinstance(got, bool):
+        yield Difference(place, what, expected, got)

@@ -1,0 +1,293 @@
+"""Reads a case file: gives its cases, or everything that is wrong with it, each mistake at its line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.cases import model
+from gateway.cases.model import Case, CaseFile
+from gateway.errors import BadInput
+from gateway.preview.draft import Draft, draft
+from gateway.publishing import CASES, content
+from gateway.virtual.attempts import ERRORS
+from scenario.model.messages import worded
+from scenario.source.decoding import NotJson, TooDeep, read_json
+from scenario.source.findings import Finding, clip, listed, near
+from scenario.source.report import Report
+from scenario.source.source import Path as Place
+from scenario.source.source import Source
+from scenario.source.yaml import MAX_NODES
+from scenario.steps.delivery import Send
+
+if TYPE_CHECKING:
+    from activities.webhook.destinations.destinations import Destinations
+
+_WORDS: Final[Mapping[str, str]] = {
+    "empty": "the file is empty: begin with 'cases:'",
+    "values": f"more than {MAX_NODES:,} values: spread the cases over several files",
+    "single document": "the file goes on after '---': put all cases under the one 'cases:'",
+}
+_ITEMS: Final[Mapping[str, type[BaseModel]]] = {
+    "events": model.Event,
+    "changes": model.Change,
+    "operations": model.Operation,
+    "steps": model.Step,
+}
+
+
+@dataclass(frozen=True)
+class Cases:
+    """A case file that can be run.
+
+    Attributes:
+        path: Of the file.
+        source: Where everything in it stands.
+        file: What it says.
+        draft: The scenario.
+        book: The destinations; None where they are not known.
+        entries: The entries, by case.
+        destinations: The path of destinations.yaml that was given beside.
+    """
+
+    path: Path
+    source: Source
+    file: CaseFile
+    draft: Draft
+    book: Destinations | None
+    entries: Mapping[str, dict[str, Any]]
+    destinations: Path | None = None
+
+    def at(self, case: Case) -> str:
+        """When the contact of a case comes in."""
+        return case.at or self.file.at or ""
+
+    def answers(self, case: Case) -> Mapping[str, list[model.Answer]]:
+        """What the receivers of a case answer."""
+        return {**self.file.answers, **case.answers}
+
+
+def case_files(path: Path) -> list[Path]:
+    """The case files that a path stands for: a case file, the one beside a scenario, or those in a folder.
+
+    Raises:
+        BadInput: There is none.
+    """
+    if path.is_dir():
+        found = sorted(path.rglob(f"*{CASES}"))
+    elif path.name.endswith(CASES):
+        return [path]
+    else:
+        found = [beside] if (beside := path.with_name(path.stem + CASES)).exists() else []
+    if not found:
+        what = f"no file in it ends in '{CASES}'" if path.is_dir() else f"write them in {path.stem}{CASES} beside it"
+        raise BadInput(f"{path} has no cases: {what}")
+    return found
+
+
+def read(path: Path, destinations: Path | None = None) -> tuple[Cases | None, tuple[Finding, ...]]:
+    """Reads a case file, its scenario and its entries.
+
+    Args:
+        path: Of the case file.
+        destinations: The path of destinations.yaml, where the file does not name one.
+
+    Returns:
+        The cases, or None where something is wrong; and all that is wrong, be it with the scenario.
+
+    Raises:
+        BadInput: The file cannot be read.
+        DestinationsError: The destinations cannot.
+    """
+    return parsed(content(path), path, destinations)
+
+
+def parsed(text: str | bytes, path: Path, destinations: Path | None) -> tuple[Cases | None, tuple[Finding, ...]]:
+    """Reads the text of a case file; see `read`."""
+    source = Source(text, str(path), _WORDS)
+    report = Report(source)
+    if source.data is None:
+        return None, report.findings
+    try:
+        file = CaseFile.model_validate(source.data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            _tell(detail, source.data, report)
+        return None, report.findings
+    named = file.scenario or path.name.removesuffix(CASES) + ".yaml"
+    try:
+        book = _book(path, file, destinations)
+        made, findings = draft(path.parent / named, book and book.listing)
+    except BadInput as error:
+        report.add(("scenario",), "missing-file", str(error), key=True)
+        return None, report.findings
+    if made is None:
+        return None, (*report.findings, *findings)
+    entries = {name: entry for name, case in file.cases.items() if (entry := _entry(path, file, name, case, report))}
+    for name, case in file.cases.items():
+        _check(made, file, ("cases", name), case, report)
+    for step, answers in file.answers.items():
+        _check_answers(made, ("answers", step), step, answers, report)
+    if report.has_errors:
+        return None, report.findings
+    return Cases(path, source, file, made, book, entries, destinations), report.findings
+
+
+def _book(path: Path, file: CaseFile, given: Path | None) -> Destinations | None:
+    named = path.parent / file.destinations if file.destinations else given
+    if named is None or named == Path():  # an empty variable is one not set
+        return None
+    from activities.webhook.destinations.reading import read as read_destinations
+
+    if not named.is_file():
+        raise BadInput(f"{named} cannot be read: name the destinations' file under 'destinations'")
+    return read_destinations(named)
+
+
+# ---- what pydantic finds
+
+
+def _tell(detail: ErrorDetails, data: Any, report: Report) -> None:
+    place = detail["loc"]
+    path = tuple(part for part in place if not str(part).startswith("<"))
+    around, name = place[:-1], str(path[-1]) if path else ""
+    match detail["type"]:
+        case "extra_forbidden":
+            form = _form(around)
+            known = [field.alias or key for key, field in form.model_fields.items()]
+            present = _keys(data, path[:-1])
+            guess = near(name, [key for key in known if key not in present])
+            hint = f"did you mean '{guess}'?" if guess else f"the keys here are {listed(known, 'and')}"
+            report.add(path, "unknown-key", f"unknown key '{clip(name)}': {hint}", key=True)
+        case "missing":
+            report.add(path[:-1], "missing", f"'{name}' is missing here", key=True)
+        case _:
+            subject = next((part for part in reversed(path) if isinstance(part, str)), None)
+            code, message = worded(detail, f"'{clip(subject)}'" if subject else "a case file")
+            report.add(path, code, message)
+
+
+def _form(place: tuple[str | int, ...]) -> type[BaseModel]:
+    """The model that a place in pydantic's report stands for."""
+    match place:
+        case (*_, "<part>"):
+            return model.Part
+        case (*_, "answers", _, int()):
+            return model.Answer
+        case (*_, str(name), int()):
+            return _ITEMS[name]
+        case ("cases", _, "expect"):
+            return model.Expectation
+        case ("cases", _):
+            return Case
+        case _:
+            return CaseFile
+
+
+def _keys(data: Any, path: Place) -> frozenset[str]:
+    for part in path:
+        data = data[part]
+    return frozenset(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else frozenset()
+
+
+# ---- what does not go with the scenario
+
+
+def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) -> dict[str, Any] | None:
+    """The entry of a case, with what is otherwise in it."""
+    given = case.entry or file.entry
+    place: Place = ("cases", name, "entry") if case.entry else ("entry",)
+    if given is None:
+        report.add(("cases", name), "missing", "'entry' is missing, here or at the top of the file", key=True)
+        return None
+    if not (case.at or file.at):
+        report.add(("cases", name), "missing", "'at' is missing, here or at the top of the file", key=True)
+    if isinstance(given, str):
+        try:
+            given = read_json((path.parent / given).read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError):
+            report.add(place, "missing-file", f"'{clip(given)}' cannot be read: give the path from this file's folder")
+            return None
+        except (NotJson, TooDeep):
+            report.add(place, "entry", f"'{clip(given)}' is not an entry in JSON")
+            return None
+    if not isinstance(given, dict):
+        report.add(place, "entry", "an entry is an object with 'scenario', 'contact' and 'trigger'")
+        return None
+    return patched(given, case.changed)
+
+
+def patched(value: Any, patch: Any) -> Any:
+    """JSON with some of it otherwise (RFC 7396). A list of named custom fields is changed by their names."""
+    if not isinstance(patch, Mapping):
+        return patch
+    if isinstance(value, list):
+        fields = [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]
+        value = {field["name"]: field.get("value") for field in fields if "name" in field}
+    made = dict(cast("dict[str, Any]", value)) if isinstance(value, Mapping) else {}
+    for key, change in cast("Mapping[str, Any]", patch).items():
+        if change is None:
+            made.pop(key, None)
+        else:
+            made[key] = patched(made.get(key), change)
+    return made
+
+
+def _check(made: Draft, file: CaseFile, place: Place, case: Case, report: Report) -> None:
+    rows = made.plan.steps
+    for step, answers in case.answers.items():
+        _check_answers(made, (*place, "answers", step), step, answers, report)
+    for index, event in enumerate(case.events):
+        if event.name not in made.plan.events:
+            told = f"no step and no exit rule waits for '{event.name}'"
+            _unknown((*place, "events", index, "name"), told, event.name, made.plan.events, report)
+    for index, operation in enumerate(case.operations):
+        if operation.verb in ("retry", "skip") and operation.says not in rows:
+            _no_step((*place, "operations", index, operation.verb), operation.says, rows, report)
+    expect = case.expect
+    if expect is None:
+        return
+    for index, step in enumerate(expect.steps or ()):
+        path = (*place, "expect", "steps", index, step.kind)
+        if step.id not in rows:
+            _no_step(path, step.id, rows, report)
+        elif rows[step.id].kind != step.kind:
+            kind = rows[step.id].kind
+            report.add(path, "kind", f"step '{step.id}' is of the kind '{kind}': write '{kind}: {step.id}'", key=True)
+    kinds = {row.kind for row in rows.values()}
+    for index, name in enumerate(expect.never):
+        if name not in rows and name not in kinds:
+            told = f"there is no step and no kind of steps '{clip(name)}' in the scenario"
+            _unknown((*place, "expect", "never", index), told, name, {*rows, *kinds}, report)
+
+
+def _check_answers(made: Draft, place: Place, step: str, answers: list[model.Answer], report: Report) -> None:
+    row = made.plan.steps.get(step)
+    if not isinstance(row, Send):
+        sending = [name for name, row in made.plan.steps.items() if isinstance(row, Send)]
+        _no_step(place, step, sending, report, key=True)
+        return
+    for index, answer in enumerate(answers):
+        if answer.error is not None and answer.error not in ERRORS[row.kind]:
+            words = ERRORS[row.kind]
+            told = f"'{clip(answer.error)}' is not an error of the channel {row.kind}"
+            guess = near(answer.error, words)
+            hint = f"did you mean '{guess}'?" if guess else f"write {listed(sorted(words))}"
+            report.add((*place, index, "error"), "value", f"{told}: {hint}")
+
+
+def _no_step(path: Place, name: str, known: Collection[str], report: Report, *, key: bool = False) -> None:
+    told = f"no step '{clip(name)}' sends anything" if key else f"there is no step '{clip(name)}'"
+    _unknown(path, told, name, known, report, key=key)
+
+
+def _unknown(path: Place, told: str, name: str, known: Collection[str], report: Report, *, key: bool = False) -> None:
+    spelt = {word.replace("-", "_").lower(): word for word in known}
+    guess = near(name, spelt)
+    hint = f"did you mean '{spelt[guess]}'?" if guess else f"there is {listed(sorted(known), 'and')}" if known else ""
+    report.add(path, "unknown", f"{told}: {hint}" if hint else told, key=key)

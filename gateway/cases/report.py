@@ -1,0 +1,124 @@
+"""What came of cases: for people, as JSON, and as JUnit XML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import ndiff
+from typing import Any, Final
+from xml.etree import ElementTree
+
+from gateway.cases.compare import MISSING, Difference
+from scenario.source.findings import Mark
+from scenario.source.source import Source
+
+_NOTHING: Final = "nothing"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one case.
+
+    Attributes:
+        file: The case file.
+        name: The case.
+        mark: Where the case stands.
+        differences: All that is not as expected, each with its place.
+        seconds: How long it took.
+    """
+
+    file: str
+    name: str
+    mark: Mark
+    differences: tuple[tuple[Mark, Difference], ...]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is as expected."""
+        return not self.differences
+
+
+def result(source: Source, name: str, differences: Sequence[Difference], seconds: float) -> Result:
+    """What came of one case, with the places of its differences in the file."""
+    path = ("cases", name)
+    placed = [(_mark(source, (*path, *difference.place)), difference) for difference in differences]
+    return Result(source.file, name, source.key(path), tuple(sorted(placed, key=lambda pair: pair[0])), seconds)
+
+
+def _mark(source: Source, path: tuple[str | int, ...]) -> Mark:
+    return source.key(path)
+
+
+def shown(value: Any) -> str:
+    """A value for people: text as it is, anything else as JSON."""
+    if value is MISSING:
+        return _NOTHING
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def lines(one: Result) -> list[str]:
+    """A case as text: itself, and under it what is not as expected."""
+    if one.passed:
+        return [f"  ✓ {one.name}"]
+    said = [f"  ✗ {one.name}"]
+    for mark, difference in one.differences:
+        said.append(f"    {one.file}:{mark.line}:{mark.column}: {difference.what}")
+        expected, got = shown(difference.expected), shown(difference.got)
+        if "\n" in expected or "\n" in got:
+            said.append("      - expected, + got")
+            compared = ndiff(expected.splitlines(), got.splitlines())
+            said += [f"      {line}" for line in compared if not line.startswith("?")]
+        else:
+            said += [f"      expected: {expected}", f"      got:      {got}"]
+    return said
+
+
+def as_json(one: Result) -> dict[str, Any]:
+    """A case as plain data."""
+    return {
+        "file": one.file,
+        "case": one.name,
+        "line": one.mark.line,
+        "column": one.mark.column,
+        "passed": one.passed,
+        "differences": [
+            {
+                "line": mark.line,
+                "column": mark.column,
+                "what": difference.what,
+                "expected": None if difference.expected is MISSING else difference.expected,
+                "got": None if difference.got is MISSING else difference.got,
+            }
+            for mark, difference in one.differences
+        ],
+    }
+
+
+def junit(results: Sequence[Result]) -> str:
+    """All cases as JUnit XML, as CI servers read it: a suite a file."""
+    root = ElementTree.Element("testsuites", _counts(results))
+    for file in dict.fromkeys(one.file for one in results):
+        of_file = [one for one in results if one.file == file]
+        suite = ElementTree.SubElement(root, "testsuite", {"name": file, **_counts(of_file)})
+        for one in of_file:
+            about = {"name": one.name, "classname": file, "file": file, "line": str(one.mark.line)}
+            case = ElementTree.SubElement(suite, "testcase", {**about, "time": f"{one.seconds:.3f}"})
+            if not one.passed:
+                first = one.differences[0][1].what
+                failure = ElementTree.SubElement(case, "failure", {"message": _xml(first), "type": "difference"})
+                failure.text = _xml("\n".join(lines(one)[1:]))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _counts(results: Sequence[Result]) -> dict[str, str]:
+    failed = sum(not one.passed for one in results)
+    seconds = sum(one.seconds for one in results)
+    return {"tests": str(len(results)), "failures": str(failed), "errors": "0", "time": f"{seconds:.3f}"}
+
+
+def _xml(text: str) -> str:
+    """Text without the characters that XML cannot hold (XML 1.0 §2.2)."""
+    return "".join(character if character >= " " or character in "\t\n\r" else "\ufffd" for character in text)

@@ -1,0 +1,328 @@
+"""Runs a case: its contact's journey in virtual time, with the answers and events that the case gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from activities.interface import Delivery
+from activities.redaction import KnownSecrets
+from activities.webhook.http.exchange import Response
+from activities.webhook.saved_response import kept
+from gateway.cases.file import Cases
+from gateway.cases.model import Answer, Case, Happening
+from gateway.errors import BadInput
+from gateway.preview.draft import VERSION
+from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
+from gateway.virtual import attempts
+from gateway.virtual.attempts import Reply
+from gateway.virtual.clock import Clock
+from gateway.virtual.host import Record
+from gateway.virtual.journey import Refused as OperationRefused
+from gateway.virtual.journey import VirtualJourney
+from scenario.entry.admission import Refused, check_condition, check_trigger, entry_data, key_of
+from scenario.entry.entry import journey_id, parse_entry
+from scenario.errors import EntryError, ScenarioError
+from scenario.plan.context import pick
+from scenario.source.source import Path as Place
+from scenario.steps.delivery import Send
+from scenario.steps.host import Delivered, Event, Failed
+from scenario.time.timing import later, zone_of
+
+_MOST: Final = 10_000
+_OPERATOR: Final = "an operator"
+_ASKED: Final = "as the case says"
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What holds for all cases.
+
+    Attributes:
+        platform_zone: IANA zone of the platform's zone-less dates.
+        workshop: Renders; without the destinations, which each case file brings itself.
+        start: When contacts come in, whatever their cases say; None: as these say.
+        root: The run id that delivery ids are made from.
+    """
+
+    platform_zone: str = "UTC"
+    workshop: Workshop = field(default_factory=Workshop)
+    start: datetime | None = None
+    root: str = ROOT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Got:
+    """One step as it went.
+
+    Attributes:
+        id: The step's.
+        kind: Its kind.
+        outcome: As in a journey's result; ``held``, ``paused`` or ``waiting`` where the journey stands at it.
+        at: When it was over; of one at which the journey stands, until when it waits, or when nothing more happens.
+        reason: Why, where that is not plain.
+        status: The receiver's last reply code.
+        attempts: How many attempts were made.
+        note: What a person should know all the same.
+        way: The way that was taken, where the outcome does not say.
+        sends: Whether it is a delivery.
+        message: What was sent, if anything was to be.
+    """
+
+    id: str
+    kind: str
+    outcome: str
+    at: datetime
+    reason: str | None = None
+    status: int | None = None
+    attempts: int | None = None
+    note: str | None = None
+    way: str | None = None
+    sends: bool = False
+    message: Result | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the contact came by; by a delivery only does whom something was to be sent to."""
+        return self.tried or not self.sends
+
+    @property
+    def tried(self) -> bool:
+        """Whether anything was to leave by it."""
+        return self.message is not None and not isinstance(self.message, Nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What became of a case.
+
+    Attributes:
+        zone: The contact's, at the end.
+        refused: Why the contact was not let in, if it was not.
+        steps: The steps, in order.
+        ends: ``finished``, ``exited``; ``held``, ``paused`` or ``waiting`` where it stands; empty where refused.
+        reason: Why it ended so.
+        failed: Why the case cannot be run: its entry is malformed, or it goes on without an end.
+        rejected: What the case itself could not do, by its place in the case: operations that were not accepted.
+    """
+
+    zone: tzinfo
+    refused: str | None = None
+    steps: tuple[Got, ...] = ()
+    ends: str = ""
+    reason: str = ""
+    failed: str | None = None
+    rejected: Mapping[Place, str] = field(default_factory=dict[Place, str])
+
+
+class _Journey(VirtualJourney):
+    """A journey that remembers with each step what was sent by it.
+
+    Attributes:
+        course: The steps that are over.
+        message: What the present step sends.
+        handed: The data that its delivery was given at first.
+    """
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        self.course: list[tuple[Record, Result | None]] = []
+        super().__init__(*given, **more)
+
+    def begin(self, step: str) -> None:
+        """Comes to a step."""
+        super().begin(step)
+        self.message: Result | None = None
+        self.handed: Any = None
+
+    def record(self, *given: Any, **more: Any) -> None:
+        """Says how the step went."""
+        super().record(*given, **more)
+        self.course.append((self.records[-1], self.message))
+
+
+def run(cases: Cases, name: str, circumstances: Circumstances) -> Course:
+    """Runs one case."""
+    try:
+        return _Run(cases, name, circumstances).course()
+    except (BadInput, EntryError) as error:
+        return Course(zone=UTC, failed=str(error))
+
+
+class _Run:
+    def __init__(self, cases: Cases, name: str, circumstances: Circumstances) -> None:
+        self._cases, self._name, self._around = cases, name, circumstances
+        self._case: Case = cases.file.cases[name]
+        self._workshop = replace(circumstances.workshop, book=cases.book)
+        self._replies: dict[str, Iterator[Reply]] = {}
+        self._rejected: dict[Place, str] = {}
+
+    def course(self) -> Course:
+        scenario, plan = self._cases.draft.scenario, self._cases.draft.plan
+        platform = ZoneInfo(self._around.platform_zone)
+        entry = parse_entry({**self._cases.entries[self._name], "scenario": scenario.scenario})
+        zone = zone_of(entry.contact.get("timezone"), plan.zone)
+        start = self._around.start or _placed(self._cases.at(self._case), zone)
+        data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
+        try:
+            check_trigger(entry, scenario)
+            check_condition(scenario, data)
+            identifier = journey_id(entry, key_of(entry, scenario, data))
+        except (Refused, EntryError) as error:
+            return Course(zone=zone, refused=str(error))
+        data = {root: value for root, value in data.items() if root not in ("now", "today", "responses")}
+        data["journey"] = {**data["journey"], "id": identifier}
+        clock = Clock(start)
+        journey = _Journey(clock, plan, data, platform, self._send, root=self._around.root)
+        clock.start(journey.run())
+        for moment, action in self._happenings(journey, start, zone):
+            clock.at(moment, action)
+        clock.run()
+        return self._told(journey)
+
+    # ---- what reaches the journey
+
+    def _happenings(
+        self, journey: VirtualJourney, start: datetime, zone: tzinfo
+    ) -> Iterator[tuple[datetime, Callable[[], None]]]:
+        case = self._case
+        lists: Sequence[tuple[str, Sequence[Happening], Callable[[Any], None]]] = (
+            ("events", case.events, lambda one: journey.happen(Event(name=one.name, properties=one.properties))),
+            ("changes", case.changes, lambda one: journey.change(one.contact)),
+            ("operations", case.operations, lambda one: _operate(journey, one)),
+        )
+        for key, happenings, action in lists:
+            for index, one in enumerate(happenings):
+                moment = (
+                    _placed(one.at, zone) if one.at else later(start, one.after.total_seconds() if one.after else 0)
+                )
+                yield moment, lambda place=(key, index), action=action, one=one: self._do(place, action, one)
+
+    def _do(self, place: Place, action: Callable[[Any], None], one: Happening) -> None:
+        try:
+            action(one)
+        except (OperationRefused, ScenarioError) as error:
+            self._rejected[place] = str(error)
+
+    # ---- what it sends
+
+    async def _send(self, journey: _Journey, row: Send) -> Delivered | Failed:
+        if row.destination and self._workshop.book and (found := self._workshop.book.get(row.to)):
+            row = row.as_asked(found.retry, found.timeout)
+        step, draft = journey.step, self._cases.draft
+        whole = journey.data()
+        data = pick(whole, row.fields, row.items)
+        journey.handed = data if journey.handed is None else journey.handed
+        again = None if journey.handed == data else "rendered again: the contact has changed"
+        delivery = Delivery(
+            id=journey.delivery,
+            scenario=f"{draft.scenario.scenario}@{VERSION}",
+            step=step,
+            contact=str(whole["contact"]["id"]),
+            now=journey.seen or "",
+            data=data,
+            root=journey.root if row.calls_back else "",
+        )
+        journey.message = self._workshop.render(draft.steps[step], delivery, str(whole["journey"]["id"]))
+        match journey.message:
+            case Problem(message):
+                return Failed(reason=message, cause="template", destination=row.to or row.kind)
+            case Nothing(reason):
+                return Delivered(outcome="skipped", reason=reason)
+            case _:
+                pass
+        coming = self._replies.setdefault(step, replies(step, self._cases.answers(self._case).get(step, ())))
+        made = await attempts.deliver(journey, row, coming, lambda reply: self._keep(journey, step, reply))
+        return replace(made, note="; ".join(filter(None, (again, made.note))) or None)
+
+    def _keep(self, journey: VirtualJourney, step: str, reply: Reply) -> str | None:
+        """Keeps a response where the step says so; gives a note about that."""
+        save = self._cases.draft.steps[step].saved
+        if save is None:
+            return None
+        value, note = kept(save, Response(200, reply.headers, reply.body), KnownSecrets())
+        if value is not None:
+            journey.responses[save.name] = value
+        return note
+
+    # ---- what became of it
+
+    def _told(self, journey: _Journey) -> Course:
+        steps = [_got(record, journey, message) for record, message in journey.course]
+        if journey.ending is not None:
+            ends, reason = journey.ending.outcome, journey.ending.reason
+        else:
+            ends, reason = _standing(journey)
+            held = journey.held
+            record = Record(
+                step=journey.step,
+                outcome=ends,
+                at=journey.until or journey.now(),
+                reason=reason or None,
+                status=held.status if held else None,
+                attempts=held.attempts if held else None,
+            )
+            steps.append(_got(record, journey, journey.message))
+        return Course(zone=journey.zone, steps=tuple(steps), ends=ends, reason=reason, rejected=self._rejected)
+
+
+def _standing(journey: _Journey) -> tuple[str, str]:
+    """What a journey does that is not over, and why."""
+    if journey.held is not None:
+        return "held", journey.held.reason
+    return ("paused", "") if journey.paused else ("waiting", "")
+
+
+def _got(record: Record, journey: _Journey, message: Result | None) -> Got:
+    row = journey.plan.steps[record.step]
+    return Got(
+        id=record.step,
+        kind=row.kind,
+        sends=isinstance(row, Send),
+        outcome=record.outcome,
+        at=record.at,
+        reason=record.reason,
+        status=record.status,
+        attempts=record.attempts,
+        note=record.note,
+        way=record.way,
+        message=message,
+    )
+
+
+def _operate(journey: VirtualJourney, one: Any) -> None:
+    is_step = one.verb in ("retry", "skip")
+    journey.operate(one.verb, one.says if is_step else None, _OPERATOR, _ASKED if is_step else one.says)
+
+
+def _placed(text: str, zone: tzinfo) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def replies(step: str, answers: Sequence[Answer]) -> Iterator[Reply]:
+    """What comes of the attempts at a step: as the case says, and from then on all is well."""
+    left = _MOST
+    for answer in answers:
+        times = left if answer.times == "always" else min(answer.times, left)
+        for _ in range(times):
+            yield _reply(answer)
+        left -= times
+    for _ in range(left):
+        yield Reply()
+    raise BadInput(
+        f"step '{step}' is attempted more than {_MOST:,} times: give it a longer interval, or another answer"
+    )
+
+
+def _reply(answer: Answer) -> Reply:
+    body = answer.body
+    if isinstance(body, str) or body is None:
+        content = (body or "").encode()
+    else:
+        content = json.dumps(body, ensure_ascii=False).encode()
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return Reply(status=answer.status, headers=headers, body=content, error=answer.error)

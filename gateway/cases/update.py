@@ -1,0 +1,183 @@
+"""Writes into a case file what is got in the place of what is expected.
+
+A value that differs is replaced where it stands: comments, order and all the rest of the file stay. Where steps are
+missing or too many, the list of steps is written anew, and what stood in comments between them is lost.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, cast
+
+from gateway.cases.compare import MISSING, Difference, compare, met_in, told
+from gateway.cases.file import Cases, parsed
+from gateway.cases.run import Circumstances, Course, Got, run
+from scenario.source.source import Path as Place
+
+_PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
+"""Text that YAML reads as it stands, wherever that is."""
+_WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
+_NEW: Final = ("outcome", "way", "at", "attempts", "to", "subject", "method", "url", "text", "body")
+"""What is written of a step that was not expected."""
+Edit = tuple[int, int, str]
+
+
+def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) -> Cases | None:
+    """The cases with what is got in them.
+
+    Args:
+        cases: The cases.
+        names: Which of them to change.
+        circumstances: As for `run`.
+
+    Returns:
+        None where nothing can be changed.
+    """
+    edits: list[Edit] = []
+    for name in names:
+        edits += _edits(cases, name, run(cases, name, circumstances))
+    if not edits:
+        return None
+    text = cases.source.text
+    for start, end, written in sorted(edits, reverse=True):
+        text = text[:start] + written + text[end:]
+    return parsed(text, cases.path, cases.destinations)[0]
+
+
+def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
+    if course.failed is not None:
+        return []
+    case, source = cases.file.cases[name], cases.source
+    place: Place = ("cases", name)
+    found = [one for one in compare(case, course) if one.kind != "case"]
+    if case.expect is None:
+        column = source.at(place).column - 1
+        end = source.span(place)[1]
+        written = _block({"expect": _expectation(course)})
+        return [(end, end, "".join(f"\n{' ' * column}{line}" for line in written))]
+    if (case.expect.refused is None) is not (course.refused is None):
+        return [_anew(cases, (*place, "expect"), _expectation(course))]
+    steps: Place = ("expect", "steps")
+    anew = [one for one in found if one.place[:2] == steps and (one.kind == "steps" or one.got is MISSING)]
+    edits = [
+        _replaced(cases, (*place, *one.place), one.got)
+        for one in found
+        if one.got is not MISSING and not (anew and one.place[:2] == steps)
+    ]
+    if anew:
+        written = cast("list[dict[str, Any]]", copy.deepcopy(_value(source.data, (*place, *steps))))
+        edits.append(_anew(cases, (*place, *steps), _steps(written, found, case.expect.steps or (), course)))
+    return edits
+
+
+def _expectation(course: Course) -> dict[str, Any]:
+    """All that a case may expect that had nothing to expect yet."""
+    if course.refused is not None:
+        return {"refused": course.refused}
+    made: dict[str, Any] = {"steps": [_new(got, course) for got in course.steps], "ends": course.ends}
+    return {**made, "reason": course.reason} if course.reason else made
+
+
+def _steps(
+    written: list[dict[str, Any]], found: Sequence[Difference], expected: Sequence[Any], course: Course
+) -> list[dict[str, Any]]:
+    """The list of steps: those that were expected, with their differences, and those that send something besides."""
+    for one in found:
+        match one.place:
+            case ("expect", "steps", int(), _, *_) if one.kind == "value":
+                _put(written, one.place[2:], one.got)
+            case _:
+                pass
+    met = met_in(expected, course)
+    return [
+        written[met[index]] if index in met else _new(got, course)
+        for index, got in enumerate(course.steps)
+        if index in met or got.tried
+    ]
+
+
+def _new(got: Got, course: Course) -> dict[str, Any]:
+    facts = {key: value for key, value in told(got, course).items() if value is not None and value is not MISSING}
+    made: dict[str, Any] = {got.kind: got.id}
+    for key in _NEW:
+        usual = (key == "attempts" and facts.get(key) == 1) or (key == "text" and "subject" in facts)
+        if key in facts and not usual:
+            made[key] = facts[key].removesuffix(":00") if key == "at" else facts[key]
+    return made
+
+
+def _put(written: Any, place: Place, value: Any) -> None:
+    *around, last = place
+    for part in around:
+        written = written[part]
+    if value is MISSING:
+        del written[last]
+    else:
+        written[last] = value
+
+
+def _value(data: Any, path: Place) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+# ---- text
+
+
+def _replaced(cases: Cases, path: Place, value: Any) -> Edit:
+    """A value in the place of another one."""
+    start, end = cases.source.span(path)
+    if cases.source.text[start] in "|>" and isinstance(value, str) and _is_literal(value):
+        indent = " " * (cases.source.key(path).column + 1)
+        return start, end, "\n".join(["|", *(f"{indent}{line}".rstrip() for line in value.rstrip("\n").split("\n"))])
+    return start, end, _scalar(value)
+
+
+def _anew(cases: Cases, path: Place, value: Any) -> Edit:
+    """A block in the place of another value: where that begins, or under its key."""
+    start, end = cases.source.span(path)
+    mark, key = cases.source.at(path), cases.source.key(path)
+    if not value:
+        return start, end, _scalar(value)
+    under = mark.line == key.line
+    line = f"\n{' ' * (key.column + 1 if under else mark.column - 1)}"
+    text = line.join(_block(value))
+    return (len(cases.source.text[:start].rstrip(" ")), end, line + text) if under else (start, end, text)
+
+
+def _block(value: Any) -> list[str]:
+    """Keys and items in lines of their own."""
+    lines: list[str] = []
+    if isinstance(value, Mapping):
+        for key, inner in cast("Mapping[str, Any]", value).items():
+            lines += _member(f"{_scalar(key)}:", inner)
+        return lines
+    for item in cast("list[Any]", value):
+        inner = _block(item) if isinstance(item, Mapping | list) and item else [_scalar(item)]
+        lines += [f"- {inner[0]}", *(f"  {line}" if line else "" for line in inner[1:])]
+    return lines
+
+
+def _member(key: str, value: Any) -> list[str]:
+    if isinstance(value, Mapping | list) and value:
+        return [key, *(f"  {line}" if line else "" for line in _block(value))]
+    if isinstance(value, str) and "\n" in value.rstrip("\n") and _is_literal(value):
+        return [f"{key} |", *(f"  {line}" if line else "" for line in value.rstrip("\n").split("\n"))]
+    return [f"{key} {_scalar(value)}"]
+
+
+def _is_literal(text: str) -> bool:
+    """Whether a text can be written as it is, in lines of its own."""
+    lines = text.rstrip("\n").split("\n")
+    return bool(lines[0].strip()) and not lines[0].startswith(" ") and all(line.isprintable() for line in lines)
+
+
+def _scalar(value: Any) -> str:
+    """A value in one line: plain where that cannot be misread, else as JSON, which is YAML too."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,128 @@
+"""The command that runs the cases beside scenarios: test."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.destinations import DestinationsOption
+from gateway.cli.terminal import dump, note, say
+
+if TYPE_CHECKING:
+    from gateway.cases.file import Cases
+    from gateway.cases.report import Result
+    from gateway.cases.run import Circumstances
+
+FilesArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="scenarios, their case files, or folders", show_default=False),
+]
+CaseOption = Annotated[
+    str | None, typer.Option("--case", metavar="TEXT", help="only cases with this in their names", show_default=False)
+]
+UpdateOption = Annotated[bool, typer.Option("--update", help="write what is got into the case files")]
+
+
+class CasesFormat(StrEnum):
+    """For whom the output is."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+CasesFormatOption = Annotated[
+    CasesFormat, typer.Option("--format", help="text for people, json for programs, junit (XML) for CI")
+]
+
+
+def cases(
+    files: FilesArgument,
+    case: CaseOption = None,
+    update: UpdateOption = False,
+    destinations: DestinationsOption = None,
+    form: CasesFormatOption = CasesFormat.TEXT,
+) -> None:
+    """Run the cases of scenarios, in virtual time: nothing is sent, and no server is needed.
+
+    The cases of post-purchase.yaml stand beside it in post-purchase.test.yaml. What is not as expected is shown as
+    expected and got, at its line. The exit status is 1 where there is a difference or a mistake.
+    """
+    from gateway.cases.file import case_files, read
+    from gateway.cases.run import Circumstances
+    from gateway.cli.preview import workshop
+    from runtime.settings import Settings
+
+    settings = Settings()
+    around = Circumstances(platform_zone=settings.platform_timezone, workshop=workshop(settings))
+    paths = list(dict.fromkeys(found for file in files for found in case_files(file)))
+    results: list[Result] = []
+    wrong = False
+    for path in paths:
+        read_cases, findings = read(path, destinations)
+        for finding in findings:
+            note(str(finding))
+        if read_cases is None:
+            wrong = True
+            continue
+        done = _run(read_cases, case, around)
+        if update:
+            done = _update(read_cases, case, around, done)
+        if form is CasesFormat.TEXT:
+            _show(path, done)
+        results += done
+    _summarise(results, form)
+    if wrong or any(not one.passed for one in results):
+        raise typer.Exit(1)
+
+
+def _run(cases: Cases, wanted: str | None, around: Circumstances) -> list[Result]:
+    from gateway.cases.compare import compare
+    from gateway.cases.report import result
+    from gateway.cases.run import run
+
+    results: list[Result] = []
+    for name, case in cases.file.cases.items():
+        if wanted is None or wanted in name:
+            began = perf_counter()
+            differences = compare(case, run(cases, name, around))
+            results.append(result(cases.source, name, differences, perf_counter() - began))
+    return results
+
+
+def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[Result]) -> list[Result]:
+    from gateway.cases.update import updated
+
+    if all(one.passed for one in done):
+        return done
+    changed = updated(cases, {one.name for one in done if not one.passed}, around)
+    if changed is None:
+        return done
+    cases.path.write_text(changed.source.text, encoding="utf-8")
+    note(f"{cases.path}: what is got was written")
+    return _run(changed, wanted, around)
+
+
+def _show(path: Path, results: list[Result]) -> None:
+    from gateway.cases.report import lines
+
+    say(str(path))
+    for one in results:
+        for line in lines(one):
+            say(line)
+
+
+def _summarise(results: list[Result], form: CasesFormat) -> None:
+    from gateway.cases.report import as_json, junit
+
+    if form is CasesFormat.JSON:
+        dump([as_json(one) for one in results])
+    elif form is CasesFormat.JUNIT:
+        say(junit(results))
+    failed = sum(not one.passed for one in results)
+    count = f"{len(results)} case{'' if len(results) == 1 else 's'}"
+    note(f"{count}, {failed} failed" if failed else f"{count}, all as expected")

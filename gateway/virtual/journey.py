@@ -1,0 +1,216 @@
+"""A whole journey in virtual time: its steps, and all that reaches it from outside meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from typing import Any
+
+from typing_extensions import override
+
+from gateway.virtual.clock import Clock
+from gateway.virtual.host import VirtualHost
+from scenario.entry.entry import patch_contact
+from scenario.plan.plan import Plan
+from scenario.steps.delivery import Send, delivery_id
+from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome
+from scenario.time.timing import zone_of
+
+
+class Interrupted(BaseException):
+    """The contact leaves, or an operator skips the step: the step goes no further, whatever it was doing."""
+
+
+class Refused(Exception):
+    """An operation is not accepted; the text says why."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a journey ended.
+
+    Attributes:
+        outcome: ``finished`` or ``exited``.
+        reason: Why it was left.
+    """
+
+    outcome: str
+    reason: str = ""
+
+
+class VirtualJourney(VirtualHost):
+    """One contact's journey; `scenario.steps.host.Host` as `workflows.journey` keeps it, on a virtual clock.
+
+    Args:
+        clock: The time.
+        plan: What it follows.
+        data: What templates and conditions see, by root; see `VirtualHost`. `journey` has the id.
+        zone: The platform's, of its zone-less dates.
+        deliver: See `VirtualHost`.
+        root: The run id that delivery ids are made from.
+
+    Attributes:
+        plan: The plan.
+        seen: What templates of the present step's delivery see as `now`; None before it has been scheduled.
+        ending: How it ended; None as long as it has not.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        plan: Plan,
+        data: Mapping[str, Any],
+        zone: tzinfo,
+        deliver: Callable[[VirtualJourney, Send], Awaitable[Delivered | Failed | NotBefore]],
+        *,
+        root: str,
+    ) -> None:
+        self.plan, self.root = plan, root
+        self.ending: Ending | None = None
+        self._platform = zone
+        self._leaving: Leave | None = None
+        self._skipping: str | None = None
+        self._retrying = False
+        self._visits: dict[str, int] = {}
+        super().__init__(clock, data, zone_of(data["contact"].get("timezone"), plan.zone), deliver)
+
+    # ---- its course
+
+    async def run(self) -> Ending:
+        """Performs step after step, to the end."""
+        at = self.plan.start
+        while at is not None:
+            row = self.plan.steps[at]
+            if any(record.step == at for record in self.records):
+                self._visits[at] = self._visits.get(at, 0) + 1
+            self.begin(at)
+            try:
+                if self.paused:
+                    await self.clock.wait(self, None, lambda: not self.paused or self._leaving is not None)
+                    self.begin(at)
+                self.stop_if_interrupted()
+                course = await row.perform(self)
+                self._skipping = None  # what was to skip this step came too late, and must not skip the next
+            except Interrupted:
+                course = self._interrupted(row.skipped_to)
+            match course:
+                case Next():
+                    at = course.step
+                case Leave():
+                    return self._end("exited", course.reason)
+                case _:
+                    raise AssertionError("nothing continues as new here")
+        return self._end("finished", "")
+
+    def _interrupted(self, following: str | None) -> Outcome:
+        if self._leaving is not None:
+            self.record("left", self._leaving.reason)
+            return self._leaving
+        reason, self._skipping, self.rounds = self._skipping, None, None
+        self.record("skipped", reason)
+        return Next(following)
+
+    def _end(self, outcome: str, reason: str) -> Ending:
+        self.ending = Ending(outcome, reason)
+        return self.ending
+
+    @override
+    def begin(self, step: str) -> None:
+        super().begin(step)
+        self.seen: str | None = None
+        self._retrying = False
+
+    @property
+    @override
+    def interrupted(self) -> bool:
+        """Whether the present step is to end: the contact leaves, or an operator skips it."""
+        return self._leaving is not None or self._skipping is not None
+
+    @override
+    def stop_if_interrupted(self) -> None:
+        if self.interrupted:
+            raise Interrupted
+
+    @override
+    async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
+        """Makes believe to send. What is sent again keeps its time."""
+        self.seen = self.seen or self.local(self.began)
+        return await super().deliver(row)
+
+    @property
+    def delivery(self) -> str:
+        """The id of the present step's delivery."""
+        return delivery_id(self._data["journey"]["id"], self.root, self.step, self._visits.get(self.step, 0))
+
+    @override
+    async def decided(self) -> Outcome | None:
+        """Waits for an operator where the step is held."""
+        if self.held is not None:
+            await self.wait(None, "held", lambda: self._retrying)
+            self._retrying, self.held = False, None
+        return None
+
+    # ---- what reaches it
+
+    @override
+    def happen(self, event: Event) -> None:
+        """Lets something happen to the contact: it may leave, and else the event is kept for steps that wait for it."""
+        if self.ending is not None or event.name not in self.plan.events:
+            return
+        event = replace(event, at=event.at or self.now().isoformat())
+        for rule in self.plan.exit:
+            if rule.event != event.name:
+                continue
+            about = {"event": event.data()}
+            if rule.condition is None or self._evaluate(rule.condition, "condition", about).value is True:
+                self._leave(f"event {event.name}")
+                return
+        super().happen(event)
+
+    def change(self, patch: Mapping[str, Any]) -> None:
+        """Changes fields of the contact; waits are worked out again.
+
+        Raises:
+            EntryError: The patch is malformed: nothing has changed.
+        """
+        contact = patch_contact(self._data["contact"], patch, self._platform)
+        self._data = {**self._data, "contact": contact}
+        self.zone = zone_of(contact.get("timezone"), self.plan.zone)
+        self.changes += 1
+        self.clock.tell(self)
+
+    def operate(self, verb: str, step: str | None, operator: str, reason: str) -> None:
+        """Does what an operator says.
+
+        Args:
+            verb: ``retry``, ``skip``, ``leave``, ``pause`` or ``resume``.
+            step: The step that it is meant for, if for one.
+            operator: Who says it.
+            reason: Why.
+
+        Raises:
+            Refused: It is not accepted.
+        """
+        if self.ending is not None or self._leaving is not None:
+            raise Refused("the journey is over")
+        if step is not None and step != self.step:
+            raise Refused(f"the journey is not at step '{step}', but at '{self.step}'")
+        match verb:
+            case "retry" if self.held is None or self._retrying:
+                raise Refused("nothing to retry: the journey is not held")
+            case "retry":
+                self._retrying = True
+            case "skip":
+                self._skipping = f"skipped by {operator}: {reason}"
+            case "leave":
+                self._leave(f"left by {operator}: {reason}")
+            case "pause" | "resume" if self.paused is (verb == "pause"):
+                raise Refused("the journey is paused already" if self.paused else "the journey is not paused")
+            case _:
+                self.paused = verb == "pause"
+        self.clock.tell(self)
+
+    def _leave(self, reason: str) -> None:
+        self._leaving = Leave(reason)
+        self.clock.tell(self)

@@ -1,0 +1,173 @@
+"""Comparisons that come out the same for everybody, or can never be worked out, by the shapes of what is compared."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from liquid.builtin.expressions import BooleanExpression, Nil, Path, StringLiteral
+from liquid.builtin.expressions.logical import ContainsExpression, EqExpression, NeExpression
+from liquid.builtin.expressions.primitive import (
+    Blank,
+    Empty,
+    FalseLiteral,
+    FloatLiteral,
+    IntegerLiteral,
+    TrueLiteral,
+)
+from liquid.expression import Expression
+
+from scenario.liquid.engine.logic import COMPARISONS
+from scenario.liquid.filters.numbers import numeral
+from scenario.liquid.lint.findings import Page, Severity
+from scenario.liquid.lint.shaping import called
+from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
+
+_NOTHING: Final = (Nil, Blank, Empty)
+_LITERALS: Final = (StringLiteral, IntegerLiteral, FloatLiteral)
+_CONSTANTS: Final = (*_LITERALS, TrueLiteral, FalseLiteral, *_NOTHING)
+
+
+class Comparisons:
+    """Checks the comparisons of one template.
+
+    Args:
+        page: Takes what is wrong.
+        kind: What the template is for. In a condition of the scenario it is an error when something is always true or
+            never; in a template, which may be from elsewhere, a warning.
+    """
+
+    def __init__(self, page: Page, kind: str) -> None:
+        self._page, self._is_condition = page, kind == "condition"
+
+    def compared(self, comparison: Expression, first: Tree, second: Tree) -> None:
+        """Note what is wrong with a comparison.
+
+        Args:
+            comparison: The comparison.
+            first: The shape of its left side.
+            second: The shape of its right side.
+        """
+        left, right = comparison.children()
+        chained = [side for side in (left, right) if isinstance(side, COMPARISONS)]
+        if chained:
+            at = max(comparison.token.start_index, chained[0].token.start_index)
+            self._always("comparison", "this compares what came of a comparison: join two of them with 'and'", at)
+        elif isinstance(left, _CONSTANTS) and isinstance(right, _CONSTANTS):
+            at = comparison.token.start_index
+            self._always("constant", "both sides are constants: this is the same for everybody", at)
+        elif str(left) == str(right):
+            at = comparison.token.start_index
+            self._always("same-sides", f"both sides are '{left}': this is the same for everybody", at)
+        elif isinstance(comparison, ContainsExpression):
+            self._contains(comparison, first, second)
+        elif isinstance(comparison, EqExpression | NeExpression):
+            self._equal(comparison, first, second)
+        else:
+            self._ordered(comparison, first, second)
+
+    def asked(self, part: Expression, shape: Tree) -> None:
+        """Note what is true for everybody, where it is asked whether it is true.
+
+        Args:
+            part: What ``and``, ``or``, ``not`` or ``if`` asks.
+            shape: Its shape.
+        """
+        if isinstance(part, _LITERALS):
+            message = f"{part} alone is always true: write the whole comparison, such as order.currency == {part}"
+            self._always("constant", message, part.token.start_index)
+        elif self._is_condition and isinstance(shape, ListOf):
+            how = f"{part}.size > 0" if isinstance(part, Path) else "| size > 0"
+            message = f"an empty list is true as well: ask for its size, {how}"
+            self._always("constant", message, part.token.start_index)
+
+    def _always(self, code: str, message: str, at: int) -> None:
+        severity: Severity = "error" if self._is_condition else "warning"
+        self._page.add(code, message, at, severity=severity)
+
+    def _equal(self, comparison: Expression, first: Tree, second: Tree) -> None:
+        if _unlike(first, second):
+            message = f"{called(first)} and {called(second)} are never equal{_instead(comparison, first, second)}"
+            self._always("comparison", message, comparison.token.start_index)
+
+    def _ordered(self, comparison: Expression, first: Tree, second: Tree) -> None:
+        if any(isinstance(side, _NOTHING) for side in comparison.children()):
+            message = "nothing is more or less than this: compare with == or !="
+            self._always("comparison", message, comparison.token.start_index)
+        elif any(isinstance(shape, ListOf | Object) for shape in (first, second)) or (
+            _unlike(first, second) and {"number", "flag"} & {_kind(first), _kind(second)}
+        ):
+            message = f"{called(first)} and {called(second)} cannot be compared{_instead(comparison, first, second)}"
+            self._page.add("comparison", message, comparison.token.start_index)
+
+    def _contains(self, comparison: Expression, first: Tree, second: Tree) -> None:
+        left, right = comparison.children()
+        at = comparison.token.start_index
+        if isinstance(first, Value) and first.kind in ("number", "flag"):
+            message = f"'contains' looks into a text or a list, and '{left}' is {called(first)}: write =="
+            self._page.add("comparison", message, at)
+        elif isinstance(second, ListOf | Object):
+            message = f"'contains' looks for one value, and '{right}' is {called(second)}"
+            self._always("comparison", message, at)
+        elif isinstance(first, ListOf) and isinstance(second, Value) and _unlike(first.item, second):
+            message = f"each item of the list is {called(first.item)}, and never {called(second)}"
+            if isinstance(first.item, Object):
+                message = f"{message}: write {left} | map: '{_field(first.item)}' contains {right}"
+            self._always("comparison", message, at)
+
+
+def _kind(shape: Tree) -> str:
+    match shape:
+        case Value(kind):
+            return "text" if kind == "date" else kind  # a date is ISO 8601 text
+        case ListOf():
+            return "list"
+        case Object():
+            return "object"
+        case Anything():
+            return ""
+
+
+def _unlike(first: Tree, second: Tree) -> bool:
+    """Whether two values are known to be of different kinds, so that they are never equal."""
+    kinds = {_kind(first), _kind(second)}
+    return len(kinds) == 2 and "" not in kinds
+
+
+def _instead(comparison: Expression, first: Tree, second: Tree) -> str:
+    """What was probably meant by a comparison of different kinds, as the end of a sentence."""
+    sides = list(zip(comparison.children(), (first, second), strict=True))
+    is_equality = isinstance(comparison, EqExpression | NeExpression)
+    for (side, shape), (other, beside) in (sides, sides[::-1]):
+        match shape:
+            case ListOf(item):
+                if not is_equality:
+                    return f": write {side} | size"
+                mapped = f" | map: '{_field(item)}'" if isinstance(item, Object) else ""
+                return f": write {side}{mapped} contains {other}"
+            case Object():
+                return f": name a field of '{side}'"
+            case Value("flag") if isinstance(side, BooleanExpression):
+                return ": compare each part of what is in the parentheses, a == 'x' or b == 'x'"
+            case Value("flag"):
+                return (
+                    f": write {side} == true, or {side} alone"
+                    if not isinstance(side, TrueLiteral | FalseLiteral)
+                    else ""
+                )
+            case Value("date") if _kind(beside) == "number":
+                return ": a date is text, such as '2026-12-24'"
+            case Value("number") if isinstance(other, StringLiteral):
+                number = numeral(other.value)
+                return f": write {number} without quotes" if number is not None else ""
+            case Value("text") if _kind(beside) == "number" and not isinstance(side, StringLiteral):
+                if is_equality and isinstance(other, IntegerLiteral | FloatLiteral):
+                    return f": write '{other}' in quotes, or {side} | number"
+                return f": write {side} | number"
+            case _:
+                continue
+    return ""
+
+
+def _field(item: Object) -> str:
+    """The field that a list's objects are known by."""
+    return next((name for name in ("name", "external_id", *item.fields) if name in item.fields), "name")

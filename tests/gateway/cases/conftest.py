@@ -1,0 +1,53 @@
+"""Small scenarios with their cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+
+from gateway.cases.compare import Difference, compare
+from gateway.cases.file import Cases, read
+from gateway.cases.run import Circumstances, run
+from scenario.source.findings import Finding
+
+AROUND = Circumstances(platform_zone="Europe/Paris")
+TOP = """
+entry: {scenario: s, contact: {id: 7, email: a@example.com, cellphone: "+33612345678"}, trigger: {type: birthday}}
+at: 2026-03-02T09:00
+cases:
+"""
+Written = Callable[..., Path]
+Read = Callable[..., tuple[Cases | None, tuple[Finding, ...]]]
+
+
+def differences(cases: Cases) -> Mapping[str, list[Difference]]:
+    return {name: compare(case, run(cases, name, AROUND)) for name, case in cases.file.cases.items()}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """Writes a scenario of some steps, and a case of it; gives the case file."""
+
+    def write(steps: str, case: str, *, head: str = "trigger: birthday", top: str = TOP) -> Path:
+        steps = indent(dedent(steps).strip(), "  ")
+        (tmp_path / "s.yaml").write_text(
+            f"scenario: s\ntimezone: Europe/Paris\n{dedent(head).strip()}\nsteps:\n{steps}\n"
+        )
+        path = tmp_path / "s.test.yaml"
+        path.write_text(f"{top.strip()}\n  one:\n{indent(dedent(case).strip(), '    ')}\n", "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def reading(written: Written) -> Read:
+    """Reads a scenario of some steps and a case of it."""
+
+    def read_them(*texts: str, **more: str) -> tuple[Cases | None, tuple[Finding, ...]]:
+        return read(written(*texts, **more))
+
+    return read_them

@@ -1,0 +1,252 @@
+"""What a case does with a scenario: each of these is as it expects."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gateway.cases.conftest import Read, differences
+
+HOOK = """
+- webhook: hook
+  url: https://h.example/
+  body: {}
+  retry: {initial_interval: 10s, backoff_coefficient: 2, deadline: 1h}
+"""
+CASES = {
+    "attempts follow the retry policy": (
+        HOOK,
+        """
+        answers: {hook: [{status: 503}, {error: connect_refused}, {status: 429, headers: {Retry-After: "300"}}]}
+        expect:
+          steps:
+            - {webhook: hook, outcome: delivered, attempts: 4, at: "2026-03-02 09:05"}
+        """,
+    ),
+    "the deadline holds": (
+        HOOK,
+        """
+        answers: {hook: [{status: 503, times: always}]}
+        expect:
+          steps: [{webhook: hook, outcome: held, attempts: 9, status: 503, reason: h.example answered 503}]
+          ends: held
+        """,
+    ),
+    "attempts are counted": (
+        HOOK.replace("deadline: 1h", "maximum_attempts: 2") + "  on_failure: continue\n- exit: done",
+        """
+        answers: {hook: [{status: 500, times: always}]}
+        expect:
+          steps:
+            - {webhook: hook, outcome: failed, attempts: 2, reason: "h.example answered 500, after 2 attempts"}
+          reason: done
+        """,
+    ),
+    "a wrong key is tried for an hour": (
+        HOOK.replace("deadline: 1h", "deadline: 1d") + "  on_failure: exit\n- exit: done",
+        """
+        answers: {hook: [{status: 401, times: always}]}
+        expect:
+          steps: [{webhook: hook, outcome: failed, reason: "h.example answered 401, still after an hour"}]
+          ends: exited
+          reason: step hook failed
+        """,
+    ),
+    "an unknown outcome is sent again": (
+        HOOK,
+        """
+        answers: {hook: [{error: read_timeout}]}
+        expect: {steps: [{webhook: hook, outcome: delivered, attempts: 2}]}
+        """,
+    ),
+    "unless the step says otherwise": (
+        HOOK + "  on_unknown: continue",
+        """
+        answers: {hook: [{error: read_timeout}]}
+        expect: {steps: [{webhook: hook, outcome: unknown, attempts: 1}], ends: finished}
+        """,
+    ),
+    "an SMS of which nobody knows is held, and retried by an operator": (
+        "- {sms: hi, text: hello}",
+        """
+        answers: {hi: [{error: timeout}]}
+        operations: [{after: 1h, retry: hi}]
+        expect: {steps: [{sms: hi, outcome: delivered, attempts: 1, at: "2026-03-02 10:00", text: hello}]}
+        """,
+    ),
+    "a provider's replies": (
+        "- {sms: hi, text: hello}",
+        """
+        answers: {hi: [{status: 429}, {status: 401}, {error: connect_failed}, {status: 400}]}
+        expect: {steps: [{sms: hi, outcome: held, attempts: 4, reason: the provider answered 400}]}
+        """,
+    ),
+    "a mail server's replies": (
+        "- {email: hi, subject: hello, text: x}",
+        """
+        answers: {hi: [{status: 451}, {error: no_answer}, {error: login_refused}, {status: 550}]}
+        expect:
+          steps: [{email: hi, outcome: held, attempts: 4, status: 550, reason: the mail server answered 550}]
+        """,
+    ),
+    "a contact without an address is passed over": (
+        "- {email: hi, subject: hello, text: x}",
+        """
+        with: {contact: {email: null}}
+        expect: {steps: [{email: hi, outcome: skipped, reason: the contact has no e-mail address}], ends: finished}
+        """,
+    ),
+    "a template that fails holds the journey": (
+        "- {email: hi, subject: hello, text: \"{{ contact.custom.x | date: '%Y' }}\"}",
+        """
+        with: {contact: {custom_fields: {x: [1]}}}
+        expect: {steps: [{email: hi, outcome: held}], ends: held}
+        """,
+    ),
+    "what a template aborts is not sent": (
+        "- {sms: hi, text: \"{% abort 'not today' %}\"}",
+        "expect: {steps: [], ends: finished, never: [hi, sms]}",
+    ),
+    "a response is kept": (
+        "- {webhook: ask, url: 'https://h.example/', save: {as: r}}\n"
+        "- {if: 'responses.r.score > 3', then: [{exit: well}]}\n",
+        """
+        answers: {ask: [{body: {score: 4}}]}
+        expect: {reason: well}
+        """,
+    ),
+    "one that is not JSON is not": (
+        "- {webhook: ask, url: 'https://h.example/', save: {as: r}}\n"
+        "- {if: 'responses.r.score > 3', then: [{exit: well}]}\n",
+        """
+        answers: {ask: [{body: thanks}]}
+        expect:
+          steps: [{webhook: ask, note: {contains: it is not JSON}}, {if: if-2, outcome: else}]
+          ends: finished
+        """,
+    ),
+    "events end the journey in a back-off": (
+        HOOK,
+        """
+        answers: {hook: [{status: 503, times: always}]}
+        events:
+          - {after: 20m, name: stop, properties: {n: 1}}
+          - {after: 30m, name: stop, properties: {n: 2}}
+        expect:
+          steps: [{webhook: hook, outcome: left, at: "2026-03-02 09:30:00"}]
+          reason: event stop
+        """,
+    ),
+    "an operator leaves it": (
+        "- {wait: 2d}\n- {exit: late}",
+        """
+        operations: [{at: 2026-03-02T12:00, leave: asked by phone}]
+        expect:
+          steps: [{wait: wait-1, outcome: left, at: 2026-03-02 12:00}]
+          reason: "left by an operator: asked by phone"
+        """,
+    ),
+    "an operator skips a wait": (
+        "- {wait: 2d}\n- {exit: done}",
+        """
+        operations: [{after: 1h, skip: wait-1}]
+        expect: {steps: [{wait: wait-1, outcome: skipped}, {exit: exit-2, at: 2026-03-02 10:00}]}
+        """,
+    ),
+    "a pause keeps the next step back": (
+        "- {wait: 2h}\n- {sms: hi, text: hello}",
+        """
+        operations: [{after: 1h, pause: let us see}]
+        expect: {steps: [{wait: wait-1, at: 2026-03-02 11:00}], ends: paused, never: [sms]}
+        """,
+    ),
+    "who waits for ever waits": (
+        "- {wait_for: stop}",
+        "expect: {steps: [{wait_for: wait_for-1, outcome: waiting}], ends: waiting}",
+    ),
+    "what is sent again to a changed contact is rendered again": (
+        "- {sms: hi, text: 'hello {{ contact.firstname }}'}",
+        """
+        answers: {hi: [{status: 400}]}
+        changes: [{after: 1h, contact: {firstname: Zoé}}]
+        operations: [{after: 2h, retry: hi}]
+        expect: {steps: [{sms: hi, text: hello Zoé, note: "rendered again: the contact has changed"}]}
+        """,
+    ),
+    "a switch": (
+        "- switch: contact.language\n  cases: {fr: [{sms: fr, text: bonjour}], de: [{sms: de, text: guten Tag}]}",
+        """
+        with: {contact: {language: de}}
+        expect: {steps: [{switch: switch-1, outcome: case, way: de}, {sms: de}], never: [fr]}
+        """,
+    ),
+    "a repetition, each round with a delivery of its own": (
+        "- repeat: {every: 7d, times: 3, until: {event: clicked}}\n  steps: [{sms: hi, text: '{{ now }}'}]",
+        """
+        answers: {hi: [{}, {status: 400}]}
+        operations: [{after: 8d, skip: hi}]
+        events: [{after: 9d, name: clicked}]
+        expect:
+          steps:
+            - {repeat: repeat-1, outcome: round, at: 2026-03-02 09:00}
+            - {sms: hi, outcome: delivered, text: {contains: 2026-03-02T09}}
+            - {sms: hi, outcome: skipped, at: 2026-03-10 09:00, text: {contains: 2026-03-09T09}}
+            - {repeat: repeat-1, outcome: event, at: 2026-03-11 09:00, reason: after 2 rounds}
+          ends: finished
+        """,
+    ),
+    "a clock that changes": (
+        "- wait: {until: '02:30'}",
+        """
+        at: 2026-03-28T12:00
+        expect: {steps: [{wait: wait-1, at: 2026-03-29 03:30}]}
+        """,
+    ),
+}
+HEAD = "trigger: birthday\nexit: [{event: stop, if: event.n == 2}]\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_all_is_as_expected(reading: Read, name: str) -> None:
+    steps, case = CASES[name]
+    cases, findings = reading(steps, case, head=HEAD)
+    assert cases is not None, findings
+    assert differences(cases) == {"one": []}
+
+
+def test_a_delivery_has_the_id_and_the_jitter_of_its_journey(reading: Read) -> None:
+    cases, _ = reading(
+        HOOK, "expect: {steps: [{webhook: hook, headers: {webhook-id: {matches: '^msg_[0-9a-f]{32}$'}}}]}"
+    )
+    assert cases is not None
+    assert differences(cases) == {"one": []}
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        ("{after: 1h, retry: wait-1}", "nothing to retry: the journey is not held"),
+        ("{after: 1h, resume: x}", "the journey is not paused"),
+        ("{after: 1h, skip: exit-2}", "the journey is not at step 'exit-2', but at 'wait-1'"),
+        ("{after: 5d, leave: x}", "the journey is over"),
+    ],
+)
+def test_an_operation_that_is_not_accepted_fails_the_case(reading: Read, operation: str, why: str) -> None:
+    cases, _ = reading("- {wait: 2d}\n- {exit: done}", f"operations: [{operation}]\nexpect: {{ends: exited}}")
+    assert cases is not None
+    (found,) = differences(cases)["one"]
+    assert (found.place, found.got) == (("operations", 0), why)
+
+
+def test_a_delivery_without_an_end_is_told(reading: Read) -> None:
+    steps = HOOK.replace("10s", "0.1s").replace("2, deadline: 1h", "1, deadline: 9d")
+    cases, _ = reading(steps, "answers: {hook: [{status: 503, times: always}]}\nexpect: {ends: held}")
+    assert cases is not None
+    (found,) = differences(cases)["one"]
+    assert found.got.startswith("step 'hook' is attempted more than 10,000 times")
+
+
+def test_a_malformed_entry_is_told(reading: Read) -> None:
+    cases, _ = reading(HOOK, "with: {contact: {id: null}}\nexpect: {ends: held}")
+    assert cases is not None
+    (found,) = differences(cases)["one"]
+    assert found.got.startswith("the contact has no id")

@@ -1,0 +1,115 @@
+"""The command that runs cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.gateway.cli.conftest import Run
+
+SCENARIO = """
+scenario: s
+trigger: birthday
+steps:
+  - {sms: hi, text: "Hello\\nyou"}
+"""
+CASES = """
+entry: {scenario: s, contact: {id: 7, cellphone: "+33612345678"}, trigger: {type: birthday}}
+at: 2026-03-02T09:00
+cases:
+  all is well:
+    expect: {ends: finished}
+  <wrong> & so on:
+    expect: {ends: held, steps: [{sms: hi, text: "Hello\\nme"}]}
+"""
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    (tmp_path / "s.yaml").write_text(SCENARIO)
+    path = tmp_path / "s.test.yaml"
+    path.write_text(CASES)
+    return path
+
+
+def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path) -> None:
+    ran = run("test", "s.yaml")
+    assert ran.status == 1
+    assert ran.err == "2 cases, 1 failed\n"
+    assert ran.out.splitlines() == [
+        "s.test.yaml",
+        "  ✓ all is well",
+        "  ✗ <wrong> & so on",
+        "    s.test.yaml:8:14: how the journey ends",
+        "      expected: held",
+        "      got:      finished",
+        "    s.test.yaml:8:44: text of sms hi",
+        "      - expected, + got",
+        "        Hello",
+        "      - me",
+        "      + you",
+    ]
+    chosen = run("test", ".", "--case", "well")
+    assert (chosen.status, chosen.err) == (0, "1 case, all as expected\n")
+
+
+def test_for_programs(run: Run, cases: Path) -> None:
+    ran = run("test", cases, "--format", "json")
+    assert ran.status == 1
+    assert [(case["case"], case["line"], case["passed"]) for case in ran.json] == [
+        ("all is well", 5, True),
+        ("<wrong> & so on", 7, False),
+    ]
+    assert ran.json[1]["differences"][0] == {
+        "line": 8,
+        "column": 14,
+        "what": "how the journey ends",
+        "expected": "held",
+        "got": "finished",
+    }
+
+
+def test_for_ci(run: Run, cases: Path) -> None:
+    ran = run("test", cases, "--format", "junit")
+    root = ElementTree.fromstring(ran.out.partition("?>")[2])
+    assert (ran.status, root.attrib["tests"], root.attrib["failures"]) == (1, "2", "1")
+    (suite,) = root
+    assert suite.attrib["name"] == str(cases)
+    failure = suite[1].find("failure")
+    assert suite[1].attrib["name"] == "<wrong> & so on"
+    assert failure is not None
+    assert failure.attrib["message"] == "how the journey ends"
+    assert "got:      finished" in (failure.text or "")
+
+
+def test_an_update_is_written(run: Run, cases: Path) -> None:
+    ran = run("test", cases, "--update")
+    assert (ran.status, ran.err) == (0, f"{cases}: what is got was written\n2 cases, all as expected\n")
+    assert 'text: "Hello\\nyou"' in cases.read_text()
+    assert run("test", cases).status == 0
+
+
+def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.test.yaml").write_text("cases: {one: {expct: 1}}")
+    ran = run("test", ".", "--case", "well")
+    assert ran.status == 1
+    assert "a.test.yaml:1:15: error unknown-key: unknown key 'expct': did you mean 'expect'?" in ran.err
+    assert "✓ all is well" in ran.out
+    assert run("test", "nowhere.yaml").err.startswith("scenario: nowhere.yaml has no cases: write them in nowhere.test")
+
+
+def test_a_case_that_cannot_be_run_fails(run: Run, cases: Path) -> None:
+    cases.write_text(CASES.replace("id: 7", 'id: ""'))
+    ran = run("test", cases)
+    assert ran.status == 1
+    assert "the contact has no id: give 'contact.id'" in ran.out
+
+
+def test_check_knows_case_files_and_publish_passes_them_over(run: Run, cases: Path) -> None:
+    cases.write_text(CASES.replace("expect:", "expct:"))
+    assert "s.test.yaml:6:5: error unknown-key" in run("check", "s.yaml", cases).out
+    ran = run("publish", "s.yaml", cases)
+    assert (ran.status, ran.out) == (0, "s@1\n")
+    assert "cases are run by 'scenario test'" in run("publish", cases).err
