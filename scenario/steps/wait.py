@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, cast
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
@@ -159,6 +159,12 @@ class WaitRow(Row):
         return await host.date(self.date or "", self.offset)
 
 
+def _no_date(value: object) -> object:
+    if isinstance(value, str) and _is_literal(value):
+        raise ValueError(f"a date stands behind 'until': write {{until: {value}}}")
+    return value
+
+
 def _wait_kind(value: object) -> str:
     return "<until>" if isinstance(value, Mapping | Until) else "<duration>"
 
@@ -176,7 +182,8 @@ class Wait(BaseStep):
     synonyms: ClassVar[tuple[str, ...]] = ("delay", "sleep", "pause")
 
     wait: Annotated[
-        Annotated[Duration, Tag("<duration>")] | Annotated[Until, Tag("<until>")], Discriminator(_wait_kind)
+        Annotated[Duration, BeforeValidator(_no_date), Tag("<duration>")] | Annotated[Until, Tag("<until>")],
+        Discriminator(_wait_kind),
     ]
     on_failure: OnFailure = Field(default="hold", description="Where the date is missing: hold, go on, or leave.")
 

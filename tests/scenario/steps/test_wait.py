@@ -34,6 +34,11 @@ def test_what_is_wrong_with_a_date_to_wait_for_is_said(until: str, report: str |
     assert [str(one).removeprefix("scenario.yaml:") for one in found] == ([report] if report else [])
 
 
+def test_a_date_in_the_place_of_a_length_is_told_where_it_stands():
+    found = check(HEAD + "- wait: 2026-12-24T09:00\n").findings
+    assert [one.message for one in found] == ["a date stands behind 'until': write {until: 2026-12-24T09:00}"]
+
+
 def test_nothing_is_past_where_nobody_says_what_time_it_is():
     assert check(HEAD + "- wait: {until: 2001-12-24}\n").findings == ()
 
