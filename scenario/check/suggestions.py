@@ -130,9 +130,8 @@ def _fault(detail: ErrorDetails, data: Any) -> Fault:
         form = scenario.ExitRule
     else:
         # Of a key that an author chooses, it is the tag before it that tells the form.
-        before = str(place[-2]) if len(place) > 1 else ""
-        form = next((step.forms[before] for step in KINDS.values() if before in step.forms), None)
-        form = form or _form(str(place[-1]))
+        before = str(place[-2:][0])
+        form = next((step.forms[before] for step in KINDS.values() if before in step.forms), _form(str(place[-1])))
     return Fault(_path(loc, data), form, detail)
 
 
