@@ -56,6 +56,7 @@ class Passed:
         until: When its wait ends, in UTC.
         way: The way that is taken, where its outcome does not say.
         result: What it would send, or why it cannot.
+        delivery: What the journey would hand to the activity that sends.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Passed:
     until: datetime | None = None
     way: str | None = None
     result: Result | None = None
+    delivery: Delivery | None = None
 
     @property
     def problem(self) -> Problem | None:
@@ -117,6 +119,7 @@ class Walk:
         self._names = {id(step): name for name, step in draft.steps.items()}
         self._passed: list[Passed] = []
         self._result: Result | None = None
+        self._delivery: Delivery | None = None
 
     def go(self, start: datetime) -> list[Passed]:
         """All steps, in the order of the file."""
@@ -142,7 +145,7 @@ class Walk:
         name = self._names[id(step)]
         row = self._draft.plan.steps[name]
         host = self._host(here, step)
-        self._result = None
+        self._result = self._delivery = None
         journey = host.clock.start(row.perform(host))
         host.clock.run()
         went = journey.result
@@ -160,6 +163,7 @@ class Walk:
             way=record.way if record else None,
             until=None if host.until is None else max(host.until, here.now),
             result=self._result,
+            delivery=self._delivery,
         )
         ended = isinstance(went, Leave)
         if (host.held or passed.outcome == "failed") and not isinstance(passed.result, Problem):
@@ -181,7 +185,7 @@ class Walk:
         return self._fork(passed, step, here, host, went)
 
     async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
-        delivery = Delivery(
+        delivery = self._delivery = Delivery(
             id=self._workshop.identify(host.step),
             scenario=self._version,
             step=host.step,
