@@ -17,7 +17,7 @@ from scenario.source.source import Path as Place
 MISSING: Final = object()
 """There is no such thing."""
 _TEXTS: Final = ("reason", "note", "to", "from", "reply_to", "subject", "text", "html", "method", "url")
-_EXACT: Final = ("outcome", "at", "attempts", "status")
+_EXACT: Final = ("outcome", "way", "at", "attempts", "status")
 _MINUTE: Final = len("2026-03-02 09:00")
 
 
@@ -137,7 +137,13 @@ def _step(place: Place, expected: Expected, got: Got, course: Course) -> Iterato
 def told(got: Got, course: Course) -> dict[str, Any]:
     """All that is known of a step, by the keys of an expected one; None and what is left out is not there."""
     at = got.at.astimezone(course.zone).strftime("%Y-%m-%d %H:%M:%S")
-    facts: dict[str, Any] = {"outcome": got.outcome, "at": at, "attempts": got.attempts, "status": got.status}
+    facts: dict[str, Any] = {
+        "outcome": got.outcome,
+        "way": got.way,
+        "at": at,
+        "attempts": got.attempts,
+        "status": got.status,
+    }
     facts |= {"reason": got.reason or MISSING, "note": got.note or MISSING}
     return facts | _sent(got.message)
 

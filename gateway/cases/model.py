@@ -135,6 +135,7 @@ class Expected(Model):
     """One step that the journey is to take; its first key is the step's kind, with its id."""
 
     outcome: str | None = Field(default=None, description="How it went: delivered, waited, timeout, then, else, …")
+    way: str | None = Field(default=None, description="The way that was taken, where its outcome does not say: a case.")
     at: Annotated[str, AfterValidator(_moment)] | None = Field(
         default=None, description="When it was over, on the contact's clock, to the minute or the second."
     )

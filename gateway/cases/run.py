@@ -68,6 +68,7 @@ class Got:
         status: The receiver's last reply code.
         attempts: How many attempts were made.
         note: What a person should know all the same.
+        way: The way that was taken, where the outcome does not say.
         sends: Whether it is a delivery.
         message: What was sent, if anything was to be.
     """
@@ -80,6 +81,7 @@ class Got:
     status: int | None = None
     attempts: int | None = None
     note: str | None = None
+    way: str | None = None
     sends: bool = False
     message: Result | None = None
 
@@ -286,6 +288,7 @@ def _got(record: Record, journey: _Journey, message: Result | None) -> Got:
         status=record.status,
         attempts=record.attempts,
         note=record.note,
+        way=record.way,
         message=message,
     )
 

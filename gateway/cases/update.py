@@ -20,7 +20,7 @@ from scenario.source.source import Path as Place
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
 """Text that YAML reads as it stands, wherever that is."""
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
-_NEW: Final = ("outcome", "at", "attempts", "to", "subject", "method", "url", "text", "body")
+_NEW: Final = ("outcome", "way", "at", "attempts", "to", "subject", "method", "url", "text", "body")
 """What is written of a step that was not expected."""
 Edit = tuple[int, int, str]
 

@@ -107,7 +107,7 @@ class VirtualJourney(VirtualHost):
         if self._leaving is not None:
             self.record("left", self._leaving.reason)
             return self._leaving
-        reason, self._skipping = self._skipping, None
+        reason, self._skipping, self.rounds = self._skipping, None, None
         self.record("skipped", reason)
         return Next(following)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, keys_of, leading
+from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, is_about_key, keys_of, leading
 from scenario.model import parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
@@ -114,7 +114,8 @@ def _tell(fault: Fault, report: Report) -> None:
             _tell_step(fault, report)
         case _:
             value = fault.detail["input"]
-            report.add(fault.path, *worded(fault.detail, _subject(fault.path)), key=value is None)
+            is_key = value is None or is_about_key(fault.detail)
+            report.add(fault.path, *worded(fault.detail, _subject(fault.path)), key=is_key)
 
 
 def _tell_step(fault: Fault, report: Report) -> None:

@@ -122,14 +122,22 @@ def faults_of(data: Any) -> list[Fault]:
 
 
 def _fault(detail: ErrorDetails, data: Any) -> Fault:
-    place = detail["loc"][:-1]
+    loc = detail["loc"][:-1] if is_about_key(detail) else detail["loc"]
+    place = loc[:-1]
     if not place:
         form = scenario.Scenario
     elif isinstance(place[-1], int):
         form = scenario.ExitRule
     else:
-        form = _form(str(place[-1]))
-    return Fault(_path(detail["loc"], data), form, detail)
+        # Of a key that an author chooses, it is the tag before it that tells the form.
+        before = str(place[-2:][0])
+        form = next((step.forms[before] for step in KINDS.values() if before in step.forms), _form(str(place[-1])))
+    return Fault(_path(loc, data), form, detail)
+
+
+def is_about_key(detail: ErrorDetails) -> bool:
+    """Whether an error is about a key that an author chooses, and not about its value."""
+    return detail["loc"][-1:] == ("[key]",)
 
 
 def _path(place: Path, data: Any) -> Path:

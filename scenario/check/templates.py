@@ -103,7 +103,7 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
         if template.kind == "condition":
             _elsewhere(template, known, report)
         if trigger == "event" and not looks:
-            check_event(template.source, template.path, template.kind, here, report)
+            check_event(template.source, template.path, template.kind, here, report, template.lead)
 
 
 def _granted(template: Template, destinations: Listing | None) -> Collection[str]:

@@ -306,7 +306,7 @@ def _differences(live: Live, result: dict[str, Any], course: Course) -> list[Any
     return found
 
 
-_KEYS = ("id", "kind", "outcome", "reason", "status", "attempts", "note")
+_KEYS = ("id", "kind", "outcome", "reason", "status", "attempts", "note", "way")
 
 
 def _record(step: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -172,6 +172,28 @@ CASES = {
         expect: {steps: [{sms: hi, text: hello Zoé, note: "rendered again: the contact has changed"}]}
         """,
     ),
+    "a switch": (
+        "- switch: contact.language\n  cases: {fr: [{sms: fr, text: bonjour}], de: [{sms: de, text: guten Tag}]}",
+        """
+        with: {contact: {language: de}}
+        expect: {steps: [{switch: switch-1, outcome: case, way: de}, {sms: de}], never: [fr]}
+        """,
+    ),
+    "a repetition, each round with a delivery of its own": (
+        "- repeat: {every: 7d, times: 3, until: {event: clicked}}\n  steps: [{sms: hi, text: '{{ now }}'}]",
+        """
+        answers: {hi: [{}, {status: 400}]}
+        operations: [{after: 8d, skip: hi}]
+        events: [{after: 9d, name: clicked}]
+        expect:
+          steps:
+            - {repeat: repeat-1, outcome: round, at: 2026-03-02 09:00}
+            - {sms: hi, outcome: delivered, text: {contains: 2026-03-02T09}}
+            - {sms: hi, outcome: skipped, at: 2026-03-10 09:00, text: {contains: 2026-03-09T09}}
+            - {repeat: repeat-1, outcome: event, at: 2026-03-11 09:00, reason: after 2 rounds}
+          ends: finished
+        """,
+    ),
     "a clock that changes": (
         "- wait: {until: '02:30'}",
         """

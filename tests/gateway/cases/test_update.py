@@ -166,7 +166,7 @@ def test_an_update(reading: Read, before: str, after: str | None) -> None:
 
 
 def test_who_is_refused_now(reading: Read) -> None:
-    head = "trigger: birthday\nentry: {if: contact.id == 8}"
+    head = "trigger: birthday\nentry: {if: \"contact.id == '8'\"}"
     for before in ("expect: {ends: finished}", "expect:\n  refused: something else\n"):
         cases, _ = reading(STEPS, before, head=head)
         assert cases is not None
