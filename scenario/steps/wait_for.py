@@ -116,7 +116,7 @@ class OneOf(Model):
 
 
 def _kind(value: object) -> str:
-    return "<several>" if isinstance(value, Mapping) else "<name>"
+    return "<several>" if isinstance(value, Mapping | list) else "<name>"
 
 
 class WaitFor(BaseStep):

@@ -16,6 +16,7 @@ GOOD = (
     "steps: [{wait: 2d}]",
     "steps: [{wait: P3DT12H}, {wait: 1h 30m}, {wait: {until: 10:00, on: [mon]}}]",
     "steps: [{wait: {until: '{{ order.ordered_at }}', offset: -3d}, on_failure: continue}]",
+    "steps: [{wait: {until: 2027-12-24}}, {wait: {until: 2027-12-24T09:00, offset: -3d}}]",
     "steps: [{email: a, subject: s, html: '<p>'}]",
     "steps: [{id: x, email: a, subject: s, text: t, retry: {maximum_attempts: 3, backoff_coefficient: 1.5}}]",
     "steps: [{sms: a, text: {file: a.txt}}]",

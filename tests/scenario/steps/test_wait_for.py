@@ -16,6 +16,7 @@ WRONG = (
     ("- wait_for: {a: {}, b: {}}\n  for: 1d\n- sms: t\n  text: '{{ event.name }}'", "7:13: warning may-be-missing: 'event' may be missing here: the 'wait_for' on line 4 can end without it."),
     ("- wait_for: {a: {}, b: {}}\n  for: 1d\n  else: [{sms: t, text: '{{ event.name }}'}]", "6:29: error out-of-scope: "),
     ("- wait_for: {a: {}, b: {}}\n  for: 1d\n  else: [{exit: x}]\n- sms: t\n  text: '{{ event.name }}'", None),
+    ("- wait_for: [a, b]", "4:13: error type: 'wait_for' must be keys with values, not a list"),
     ("- wait_for: {}", "4:13: error empty: 'wait_for' is empty: it needs at least one entry"),
     ("- wait_for: {a b: {}}", "4:14: error value: 'a b' is not an event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
     ("- wait_for: {a: [{exit: b}]}", "4:17: error type: 'a' must be keys with values, not a list"),
