@@ -50,10 +50,10 @@ def _which(here: Here, report: Report) -> str:
     """Which event it is."""
     if here.awaited is None:
         line = report.line(here.passed or ())
-        return f"'{_EVENT}' is the trigger's here, since the 'wait_for' on line {line} ended without one"
+        return f"'{_EVENT}' is the trigger's here, since line {line} waited for another one in vain"
     line = report.line(here.awaited)
     other = ", or the trigger's where none came" if here.entered else ""
-    return f"'{_EVENT}' is the one that the 'wait_for' on line {line} waited for{other}"
+    return f"'{_EVENT}' is the one that line {line} waited for{other}"
 
 
 def _places(source: Any, name: str) -> Iterator[tuple[Path, int]]:

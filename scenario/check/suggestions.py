@@ -131,8 +131,7 @@ def _fault(detail: ErrorDetails, data: Any) -> Fault:
     else:
         # Of a key that an author chooses, it is the tag before it that tells the form.
         before = str(place[-2:][0])
-        form = next((step.forms[before] for step in KINDS.values() if before in step.forms), None)
-        form = form or _form(str(place[-1]))
+        form = next((step.forms[before] for step in KINDS.values() if before in step.forms), _form(str(place[-1])))
     return Fault(_path(loc, data), form, detail)
 
 
