@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from activities.attempt_log import Log
 from activities.channels import Channels, channels_of
 from activities.content import Content
 from activities.webhook.destinations.watch import DestinationsFile
@@ -36,7 +37,7 @@ class Services:
 
     Attributes:
         store: Versions, journeys, attempts.
-        writer: Writes attempts in the background.
+        writer: Writes attempts down.
         content: Published versions, kept by version.
         transport: Sends webhooks.
         channels: What other messages leave by, and what answers come back by.
@@ -47,7 +48,7 @@ class Services:
     """
 
     store: Store
-    writer: AttemptWriter
+    writer: Log
     content: Content
     transport: Transport
     channels: Channels

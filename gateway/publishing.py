@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,7 +53,8 @@ def check_file(path: Path, destinations: Listing | None = None) -> Checked:
     Raises:
         BadInput: The file itself cannot be read.
     """
-    return check(content(path), read=beside(path), file=str(path), destinations=destinations)
+    now = datetime.now(UTC)
+    return check(content(path), read=beside(path), file=str(path), destinations=destinations, now=now)
 
 
 def content(path: Path) -> bytes:

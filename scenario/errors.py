@@ -16,6 +16,10 @@ messages end up in logs, in Temporal's history and in its UI.
 
 from __future__ import annotations
 
+from typing import Any
+
+from typing_extensions import override
+
 
 class ScenarioError(Exception):
     """Anything wrong with a scenario, a template or an entry."""
@@ -58,8 +62,12 @@ class TemplateError(ScenarioError):
         return f"{self.at}: {self.reason}" if self.at else self.reason
 
     def within(self, part: str) -> TemplateError:
-        """The same error as one of a message's part."""
-        return TemplateError(self.sentence, at=part, line=self.line, column=self.column, offset=self.offset)
+        """The same error as one of a message's part: a line without it could be any in the file."""
+        return type(self)(self.reason, **self._place(part))
+
+    def _place(self, part: str) -> dict[str, Any]:
+        at = f"{part}: {self.at}" if self.at else part
+        return {"at": at, "line": self.line, "column": self.column, "offset": self.offset}
 
 
 class LimitExceeded(TemplateError):
@@ -86,6 +94,10 @@ class MissingVariable(TemplateError):
     ) -> None:
         self.path = path
         super().__init__(reason, at=at, line=line, column=column, offset=offset)
+
+    @override
+    def within(self, part: str) -> MissingVariable:
+        return MissingVariable(self.reason, self.path, **self._place(part))
 
 
 class BadRecipient(ScenarioError):

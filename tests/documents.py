@@ -19,7 +19,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"
 COMMAND: Final = "python -m tests.documents"
 _KINDS: Final = {"text": "", "number": " (number)", "flag": " (true or false)", "date": " (date)"}
 _ONLY: Final[Mapping[str, Roots]] = {
-    "after a `wait_for`": roots("segment", event=True),
+    "after a `wait_for`, or a `repeat` that an event ends": roots("segment", event=True),
     "in a webhook": roots("segment", secrets=()),
     "in a webhook, an e-mail, an SMS": roots("segment", callback=True),
 }

@@ -270,7 +270,8 @@ class StepHost:
         )
         self.state.until = self.state.awaiting = self.state.kept_back = None
         self.retrying = False
-        workflow.logger.warning("held", extra={"step": self.step, "kind": failed.kind, "status": failed.status})
+        told = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
+        workflow.logger.warning("held", extra=told)
         if workflow.patched("last-held"):
             visibility.remember(self.state.held)
         self.show()

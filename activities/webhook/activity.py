@@ -109,7 +109,8 @@ class Webhooks(ChannelActivity[Transport]):
         seen = {name: value for name in wanted if (value := secrets.get(name))}  # an empty one is not set
         data = self.data(delivery) | {"secrets": seen}
         try:
-            rendered = render(step, data, delivery.id, base=route.url if route else None)
+            base = route.named.rendered_url(secrets) if route and route.named else route and route.url
+            rendered = render(step, data, delivery.id, base=base)
         except MissingVariable as error:
             match error.path:
                 # A name that the step does not spell out may be a contact's.

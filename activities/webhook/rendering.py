@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.headers import authored
@@ -12,6 +12,8 @@ from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.model.parts import File
 from scenario.steps.webhook import Content, Webhook, body_fault
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
         TemplateError: A template fails on this data, or a header may not be sent.
         Aborted: A template says that nothing should be sent.
     """
-    headers = {name: liquid.render_header(value, data) for name, value in step.headers.items()}
+    headers = {
+        name: _rendered(f"the header '{name}'", liquid.render_header, value, data)
+        for name, value in step.headers.items()
+    }
     try:
         authored(headers)
     except RefusedError as error:
@@ -60,7 +65,7 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
     headers |= {"webhook-id": delivery_id, "idempotency-key": delivery_id}
     body = b""
     if step.body is not None and not isinstance(step.body, File):
-        body = _body(step.content, step.body, data)
+        body = _rendered("the body", _WRITTEN[step.content], _fitting(step.content, step.body), data)
         if not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = _TYPES[step.content]
     return Rendered(step.method, _url(step, data, base), headers, body)
@@ -92,21 +97,31 @@ def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], 
     return Rendered(rendered.method, rendered.url, {**kept, **headers}, rendered.body)
 
 
-def _body(content: Content, body: str | dict[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
-    match content, body:
-        case "form", dict():
-            return liquid.render_form(body, data)
-        case "text", str():
-            return liquid.render_plain(body, data)
-        case "json", _:
-            return liquid.render_json(body, data)
-        case _:
-            raise TemplateError(body_fault(content, body) or f"no body can be written as {content}")
+_WRITTEN: Final[Mapping[Content, Callable[[Any, Mapping[str, Any]], bytes]]] = {
+    "json": liquid.render_json,
+    "form": liquid.render_form,
+    "text": liquid.render_plain,
+}
+"""What writes a body."""
+
+
+def _fitting(content: Content, body: str | dict[str, Any] | list[Any]) -> str | dict[str, Any] | list[Any]:
+    """A body that can be written in a way; a published one always can."""
+    if fault := body_fault(content, body):
+        raise TemplateError(fault)
+    return body
+
+
+def _rendered(part: str, made: Callable[[Any, Mapping[str, Any]], Made], source: Any, data: Mapping[str, Any]) -> Made:
+    try:
+        return made(source, data)
+    except TemplateError as error:
+        raise error.within(part) from None
 
 
 def _url(step: Webhook, data: Mapping[str, Any], base: str | None) -> str:
     """The address: the step's own URL, or its path behind that of its destination."""
     if step.url is not None:
-        return liquid.render_url(step.url, data)
-    path = "" if step.path is None else liquid.render_path(step.path, data)
+        return _rendered("the url", liquid.render_url, step.url, data)
+    path = "" if step.path is None else _rendered("the path", liquid.render_path, step.path, data)
     return path if base is None else f"{base.rstrip('/')}{path}" if path else base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -115,26 +116,28 @@ class Diverted:
 
     Args:
         base: The receiver's origin, ``http://127.0.0.1:4000``.
+        refuses: Gives the origin of something that refuses connections, for a path at the receiver that it does not
+            take at present; else None.
     """
 
-    def __init__(self, base: str) -> None:
-        port = urlsplit(base).port or 80
+    def __init__(self, base: str, refuses: Callable[[str], str | None] | None = None) -> None:
         self._base = base.rstrip("/")
-        self._access = Access(allow_private=True, allow_http=True, ports=(port,))
+        self._refuses = refuses
 
     def find(self, url: str) -> Route:
         """The same path and query at the local receiver."""
         parts = urlsplit(url)
-        query = f"?{parts.query}" if parts.query else ""
-        return Route(
-            url=f"{self._base}/{parts.hostname or ''}{parts.path or '/'}{query}",
-            destination=parts.hostname or "",
-            access=self._access,
-        )
+        host, query = parts.hostname or "", f"?{parts.query}" if parts.query else ""
+        return self._route(f"/{host}{parts.path or '/'}", query, host)
 
     def named(self, name: str) -> Route:
         """A folder of this name at the local receiver, whatever the name."""
-        return Route(url=f"{self._base}/{name}", destination=name, access=self._access)
+        return self._route(f"/{name}", "", name)
 
     def granted(self, to: str | None) -> frozenset[str] | None:
         """Any: nothing leaves this machine."""
+
+    def _route(self, path: str, query: str, destination: str) -> Route:
+        origin = (self._refuses and self._refuses(path)) or self._base
+        access = Access(allow_private=True, allow_http=True, ports=(urlsplit(origin).port or 80,))
+        return Route(url=f"{origin}{path}{query}", destination=destination, access=access)

@@ -1,9 +1,10 @@
-"""The way in over HTTP: ``POST /callbacks/{token}``, and ``GET /healthz``. Nothing else is answered.
+"""The way in over HTTP: ``/callbacks/{token}``, and ``GET /healthz``. Nothing else is answered.
 
 Whoever was sent ``{{ journey.callback_url }}`` posts ``{"name": "whatsapp.replied", "properties": {…}}`` there, and
 that one journey is told. It is open to the internet, so it says little and does little before it knows the token:
 
-- only POST acts: mail servers and chats fetch every address that they see;
+- only POST acts: mail servers and chats fetch every address that they see. One that names an event is a link, and
+  answers GET with a page that asks, see `gateway.callbacks.page`;
 - an address that was never given out and a forged one look the same;
 - a body is read only for a good token, to 64 KB and for 10 seconds;
 - a token may be used often, yet not so often that it drowns its journey.
@@ -28,6 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from temporalio.service import RPCError
 
+from gateway.callbacks import page
 from gateway.callbacks.deliver import EventId, Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
@@ -79,6 +81,7 @@ class Receiving:
         self.application = Starlette(
             routes=[
                 Route("/callbacks/{token}", self._callback, methods=["POST"]),
+                Route("/callbacks/{token}", self._open, methods=["GET"]),
                 Route(ALIVE, _alive, methods=["GET"]),
             ],
             exception_handlers={HTTPException: _said, ClientDisconnect: _gone},
@@ -87,13 +90,15 @@ class Receiving:
 
     async def _callback(self, request: Request) -> Response:
         claim = self._claim(request.path_params["token"])
-        _acceptable(request)
+        link = page.is_link(request)
+        if not link:
+            _acceptable(request)
         if wait := self._pace.take(claim.delivery_id):
             again = {"retry-after": str(math.ceil(wait))}
             raise ErrorAnswer(429, "too many events came to this callback address: try again later", again)
         try:
-            event = Told.parse(await self._body(request))
-            identifier = event.id or _identifier(request)
+            body = await self._body(request)
+            event, identifier = page.event_of(request) if link else _event(body, request)
         except BadInput as error:
             raise ErrorAnswer(400, str(error)) from None
         try:
@@ -106,7 +111,17 @@ class Receiving:
         if not told:
             raise ErrorAnswer(410, _OVER)
         logger.info("event %s for %s by %s", event.name, claim.workflow_id, claim.delivery_id)
-        return JSONResponse({}, 202)
+        return page.saying(request, 200) if link else JSONResponse({}, 202)
+
+    async def _open(self, request: Request) -> Response:
+        if not page.is_link(request):
+            raise HTTPException(405, headers={"allow": "POST"})
+        self._claim(request.path_params["token"])
+        try:
+            page.event_of(request)
+        except BadInput as error:
+            raise ErrorAnswer(400, str(error)) from None
+        return page.asking(request)
 
     def _claim(self, token: str) -> Claim:
         try:
@@ -138,6 +153,16 @@ def _acceptable(request: Request) -> None:
         raise ErrorAnswer(415, "send the event as it is, without a content-encoding")
 
 
+def _event(body: bytes, request: Request) -> tuple[Told, str | None]:
+    """The event in a body, and what tells it from another, if anything does.
+
+    Raises:
+        BadInput: It is none.
+    """
+    event = Told.parse(body)
+    return event, event.id or _identifier(request)
+
+
 def _identifier(request: Request) -> str | None:
     """What a client names its message by, so that it may send it again.
 
@@ -158,8 +183,10 @@ async def _alive(_request: Request) -> Response:
     return JSONResponse({"alive": True})
 
 
-async def _said(_request: Request, error: Exception) -> Response:
+async def _said(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 it is registered for nothing else
+    if "token" in request.path_params and page.is_link(request):
+        return page.saying(request, error.status_code, error.headers)
     sentence = (
         error.detail if isinstance(error, ErrorAnswer) else _SENTENCES.get(error.status_code, "that is not possible")
     )
@@ -170,4 +197,7 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)  # nobody is there to read it
 
 
-_SENTENCES: Final = {404: "there is nothing here", 405: "this method is not allowed: see the allow header"}
+_SENTENCES: Final = {
+    404: "there is nothing here",
+    405: "only POST does something here: opening this address does nothing",
+}

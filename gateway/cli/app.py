@@ -6,7 +6,20 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway.cli import author, convert, destinations, enter, local, operate, preview, retune, serve, show, test
+from gateway.cli import (
+    author,
+    convert,
+    destinations,
+    enter,
+    local,
+    operate,
+    preview,
+    receiver,
+    retune,
+    serve,
+    show,
+    test,
+)
 from gateway.cli.terminal import say
 
 app: Final = typer.Typer(
@@ -20,7 +33,7 @@ app: Final = typer.Typer(
 )
 
 _GROUPS: Final = {
-    "Try it": {"demo": local.demo, "dev": local.dev},
+    "Try it": {"demo": local.demo, "dev": local.dev, "receiver": receiver.receiver},
     "Write": {
         "check": author.check,
         "preview": preview.preview,

@@ -108,12 +108,12 @@ def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]
     from scenario.http.urls import parse
 
     return {
-        "host": parse(found.url, found.access).origin,
+        "host": parse(found.rendered_url(dict.fromkeys(found.url_secrets, "x")), found.access).origin,
         **_gentle(found.rate, found),
         "timeout": found.timeout,
         "retry": dict(found.retry),
         "private": found.access.allow_private or bool(found.access.allow_cidr),
-        "secrets": _set(found.header_secrets, secrets),
+        "secrets": _set((*found.url_secrets, *found.header_secrets), secrets),
         "granted": _set(found.secrets, secrets),
         "signing": _keys(found, secrets),
     }
@@ -173,7 +173,11 @@ def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
     """Says which secrets cannot be masked with certainty in what receivers send back."""
     from activities.redaction import SHORT, short
 
-    used = {name for found in book.destinations.values() for name in (*found.header_secrets, *found.secrets)}
+    used = {
+        name
+        for found in book.destinations.values()
+        for name in (*found.url_secrets, *found.header_secrets, *found.secrets)
+    }
     if names := short({name: value for name, value in secrets.items() if name in used}):
         note(
             f"{', '.join(names)}: shorter than {SHORT} characters, and so masked only as a word of its own where a "

@@ -17,6 +17,11 @@ UiPortOption = Annotated[int, typer.Option("--ui-port", help="of Temporal's UI")
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="FOLDER", help="where the servers' state, the store and the inbox are kept")
 ]
+SendOption = Annotated[
+    bool, typer.Option("--send", help="send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="with --send: let journeys under way send, too")]
+SkipTimeOption = Annotated[bool, typer.Option("--skip-time", help="do not wait where a step waits long for a time")]
 
 
 def demo(stay: StayOption = False) -> None:
@@ -29,15 +34,37 @@ def demo(stay: StayOption = False) -> None:
     raise typer.Exit(_run(run(stay=stay, console=console())))
 
 
-def dev(port: PortOption = 7233, ui_port: UiPortOption = 8233, state: StateOption = Path(".scenario")) -> None:
-    """Run the local server, its UI, an inbox and a worker until Ctrl-C.
+def dev(
+    port: PortOption = 7233,
+    ui_port: UiPortOption = 8233,
+    state: StateOption = Path(".scenario"),
+    send: SendOption = False,
+    resume: ResumeOption = False,
+    skip_time: SkipTimeOption = False,
+) -> None:
+    """Run the local server, its UI, an inbox, a receiver and a worker until Ctrl-C, and say what leaves.
 
-    Other commands that are run in this folder find them without configuration, or with what this one says.
+    Nothing is sent to anybody: e-mails and SMS end in the inbox, webhooks at the receiver, which 'scenario receiver'
+    makes fail, and secrets are stand-ins. With --send, messages reach whom they are for: the settings say how, and
+    what is not set holds its steps. Other commands that are run in this folder find the servers without
+    configuration, or with what this one says. --skip-time skips no wait for an event, and no pause between attempts.
     """
     from gateway.local.dev import dev as run
 
+    if resume and not send:
+        raise typer.BadParameter("--resume goes with --send")
     try:
-        status = _run(run(state=state, port=port, ui_port=ui_port, console=console()))
+        status = _run(
+            run(
+                state=state,
+                port=port,
+                ui_port=ui_port,
+                send=send,
+                resume=resume,
+                skip_time=skip_time,
+                console=console(),
+            )
+        )
     except KeyboardInterrupt:  # this is how it is meant to end
         status = 0
     raise typer.Exit(status)

@@ -12,30 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf.field_mask_pb2 import FieldMask
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
-from temporalio.api.common.v1 import TimeSkippingConfig, WorkflowExecution
-from temporalio.api.workflow.v1 import WorkflowExecutionOptions
-from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
-from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import Entered
+from gateway.local.skipping import skip_time
 from gateway.local.stack import LocalStack, local, until_interrupted
 from gateway.local.verification import Arrival, arrivals, parcel
 from runtime.errors import LocalError
 from scenario.time.timing import zone_of
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
-SECRETS: Final = {
-    "WAX_TOKEN": "demo-wax-token",
-    "CLIENTELING_KEY": "demo-clienteling-key",
-    "PUSH_KEY": "demo-push-key",
-    "WALLET_TOKEN": "demo-wallet-token",
-}
 FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}
 """The WhatsApp provider has a bad moment, so that retries are seen."""
 _STATE: Final = Path(".scenario/demo")
@@ -82,7 +71,7 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
     await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
     say = partial(console.print, markup=True, highlight=False)
     say("Starting Temporal, an inbox, a receiver and a worker on this machine …")
-    async with local(state, fail=FAILING, secrets=SECRETS) as place:
+    async with local(state, fail=FAILING) as place:
         for path in await asyncio.to_thread(_files, examples, "*.yaml"):
             say(f"  published {await place.client.publish(path)}")
         say("Contacts come in; waits of days are skipped …\n")
@@ -107,29 +96,13 @@ async def run(place: LocalStack, files: list[Path]) -> list[DemoRun]:
     for entry in entries:
         if order := entry["trigger"].get("order"):
             await place.client.event(str(entry["contact"]["id"]), *parcel(order))
-    await asyncio.gather(*(_skip_time(place.client.temporal, journey) for journey in journeys))
+    await asyncio.gather(*(skip_time(place.client.temporal, journey.id) for journey in journeys))
     async with asyncio.timeout(_PATIENCE):
         results = await asyncio.gather(*(journey.result() for journey in journeys))
     return [
         DemoRun(entry, journey, result, await arrivals(place, entry, journey, result))
         for entry, journey, result in zip(entries, journeys, results, strict=True)
     ]
-
-
-async def _skip_time(temporal: Client, journey: Entered) -> None:
-    """Lets the server skip the journey's waits: `frontend.WorkflowTimeSkippingEnabled` in `runtime.local.devserver`."""
-    options = WorkflowExecutionOptions(time_skipping_config=TimeSkippingConfig(enabled=True))
-    request = UpdateWorkflowExecutionOptionsRequest(
-        namespace=temporal.namespace,
-        workflow_execution=WorkflowExecution(workflow_id=journey.id),
-        workflow_execution_options=options,
-        update_mask=FieldMask(paths=["time_skipping_config"]),
-    )
-    try:
-        await temporal.workflow_service.update_workflow_execution_options(request)
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:  # a journey without a wait is over already
-            raise
 
 
 def _show(say: Callable[..., None], run: DemoRun) -> None:

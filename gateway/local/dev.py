@@ -4,47 +4,118 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
+from temporalio.client import Client
 
-from gateway.local.stack import local
+from activities.attempt_log import Log
+from activities.interface import EMAIL, SMS
+from gateway.local.live import LiveLog, LiveWarnings, line
+from gateway.local.skipping import skip_waits
+from gateway.local.stack import LocalStack, local
 from runtime.process.ports import HOST
+from runtime.settings import Settings
 
 USUAL: Final = (f"{HOST}:7233", Path(".scenario"))
 """Address and folder that other commands take where nothing is set."""
+_INBOX: Final = {EMAIL.name: "inbox", SMS.name: "inbox"}
 
 
-async def dev(*, state: Path, port: int, ui_port: int, console: Console) -> int:
+async def dev(
+    *, state: Path, port: int, ui_port: int, send: bool, resume: bool, skip_time: bool, console: Console
+) -> int:
     """Runs until it is interrupted.
 
     Args:
         state: Folder that keeps everything from one start to the next.
         port: Of Temporal.
         ui_port: Of Temporal's UI.
-        console: Where to tell what runs where.
+        send: Send for real, as the environment says.
+        resume: Let journeys that are under way send, too.
+        skip_time: Do not wait where a step waits long for a time.
+        console: Where to tell what runs where, and what leaves.
 
     Returns:
         The exit status.
     """
     say = partial(console.print, markup=True, highlight=False)
-    async with local(state, port=port, ui_port=ui_port) as place:
-        say(f"[bold]Temporal[/]   {place.server.address}")
-        say(f"[bold]UI[/]         {place.server.ui_url}")
-        say(f"[bold]Inbox[/]      {place.inbox.folder}  (e-mails as .eml, SMS as .json)")
-        say(f"[bold]Webhooks[/]   {state / 'received'}  (every one of them, wherever it was to go)")
-        say(f"[bold]Callbacks[/]  {place.gateway.url}  (what journey.callback_url begins with, until this ends)")
-        say("Now, in another terminal:")
-        for line in exports(place.server.address, state):
-            say(f"  {escape(line)}")
-        say("  scenario publish examples/post-purchase.yaml")
-        say("  scenario enter examples/entries/post-purchase.json")
-        say("Ctrl-C ends all of it; what it did is kept.")
-        await asyncio.Event().wait()
+
+    def tell(text: Text) -> None:
+        console.print(text, soft_wrap=True, highlight=False)
+
+    def log(kept: Log) -> Log:
+        return LiveLog(kept, tell, {} if send else _INBOX)
+
+    with LiveWarnings(tell):
+        async with local(state, port=port, ui_port=ui_port, send=send, resume=resume, log=log) as place:
+            if send:
+                say("[bold red]Messages leave this machine, and reach whom they are for.[/]")
+            say(f"[bold]Temporal[/]   {place.server.address}")
+            say(f"[bold]UI[/]         {place.server.ui_url}")
+            for name, where in _sent(place) if send else _kept(place, state):
+                say(f"[bold]{name:<10}[/] {escape(where)}")
+            if skip_time:
+                say("Waits for a time are skipped; nothing else is: tell a journey what it waits for.")
+            say("Now, in another terminal:")
+            for command in exports(place.server.address, state):
+                say(f"  {escape(command)}")
+            say("  scenario publish examples/post-purchase.yaml")
+            say("  scenario enter examples/entries/post-purchase.json")
+            say("Ctrl-C ends all of it; what it did is kept. What leaves from now on:")
+            async with _skipping(place.client.temporal, tell, wanted=skip_time):
+                await asyncio.Event().wait()
     return 0
+
+
+def _kept(place: LocalStack, state: Path) -> list[tuple[str, str]]:
+    """Where everything ends, with nothing sent."""
+    return [
+        ("Inbox", f"{place.inbox.folder}  (e-mails as .eml, SMS as .json)"),
+        ("Webhooks", f"{state / 'received'}  (every one of them, wherever it was to go; 'scenario receiver' answers)"),
+        ("Secrets", "stand-ins: those that are set are not read"),
+        ("Callbacks", f"{place.gateway.url}  (what journey.callback_url begins with, until this ends)"),
+    ]
+
+
+def _sent(place: LocalStack) -> list[tuple[str, str]]:
+    """What messages leave by, and which settings are missing for that."""
+    given = place.services
+    webhooks = "to where scenarios say"
+    if given.destinations.configured:
+        webhooks += f", and destinations as SCENARIO_DESTINATIONS says ({', '.join(given.destinations.names)})"
+    else:
+        webhooks += "; SCENARIO_DESTINATIONS is not set: steps with 'to:' are held"
+    mailer, provider, url = given.channels.mailer, given.channels.provider, Settings().callback_url
+    missing = "{} is not set: those steps are held"
+    callbacks = f"let {url} lead there" if url else "without SCENARIO_CALLBACK_URL, reached from this machine only"
+    return [
+        ("Webhooks", webhooks),
+        ("E-mail", f"by {mailer.server.host}" if mailer else missing.format("SCENARIO_SMTP")),
+        ("SMS", f"by {provider.name}" if provider else missing.format("SCENARIO_SMS")),
+        ("Secrets", ", ".join(given.secrets.names()) or "no SCENARIO_SECRET_… is set"),
+        ("Callbacks", f"{place.gateway.url}  ({callbacks})"),
+    ]
+
+
+@asynccontextmanager
+async def _skipping(temporal: Client, tell: Callable[[Text], None], *, wanted: bool) -> AsyncGenerator[None]:
+    def said(journey: str, step: str, what: str) -> None:
+        tell(line(journey, step, what, "waiting"))
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(skip_waits(temporal, said)) if wanted else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
 
 
 def exports(address: str, state: Path) -> list[str]:

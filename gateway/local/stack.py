@@ -1,6 +1,7 @@
 """Everything that journeys need, on this machine alone: Temporal's dev server, inbox, receiver, gateway, worker.
 
-Nothing that is sent here leaves the machine: e-mails and SMS end in the inbox, every webhook at the local receiver.
+Unless told otherwise, nothing that is sent leaves the machine: e-mails and SMS end in the inbox, every webhook at the
+local receiver, and secrets are stand-ins.
 """
 
 from __future__ import annotations
@@ -8,25 +9,34 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets as random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
+from temporalio.client import Client
 
+from activities.attempt_log import Log
+from activities.channels import channels_of
+from activities.dependencies import INBOX
 from activities.email.senders import ANY
+from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
+from activities.webhook.throttle.rate_sync import pacing
 from gateway.callbacks.server import application
 from gateway.client import ScenarioClient
+from gateway.local.stand_ins import StandIns
 from runtime import search_attributes
 from runtime.connection import connect
+from runtime.errors import LocalError
+from runtime.local.answers import NAME
 from runtime.local.devserver import DevServer
 from runtime.local.folder import make_folder
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
-from runtime.secrets import Secrets
 from runtime.settings import Settings
 from worker import Services, running, services, workers
 
@@ -61,7 +71,9 @@ async def local(
     port: int = 0,
     ui_port: int = 0,
     fail: Mapping[str, Sequence[int]] | None = None,
-    secrets: Mapping[str, str] | None = None,
+    send: bool = False,
+    resume: bool = True,
+    log: Callable[[Log], Log] = lambda log: log,
 ) -> AsyncGenerator[LocalStack]:
     """Starts everything, and ends it.
 
@@ -69,40 +81,75 @@ async def local(
         state: Folder of databases, inbox and what the receiver got.
         port: Of Temporal; 0 takes a free one.
         ui_port: Of Temporal's UI; 0 takes a free one.
-        fail: Path at the receiver → statuses that it answers first.
-        secrets: Instead of the environment's.
+        fail: Place at the receiver → statuses that it answers first.
+        send: Send messages to where they are meant for, as the environment sets the channels, with its secrets.
+        resume: Whether journeys that are under way may go on to do so.
+        log: Makes of the log of attempts the one that the worker is given.
 
     Raises:
         SetupError: Something cannot be started; the sentence says what to do.
         StoreError: The store cannot be opened.
     """
     state = await asyncio.to_thread(_folder, state)
+    store = SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}")
+    # What is wrong with the environment is said before a server is started.
+    environment = Settings(store=store)
+    destinations = DestinationsFile(environment.destinations if send else None)
+    if send:
+        channels_of(environment, INBOX)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(DevServer(state, port=port, ui_port=ui_port))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
-        receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail))
+        receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail, told=state / NAME))
         gateway = await stack.enter_async_context(HttpServer(purpose="the gateway"))
         temporal = await connect(server.address, role="local")
         await search_attributes.ensure(temporal)
-        settings = Settings(
-            store=SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}"),
-            smtp=SecretStr(inbox.url),
-            mail_from=SENDER,
-            mail_from_allowed=ANY,
-            sms=SecretStr("local:"),
-            callback_url=gateway.url,
-            callback_key=SecretStr(base64.b64encode(random.token_bytes()).decode()),
+        if send and not resume:
+            await _refuse_others(temporal, state)
+        settings = _settled(environment, inbox, gateway, send=send)
+        opened = await stack.enter_async_context(
+            services(
+                settings,
+                inbox=inbox.folder,
+                routes=None if send else Diverted(receiver.url, receiver.refuses),
+                destinations=destinations,
+            )
         )
-        routes = Diverted(receiver.url)
-        opened = await stack.enter_async_context(services(settings, inbox=inbox.folder, routes=routes))
-        if secrets is not None:
-            environ = {f"SCENARIO_SECRET_{name}": value for name, value in secrets.items()}
-            opened = replace(opened, secrets=Secrets(settings, environ))
+        if send:
+            await stack.enter_async_context(pacing(temporal, destinations))
+        else:
+            opened = replace(opened, secrets=StandIns())
+        opened = replace(opened, writer=log(opened.writer))
         await stack.enter_async_context(running(workers(temporal, opened)))
         if opened.channels.callbacks is not None:
             gateway.start(application(opened.channels.callbacks, temporal))
         client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
         yield LocalStack(client, server, inbox, receiver, gateway, opened)
+
+
+async def _refuse_others(temporal: Client, state: Path) -> None:
+    """Makes sure that nobody is written to who came in when nothing was sent.
+
+    Raises:
+        LocalError: Journeys are under way.
+    """
+    under_way = await temporal.count_workflows("WorkflowType = 'Journey' AND ExecutionStatus = 'Running'")
+    if under_way.count:
+        raise LocalError(
+            f"journeys are under way in {state} ({under_way.count}), and would send for real: let them by --resume, "
+            "or begin in another folder with --state"
+        )
+
+
+def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, *, send: bool) -> Settings:
+    """The environment's settings, with what is here in the place of what leads elsewhere, or nowhere."""
+    here: dict[str, Any] = {"store": environment.store}
+    if not send:
+        here.update(smtp=SecretStr(inbox.url), mail_from=SENDER, mail_from_allowed=ANY, sms=SecretStr("local:"))
+    if not send or environment.callback_url is None:
+        key = SecretStr(base64.b64encode(random.token_bytes()).decode())
+        here.update(callback_url=gateway.url, callback_key=key)
+    return Settings(**here)
 
 
 async def until_interrupted() -> None:

@@ -16,7 +16,7 @@ from gateway.entries import Entered
 from gateway.local.stack import LocalStack
 from scenario import liquid
 from scenario.entry.admission import entry_data
-from scenario.entry.entry import parse_entry
+from scenario.entry.entry import journey_root, parse_entry
 from scenario.entry.event import event_root
 from scenario.steps.base import BaseStep
 from scenario.steps.delivery import delivery_id
@@ -93,7 +93,7 @@ def _data(place: LocalStack, opened: Opened, entry: dict[str, Any], workflow_id:
     event = event_root(name, None, properties)
     return {
         **data,
-        "journey": data["journey"] | {"id": workflow_id},
+        "journey": journey_root(workflow_id, opened.name, opened.version, data["journey"]["entered_at"]),
         "event": data.get("event", event),
         "secrets": place.services.secrets.all(),
     }

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from gateway.preview import worst
+from gateway.preview.uses import SIZE
 from scenario.responses.references import REFERENCES, Whole
 from scenario.responses.validation import misfit
 
@@ -152,13 +153,18 @@ class MadeUpAnswer:
         least, first = _count(flat.get("minItems"), 0), _items(flat.get("prefixItems"))
         least = max(least, 1 if "contains" in flat else 0)
         most = _count(flat.get("maxItems"), max(least, _MANY))
-        rows = {"ordinary": 2, "empty": 0}.get(self._mode, self._chance.choice((*_ROWS, most)))
+        rows = {"ordinary": 2, "empty": 0}.get(self._mode, self._chance.choice((*self._sizes(path), *_ROWS, most)))
         rows = min(max(rows, least), most)
         items = [*first[:rows], *[flat.get("items", True)] * max(0, rows - len(first))]
         made = [self._by(item, path, depth + 1) for item in items]
         if made and "contains" in flat:
             made[-1] = self._by(flat["contains"], path, depth + 1)
         return made
+
+    def _sizes(self, path: Path) -> list[int]:
+        """How many items a list is to have that conditions look into; nothing where they do not."""
+        wanted = self._hints.literals.get((*path, SIZE), ())
+        return [min(count, _MANY) for count in wanted if isinstance(count, int) and count >= 0]
 
     def _leaf(self, flat: Mapping[str, Any], path: Path) -> Any:
         """Text, a number, true or false. What a format or a pattern says is not looked at, so is not broken either."""
@@ -190,8 +196,11 @@ class MadeUpAnswer:
         if path in self._hints.looped:
             return self._rows(path)
         if self._hints.below(path):
-            is_odd = self._mode == "mixed" and self._chance.random() < 0.1
-            return self._chance.choice(worst.WHOLES) if is_odd else self._object({}, path, depth)
+            if self._mode == "mixed" and self._chance.random() < 0.1:
+                return self._chance.choice(worst.WHOLES)
+            rows = self._sizes(path)
+            made = [self._object({}, path, depth) for _ in range(self._chance.choice(rows) if rows else 1)]
+            return made if rows else made[0]
         return self._scalar(path)
 
     def _rows(self, path: Path) -> Any:

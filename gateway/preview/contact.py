@@ -108,10 +108,11 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     data = entry_data(entry, scenario, number, given.platform_zone, start)
     refused, key, identifier = _admission(draft, entry, data)
     journey = identifier or f"{entry.name}/{entry.contact_id}"
-    data["journey"] = {**data["journey"], "id": journey}
+    data["journey"] = {**data["journey"], "id": journey, "key": key}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
     version = f"{scenario.scenario}@{number}"
     walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
+    exits = tuple(ExitRule(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
     return Preview(
         journey=journey,
         contact=entry.contact_id,
@@ -119,9 +120,9 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
         zone=zone,
         start=start,
         refused=refused,
-        notes=(*notes, *_unheard(draft, given), *_unanswered(draft, given)),
+        notes=(*notes, *_unheard(draft, given), *_unmet(exits, given), *_unanswered(draft, given)),
         steps=tuple(walk.go(start)),
-        exits=tuple(ExitRule(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit),
+        exits=exits,
     )
 
 
@@ -161,6 +162,18 @@ def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | 
 def _start(at: datetime | None, zone: tzinfo) -> datetime:
     moment = datetime.now(UTC) if at is None else at
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _unmet(exits: Sequence[ExitRule], given: Given) -> list[str]:
+    """Given events that somebody expects to end the journey, and that do not."""
+    met = {exit_.rule.event for exit_ in exits if exit_.met}
+    named = dict.fromkeys(exit_.rule.event for exit_ in exits)
+    told = {event.name for event in given.events}
+    return [
+        f"the given {name} lets nobody leave: it does not fulfil the condition of the exit rule"
+        for name in named
+        if name in told - met
+    ]
 
 
 def _unheard(draft: Draft, given: Given) -> list[str]:

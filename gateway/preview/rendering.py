@@ -225,11 +225,11 @@ class Workshop:
         """A webhook's request."""
         seen["secrets"] = Masks()
         found = self.book.get(step.to) if self.book and step.to else None
-        base = found.url if found else step.to and f"{step.to}:"
+        own = {secret: mask(secret) for secret in found.own_secrets} if found else {}
+        base = found.rendered_url(own) if found else step.to and f"{step.to}:"
         made = render_webhook(step, seen, delivery.id, base=base)
         if found:
-            secrets = {secret: mask(secret) for secret in found.header_secrets}
-            made = with_headers(made, step, found.rendered_headers(secrets), found.name)
+            made = with_headers(made, step, found.rendered_headers(own), found.name)
         try:
             headers = sent_headers(made.headers)
             url = made.url if step.to and not found else parse(made.url, found.access if found else Access()).url

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.preview import worst
 from gateway.preview.draft import Draft
-from gateway.preview.uses import Path, literals, named
+from gateway.preview.uses import SIZE, Path, literals, named
 from gateway.preview.walk import GivenEvent
 from scenario.entry.objects import DATA, Contact
 from scenario.entry.values import as_custom
@@ -58,6 +58,7 @@ class Samples:
     def events(self, number: int, entry: Mapping[str, Any]) -> list[GivenEvent]:
         """What happens to the contact of that number: one of each kind of event that the scenario waits for."""
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
+        maker = _Maker(chance, 0, self._named, self._literals)
         named = {path[1] for path in self._named if path[0] == "event" and len(path) > 1}
         identifiers = list(_identifiers(entry))
         made: list[GivenEvent] = []
@@ -65,7 +66,10 @@ class Samples:
             properties: dict[str, Any] = {}
             for key in sorted(named - {"name", "time", "properties"}):
                 known = [*self._literals.get(("event", key), ()), *identifiers]
-                properties[key] = chance.choice(known if known and chance.random() < 0.6 else worst.ANYTHING)
+                if maker.below(("event", key)):
+                    properties[key] = maker.value(("event", key), worst.ANYTHING, ("Zoé",))
+                else:
+                    properties[key] = chance.choice(known if known and chance.random() < 0.6 else worst.ANYTHING)
             made.append(GivenEvent(name, properties))
         return made
 
@@ -92,17 +96,17 @@ class _Maker:
                 made.update(self._custom((*path, name)))
             else:
                 made[name] = self._field(info, reader, (*path, name))
-        for unknown in sorted(self._below(path) - set(shape.model_fields)):
+        for unknown in sorted(self.below(path) - set(shape.model_fields)):
             if self._mode != "bare" and self._chance.random() < 0.9:
-                made[unknown] = self._value((*path, unknown), worst.ANYTHING, ("Zoé",))
+                made[unknown] = self.value((*path, unknown), worst.ANYTHING, ("Zoé",))
         return made
 
     def _field(self, info: FieldInfo, reader: Callable[..., Any] | None, path: Path) -> Any:
         if path[-1] in worst.NAMED:
             usual = worst.NAMED[path[-1]]
-            return self._value(path, usual, usual[:1])
+            return self.value(path, usual, usual[:1])
         if reader is not None:
-            return self._value(path, worst.KINDS.get(reader, worst.ANYTHING), worst.PLAIN.get(reader, ("Zoé",)))
+            return self.value(path, worst.KINDS.get(reader, worst.ANYTHING), worst.PLAIN.get(reader, ("Zoé",)))
         return self._part(info.annotation, path)
 
     def _part(self, annotation: Any, path: Path) -> Any:
@@ -112,31 +116,40 @@ class _Maker:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return self.shape(annotation, path)
         if get_origin(annotation) is list:
-            rows = 2 if self._mode == "ordinary" else self._chance.choice(_ROWS)
+            rows = 2 if self._mode == "ordinary" else self._chance.choice(self._sizes(path) or _ROWS)
             if path[-1] == "products" and self._rows is not None:
                 rows = self._rows
             return [self._part(arguments[0], path) or {} for _ in range(rows)]
         if get_origin(annotation) is dict:
-            below = self._below(path)
-            return {name: self._value((*path, name), worst.ANYTHING, ("Zoé",)) for name in sorted(below)}
+            below = self.below(path)
+            return {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in sorted(below)}
         if get_origin(annotation) in (Union, UnionType) and len(arguments) == 1:
             return self._part(arguments[0], path)
-        return self._value(path, worst.ANYTHING, ("Zoé",))
+        return self.value(path, worst.ANYTHING, ("Zoé",))
 
     def _custom(self, path: Path) -> dict[str, Any]:
         """Custom fields: those that templates name and one that none does, as a mapping or as the platform's list."""
         if self._mode == "empty":
             return {"custom_fields": []}
-        names = [*sorted(self._below(path)), "c0"]
-        fields = {name: self._value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
+        names = [*sorted(self.below(path)), "c0"]
+        fields = {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
         if self._chance.random() < 0.5:
             return {"custom": fields}
         rows = [{"id": index, "name": name, "value": value} for index, (name, value) in enumerate(fields.items())]
         return {"custom_fields": rows}
 
-    def _value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
+    def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
+        """A value that is no part of a model.
+
+        Args:
+            path: Where it stands.
+            pool: The worst values of its kind.
+            usual: What usually comes.
+        """
         if self._mode == "empty":
             return self._chance.choice((None, ""))
+        if pool is worst.ANYTHING and (below := self.below(path)) and self._chance.random() < 0.9:
+            return self._nested(path, sorted(below))
         literals = self._literals.get(path)
         if literals and self._chance.random() < 0.6:
             return self._chance.choice(literals)
@@ -144,7 +157,21 @@ class _Maker:
             return self._chance.choice(usual)
         return self._chance.choice(pool)
 
-    def _below(self, path: Path) -> set[str]:
+    def _nested(self, path: Path, names: list[str]) -> Any:
+        """What has the names that are used of it: an object, or a list of such."""
+        rows = self._sizes(path)
+        made = [
+            {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
+            for _ in range(self._chance.choice(rows) if rows else 1)
+        ]
+        return made if rows else made[0]
+
+    def _sizes(self, path: Path) -> list[int]:
+        """How many items a list is to have that conditions look into; nothing where they do not."""
+        wanted = [count for count in self._literals.get((*path, SIZE), ()) if isinstance(count, int) and count >= 0]
+        return [*(min(count, MANY) for count in wanted), 0, 3] if wanted else []
+
+    def below(self, path: Path) -> set[str]:
         """The names that templates use of what is at a path."""
         depth = len(path)
         return {named[depth] for named in self._named if len(named) > depth and named[:depth] == path}

@@ -63,6 +63,7 @@ class Trial:
         refused: For how many no contact was found that is admitted.
         failure: The first that could not be.
         missed: Steps that none of them came by, with the problem that one of them would have had there, if any.
+        untaken: Ways without a step that none of them went, by the step that they lead out of.
         unmade: Names of saved responses of which none could be made up that fits its schema.
     """
 
@@ -71,6 +72,7 @@ class Trial:
     refused: int = 0
     failure: RenderFailure | None = None
     missed: dict[str, Finding | None] = field(default_factory=dict[str, Finding | None])
+    untaken: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     unmade: list[str] = field(default_factory=list[str])
 
 
@@ -94,6 +96,7 @@ def attempt(
     trial = Trial(wanted=wanted)
     missed: dict[str, Problem | None] = dict.fromkeys(draft.steps)
     seen: set[str] = set()
+    untaken = {name: _bare_ways(draft, name) for name in draft.steps if step in (None, name)}
     for number in range(1, wanted + 1):
         entry = _admitted(samples, number, draft, given)
         if entry is None:
@@ -107,6 +110,7 @@ def attempt(
             problem = _problem(passed)
             if passed.reachable:
                 seen.add(passed.id)
+                untaken[passed.id].discard(passed.way or passed.outcome)
                 if problem is not None:
                     trial.failure = _failure(draft, places, number, passed, entry, circumstances)
                     return trial
@@ -118,7 +122,16 @@ def attempt(
     for name, problem in missed.items():
         if name not in seen and step in (None, name):
             trial.missed[name] = None if problem is None else places.find(name, problem)
+    trial.untaken = {name: sorted(ways) for name, ways in untaken.items() if ways and name in seen}
     return trial
+
+
+def _bare_ways(draft: Draft, name: str) -> set[str]:
+    """The ways out of a step that a condition or a value decides on and that have no step to be missed."""
+    row, step = draft.plan.steps[name], draft.steps[name]
+    if row.asked is None or row.awaited:
+        return set()
+    return set(row.ways) - {way for way, _, steps in step.lists(step.keys()) if steps}
 
 
 def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict[str, Any] | None:

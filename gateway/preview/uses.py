@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from gateway.preview.draft import Draft
+from gateway.preview.worst import LONG
 from scenario import liquid
 from scenario.check.templates import templates
+from scenario.entry.objects import ALIASES, DATA
 from scenario.entry.trigger import TRIGGER, handed_as
 from scenario.model.document import document
 
 Path = tuple[str, ...]
 
-_LITERAL: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])(-?\d+(?:\.\d+)?|true|false)(?![\w.])")
+SIZE: Final = "size"
+"""Last part of a path that stands for how many items a list has, or characters a text."""
 _LOOP: Final = re.compile(r"(?<![\w.-])([A-Za-z_]\w{0,60})\s+in\s+([A-Za-z_][\w.-]{0,200}\w)", re.ASCII)
 _SHORT: Final = ("first", "last", "size")
 """What Liquid knows of every list: no names of fields."""
@@ -27,25 +30,42 @@ def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
 
 
 def named(draft: Draft) -> frozenset[Path]:
-    """Every path that they name."""
-    return frozenset(_where(path) for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind))
+    """Every path that they name, and of conditions those that lead into lists."""
+    paths = {_where(path, draft) for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind)}
+    inside = (path[:-1] if _counts(path, values) else path for path, values in literals(draft).items())
+    return frozenset(paths.union(inside))
 
 
 def literals(draft: Draft) -> dict[Path, list[Any]]:
-    """For each path that conditions and switches name, the values that they compare with."""
+    """For each path that conditions and switches name, the values that they compare with.
+
+    A path that ends in ``size`` stands for how many items there are.
+    """
+    compared = [liquid.compared(source) for source, kind in _sources(draft) if kind == "condition"]
+    compared += [liquid.compared(*step.compared) for step in draft.steps.values() if step.compared is not None]
     found: dict[Path, list[Any]] = {}
-    for step in draft.steps.values():
-        if step.compared is not None:
-            source, values = step.compared
-            for path in liquid.fields(source, kind="value"):
-                found.setdefault(path, []).extend(values)
-    for source, kind in _sources(draft):
-        if kind != "condition":
-            continue
-        texts = [value for match in _LITERAL.finditer(source) for value in _around(_read(*match.groups()))]
-        for path in liquid.fields(source, kind="condition"):
-            found.setdefault(_where(path), []).extend(texts)
+    for path, values in (pair for one in compared for pair in one.items()):
+        found.setdefault(_where(path, draft), []).extend(values)
+    for path in [path for path, values in found.items() if _counts(path, values)]:
+        value = path[:-1]
+        if not any(other[: len(value)] == value and other[len(value) :] not in ((), (SIZE,)) for other in found):
+            # Nothing looks into it: it may be a text, whose size is the number of its characters.
+            found.setdefault(value, []).extend("x" * count for count in found[path] if 0 <= count < LONG)
     return {path: sorted(values, key=repr) for path, values in found.items() if values}
+
+
+def _counts(path: Path, values: Sequence[Any]) -> bool:
+    """Whether a path stands for a number of items, and not for a field of that name."""
+    return path[-1] == SIZE and all(isinstance(value, int) for value in values)
+
+
+def _where(path: Path, draft: Draft) -> Path:
+    """Where what a path names is in an entry's data, which has one name for each object, and no `trigger`."""
+    path = handed_as(path)
+    if path[0] == TRIGGER:
+        return ("event", *path[1:])
+    kind = draft.scenario.trigger
+    return (DATA[kind][0], *path[1:]) if kind in DATA and ALIASES.get(path[0]) == DATA[kind][0] else path
 
 
 def loops(draft: Draft) -> dict[Path, set[str]]:
@@ -58,24 +78,7 @@ def loops(draft: Draft) -> dict[Path, set[str]]:
         text = source if isinstance(source, str) else json.dumps(source)
         for item, path in _LOOP.findall(text):
             used = re.findall(rf"(?<![\w.-]){item}\.(\w+)", text)
-            found.setdefault(_where(tuple(path.split("."))), set()).update(name for name in used if name not in _SHORT)
+            found.setdefault(_where(tuple(path.split(".")), draft), set()).update(
+                name for name in used if name not in _SHORT
+            )
     return found
-
-
-def _where(path: Path) -> Path:
-    """Where what a path names is in an entry's data, which has no `trigger`: an object's own name, or `event`."""
-    path = handed_as(path)
-    return ("event", *path[1:]) if path[0] == TRIGGER else path
-
-
-def _read(single: str | None, double: str | None, word: str | None) -> Any:
-    if word is None:
-        return double if single is None else single
-    if word in ("true", "false"):
-        return word == "true"
-    return float(word) if "." in word else int(word)
-
-
-def _around(value: Any) -> tuple[Any, ...]:
-    """A value that a condition compares with, and where it is a number what lies on either side of it."""
-    return (value - 1, value, value + 1) if isinstance(value, int | float) and not isinstance(value, bool) else (value,)

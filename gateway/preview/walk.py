@@ -158,7 +158,7 @@ class Walk:
             began=here.now,
             # Without a word from the step it waits for an event forever: shown as if that had come.
             outcome=record.outcome if record else "held" if host.held else "event",
-            way=record.way if record else None,
+            way=record.way if record else next((way for way, name in row.awaited.items() if way == name), None),
             until=None if host.until is None else max(host.until, here.now),
             result=self._result,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from scenario.check.files import inline_files
 from scenario.check.rules import check_rules
@@ -39,6 +40,7 @@ def check(
     read: Callable[[str], str] | None = None,
     file: str = "scenario.yaml",
     destinations: Listing | None = None,
+    now: datetime | None = None,
 ) -> Checked:
     """Checks a scenario file: every mistake in it, at its line and column.
 
@@ -49,6 +51,7 @@ def check(
             a reference is a mistake.
         file: How findings name the file.
         destinations: Those that exist; None where they are not known: then any will do, and any secret may go anywhere.
+        now: The time, aware: a moment before it is worth a warning. None: no moment is.
     """
     source = Source(text, file)
     report = Report(source)
@@ -59,7 +62,7 @@ def check(
     if not is_storable(data, report):
         return Checked(report.findings, None)
     known = ways(data)
-    check_rules(data, known, report)
+    check_rules(data, known, report, now)
     if destinations is not None:
         check_destinations(data, destinations, report)
     check_templates(data, known, report, destinations)

@@ -17,7 +17,7 @@ _EVENT: Final = "event"
 _OWN: Final = ("name", "time", "properties")
 
 
-def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: Report) -> None:
+def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: Report, lead: int = 0) -> None:
     """Reports what a template of a scenario with the trigger ``event`` names of `event` behind a wait for another one.
 
     What the wait's own condition names of its event is meant for that.
@@ -28,6 +28,7 @@ def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: 
         kind: What it is for.
         here: What is known there.
         report: Takes the findings.
+        lead: How many characters of the text come before what was written.
     """
     if here.awaited is None and here.passed is None:
         return
@@ -41,19 +42,18 @@ def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: 
         below = field[1:] if field[1] in _OWN else ("properties", *field[1:])
         meant = f"the one that let the contact in is '{'.'.join((TRIGGER, *below))}'"
         for place, at in _places(source, ".".join(field)):
-            report.add(
-                (*path, *place), "which-event", f"{_which(here, report)}; {meant}", offset=at, severity="warning"
-            )
+            message = f"{_which(here, report)}; {meant}"
+            report.add((*path, *place), "which-event", message, offset=at - lead, severity="warning")
 
 
 def _which(here: Here, report: Report) -> str:
     """Which event it is."""
     if here.awaited is None:
         line = report.line(here.passed or ())
-        return f"'{_EVENT}' is the trigger's here, since the 'wait_for' on line {line} ended without one"
+        return f"'{_EVENT}' is the trigger's here, since line {line} waited for another one in vain"
     line = report.line(here.awaited)
     other = ", or the trigger's where none came" if here.entered else ""
-    return f"'{_EVENT}' is the one that the 'wait_for' on line {line} waited for{other}"
+    return f"'{_EVENT}' is the one that line {line} waited for{other}"
 
 
 def _places(source: Any, name: str) -> Iterator[tuple[Path, int]]:

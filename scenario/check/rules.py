@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, cast
 
+from scenario.check.dates import check_moments
 from scenario.check.ways import Ways
 from scenario.check.webhooks import check_delivery
 from scenario.model.outline import Written, outline
@@ -21,13 +23,14 @@ MOST_ROUNDS: Final = 10_000
 """Rounds of a repetition within others, all together."""
 
 
-def check_rules(data: Any, known: Ways, report: Report) -> None:
+def check_rules(data: Any, known: Ways, report: Report, now: datetime | None = None) -> None:
     """Reports what is wrong with a scenario as a whole, whatever else is wrong with it.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right.
         known: What is known at its places.
         report: Takes the findings.
+        now: The time; None where nothing is to be called past.
     """
     if not isinstance(data, Mapping):
         return
@@ -44,6 +47,8 @@ def check_rules(data: Any, known: Ways, report: Report) -> None:
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
     _rounds(steps, report)
+    if now is not None:
+        check_moments(scenario, steps, now, report)
     _key(scenario, report)
     _zone(scenario, report)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, keys_of, leading
+from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, is_about_key, keys_of, leading
 from scenario.model import parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
@@ -103,6 +103,8 @@ def _tell(fault: Fault, report: Report) -> None:
         case "extra_forbidden" if fault.key in KINDS and fault.form in KINDS.values():
             message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
             report.add(fault.path, "unknown-key", message, key=True)
+        case "extra_forbidden" if fault.instead:
+            report.add(fault.path, "unknown-key", f"unknown key '{clip(fault.key)}': {fault.instead}", key=True)
         case "extra_forbidden":
             message = f"unknown key '{clip(fault.key)}': {what} has {listed(keys_of(fault.form), 'and')}"
             report.add(fault.path, "unknown-key", message, key=True)
@@ -112,7 +114,8 @@ def _tell(fault: Fault, report: Report) -> None:
             _tell_step(fault, report)
         case _:
             value = fault.detail["input"]
-            report.add(fault.path, *worded(fault.detail, _subject(fault.path)), key=value is None)
+            is_key = value is None or is_about_key(fault.detail)
+            report.add(fault.path, *worded(fault.detail, _subject(fault.path)), key=is_key)
 
 
 def _tell_step(fault: Fault, report: Report) -> None:

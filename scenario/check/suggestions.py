@@ -43,11 +43,21 @@ _WORDS: Final[Mapping[str, str]] = {
     "interval": "every",
     "destination": "to",
     "sender": "from",
+    **dict.fromkeys(("retries", "retry_policy", "attempts"), "retry"),
     "name": "as",
     "title": "subject",
     "repeat": "again",
 }
 """What people write for keys, beside what looks alike."""
+_CREDENTIALS: Final = (
+    'credentials are a header, such as headers: {Authorization: "Bearer {{ secrets.NAME }}"}, '
+    "or in the destination's own entry"
+)
+_NO_KEYS: Final[Mapping[str, str]] = dict.fromkeys(
+    ("auth", "authentication", "authorization", "basic_auth", "bearer", "credentials", "token", "username", "password"),
+    _CREDENTIALS,
+)
+"""What people look for among the keys of a step that has `headers`, and where it stands instead."""
 
 
 class Fault(NamedTuple):
@@ -84,6 +94,11 @@ class Fault(NamedTuple):
         return self.detail["type"] == "union_tag_not_found" and isinstance(self.path[-1], int)
 
     @property
+    def instead(self) -> str | None:
+        """What to write instead of an unknown key, where that is none."""
+        return _NO_KEYS.get(self.key.lower()) if "headers" in self.form.model_fields else None
+
+    @property
     def is_not_yet(self) -> bool:
         """Whether a later version will know the key."""
         return self.is_unknown and NOT_YET.get(self.key) is self.form
@@ -107,14 +122,22 @@ def faults_of(data: Any) -> list[Fault]:
 
 
 def _fault(detail: ErrorDetails, data: Any) -> Fault:
-    place = detail["loc"][:-1]
+    loc = detail["loc"][:-1] if is_about_key(detail) else detail["loc"]
+    place = loc[:-1]
     if not place:
         form = scenario.Scenario
     elif isinstance(place[-1], int):
         form = scenario.ExitRule
     else:
-        form = _form(str(place[-1]))
-    return Fault(_path(detail["loc"], data), form, detail)
+        # Of a key that an author chooses, it is the tag before it that tells the form.
+        before = str(place[-2:][0])
+        form = next((step.forms[before] for step in KINDS.values() if before in step.forms), _form(str(place[-1])))
+    return Fault(_path(loc, data), form, detail)
+
+
+def is_about_key(detail: ErrorDetails) -> bool:
+    """Whether an error is about a key that an author chooses, and not about its value."""
+    return detail["loc"][-1:] == ("[key]",)
 
 
 def _path(place: Path, data: Any) -> Path:
@@ -198,7 +221,13 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif fault.is_unknown and not fault.is_not_yet and not _begins_step(fault) and path not in silent:
+        elif (
+            fault.is_unknown
+            and not fault.is_not_yet
+            and not fault.instead
+            and not _begins_step(fault)
+            and path not in silent
+        ):
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)

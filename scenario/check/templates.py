@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from scenario import liquid
+from scenario.check.dates import check_date
 from scenario.check.events import check_event
 from scenario.check.variables import CALLBACK, roots
 from scenario.check.ways import Here, Ways
@@ -95,15 +96,18 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
             responses=here.responses,
             unsure=_unsure(here, report) if here.comes and not looks else "",
         )
-        for found in lint(template.source, kind=template.kind, schema=known):
+        mistakes = lint(template.source, kind=template.kind, schema=known)
+        for found in mistakes:
             if found.missing is not None and found.missing[0] == "secrets":
                 _tell_secret(template, found, found.missing[1], destinations, anywhere, report)
             else:
                 _tell(template, found, known_ways, known, report)
+        if template.kind == "value" and all(found.code != "date" for found in mistakes):
+            check_date(template.source, template.path, known, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
         if trigger == "event" and not looks:
-            check_event(template.source, template.path, template.kind, here, report)
+            check_event(template.source, template.path, template.kind, here, report, template.lead)
 
 
 def _granted(template: Template, destinations: Listing | None) -> Collection[str]:

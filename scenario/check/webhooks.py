@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from scenario import liquid
 from scenario.errors import DurationError, TemplateError
@@ -19,6 +20,8 @@ from scenario.source.source import Path
 from scenario.steps.webhook import LOOK_UP, NO_BODY, body_fault
 from scenario.time.duration import parse_duration
 
+_BARE_SECRET: Final = re.compile(r"\{\{-?\s*secrets\.(\w+)\s*-?\}\}")
+
 
 def check_delivery(step: Written, report: Report) -> None:
     """Reports what is wrong with a step that sends something.
@@ -29,6 +32,7 @@ def check_delivery(step: Written, report: Report) -> None:
     """
     _patience(step, report)
     _mailboxes(step, report)
+    _secret_path(step, report)
     _headers(step, report)
     _body(step, report)
     _save(step, report)
@@ -60,6 +64,20 @@ def _length(value: Any, default: timedelta) -> timedelta | None:
         return parse_duration(value) if isinstance(value, str) else None
     except DurationError:
         return None
+
+
+def _secret_path(step: Written, report: Report) -> None:
+    """Who puts a secret into a path says whether its slashes part it: in a template nobody sees them."""
+    for key in ("url", "path"):
+        written = step.keys.get(key)
+        path = written.partition("?")[0] if isinstance(written, str) and step.model.secrets else ""
+        for found in _BARE_SECRET.finditer(path):
+            message = (
+                "in a path, a secret's slashes are percent-encoded too: write "
+                f"{{{{ secrets.{clip(found[1])} | url_escape }}}} where it is several parts of the path, "
+                "or url_encode where it is not"
+            )
+            report.add((*step.path, key), "secret-path", message, offset=found.start(), severity="warning")
 
 
 def _mailboxes(step: Written, report: Report) -> None:
@@ -156,7 +174,7 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
         if name in known:
             _theirs(step, name, known[name].headers, report)
             continue
-        close = get_close_matches(name, known, 1, 0.6)
+        close = get_close_matches(name, known, 1, 0.75)  # names are short: a worse guess is a random one
         hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"
         report.add((*step.path, "to"), "unknown-destination", f"there is no destination '{clip(name)}': {hint}")
 

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scenario.liquid.analysis.compared import compared
     from scenario.liquid.analysis.fields import Kind, fields
     from scenario.liquid.analysis.presence import told_by
     from scenario.liquid.analysis.usage import needs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Kind",
     "check_header_name",
+    "compared",
     "evaluate_condition",
     "evaluate_value",
     "fields",
@@ -52,6 +54,7 @@ __all__ = [
 
 _HOMES = {
     "sinks.body": ("render_form", "render_json", "render_plain"),
+    "analysis.compared": ("compared",),
     "analysis.fields": ("Kind", "fields"),
     "sinks.header": ("check_header_name", "render_header"),
     "analysis.presence": ("told_by",),

@@ -54,6 +54,8 @@ def tidied(part: Any) -> Any:
         for key, value in form.items()
         if key != "title" and not (key == "default" and (value is None or isinstance(value, dict)))
     }
+    if "patternProperties" in kept:  # pydantic leaves it open whether other keys may stand there
+        kept["additionalProperties"] = False
     if "default" in kept and "pattern" in kept:  # pydantic writes the default of a duration as ISO 8601
         kept["default"] = format_duration(parse_duration(str(kept["default"])))
     choices = [choice for choice in kept.get("anyOf", ()) if choice != {"type": "null"}]

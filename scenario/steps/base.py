@@ -273,6 +273,16 @@ class BaseStep(Model):
         yield from ()
 
     @classmethod
+    def moment(cls, keys: Mapping[str, Any]) -> tuple[Path, str] | None:
+        """A moment that it names itself, and where from the step on; None where it names none.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+        """
+        del keys
+        return None
+
+    @classmethod
     def rounds(cls, keys: Mapping[str, Any]) -> int:
         """How often the steps inside it may be performed.
 

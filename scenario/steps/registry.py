@@ -90,8 +90,11 @@ def remove(kind: str) -> None:
 
 
 def _complete(*models: type[Model]) -> None:
+    steps = {"Step": _AnyStep}
     for model in models:
-        model.model_rebuild(force=True, _types_namespace={"Step": _AnyStep})
+        for form in model.forms.values() if issubclass(model, BaseStep) else ():
+            form.model_rebuild(force=True, _types_namespace=steps)
+        model.model_rebuild(force=True, _types_namespace=steps)
 
 
 def read_row(data: object) -> Row:

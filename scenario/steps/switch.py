@@ -165,6 +165,9 @@ class Switch(BaseStep):
             elif case in ("", "null", "Null", "NULL", "~"):
                 message = "no value meets this case: where there is none, the way is 'else'"
                 yield Flaw(place, "case", message, key=True)
+            elif case == "default":
+                message = "'default' is a case like any other: steps for all other values stand in 'else'"
+                yield Flaw(place, "case", message, key=True, severity="warning")
             elif _ODD_NUMBER.fullmatch(case):
                 message = f"'{clip(case)}' is taken for text: write a number with its digits alone, such as 10 or -1.5"
                 yield Flaw(place, "case", message, key=True)

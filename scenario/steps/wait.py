@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Final, cast
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.errors import EntryError
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock
-from scenario.steps.base import BaseStep, Compiler, Row, Source
+from scenario.source.findings import clip
+from scenario.steps.base import BaseStep, Compiler, Path, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
 
+_LITERAL: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:Z|[-+]\d\d:\d\d)?)?", re.ASCII)
+"""A moment as an author writes it; without an offset it is the contact's clock's."""
+_DATE_LIKE: Final = re.compile(r"\d{4}-|\d+[-/.]\d+[-/.]\d{4}")
+
 
 def _moment(value: str) -> str:
-    return value if _is_template(value) else read_clock(value)
+    if _is_template(value) or _is_literal(value):
+        return value
+    if _DATE_LIKE.match(value):
+        raise ValueError(f"'{clip(value)}' is not a date: write 2026-12-24, or 2026-12-24T09:00 with a time")
+    return read_clock(value)
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        return bool(_LITERAL.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _is_template(text: str) -> bool:
@@ -29,10 +46,10 @@ def _is_template(text: str) -> bool:
 
 
 class Until(Model):
-    """A moment to wait for: a local time of day, or a date that the contact or the trigger carries."""
+    """A moment to wait for: a local time of day, or a date, written here or carried by the contact or the trigger."""
 
     until: Annotated[str, AfterValidator(_moment)] = Field(
-        description='The contact\'s local time, "10:00", or a date, "{{ reward.expiration_date }}".'
+        description='The contact\'s local time, "10:00", or a date, "{{ reward.expiration_date }}", 2026-12-24T09:00.'
     )
     on: Annotated[list[Weekday], Field(min_length=1)] | None = Field(
         default=None, description="Days of the week on which that time counts; without it, every day."
@@ -49,8 +66,8 @@ class Until(Model):
 
     @property
     def is_date(self) -> bool:
-        """Whether `until` is a template that gives a date, rather than a time of day."""
-        return _is_template(self.until)
+        """Whether `until` is a date, or a template that gives one, rather than a time of day."""
+        return _is_template(self.until) or _is_literal(self.until)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +102,11 @@ class WaitRow(Row):
             return f"wait {format_duration(timedelta(seconds=self.seconds))}"
         if self.clock is not None:
             return f"wait until {' '.join((*self.days, self.clock))}"
-        return "wait until a date"
+        if self.date is None or _is_template(self.date):
+            return "wait until a date"
+        shifted = format_duration(timedelta(seconds=abs(self.offset)))
+        before = f"{shifted} {'before' if self.offset < 0 else 'after'} " if self.offset else ""
+        return f"wait until {before}{self.date.replace('T', ' ')}"
 
     @override
     def instead(self, other: object) -> WaitRow:
@@ -138,8 +159,19 @@ class WaitRow(Row):
         return await host.date(self.date or "", self.offset)
 
 
+def _no_date(value: object) -> object:
+    if isinstance(value, str) and _is_literal(value):
+        raise ValueError(f"a date stands behind 'until': write {{until: {value}}}")
+    return value
+
+
 def _wait_kind(value: object) -> str:
     return "<until>" if isinstance(value, Mapping | Until) else "<duration>"
+
+
+def _written(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    wait = keys.get("wait")
+    return cast("Mapping[str, Any]", wait) if isinstance(wait, Mapping) else {}
 
 
 class Wait(BaseStep):
@@ -150,17 +182,23 @@ class Wait(BaseStep):
     synonyms: ClassVar[tuple[str, ...]] = ("delay", "sleep", "pause")
 
     wait: Annotated[
-        Annotated[Duration, Tag("<duration>")] | Annotated[Until, Tag("<until>")], Discriminator(_wait_kind)
+        Annotated[Duration, BeforeValidator(_no_date), Tag("<duration>")] | Annotated[Until, Tag("<until>")],
+        Discriminator(_wait_kind),
     ]
     on_failure: OnFailure = Field(default="hold", description="Where the date is missing: hold, go on, or leave.")
 
     @classmethod
     @override
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
-        if isinstance(wait := keys.get("wait"), Mapping):
-            until = cast("Mapping[str, Any]", wait).get("until")
-            if isinstance(until, str) and "{" in until:
-                yield Source(("wait", "until"), "value", until)
+        until = _written(keys).get("until")
+        if isinstance(until, str) and "{" in until:
+            yield Source(("wait", "until"), "value", until)
+
+    @classmethod
+    @override
+    def moment(cls, keys: Mapping[str, Any]) -> tuple[Path, str] | None:
+        until, is_shifted = _written(keys).get("until"), "offset" in _written(keys)
+        return (("wait", "until"), until) if isinstance(until, str) and _is_literal(until) and not is_shifted else None
 
     @override
     def compile(self, compiler: Compiler) -> Row:

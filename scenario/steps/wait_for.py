@@ -1,93 +1,140 @@
-"""The step that waits for an event."""
+"""The step that waits for an event, or for the first of several."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import field
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
+from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
-from scenario.steps.base import Awaited, BaseStep, Compiler, Row
-from scenario.steps.host import ContinueAsNew, Host, Next, Outcome
+from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Row, Source
+from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
 
 if TYPE_CHECKING:
-    from scenario.liquid import Kind
     from scenario.steps.base import BaseStep as Step
+
+_THEN: Final = "then"
+_ELSE: Final = "else"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of several events that a step waits for: which of these, and where it leads."""
+
+    condition: str | None = None
+    then: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaitForRow(Row):
-    """A wait for an event, at most `seconds` long (None: forever)."""
+    """A wait for an event, or for the first of `several` by name, at most `seconds` long (None: forever)."""
 
-    event: str
+    event: str = ""
     condition: str | None = None
     seconds: float | None = None
     since: Literal["entry", "now"] = "entry"
     then: str | None = None
     otherwise: str | None = None
+    several: dict[str, Choice] = field(default_factory=dict[str, Choice])
 
     @property
     @override
     def ways(self) -> Mapping[str, str | None]:
-        return {"then": self.then, "else": self.otherwise}
+        opened = {name: choice.then for name, choice in self.several.items()} or {_THEN: self.then}
+        return {**opened, _ELSE: self.otherwise}
 
     @property
     @override
     def awaited(self) -> Mapping[str, str]:
-        return {"then": self.event}
+        return {name: name for name in self.several} or {_THEN: self.event}
 
     @property
     @override
     def asked(self) -> str | None:
-        return self.condition
+        conditions = [choice.condition for choice in self._choices.values()]
+        return " or ".join(condition for condition in conditions if condition) or None
 
     @override
     def describe(self) -> str:
         most = "" if self.seconds is None else f", {format_duration(timedelta(seconds=self.seconds))} at most"
-        return f"wait for {self.event}{most}"
+        return f"wait for {self._named}{most}"
+
+    @property
+    def _choices(self) -> Mapping[str, Choice]:
+        return self.several or {self.event: Choice(condition=self.condition, then=self.then)}
+
+    @property
+    def _named(self) -> str:
+        return " or ".join(self._choices)
 
     async def perform(self, host: Host) -> Outcome:
         """Waits; an event that came earlier in the journey counts too, unless the step says ``since: now``."""
         if self.seconds is not None and host.until is None:
             host.until = later(host.began, self.seconds).astimezone(UTC)
         until = host.until
-        host.await_event(self.event)
+        host.await_event(self._named)
         checked = 0
         while True:
-            for event in host.events(self.event, since_now=self.since == "now"):
+            for event in self._kept(host):
                 if event.number <= checked:
                     continue
                 checked = event.number
-                if await host.satisfies(event, self.condition):
+                choice = self._choices[event.name]
+                if await host.satisfies(event, choice.condition):
                     host.take(event)
-                    host.record("event")
-                    return Next(self.then, "then")
+                    host.record("event", way=event.name if self.several else None)
+                    return Next(choice.then, event.name if self.several else _THEN)
             if until is not None and until <= host.now():
                 host.record("timeout")
-                return Next(self.otherwise, "else")
-            what = f"{host.step}: wait for {self.event}" + (f" until {spell(until, host.zone)}" if until else "")
+                return Next(self.otherwise, _ELSE)
+            what = f"{host.step}: wait for {self._named}" + (f" until {spell(until, host.zone)}" if until else "")
             seen = host.counted
             await host.wait(until, what, lambda seen=seen: host.counted > seen)
             if host.must_continue:
                 return ContinueAsNew()
 
+    def _kept(self, host: Host) -> list[Event]:
+        """What has come that it waits for, in the order in which it came."""
+        since_now = self.since == "now"
+        kept = [event for name in self._choices for event in host.events(name, since_now=since_now)]
+        return sorted(kept, key=lambda event: event.number)
+
+
+class OneOf(Model):
+    """What one of several events leads to."""
+
+    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
+    then: list[Step] = Field(default_factory=list["Step"], description="Steps to take when it is the first to come.")
+
+
+def _kind(value: object) -> str:
+    return "<several>" if isinstance(value, Mapping | list) else "<name>"
+
 
 class WaitFor(BaseStep):
-    """Waits for an event of this contact; without 'for', until it comes."""
+    """Waits for an event of this contact, or for the first of several; without 'for', until it comes."""
 
     row = WaitForRow
-    branches: ClassVar[tuple[str, ...]] = ("then", "else")
-    templates: ClassVar[Mapping[str, Kind]] = {"if": "condition"}
+    forms: ClassVar[Mapping[str, type[Model]]] = {"<several>": OneOf}
     synonyms: ClassVar[tuple[str, ...]] = ("on", "event", "wait_until")
-    together: ClassVar[Mapping[str, Any]] = {"dependentRequired": {"else": ["for"]}}
+    together: ClassVar[Mapping[str, Any]] = {
+        "dependentRequired": {"else": ["for"]},
+        "if": {"properties": {"wait_for": {"type": "object"}}},
+        "then": {"not": {"anyOf": [{"required": ["if"]}, {"required": ["then"]}]}},
+    }
 
-    wait_for: EventName
+    wait_for: Annotated[
+        Annotated[EventName, Tag("<name>")] | Annotated[dict[EventName, OneOf], Field(min_length=1), Tag("<several>")],
+        Discriminator(_kind),
+    ] = Field(description="The event's name; of several, each with its own `if` and `then`.")
     condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
     timeout: Duration | None = Field(default=None, alias="for", description="How long at most; without it, forever.")
     since: Literal["entry", "now"] = Field(default="entry", description="now: events that came earlier do not count.")
@@ -105,24 +152,75 @@ class WaitFor(BaseStep):
 
     @classmethod
     @override
+    def lists(cls, keys: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
+        several = _several(keys)
+        for name, choice in several.items():
+            if name != _ELSE:
+                yield name, ("wait_for", name, _THEN), choice.get(_THEN)
+        if not several:
+            yield _THEN, (_THEN,), keys.get(_THEN)
+        yield _ELSE, (_ELSE,), keys.get(_ELSE)
+
+    @classmethod
+    @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Without an end to the wait nobody goes the other way."""
-        return cls.branches if keys.get("for") is not None else ("then",)
+        ways = tuple(way for way, _, _ in cls.lists(keys))
+        return ways if keys.get("for") is not None else ways[:-1]
+
+    @classmethod
+    @override
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+        for path, choice in (((), keys), *((("wait_for", name), choice) for name, choice in _several(keys).items())):
+            if isinstance(condition := choice.get("if"), str) and condition:
+                yield Source((*path, "if"), "condition", condition)
 
     @classmethod
     @override
     def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
         is_new, is_certain = keys.get("since") == "now", keys.get("for") is None
-        yield Awaited(("wait_for",), "then", keys.get("wait_for"), keys.get("if"), is_new, is_certain)
+        several = _several(keys)
+        for name, choice in several.items():
+            yield Awaited(("wait_for", name), name, name, choice.get("if"), is_new, is_certain and len(several) == 1)
+        if not several:
+            yield Awaited(("wait_for",), _THEN, keys.get("wait_for"), keys.get("if"), is_new, is_certain)
+
+    @classmethod
+    @override
+    def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
+        several = _several(keys)
+        for key in ("if", _THEN) if several else ():
+            if keys.get(key):
+                message = f"of several events, each has its own '{key}': write it under the event"
+                yield Flaw((key,), "misplaced", message, key=True)
+        if _ELSE in several:
+            yield Flaw(("wait_for", _ELSE), "misplaced", "'else' stands beside 'wait_for', not in it", key=True)
 
     @override
     def compile(self, compiler: Compiler) -> Row:
+        event, several = (self.wait_for, {}) if isinstance(self.wait_for, str) else ("", self.wait_for)
         return WaitForRow(
             kind="wait_for",
-            event=self.wait_for,
+            event=event,
             condition=self.condition,
             seconds=None if self.timeout is None else self.timeout.total_seconds(),
             since=self.since,
             then=compiler.begin(self.then),
+            several={
+                name: Choice(condition=choice.condition, then=compiler.begin(choice.then))
+                for name, choice in several.items()
+            },
             otherwise=compiler.begin(self.otherwise),
         )
+
+
+def _several(keys: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What is written of each of several events, by name; empty where it waits for one."""
+    waited = keys.get("wait_for")
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, choice in cast("Mapping[str, Any]", waited).items() if isinstance(waited, Mapping) else ():
+        if isinstance(choice, OneOf):
+            found[name] = {"if": choice.condition, _THEN: choice.then}
+        else:
+            found[name] = cast("Mapping[str, Any]", choice) if isinstance(choice, Mapping) else {}
+    return found

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from gateway.local.demo import EXAMPLES, demo
-from runtime.local.receiver import Received, Receiver
+from runtime.local.received import Received
+from runtime.local.receiver import Receiver
 
 pytestmark = pytest.mark.usefixtures("temporal_program")
 

@@ -435,6 +435,20 @@ async def repeat(recorder: Recorder) -> None:
     await recorder.save("repeat-2", latest)
 
 
+async def several(recorder: Recorder) -> None:
+    """Waits for the first of several events: one that came early, one that comes, none."""
+    first = "{wait_for: {a: {if: event.n == 1, then: [" + SMS + "]}, b: {}}, for: 7d, else: [{exit: no}]}"
+    second = "{wait_for: {c: {then: [" + MAIL + "]}, d: {if: event.n == 1}}}"
+    last = "{wait_for: {e: {}, f: {then: [{exit: no}]}}, for: 1s, else: [{exit: late}]}"
+    handle = await recorder.start("several", ["{wait: 1s}", first, second, last])
+    for name, number in (("a", 2), ("b", 2), ("a", 1)):
+        await handle.signal("event", {"name": name, "properties": {"n": number}})
+    await recorder.until(handle, lambda progress: progress["at"] == "wait_for-3")
+    for name, number in (("d", 2), ("c", 2)):
+        await handle.signal("event", {"name": name, "properties": {"n": number}})
+    await recorder.save("several", handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -464,6 +478,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "lines": lines,
     "noted": noted,
     "switch": switch,
+    "several": several,
     "repeat-1": repeat,
 }
 """By the name of the (first) history that each writes."""

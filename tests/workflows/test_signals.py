@@ -158,3 +158,39 @@ def test_the_oldest_events_are_forgotten_where_all_together_are_too_large() -> N
     assert [event.number for event in state.events] == [3, 4, 5]
     state.keep(Event(name="a", properties={"text": "x" * KEPT_EVENT_BYTES}))
     assert [event.number for event in state.events] == [6], "the newest is kept whatever it takes"
+
+
+async def test_what_let_the_contact_in_stays_what_it_was(stage: Stage) -> None:
+    await stage.publish("""
+scenario: stock
+trigger: event
+entry: {key: "{{ trigger.properties.sku }}"}
+exit: [{event: order.placed, if: event.sku == trigger.properties.sku}]
+steps:
+  - wait_for: stock.refilled
+    if: event.sku == trigger.properties.sku and trigger.name == 'stock.watched'
+  - webhook: look
+    url: https://shop.example/{{ trigger.properties.sku }}
+    method: GET
+    save: {as: stock}
+  - if: trigger.properties.sku == 'a/b' and event.count == 2 and journey.key == 'a/b'
+    then:
+      - sms: back
+        text: "{{ trigger.properties.name }} {{ event.count }} {{ journey.key }} {{ journey.id }}"
+""")
+    watched = {"name": "stock.watched", "properties": {"sku": "a/b", "name": "Bag", "more": "x" * 100}}
+    handle = await stage.start(
+        "stock", {"type": "event", "event": watched}, identifier="stock/7/a/b", contact={"id": 7}
+    )
+    await handle.signal("event", {"name": "order.placed", "properties": {"sku": "another"}})
+    await handle.signal("event", {"name": "stock.refilled", "properties": {"sku": "a/b", "count": 2}})
+    result = await stage.result(handle)
+
+    assert outcomes(result) == [("wait_for-1", "event"), ("look", "delivered"), ("if-3", "then"), ("back", "delivered")]
+    assert stage.channels.of("look")[0].delivery.data == {"trigger": {"properties": {"sku": "a/b"}}}
+    assert stage.channels.of("back")[0].delivery.data == {
+        "event": {"count": 2},
+        "journey": {"id": "stock/7/a/b", "key": "a/b"},
+        "trigger": {"properties": {"name": "Bag"}},
+        "contact": {"cellphone": "+33612345678", "language": None},
+    }

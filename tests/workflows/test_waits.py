@@ -69,6 +69,44 @@ async def test_a_wait_until_a_date_of_the_trigger(stage: Stage, offset: str, sen
     assert await sent_at(stage, wait, "2027-03-01 12:00", None, reward) == sent
 
 
+LITERAL = """
+scenario: literal
+trigger: reward
+timezone: Europe/Paris
+steps:
+"""
+
+
+async def test_a_wait_until_a_date_that_the_scenario_names(stage: Stage) -> None:
+    expected = {
+        "2027-03-27": "Sat 2027-03-27 00:00",
+        "2027-03-28T02:30": "Sun 2027-03-28 03:30",  # skipped that night
+        "2027-03-01": "Sun 2027-03-28 03:30",  # past: it goes on at once
+        "2027-03-31T09:00, offset: -2d": "Mon 2027-03-29 09:00",
+        "2027-03-29T09:00:30+01:00": "Mon 2027-03-29 10:00",
+        "2027-10-31 02:30": "Sun 2027-10-31 02:30",
+    }
+    steps = [f"  - wait: {{until: {wait}}}\n  - sms: s{n}\n    text: hi\n" for n, wait in enumerate(expected)]
+    await stage.publish(LITERAL + "".join(steps))
+    await stage.environment.sleep(datetime(2027, 3, 26, 11, tzinfo=UTC) - await stage.now())
+    handle = await stage.start("literal", {"type": "reward", "reward": {"external_id": "R"}})
+    await stage.result(handle)
+    sent = [attempt.at.replace(second=0, microsecond=0) for attempt in stage.channels.attempts]
+    place = ZoneInfo("Europe/Paris")
+    assert [spell(at, place).removesuffix(" Europe/Paris") for at in sent] == list(expected.values())
+    assert sent[-1].hour == 0  # UTC: 02:30 in summer time, which comes first
+
+
+async def test_a_date_that_the_scenario_names_moves_with_the_contact(stage: Stage) -> None:
+    await stage.publish(UNTIL.replace("WAIT", "{until: 2027-05-03T10:00}"))
+    await stage.environment.sleep(datetime(2027, 5, 1, 12, tzinfo=UTC) - await stage.now())
+    handle = await stage.start("until", {"type": "reward", "reward": {"external_id": "R"}})
+    await stage.until(handle, "waiting")
+    await handle.signal("contact_changed", {"timezone": "America/New_York"})
+    await stage.result(handle)
+    assert stage.channels.of("hi")[0].at.strftime("%Y-%m-%d %H:%M") == "2027-05-03 14:00"
+
+
 async def test_a_date_in_the_past_is_waited_for_no_longer(stage: Stage) -> None:
     wait = '{until: "{{ reward.expiration_date }}"}'
     reward: dict[str, object] = {"expiration_date": "2026-03-29 09:00:00"}

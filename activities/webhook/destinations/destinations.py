@@ -7,6 +7,7 @@ shows a destination shows one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,12 @@ from scenario.http.destinations import Known, Listing
 
 DEFAULT_RATE: Final = 100.0
 """Deliveries a second of a destination that says nothing, where `destinations.yaml` says no other default."""
+
+
+IN_URL: Final = re.compile(r"\{\{ *secrets\.([A-Za-z_][A-Za-z0-9_]*) *\}\}", re.ASCII)
+"""A secret in a base URL."""
+_OF_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+", re.ASCII)
+"""Parts of a path as they are sent (RFC 3986 §3.3)."""
 
 
 class CredentialsError(NotConfigured):
@@ -61,7 +68,7 @@ class Destination:
 
     Attributes:
         name: What scenarios call it.
-        url: Base URL, without a slash at its end.
+        url: Base URL, without a slash at its end; behind its host it may name secrets.
         headers: Of every request; values are templates that name nothing but `secrets`.
         header_secrets: The secrets that the headers name.
         signing: What signs requests; empty = they are not signed.
@@ -90,7 +97,30 @@ class Destination:
     @property
     def own_secrets(self) -> tuple[str, ...]:
         """The names of all secrets that it uses, those that sign among them."""
-        return (*self.header_secrets, *(signer.secret for signer in self.signing))
+        return (*self.url_secrets, *self.header_secrets, *(signer.secret for signer in self.signing))
+
+    @property
+    def url_secrets(self) -> tuple[str, ...]:
+        """The secrets that the base URL names."""
+        return tuple(dict.fromkeys(IN_URL.findall(self.url)))
+
+    def rendered_url(self, secrets: Mapping[str, str]) -> str:
+        """The base URL of one attempt. A secret is put in as it is: its slashes part the path.
+
+        Raises:
+            CredentialsError: A secret is missing, or no path can hold it.
+        """
+
+        def put(found: re.Match[str]) -> str:
+            value = self._known(found[1], secrets)
+            if not _OF_PATH.fullmatch(value):
+                raise CredentialsError(
+                    f"the secret {found[1]} cannot stand in the URL of destination {self.name}: "
+                    "it must be a part of a path as it is sent, such as T01/B02/x3, without spaces, ? and #"
+                )
+            return value
+
+        return IN_URL.sub(put, self.url)
 
     def rendered_headers(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """The headers of one attempt.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from activities.webhook.destinations.destinations import DEFAULT_RATE
+from activities.webhook.destinations.destinations import DEFAULT_RATE, IN_URL
 from activities.webhook.destinations.form import DestinationForm, DestinationsForm
 from activities.webhook.http import tls
 from activities.webhook.http.headers import flaw
@@ -93,13 +93,16 @@ def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Iss
 def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
     place = (*place, "url")
     reason = ""
-    if "{" in entry.url:
-        reason = "it is plain text: what a scenario adds goes into its 'path'"
+    plain = IN_URL.sub("x", entry.url)
+    if "{" in plain:
+        reason = "it is plain text, with secrets such as {{ secrets.NAME }}: what a scenario adds goes into its 'path'"
+    elif plain != entry.url and "/" not in entry.url.partition("{")[0].partition("://")[2]:
+        reason = "a secret stands behind its host, as a part of its path"
     elif "?" in entry.url:
         reason = "it has no query: what a scenario adds goes into its 'path'"
     else:
         try:
-            urls.parse(entry.url, entry.access)
+            urls.parse(plain, entry.access)
         except urls.UrlError as error:
             reason = error.reason
             if error.is_address:

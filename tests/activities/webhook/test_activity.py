@@ -85,7 +85,7 @@ class Desk:
 
     def local(self, there: Receiver, more: str = "", path: str = "") -> str:
         """The entry of a receiver on this machine."""
-        return f"url: {there.url(path)}, allow_private: true, allow_http: true, ports: [{there.port}]{more}"
+        return f'url: "{there.url(path)}", allow_private: true, allow_http: true, ports: [{there.port}]{more}'
 
     async def send(
         self, step: Mapping[str, Any], *, attempt: int = 1, age: timedelta = timedelta(0), **changes: Any
@@ -201,6 +201,23 @@ class TestADestination:
             await desk.send(STEP)
         assert [call.header("authorization") for call in there.calls] == ["Bearer first", "Bearer second"]
         assert [call.header("x-house") for call in there.calls] == ["one", "one"]
+
+    async def test_s_url_may_hold_a_secret_which_nobody_sees(self, desk: Desk):
+        async with receiver(answer(200, b'{"to": "/services/T01/B02%2Fx3", "part": "T01/B02%2Fx3"}')) as there:
+            desk.know(wax=desk.local(there, path="/services/{{ secrets.HOOK }}"))
+            desk.secrets["HOOK"] = "T01/B02%2Fx3"
+            sent = await desk.send({**STEP, "save": {"as": "answer"}})
+        assert [call.target for call in there.calls] == ["/services/T01/B02%2Fx3/orders/CGX%2094"]
+        assert "B02" not in str(sent) + str(desk.rows)
+
+    @pytest.mark.parametrize("value", ["a b", "a?b", "a#b", "é", "a\n", "%2", "{{ x }}"])
+    async def test_whose_url_cannot_hold_its_secret_holds_the_delivery(self, desk: Desk, there: Receiver, value: str):
+        desk.know(wax=desk.local(there, path="/services/{{ secrets.HOOK }}"))
+        desk.secrets["HOOK"] = value
+        failure, _ = await desk.fail(STEP)
+        assert failure.kind is FailureKind.UNCONFIGURED
+        assert failure.reason.startswith("The secret HOOK cannot stand in the URL of destination wax: ")
+        assert not there.calls
 
     async def test_may_say_what_the_body_is(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", headers: {Content-Type: application/vnd.wax+json}"))

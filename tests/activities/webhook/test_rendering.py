@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from activities.webhook.rendering import render
-from scenario.errors import LimitExceeded, TemplateError
+from scenario.errors import LimitExceeded, MissingVariable, TemplateError
 from scenario.steps.webhook import Webhook
 
 DATA: dict[str, Any] = {
@@ -84,3 +84,20 @@ def test_data_cannot_lead_a_path_elsewhere():
     for segment in ("", "..", "."):
         with pytest.raises(TemplateError, match=r"empty, '\.' or '\.\.'"):
             render(webhook(to="crm", path="/a/{{ contact.id }}/b"), {"contact": {"id": segment}}, "msg_1")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"headers": {"X-Name": "{{ contact.nobody }}"}}, "the header 'X-Name': there is no 'contact.nobody'"),
+        ({"path": "/a/{{ contact.nobody }}"}, "the path: there is no 'contact.nobody'"),
+        ({"to": None, "url": "https://x.example/{{ contact.nobody }}"}, "the url: there is no 'contact.nobody'"),
+        ({"body": {"a": [{"b": "{{ contact.nobody }}"}]}}, "the body: a[0].b: there is no 'contact.nobody'"),
+        ({"body": '{"a": "{{ contact.nobody }}"}'}, "the body: there is no 'contact.nobody'"),
+    ],
+)
+def test_what_cannot_be_rendered_says_of_which_text_its_line_is(keys: dict[str, Any], said: str):
+    with pytest.raises(MissingVariable) as caught:
+        render(webhook(**{name: value for name, value in ({"to": "crm"} | keys).items() if value}), DATA, "msg_1")
+    assert str(caught.value).startswith(said)
+    assert caught.value.path == ("contact", "nobody")

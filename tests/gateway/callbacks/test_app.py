@@ -351,3 +351,71 @@ async def test_requests_under_way_are_answered_before_it_stops(journeys: Journey
         await stopping
         with pytest.raises(httpx.ConnectError):
             await client.get("/healthz")
+
+
+LINK = "?name=newsletter.confirmed&score=9&q=%3Cscript%3E"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+class TestALink:
+    """A callback address that names an event, in a message that people read."""
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    async def test_opened_shows_a_page_that_asks_and_tells_nobody(
+        self, gateway: Gateway, journeys: Journeys, method: str
+    ):
+        answer = await gateway.client.request(method, gateway.path() + LINK)
+        assert (answer.status_code, journeys.told) == (200, [])
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+        if method == "GET":
+            assert '<form method="post"><button>Confirm</button></form>' in answer.text
+        assert "script" not in answer.text  # neither ours nor anybody's
+
+    async def test_s_button_tells_the_journey_once_however_often_it_is_pressed(
+        self, gateway: Gateway, journeys: Journeys
+    ):
+        path = gateway.path()
+        for _ in range(2):
+            answer = await gateway.client.post(path + LINK, headers=FORM)
+            assert (answer.status_code, "Thank you" in answer.text) == (200, True)
+        assert [told for _, told, _ in journeys.told] == [
+            Told(name="newsletter.confirmed", properties={"score": "9", "q": "<script>"})
+        ] * 2
+        assert len(set(journeys.ids)) == 1
+        await gateway.client.post(path + LINK.replace("=9", "=8"), headers=FORM)
+        assert len(set(journeys.ids)) == 2
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    async def test_that_leads_nowhere_says_so_to_people(self, gateway: Gateway, journeys: Journeys, method: str):
+        for path, status, words in (
+            (gateway.path(OTHER), 404, "does not work"),
+            (gateway.path(age=timedelta(days=31)), 410, "has expired"),
+        ):
+            answer = await gateway.client.request(method, path + LINK, headers=FORM)
+            assert (answer.status_code, words in answer.text, "<form" in answer.text) == (status, True, False)
+        answer = await gateway.client.request(method, gateway.path() + "?name=a%20b", headers=FORM)
+        assert (answer.status_code, "does not work" in answer.text) == (400, True)
+        assert journeys.told == []
+
+    async def test_into_a_journey_that_is_over_or_away_says_so_to_people(self, gateway: Gateway, journeys: Journeys):
+        for journeys.answer, status, words in (
+            (False, 410, "has expired"),
+            (Unsettled("it does not stand still"), 503, "try again in a few minutes"),
+        ):
+            answer = await gateway.client.post(gateway.path() + LINK, headers=FORM)
+            assert (answer.status_code, words in answer.text) == (status, True)
+        assert answer.headers["retry-after"] == "5"
+
+    @pytest.mark.parametrize(
+        ("asked", "button"),
+        [("fr-FR,fr;q=0.9,en;q=0.8", "Confirmer"), ("de", "Bestätigen"), ("xx, es", "Confirmar"), ("", "Confirm")],
+    )
+    async def test_speaks_the_language_of_the_browser(self, gateway: Gateway, asked: str, button: str):
+        answer = await gateway.client.get(gateway.path() + LINK, headers={"accept-language": asked})
+        assert f"<button>{button}</button>" in answer.text
+
+    async def test_takes_an_event_of_a_program_all_the_same(self, gateway: Gateway, journeys: Journeys):
+        answer = await gateway.post(path=gateway.path() + LINK)
+        assert (answer.status_code, journeys.told[0][1].name) == (202, "whatsapp.replied")

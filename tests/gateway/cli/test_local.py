@@ -45,16 +45,44 @@ def test_a_demo_that_went_wrong_is_status_1(run: Run, begun: list[dict[str, Any]
 
 def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, Any]]) -> None:
     assert run("dev").status == 0
-    assert {name: begun[0][name] for name in ("state", "port", "ui_port")} == {
+    begun[0].pop("console")
+    assert begun[0] == {
         "state": Path(".scenario"),
         "port": 7233,
         "ui_port": 8233,
+        "send": False,
+        "resume": False,
+        "skip_time": False,
     }
 
 
 def test_dev_takes_other_ports_and_another_folder(run: Run, begun: list[dict[str, Any]]) -> None:
     run("dev", "--port", "0", "--ui-port", "0", "--state", "elsewhere")
     assert (begun[0]["port"], begun[0]["ui_port"], begun[0]["state"]) == (0, 0, Path("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--send",), (True, False, False)),
+        (("--send", "--resume"), (True, True, False)),
+        (("--skip-time",), (False, False, True)),
+    ],
+)
+def test_dev_is_told_what_to_do_otherwise(
+    run: Run, begun: list[dict[str, Any]], options: tuple[str, ...], told: tuple[bool, ...]
+) -> None:
+    run("dev", *options)
+    assert tuple(begun[0][name] for name in ("send", "resume", "skip_time")) == told
+
+
+def test_resuming_is_for_those_who_send(run: Run, begun: list[dict[str, Any]]) -> None:
+    ran = run("dev", "--resume")
+    assert (ran.status, ran.err, begun) == (
+        2,
+        "scenario: invalid value: --resume goes with --send: see 'scenario dev --help'\n",
+        [],
+    )
 
 
 def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.preview import worst
 from gateway.preview.contact import Given, preview
+from gateway.preview.replies import Replies
 from gateway.preview.samples import MANY, Samples
 from gateway.preview.trial import Trial, attempt
 from scenario.entry.entry import parse_entry
@@ -235,3 +236,49 @@ def test_the_worst_values_of_every_kind_are_tried_and_let_in(drafted: Drafts) ->
     lines = {len(entry["trigger"]["order"].get("products") or ()) for entry in entries}
     assert {0, 1, 2, MANY} <= lines
     assert entries[1]["contact"] == {"id": 2}, "one with nothing but an id"
+
+
+REACHED = """
+order.products.first.category == 'make-up'
+order.products.size > 4
+order.products | where: 'category', 'make-up' | size > 1
+order.products | has: 'category', 'make-up'
+order.products | map: 'quantity' | sum >= 12345
+order.products[1].extid == 'Z9'
+contact.lists | map: 'name' contains 'Newsletter'
+contact.language | downcase == 'kl'
+contact.custom.points | number | minus: 3 > 1000000
+contact.custom.code | slice: 0, 3 == 'VIP'
+contact.custom.code | size == 13
+contact.custom.colours.of_the_year == 'red'
+order.total_price | times: 2 | round == 98765
+ticket.currency == 'XAF'
+not (contact.custom.vip == 'gold' or contact.language == 'fr')
+contact.custom.vip == 'gold' and (order.currency == 'XAF' or order.products | has: 'brand', 'Zz')
+event.score | number >= 9
+event.product.category == 'hats'
+event.lines | map: 'sku' contains 'A'
+responses.wax.user.name == 'Zoe'
+responses.wax.lines.first.sku == 'A'
+responses.wax.lines.size > 5
+""".strip().splitlines()
+
+
+def test_every_way_that_a_condition_opens_is_gone(drafted: Drafts) -> None:
+    steps = [ASK % "", "  - wait_for: e\n"]
+    steps += [f"  - if: {json.dumps(condition)}\n    then: [{{wait: 1d}}]\n" for condition in REACHED]
+    made = drafted("".join(steps))
+    samples, replies = Samples(made, 0), Replies(made, 0, {})
+    gone: set[tuple[str | None, str]] = set()
+    for number in range(1, 120):
+        entry = samples.entry(number)
+        given = Given(at=AT, events=samples.events(number, entry), responses=replies.made(number))
+        gone |= {(passed.row.asked, passed.outcome) for passed in preview(made, entry, given).steps}
+    assert {(condition, way) for condition in REACHED for way in ("then", "else")} - gone == set()
+
+
+def test_a_way_that_nobody_goes_is_named(drafted: Drafts) -> None:
+    never = "steps:\n  - if: order.currency == 'EUR' and order.currency == 'USD'\n    then: [{sms: a, text: A}]\n"
+    assert [*tried(drafted, never).missed] == ["a"]
+    always = "steps:\n  - if: order.currency != 'EUR' or order.currency != 'USD'\n    then: [{sms: a, text: A}]\n"
+    assert tried(drafted, always).untaken == {"if-1": ["else"]}

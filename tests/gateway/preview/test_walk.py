@@ -385,6 +385,10 @@ steps:
     ]
     assert shown.notes == ("no step and no exit rule waits for 'order.retruned'",)
     assert not any(exit_.met for exit_ in follow(text).exits)
+    other = follow(text, given=Given(at=AT, events=[GivenEvent("order.returned", {"order_id": "X2"})]))
+    assert other.notes == (
+        "the given order.returned lets nobody leave: it does not fulfil the condition of the exit rule",
+    )
 
 
 def test_a_given_response_that_no_step_saves_is_said(follow: Follow) -> None:
@@ -409,5 +413,6 @@ steps:
     shown = preview(made, entry, Given(at=AT, events=[GivenEvent("order.placed", {"sku": "c"})]))
 
     sent = shown.steps[-1].result
+    assert shown.steps[-1].taken
     assert isinstance(sent, RenderedRequest)
     assert (sent.url, sent.body) == ("https://shop.example/stock/a%2Fb", b'{"bought":"c","key":"a/b"}')

@@ -160,6 +160,10 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
     ("- webhook: a\n  to: crm\n  method: GET\n  save: {as: x}\n  body: {a: b}", "8:3: error look-up: a look-up (GET) has no body: write what it asks for into 'url' or 'path', or use POST"),
     ("- webhook: a\n  to: crm\n  method: GET", "6:11: warning look-up: a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"),
+    ("- webhook: a\n  to: crm\n  path: /a/{{ secrets.A | url_escape }}/{{ secrets.A | url_encode }}/b?c={{ secrets.A }}", "6:23: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md"),
+    ("- sms: a\n  text: a\n  on_failure: exit\n- webhook: b\n  to: crm\n  path: '/a/{{ secrets.A }}'", ("9:13: warning secret-path: in a path, a secret's slashes are percent-encoded too: write {{ secrets.A | url_escape }} where it is several parts of the path, or url_encode where it is not", "9:24: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md")),
+    ("- webhook: a\n  to: crm\n  auth: basic", "6:3: error unknown-key: unknown key 'auth': credentials are a header, such as headers: {Authorization: \"Bearer {{ secrets.NAME }}\"}, or in the destination's own entry"),
+    ("- webhook: a\n  to: crm\n  retries: {deadline: 1d}", "6:3: error unknown-key: unknown key 'retries': did you mean 'retry'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: Shop", "7:9: error address: 'from' must be an address, or Name <address>: the e-mail address is malformed"),
     ("- email: a\n  subject: s\n  text: t\n  reply_to: '\"Shop <a@b.example>'", "7:13: error address: 'reply_to' must be an address, or Name <address>: a name in quotes ends with a quote, and has \\ before each quote in it: \"The \\\"Shop\\\"\" <…>"),
     ("- email: a\n  subject: s\n  text: t\n  sender: a@b.example", "7:3: error unknown-key: unknown key 'sender': did you mean 'from'?"),
@@ -488,7 +492,7 @@ SECRETS = (
     + """\
 - webhook: a
   to: wax
-  path: /{{ secrets.A }}/{{ secrets.WAX_TOKN }}
+  path: /?a={{ secrets.A }}/{{ secrets.WAX_TOKN }}
   headers: {X-A: "{{ secrets['B'] }}", X-B: "{% if secrets.C %}c{% endif %}"}
   body:
     list: [{a: "{{ secrets.WAX_TOKEN }}"}, "{{ secrets.A }}"]
@@ -505,8 +509,8 @@ WHERE = Listing(
 def test_a_secret_goes_where_destinations_yaml_says_that_it_may_go():
     there = "may not go to destination 'wax': list it under its 'secrets' in destinations.yaml"
     assert [str(finding).removeprefix("scenario.yaml:") for finding in check(SECRETS, destinations=WHERE).findings] == [
-        f"6:21: error secret: the secret A {there}",
-        f"6:37: error secret: the secret WAX_TOKN {there} (or did you mean 'WAX_TOKEN'?)",
+        f"6:24: error secret: the secret A {there}",
+        f"6:40: error secret: the secret WAX_TOKN {there} (or did you mean 'WAX_TOKEN'?)",
         f"7:31: error secret: the secret B {there}",
         f"7:60: error secret: the secret C {there}",
         f"9:56: error secret: the secret A {there}",

@@ -16,6 +16,7 @@ GOOD = (
     "steps: [{wait: 2d}]",
     "steps: [{wait: P3DT12H}, {wait: 1h 30m}, {wait: {until: 10:00, on: [mon]}}]",
     "steps: [{wait: {until: '{{ order.ordered_at }}', offset: -3d}, on_failure: continue}]",
+    "steps: [{wait: {until: 2027-12-24}}, {wait: {until: 2027-12-24T09:00, offset: -3d}}]",
     "steps: [{email: a, subject: s, html: '<p>'}]",
     "steps: [{id: x, email: a, subject: s, text: t, retry: {maximum_attempts: 3, backoff_coefficient: 1.5}}]",
     "steps: [{sms: a, text: {file: a.txt}}]",
@@ -31,6 +32,7 @@ GOOD = (
     "steps: [{webhook: a, to: b, save: {as: c_1, when: json, schema: {type: object, enum: [null]}}}]",
     "steps: [{wait_for: a.b, if: event.a, for: 7d, since: now, then: [{exit: a}], else: [{exit: b}]}]",
     "steps: [{wait_for: a}]",
+    "steps: [{wait_for: {a.b: {if: event.a, then: [{exit: a}]}, c: {}}, for: 7d, since: now, else: [{exit: b}]}]",
     "steps: [{repeat: {every: 7d, times: 8}, steps: [{wait: 1d}]}]",
     "steps: [{repeat: {every: 7d, times: 8}, steps: [{repeat: {every: 1h, times: 2}, steps: [{exit: a}]}]}]",
     "steps: [{repeat: {every: 7d, times: 8, until: {event: a.b, if: event.c}}, steps: [{wait: 1d}]}]",
@@ -41,6 +43,10 @@ GOOD = (
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
+    "steps: [{wait_for: {}}]",
+    "steps: [{wait_for: {a b: {}}}]",
+    "steps: [{wait_for: {a: {since: now}}}]",
+    "steps: [{wait_for: {a: {}}, then: [{exit: a}]}]",
     "steps: [{repeat: {every: 7d}, steps: [{wait: 1d}]}]",
     "steps: [{repeat: {every: 7d, times: 0}, steps: [{wait: 1d}]}]",
     "steps: [{repeat: {every: 7d, times: 2, until: {if: order.a}}, steps: [{wait: 1d}]}]",

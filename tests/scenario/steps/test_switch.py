@@ -51,6 +51,7 @@ WRONG = (
     ("- switch: order.total_price\n  cases: {1e3: []}", "5:11: error case: '1e3' is taken for text: write a number with its digits alone, such as 10 or -1.5"),
     ("- switch: order.total_price\n  cases: {1: [{exit: a}]}\n  else: [{exit: b}]\n- exit: c", "7:3: warning unreachable: this step is never reached: it comes after a step whose branches all exit"),
     ('- switch: contact.language\n  cases: {"<b>": [{exti: a}]}', "5:20: error unknown-step: unknown step 'exti': did you mean 'exit'?"),
+    ("- switch: contact.language\n  cases: {fr: [], default: []}", "5:19: warning case: 'default' is a case like any other: steps for all other values stand in 'else'"),
     ("- case: contact.language", "4:3: error unknown-step: unknown step 'case': did you mean 'switch'?"),
 )  # fmt: skip
 

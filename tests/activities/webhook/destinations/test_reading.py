@@ -191,6 +191,9 @@ def test_a_mistake_is_named_at_its_place(said: Say, more: str, finding: str):
     assert said(ENTRY % more) == [finding]
 
 
+PLAIN = "it is plain text, with secrets such as {{ secrets.NAME }}: what a scenario adds goes into its 'path'"
+
+
 @pytest.mark.parametrize(
     ("url", "more", "reason"),
     [
@@ -198,7 +201,12 @@ def test_a_mistake_is_named_at_its_place(said: Say, more: str, finding: str):
         ("ftp://a.example", ", allow_http: true", "its scheme is not https or http"),
         ("https://user:pw@a.example", "", "it holds a user name before the host; credentials go into a header"),
         ("https://a.example/?a=1", "", "it has no query: what a scenario adds goes into its 'path'"),
-        ("https://a.example/{{ secrets.A }}", "", "it is plain text: what a scenario adds goes into its 'path'"),
+        ("https://a.example/{{ contact.id }}", "", PLAIN),
+        ("https://a.example/{{ secrets.A | upcase }}", "", PLAIN),
+        ("https://{{ secrets.A }}/b", "", "a secret stands behind its host, as a part of its path"),
+        ("https://a.example:{{ secrets.A }}/", "", "a secret stands behind its host, as a part of its path"),
+        ("https://10.0.0.1/{{ secrets.A }}", "",
+         "its address may not be called: set 'allow_private: true' if it is meant"),
         ("https://a.example:8443", "", "port 8443 is not among 'ports'"),
         ("https://127.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
         ("https://10.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
@@ -219,7 +227,7 @@ def test_a_base_url_is_judged_as_a_delivery_s_would_be(said: Say, url: str, more
     ]
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1", "https://localhost", "https://10.0.0.1/x"])
+@pytest.mark.parametrize("url", ["https://127.0.0.1/{{secrets.A}}", "https://localhost", "https://10.0.0.1/x"])
 def test_a_private_base_url_is_for_operations_to_allow(said: Say, url: str):
     assert said(f'destinations: {{a: {{url: "{url}", allow_private: true}}}}\n') == []
 

@@ -1,0 +1,130 @@
+"""The page behind a link in a message: it asks first, and tells the journey only when its button is pressed.
+
+Mail servers, chats and virus scanners open every link. So a callback address with an event's name behind it,
+``…?name=newsletter.confirmed&list=weekly``, answers GET with a form that posts to the same address; everything else in
+its query is a property of the event. What the page says is ours alone: nothing of the address is repeated in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from gateway.callbacks.deliver import Told
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_STYLE: Final = (
+    "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:20vh auto;padding:0 1rem;text-align:center}"
+    "button{font:inherit;padding:.6rem 2rem;cursor:pointer}"
+)
+_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS: Final = {
+    "content-security-policy": (
+        f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",  # the address is a secret
+    "x-content-type-options": "nosniff",
+    "x-robots-tag": "noindex",
+}
+_ASK: Final = '<form method="post"><button>{button}</button></form>'
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "ask": "Please press the button to confirm.",
+        "button": "Confirm",
+        "done": "Thank you. You can close this page.",
+        "over": "This link has expired.",
+        "unknown": "This link does not work: open it exactly as it was sent to you.",
+        "later": "This is not possible now. Please try again in a few minutes.",
+    },
+    "fr": {
+        "ask": "Cliquez sur le bouton pour confirmer.",
+        "button": "Confirmer",
+        "done": "Merci. Vous pouvez fermer cette page.",
+        "over": "Ce lien a expiré.",
+        "unknown": "Ce lien ne fonctionne pas : ouvrez-le exactement tel qu'il vous a été envoyé.",
+        "later": "Ce n'est pas possible pour le moment. Réessayez dans quelques minutes.",
+    },
+    "de": {
+        "ask": "Bitte bestätigen Sie mit der Schaltfläche.",
+        "button": "Bestätigen",
+        "done": "Vielen Dank. Sie können diese Seite schließen.",
+        "over": "Dieser Link ist abgelaufen.",
+        "unknown": "Dieser Link funktioniert nicht: Öffnen Sie ihn genau so, wie er Ihnen geschickt wurde.",
+        "later": "Das ist gerade nicht möglich. Bitte versuchen Sie es in einigen Minuten noch einmal.",
+    },
+    "es": {
+        "ask": "Pulse el botón para confirmar.",
+        "button": "Confirmar",
+        "done": "Gracias. Puede cerrar esta página.",
+        "over": "Este enlace ha caducado.",
+        "unknown": "Este enlace no funciona: ábralo exactamente como se le envió.",
+        "later": "Ahora no es posible. Inténtelo de nuevo en unos minutos.",
+    },
+}
+_SAID: Final = {
+    HTTPStatus.OK: "done",
+    HTTPStatus.BAD_REQUEST: "unknown",
+    HTTPStatus.NOT_FOUND: "unknown",
+    HTTPStatus.GONE: "over",
+}
+
+
+def is_link(request: Request) -> bool:
+    """Whether somebody has opened a link that names an event, or pressed the button of its page."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return "name" in request.query_params and (request.method in ("GET", "HEAD") or media == _FORM)
+
+
+def event_of(request: Request) -> tuple[Told, str]:
+    """The event that a link names, and its id: told twice by one link, it counts once.
+
+    Raises:
+        BadInput: It is none.
+    """
+    properties = dict(request.query_params)
+    event = Told.make(properties.pop("name"), properties)
+    whole = json.dumps([event.name, properties], sort_keys=True)
+    return event, f"link-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
+
+
+def asking(request: Request) -> HTMLResponse:
+    """The page with the button."""
+    language = _language(request)
+    return _page(language, "ask", HTTPStatus.OK, _ASK.format(button=_WORDS[language]["button"]))
+
+
+def saying(request: Request, status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
+    """The page that says what came of it, in the words of people.
+
+    Args:
+        request: What is answered.
+        status: How.
+        headers: Of the answer, beside the page's own.
+    """
+    return _page(_language(request), _SAID.get(HTTPStatus(status), "later"), status, headers=headers)
+
+
+def _page(
+    language: str, word: str, status: int, more: str = "", headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    text = _WORDS[language][word]
+    html = (
+        f'<!doctype html><html lang="{language}"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{text}</title><style>{_STYLE}</style>'
+        f"<p>{text}</p>{more}</html>"
+    )
+    return HTMLResponse(html, status, {**(headers or {}), **_HEADERS})
+
+
+def _language(request: Request) -> str:
+    """The first of the languages that the browser asks for and that we have; they come in the order of preference."""
+    asked = (part.strip()[:2].lower() for part in request.headers.get("accept-language", "").split(","))
+    return next((language for language in asked if language in _WORDS), "en")

@@ -1,0 +1,112 @@
+"""A line for each message that leaves, as `scenario dev` prints it: ids only, no address and no payload."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from rich.text import Text
+from temporalio import workflow
+
+from activities.attempt_log import Log
+from gateway.cli.terminal import STYLES, plain
+from runtime.store.deliveries import Attempt
+
+_BREAKER: Final = "activities.webhook.throttle.limiter"
+_LOGGERS: Final = ("activities", "gateway", "runtime", "temporalio.workflow", "worker", "workflows")
+_ENDS: Final = {"delivered": "delivered", "skipped": "nothing to send", "cancelled": "called off", "failed": "for good"}
+
+
+def line(who: str, step: str, what: str, word: str = "") -> Text:
+    """One line: the time on this machine's clock, the journey, the step, and what there is to say.
+
+    Args:
+        who: The journey's id.
+        step: The step's.
+        what: What happens.
+        word: The outcome whose colour that has.
+    """
+    made = Text(f"{datetime.now():%H:%M:%S}  ", "dim")  # noqa: DTZ005 - a clock on the wall
+    for part in filter(None, (who, step)):
+        made.append(f"{plain(part)}  ")
+    return made.append_text(Text(plain(what), STYLES.get(word, "")))
+
+
+class LiveLog:
+    """The log of attempts, each of which is said as it is written down.
+
+    Args:
+        log: Where they are written.
+        say: Where they are said.
+        names: What destinations are called that are known by another name, by channel.
+    """
+
+    def __init__(self, log: Log, say: Callable[[Text], None], names: Mapping[str, str]) -> None:
+        self._log, self._say, self._names = log, say, names
+
+    def put(self, attempt: Attempt) -> None:
+        """Takes an attempt."""
+        self._log.put(attempt)
+        to = self._names.get(attempt.channel, attempt.destination)
+        said = f"{attempt.channel} → {to} {attempt.status or attempt.error or ''}".rstrip()
+        what = f"{said} in {attempt.milliseconds} ms, {_then(attempt)}"
+        if attempt.attempt > 1:
+            what += f" (attempt {attempt.attempt})"
+        self._say(line(attempt.workflow_id, attempt.step, what, attempt.outcome))
+
+
+def _then(attempt: Attempt) -> str:
+    if attempt.next_try_at is None:
+        return _ENDS.get(attempt.outcome, attempt.outcome)
+    # Both are times of the server, which may be ahead of ours for a journey whose waits are skipped.
+    pause = attempt.next_try_at - attempt.started_at - timedelta(milliseconds=attempt.milliseconds)
+    maybe = "may have arrived, " if attempt.outcome == "unknown" else ""
+    return f"{maybe}again in {_spelt(pause)}"
+
+
+def _spelt(pause: timedelta) -> str:
+    seconds = max(0.0, pause.total_seconds())
+    for least, unit, name in ((7200, 3600, "h"), (120, 60, "min")):
+        if seconds >= least:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+class LiveWarnings(logging.Handler):
+    """Says what a worker's log warns of: a journey that is held, a destination that is left alone.
+
+    Args:
+        say: Where.
+    """
+
+    def __init__(self, say: Callable[[Text], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def __enter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        workflow.logger.workflow_info_on_message = False  # the line begins with what matters of it
+        logging.getLogger(_BREAKER).setLevel(logging.INFO)
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger(_BREAKER).setLevel(logging.NOTSET)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Has it said by the event loop: a workflow's thread may do nothing of what printing takes."""
+        if record.levelno >= logging.WARNING or record.name == _BREAKER:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._tell, record)
+
+    def _tell(self, record: logging.LogRecord) -> None:
+        of: dict[str, Any] = getattr(record, "temporal_workflow", {})
+        cause = getattr(record, "cause", "")
+        what = f"{record.getMessage()}: {cause}" if cause else record.getMessage()
+        self._say(line(of.get("workflow_id", ""), getattr(record, "step", ""), what, "held"))

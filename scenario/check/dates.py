@@ -1,0 +1,69 @@
+"""Dates to wait for: text around one that brings its time along already, and moments that are past."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, cast
+
+from scenario.errors import EntryError
+from scenario.liquid.shapes import Object, Roots, Tree, Value
+from scenario.model.outline import Written
+from scenario.source.report import Report
+from scenario.source.source import Path
+from scenario.time.timing import parse_moment, zone_of
+
+_OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
+"""An output of a variable, without filters."""
+
+
+def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
+    """Reports a template of a date that can be none, whatever the data.
+
+    Args:
+        source: The template.
+        path: Where it stands.
+        known: What it may name.
+        report: Takes the findings.
+    """
+    for found in _OUTPUT.finditer(source):
+        name, around = found[1], source[: found.start()] + source[found.end() :]
+        if around.strip() and name != "today" and _shape(known, name) == Value("date"):
+            message = (
+                f"'{name}' has its time already: for another one of that day write "
+                f"{{{{ {name} | date: '%Y-%m-%d' }}}} 09:00"
+            )
+            report.add(path, "date", message, offset=found.start())
+
+
+def _shape(known: Roots, name: str) -> Tree | None:
+    first, *rest = name.split(".")
+    shape = known.known.get(first)
+    for part in rest:
+        shape = shape.fields.get(part) if isinstance(shape, Object) else None
+    return shape
+
+
+def check_moments(data: Any, steps: Iterable[Written], now: datetime, report: Report) -> None:
+    """Reports moments that are past before anybody can come to them.
+
+    Args:
+        data: The scenario as it was written.
+        steps: Its steps.
+        now: The time, aware.
+        report: Takes the findings.
+    """
+    zone = zone_of(cast("Mapping[str, Any]", data).get("timezone")) if isinstance(data, Mapping) else zone_of()
+    for step in steps:
+        written = step.model.moment(step.keys)
+        if written is None:
+            continue
+        path, text = written
+        try:
+            moment = parse_moment(text, zone)
+        except EntryError:
+            continue  # the model said so
+        if moment is not None and moment <= now:
+            message = "this is past: whoever comes here goes on at once"
+            report.add((*step.path, *path), "past", message, severity="warning")

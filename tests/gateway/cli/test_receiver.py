@@ -1,0 +1,99 @@
+"""The command that tells the local receiver how to answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runtime.local.answers import told
+from runtime.local.received import Received, keep
+from tests.gateway.cli.conftest import Run
+
+STATE = Path(".scenario")
+
+
+@pytest.fixture
+def came(run: Run) -> None:
+    """Two requests have come."""
+    del run  # which goes to the folder
+    (STATE / "received").mkdir(parents=True)
+    for number, (target, status) in enumerate([("/hooks.example.com/wax/9f31", 503), ("/crm/notes?a", 200)], 1):
+        at = datetime(2026, 3, 31, 8, number, tzinfo=UTC)
+        keep(STATE / "received", Received(number, at, "POST", target, (("a", "b"),), b"{}", status))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("wax", "--answer", "503", "--times", "3"), "wax: 503 to the first 3 attempts of each message, then 200"),
+        (("wax", "--answer", "422"), "wax: 422"),
+        (("wax", "--delay", "20s"), "wax: 200, each after 20 s"),
+        (("wax", "--answer", "503", "--delay", "1s"), "wax: 503, each after 1 s"),
+        (("wax", "--refuse"), "wax: no connection is taken"),
+        (("https://hooks.example.com/wax/", "--answer", "503"), "hooks.example.com/wax: 503"),
+        (("wax", "--reset"), "wax: 200"),
+        (("--reset",), "everything: 200"),
+    ],
+)
+@pytest.mark.usefixtures("came")
+def test_it_is_told_in_one_line(run: Run, arguments: tuple[str, ...], line: str) -> None:
+    assert run("receiver", *arguments) == (ran := run("receiver", *arguments))
+    assert (ran.status, ran.out, ran.err) == (0, f"{line}\n", "")
+
+
+def test_what_is_told_is_kept_until_it_is_reset(run: Run) -> None:
+    run("receiver", "wax", "--answer", "503", "--times", "2", "--state", "other")
+    run("receiver", "crm", "--answer", "422", "--state", "other")
+    assert {place: (answer.first, answer.then) for place, answer in told(Path("other")).items()} == {
+        "wax": ((503, 503), 200),
+        "crm": ((), 422),
+    }
+    run("receiver", "wax", "--reset", "--state", "other")
+    assert list(told(Path("other"))) == ["crm"]
+    run("receiver", "--reset", "--state", "other")
+    assert told(Path("other")) == {}
+
+
+@pytest.mark.usefixtures("came", "paris")
+def test_without_a_word_it_shows_what_it_is_told_and_what_came(run: Run) -> None:
+    run("receiver", "crm", "--answer", "422")
+    ran = run("receiver")
+    assert [line.split() for line in ran.out.splitlines() if "─" not in line] == [
+        ["crm:", "422"],
+        ["place", "requests", "last", "answered"],
+        ["crm", "1", "2026-03-31", "10:02:00", "200"],
+        ["hooks.example.com", "1", "2026-03-31", "10:01:00", "503"],
+    ]
+    shown = run("receiver", "--format", "json").json
+    assert shown["told"]["crm"]["then"] == 422
+    assert shown["received"][1] == {
+        "place": "hooks.example.com",
+        "requests": 1,
+        "last": "2026-03-31T08:01:00+00:00",
+        "status": 503,
+    }
+
+
+@pytest.mark.usefixtures("came")
+def test_a_place_that_nothing_went_to_is_told_all_the_same(run: Run) -> None:
+    ran = run("receiver", "wux", "--answer", "503")
+    assert ran.status == 0
+    assert ran.err == "nothing was sent to 'wux' yet: crm, hooks.example.com\n"
+    assert "wux" in told(STATE)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("wax", "--times", "3"),
+        ("wax", "--refuse", "--answer", "503"),
+        ("wax", "--reset", "--delay", "1s"),
+        ("--answer", "503"),
+        ("wax", "--answer", "99"),
+    ],
+)
+def test_what_does_not_fit_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run("receiver", *arguments).status == 2
+    assert not STATE.exists()
