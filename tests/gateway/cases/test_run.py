@@ -194,6 +194,13 @@ CASES = {
           ends: finished
         """,
     ),
+    "the first of several events": (
+        "- wait_for:\n    paid: {then: [{exit: well}]}\n    refused: {then: [{exit: ill}]}\n  for: 7d",
+        """
+        events: [{after: 1d, name: refused}, {after: 2d, name: paid}]
+        expect: {reason: ill, steps: [{wait_for: wait_for-1, at: 2026-03-03 09:00}]}
+        """,
+    ),
     "a clock that changes": (
         "- wait: {until: '02:30'}",
         """
