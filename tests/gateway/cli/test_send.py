@@ -26,7 +26,7 @@ steps:
   - email: thanks
     subject: "Thanks {{ contact.firstname }}"
     text: "{{ order.external_id }} at {{ now }}"
-  - if: contact.lists contains 'VIP'
+  - if: contact.language == 'fr'
     then:
       - webhook: vip
         url: https://hooks.example.com/vip
@@ -144,10 +144,10 @@ async def test_to_a_url_that_is_named_no_secret_is_sent(send: Send, receiver: Re
 async def test_a_private_address_is_not_called_where_no_destination_allows_it(
     send: Send, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def resolve(_host: str) -> list[str]:
+    def loopback(_host: str) -> list[str]:
         return ["127.0.0.1"]
 
-    monkeypatch.setattr("activities.webhook.http.dial._getaddrinfo", resolve)
+    monkeypatch.setattr("activities.webhook.http.dial._getaddrinfo", loopback)
     ran = await send("vip")
     assert ran.status == 1
     assert ran.err.splitlines()[-2:] == [
