@@ -1,4 +1,4 @@
-"""The cases of the examples, and others, as real journeys: what a case shows in virtual time is what a journey does, to the byte.
+"""The cases of the examples, and others, as real journeys: what a case shows is what a journey does, to the byte.
 
 The journeys run on Temporal's time-skipping server, all at once, through the real activities. Only what is beyond these
 (the transport, the mail server, the provider) answers as the cases say.
@@ -294,6 +294,10 @@ def _differences(live: Live, result: dict[str, Any], course: Course) -> list[Any
         found.append((result["outcome"], result["reason"], course.ends, course.reason))
     if stands and (result["state"], result["at"]) != (course.ends, course.steps[-1].id):
         found.append((result["state"], result["at"], course.ends, course.steps[-1].id))
+    if course.ends == "held":
+        held, last = result["waiting"], course.steps[-1]
+        if (held.get("attempts"), held.get("status")) != (last.attempts, last.status):
+            found.append((held, last))
     if [_record(step) for step in result["steps"]] != [_record(_as_record(got)) for got in over]:
         found.append((result["steps"], over))
     for step, got in zip(result["steps"], over, strict=False):
