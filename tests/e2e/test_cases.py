@@ -58,6 +58,8 @@ from workflows.journey import Journey
 __all__ = ["environment", "written"]
 
 ZONE = "Europe/Paris"
+TRIED = (*SCENARIOS, Path(__file__).with_name("kinds.yaml"))
+"""The examples, and steps that none of them has."""
 CLOSE = timedelta(seconds=60)
 """What a journey on a server may be later than one in virtual time."""
 OF_ATTEMPTS = ("webhook-timestamp", "traceparent")
@@ -153,9 +155,9 @@ class ServersClock(datetime):
 
 @pytest.fixture
 def files(written: Written) -> list[Path]:
-    """Case files: those of the examples, and one for each of the small scenarios whose cases are run elsewhere."""
+    """Case files: those of the scenarios, and one for each of the small ones whose cases are run elsewhere, too."""
     small = [written(*texts, head=HEAD, name=f"small-{number}") for number, texts in enumerate(CASES.values())]
-    return [*(file for path in SCENARIOS for file in case_files(path)), *small]
+    return [*(file for path in TRIED for file in case_files(path)), *small]
 
 
 @pytest.fixture
