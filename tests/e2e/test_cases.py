@@ -155,7 +155,7 @@ class ServersClock(datetime):
 
 @pytest.fixture
 def files(written: Written) -> list[Path]:
-    """Case files: of the examples, of `kinds.yaml`, and of each small scenario whose cases are run elsewhere."""
+    """Case files: those of the scenarios, and one for each of the small ones whose cases are run elsewhere, too."""
     small = [written(*texts, head=HEAD, name=f"small-{number}") for number, texts in enumerate(CASES.values())]
     return [*(file for path in TRIED for file in case_files(path)), *small]
 
