@@ -129,7 +129,7 @@ def attempt(
 def _bare_ways(draft: Draft, name: str) -> set[str]:
     """The ways out of a step that a condition or a value decides on and that have no step to be missed."""
     row, step = draft.plan.steps[name], draft.steps[name]
-    if row.asked is None or row.awaited:
+    if row.asked is None or row.awaited or row.again:
         return set()
     return set(row.ways) - {way for way, _, steps in step.lists(step.keys()) if steps}
 
