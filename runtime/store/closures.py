@@ -36,7 +36,7 @@ class Closures(Queries):
 
     async def close_scenario(self, closure: Closure) -> bool:
         """Let nobody in any more. Returns False where it is closed already, which stays as it was."""
-        row = {name: getattr(closure, name) for name in Closure.__dataclass_fields__}
+        row = {name: getattr(closure, name) for name in _NAMES}
         return bool(await self._database.write(_close(self._database.insert), row))
 
     async def open_scenario(self, scenario: str) -> bool:
@@ -53,11 +53,12 @@ class Closures(Queries):
         return {row["scenario"]: Closure(**row) for row in await self._database.read(select(closed))}
 
 
+_NAMES = ("scenario", "closed_at", "closed_by", "reason")
 _ONE = select(closed).where(_table.scenario == bindparam("name"))
 _OPEN = delete(closed).where(_table.scenario == bindparam("name")).returning(_table.scenario)
 
 
 @cache
 def _close(insert: Inserting) -> Executable:
-    given = {name: bindparam(name) for name in Closure.__dataclass_fields__}
-    return insert(closed).values(given).on_conflict_do_nothing().returning(_table.scenario)
+    row = insert(closed).values({name: bindparam(name) for name in _NAMES})
+    return row.on_conflict_do_nothing().returning(_table.scenario)
