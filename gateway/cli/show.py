@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import session
+from gateway.cli.destinations import DestinationsOption
 from gateway.cli.options import (
     CAUSES,
     ContactOption,
@@ -74,15 +75,31 @@ OutcomeOption = Annotated[
 DeliveryOption = Annotated[
     str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
 ]
+RenderedOption = Annotated[
+    str | None, typer.Option("--rendered", metavar="STEP", help="what this step has sent, rendered again")
+]
 OneJourneyArgument = Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")]
 
 
-def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
+def show(
+    journey: JourneyArgument,
+    rendered: RenderedOption = None,
+    destinations: DestinationsOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
     """Show one journey: where it is and why it waits, its steps, its deliveries and their attempts.
+
+    With --rendered, what a step has sent, each time that the journey came to it: rendered again from what the journey
+    holds, with secrets masked.
 
     JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
     waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations and passed_over.
     """
+    if rendered is not None:
+        from gateway.cli.show_rendered import show_rendered
+
+        show_rendered(journey, rendered, form, destinations)
+        return
     from gateway.cli.show_journey import portray
     from gateway.journeys import as_json
 

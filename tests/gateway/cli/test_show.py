@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from activities.interface import Delivery
 from gateway.cli import tables
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
+from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.view import JourneyView
+from gateway.preview.rendering import Nothing, Problem, RenderedRequest
 from runtime.store import Store
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
@@ -107,6 +110,45 @@ def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> 
     assert said in run("show", "a/7/K1").out.splitlines()
     client.views["a/7/K1"] = HELD
     assert "newest" not in run("show", "a/7/K1").out
+
+
+def test_what_was_sent_is_rendered_again_and_that_is_said(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = RenderedRequest("POST", "https://hooks.example.com/7", {"authorization": "Bearer ~~TOKEN~~"}, b'{"a":1}')
+    delivery = Delivery(id="msg_1", scenario="a@3", step="hook", contact="7", now="2026-03-31T10:00:00+02:00")
+    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
+    made = [RenderedDelivery(delivery, at, result) for result in (request, Nothing("no number"), Problem("no, no"))]
+
+    async def rendered(*given: Any) -> list[RenderedDelivery]:
+        assert given[3] == "hook"
+        return made
+
+    monkeypatch.setattr("gateway.journeys.rendered.rendered", rendered)
+    client.views["a/7/K1"], client.temporal, client.store = HELD, None, None
+    ran = run("show", "a/7/K1", "--rendered", "hook")
+    assert ran.err.startswith(
+        "rendered again from what the journey holds, and no copy of what was sent: secrets are masked"
+    )
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "msg_1 a@3 2026-03-31 10:00:00",
+        "│ POST https://hooks.example.com/7",
+        "│ authorization: Bearer ~~TOKEN~~",
+        "│ and of each attempt: webhook-timestamp, traceparent",
+        "│ ─ body, 7 bytes",
+        '│ {"a":1}',
+        "msg_1 a@3 2026-03-31 10:00:00",
+        "nothing to send: no number",
+        "msg_1 a@3 2026-03-31 10:00:00",
+        "✗ no, no",
+    ]
+    told = run("show", "a/7/K1", "--rendered", "hook", "--format", "json").json
+    assert told["deliveries"][0]["request"]["body"] == '{"a":1}'
+    assert [set(item) - {"delivery_id", "scenario", "scheduled_at", "now"} for item in told["deliveries"]] == [
+        {"request"},
+        {"skipped"},
+        {"error"},
+    ]
 
 
 def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
