@@ -10,7 +10,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from gateway.cases.compare import MISSING, Difference
-from scenario.source.findings import Mark
+from scenario.source.findings import Finding, Mark
 from scenario.source.source import Source
 
 _NOTHING: Final = "nothing"
@@ -47,6 +47,12 @@ def result(source: Source, name: str, differences: Sequence[Difference], seconds
     return Result(source.file, name, source.key(path), tuple(sorted(placed, key=lambda pair: pair[0])), seconds)
 
 
+def unread(file: str, findings: Sequence[Finding]) -> Result:
+    """What stands for the cases of a file that has mistakes, where a program reads the results."""
+    told = [(Mark(one.line, one.column), Difference((), str(one), MISSING, MISSING, "case")) for one in findings]
+    return Result(file, "the file has no mistakes", Mark(1, 1), tuple(told), 0.0)
+
+
 def _mark(source: Source, path: tuple[str | int, ...]) -> Mark:
     return source.key(path)
 
@@ -65,6 +71,8 @@ def lines(one: Result) -> list[str]:
     said = [f"  ✗ {one.name}"]
     for mark, difference in one.differences:
         said.append(f"    {one.file}:{mark.line}:{mark.column}: {difference.what}")
+        if difference.expected is difference.got is MISSING:
+            continue
         expected, got = shown(difference.expected), shown(difference.got)
         if "\n" in expected or "\n" in got:
             said.append("      - expected, + got")

@@ -19,6 +19,7 @@ from scenario.source.source import Path as Place
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
 """Text that YAML reads as it stands, wherever that is."""
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 _NEW: Final = ("outcome", "way", "at", "attempts", "to", "subject", "method", "url", "text", "body")
 """What is written of a step that was not expected."""
@@ -178,6 +179,8 @@ def _is_literal(text: str) -> bool:
 
 def _scalar(value: Any) -> str:
     """A value in one line: plain where that cannot be misread, else as JSON, which is YAML too."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return value
+    if isinstance(value, str):
+        is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+        if is_plain or _MOMENT.fullmatch(value):
+            return value
     return json.dumps(value, ensure_ascii=False)

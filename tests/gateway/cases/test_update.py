@@ -44,7 +44,7 @@ FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
               steps:
                 - {sms: first, text: "Hello 7:\\nall is well"}   # the first
                 - webhook: second
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                   attempts: 1
                   body: {tags: ["a", "b: c"], n: "7"}
             """,
@@ -81,14 +81,14 @@ FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
               steps:
                 - sms: first
                   outcome: delivered
-                  at: "2026-03-02 09:00"
+                  at: 2026-03-02 09:00
                   to: "+33612345678"
                   text: |
                     Hello 7:
                     all is well
                 - webhook: second
                   outcome: delivered
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                   method: POST
                   url: https://h.example/
                   body:
@@ -129,17 +129,17 @@ FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
               steps:
                 - sms: first
                   outcome: delivered
-                  at: "2026-03-02 09:00"
+                  at: 2026-03-02 09:00
                   to: "+33612345678"
                   text: |
                     Hello 7:
                     all is well
                 - wait: wait-2
                   outcome: waited
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                 - webhook: second
                   outcome: delivered
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                   method: POST
                   url: https://h.example/
                   body:

@@ -97,6 +97,9 @@ def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tm
     assert ran.status == 1
     assert "a.test.yaml:1:15: error unknown-key: unknown key 'expct': did you mean 'expect'?" in ran.err
     assert "✓ all is well" in ran.out
+    failure = ElementTree.fromstring(run("test", ".", "--format", "junit").out.partition("?>")[2])[0][0][0]
+    assert "did you mean 'expect'?" in failure.attrib["message"]
+    assert run("test", cases, "--case", "nothing").err == "scenario: no case has 'nothing' in its name\n"
     assert run("test", "nowhere.yaml").err.startswith("scenario: nowhere.yaml has no cases: write them in nowhere.test")
 
 
