@@ -29,6 +29,8 @@ steps:
     headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}"}
     body: {order: "{{ order.external_id }}"}
     retry: {initial_interval: 1s, backoff_coefficient: 100}
+  - wait_for: order.delivered
+    for: 7d
 """
 Scenario = Callable[..., str]
 
@@ -36,13 +38,16 @@ Scenario = Callable[..., str]
 class Dev:
     """`scenario dev`, and what it has printed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._out, self._seen = folder / "dev.out", 0
-        command = [sys.executable, "-c", "from gateway.cli.program import main; main()", "dev", "--skip-time"]
+        program = [sys.executable, "-c", "from gateway.cli.program import main; main()"]
+        command = [*program, "dev", "--port", "0", "--ui-port", "0", *options]
         with self._out.open("wb") as out:
-            self.process = subprocess.Popen(
-                [*command, "--port", "0", "--ui-port", "0"], cwd=folder, env=environment(), stdout=out, stderr=out
-            )
+            self.process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=out)
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
 
     def says(self, *words: str) -> str:
         """The next line that holds these words, once it is there."""
@@ -61,10 +66,9 @@ class Dev:
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Dev]:
     """The first terminal."""
-    started = Dev(tmp_path)
+    started = Dev(tmp_path, "--skip-time")
     yield started
-    started.process.kill()
-    started.process.wait()
+    started.end(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -98,6 +102,7 @@ def test_what_fails_is_retried_held_mended_and_retuned(dev: Dev, scenario: Scena
     dev.says(first, "wait-1", "skipped to")
     assert "wax 503 in " in dev.says(first, "again in")
     dev.says(first, "whatsapp", "wax 200", "delivered (attempt 2)")
+    dev.says(first, "wait_for-3", "waits for the event order.delivered")
     # Held, mended.
     scenario("receiver", "wax", "--answer", "422")
     second = enter("B")
@@ -118,5 +123,14 @@ def test_what_fails_is_retried_held_mended_and_retuned(dev: Dev, scenario: Scena
     # The secret's stand-in went with it, and the end is a good one.
     received = [json.loads(path.read_bytes()) for path in (tmp_path / ".scenario" / "received").glob("*.json")]
     assert {dict(request["headers"])["authorization"] for request in received} == {"Bearer stand-in-WAX_TOKEN"}
-    dev.process.send_signal(signal.SIGINT)
-    assert dev.process.wait(60) == 0
+    assert dev.end(signal.SIGINT) == 0
+    # Who came in when nothing was sent is not written to by surprise.
+    refused = Dev(tmp_path, "--send")
+    refused.says("journeys are under way in", "(3), and would send for real")
+    assert refused.process.wait(60) == 1
+    sending = Dev(tmp_path, "--send", "--resume")
+    sending.says("Messages leave this machine")
+    sending.says("E-mail", "SCENARIO_SMTP is not set: those steps are held")
+    sending.says("SMS", "SCENARIO_SMS is not set")
+    sending.says("Ctrl-C")
+    assert sending.end(signal.SIGINT) == 0
