@@ -196,7 +196,10 @@ class ScenarioClient(Operations):
         self,
         *,
         scenario: str | None = None,
+        version: int | None = None,
         contact: str | None = None,
+        state: str | None = None,
+        step: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
     ) -> list[ListedJourney]:
@@ -204,10 +207,21 @@ class ScenarioClient(Operations):
 
         Args:
             scenario: Only those of this scenario.
+            version: Only those let in by its version of this number.
             contact: Only this contact's.
+            state: Only those that are doing this, or have ended so: one of `gateway.journeys.listing.STATES`.
+            step: Only those under way that stand at this step, as far as Temporal's search has learnt.
             since: Only those let in then or later.
             limit: So many at most.
         """
         return await listing.newest(
-            self.temporal, self.store, scenario=scenario, contact=contact, since=since, limit=limit
+            self.temporal,
+            self.store,
+            scenario=scenario,
+            version=version,
+            contact=contact,
+            state=state,
+            step=step,
+            since=since,
+            limit=limit,
         )

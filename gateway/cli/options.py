@@ -102,6 +102,9 @@ def login() -> str:
 
 ScenarioOption = Annotated[str | None, typer.Option("--scenario", metavar="NAME", help="only those of this scenario")]
 ContactOption = Annotated[str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's")]
+OfVersionOption = Annotated[
+    int | None, typer.Option("--version", metavar="N", min=1, help="with --scenario: only those of this version")
+]
 LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="at most so many")]
 SinceOption = Annotated[
     datetime | None,
@@ -175,6 +178,16 @@ class HeldJourneys(RunningJourneys):
     step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only if the journey is at this step")] = (
         None
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeavingJourneys(HeldJourneys):
+    """The journey that is to end, or which of those held, or of all."""
+
+    everybody: Annotated[
+        bool,
+        typer.Option("--all", help="all that are under way, held or not; --destination is then whom they send to"),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
