@@ -42,19 +42,20 @@ from activities.webhook.route import Route
 from activities.webhook.throttle.limits import Limits
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import Circumstances, Course, Got, replies, run
-from gateway.preview.rendering import SENDERS, RenderedMail, RenderedRequest, RenderedText, mask
+from gateway.preview.rendering import SENDERS, RenderedMail, RenderedRequest, RenderedText, StandIn, mask
 from gateway.publishing import publish
 from gateway.virtual.attempts import SMS_ERRORS, Reply
 from runtime.store import Store
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
-from tests.examples.scenarios import SCENARIOS
+from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.fakes import Rows
 from tests.workflows.conftest import environment
 from workflows.journey import Journey
 
 __all__ = ["environment"]
 
+ALL = (*SCENARIOS, *CAMPAIGNS)
 ZONE = "Europe/Paris"
 CLOSE = timedelta(seconds=60)
 """What a journey on a server may be later than one in virtual time."""
@@ -158,9 +159,9 @@ async def world(
         monkeypatch.setattr(f"{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
-        for path in SCENARIOS:
+        for path in ALL:
             await publish(path, store)
-        content, log = Content(store), Rows()
+        content, log, links = Content(store), Rows(), StandIn()
         admissions = AdmissionActivities(content, store, ZONE)
         local = [admissions.admit, admissions.depart, decide, Recollections(store).recall, clear]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
@@ -168,9 +169,9 @@ async def world(
         mailer.server, mailer.senders = world.server, world.senders
         provider = SimpleNamespace(send=world.send_text, name=world.name, connections=50)
         senders = {
-            WEBHOOK: Webhooks(content, cast("Any", transport), lambda: secrets, log, world).send_webhook,
-            EMAIL: Emails(content, cast("Any", mailer), log).send_email,
-            SMS: Texts(content, cast("Any", provider), log).send_sms,
+            WEBHOOK: Webhooks(content, cast("Any", transport), lambda: secrets, log, world, links).send_webhook,
+            EMAIL: Emails(content, cast("Any", mailer), log, links).send_email,
+            SMS: Texts(content, cast("Any", provider), log, links).send_sms,
         }
         runner = UnsandboxedWorkflowRunner()
         made = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]
@@ -184,7 +185,7 @@ async def test_a_journey_does_what_its_case_shows(world: World, environment: Wor
     lives = [
         live
         for number, (cases, name) in enumerate(
-            (cases, name) for path in SCENARIOS for cases in _read(path) for name in cases.file.cases
+            (cases, name) for path in ALL for cases in _read(path) for name in cases.file.cases
         )
         for live in [_live(cases, name, number + 1)]
     ]
@@ -293,14 +294,14 @@ def _differences(live: Live, result: dict[str, Any], course: Course) -> list[Any
     for step, got in zip(result["steps"], over, strict=False):
         if abs(datetime.fromisoformat(step["at"]) - got.at) > CLOSE:
             found.append((step, got.at))
-    for got in course.steps:
-        expected, sent = _bytes(got), live.sent.get(got.id, [])
-        if expected is None:
-            found += sent
-        elif not sent or any(one != expected for one in sent):
-            found.append((got.id, expected, sent))
-        elif got.outcome == "delivered" and len(sent) < (got.attempts or 1):
-            found.append((got.id, got.attempts, len(sent)))
+    for step in dict.fromkeys(got.id for got in course.steps):
+        rounds, sent = [got for got in course.steps if got.id == step], live.sent.get(step, [])
+        expected = [message for got in rounds if (message := _bytes(got)) is not None]
+        if any(one not in expected for one in sent) or any(one not in sent for one in expected):
+            found.append((step, expected, sent))
+        attempts = sum(got.attempts or 1 for got in rounds if got.tried and got.outcome == "delivered")
+        if len(sent) < attempts:
+            found.append((step, attempts, len(sent)))
     if live.refused != {place[1] for place in course.rejected if place[0] == "operations"}:
         found.append((live.refused, course.rejected))
     return found
