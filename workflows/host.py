@@ -158,7 +158,7 @@ class StepHost:
 
     async def clear(self, clearance: Clearance) -> Cleared:
         """Asks what a destination wants."""
-        cleared = await answer_to(CLEAR, clearance)
+        cleared = await answer_to(CLEAR, clearance, about=clearance.destination)
         self.stop_if_interrupted()
         return cleared
 
@@ -192,7 +192,8 @@ class StepHost:
         data = {**self.data(), "now": now, "today": now[:10]}
         if event is not None:
             data["event"] = event
-        return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more))
+        about = visibility.cut(" ".join(text.split()), visibility.LONGEST)
+        return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more), about=about)
 
     def events(self, name: str, *, since_now: bool) -> list[Event]:
         """The kept events of a name; only those that came since the present step began, or all."""

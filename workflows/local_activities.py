@@ -27,12 +27,15 @@ THRESHOLD: Final = timedelta(seconds=3)
 the journey to another, and every few seconds of that are three events of the journey's history, which has an end."""
 
 
-async def answer_to(call: ActivityType[Any, Result], argument: Any, *, tries: int | None = None) -> Result:
+async def answer_to(
+    call: ActivityType[Any, Result], argument: Any, *, about: str | None = None, tries: int | None = None
+) -> Result:
     """What a local activity answers.
 
     Args:
         call: Which.
         argument: Its argument.
+        about: What it is asked, for people who read the history. None of a contact's data.
         tries: How often it is asked, in quick succession: nobody waits for long. None: until it answers.
 
     Raises:
@@ -45,6 +48,7 @@ async def answer_to(call: ActivityType[Any, Result], argument: Any, *, tries: in
         start_to_close_timeout=LOCAL,
         retry_policy=PATIENCE if tries is None else replace(HASTE, maximum_attempts=tries),
         local_retry_threshold=THRESHOLD if tries is None else None,
+        summary=about,
     )
     return answer_in(call, answer)
 

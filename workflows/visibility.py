@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final, cast
 
 from temporalio import workflow
@@ -26,15 +27,16 @@ with workflow.unsafe.imports_passed_through():
     from scenario.entry.entry import Entry
     from scenario.plan.plan import Plan
     from scenario.steps.delivery import Send
+    from scenario.time.timing import zone_of
 
 LONGEST: Final = 250
-"""Bytes of a search attribute's value at most; the server would take 2048, but nobody reads those."""
+"""Bytes of a search attribute's value or a summary at most; the server takes 2048 and 400, but nobody reads those."""
 _SHOWN: Final = 60
 
 
 def cut(text: str, limit: int) -> str:
     """The beginning of a text, in so many bytes of UTF-8."""
-    return text.encode()[:limit].decode(errors="ignore")
+    return text.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
 def summary(name: str, step: Send) -> str:
@@ -43,35 +45,49 @@ def summary(name: str, step: Send) -> str:
 
 
 def details(state: State, plan: Plan, title: str) -> str:
-    """The journey in Markdown: why it waits, then its steps, done, running and to come."""
+    """The journey in Markdown: why it waits, then its steps, done, running and to come. Times are the scenario's."""
+    zone = zone_of(plan.zone)
+
+    def time(moment: str | None) -> str:
+        return datetime.fromisoformat(moment).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
     lines = [f"**{title}**", ""]
     if state.held:
         tries = state.held.attempts
         after = f", {tries} {'attempt' if tries == 1 else 'attempts'}" if tries else ""
-        lines += [f"**Held** at `{state.held.step}` since {state.held.at}: {state.held.reason}{after}", ""]
+        lines += [f"**Held** at `{state.held.step}` since {time(state.held.at)}: {state.held.reason}{after}", ""]
         lines += ["Decide with the updates `retry_step`, `skip_step` or `leave`.", ""]
     if state.paused:
-        lines += [f"**Paused** since {state.paused.at} by {state.paused.operator}: {state.paused.reason}", ""]
+        lines += [f"**Paused** since {time(state.paused.at)} by {state.paused.operator}: {state.paused.reason}", ""]
         lines += ["Let it go on with the update `resume`.", ""]
-    elif not state.held and state.until and state.at:
+    elif not state.held and state.at and (state.until or state.awaiting):
+        what = f" for event `{state.awaiting}`" if state.awaiting else ""
+        until = f" until {time(state.until)}" if state.until else ""
         why = f": {state.kept_back}" if state.kept_back else ""
-        lines += [f"Waiting at `{state.at}` until {state.until}{why}", ""]
+        lines += [f"Waiting at `{state.at}`{what}{until}{why}", ""]
     for name, rounds in state.rounds.items():
         if name in plan.steps:
             lines += [f"Round {rounds.number} of {plan.steps[name].most} of `{name}`", ""]
     lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]
-    done = state.steps[-_SHOWN:]
-    for record in done:
+    for record in state.steps[-_SHOWN:]:
+        what = plan.steps[record.id].describe() if record.id in plan.steps else record.kind
         reply = "".join(f" {said}" for said in (record.way, record.status) if said)
-        mark = MARKS.get(record.outcome, "✓")
-        note = f" ({record.note.replace('|', '/')})" if record.note else ""
-        lines.append(f"| {mark} | `{record.id}` | {record.kind} | {record.outcome}{reply}{note} | {record.at} |")
+        note = f" ({record.note})" if record.note else ""
+        lines.append(
+            _row(MARKS.get(record.outcome, "✓"), record.id, what, f"{record.outcome}{reply}{note}", time(record.at))
+        )
     if state.at:
-        lines.append(f"| ▶ | `{state.at}` | {plan.steps[state.at].describe()} | {state.mode} | {state.since or ''} |")
-    passed = {record.id for record in state.steps} | {state.at}
-    to_come = [name for name in plan.steps if name not in passed][:_SHOWN]
-    lines += [f"| | `{name}` | {plan.steps[name].describe()} | | |" for name in to_come]
+        lines.append(_row("▶", state.at, plan.steps[state.at].describe(), state.mode, time(state.since)))
+        passed = {record.id for record in state.steps} | {state.at}
+        to_come = [name for name in plan.ahead(state.at) if name not in passed][:_SHOWN]
+        lines += [_row("", name, plan.steps[name].describe(), "", "") for name in to_come]
+    lines += ["", f"Times of {zone}."]
     return "\n".join(lines)
+
+
+def _row(mark: str, step: str, what: str, outcome: str, at: str) -> str:
+    cells = (mark, f"`{step}`", what, outcome, at)
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 # Its own signature leaves the type of an update's value open.

@@ -12,7 +12,7 @@ from activities.attempt import OpenAttempt
 from activities.channel_activity import ChannelActivity
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.rendering import address_in, recipient_of, render
-from activities.email.smtp import Mailer
+from activities.email.smtp import NO_MAILER, Mailer
 from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
 from activities.permission import NotYet
@@ -38,7 +38,7 @@ class Emails(ChannelActivity[Mailer | None]):
         with self.attempt(delivery, mailer.server.host if mailer else "") as attempt:
             written = address_in(delivery.data)
             if mailer is None:
-                raise NotConfigured("e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM")
+                raise NotConfigured(NO_MAILER)
             recipient = recipient_of(written)
             step = await self._content.step_of(delivery, Email, "an e-mail")
             # A large mail takes longer to render than a worker that serves many may stand still.

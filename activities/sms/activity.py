@@ -11,6 +11,7 @@ from activities.attempt import OpenAttempt
 from activities.channel_activity import ChannelActivity
 from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
+from activities.sms.configured import NO_PROVIDER
 from activities.sms.errors import ProviderError, RefusedError
 from activities.sms.number import international
 from activities.sms.provider import Provider, TextMessage
@@ -35,7 +36,7 @@ class Texts(ChannelActivity[Provider | None]):
         with self.attempt(delivery, provider.name if provider else "") as attempt:
             written = number_in(delivery.data)
             if provider is None:
-                raise NotConfigured("SMS is not configured: set SCENARIO_SMS")
+                raise NotConfigured(NO_PROVIDER)
             number = international(written)
             step = await self._content.step_of(delivery, Sms, "an SMS")
             body = await asyncio.to_thread(render, step, self.data(delivery))

@@ -16,7 +16,7 @@ from gateway.errors import BadInput
 from gateway.preview.draft import Draft, draft
 from gateway.publishing import CASES, content
 from gateway.virtual.attempts import ERRORS
-from scenario.model.messages import worded
+from scenario.model.messages import empty, worded
 from scenario.source.decoding import NotJson, TooDeep, read_json
 from scenario.source.findings import Finding, clip, listed, near
 from scenario.source.report import Report
@@ -33,6 +33,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "values": f"more than {MAX_NODES:,} values: spread the cases over several files",
     "single document": "the file goes on after '---': put all cases under the one 'cases:'",
 }
+_JSON: Final = frozenset({"entry", "with", "body", "body_is", "properties", "contact"})
+"""Keys whose values are JSON of which anything may be null."""
 _ITEMS: Final[Mapping[str, type[BaseModel]]] = {
     "events": model.Event,
     "changes": model.Change,
@@ -128,7 +130,9 @@ def parsed(text: str | bytes, path: Path, destinations: Path | None) -> tuple[Ca
         return None, report.findings
     if made is None:
         return None, (*report.findings, *findings)
-    entries = {name: entry for name, case in file.cases.items() if (entry := _entry(path, file, name, case, report))}
+    _empty(source.data, (), report)
+    found = {name: _entry(path, file, name, case, report) for name, case in file.cases.items()}
+    entries = {name: entry for name, entry in found.items() if entry is not None}
     for name, case in file.cases.items():
         _check(made, file, ("cases", name), case, report)
     for step, answers in file.answers.items():
@@ -195,13 +199,27 @@ def _keys(data: Any, path: Place) -> frozenset[str]:
     return frozenset(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else frozenset()
 
 
+def _empty(data: Any, path: Place, report: Report) -> None:
+    """A key without a value is a value that was forgotten, unless it is JSON's null."""
+    if path and path[-1] in _JSON:
+        return
+    if isinstance(data, dict):
+        for key, value in cast("dict[str, Any]", data).items():
+            if value is None and key not in _JSON:
+                report.add((*path, key), *empty(f"'{clip(key)}'"), key=True)
+            _empty(value, (*path, key), report)
+    elif isinstance(data, list):
+        for index, item in enumerate(cast("list[Any]", data)):
+            _empty(item, (*path, index), report)
+
+
 # ---- what does not go with the scenario
 
 
 def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) -> dict[str, Any] | None:
     """The entry of a case, with what is otherwise in it."""
-    given = case.entry or file.entry
-    place: Place = ("cases", name, "entry") if case.entry else ("entry",)
+    given = file.entry if case.entry is None else case.entry
+    place: Place = ("entry",) if case.entry is None else ("cases", name, "entry")
     if given is None:
         report.add(("cases", name), "missing", "'entry' is missing, here or at the top of the file", key=True)
         return None
@@ -216,7 +234,7 @@ def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) ->
         except (NotJson, TooDeep):
             report.add(place, "entry", f"'{clip(given)}' is not an entry in JSON")
             return None
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not given:
         report.add(place, "entry", "an entry is an object with 'scenario', 'contact' and 'trigger'")
         return None
     return patched(given, case.changed)

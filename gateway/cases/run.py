@@ -106,6 +106,7 @@ class Course:
         steps: The steps, in order.
         ends: ``finished``, ``exited``; ``held``, ``paused`` or ``waiting`` where it stands; empty where refused.
         reason: Why it ended so.
+        sent: What each attempt sent, by step.
         failed: Why the case cannot be run: its entry is malformed, or it goes on without an end.
         rejected: What the case itself could not do, by its place in the case: operations that were not accepted.
     """
@@ -115,6 +116,7 @@ class Course:
     steps: tuple[Got, ...] = ()
     ends: str = ""
     reason: str = ""
+    sent: Mapping[str, Sequence[Result]] = field(default_factory=dict[str, Sequence[Result]])
     failed: str | None = None
     rejected: Mapping[Place, str] = field(default_factory=dict[Place, str])
 
@@ -159,6 +161,7 @@ class _Run:
         self._workshop = replace(circumstances.workshop, book=cases.book)
         self._replies: dict[str, Iterator[Reply]] = {}
         self._rejected: dict[Place, str] = {}
+        self._sent: dict[str, list[Result]] = {}
 
     def course(self) -> Course:
         scenario, plan = self._cases.draft.scenario, self._cases.draft.plan
@@ -231,12 +234,18 @@ class _Run:
             case Problem(message):
                 return Failed(reason=message, cause="template", destination=row.to or row.kind)
             case Nothing(reason):
-                return Delivered(outcome="skipped", reason=reason)
+                return Delivered(outcome="skipped", reason=reason, attempts=1)
             case _:
                 pass
-        coming = self._replies.setdefault(step, replies(step, self._cases.answers(self._case).get(step, ())))
+        coming = self._replies_to(step, journey.message)
         made = await attempts.deliver(journey, row, coming, lambda reply: self._keep(journey, step, reply))
         return replace(made, note="; ".join(filter(None, (again, made.note))) or None)
+
+    def _replies_to(self, step: str, message: Result) -> Iterator[Reply]:
+        answers = self._cases.answers(self._case).get(step, ())
+        for reply in self._replies.setdefault(step, replies(step, answers)):
+            self._sent.setdefault(step, []).append(message)
+            yield reply
 
     def _keep(self, journey: VirtualJourney, step: str, reply: Reply) -> str | None:
         """Keeps a response where the step says so; gives a note about that."""
@@ -266,7 +275,9 @@ class _Run:
                 attempts=held.attempts if held else None,
             )
             steps.append(_got(record, journey, journey.message))
-        return Course(zone=journey.zone, steps=tuple(steps), ends=ends, reason=reason, rejected=self._rejected)
+        return Course(
+            zone=journey.zone, steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected
+        )
 
 
 def _standing(journey: _Journey) -> tuple[str, str]:

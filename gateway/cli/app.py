@@ -16,6 +16,7 @@ from gateway.cli import (
     preview,
     receiver,
     retune,
+    send,
     serve,
     show,
     test,
@@ -37,6 +38,7 @@ _GROUPS: Final = {
     "Write": {
         "check": author.check,
         "preview": preview.preview,
+        "send": send.send,
         "test": test.cases,
         "schema": author.schema,
         "publish": author.publish,

@@ -76,18 +76,18 @@ def preview(
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
     _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
-    book = _book(destinations)
-    made = _draft(file, book, form)
-    _known(made, step)
+    book = book_of(destinations)
+    made = draft_of(file, book, form)
+    known(made, step)
     if random is not None:
         from gateway.cli import preview_random
 
         raise typer.Exit(
             preview_random.run(
-                made, random, _given(at, (), response or (), book), seed=seed, step=step, save=save, form=form
+                made, random, given_by(at, (), response or (), book), seed=seed, step=step, save=save, form=form
             )
         )
-    given = _given(at, event or (), response or (), book)
+    given = given_by(at, event or (), response or (), book)
     raise typer.Exit(_show(made, read_entry(entry or "", many=False), given, step, form, source=source, pretty=pretty))
 
 
@@ -102,13 +102,13 @@ def _fitting(is_random: bool, **given: object) -> None:
             raise typer.BadParameter(f"--{name} goes with {'--entry' if is_random else '--random'}")
 
 
-def _book(path: Path | None) -> Destinations | None:
+def book_of(path: Path | None) -> Destinations | None:
     """The destinations, where their file is known. Their secrets are not needed: they are shown by name."""
     return book_in(path) if path is not None and path != Path() else None  # a variable that is empty counts as not set
 
 
-def _draft(file: Path, book: Destinations | None, form: Format) -> Draft:
-    """The scenario; with a mistake in it, there is nothing to preview."""
+def draft_of(file: Path, book: Destinations | None, form: Format) -> Draft:
+    """The scenario; with a mistake in it, there is nothing to preview, nor to send."""
     from gateway.preview.draft import draft
 
     made, findings = draft(file, book and book.listing)
@@ -126,7 +126,12 @@ def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [finding.as_json() for finding in findings]
 
 
-def _known(made: Draft, step: str | None) -> None:
+def known(made: Draft, step: str | None) -> None:
+    """Makes sure that there is a step of this name.
+
+    Raises:
+        BadInput: There is none.
+    """
     from gateway.errors import BadInput
     from scenario.source.findings import listed, near
 
@@ -137,7 +142,8 @@ def _known(made: Draft, step: str | None) -> None:
     raise BadInput(f"there is no step '{step}': {hint}")
 
 
-def _given(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
+def given_by(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
+    """The circumstances that the options give."""
     from gateway.preview.contact import Given
     from runtime.settings import Settings
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Console
@@ -63,11 +64,7 @@ def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
         report: From `gateway.preview.report`.
         look: How messages are shown.
     """
-
-    def put(line: Text) -> None:
-        # Piece by piece, so that lines stay as long as what is sent, and tabs are tabs.
-        console.print(Segments([*_joined(line).render(console), Segment.line()]), soft_wrap=True)
-
+    put = partial(put_line, console)
     for line in _header(report):
         put(line)
     shown: tuple[tuple[str, str], ...] = ()
@@ -81,6 +78,11 @@ def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
         shown = branch
         for line in _step(step, look, aside=not step["taken"] and not said):
             put(line)
+
+
+def put_line(console: Console, line: Text) -> None:
+    """Prints a line piece by piece, so that it stays as long as what is sent, and tabs are tabs."""
+    console.print(Segments([*_joined(line).render(console), Segment.line()]), soft_wrap=True)
 
 
 def _header(report: Mapping[str, Any]) -> Iterator[Text]:
@@ -126,8 +128,8 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
         place = f"{error['file']}:{error['line']}:{error['column']}"
         yield text(f"{indent}  ✗ {place}: {error['message']}", "bold red" if step["reachable"] else "red")
     bar = text(f"{indent}  │ ", "dim")
-    for content in _content(step, look):
-        yield _joined(bar, content if taken else text(content.plain, "dim"))
+    for shown in content(step, look):
+        yield _joined(bar, shown if taken else text(shown.plain, "dim"))
 
 
 def _times(step: Mapping[str, Any]) -> str:
@@ -136,7 +138,8 @@ def _times(step: Mapping[str, Any]) -> str:
     return f" → {when(step['waits_until'])}" if "waits_until" in step else f" {when(step['at'])}"
 
 
-def _content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
+def content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
+    """The lines of a step's message, where it has one."""
     if request := step.get("request"):
         yield from _request(request, look)
     elif (message := step.get("message")) and look.source and "source" in message:
@@ -154,7 +157,8 @@ def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:
     yield _joined(text(f"{request['method']} ", "bold"), _masked(request["url"]))
     for name, value in request["headers"].items():
         yield _field(name, value)
-    yield text(f"and of each attempt: {', '.join(request['attempt_headers'])}", "dim")
+    if request["attempt_headers"]:
+        yield text(f"and of each attempt: {', '.join(request['attempt_headers'])}", "dim")
     body = request["body"]
     if not body:
         return

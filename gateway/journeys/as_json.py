@@ -46,7 +46,6 @@ from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
 from gateway.operations.retry_policy import InFlight
 from runtime.store import Attempt
-from scenario.plan.plan import Plan
 from scenario.steps.base import Row
 
 _STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note", "way")
@@ -155,25 +154,13 @@ def _steps(view: JourneyView, done: Any) -> Iterator[dict[str, Any]]:
     now = {"id": at, "kind": steps[at].kind, "what": steps[at].describe(), "state": "now"}
     yield _row({**now, "outcome": _state(view), "reason": waiting.get("reason"), "status": waiting.get("status")})
     passed = {record.get("id") for record in done} | {at}
-    for name in ahead(view.plan, at):
+    for name in view.plan.ahead(at):
         if name not in passed:
             yield _row({"id": name, "kind": steps[name].kind, "what": steps[name].describe(), "state": "to come"})
 
 
 def _row(known: Mapping[str, Any]) -> dict[str, Any]:
     return {key: known.get(key) for key in _STEP}
-
-
-def ahead(plan: Plan, start: str) -> list[str]:
-    """The steps that may still come after one, in the plan's order."""
-    reached: set[str] = set()
-    open_ends = [*plan.steps[start].successors]
-    while open_ends:
-        name = open_ends.pop()
-        if name is not None and name not in reached:
-            reached.add(name)
-            open_ends += plan.steps[name].successors
-    return [name for name in plan.steps if name in reached]
 
 
 def iso(moment: datetime | str | None) -> str | None:

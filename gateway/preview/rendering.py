@@ -196,12 +196,14 @@ class Workshop:
         callbacks: Makes `journey.callback_url`.
         identify: A step's delivery id.
         book: The destinations. None where they are not known: then a URL begins with the destination's name.
+        to: Who gets e-mails and SMS instead of the contact.
     """
 
     senders: Senders = SENDERS
     callbacks: Addresses = field(default_factory=StandIn)
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
+    to: str | None = None
 
     def render(self, step: BaseStep, delivery: Delivery, journey: str) -> Result:
         """Renders a delivery.
@@ -242,12 +244,12 @@ class Workshop:
 
     def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """An e-mail."""
-        recipient = recipient_of(address_in(delivery.data))
+        recipient = recipient_of(self.to or address_in(delivery.data))
         return RenderedMail(render_email(step, delivery, seen, self.senders, recipient))
 
     def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A text message."""
-        return RenderedText(international(number_in(delivery.data)), render_sms(step, seen))
+        return RenderedText(international(self.to or number_in(delivery.data)), render_sms(step, seen))
 
 
 _RENDERED: Final[Mapping[type[BaseStep], Callable[[Workshop, Any, Delivery, dict[str, Any]], Result]]] = {

@@ -69,7 +69,9 @@ class Samples:
         """
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
         maker = _Maker(chance, 0, self._named, self._literals)
-        named = {path[1] for path in self._named if path[0] == "event" and len(path) > 1}
+        # A property is named by `event.properties.sku` or by `event.sku`.
+        own = {path[1:] for path in self._named if path[0] == "event" and len(path) > 1}
+        named = {path[1] if path[0] == "properties" else path[0] for path in own if path != ("properties",)}
         identifiers = [*_identifiers(entry), *_leaves(responses or {})]
         # Where no event ends a repetition, its rounds are over without one: what follows may ask for that.
         ending = {name for row in self._draft.plan.steps.values() if row.again for name in row.awaited.values()}
@@ -79,9 +81,10 @@ class Samples:
                 continue
             properties: dict[str, Any] = {}
             for key in sorted(named - {"name", "time", "properties"}):
-                known = [*self._literals.get(("event", key), ()), *identifiers]
-                if maker.below(("event", key)):
-                    properties[key] = maker.value(("event", key), worst.ANYTHING, ("Zoé",))
+                roots = (("event", key), ("event", "properties", key))
+                known = [*(value for path in roots for value in self._literals.get(path, ())), *identifiers]
+                if inside := [path for path in roots if maker.below(path)]:
+                    properties[key] = maker.value(inside[0], worst.ANYTHING, ("Zoé",))
                 else:
                     properties[key] = chance.choice(known if known and chance.random() < 0.6 else worst.ANYTHING)
             made.append(GivenEvent(name, properties))

@@ -57,6 +57,7 @@ class Passed:
         until: When its wait ends, in UTC.
         way: The way that is taken, where its outcome does not say.
         result: What it would send, or why it cannot.
+        delivery: What the journey would hand to the activity that sends.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Passed:
     until: datetime | None = None
     way: str | None = None
     result: Result | None = None
+    delivery: Delivery | None = None
 
     @property
     def problem(self) -> Problem | None:
@@ -118,6 +120,7 @@ class Walk:
         self._names = {id(step): name for name, step in draft.steps.items()}
         self._passed: list[Passed] = []
         self._result: Result | None = None
+        self._delivery: Delivery | None = None
 
     def go(self, start: datetime) -> list[Passed]:
         """All steps, in the order of the file."""
@@ -143,7 +146,7 @@ class Walk:
         name = self._names[id(step)]
         row = self._draft.plan.steps[name]
         host = self._host(here, step)
-        self._result = None
+        self._result = self._delivery = None
         journey = host.clock.start(row.perform(host))
         host.clock.run()
         went = journey.result
@@ -161,6 +164,7 @@ class Walk:
             way=record.way if record else next((way for way, name in row.awaited.items() if way == name), None),
             until=None if host.until is None else max(host.until, here.now),
             result=self._result,
+            delivery=self._delivery,
         )
         ended = isinstance(went, Leave)
         if (host.held or passed.outcome == "failed") and not isinstance(passed.result, Problem):
@@ -199,7 +203,7 @@ class Walk:
         return end
 
     async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
-        delivery = Delivery(
+        delivery = self._delivery = Delivery(
             id=self._workshop.identify(host.step),
             scenario=self._version,
             step=host.step,

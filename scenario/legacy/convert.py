@@ -9,7 +9,7 @@ from scenario.errors import TemplateError
 from scenario.legacy.condition import Unreadable, parse_condition
 from scenario.legacy.edits import Edit, Edits, Left, Remainder
 from scenario.legacy.fields import Names
-from scenario.legacy.wording import Workings, write
+from scenario.legacy.wording import write
 from scenario.legacy.writer import Writer
 from scenario.source.positions import Lines
 
@@ -72,14 +72,10 @@ def edits_of(source: str, names: Names, *, trigger: str | None = None, liquid_is
 def condition_of(source: str, names: Names, trigger: str | None) -> Edits:
     """What is to be done to a condition without braces, as in ``if: $firstname$ != ""``."""
     writer = Writer(source, names, trigger, liquid_is_kept=True)
-    workings = Workings({})
     try:
-        text = write(parse_condition(source), writer.find, workings)
-        why = "this is more than a single condition can say: use several 'if' steps" if workings.tags else ""
+        text = write(parse_condition(source), writer.find)
     except Unreadable as error:
-        text, why = "", str(error)
-    if why:
-        return Edits((), (Remainder(0, why),), frozenset(writer.numbers))
+        return Edits((), (Remainder(0, str(error)),), frozenset(writer.numbers))
     return Edits((Edit(0, len(source), text),), (), frozenset(writer.numbers))
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from scenario.legacy.condition import Unreadable
 from scenario.legacy.fields import LISTS, Names, field_of
-from scenario.legacy.wording import Workings
 
 _HEADER: Final = re.compile(r"(?P<item>\w+)\s+IN\s+(?P<list>\w+)\b", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"\s*,?\s*(?P<name>[A-Za-z_]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|“([^”]*)”|([^\s,\"']+))")
@@ -15,14 +14,14 @@ _DIRECTIONS: Final = {"ASC": False, "ASCENDING": False, "DESC": True, "DESCENDIN
 _KNOWN: Final = ("LIMIT", "ORDERBY", "DIRECTION")
 
 
-def write_loop(text: str, names: Names, trigger: str | None, workings: Workings) -> str:
-    """The ``for`` tag that says the same.
+def write_loop(text: str, names: Names, trigger: str | None, name: str) -> str:
+    """The tags that say the same: a ``for``, and in front of it what sorts.
 
     Args:
         text: What stands after FOREACH.
         names: The names of custom fields.
         trigger: See `scenario.legacy.fields.field_of`.
-        workings: Takes the tags that must stand in front.
+        name: That of a variable for the sorted list, if there is one.
 
     Raises:
         Unreadable: Something in it means nothing here.
@@ -38,12 +37,12 @@ def write_loop(text: str, names: Names, trigger: str | None, workings: Workings)
     if root == "order" and trigger == "abandoned_cart":
         root = "cart"
     given = _attributes(text[header.end() :])
-    products = f"{root}.products"
+    products, before = f"{root}.products", ""
     if "ORDERBY" in given:
-        products = workings.assign("products", f"{products}{_order(given, names)}")
+        products, before = name, f"{{% assign {name} = {products}{_order(given, names)} %}}"
     elif "DIRECTION" in given:
         raise Unreadable("DIRECTION means nothing without ORDERBY")
-    return f"{{% for product in {products}{_limit(given)} %}}"
+    return f"{before}{{% for product in {products}{_limit(given)} %}}"
 
 
 def _attributes(text: str) -> dict[str, str]:

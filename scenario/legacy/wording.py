@@ -1,15 +1,9 @@
-"""Conditions as Liquid writes them.
-
-Elsewhere Liquid's conditions know neither filters nor ``not`` nor parentheses, and ``and`` and ``or`` are read from the
-right. So each condition that is written has one of the two words only; whatever else it needs is worked out by tags in
-front of the ``if`` and kept in a variable.
-"""
+"""Conditions as they are written here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from scenario.legacy.condition import Comparison, Condition, Literal, Named, Not, Operand, Unreadable
@@ -35,68 +29,34 @@ def quoted(text: str) -> str:
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
-@dataclass
-class Workings:
-    """What is worked out in front of an ``if``.
-
-    Attributes:
-        counts: How many variables of each name there are in the whole template.
-        tags: The tags, in order.
-    """
-
-    counts: dict[str, int]
-    tags: list[str] = field(default_factory=list[str])
-
-    def variable(self, name: str) -> str:
-        """A name that no other variable has."""
-        self.counts[name] = self.counts.get(name, 0) + 1
-        return f"{name}_{self.counts[name]}"
-
-    def assign(self, name: str, value: str) -> str:
-        """Keeps a value under a new name, which is returned."""
-        made = self.variable(name)
-        self.tags.append(f"{{% assign {made} = {value} %}}")
-        return made
-
-    def truth(self, condition: str, *, opposite: bool = False) -> str:
-        """Keeps whether a condition holds, or its opposite, under a new name, which is returned."""
-        made = self.variable("test")
-        yes, no = ("false", "true") if opposite else ("true", "false")
-        self.tags.append(
-            f"{{% if {condition} %}}{{% assign {made} = {yes} %}}{{% else %}}{{% assign {made} = {no} %}}{{% endif %}}"
-        )
-        return made
-
-
-def write(condition: Condition, find: Find, workings: Workings) -> str:
+def write(condition: Condition, find: Find) -> str:
     """A condition in Liquid.
 
     Args:
         condition: As it was read.
         find: Gives our field of a variable.
-        workings: Takes the tags that must stand in front.
 
     Raises:
         Unreadable: Something in it means nothing here.
     """
-    return _write(condition, find, workings)[1]
+    return _write(condition, find)[1]
 
 
-def _write(condition: Condition, find: Find, workings: Workings) -> tuple[str, str]:
+def _write(condition: Condition, find: Find) -> tuple[str, str]:
     """The word that joins the condition's parts, empty where there is one part only, and its text."""
     if isinstance(condition, Comparison):
-        word, texts = _comparison(condition, find, workings)
+        word, texts = _comparison(condition, find)
         return (word, f" {word} ".join(texts)) if len(texts) > 1 else ("", texts[0])
     if isinstance(condition, Not):
-        return "", workings.truth(write(condition.condition, find, workings), opposite=True)
+        return "", f"not ({write(condition.condition, find)})"
     texts: list[str] = []
     for part in condition.conditions:
-        word, text = _write(part, find, workings)
-        texts.append(text if word in ("", condition.word) else workings.truth(text))
+        word, text = _write(part, find)
+        texts.append(text if word in ("", condition.word) else f"({text})")
     return condition.word, f" {condition.word} ".join(texts)
 
 
-def _comparison(comparison: Comparison, find: Find, workings: Workings) -> tuple[str, list[str]]:
+def _comparison(comparison: Comparison, find: Find) -> tuple[str, list[str]]:
     """The conditions that say the same, and the word between them."""
     left, operator, right = comparison.left, comparison.operator, comparison.right
     if isinstance(left, Literal):
@@ -109,12 +69,12 @@ def _comparison(comparison: Comparison, find: Find, workings: Workings) -> tuple
     if not operator:
         return "", [f"{known.path} != blank"]
     if operator == "LIKE":
-        return "", [_like(known, right, workings)]
+        return "", [_like(known, right)]
     if isinstance(right, Named):
-        return "", [_between(known, operator, find(right), workings)]
+        return "", [_between(known, operator, find(right))]
     if operator in ("=", "!="):
         return _equality(known, operator, right.text)
-    return "", [_order(known, operator, right.text, workings)]
+    return "", [_order(known, operator, right.text)]
 
 
 def _equality(known: Field, operator: str, text: str) -> tuple[str, list[str]]:
@@ -135,7 +95,7 @@ def _equality(known: Field, operator: str, text: str) -> tuple[str, list[str]]:
     return word, [f"{known.path} {sign} {value}" for value in values]
 
 
-def _order(known: Field, operator: str, text: str, workings: Workings) -> str:
+def _order(known: Field, operator: str, text: str) -> str:
     number = _number(text)
     match known.kind:
         case "number":
@@ -145,24 +105,23 @@ def _order(known: Field, operator: str, text: str, workings: Workings) -> str:
         case "date":
             return f"{known.path} {operator} {quoted(text)}"
         case _ if number is not None:
-            return f"{workings.assign('number', f'{known.path} | plus: 0')} {operator} {number}"
+            return f"{known.path} | plus: 0 {operator} {number}"
         case None:
-            return f"{workings.assign('text', f'{known.path} | string')} {operator} {quoted(text)}"
+            return f"{known.path} | string {operator} {quoted(text)}"
         case _:
             return f"{known.path} {operator} {quoted(text)}"
 
 
-def _between(known: Field, operator: str, other: Field, workings: Workings) -> str:
+def _between(known: Field, operator: str, other: Field) -> str:
     """Two fields compared."""
     if operator in ("=", "!="):
         return f"{known.path} {'==' if operator == '=' else '!='} {other.path}"
     if known.kind == other.kind and known.kind in ("number", "date", "text"):
         return f"{known.path} {operator} {other.path}"
-    first, second = (workings.assign("number", f"{one.path} | plus: 0") for one in (known, other))
-    return f"{first} {operator} {second}"
+    return f"{known.path} | plus: 0 {operator} {other.path} | plus: 0"
 
 
-def _like(known: Field, pattern: Operand, workings: Workings) -> str:
+def _like(known: Field, pattern: Operand) -> str:
     if isinstance(pattern, Named):
         raise Unreadable("LIKE is followed by a text")
     text = pattern.text
@@ -173,15 +132,13 @@ def _like(known: Field, pattern: Operand, workings: Workings) -> str:
     length = len(core)
     match text.startswith("%"), text.endswith("%"):
         case True, True:
-            whole = known.path if path == known.path else workings.assign("text", path)
-            return f"{whole} contains {quoted(core)}"
+            return f"{path} contains {quoted(core)}"
         case False, True:
-            return f"{workings.assign('text', f'{path} | slice: 0, {length}')} == {quoted(core)}"
+            return f"{path} | slice: 0, {length} == {quoted(core)}"
         case True, False:
-            return f"{workings.assign('text', f'{path} | slice: -{length}, {length}')} == {quoted(core)}"
+            return f"{path} | slice: -{length}, {length} == {quoted(core)}"
         case _:
-            whole = known.path if path == known.path else workings.assign("text", path)
-            return f"{whole} == {quoted(core)}"
+            return f"{path} == {quoted(core)}"
 
 
 def _number(text: str) -> str | None:

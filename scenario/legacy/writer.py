@@ -11,7 +11,7 @@ from scenario.legacy.edits import Edit, Edits, Remainder
 from scenario.legacy.fields import TABLES, Field, Names, field_of, guess
 from scenario.legacy.lexer import Liquid, Part, Tag, Text, Variable, parts
 from scenario.legacy.loop import write_loop
-from scenario.legacy.wording import Workings, write
+from scenario.legacy.wording import write
 
 UNKNOWN: Final = "not_converted"
 """A variable that no template has: what is left is a field of it, so that the check refuses the template."""
@@ -32,15 +32,11 @@ class _Block:
     Attributes:
         tag: Its beginning.
         word: ``if`` or ``for``.
-        place: Where its edit is in the list of edits.
-        workings: What goes in front of it.
         has_else: Whether its ELSE was there.
     """
 
     tag: Tag
     word: str
-    place: int
-    workings: Workings
     has_else: bool = False
 
 
@@ -56,7 +52,7 @@ class Writer:
         edits: What is to be done, so far.
         left: What is left, so far.
         blocks: Those that are open.
-        counts: How many variables of each name were made.
+        sorted: How many lists were sorted.
         numbers: The custom fields that were named by number.
     """
 
@@ -67,7 +63,7 @@ class Writer:
     edits: list[Edit] = field(default_factory=list[Edit])
     left: list[Remainder] = field(default_factory=list[Remainder])
     blocks: list[_Block] = field(default_factory=list[_Block])
-    counts: dict[str, int] = field(default_factory=dict[str, int])
+    sorted: int = 0
     numbers: set[int] = field(default_factory=set[int])
 
     def run(self) -> Edits:
@@ -157,25 +153,23 @@ class Writer:
                 self._replace(tag, f"{{{{ {self._leave(tag, f'there is no tag {word[:40]!r} that is known')} }}}}")
 
     def _open(self, tag: Tag) -> None:
-        workings = Workings(self.counts)
-        made = f"{{% if {self._condition(tag, workings)} %}}" if tag.word == "IF" else self._loop(tag, workings)
-        self.blocks.append(_Block(tag, "if" if tag.word == "IF" else "for", len(self.edits), workings))
-        self._replace(tag, "".join(workings.tags) + made)
+        self._replace(tag, f"{{% if {self._condition(tag)} %}}" if tag.word == "IF" else self._loop(tag))
+        self.blocks.append(_Block(tag, "if" if tag.word == "IF" else "for"))
 
-    def _condition(self, tag: Tag, workings: Workings) -> str:
-        before = len(workings.tags)
+    def _condition(self, tag: Tag) -> str:
         try:
-            return write(parse_condition(tag.rest), self.find, workings)
+            return write(parse_condition(tag.rest), self.find)
         except Unreadable as error:
-            del workings.tags[before:]
             return self._leave(tag, str(error))
 
-    def _loop(self, tag: Tag, workings: Workings) -> str:
+    def _loop(self, tag: Tag) -> str:
+        name = f"products_{self.sorted + 1}"
         try:
-            return write_loop(tag.rest, self.names, self.trigger, workings)
+            made = write_loop(tag.rest, self.names, self.trigger, name)
         except Unreadable as error:
-            workings.tags.clear()
             return f"{{% for product in {self._leave(tag, str(error))} %}}"
+        self.sorted += name in made
+        return made
 
     def _branch(self, tag: Tag) -> None:
         block = self.blocks[-1] if self.blocks else None
@@ -187,14 +181,7 @@ class Writer:
             block.has_else = True
             self._replace(tag, "{% else %}")
             return
-        before = len(block.workings.tags)
-        condition = self._condition(tag, block.workings)
-        # What an ELSEIF needs is worked out where its IF begins: nothing can stand between two branches.
-        opening = self.edits[block.place]
-        made = "".join(block.workings.tags[before:])
-        place = opening.text.rindex("{% if ")
-        self.edits[block.place] = opening._replace(text=f"{opening.text[:place]}{made}{opening.text[place:]}")
-        self._replace(tag, f"{{% elsif {condition} %}}")
+        self._replace(tag, f"{{% elsif {self._condition(tag)} %}}")
 
     def _close(self, tag: Tag) -> None:
         word = "if" if tag.word == "ENDIF" else "for"

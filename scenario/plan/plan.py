@@ -53,6 +53,17 @@ class Plan:
         waited = (event for step in self.steps.values() for event in step.awaited.values())
         object.__setattr__(self, "events", frozenset((*waited, *(rule.event for rule in self.exit))))
 
+    def ahead(self, start: str) -> list[str]:
+        """The steps that may still come after one, in the plan's order."""
+        reached: set[str] = set()
+        open_ends = [*self.steps[start].successors]
+        while open_ends:
+            name = open_ends.pop()
+            if name is not None and name not in reached:
+                reached.add(name)
+                open_ends += self.steps[name].successors
+        return [name for name in self.steps if name in reached]
+
 
 _PLAN: Final = TypeAdapter(Plan)
 PATH_SEPARATOR: Final = "."

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.model.scalars import Condition
+from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import Failed, Host, Next, Outcome
 
@@ -36,6 +37,10 @@ class IfRow(Row):
     @override
     def asked(self) -> str | None:
         return self.condition
+
+    @override
+    def describe(self) -> str:
+        return f"if {clip(self.condition, 60)}"
 
     @override
     def instead(self, other: object) -> IfRow:

@@ -45,6 +45,14 @@ def test_an_example_has_no_mistake(example: str):
     assert [finding for finding in findings if finding.code != "secret"] == []  # nobody says where secrets may go
 
 
+def test_the_conditions_that_are_shown_have_no_mistake():
+    conditions = re.findall(r"^if: .*\n", PAGE, re.MULTILINE)
+    steps = "".join(f"- {condition}  then: [{{wait: 1d}}]\n" for condition in conditions)
+    findings = check(f"{FILLED}- wait_for: e\n{steps}").findings
+    assert len(conditions) > 4
+    assert [finding for finding in findings if finding.code != "secret"] == []
+
+
 def test_every_word_of_the_language_is_explained():
     words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, *NOT_YET, "hold", "continue", "never", "always"}
     for form in (*KINDS.values(), Until, parts.Retry, parts.Save):

@@ -232,7 +232,7 @@ async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, ca
     async with asyncio.timeout(60):
         while len((progress := await handle.query("progress"))["passed_over"]) < 2:
             await asyncio.sleep(0.02)
-    why = "a number and a text cannot be compared: make a number of the text, event.much | number (line 1, column 12)"
+    why = "a number and a text cannot be compared: write event.much | number (line 1, column 12)"
     assert passed_over(progress) == [("exit rule seen", why, 2), ("step wait_for-1", why, 1)]
     told = [record.message.partition(" ignored")[0] for record in caplog.records if why in record.message]
     assert told == ["exit rule seen", "step wait_for-1"], "once each"

@@ -2,42 +2,111 @@
 
 from __future__ import annotations
 
-from scenario.plan.plan import Plan
-from scenario.steps.delivery import Send
-from scenario.steps.wait import WaitRow
-from workflows.state import Held, Operation, State
-from workflows.visibility import details
+import pytest
 
-PLAN = Plan(start="hook", steps={"hook": Send(kind="webhook", to="wax", next="pause"), "pause": WaitRow(kind="wait")})
+from scenario.plan.plan import Plan
+from scenario.steps.branch import IfRow
+from scenario.steps.delivery import Send
+from scenario.steps.exit import ExitRow
+from scenario.steps.wait import WaitRow
+from tests.workflows.conftest import Stage
+from workflows.state import Held, Operation, State, StepRecord
+from workflows.visibility import cut, details
+
+PLAN = Plan(
+    start="hook",
+    steps={
+        "hook": Send(kind="webhook", to="wax", next="if-2"),
+        "if-2": IfRow(kind="if", condition="contact.lists | map: 'name' contains 'a'", then="pause", otherwise="bye"),
+        "pause": WaitRow(kind="wait", seconds=172_800, next="last"),
+        "bye": ExitRow(kind="exit", reason="no"),
+        "last": Send(kind="email"),
+    },
+    zone="Europe/Paris",
+)
 HELD = Held(
-    step="hook", kind="DeliveryPermanent", reason="wax answered 422", at="2026-03-31T08:00:00+00:00", attempts=1
+    step="hook", kind="DeliveryPermanent", reason="wax answered 422", at="2026-03-31T08:00:00.123456+00:00", attempts=1
 )
 PAUSED = Operation(name="pause", operator="ann", reason="incident 42", at="2026-03-31T09:00:00+00:00")
+UNTIL = "2026-04-02T08:00:00.999999+00:00"
+TITLE = "| | step | what | outcome | at |"
+
+
+def lines(**more: object) -> list[str]:
+    state = State(version=3, plan={}, zone="UTC", entered_at="2026-03-31T07:00:00+00:00", at="hook", root="r1")
+    for name, value in more.items():
+        setattr(state, name, value)
+    return details(state, PLAN, "a@3 · 7").splitlines()
 
 
 def shown(**more: object) -> list[str]:
     """The lines between the title and the table of steps."""
-    state = State(version=3, plan={}, zone="UTC", entered_at="2026-03-31T07:00:00+00:00", at="hook", root="r1")
-    for name, value in more.items():
-        setattr(state, name, value)
-    lines = details(state, PLAN, "a@3 · 7").splitlines()
-    return [line for line in lines[1 : lines.index("| | step | what | outcome | at |")] if line]
+    told = lines(**more)
+    return [line for line in told[1 : told.index(TITLE)] if line]
+
+
+def steps(**more: object) -> list[str]:
+    """The table's lines."""
+    told = lines(**more)
+    assert told[-2:] == ["", "Times of Europe/Paris."]
+    return told[told.index(TITLE) + 2 : -2]
 
 
 def test_a_held_journey_says_why_and_what_to_do() -> None:
     held, decide = shown(held=HELD)
-    assert held == "**Held** at `hook` since 2026-03-31T08:00:00+00:00: wax answered 422, 1 attempt"
+    assert held == "**Held** at `hook` since 2026-03-31 10:00:00: wax answered 422, 1 attempt"
     assert decide == "Decide with the updates `retry_step`, `skip_step` or `leave`."
 
 
 def test_a_held_journey_that_is_paused_as_well_says_both() -> None:
     held, _, paused, resume = shown(held=HELD, paused=PAUSED)
     assert held.startswith("**Held** at `hook`")
-    assert paused == "**Paused** since 2026-03-31T09:00:00+00:00 by ann: incident 42"
+    assert paused == "**Paused** since 2026-03-31 11:00:00 by ann: incident 42"
     assert resume == "Let it go on with the update `resume`."
 
 
-def test_a_journey_says_until_when_it_waits_unless_it_is_paused() -> None:
-    assert shown(until="2026-04-02T08:00:00+00:00") == ["Waiting at `hook` until 2026-04-02T08:00:00+00:00"]
-    assert shown(until="2026-04-02T08:00:00+00:00", paused=PAUSED)[0].startswith("**Paused**")
-    assert shown() == []
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"until": UNTIL}, "Waiting at `hook` until 2026-04-02 10:00:00"),
+        ({"until": UNTIL, "kept_back": "quiet hours"}, "Waiting at `hook` until 2026-04-02 10:00:00: quiet hours"),
+        ({"awaiting": "order.paid"}, "Waiting at `hook` for event `order.paid`"),
+        (
+            {"awaiting": "order.paid", "until": UNTIL},
+            "Waiting at `hook` for event `order.paid` until 2026-04-02 10:00:00",
+        ),
+    ],
+)
+def test_a_journey_says_what_it_waits_for_and_until_when(known: dict[str, str], said: str) -> None:
+    assert shown(**known) == [said]
+    assert shown(**known, paused=PAUSED)[0].startswith("**Paused**")
+
+
+def test_steps_say_what_they_do_and_the_way_that_was_not_taken_is_left_out() -> None:
+    sent = StepRecord(id="hook", kind="webhook", outcome="delivered", at="2026-03-31T07:00:00+00:00", status=200)
+    forked = StepRecord(id="if-2", kind="if", outcome="then", at="2026-03-31T07:00:00+00:00")
+    condition = "if contact.lists / map: 'name' contains 'a'"  # a bar would be the table's
+    assert steps(at="pause", since="2026-03-31T07:00:00.5+00:00", steps=[sent, forked], until=UNTIL) == [
+        "| ✓ | `hook` | webhook → wax | delivered 200 | 2026-03-31 09:00:00 |",
+        f"| ✓ | `if-2` | {condition} | then | 2026-03-31 09:00:00 |",
+        "| ▶ | `pause` | wait 2d | waiting | 2026-03-31 09:00:00 |",
+        "|  | `last` | email |  |  |",
+    ]
+    assert [line.split("`")[1] for line in steps()] == ["hook", "if-2", "pause", "bye", "last"]
+    assert [line.split("`")[1] for line in steps(at=None, steps=[sent])] == ["hook"]
+
+
+def test_a_text_is_cut_between_characters_whatever_is_in_it() -> None:
+    assert cut("é" * 9, 5) == "éé"
+    assert cut("a\ud800b", 5) == "a?b"
+
+
+async def test_a_condition_stands_in_the_history(stage: Stage) -> None:
+    await stage.publish(
+        f"scenario: asks\ntrigger: segment\nsteps:\n- if: contact.id   !=\n    '{'x' * 400}'\n  then: [exit: done]\n"
+    )
+    handle = await stage.start("asks")
+    await handle.result()
+    events = (await handle.fetch_history()).events
+    said = [event.user_metadata.summary.data.decode() for event in events if event.user_metadata.HasField("summary")]
+    assert said == [f'"contact.id != \'{"x" * 235}"']

@@ -156,7 +156,7 @@ def _precedes(token: Token, first: Expression, second: Expression, context: Rend
     message = f"{describe(left)} and {describe(right)} cannot be compared"
     for value, other, side in ((left, right, first), (right, left, second)):
         if isinstance(value, str) and isinstance(other, int | float | Decimal):
-            message = f"{message}: make a number of the text, {side} | number"
+            message = f"{message}: write {side} | number"
     raise LiquidTypeError(message, token=token)
 
 

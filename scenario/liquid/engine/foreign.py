@@ -14,6 +14,11 @@ from liquid.exceptions import LiquidSyntaxError
 from liquid.token import Token
 
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_VALUE: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[\w.-]+")
+_SHOWN: Final = 3
+"""Values of a list that a message shows."""
+_MOST: Final = 20
+"""Words of one condition that are told of."""
 _QUOTES: Final = "“”„‟«»‘’‚‛‹›`´"
 _NAME: Final = r"(?<![\w.-])[A-Za-z_][\w-]*(?:\.[\w-]+|\[[^\]]*\])*"
 
@@ -113,7 +118,9 @@ def _in(found: re.Match[str]) -> str:
     if re.match(_NAME, found["what"] or ""):
         asked = f"{found['what']} contains {name}"
         return f"'in' is written the other way round: {f'not ({asked})' if found['not'] else asked}"
-    return f"there is no '{_flat(found['word'])}': compare with each, {name} {sign} 'a' {word} {name} {sign} 'b'"
+    listed = _VALUE.findall(found["list"] or "") or ["'a'", "'b'"]
+    each = f" {word} ".join(f"{name} {sign} {value}" for value in listed[:_SHOWN])
+    return f"there is no '{_flat(found['word'])}': compare with each, {each}{' …' if len(listed) > _SHOWN else ''}"
 
 
 def _contains_not(found: re.Match[str]) -> str:
@@ -160,7 +167,7 @@ _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ..
         ),
         (r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)", _is),
         (
-            rf"(?:(?P<name>{_NAME}|'[^']*'|\"[^\"]*\")\s+)?(?<![\w.])(?P<word>(?P<not>(?i:not)\s+)?(?i:in))(?=\s|\()\s*(?:(?P<what>{_NAME})|[\[(][^\])]*[\])]?)?",
+            rf"(?:(?P<name>{_NAME}|'[^']*'|\"[^\"]*\")\s+)?(?<![\w.])(?P<word>(?P<not>(?i:not)\s+)?(?i:in))(?=\s|\()\s*(?:(?P<what>{_NAME})|(?P<list>[\[(][^\])]*)[\])]?)?",
             _in,
         ),
         (r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)", _contains_not),
@@ -203,7 +210,7 @@ def translate(token: Token) -> ForeignWords | None:
     found: list[Foreign] = []
     taken = 0
     for start, match, say in sorted(matches, key=itemgetter(0)):
-        if start >= taken and outside[start] != "\0":
+        if len(found) < _MOST and start >= taken and outside[start] != "\0":
             taken = match.end()
             found.append(Foreign(token.start_index + start, say(match)))
     return ForeignWords(found, token) if found else None

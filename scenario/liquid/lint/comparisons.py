@@ -56,8 +56,10 @@ class Comparisons:
             at = comparison.token.start_index
             self._always("constant", "both sides are constants: this is the same for everybody", at)
         elif str(left) == str(right):
-            at = comparison.token.start_index
-            self._always("same-sides", f"both sides are '{left}': this is the same for everybody", at)
+            why = "this is the same for everybody"
+            if isinstance(left, Path) and left.path[0] == "event":
+                why = "the event that is waited for is 'event', and what let the contact in is 'trigger'"
+            self._always("same-sides", f"both sides are '{left}': {why}", comparison.token.start_index)
         elif isinstance(comparison, ContainsExpression):
             self._contains(comparison, first, second)
         elif isinstance(comparison, EqExpression | NeExpression):

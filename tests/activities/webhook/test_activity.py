@@ -27,7 +27,7 @@ from temporalio.exceptions import ApplicationError
 from activities.content import Content
 from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
-from activities.webhook import activity as channel
+from activities.webhook import outgoing
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
@@ -482,7 +482,7 @@ class TestSignatures:
             seen.append(data["secrets"])
             return render(step, data, *rest, **named)
 
-        monkeypatch.setattr(channel, "render", noted)
+        monkeypatch.setattr(outgoing, "render", noted)
         with contextlib.suppress(ApplicationError):
             await desk.send({**STEP, **more})
         assert [set(secrets) for secrets in seen] == [handed]

@@ -31,12 +31,11 @@ def differences(cases: Cases) -> Mapping[str, list[Difference]]:
 def written(tmp_path: Path) -> Written:
     """Writes a scenario of some steps, and a case of it; gives the case file."""
 
-    def write(steps: str, case: str, *, head: str = "trigger: birthday", top: str = TOP) -> Path:
+    def write(steps: str, case: str, *, head: str = "trigger: birthday", top: str = TOP, name: str = "s") -> Path:
         steps = indent(dedent(steps).strip(), "  ")
-        (tmp_path / "s.yaml").write_text(
-            f"scenario: s\ntimezone: Europe/Paris\n{dedent(head).strip()}\nsteps:\n{steps}\n"
-        )
-        path = tmp_path / "s.test.yaml"
+        text = f"scenario: {name}\ntimezone: Europe/Paris\n{dedent(head).strip()}\nsteps:\n{steps}\n"
+        (tmp_path / f"{name}.yaml").write_text(text, "utf-8")
+        path = tmp_path / f"{name}.test.yaml"
         path.write_text(f"{top.strip()}\n  one:\n{indent(dedent(case).strip(), '    ')}\n", "utf-8")
         return path
 

@@ -40,6 +40,8 @@ LINE = TOP.strip().count("\n") + 3
         ("expect: {steps: [{sms: hock}]}", (0, 28), "there is no step 'hock': did you mean 'hook'?"),
         ("expect: {steps: [{email: hi}]}", (0, 23), "step 'hi' is of the kind 'sms': write 'sms: hi'"),
         ("expect: {steps: [{sms: hi, at: noon}]}", (0, 36), "'noon' is not a date and time: write 2026-03-02T09:00"),
+        ("expect: {steps: [{sms: hi, text: }]}", (0, 32), "'text' is empty: give it a value, or remove it"),
+        ("entry: {}", (0, 12), "an entry is an object with 'scenario', 'contact' and 'trigger'"),
         ("expect: {steps: [{sms: hi, subject: 7}]}", (0, 41), "'subject' must be text: put '7' in quotes"),
         (
             "expect: {never: [hock]}",

@@ -139,7 +139,7 @@ CASES = {
     "an operator leaves it": (
         "- {wait: 2d}\n- {exit: late}",
         """
-        operations: [{at: 2026-03-02T12:00, leave: asked by phone}]
+        operations: [{after: 3h, leave: asked by phone}]
         expect:
           steps: [{wait: wait-1, outcome: left, at: 2026-03-02 12:00}]
           reason: "left by an operator: asked by phone"
@@ -180,7 +180,7 @@ CASES = {
         """,
     ),
     "a repetition, each round with a delivery of its own": (
-        "- repeat: {every: 7d, times: 3, until: {event: clicked}}\n  steps: [{sms: hi, text: '{{ now }}'}]",
+        "- repeat: {every: 7d, times: 3, until: {event: clicked}}\n  steps: [{sms: hi, text: '{{ today }}'}]",
         """
         answers: {hi: [{}, {status: 400}]}
         operations: [{after: 8d, skip: hi}]
@@ -188,10 +188,17 @@ CASES = {
         expect:
           steps:
             - {repeat: repeat-1, outcome: round, at: 2026-03-02 09:00}
-            - {sms: hi, outcome: delivered, text: {contains: 2026-03-02T09}}
-            - {sms: hi, outcome: skipped, at: 2026-03-10 09:00, text: {contains: 2026-03-09T09}}
+            - {sms: hi, outcome: delivered, text: {contains: 2026-03-02}}
+            - {sms: hi, outcome: skipped, at: 2026-03-10 09:00, text: {contains: 2026-03-09}}
             - {repeat: repeat-1, outcome: event, at: 2026-03-11 09:00, reason: after 2 rounds}
           ends: finished
+        """,
+    ),
+    "the first of several events": (
+        "- wait_for:\n    paid: {then: [{exit: well}]}\n    refused: {then: [{exit: ill}]}\n  for: 7d",
+        """
+        events: [{after: 1d, name: refused}, {after: 2d, name: paid}]
+        expect: {reason: ill, steps: [{wait_for: wait_for-1, at: 2026-03-03 09:00}]}
         """,
     ),
     "a clock that changes": (

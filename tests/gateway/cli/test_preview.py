@@ -31,7 +31,7 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
   │ subject: Zoé, you have earned: The 4th is free
   │ ─ text
   │ Your reward "The 4th is free" of Cercle is ready.
-▶ if-2  if  → then Wed 2026-11-25 14:00: reward.card_code != blank
+▶ if-2  if reward.card_code != blank  → then Wed 2026-11-25 14:00
   then of if-2:
     ▶ wallet  webhook → wallet.example.com  sent Wed 2026-11-25 14:00
       │ PUT https://wallet.example.com/passes?card=1674075318835
@@ -45,7 +45,7 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
       │ and of each attempt: webhook-timestamp, traceparent
       │ ─ body, 91 bytes
       │ {"reward":"EG29","name":"The 4th is free","value":15,"expires":"2026-12-31T23:59:59+01:00"}
-▶ if-3  if  → then Wed 2026-11-25 14:00: reward.expiration_date != blank
+▶ if-3  if reward.expiration_date != blank  → then Wed 2026-11-25 14:00
   then of if-3:
     ▶ wait-3.then.1  wait until a date → Mon 2026-12-28 23:59:59
     ▶ last-days  sms  sent Mon 2026-12-28 23:59:59

@@ -214,4 +214,4 @@ def test_a_delivery_under_way_says_when_it_is_tried_next() -> None:
     ],
 )
 def test_what_may_come_is_what_can_be_reached(start: str, following: list[str]) -> None:
-    assert as_json.ahead(PLAN, start) == following
+    assert PLAN.ahead(start) == following

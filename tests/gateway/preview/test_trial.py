@@ -257,6 +257,7 @@ not (contact.custom.vip == 'gold' or contact.language == 'fr')
 contact.custom.vip == 'gold' and (order.currency == 'XAF' or order.products | has: 'brand', 'Zz')
 event.score | number >= 9
 event.product.category == 'hats'
+event.properties.colour == 'red' and event.properties.maker.name == 'Zz'
 event.lines | map: 'sku' contains 'A'
 responses.wax.user.name == 'Zoe'
 responses.wax.lines.first.sku == 'A'

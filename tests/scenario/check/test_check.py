@@ -419,8 +419,8 @@ def test_a_reference_behind_a_misspelt_key_is_read_too():
     ]
 
 
-KEYS = ("scenario", "trigger", "steps", "entry", "exit", "again", "key", "if", "then", "else", "email", "sms", "subject", "text", "html", "webhook", "url", "headers", "body", "retry", "deadline", "timeout", "wait", "until", "on", "offset", "wait_for", "for", "since", "id", "file", "to", "split", "zzz")  # fmt: skip
-TEXTS = ("a", "order", "event", "2d", "-3d", "10:00", "mon", "never", "hold", "https://x.example/", "{{ order.a }}", "{{", "", "é\u2028", "{{ now | date: 1, 2, 3 }}")  # fmt: skip
+KEYS = ("scenario", "trigger", "steps", "entry", "exit", "again", "key", "if", "then", "else", "email", "sms", "subject", "text", "html", "webhook", "url", "headers", "body", "retry", "deadline", "timeout", "wait", "until", "on", "offset", "wait_for", "for", "since", "id", "file", "to", "switch", "cases", "repeat", "every", "times", "event", "split", "zzz")  # fmt: skip
+TEXTS = ("a", "order", "event", "2d", "-3d", "10:00", "mon", "never", "hold", "https://x.example/", "{{ order.a }}", "{{", "", "é\u2028", "{{ now | date: 1, 2, 3 }}", "2026-12-24", "<sms>")  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-1, 9) | st.sampled_from((0.5, 1e300)) | st.sampled_from(TEXTS),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),

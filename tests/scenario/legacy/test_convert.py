@@ -59,27 +59,17 @@ CONVERTED = {
         "{% endif %}"
     ),
     "{SPLIO IF $c0$ != 007}a{SPLIO ENDIF}": "{% if contact.custom.civility != '007' %}a{% endif %}",
-    "{SPLIO IF $c0$ > 3}a{SPLIO ENDIF}": (
-        "{% assign number_1 = contact.custom.civility | plus: 0 %}{% if number_1 > 3 %}a{% endif %}"
-    ),
-    '{SPLIO IF $email$ LIKE "%@b.c"}a{SPLIO ENDIF}': (
-        "{% assign text_1 = contact.email | slice: -4, 4 %}{% if text_1 == '@b.c' %}a{% endif %}"
-    ),
-    '{SPLIO IF $email$ NOT LIKE "%b%"}a{SPLIO ENDIF}': (
-        "{% if contact.email contains 'b' %}{% assign test_1 = false %}{% else %}{% assign test_1 = true %}{% endif %}"
-        "{% if test_1 %}a{% endif %}"
-    ),
+    "{SPLIO IF $c0$ > 3}a{SPLIO ENDIF}": ("{% if contact.custom.civility | plus: 0 > 3 %}a{% endif %}"),
+    '{SPLIO IF $email$ LIKE "%@b.c"}a{SPLIO ENDIF}': ("{% if contact.email | slice: -4, 4 == '@b.c' %}a{% endif %}"),
+    '{SPLIO IF $email$ NOT LIKE "%b%"}a{SPLIO ENDIF}': ("{% if not (contact.email contains 'b') %}a{% endif %}"),
     '{SPLIO IF $email$ = "a" AND $firstname$ = "b" OR $lastname$ = "c"}a{SPLIO ENDIF}': (
-        "{% if contact.email == 'a' and contact.firstname == 'b' %}{% assign test_1 = true %}{% else %}"
-        "{% assign test_1 = false %}{% endif %}{% if test_1 or contact.lastname == 'c' %}a{% endif %}"
+        "{% if (contact.email == 'a' and contact.firstname == 'b') or contact.lastname == 'c' %}a{% endif %}"
     ),
     "{SPLIO IF $firstname$ = \"a'b\" OR $lastname$ = '\"'}a{SPLIO ENDIF}": (
         "{% if contact.firstname == \"a'b\" or contact.lastname == '\"' %}a{% endif %}"
     ),
-    # What an ELSEIF needs stands in front of its IF.
     '{SPLIO IF $email$ = "a"}a{SPLIO ELSEIF $c0$ > 3}b{SPLIO ENDIF}': (
-        "{% assign number_1 = contact.custom.civility | plus: 0 %}{% if contact.email == 'a' %}a"
-        "{% elsif number_1 > 3 %}b{% endif %}"
+        "{% if contact.email == 'a' %}a{% elsif contact.custom.civility | plus: 0 > 3 %}b{% endif %}"
     ),
     # Loops
     "{SPLIO FOREACH PRODUCT IN ORDER}$product.sku$ $product.c2$ {SPLIO ENDFOREACH}": (

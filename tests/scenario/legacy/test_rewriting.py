@@ -75,7 +75,7 @@ steps:
       Hi $fistname$
       {SPLIO IF $email$}
     text: {file: mails/a.txt}
-  - if: $email$ NOT LIKE "%x%"
+  - if: $email$ NOT LIKE "x_y"
     then: [{exit: x}]
   - webhook: a
     url: https://x.example
@@ -86,7 +86,7 @@ steps:
         "5:14: $shoe$ is not known: if it is a custom field, write {{ contact.custom.shoe }}, or give --sample",
         "8:10: $fistname$ is not known: was $firstname$ meant?",
         "9:7: IF is not closed: ENDIF is missing",
-        "11:9: this is more than a single condition can say: use several 'if' steps",
+        "11:9: LIKE can have a '%' at its beginning and its end only, and no '_'",
         "15:12: a key with the old syntax is not converted: write it in Liquid",
     ]
     assert made.notes == ("mails/a.txt is a file of its own: convert it, too",)
@@ -153,3 +153,13 @@ def test_whatever_its_style_a_template_becomes_what_it_becomes_alone(text: str, 
     alone = convert(old, keep_liquid=True)
     assert after["steps"][0]["text"] == alone.text
     assert [left.message for left in made.left] == [left.message for left in alone.left]
+
+
+def test_a_condition_is_one_expression_in_the_quotes_that_yaml_wants() -> None:
+    old = """- if: '$email$ LIKE "%y" OR $c1$ > 3 AND NOT $firstname$ = "a"'\n  then: [{exit: x}]\n"""
+    made = convert_scenario(f"scenario: a\ntrigger: order\nsteps:\n{old}")
+    assert made.text.splitlines()[3] == (
+        "- if: 'contact.email | slice: -1, 1 == ''y'' or (contact.custom.c1 | plus: 0 > 3 "
+        "and not (contact.firstname == ''a''))'"
+    )
+    assert check(made.text).findings == ()

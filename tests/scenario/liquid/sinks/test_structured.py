@@ -93,7 +93,7 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": {"$for": "i in missing", "$each": 1}}, "a.$for: there is no 'missing' (line 1, column 6)"),
         (
             {"a": {"$if": "total > 'x'", "$then": 1}},
-            "a.$if: a text and a number cannot be compared: make a number of the text, 'x' | number (line 1, column 7)",
+            "a.$if: a text and a number cannot be compared: write 'x' | number (line 1, column 7)",
         ),
         ({"a": {"$for": "i in items"}}, "a: '$for' is a mapping of $each and $for alone, with $else if needed"),
         ({"a": {"$if": "x", "$then": 1, "b": 1}}, "a: '$if' is a mapping of $if and $then alone, with $else if needed"),

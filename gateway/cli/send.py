@@ -1,0 +1,138 @@
+"""The command that sends one message for real: send."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.destinations import DestinationsOption
+from gateway.cli.entry_files import read_entry
+from gateway.cli.options import Format, FormatOption
+from gateway.cli.preview import (
+    AtOption,
+    EventOption,
+    FileArgument,
+    PrettyOption,
+    ResponseOption,
+    SourceOption,
+    book_of,
+    draft_of,
+    given_by,
+    known,
+)
+from gateway.cli.terminal import console, dump, note, say, styled, text
+
+if TYPE_CHECKING:
+    from activities.webhook.destinations.destinations import Destinations
+    from gateway.preview.contact import Given
+    from gateway.preview.draft import Draft
+    from gateway.sending import Exchange
+
+StepOption = Annotated[str, typer.Option("--step", metavar="ID", help="the step whose message is sent")]
+EntryOption = Annotated[str, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", metavar="WHERE", help="a URL, an e-mail address or a number that gets it instead"),
+]
+
+
+def send(
+    file: FileArgument,
+    step: StepOption,
+    entry: EntryOption,
+    to: ToOption = None,
+    at: AtOption = None,
+    event: EventOption = None,
+    response: ResponseOption = None,
+    source: SourceOption = False,
+    pretty: PrettyOption = False,
+    destinations: DestinationsOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Send one message of a scenario for real, marked as a test, and show request and response.
+
+    It is sent as a worker with these settings sends it, without server or journey: to whom the entry says, or with
+    --to to somebody else. Webhooks and e-mails have the header X-Scenario-Test, and the delivery id begins with
+    msg_test. Secrets are shown by name; to a URL that --to names, their names are sent instead. Nothing is retried or
+    recorded. The exit status is 1 where it was not delivered.
+    """
+    book = book_of(destinations)
+    made = draft_of(file, book, form)
+    known(made, step)
+    given = given_by(at, event or (), response or (), book)
+    sent = asyncio.run(_send(made, read_entry(entry, many=False), given, step, to, destinations, book))
+    for line in filter(
+        None, (sent.contact.refused and f"would be refused: {sent.contact.refused}", *sent.contact.notes)
+    ):
+        note(line)
+    if not next(passed for passed in sent.contact.steps if passed.id == step).taken:
+        note(f"this contact would not come by '{step}'")
+    if form is Format.JSON:
+        dump(_report(sent, step))
+    else:
+        _show(sent, source=source, pretty=pretty)
+    if not sent.answer.delivered:
+        note(f"not delivered: {sent.answer.said}")
+        raise typer.Exit(1)
+    note(f"delivered: {sent.answer.said}")
+
+
+async def _send(
+    made: Draft,
+    entry: dict[str, Any],
+    given: Given,
+    step: str,
+    to: str | None,
+    destinations: Path | None,
+    book: Destinations | None,
+) -> Exchange:
+    from activities.channels import channels_of
+    from activities.dependencies import INBOX
+    from activities.webhook.destinations.watch import DestinationsFile
+    from activities.webhook.route import Direct
+    from gateway.sending import Means
+    from gateway.sending import send as send_one
+    from runtime.secrets import Secrets
+    from runtime.settings import Settings
+
+    settings = Settings()
+    channels = channels_of(settings, INBOX)
+    routes = Direct(DestinationsFile(destinations if book else None))
+    try:
+        means = Means(channels=channels, routes=routes, secrets=Secrets(settings).snapshot(), to=to)
+        return await send_one(made, entry, given, step, means)
+    finally:
+        await channels.close(2.0)
+
+
+def _report(sent: Exchange, step: str) -> dict[str, Any]:
+    answer = sent.answer
+    return {
+        "id": sent.id,
+        "step": step,
+        **sent.message.report(),
+        "response": {"status": answer.status, "headers": dict(answer.headers), "body": answer.body},
+        "milliseconds": sent.milliseconds,
+        "delivered": answer.delivered,
+        "reason": answer.said,
+    }
+
+
+def _show(sent: Exchange, *, source: bool, pretty: bool) -> None:
+    from gateway.cli.show_preview import Look, content, put_line
+
+    screen, answer = console(), sent.answer
+    for line in content(sent.message.report(), Look(source=source, pretty=pretty)):
+        put_line(screen, line)
+    say("")
+    word, missing = ("delivered", "taken") if answer.delivered else ("failed", "no answer")
+    put_line(screen, styled(word, f"← {answer.status or missing} in {sent.milliseconds} ms"))
+    for name, value in answer.headers.items():
+        put_line(screen, text(f"{name}: {value}"))
+    if answer.body:
+        put_line(screen, text("─ answer", "dim"))
+        for line in answer.body.splitlines():
+            put_line(screen, text(line))

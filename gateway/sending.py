@@ -1,0 +1,244 @@
+"""One message of a scenario, sent for real to try it out: by the channels' own code, without a journey.
+
+Its webhook or e-mail says so in a header, and its delivery id begins with ``msg_test``. Nothing is retried or recorded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from activities import redaction
+from activities.channels import Channels
+from activities.context import template_data
+from activities.email.errors import MailError
+from activities.email.smtp import NO_MAILER, Mailer
+from activities.interface import Delivery
+from activities.sms.configured import NO_PROVIDER
+from activities.sms.errors import ProviderError
+from activities.sms.provider import Provider, TextMessage
+from activities.webhook import outcome, signing
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.errors import AttemptError
+from activities.webhook.http.exchange import Request
+from activities.webhook.http.transport import Transport
+from activities.webhook.outcome import Outcome, Verdict
+from activities.webhook.outgoing import outgoing
+from activities.webhook.route import Routes
+from gateway.errors import BadInput
+from gateway.preview.contact import Given, Preview, preview
+from gateway.preview.draft import Draft
+from gateway.preview.places import Places
+from gateway.preview.rendering import Nothing, Problem, Rendered, RenderedMail, RenderedRequest, RenderedText
+from scenario.errors import NotConfigured
+from scenario.http.access import Access
+from scenario.http.urls import UrlError, parse
+from scenario.plan.inputs import named_secrets
+from scenario.steps.base import BaseStep, Row
+from scenario.steps.delivery import Send
+from scenario.steps.webhook import Webhook
+
+HEADER: Final = "x-scenario-test"
+_THEN: Final = {
+    Outcome.RETRY: "a journey would try again",
+    Outcome.RETRY_SHORT: "a journey would try again for an hour",
+    Outcome.PERMANENT: "a journey would not try again",
+    Outcome.REFUSED: "a journey would not try again",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        delivered: Whether the receiver has the message.
+        said: What happened, as a sentence without a full stop.
+        status: The receiver's code.
+        headers: Of a webhook's response.
+        body: How the answer begins, masked.
+    """
+
+    delivered: bool
+    said: str
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A message that was sent.
+
+    Attributes:
+        id: Its delivery id.
+        contact: What the scenario makes of the contact.
+        message: As it was sent, with the names of secrets in their places.
+        answer: What came back.
+        milliseconds: How long that took.
+    """
+
+    id: str
+    contact: Preview
+    message: Rendered
+    answer: Answer
+    milliseconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a message is sent with.
+
+    Attributes:
+        channels: E-mail and SMS.
+        routes: Where webhooks lead.
+        secrets: All there are.
+        to: Where it goes instead: a URL, to which no secret is sent; an e-mail address, or a number.
+    """
+
+    channels: Channels
+    routes: Routes
+    secrets: Mapping[str, str] = field(repr=False)
+    to: str | None = None
+
+
+async def send(draft: Draft, entry: object, given: Given, step: str, means: Means) -> Exchange:
+    """Sends what one step would send to a contact.
+
+    Args:
+        draft: The scenario.
+        entry: The entry, as JSON has it.
+        given: The circumstances.
+        step: The step's id.
+        means: What it is sent with.
+
+    Raises:
+        BadInput: The step sends nothing, or what it sends cannot be rendered, or cannot be sent there.
+        NotConfigured: A channel, a destination or a secret is not set.
+    """
+    identifier = f"msg_test{uuid4().hex[:28]}"
+
+    def identify(_step: str) -> str:
+        return identifier
+
+    workshop = replace(given.workshop, identify=identify)
+    contact = preview(draft, entry, replace(given, workshop=workshop))
+    passed = next(passed for passed in contact.steps if passed.id == step)
+    if passed.delivery is None:
+        raise BadInput(f"the step '{step}' sends no message")
+    delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.workshop.book))
+    made = replace(workshop, to=means.to).render(draft.steps[step], delivery, contact.journey)
+    began = time.perf_counter()
+    match made:
+        case Problem(error=None) if means.to is not None:
+            raise BadInput(f"it cannot be sent to what --to says: {made.message}")
+        case Problem():
+            raise BadInput(str(Places(draft.path).find(step, made)))
+        case Nothing():
+            raise BadInput(f"there is nothing to send: {made.reason}")
+        case RenderedRequest():
+            seen = template_data(delivery, contact.journey, workshop.callbacks)
+            message, answer = await _request(made, draft.steps[step], delivery, seen, means)
+        case RenderedMail():
+            message, answer = await _mail(made, delivery, means.channels.mailer)
+        case RenderedText():
+            message, answer = made, await _text(made, delivery, means.channels.provider)
+    milliseconds = round((time.perf_counter() - began) * 1000)
+    return Exchange(id=delivery.id, contact=contact, message=message, answer=answer, milliseconds=milliseconds)
+
+
+def _timeout(row: Row, book: Destinations | None) -> float:
+    assert isinstance(row, Send)  # noqa: S101 others deliver nothing
+    found = book.get(row.to) if book and row.destination else None
+    return row.as_asked({}, found and found.timeout).timeout
+
+
+async def _request(
+    made: RenderedRequest, step: BaseStep, delivery: Delivery, data: Mapping[str, Any], means: Means
+) -> tuple[RenderedRequest, Answer]:
+    now = datetime.now(UTC)
+    hidden = redaction.known(tuple(means.secrets.values()))
+    if means.to is not None:
+        access, host = _place(means.to)
+        made = replace(made, url=means.to, headers={**made.headers, **signing.headers([], delivery.id, now, made.body)})
+        request = Request(made.method, means.to, {**made.headers, HEADER: "1"}, made.body, delivery.timeout, access)
+    else:
+        assert isinstance(step, Webhook)  # noqa: S101 nothing else makes a request
+        named = named_secrets(step) if step.secrets else frozenset[str]()
+        ready = outgoing(
+            step, delivery.step, data, delivery.id, routes=means.routes, secrets=means.secrets, named=named
+        )
+        sent, route, hidden = ready.rendered, ready.route, ready.hidden
+        mine = {name: value for name, value in sent.headers.items() if name in made.attempt_headers}
+        made, host = replace(made, headers={**made.headers, **mine}), route.destination
+        headers = {**sent.headers, HEADER: "1"}
+        request = Request(sent.method, route.url, headers, sent.body, delivery.timeout, route.access, route.tls)
+    shown = replace(made, headers={**made.headers, HEADER: "1"}, attempt_headers=())
+    async with Transport() as transport:
+        try:
+            response = await transport.send(request)
+        except AttemptError as error:
+            return shown, Answer(delivered=False, said=_said(str(error), error.verdict))
+    verdict = outcome.of_status(response.status, retry_after="retry-after" in response.headers)
+    answer = Answer(
+        delivered=verdict.delivered,
+        said=_said(f"{host} answered {response.status}", verdict),
+        status=response.status,
+        headers={name: redaction.excerpt(value.encode(), hidden) for name, value in response.headers.items()},
+        body=redaction.excerpt(response.body, hidden),
+    )
+    return shown, answer
+
+
+def _place(url: str) -> tuple[Access, str]:
+    """What the person who names a URL may reach, which is anything that may be called at all; and its host.
+
+    Raises:
+        BadInput: It is not a URL that may be called.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80}.get(parts.scheme, 443)
+        access = Access(allow_private=True, allow_http=True, ports=(port,))
+        parse(url, access)
+    except (UrlError, ValueError) as error:
+        raise BadInput(f"--to is not a URL that may be called: {error}") from None
+    return access, parts.hostname or ""
+
+
+def _said(sentence: str, verdict: Verdict | None = None) -> str:
+    sentence = sentence.removesuffix(".")
+    if sentence.startswith("The "):
+        sentence = f"t{sentence[1:]}"
+    return "; ".join(filter(None, (sentence, verdict and _THEN.get(verdict.outcome))))
+
+
+async def _mail(made: RenderedMail, delivery: Delivery, mailer: Mailer | None) -> tuple[RenderedMail, Answer]:
+    if mailer is None:
+        raise NotConfigured(NO_MAILER)
+    marked = f"{HEADER.title()}: 1\r\n".encode() + made.envelope.message
+    made = RenderedMail(replace(made.envelope, message=marked))
+    hidden = redaction.known((made.envelope.recipient, mailer.server.password))
+    try:
+        reply = await mailer.send(made.envelope, within=delivery.timeout)
+    except MailError as error:
+        words = redaction.excerpt(error.reply.encode(errors="replace"), hidden)
+        return made, Answer(delivered=False, said=_said(str(error)), status=error.status, body=words)
+    words = redaction.excerpt(reply.words.encode(errors="replace"), hidden)
+    said = f"{mailer.server.host} answered {reply.status}"
+    return made, Answer(delivered=True, said=said, status=reply.status, body=words)
+
+
+async def _text(made: RenderedText, delivery: Delivery, provider: Provider | None) -> Answer:
+    if provider is None:
+        raise NotConfigured(NO_PROVIDER)
+    try:
+        receipt = await provider.send(TextMessage(id=delivery.id, to=made.to, body=made.text, within=delivery.timeout))
+    except ProviderError as error:
+        return Answer(delivered=False, said=_said(str(error)), status=error.status, body=error.excerpt)
+    return Answer(delivered=True, said=f"{provider.name} took it", status=receipt.status, body=receipt.reference)

@@ -1,0 +1,201 @@
+"""The command that sends one message for real: what leaves, what is shown of it, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+
+from runtime.local.answers import NAME, Answer, tell
+from runtime.local.inbox import Inbox
+from runtime.local.receiver import Receiver
+from tests.fakes import Ran
+from tests.gateway.cli.conftest import Run
+
+SCENARIO = """
+scenario: try
+trigger: order
+entry: {if: order.total_price > 20}
+steps:
+  - wait: 2d
+  - email: thanks
+    subject: "Thanks {{ contact.firstname }}"
+    text: "{{ order.external_id }} at {{ now }}"
+  - if: contact.language == 'fr'
+    then:
+      - webhook: vip
+        url: https://hooks.example.com/vip
+        body: {id: "{{ contact.id }}"}
+  - webhook: hook
+    to: wax
+    headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+    body: {id: "{{ contact.id }}"}
+    save: {as: hook, when: json}
+  - webhook: after
+    to: wax
+    path: /messages/{{ order.external_id }}
+    headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+    body: {id: "{{ contact.id }}", of: "{{ responses.hook.id | default: 'none' }}"}
+  - sms: text
+    text: "Hello {{ contact.firstname }}"
+"""
+CONTACT = {"id": 7, "firstname": "Zoé", "email": "zoe@example.com", "cellphone": "+33612345678"}
+ENTRY = {
+    "scenario": "try",
+    "contact": CONTACT,
+    "trigger": {"type": "order", "order": {"external_id": "CGX", "total_price": 30}},
+}
+KEY = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+DESTINATIONS = """
+destinations:
+  wax: {url: "URL/in", allow_private: true, allow_http: true, ports: [PORT], signing: [{key: SIGN}], secrets: [TOKEN]}
+"""
+
+NOTE = "responses.hook is empty here: give it with --response hook=JSON\n"
+
+Send = Callable[..., Coroutine[Any, Any, Ran]]
+
+
+def kept_in(folder: Path) -> list[Any]:
+    return [json.loads(path.read_bytes()) for path in folder.glob("*.json")]
+
+
+@pytest.fixture
+async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
+    """Where webhooks arrive."""
+    async with Receiver(told=tmp_path / NAME) as started:
+        yield started
+
+
+@pytest.fixture
+def send(run: Run, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Send:
+    """Runs the command with the scenario, the entry, the destinations and the secrets."""
+    Path("try.yaml").write_text(SCENARIO, "utf-8")
+    Path("entry.json").write_text(json.dumps(ENTRY), "utf-8")
+    port = receiver.url.rpartition(":")[2]
+    Path("destinations.yaml").write_text(DESTINATIONS.replace("URL", receiver.url).replace("PORT", port), "utf-8")
+    for name, value in {
+        "DESTINATIONS": "destinations.yaml",
+        "SECRET_TOKEN": "t0ps3cret-token",
+        "SECRET_SIGN": KEY,
+    }.items():
+        monkeypatch.setenv(f"SCENARIO_{name}", value)
+    for name in ("SMTP", "SMS", "MAIL_FROM"):
+        monkeypatch.delenv(f"SCENARIO_{name}", raising=False)
+
+    async def ran(step: str, *arguments: str) -> Ran:
+        return await asyncio.to_thread(run, "send", "try.yaml", "--step", step, "--entry", "entry.json", *arguments)
+
+    return ran
+
+
+async def test_a_webhook_leaves_as_a_worker_sends_it_and_marked_as_a_test(send: Send, receiver: Receiver) -> None:
+    ran = await send("after", "--response", 'hook={"id": "m1"}')
+    [got] = receiver.requests()
+    assert (ran.status, ran.err) == (0, "delivered: wax answered 200\n")
+    assert (got.target, got.json()) == ("/in/messages/CGX", {"id": "7", "of": "m1"})
+    assert (got.header("authorization"), got.header("x-scenario-test")) == ("Bearer t0ps3cret-token", "1")
+    assert str(got.header("webhook-id")).startswith("msg_test")
+    assert len(str(got.header("webhook-id"))) == 36
+    Verifier(KEY).verify(got.body, dict(got.headers))
+    assert f"POST {receiver.url}/in/messages/CGX\n" in ran.out
+    for shown in (
+        "authorization: Bearer ~~TOKEN~~",
+        "x-scenario-test: 1",
+        f"webhook-signature: {got.header('webhook-signature')}",
+    ):
+        assert f"{shown}\n" in ran.out
+    assert '{"received":1}' in ran.out
+    assert "t0ps3cret" not in ran.out
+
+
+async def test_what_a_receiver_says_no_with_is_shown_and_is_status_1(send: Send, tmp_path: Path) -> None:
+    told = {
+        Answer(then=503): (503, "wax answered 503; a journey would try again"),
+        Answer(then=401): (401, "wax answered 401; a journey would try again for an hour"),
+        Answer(then=422): (422, "wax answered 422; a journey would not try again"),
+    }
+    for answer, (status, said) in told.items():
+        tell(tmp_path, "in", answer)
+        ran = await send("hook", "--format", "json")
+        assert (ran.status, ran.err) == (
+            1,
+            f"{NOTE}not delivered: {said}\n",
+        )
+        assert (ran.json["response"]["status"], ran.json["delivered"], ran.json["reason"]) == (status, False, said)
+        assert ran.json["request"]["headers"]["authorization"] == "Bearer ~~TOKEN~~"
+
+
+async def test_to_a_url_that_is_named_no_secret_is_sent(send: Send, receiver: Receiver) -> None:
+    ran = await send("hook", "--to", f"{receiver.url}/elsewhere?a=1")
+    [got] = receiver.requests()
+    assert ran.status == 0
+    assert (got.target, got.header("authorization")) == ("/elsewhere?a=1", "Bearer ~~TOKEN~~")
+    assert (got.header("webhook-signature"), got.header("x-scenario-test")) == (None, "1")
+    refused = await send("hook", "--to", "ftp://a")
+    assert refused.err.endswith("--to is not a URL that may be called: its scheme is not https or http\n")
+
+
+async def test_a_private_address_is_not_called_where_no_destination_allows_it(
+    send: Send, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loopback(_host: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr("activities.webhook.http.dial._getaddrinfo", loopback)
+    ran = await send("vip")
+    assert ran.status == 1
+    assert ran.err.splitlines()[-2:] == [
+        "this contact would not come by 'vip'",
+        "not delivered: the destination's name leads to an address that may not be called: check the name, or let "
+        "operations allow the network for this destination; a journey would not try again",
+    ]
+    assert receiver.requests() == []
+    monkeypatch.delenv("SCENARIO_SECRET_TOKEN")
+    ran = await send("hook")
+    assert (ran.status, ran.out) == (1, "")
+    assert "needs the secret TOKEN, which is not set" in ran.err
+
+
+async def test_an_e_mail_says_that_it_is_a_test(send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = await send("thanks")
+    assert (unset.status, unset.err) == (
+        1,
+        "scenario: e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM\n",
+    )
+    async with Inbox(tmp_path / "inbox") as inbox:
+        monkeypatch.setenv("SCENARIO_SMTP", f"{inbox.url}?tls=off")
+        monkeypatch.setenv("SCENARIO_MAIL_FROM", "Shop <shop@example.com>")
+        ran = await send("thanks", "--at", "2026-03-31T10:00", "--to", "ann@example.org")
+        [mail] = inbox.messages()
+    assert (ran.status, ran.err) == (0, f"{NOTE}delivered: 127.0.0.1 answered 250\n")
+    assert (mail.message["To"], mail.message["X-Scenario-Test"]) == ("ann@example.org", "1")
+    assert str(mail.message["Message-ID"]).startswith("<msg_test")
+    assert "CGX at 2026-04-02T10:00" in ran.out, "after the wait"
+    assert "← 250" in ran.out
+    malformed = await send("thanks", "--to", "nobody")
+    assert malformed.err == "scenario: it cannot be sent to what --to says: the contact's e-mail address is malformed\n"
+
+
+async def test_an_sms_goes_to_the_provider(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_SMS", "local:")
+    ran = await send("text")
+    [kept] = await asyncio.to_thread(kept_in, Path(".scenario/inbox"))
+    assert (ran.status, kept["to"], kept["text"], kept["id"][:8]) == (0, "+33612345678", "Hello Zoé", "msg_test")
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("wait-1", "the step 'wait-1' sends no message"),
+        ("hoook", "there is no step 'hoook': did you mean 'hook'?"),
+    ],
+)
+async def test_a_step_that_sends_nothing_is_said(send: Send, step: str, said: str) -> None:
+    ran = await send(step)
+    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
