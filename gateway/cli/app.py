@@ -21,6 +21,7 @@ from gateway.cli import (
     serve,
     show,
     test,
+    versions,
 )
 from gateway.cli.terminal import say
 
@@ -45,8 +46,13 @@ _GROUPS: Final = {
         "convert": convert.convert,
         "destinations": destinations.destinations,
     },
-    "Run": {"enter": enter.enter, "event": enter.event, "serve": serve.serve},
-    "Look": {"show": show.show, "list": show.listing, "deliveries": show.deliveries},
+    "Run": {"enter": enter.enter, "event": enter.event, "change": enter.change, "serve": serve.serve},
+    "Look": {
+        "show": show.show,
+        "list": show.listing,
+        "deliveries": show.deliveries,
+        "versions": versions.versions,
+    },
     "Operate": {
         "retry": operate.retry,
         "skip": operate.skip,
@@ -54,6 +60,8 @@ _GROUPS: Final = {
         "pause": operate.pause,
         "resume": operate.resume,
         "retune": retune.retune,
+        "close": versions.close,
+        "open": versions.reopen,
     },
 }
 

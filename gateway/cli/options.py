@@ -39,7 +39,7 @@ def cause(text: str) -> str:
     return text
 
 
-def _record(text: str) -> str:
+def record(text: str) -> str:
     """What an operation says for the record: who, or why."""
     if not text.strip() or len(text) > _LONGEST:
         raise typer.BadParameter(f"say it in 1 to {_LONGEST} characters, for the record")
@@ -127,9 +127,9 @@ VersionOption = Annotated[
 class OperatorOptions:
     """What an operation leaves on record: who, and why."""
 
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=_record, help="why, for the record")]
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record")]
     operator: Annotated[
-        str | None, typer.Option("--operator", metavar="NAME", parser=_record, help="who; by default your login name")
+        str | None, typer.Option("--operator", metavar="NAME", parser=record, help="who; by default your login name")
     ] = None
 
     @property

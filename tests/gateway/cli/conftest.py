@@ -103,6 +103,10 @@ class Client:
         self.asked.append(("event", contact, name, properties, identifier))
         return self.told
 
+    async def contact_changed(self, contact: str, patch: Any) -> int | None:
+        self.asked.append(("contact_changed", contact, patch))
+        return self.told
+
     async def show(self, journey: str) -> JourneyView:
         if journey not in self.views:
             raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")

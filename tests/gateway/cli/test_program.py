@@ -64,7 +64,7 @@ def test_it_tells_its_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["chek"], "no such command 'chek': did you mean 'check' or 'schema'?"),
+        (["chek"], "no such command 'chek': did you mean 'check' or 'schema' or 'change'?"),
         (["frobnicate"], "no such command 'frobnicate': see 'scenario --help'"),
         (["show"], "missing argument 'JOURNEY': see 'scenario show --help'"),
         (["retry", "a/1"], "missing option '--reason': see 'scenario retry --help'"),
