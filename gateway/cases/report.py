@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import ndiff
@@ -14,6 +15,8 @@ from scenario.source.findings import Finding, Mark
 from scenario.source.source import Source
 
 _NOTHING: Final = "nothing"
+_NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0 §2.2."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def junit(results: Sequence[Result]) -> str:
         of_file = [one for one in results if one.file == file]
         suite = ElementTree.SubElement(root, "testsuite", {"name": file, **_counts(of_file)})
         for one in of_file:
-            about = {"name": one.name, "classname": file, "file": file, "line": str(one.mark.line)}
+            about = {"name": _xml(one.name), "classname": file, "file": file, "line": str(one.mark.line)}
             case = ElementTree.SubElement(suite, "testcase", {**about, "time": f"{one.seconds:.3f}"})
             if not one.passed:
                 first = one.differences[0][1].what
@@ -128,5 +131,5 @@ def _counts(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _xml(text: str) -> str:
-    """Text without the characters that XML cannot hold (XML 1.0 §2.2)."""
-    return "".join(character if character >= " " or character in "\t\n\r" else "\ufffd" for character in text)
+    """Text without the characters that XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)

@@ -105,6 +105,7 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
         return done
     changed = updated(cases, {one.name for one in done if not one.passed}, around)
     if changed is None:
+        note(f"{cases.path}: nothing was written: what is not as expected can only be changed by hand")
         return done
     cases.path.write_text(changed.source.text, encoding="utf-8")
     note(f"{cases.path}: what is got was written")
