@@ -21,6 +21,8 @@ from scenario.entry.values import as_custom
 _ROWS: Final = (0, 1, 2, 3, 7)
 MANY: Final = 500
 """Lines of a very long order."""
+_UNENDED: Final = 0.3
+"""How often the event does not come that would end a repetition."""
 
 
 class Samples:
@@ -55,16 +57,28 @@ class Samples:
             trigger[root] = made if made or number > 1 else {}
         return {"scenario": self._draft.scenario.scenario, "contact": contact, "trigger": trigger}
 
-    def events(self, number: int, entry: Mapping[str, Any]) -> list[GivenEvent]:
-        """What happens to the contact of that number: one of each kind of event that the scenario waits for."""
+    def events(
+        self, number: int, entry: Mapping[str, Any], responses: Mapping[str, Any] | None = None
+    ) -> list[GivenEvent]:
+        """What happens to the contact of that number: one of each kind of event that the scenario waits for.
+
+        Args:
+            number: Of the contact.
+            entry: The contact's.
+            responses: What webhooks get for an answer: events carry what is told apart by it, too.
+        """
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
         maker = _Maker(chance, 0, self._named, self._literals)
         # A property is named by `event.properties.sku` or by `event.sku`.
         own = {path[1:] for path in self._named if path[0] == "event" and len(path) > 1}
         named = {path[1] if path[0] == "properties" else path[0] for path in own if path != ("properties",)}
-        identifiers = list(_identifiers(entry))
+        identifiers = [*_identifiers(entry), *_leaves(responses or {})]
+        # Where no event ends a repetition, its rounds are over without one: what follows may ask for that.
+        ending = {name for row in self._draft.plan.steps.values() if row.again for name in row.awaited.values()}
         made: list[GivenEvent] = []
         for name in sorted({name for row in self._draft.plan.steps.values() for name in row.awaited.values()}):
+            if name in ending and chance.random() < _UNENDED:
+                continue
             properties: dict[str, Any] = {}
             for key in sorted(named - {"name", "time", "properties"}):
                 roots = (("event", key), ("event", "properties", key))
@@ -188,6 +202,16 @@ def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[...,
 
 def _reader(info: FieldInfo) -> Callable[..., Any] | None:
     return next((mark.func for mark in info.metadata if isinstance(mark, BeforeValidator)), None)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The texts and numbers of a response."""
+    if isinstance(value, dict | list):
+        inner = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        for one in inner:
+            yield from _leaves(one)
+    elif value not in (None, ""):
+        yield value
 
 
 def _identifiers(entry: Mapping[str, Any]) -> Iterator[Any]:

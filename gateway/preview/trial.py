@@ -103,7 +103,8 @@ def attempt(
             trial.refused += 1
             each()
             continue
-        circumstances = replace(given, events=samples.events(number, entry), responses=replies.made(number))
+        responses = replies.made(number)
+        circumstances = replace(given, events=samples.events(number, entry, responses), responses=responses)
         for passed in preview(draft, entry, circumstances).steps:
             if step not in (None, passed.id):
                 continue
@@ -129,7 +130,7 @@ def attempt(
 def _bare_ways(draft: Draft, name: str) -> set[str]:
     """The ways out of a step that a condition or a value decides on and that have no step to be missed."""
     row, step = draft.plan.steps[name], draft.steps[name]
-    if row.asked is None or row.awaited or row.again:
+    if row.asked is None or row.awaited or row.again or len(row.ways) < 2:
         return set()
     return set(row.ways) - {way for way, _, steps in step.lists(step.keys()) if steps}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from gateway.preview.draft import Draft
-from gateway.preview.worst import LONG
+from gateway.preview.worst import DATES, LONG
 from scenario import liquid
 from scenario.check.templates import templates
 from scenario.entry.objects import ALIASES, DATA
@@ -37,7 +37,7 @@ def named(draft: Draft) -> frozenset[Path]:
 
 
 def literals(draft: Draft) -> dict[Path, list[Any]]:
-    """For each path that conditions and switches name, the values that they compare with.
+    """For each path that conditions and switches name, the values that they compare with; dates for what waits end at.
 
     A path that ends in ``size`` stands for how many items there are.
     """
@@ -46,6 +46,10 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
     found: dict[Path, list[Any]] = {}
     for path, values in (pair for one in compared for pair in one.items()):
         found.setdefault(_where(path, draft), []).extend(values)
+    for source, kind in _sources(draft):
+        if kind == "value" and "{{" in source:  # the date of a wait: what a switch goes by has no braces
+            for path in liquid.fields(source, kind=kind):
+                found.setdefault(_where(path, draft), []).extend(DATES)
     for path in [path for path, values in found.items() if _counts(path, values)]:
         value = path[:-1]
         if not any(other[: len(value)] == value and other[len(value) :] not in ((), (SIZE,)) for other in found):

@@ -249,11 +249,16 @@ class Walk:
         row = passed.row
         way = went.way if isinstance(went, Next) else None if host.held else next(iter(row.awaited))
         lists = {key: steps for key, _, steps in step.lists(step.keys())}
+        conditions = {awaited.way: awaited.condition for awaited in step.awaits(step.keys())}
         ends: dict[str, _Here] = {}
         for key in row.ways:
             entered = self._entered(row, key, here, host)
-            if not row.awaited:  # it is not left to events
-                entered = replace(entered, reachable=here.reachable and key == way)
+            if (
+                key != way
+                if not row.awaited  # it is not left to events
+                else key in conditions and self._met(here, row.awaited[key], conditions[key]) is False
+            ):
+                entered = replace(entered, reachable=False)
             inside = replace(entered, taken=here.taken and key == way)
             ends[key] = self._through(lists.get(key, ()), inside, (*passed.branch, (passed.id, key)))
         if way is None:
@@ -280,11 +285,15 @@ class Walk:
 
     def leaves(self, rule: plan.ExitRow, start: datetime) -> bool:
         """Whether one of the given events would end the journey by a rule, if it came at the start."""
-        host = self._host(_Here(start))
-        named = [event for event in host.kept if event.name == rule.event]
-        if rule.condition is None:
-            return bool(named)
-        answers = [host.clock.start(host.ask(rule.condition, event)) for event in named]
+        return self._met(_Here(start), rule.event, rule.condition) is True
+
+    def _met(self, here: _Here, name: str, condition: str | None) -> bool | None:
+        """Whether one of the given events of a name fulfils a condition; None where none is given."""
+        host = self._host(here)
+        named = [event for event in host.kept if event.name == name]
+        if condition is None or not named:
+            return True if named else None
+        answers = [host.clock.start(host.ask(condition, event)) for event in named]
         host.clock.run()
         return any(answer.result is not None and answer.result.value is True for answer in answers)
 

@@ -116,12 +116,14 @@ KINDS: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
 }
 """By the function that brings a field into its clean form, see `scenario.entry.values`."""
 
+DATES: Final = ("2026-03-02 10:00:00", "2030-01-01")
+"""Dates as they usually come."""
 PLAIN: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_id: ("A-1",),
     values.as_text: ("Zoé",),
     values.as_number: (3, "39.90"),
     values.as_flag: (True, "0"),
-    values.as_moment: ("2026-03-02 10:00:00", "2030-01-01"),
+    values.as_moment: DATES,
 }
 """What usually comes."""
 

@@ -42,13 +42,13 @@ from activities.webhook.route import Route
 from activities.webhook.throttle.limits import Limits
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import Circumstances, Course, Got, replies, run
-from gateway.preview.rendering import SENDERS, RenderedMail, RenderedRequest, RenderedText, Result, mask
+from gateway.preview.rendering import SENDERS, RenderedMail, RenderedRequest, RenderedText, Result, StandIn, mask
 from gateway.publishing import publish
 from gateway.virtual.attempts import SMS_ERRORS, Reply
 from runtime.store import Store
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
-from tests.examples.scenarios import SCENARIOS
+from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.fakes import Rows
 from tests.gateway.cases.conftest import Written, written
 from tests.gateway.cases.test_run import CASES, HEAD
@@ -58,8 +58,8 @@ from workflows.journey import Journey
 __all__ = ["environment", "written"]
 
 ZONE = "Europe/Paris"
-TRIED = (*SCENARIOS, Path(__file__).with_name("kinds.yaml"))
-"""The examples, and steps that none of them has."""
+TRIED = (*SCENARIOS, *CAMPAIGNS, Path(__file__).with_name("kinds.yaml"))
+"""The examples, those of campaigns too, and steps that none of them has."""
 CLOSE = timedelta(seconds=60)
 """What a journey on a server may be later than one in virtual time."""
 OF_ATTEMPTS = ("webhook-timestamp", "traceparent")
@@ -171,7 +171,7 @@ async def world(
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
         for path in files:
             await publish(path.with_name(path.name.replace(".test", "")), store)
-        content, log = Content(store), Rows()
+        content, log, links = Content(store), Rows(), StandIn()
         admissions = AdmissionActivities(content, store, ZONE)
         local = [admissions.admit, admissions.depart, decide, Recollections(store).recall, clear]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
@@ -179,9 +179,9 @@ async def world(
         mailer.server, mailer.senders = world.server, world.senders
         provider = SimpleNamespace(send=world.send_text, name=world.name, connections=50)
         senders = {
-            WEBHOOK: Webhooks(content, cast("Any", transport), lambda: secrets, log, world).send_webhook,
-            EMAIL: Emails(content, cast("Any", mailer), log).send_email,
-            SMS: Texts(content, cast("Any", provider), log).send_sms,
+            WEBHOOK: Webhooks(content, cast("Any", transport), lambda: secrets, log, world, links).send_webhook,
+            EMAIL: Emails(content, cast("Any", mailer), log, links).send_email,
+            SMS: Texts(content, cast("Any", provider), log, links).send_sms,
         }
         runner = UnsandboxedWorkflowRunner()
         made = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]

@@ -1,4 +1,4 @@
-"""The examples."""
+"""The examples: those that everybody sees, and campaigns as marketers and integrators write them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,12 @@ from typing import Final
 from gateway.publishing import CASES
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-SCENARIOS: Final = sorted(path for path in EXAMPLES.glob("*.yaml") if not path.name.endswith(CASES))
-"""The scenarios among them, without their cases."""
+
+
+def _scenarios(folder: Path) -> list[Path]:
+    """The scenarios of a folder, without their cases."""
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.endswith(CASES))
+
+
+SCENARIOS: Final = _scenarios(EXAMPLES)
+CAMPAIGNS: Final = _scenarios(Path(__file__).parent / "campaigns")

@@ -9,12 +9,12 @@ import pytest
 from gateway.cases.compare import compare
 from gateway.cases.file import case_files, read
 from gateway.cases.run import Circumstances, run
-from tests.examples.scenarios import SCENARIOS
+from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 
 AROUND = Circumstances(platform_zone="Europe/Paris")
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
 def test_an_example_does_what_its_cases_say(scenario: Path) -> None:
     (path,) = case_files(scenario)
     cases, findings = read(path)

@@ -283,3 +283,15 @@ def test_a_way_that_nobody_goes_is_named(drafted: Drafts) -> None:
     assert [*tried(drafted, never).missed] == ["a"]
     always = "steps:\n  - if: order.currency != 'EUR' or order.currency != 'USD'\n    then: [{sms: a, text: A}]\n"
     assert tried(drafted, always).untaken == {"if-1": ["else"]}
+
+
+def test_what_a_wait_keeps_away_by_its_condition_may_fail(drafted: Drafts) -> None:
+    text = """steps:
+  - wait_for: nps.answered
+    if: event.score | number >= 0
+    then:
+      - if: event.score | number >= 9
+        then: [{sms: a, text: A}]
+"""
+    trial = tried(drafted, text)
+    assert (trial.failure, trial.missed) == (None, {})

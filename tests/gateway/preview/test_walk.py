@@ -216,7 +216,7 @@ def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
         ),
         (
             [GivenEvent("order.delivered", {"order_id": "other", "carrier": "Post"})],
-            {"wait_for-1": "timeout", "arrived": "(sent?)", "late": "sent", "after": "sent"},
+            {"wait_for-1": "timeout", "arrived": "(sent)", "late": "sent", "after": "sent"},
             "2026-03-10T09:00:00+01:00",
             "order.delivered does not fulfil its condition",
         ),
