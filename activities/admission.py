@@ -100,6 +100,8 @@ class AdmissionActivities:
                 trigger=entry.trigger["type"],
             )
         )
+        if isinstance(answer, stored.Closure):
+            raise Refused(_closed(answer, opened))
         if isinstance(answer, stored.AlreadyIn):
             raise Refused(_already_in(answer, opened))
         if answer.version != opened.version:  # this journey asked before, and was let in by that version
@@ -151,6 +153,13 @@ def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta
             return rule
         case _:
             return parse_duration(rule.removeprefix("after "))
+
+
+def _closed(closure: stored.Closure, opened: Opened) -> str:
+    since = spell(closure.closed_at, ZoneInfo(opened.scenario.timezone))
+    return f"{opened.name} is closed since {since}: nobody is let in" + (
+        f" ({closure.reason})" if closure.reason else ""
+    )
 
 
 def _already_in(answer: stored.AlreadyIn, opened: Opened) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,10 +31,10 @@ from activities.content import UnknownVersion
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery, Sent
+from activities.outcome import Judgement, Outcome, Verdict, attempts, end_after
 from activities.permission import Gate, Never, NotYet
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
-from scenario.plan.retry import SHORT
 
 T = TypeVar("T")
 
@@ -43,6 +43,11 @@ _UNSENT: Final = {
     "called_off": "It was called off",
     "not_noted": "Temporal could not note the sending in time",
     "no_time": "What came before the sending took all of the time",
+}
+_ENDS: Final[Mapping[str, FailureKind]] = {
+    "permanent": FailureKind.PERMANENT,
+    "exhausted": FailureKind.PERMANENT,
+    "unknown": FailureKind.UNKNOWN,
 }
 _REPORT: Final = 1.0
 """Seconds of what Temporal gives an attempt that are kept for telling it how the attempt ended."""
@@ -170,7 +175,7 @@ class OpenAttempt:
         self.turned = True
         if until.planned and self.number == 1:
             due = (datetime.now(UTC) + until.delay).isoformat(timespec="seconds")
-            return self._failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
+            return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
         # A delivery whose deadline comes before that has its last chance just before the deadline.
         delay = (
             min(until.delay, last)
@@ -189,7 +194,7 @@ class OpenAttempt:
             delay: When to try again, if not after the pause of the policy.
         """
         self.discount()
-        return self._failure(FailureKind.RETRY, reason, error=error, why=why, delay=delay)
+        return self.failure(FailureKind.RETRY, reason, error=error, why=why, delay=delay)
 
     def discount(self) -> None:
         """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
@@ -217,39 +222,30 @@ class OpenAttempt:
         self.outcome = Sent(outcome="skipped", attempt=self.number, reason=reason)
         return self.outcome
 
-    def failure(
-        self,
-        kind: FailureKind,
-        reason: str,
-        *,
-        status: int | None = None,
-        error: str | None = None,
-        unknown: bool = False,
-        excerpt: str = "",
-        exhausted: bool = False,
-        short: bool = False,
-        asked: int | None = None,
-    ) -> ApplicationError:
-        """The exception to raise for an attempt that counts; see `Failure`.
+    def failed(self, judgement: Judgement, *, status: int | None = None, excerpt: str = "") -> ApplicationError:
+        """The exception to raise for an attempt that counts and did not deliver; see `end_after`.
 
-        A RETRY whose outcome is `unknown` follows the step's `on_unknown` instead. Of the last attempt that the step
-        allows it is final; and after `SHORT`, where it is `short`: somebody has set something up wrongly, it seems. The
-        back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once, unless the
-        receiver `asked` for more seconds.
+        The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once, unless
+        the receiver asked for more seconds.
+
+        Args:
+            judgement: What the attempt means.
+            status: The receiver's reply code, if there was a reply.
+            excerpt: How the reply begins, redacted.
         """
-        delay = None
-        if kind is FailureKind.RETRY:
-            info, allowed = activity.info(), self.allowed
-            if short and datetime.now(UTC) - info.scheduled_time > SHORT:
-                kind, exhausted, reason = FailureKind.PERMANENT, True, f"{reason}, still after an hour"
-            elif unknown and self.delivery.on_unknown != "retry":
-                kind = FailureKind.UNKNOWN
-            elif allowed and self.number >= allowed:
-                kind, exhausted, reason = FailureKind.PERMANENT, True, f"{reason}, after {_count(allowed)}"
-            else:
-                delay = instead(info, self.number, asked, self.delivery.room)
-        said: dict[str, Any] = {"status": status, "error": error, "unknown": unknown, "excerpt": excerpt}
-        return self._failure(kind, reason, delay, exhausted=exhausted, **said)
+        (verdict, sentence, asked), info = judgement, activity.info()
+        waited, once = datetime.now(UTC) - info.scheduled_time, self.delivery.on_unknown != "retry"
+        end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
+        return self.failure(
+            FailureKind.RETRY if end is None else _ENDS[end.cause],
+            sentence if end is None else end.reason,
+            instead(info, self.number, asked, self.delivery.room) if end is None else None,
+            status=status,
+            error=verdict.reason or None,
+            unknown=verdict.unknown,
+            excerpt=excerpt,
+            exhausted=end is not None and end.cause == "exhausted",
+        )
 
     @property
     def allowed(self) -> int:
@@ -261,7 +257,8 @@ class OpenAttempt:
         policy = activity.info().retry_policy
         return 0 if policy is not None and policy.maximum_attempts else self.delivery.attempts
 
-    def _failure(self, kind: FailureKind, reason: str, delay: timedelta | None = None, **more: Any) -> ApplicationError:
+    def failure(self, kind: FailureKind, reason: str, delay: timedelta | None = None, **more: Any) -> ApplicationError:
+        """The exception to raise, whatever became of the attempt; see `Failure` for what may be said more."""
         self.in_flight = self.in_flight and more.get("unknown", False)
         if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)
@@ -373,7 +370,7 @@ def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
         raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True)
     # Where nothing may be sent twice, an attempt that was lost has left no mark: it sent nothing, and does not count.
     if allowed and attempt.number > allowed and not once:
-        reason = f"A worker was lost during the last of {_count(allowed)}: the message may have been delivered"
+        reason = f"A worker was lost during the last of {attempts(allowed)}: the message may have been delivered"
         raise attempt.failure(FailureKind.PERMANENT, reason, error="worker_lost", unknown=True, exhausted=True)
 
 
@@ -383,15 +380,7 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
     if details is None or not details.worker_shutdown:
         return None
     if attempt.in_flight:
-        return attempt.failure(
-            FailureKind.RETRY,
-            "The worker was stopped while it was sending: the message may have been delivered",
-            error="worker_stopped",
-            unknown=True,
-        )
+        sentence = "The worker was stopped while it was sending: the message may have been delivered"
+        return attempt.failed(Judgement(Verdict(Outcome.RETRY, "worker_stopped", unknown=True), sentence))
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
     return attempt.uncounted("The worker was stopped before it sent anything", "worker_stopped", delay=_SOON)
-
-
-def _count(attempts: int) -> str:
-    return f"{attempts} attempt{'' if attempts == 1 else 's'}"

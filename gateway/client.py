@@ -149,23 +149,27 @@ class ScenarioClient(Operations):
             BadInput: It is not an event that a journey takes; the text says why.
         """
         message = events.event(name, properties, identifier)
-        running = await self.store.running(contact)
-        if not running and not await self.store.knows(contact):
-            return None
-        told = await asyncio.gather(*(self._signal(entry, "event", message) for entry in running))
-        return sum(told)
+        return await self._tell(contact, "event", message)
 
-    async def contact_changed(self, contact: str, patch: Mapping[str, Any]) -> int:
-        """Tells every journey of a contact which of its fields changed. Returns how many were told.
+    async def contact_changed(self, contact: str, patch: Mapping[str, Any]) -> int | None:
+        """Tells every journey of a contact which of its fields changed.
 
         A journey passes the change over where its contact would be larger than 1 MB with it.
+
+        Returns:
+            How many were told; None where nobody knows the contact.
 
         Raises:
             BadInput: It is not a change that a journey takes; the text says why.
         """
         changes = events.change(patch, self._zone)
+        return await self._tell(contact, "contact_changed", changes)
+
+    async def _tell(self, contact: str, signal: str, argument: dict[str, Any]) -> int | None:
         running = await self.store.running(contact)
-        return sum(await asyncio.gather(*(self._signal(entry, "contact_changed", changes) for entry in running)))
+        if not running and not await self.store.knows(contact):
+            return None
+        return sum(await asyncio.gather(*(self._signal(entry, signal, argument) for entry in running)))
 
     async def _signal(self, entry: StoredEntry, signal: str, argument: dict[str, Any]) -> bool:
         # Not pinned to a run: the journey may have continued as new since.
@@ -196,7 +200,10 @@ class ScenarioClient(Operations):
         self,
         *,
         scenario: str | None = None,
+        version: int | None = None,
         contact: str | None = None,
+        state: str | None = None,
+        step: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
     ) -> list[ListedJourney]:
@@ -204,10 +211,21 @@ class ScenarioClient(Operations):
 
         Args:
             scenario: Only those of this scenario.
+            version: Only those let in by its version of this number.
             contact: Only this contact's.
+            state: Only those that are doing this, or have ended so: one of `gateway.journeys.listing.STATES`.
+            step: Only those under way that stand at this step, as far as Temporal's search has learnt.
             since: Only those let in then or later.
             limit: So many at most.
         """
         return await listing.newest(
-            self.temporal, self.store, scenario=scenario, contact=contact, since=since, limit=limit
+            self.temporal,
+            self.store,
+            scenario=scenario,
+            version=version,
+            contact=contact,
+            state=state,
+            step=step,
+            since=since,
+            limit=limit,
         )

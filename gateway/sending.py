@@ -19,15 +19,16 @@ from activities.context import template_data
 from activities.email.errors import MailError
 from activities.email.smtp import NO_MAILER, Mailer
 from activities.interface import Delivery
+from activities.outcome import Outcome, Verdict
 from activities.sms.configured import NO_PROVIDER
 from activities.sms.errors import ProviderError
 from activities.sms.provider import Provider, TextMessage
-from activities.webhook import outcome, signing
+from activities.webhook import signing
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
-from activities.webhook.outcome import Outcome, Verdict
+from activities.webhook.outcome import of_response
 from activities.webhook.outgoing import outgoing
 from activities.webhook.route import Routes
 from gateway.errors import BadInput
@@ -35,7 +36,7 @@ from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import Draft
 from gateway.preview.places import Places
 from gateway.preview.rendering import Nothing, Problem, Rendered, RenderedMail, RenderedRequest, RenderedText
-from scenario.errors import NotConfigured
+from scenario.errors import BadRecipient, NotConfigured
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
 from scenario.plan.inputs import named_secrets
@@ -50,6 +51,8 @@ _THEN: Final = {
     Outcome.PERMANENT: "a journey would not try again",
     Outcome.REFUSED: "a journey would not try again",
 }
+_RECIPIENTS: Final = {"bad_address": "an e-mail address", "bad_number": "a number with its country's code"}
+"""Who can be named instead of a contact, by the word of the error where that is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +135,12 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
     if passed.delivery is None:
         raise BadInput(f"the step '{step}' sends no message")
     delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.workshop.book))
-    made = replace(workshop, to=means.to).render(draft.steps[step], delivery, contact.journey)
+    try:
+        made = replace(workshop, to=means.to).render(draft.steps[step], delivery, contact.journey)
+    except BadRecipient as error:
+        raise BadInput(f"--to is not {_RECIPIENTS[error.word]}") from None
     began = time.perf_counter()
     match made:
-        case Problem(error=None) if means.to is not None:
-            raise BadInput(f"it cannot be sent to what --to says: {made.message}")
         case Problem():
             raise BadInput(str(Places(draft.path).find(step, made)))
         case Nothing():
@@ -161,6 +165,7 @@ def _timeout(row: Row, book: Destinations | None) -> float:
 async def _request(
     made: RenderedRequest, step: BaseStep, delivery: Delivery, data: Mapping[str, Any], means: Means
 ) -> tuple[RenderedRequest, Answer]:
+    assert isinstance(step, Webhook)  # noqa: S101 nothing else makes a request
     now = datetime.now(UTC)
     hidden = redaction.known(tuple(means.secrets.values()))
     if means.to is not None:
@@ -168,10 +173,9 @@ async def _request(
         made = replace(made, url=means.to, headers={**made.headers, **signing.headers([], delivery.id, now, made.body)})
         request = Request(made.method, means.to, {**made.headers, HEADER: "1"}, made.body, delivery.timeout, access)
     else:
-        assert isinstance(step, Webhook)  # noqa: S101 nothing else makes a request
-        named = named_secrets(step) if step.secrets else frozenset[str]()
+        granted = named_secrets(step) if step.secrets else frozenset[str]()
         ready = outgoing(
-            step, delivery.step, data, delivery.id, routes=means.routes, secrets=means.secrets, named=named
+            step, delivery.step, data, delivery.id, routes=means.routes, secrets=means.secrets, named=granted
         )
         sent, route, hidden = ready.rendered, ready.route, ready.hidden
         mine = {name: value for name, value in sent.headers.items() if name in made.attempt_headers}
@@ -184,10 +188,11 @@ async def _request(
             response = await transport.send(request)
         except AttemptError as error:
             return shown, Answer(delivered=False, said=_said(str(error), error.verdict))
-    verdict = outcome.of_status(response.status, retry_after="retry-after" in response.headers)
+    named = step.to is not None and means.to is None
+    judgement = of_response(host, response.status, response.headers, response.body, named=named, now=now)
     answer = Answer(
-        delivered=verdict.delivered,
-        said=_said(f"{host} answered {response.status}", verdict),
+        delivered=judgement.verdict.delivered,
+        said=_said(judgement.sentence, judgement.verdict),
         status=response.status,
         headers={name: redaction.excerpt(value.encode(), hidden) for name, value in response.headers.items()},
         body=redaction.excerpt(response.body, hidden),
@@ -211,11 +216,11 @@ def _place(url: str) -> tuple[Access, str]:
     return access, parts.hostname or ""
 
 
-def _said(sentence: str, verdict: Verdict | None = None) -> str:
+def _said(sentence: str, verdict: Verdict) -> str:
     sentence = sentence.removesuffix(".")
     if sentence.startswith("The "):
         sentence = f"t{sentence[1:]}"
-    return "; ".join(filter(None, (sentence, verdict and _THEN.get(verdict.outcome))))
+    return "; ".join(filter(None, (sentence, _THEN.get(verdict.outcome))))
 
 
 async def _mail(made: RenderedMail, delivery: Delivery, mailer: Mailer | None) -> tuple[RenderedMail, Answer]:
@@ -228,7 +233,7 @@ async def _mail(made: RenderedMail, delivery: Delivery, mailer: Mailer | None) -
         reply = await mailer.send(made.envelope, within=delivery.timeout)
     except MailError as error:
         words = redaction.excerpt(error.reply.encode(errors="replace"), hidden)
-        return made, Answer(delivered=False, said=_said(str(error)), status=error.status, body=words)
+        return made, Answer(delivered=False, said=_said(str(error), error.verdict), status=error.status, body=words)
     words = redaction.excerpt(reply.words.encode(errors="replace"), hidden)
     said = f"{mailer.server.host} answered {reply.status}"
     return made, Answer(delivered=True, said=said, status=reply.status, body=words)
@@ -240,5 +245,5 @@ async def _text(made: RenderedText, delivery: Delivery, provider: Provider | Non
     try:
         receipt = await provider.send(TextMessage(id=delivery.id, to=made.to, body=made.text, within=delivery.timeout))
     except ProviderError as error:
-        return Answer(delivered=False, said=_said(str(error)), status=error.status, body=error.excerpt)
+        return Answer(delivered=False, said=_said(str(error), error.verdict), status=error.status, body=error.excerpt)
     return Answer(delivered=True, said=f"{provider.name} took it", status=receipt.status, body=receipt.reference)

@@ -115,6 +115,11 @@ class StepHost:
         """How many events were kept in all."""
         return self.state.counted
 
+    def missed(self, seen: int) -> bool:
+        """Whether more than `seen` events have been kept by now, which the step has to look at before it waits."""
+        # Asked for only where it matters: journeys under way have waited without looking at them.
+        return self.state.counted > seen and workflow.patched("missed-events")
+
     @property
     def began(self) -> datetime:
         """When the step at this position began."""

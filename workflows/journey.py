@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.errors import ScenarioError
     from scenario.plan.plan import load_plan
     from scenario.steps.base import Row
+    from scenario.steps.delivery import Send
     from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
     from scenario.time.timing import zone_of
 
@@ -217,12 +218,19 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             workflow_id=workflow.info().workflow_id,
             run_id=self.state.root,
             outcome=outcome,
-            reason=reason,
+            reason=reason or self._failed(),
             now=workflow.now().isoformat(),
         )
-        await answer_to(DEPART, departure)
+        await answer_to(DEPART, departure, about=outcome)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def _failed(self) -> str:
+        """How many of its deliveries failed, for the store alone: lists are not to call that well done."""
+        sends = {name for name, row in self.plan.steps.items() if isinstance(row, Send)}
+        made = [record.outcome for record in self.state.steps if record.id in sends]
+        failed = sum(outcome in ("failed", "unknown") for outcome in made)
+        return f"{failed} of {len(made)} deliveries failed" if failed else ""
 
 
 def _carried(argument: Any) -> dict[str, Any] | None:

@@ -10,11 +10,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.attempt import OpenAttempt
 from activities.channel_activity import ChannelActivity
-from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
+from activities.email.errors import LeftAloneError, MailError
 from activities.email.rendering import address_in, recipient_of, render
 from activities.email.smtp import NO_MAILER, Mailer
-from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
+from activities.outcome import Judgement
 from activities.permission import NotYet
 from activities.redaction import readable
 from scenario.errors import NotConfigured
@@ -57,15 +57,8 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
     waited = datetime.now(UTC) - activity.info().scheduled_time
     if isinstance(error, LeftAloneError) and waited <= SHORT:
         return attempt.kept_back(NotYet(timedelta(seconds=error.seconds), error.why, error.then, error.word))
-    return attempt.failure(
-        FailureKind.PERMANENT if isinstance(error, RefusedError) and error.permanent else FailureKind.RETRY,
-        str(error),
-        status=error.status,
-        error=error.word or None,
-        unknown=isinstance(error, UnansweredError),
-        excerpt=_readable(error.reply, hidden),
-        short=isinstance(error, UnreachableError) and error.misconfigured,
-    )
+    judgement = Judgement(error.verdict, str(error))
+    return attempt.failed(judgement, status=error.status, excerpt=_readable(error.reply, hidden))
 
 
 def _readable(words: str, hidden: tuple[str, ...]) -> str:

@@ -14,6 +14,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from typing_extensions import override
+
+from activities.outcome import Outcome, Verdict
+
 _LEFT_ALONE: Final = "The mail server {host} has refused the login, and is not tried for a while"
 _CHECK_LOGIN: Final = "check user and password in SCENARIO_SMTP"
 SENTENCES: Final[dict[str, str]] = {
@@ -60,6 +64,11 @@ class MailError(Exception):
         self.reply = reply
         super().__init__(SENTENCES[word].format(host=host) if word else f"{host} answered {status}")
 
+    @property
+    def verdict(self) -> Verdict:
+        """What becomes of the delivery."""
+        return Verdict(Outcome.RETRY, self.word)
+
 
 class UnreachableError(MailError):
     """The message did not leave."""
@@ -68,6 +77,11 @@ class UnreachableError(MailError):
     def misconfigured(self) -> bool:
         """Whether it will be so until somebody changes a setting, here or there."""
         return self.word in _OF_SETTINGS and (self.status is None or self.status >= _FOR_GOOD)
+
+    @property
+    @override
+    def verdict(self) -> Verdict:
+        return Verdict(Outcome.RETRY_SHORT if self.misconfigured else Outcome.RETRY, self.word)
 
 
 class LeftAloneError(UnreachableError):
@@ -87,16 +101,20 @@ class LeftAloneError(UnreachableError):
 
 
 class RefusedError(MailError):
-    """The server said no to this message.
-
-    Attributes:
-        permanent: It would say so again: RFC 5321 §4.2.1, 5yz.
-    """
+    """The server said no to this message."""
 
     @property
-    def permanent(self) -> bool:  # noqa: D102
-        return self.status is None or self.status >= _FOR_GOOD
+    @override
+    def verdict(self) -> Verdict:
+        """It would say so again: RFC 5321 §4.2.1, 5yz."""
+        permanent = self.status is None or self.status >= _FOR_GOOD
+        return Verdict(Outcome.PERMANENT if permanent else Outcome.RETRY, self.word)
 
 
 class UnansweredError(MailError):
     """The message left, and nobody knows what became of it."""
+
+    @property
+    @override
+    def verdict(self) -> Verdict:
+        return Verdict(Outcome.RETRY, self.word, unknown=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
-from activities.attempt import OpenAttempt
 from activities.channel_activity import ChannelActivity
-from activities.failures import FailureKind
 from activities.interface import SMS, Delivery, Sent
+from activities.outcome import Judgement
 from activities.sms.configured import NO_PROVIDER
-from activities.sms.errors import ProviderError, RefusedError
+from activities.sms.errors import ProviderError
 from activities.sms.number import international
 from activities.sms.provider import Provider, TextMessage
 from activities.sms.rendering import number_in, render
@@ -46,17 +44,7 @@ class Texts(ChannelActivity[Provider | None]):
             try:
                 receipt = await provider.send(TextMessage(id=delivery.id, to=number, body=body, within=attempt.within))
             except ProviderError as error:
-                raise _failure(attempt, error) from None
+                judgement = Judgement(error.verdict, str(error))
+                raise attempt.failed(judgement, status=error.status, excerpt=error.excerpt) from None
             attempt.delivered(receipt.status, receipt.reference)
         return attempt.sent
-
-
-def _failure(attempt: OpenAttempt, error: ProviderError) -> ApplicationError:
-    return attempt.failure(
-        FailureKind.PERMANENT if isinstance(error, RefusedError) else FailureKind.RETRY,
-        str(error),
-        status=error.status,
-        error=error.error,
-        unknown=error.sent is not False,
-        excerpt=error.excerpt,
-    )

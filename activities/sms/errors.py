@@ -10,7 +10,9 @@ Messages hold no number, text, token or URL: they end up in Temporal's history a
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
+
+from activities.outcome import Outcome, Verdict
 
 OURS: Final = frozenset({401, 404})
 """Account or token are wrong: nothing about this message, and somebody may be fixing it."""
@@ -30,12 +32,18 @@ class ProviderError(Exception):
     """
 
     sent: bool | None = False
+    outcome: ClassVar[Outcome] = Outcome.RETRY
 
     def __init__(self, reason: str, *, error: str | None = None, status: int | None = None, excerpt: str = "") -> None:
         self.error = error
         self.status = status
         self.excerpt = excerpt
         super().__init__(reason)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What becomes of the delivery."""
+        return Verdict(self.outcome, self.error or "", unknown=self.sent is not False)
 
 
 class BusyError(ProviderError):
@@ -44,6 +52,8 @@ class BusyError(ProviderError):
 
 class RefusedError(ProviderError):
     """It was not sent, and another attempt would not help."""
+
+    outcome = Outcome.PERMANENT
 
 
 class UnansweredError(ProviderError):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from activities.webhook.outcome import Outcome, Verdict
+from activities.outcome import Outcome, Verdict
 from activities.webhook.throttle.health import Pulse
 
 

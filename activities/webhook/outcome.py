@@ -6,52 +6,13 @@ RFC 6585 (428, 429, 431), Standard Webhooks and CloudEvents webhooks (2xx delive
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
-
-class Outcome(StrEnum):
-    """What becomes of the delivery."""
-
-    DELIVERED = "delivered"
-    """The receiver has it, whatever became of the response's body."""
-    RETRY = "retry"
-    """Try again until the deadline: the receiver or the network has a bad time."""
-    RETRY_SHORT = "retry_short"
-    """Try again for a short while (one hour by default): someone may be fixing a configuration."""
-    PERMANENT = "permanent"
-    """The same bytes would be refused again."""
-    REFUSED = "refused"
-    """We refuse to send to that place; nothing left this machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """An outcome and why.
-
-    Attributes:
-        outcome: What becomes of the delivery.
-        reason: One word for logs, metrics and the record of attempts: ``http_503``, ``gone``, ``connect_refused``.
-        unknown: The request left and no answer came, so the receiver may have acted on it. It is tried again under
-            the same delivery id, unless the step's ``on_unknown`` says otherwise.
-    """
-
-    outcome: Outcome
-    reason: str
-    unknown: bool = False
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the receiver has it."""
-        return self.outcome is Outcome.DELIVERED
-
-    @property
-    def final(self) -> bool:
-        """Whether no further attempt can help, short of somebody changing something."""
-        return self.outcome in (Outcome.PERMANENT, Outcome.REFUSED)
-
+from activities.outcome import Judgement, Outcome, Verdict
+from activities.webhook import retry_after
 
 # 401 and its like usually mean a key, a route or a deployment in the making; retrying for days would only hide it.
 _SHORT: Final = frozenset({401, 403, 404, 405, 407, 421, 423, 424, 426, 428})
@@ -62,6 +23,29 @@ _CLIENT, _SERVER, _INVALID = 400, 500, 600
 
 CERTIFICATE: Final = "client_certificate"
 """The reason of a 400 that is about our client certificate."""
+_CERTIFICATE: Final = b"ssl certificate"
+"""What nginx says with 400 where it gets no client certificate or a foreign one, rather than end the handshake."""
+
+
+def of_response(
+    to: str, status: int, headers: Mapping[str, str], body: bytes, *, named: bool, now: datetime
+) -> Judgement:
+    """What a response means.
+
+    Args:
+        to: The destination, as people know it.
+        status: Of the final response.
+        headers: Their names in lower case.
+        body: How it begins.
+        named: Whether it is a destination of ours: a certificate is its matter, and of a plain URL nobody asks for one.
+        now: The time, aware.
+    """
+    asked = retry_after.parse(headers.get("retry-after"), now)
+    verdict = of_status(status, retry_after=asked is not None, certificate=named and _CERTIFICATE in body.lower())
+    sentence = f"{to} answered {status}"
+    if verdict.reason == CERTIFICATE:
+        sentence = f"{sentence} and spoke of our client certificate (see 'tls' in destinations.yaml)"
+    return Judgement(verdict, sentence, asked)
 
 
 def of_status(status: int, *, retry_after: bool = False, certificate: bool = False) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import ndiff
@@ -10,10 +11,12 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from gateway.cases.compare import MISSING, Difference
-from scenario.source.findings import Mark
+from scenario.source.findings import Finding, Mark
 from scenario.source.source import Source
 
 _NOTHING: Final = "nothing"
+_NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0 §2.2."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ def result(source: Source, name: str, differences: Sequence[Difference], seconds
     return Result(source.file, name, source.key(path), tuple(sorted(placed, key=lambda pair: pair[0])), seconds)
 
 
+def unread(file: str, findings: Sequence[Finding]) -> Result:
+    """What stands for the cases of a file that has mistakes, where a program reads the results."""
+    told = [(Mark(one.line, one.column), Difference((), str(one), MISSING, MISSING, "case")) for one in findings]
+    return Result(file, "the file has no mistakes", Mark(1, 1), tuple(told), 0.0)
+
+
 def _mark(source: Source, path: tuple[str | int, ...]) -> Mark:
     return source.key(path)
 
@@ -65,6 +74,8 @@ def lines(one: Result) -> list[str]:
     said = [f"  ✗ {one.name}"]
     for mark, difference in one.differences:
         said.append(f"    {one.file}:{mark.line}:{mark.column}: {difference.what}")
+        if difference.expected is difference.got is MISSING:
+            continue
         expected, got = shown(difference.expected), shown(difference.got)
         if "\n" in expected or "\n" in got:
             said.append("      - expected, + got")
@@ -103,7 +114,7 @@ def junit(results: Sequence[Result]) -> str:
         of_file = [one for one in results if one.file == file]
         suite = ElementTree.SubElement(root, "testsuite", {"name": file, **_counts(of_file)})
         for one in of_file:
-            about = {"name": one.name, "classname": file, "file": file, "line": str(one.mark.line)}
+            about = {"name": _xml(one.name), "classname": file, "file": file, "line": str(one.mark.line)}
             case = ElementTree.SubElement(suite, "testcase", {**about, "time": f"{one.seconds:.3f}"})
             if not one.passed:
                 first = one.differences[0][1].what
@@ -120,5 +131,5 @@ def _counts(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _xml(text: str) -> str:
-    """Text without the characters that XML cannot hold (XML 1.0 §2.2)."""
-    return "".join(character if character >= " " or character in "\t\n\r" else "\ufffd" for character in text)
+    """Text without the characters that XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)

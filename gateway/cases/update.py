@@ -12,6 +12,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
+from yaml.reader import Reader
+
 from gateway.cases.compare import MISSING, Difference, compare, met_in, told
 from gateway.cases.file import Cases, parsed
 from gateway.cases.run import Circumstances, Course, Got, run
@@ -19,6 +21,7 @@ from scenario.source.source import Path as Place
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
 """Text that YAML reads as it stands, wherever that is."""
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 _NEW: Final = ("outcome", "way", "at", "attempts", "to", "subject", "method", "url", "text", "body")
 """What is written of a step that was not expected."""
@@ -36,15 +39,22 @@ def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) 
     Returns:
         None where nothing can be changed.
     """
-    edits: list[Edit] = []
+    edits: set[Edit] = set()
     for name in names:
-        edits += _edits(cases, name, run(cases, name, circumstances))
-    if not edits:
+        edits |= set(_edits(cases, name, run(cases, name, circumstances)))
+    # What several cases share by an alias can be only one thing.
+    apart = [one for one in edits if not any(_meet(one, other) for other in edits if other != one)]
+    if not apart:
         return None
     text = cases.source.text
-    for start, end, written in sorted(edits, reverse=True):
+    for start, end, written in sorted(apart, reverse=True):
         text = text[:start] + written + text[end:]
     return parsed(text, cases.path, cases.destinations)[0]
+
+
+def _meet(one: Edit, other: Edit) -> bool:
+    """Whether two edits are about the same text."""
+    return one[:2] == other[:2] or (one[0] < other[1] and other[0] < one[1])
 
 
 def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
@@ -55,8 +65,12 @@ def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
     found = [one for one in compare(case, course) if one.kind != "case"]
     if case.expect is None:
         column = source.at(place).column - 1
-        end = source.span(place)[1]
-        written = _block({"expect": _expectation(course)})
+        start, end = source.span(place)
+        made = {"expect": _expectation(course)}
+        if source.text[start] == "{":
+            comma = ", " if _value(source.data, place) else ""
+            return [(end - 1, end - 1, comma + _in_line(made)[1:-1])]
+        written = _block(made)
         return [(end, end, "".join(f"\n{' ' * column}{line}" for line in written))]
     if (case.expect.refused is None) is not (course.refused is None):
         return [_anew(cases, (*place, "expect"), _expectation(course))]
@@ -89,6 +103,8 @@ def _steps(
         match one.place:
             case ("expect", "steps", int(), _, *_) if one.kind == "value":
                 _put(written, one.place[2:], one.got)
+            case ("expect", "steps", int(), _, *_):  # more than the whole body
+                _value(written, one.place[2:]).update(one.got)
             case _:
                 pass
     met = met_in(expected, course)
@@ -131,18 +147,22 @@ def _value(data: Any, path: Place) -> Any:
 def _replaced(cases: Cases, path: Place, value: Any) -> Edit:
     """A value in the place of another one."""
     start, end = cases.source.span(path)
-    if cases.source.text[start] in "|>" and isinstance(value, str) and _is_literal(value):
-        indent = " " * (cases.source.key(path).column + 1)
-        return start, end, "\n".join(["|", *(f"{indent}{line}".rstrip() for line in value.rstrip("\n").split("\n"))])
-    return start, end, _scalar(value)
+    mark, key = cases.source.at(path), cases.source.key(path)
+    if cases.source.text[start : start + 1] in ("|", ">") and isinstance(value, str) and _is_literal(value):
+        indent = " " * (key.column + 1)
+        lines = value.rstrip("\n").split("\n")
+        return start, end, "\n".join(["|", *(f"{indent}{line}" if line else "" for line in lines)])
+    # Behind the ':' of a key without a value, and where a list stood that was no further in than its key.
+    apart = " " if start == end else "  " if mark.line > key.line and mark.column == key.column else ""
+    return start, end, apart + _scalar(value)
 
 
 def _anew(cases: Cases, path: Place, value: Any) -> Edit:
     """A block in the place of another value: where that begins, or under its key."""
     start, end = cases.source.span(path)
     mark, key = cases.source.at(path), cases.source.key(path)
-    if not value:
-        return start, end, _scalar(value)
+    if not value or cases.source.text[cases.source.span(path[:-1])[0]] in "{[":
+        return start, end, _in_line(value)
     under = mark.line == key.line
     line = f"\n{' ' * (key.column + 1 if under else mark.column - 1)}"
     text = line.join(_block(value))
@@ -178,6 +198,14 @@ def _is_literal(text: str) -> bool:
 
 def _scalar(value: Any) -> str:
     """A value in one line: plain where that cannot be misread, else as JSON, which is YAML too."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+        if is_plain or _MOMENT.fullmatch(value):
+            return value
+    return _in_line(value)
+
+
+def _in_line(value: Any) -> str:
+    """A value as JSON; characters that YAML does not take are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if Reader.NON_PRINTABLE.search(text) else text

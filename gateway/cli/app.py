@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
@@ -20,6 +21,7 @@ from gateway.cli import (
     serve,
     show,
     test,
+    versions,
 )
 from gateway.cli.terminal import say
 
@@ -27,7 +29,6 @@ app: Final = typer.Typer(
     name="scenario",
     help="Run marketing scenarios as durable journeys: waits, e-mails, SMS and webhooks.",
     epilog="Connects as TEMPORAL_* and temporal.toml say, by default to localhost:7233; SCENARIO_* set the rest.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,8 +46,13 @@ _GROUPS: Final = {
         "convert": convert.convert,
         "destinations": destinations.destinations,
     },
-    "Run": {"enter": enter.enter, "event": enter.event, "serve": serve.serve},
-    "Look": {"show": show.show, "list": show.listing, "deliveries": show.deliveries},
+    "Run": {"enter": enter.enter, "event": enter.event, "change": enter.change, "serve": serve.serve},
+    "Look": {
+        "show": show.show,
+        "list": show.listing,
+        "deliveries": show.deliveries,
+        "versions": versions.versions,
+    },
     "Operate": {
         "retry": operate.retry,
         "skip": operate.skip,
@@ -54,15 +60,23 @@ _GROUPS: Final = {
         "pause": operate.pause,
         "resume": operate.resume,
         "retune": retune.retune,
+        "close": versions.close,
+        "open": versions.reopen,
     },
 }
 
 COMMANDS: Final = tuple(name for group in _GROUPS.values() for name in group)
 """Every command's name, in the order of the help."""
 
+
+def _help(function: Callable[..., None]) -> str:
+    """What a command says of itself, each paragraph on one line: typer would keep the source's own line breaks."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (function.__doc__ or "").split("\n\n"))
+
+
 for _group, _commands in _GROUPS.items():
     for _name, _function in _commands.items():
-        app.command(_name, rich_help_panel=_group)(_function)
+        app.command(_name, help=_help(_function), rich_help_panel=_group)(_function)
 
 
 def _version(wanted: bool) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gateway.cli.layout import Table
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.terminal import console, dump, note, row, say, styled, table
+from gateway.cli.terminal import console, dump, note, say, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -155,15 +156,15 @@ def _gentle(rate: float, place: Destinations | Destination) -> dict[str, Any]:
 
 def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere: Mapping[str, str]) -> None:
     headings = ("destination", "host", "rate", "at once", "breaker", "secrets", "granted", "signing")
-    made = table(*headings, right=("rate", "at once"))
+    made = Table(*headings, right=("rate", "at once"), prose=("secrets", "granted", "signing"))
     rows: list[tuple[str, str, Mapping[str, Any]]] = [(name, told["host"], told) for name, told in listed.items()]
     rows.append(("(any other)", "", {**_gentle(book.rate, book), "secrets": {}, "granted": anywhere, "signing": {}}))
     for name, host, told in rows:
         states = [_states(told[column]) for column in ("secrets", "granted", "signing")]
         cells = [styled("failed" if bad else "", shown) for shown, bad in states]
-        breaker = "on" if told["breaker"] else "off"
-        made.add_row(*row(name, host, f"{told['rate']:g}/s", told["concurrency"], breaker, *cells))
-    console().print(made)
+        breaker = f"trips at {told['breaker']['failures']:.0%}" if told["breaker"] else "off"
+        made.add(name, host, f"{told['rate']:g}/s", told["concurrency"], breaker, *cells)
+    made.show(console())
     lacking = sorted(name for name, told in listed.items() if _is_lacking(told))
     if lacking:
         note(f"deliveries to {', '.join(lacking)} are held where the worker's secrets are as here")

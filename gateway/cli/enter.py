@@ -1,4 +1,4 @@
-"""Commands that let contacts in and report events: enter, event."""
+"""Commands that let contacts in and report what happens to them: enter, event, change."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ EntryArgument = Annotated[
 ManyOption = Annotated[bool, typer.Option("--many", help="one entry a line, whatever the file is called")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="wait for the journey's end, and print its result")]
 ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
+FieldsArgument = Annotated[
+    str, typer.Argument(metavar="JSON", help="an object with the fields that changed, as an entry's contact has them")
+]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="such as order.delivered")]
 PropertiesOption = Annotated[
     str, typer.Option("--properties", metavar="JSON", help="what conditions see as event.…, as a JSON object")
@@ -73,14 +76,31 @@ def event(
     contact: ContactArgument, name: NameArgument, properties: PropertiesOption = "{}", identifier: IdOption = None
 ) -> None:
     """Tell every journey of a contact that something happened."""
+    _told("event", contact, "the name", asyncio.run(_tell(contact, name, _properties(properties), identifier)))
+
+
+def change(contact: ContactArgument, fields: FieldsArgument) -> None:
+    """Tell every journey of a contact which of its fields changed, such as '{"timezone": "Asia/Tokyo"}'."""
+    patch = parse(
+        fields.encode(errors="surrogatepass"), "the change", wanted="""write an object such as '{"language": "fr"}'"""
+    )
+    _told("change", contact, "what changed", asyncio.run(_tell_change(contact, patch)))
+
+
+def _told(command: str, contact: str, second: str, told: int | None) -> None:
     from gateway.errors import UnknownContact
 
-    told = asyncio.run(_tell(contact, name, _properties(properties), identifier))
     if told is None:
-        raise UnknownContact(
-            f"contact {contact} has never had a journey: 'scenario event' takes the contact's id first, then the name"
-        )
+        advice = f"'scenario {command}' takes the contact's id first, then {second}"
+        raise UnknownContact(f"contact {contact} has never had a journey: {advice}")
     say(f"{told} journey{'' if told == 1 else 's'} told" if told else "no journey told: none is under way")
+
+
+async def _tell_change(contact: str, patch: dict[str, Any]) -> int | None:
+    from gateway.cli import session
+
+    async with session.connected() as client:
+        return await client.contact_changed(contact, patch)
 
 
 def _properties(text: str) -> dict[str, Any]:

@@ -11,7 +11,15 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.operate_many import OperationRequest, operate_many
-from gateway.cli.options import BatchOptions, HeldJourneys, OperatorOptions, RunningJourneys, VersionOption, grouped
+from gateway.cli.options import (
+    BatchOptions,
+    HeldJourneys,
+    LeavingJourneys,
+    OperatorOptions,
+    RunningJourneys,
+    VersionOption,
+    grouped,
+)
 from gateway.cli.terminal import dump, say
 
 
@@ -37,10 +45,10 @@ def skip(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions)
 
 
 @grouped
-def leave(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions) -> None:
-    """End a journey, or all held ones that fit.
+def leave(record: OperatorOptions, journeys: LeavingJourneys, sending: BatchOptions) -> None:
+    """End a journey, or all held ones that fit; with --all, all under way that fit.
 
-    --since: held since then.
+    --since: held since then; with --all, let in since then. To let nobody in any more: 'scenario close'.
     """
     _send(OperationRequest("leave", record, sending), journeys)
 
@@ -49,7 +57,7 @@ def leave(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions
 def pause(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOptions) -> None:
     """Let a journey, or all that fit, start no further step; a delivery under way goes on.
 
-    --since: let in since then.
+    --since: let in since then. Those who come in later are not paused: 'scenario close' lets nobody in.
     """
     _send(OperationRequest("pause", record, sending), journeys)
 
@@ -65,13 +73,18 @@ def resume(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOpt
 
 def _send(request: OperationRequest, journeys: RunningJourneys, done: str = "") -> None:
     """Sends an operation to the journey that was named, or to all that fit."""
-    which = {name: value for name, value in vars(journeys).items() if value is not None}
+    which = {name: value for name, value in vars(journeys).items() if value not in (None, False)}
     journey: str | None = which.pop("journey", None)
+    everybody: bool = which.pop("everybody", False)
     step = {"step": which.pop("step")} if "step" in which else {}
     if journey is None:
         if not which:
             raise typer.BadParameter("name a JOURNEY, or say which are meant: by --scenario, --destination or --since")
-        raise typer.Exit(operate_many(request, {**which, **step}))
+        if everybody and (step or "held_reason" in which):
+            raise typer.BadParameter(f"--{'step' if step else 'held-reason'} is for held ones: leave it out, or --all")
+        raise typer.Exit(operate_many(request, {**which, **step}, everybody=everybody))
+    if everybody:
+        raise typer.BadParameter("--all is for many journeys: leave it out, or leave out JOURNEY")
     if which:
         option = next(iter(which)).replace("_", "-")
         raise typer.BadParameter(f"--{option} says which journeys are meant: leave it out, or leave out JOURNEY")

@@ -51,8 +51,13 @@ class OperationRequest:
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def operate_many(request: OperationRequest, which: dict[str, Any]) -> int:
-    """Sends an operation to all journeys that fit, by the names of the options. Returns the exit status.
+def operate_many(request: OperationRequest, which: dict[str, Any], *, everybody: bool = False) -> int:
+    """Sends an operation to all journeys that fit. Returns the exit status.
+
+    Args:
+        request: The operation.
+        which: What the journeys have in common, by the names of the options.
+        everybody: All that are under way, where it would be the held ones.
 
     Raises:
         NotAnswered: They have to be asked, and no worker answers.
@@ -63,11 +68,14 @@ def operate_many(request: OperationRequest, which: dict[str, Any]) -> int:
 
     sending = request.sending
     wanted = Which(reason=which.pop("held_reason", None), **which)
+    more = {"everybody": True} if everybody else {}
     found = session.ask(
-        lambda client: client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY)
+        lambda client: client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY, **more)
     )
-    table = tables.journeys if request.verb in ("pause", "resume") else tables.held
-    return _carry_out(request, found, lambda: table(found), [as_json.listed(item) for item in found])
+    table = tables.journeys if everybody or request.verb in ("pause", "resume") else tables.held
+    return _carry_out(
+        request, found, lambda: table(found), [as_json.listed(item) for item in found], anywhere=everybody
+    )
 
 
 def retune_many(request: OperationRequest, destination: str, change: Change) -> int:
@@ -99,8 +107,10 @@ def _carry_out(
     found: list[ListedJourney] | list[InFlight],
     show: Callable[[], None],
     listed: list[dict[str, Any]],
+    *,
+    anywhere: bool = False,
 ) -> int:
-    from gateway.client import Tally, targets
+    from gateway.client import JourneyTarget, Tally, targets
 
     what = "delivery" if request.verb == "retune" else "journey"
     if request.sending.dry_run:
@@ -108,16 +118,18 @@ def _carry_out(
             dump(listed)
         elif found:
             show()
-        note(f"scenario: {WORDS[request.verb]} would be sent to {_number(len(found), what)}: nothing was sent")
+        note(f"scenario: {WORDS[request.verb]} would be sent to {_number(len(found), what)}: nothing was done")
     elif not found:
         if request.sending.json:
             dump(_outcome(request, Tally()))
         note(f"scenario: nothing to {WORDS[request.verb]}: no {what} fits")
     elif not request.sending.yes and not _confirmed(request, len(found), what):
-        note("scenario: nothing was sent")
+        note("scenario: nothing was done")
         return 1
     else:
-        tally = session.ask(lambda client: _send(client, request, targets(found)))
+        # Who is to end wherever it is must not escape by going on to its next step.
+        given = [JourneyTarget(target.id) if anywhere else target for target in targets(found)]
+        tally = session.ask(lambda client: _send(client, request, given))
         return 0 if tally.complete else 1
     return 0 if found else 1
 

@@ -39,7 +39,7 @@ def cause(text: str) -> str:
     return text
 
 
-def _record(text: str) -> str:
+def record(text: str) -> str:
     """What an operation says for the record: who, or why."""
     if not text.strip() or len(text) > _LONGEST:
         raise typer.BadParameter(f"say it in 1 to {_LONGEST} characters, for the record")
@@ -102,6 +102,9 @@ def login() -> str:
 
 ScenarioOption = Annotated[str | None, typer.Option("--scenario", metavar="NAME", help="only those of this scenario")]
 ContactOption = Annotated[str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's")]
+OfVersionOption = Annotated[
+    int | None, typer.Option("--version", metavar="N", min=1, help="with --scenario: only those of this version")
+]
 LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="at most so many")]
 SinceOption = Annotated[
     datetime | None,
@@ -124,9 +127,9 @@ VersionOption = Annotated[
 class OperatorOptions:
     """What an operation leaves on record: who, and why."""
 
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=_record, help="why, for the record")]
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record")]
     operator: Annotated[
-        str | None, typer.Option("--operator", metavar="NAME", parser=_record, help="who; by default your login name")
+        str | None, typer.Option("--operator", metavar="NAME", parser=record, help="who; by default your login name")
     ] = None
 
     @property
@@ -175,6 +178,16 @@ class HeldJourneys(RunningJourneys):
     step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only if the journey is at this step")] = (
         None
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeavingJourneys(HeldJourneys):
+    """The journey that is to end, or which of those held, or of all."""
+
+    everybody: Annotated[
+        bool,
+        typer.Option("--all", help="all that are under way, held or not; --destination is then whom they send to"),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -237,4 +237,5 @@ def _summary(steps: Sequence[dict[str, Any]]) -> str:
     messages = [item for item in steps if item["outcome"] == "sent"]
     on_the_way = sum(item["taken"] for item in messages)
     aside = len(messages) - on_the_way
-    return f"{on_the_way} message{'' if on_the_way == 1 else 's'} on this way, {aside} beside it; nothing was sent"
+    others = f", {aside} on ways that it does not take" if aside else ""
+    return f"{on_the_way} message{'' if on_the_way == 1 else 's'} to this contact{others}; nothing was sent"

@@ -83,9 +83,9 @@ def _plain(trial: Trial, seed: int, at: datetime) -> dict[str, Any]:
 def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: datetime) -> None:
     for name, finding in trial.missed.items():
         why = "" if finding is None else f"; it would fail: {finding.file}:{finding.line}:{finding.column}: "
-        note(f"step {name}: none of these contacts came by{why}{'' if finding is None else finding.message}")
+        note(f"step {name}: none of the contacts came to it{why}{'' if finding is None else finding.message}")
     for name, ways in trial.untaken.items():
-        note(f"step {name}: none of these contacts went by {' or '.join(map(repr, ways))}")
+        note(f"step {name}: none of the contacts took the way {' or '.join(map(repr, ways))}")
     for name in trial.unmade:
         note(f"no response '{name}' could be made up that fits its schema: give one with --response {name}=JSON")
     failure = trial.failure

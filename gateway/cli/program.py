@@ -30,6 +30,8 @@ UNHEARD: Final = 141
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
+_COMPLETE: Final = "_SCENARIO_COMPLETE"
+
 DEBUG: Final = "SCENARIO_DEBUG"
 """Set to anything, it shows the traceback of every error."""
 
@@ -39,12 +41,22 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what cannot show a letter still shows the rest
+    if _COMPLETE in os.environ:
+        _complete()
     status = run(sys.argv[1:])
     if "temporalio" in sys.modules:
         from runtime.process.exit import leave
 
         leave(status)
     sys.exit(status)
+
+
+def _complete() -> NoReturn:
+    """Answers a shell that asks what a word may become, as its script from ``--show-completion`` does."""
+    from gateway.cli.app import app
+
+    typer.main.get_command(app).main(prog_name=PROGRAM)
+    sys.exit(0)
 
 
 def run(arguments: Sequence[str]) -> int:

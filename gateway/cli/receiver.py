@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli.layout import Table
 from gateway.cli.local import StateOption
 from gateway.cli.options import Format, FormatOption, length
-from gateway.cli.terminal import console, dump, local, note, say, table, text
+from gateway.cli.terminal import console, dump, local, note, say
 
 if TYPE_CHECKING:
     from runtime.local.received import Received
@@ -99,8 +100,8 @@ def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> Non
         say(f"{place or 'everything'}: 200")
     if quietly or not came:
         return
-    made = table("place", "requests", "last", "answered", right=("requests",))
+    made = Table("place", "requests", "last", "answered", right=("requests",))
     for name, requests in sorted(came.items()):
         latest = requests[0]
-        made.add_row(text(name), text(len(requests)), text(local(latest.at)), text(latest.status))
-    console().print(made)
+        made.add(name, len(requests), local(latest.at), latest.status)
+    made.show(console())

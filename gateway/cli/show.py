@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import session
+from gateway.cli.destinations import DestinationsOption
 from gateway.cli.options import (
     CAUSES,
     ContactOption,
@@ -16,6 +17,7 @@ from gateway.cli.options import (
     FormatOption,
     JourneyArgument,
     LimitOption,
+    OfVersionOption,
     ScenarioOption,
     SinceOption,
     cause,
@@ -25,12 +27,19 @@ from gateway.cli.terminal import console, dump, note
 if TYPE_CHECKING:
     from runtime.store import Attempt
 
+_STATES: Final = ("running", "waiting", "held", "paused", "finished", "exited", "lost")
 _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
 
 
 def _outcome(text: str) -> str:
     if text not in _OUTCOMES:
         raise typer.BadParameter(f"no attempt ends as '{text}': it is one of {', '.join(_OUTCOMES)}")
+    return text
+
+
+def _state(text: str) -> str:
+    if text not in _STATES:
+        raise typer.BadParameter(f"no journey is '{text}': it is one of {', '.join(_STATES)}")
     return text
 
 
@@ -49,8 +58,10 @@ HeldForOption = Annotated[
         "--reason", metavar="WORD", parser=cause, help=f"with --held: only those held for this: {', '.join(CAUSES)}"
     ),
 ]
-HeldStepOption = Annotated[
-    str | None, typer.Option("--step", metavar="STEP", help="with --held: only those held at this step")
+StepOption = Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those that stand at this step")]
+StateOption = Annotated[
+    str | None,
+    typer.Option("--state", metavar="WORD", parser=_state, help=f"only those in this state: {', '.join(_STATES)}"),
 ]
 DestinationOption = Annotated[
     str | None, typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider")
@@ -64,15 +75,31 @@ OutcomeOption = Annotated[
 DeliveryOption = Annotated[
     str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
 ]
+RenderedOption = Annotated[
+    str | None, typer.Option("--rendered", metavar="STEP", help="what this step has sent, rendered again")
+]
 OneJourneyArgument = Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")]
 
 
-def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
+def show(
+    journey: JourneyArgument,
+    rendered: RenderedOption = None,
+    destinations: DestinationsOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
     """Show one journey: where it is and why it waits, its steps, its deliveries and their attempts.
+
+    With --rendered, what a step has sent, each time that the journey came to it: rendered again from what the journey
+    holds, with secrets masked.
 
     JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
     waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations and passed_over.
     """
+    if rendered is not None:
+        from gateway.cli.show_rendered import show_rendered
+
+        show_rendered(journey, rendered, form, destinations)
+        return
     from gateway.cli.show_journey import portray
     from gateway.journeys import as_json
 
@@ -86,10 +113,12 @@ def show(journey: JourneyArgument, form: FormatOption = Format.TEXT) -> None:
 def listing(
     held: HeldOption = False,
     scenario: ScenarioOption = None,
+    version: OfVersionOption = None,
     contact: ContactOption = None,
+    state: StateOption = None,
+    step: StepOption = None,
     destination: HeldAtOption = None,
     reason: HeldForOption = None,
-    step: HeldStepOption = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
@@ -103,20 +132,27 @@ def listing(
     from gateway.cli import tables
     from gateway.journeys import as_json
 
-    wanted: dict[str, Any] = {"scenario": scenario, "contact": contact, "since": since, "limit": limit}
-    only_held: dict[str, Any] = {"destination": destination, "reason": reason, "step": step}
+    wanted: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step}
+    wanted |= {"since": since, "limit": limit}
+    only_held: dict[str, Any] = {"destination": destination, "reason": reason}
     if not held and any(only_held.values()):
         named = next(name for name, value in only_held.items() if value)
         raise typer.BadParameter(f"--{named} goes with --held")
-    found = session.ask(lambda client: client.held(**wanted, **only_held) if held else client.journeys(**wanted))
+    if held and state:
+        raise typer.BadParameter("--state does not go with --held, which is a state itself")
+    if version and not scenario:
+        raise typer.BadParameter("--version goes with --scenario")
+    if held:
+        found = session.ask(lambda client: client.held(**wanted, **only_held))
+    else:
+        found = session.ask(lambda client: client.journeys(**wanted, state=state))
     if form is Format.JSON:
         dump([as_json.listed(item) for item in found])
     elif found:
         (tables.held if held else tables.journeys)(found)
-    elif held:
-        note("no journey is held" + (" that fits" if any({**wanted, **only_held, "limit": None}.values()) else ""))
     else:
-        note("no journeys")
+        fits = " that fits" if any({**wanted, **only_held, "state": state, "limit": None}.values()) else ""
+        note(f"no journey is held{fits}" if held else f"no journey{fits}" if fits else "no journeys")
     if not found:
         raise typer.Exit(1)
 
@@ -159,5 +195,7 @@ def deliveries(
 
 
 async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[Attempt]:
+    from gateway.journeys.next_tries import to_come
+
     async with session.stored(migrate=False) as store:
-        return await store.deliveries(journey, since=since, **wanted)
+        return await to_come(store, await store.deliveries(journey, since=since, **wanted))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.tables import answers
-from gateway.cli.terminal import local, row, styled, table, text
+from gateway.cli.layout import Table, print_line, print_prose
+from gateway.cli.tables import goes_to, numbered, state
+from gateway.cli.terminal import local, styled, text
 from scenario.time.duration import format_duration
 from workflows.records import MARKS
 
@@ -20,58 +23,67 @@ _EXCERPT: Final = 300
 
 
 def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
-    """Prints a journey.
+    """Prints a journey. Times are on this machine's clock.
 
     Args:
         console: Where.
         report: From `gateway.journeys.as_json.journey`.
-        zone: IANA zone of the times: the scenario's.
+        zone: IANA zone of the scenario.
     """
-    clock = ZoneInfo(zone)
-    console.print(_header(report, clock))
+
+    def show(line: Text) -> None:
+        is_command = f" {report['id']} " in line.plain
+        (print_line if is_command else print_prose)(console, line)
+
+    def say(said: str, style: str = "") -> None:
+        for line in said.splitlines():
+            show(text(line, style))
+
+    for line in _header(report):
+        show(line)
     if report["waiting"]:
-        console.print(*_waiting(report["id"], report["waiting"], clock), sep="\n")
+        for line in _waiting(report["id"], report["waiting"], ZoneInfo(zone)):
+            show(line)
     if report["paused"] and report["state"] == "held":
-        console.print(text(_paused(report["id"], report["paused"], clock), "yellow"))
+        say(_paused(report["id"], report["paused"]), "yellow")
     if not report["answered"] and report["status"] == "running":
-        console.print(text("no worker answers: what follows is what is on record", "yellow"))
+        say("no worker answers: what follows is what is on record", "yellow")
+    for item in report["pending"]:
+        say(_goes_on(item), "yellow" if item["turned_away"] else "")
     if report["steps"]:
         console.print()
-        console.print(_steps(report, clock))
-    if report["deliveries"] or report["pending"]:
-        console.print()
-        console.print(_deliveries(report["deliveries"], report["pending"], clock))
+        _steps(report).show(console)
+    _deliveries(console, report["deliveries"])
     if report["earlier_deliveries"]:
         newest = f"only the newest {len(report['deliveries'])} attempts are shown"
-        console.print(text(f"{newest}: see 'scenario deliveries {report['id']} --limit 10000'", "yellow"))
-    told = [(item["delivery_id"], item["attempt"], item["trace_id"], item["response"]) for item in report["deliveries"]]
-    if (answered := answers(told)) is not None:
+        say(f"{newest}: see 'scenario deliveries {report['id']} --limit 10000'", "yellow")
+    if report["operations"] or report["passed_over"]:
         console.print()
-        console.print(answered)
-    for item in report["pending"]:
-        console.print(text(_policy(item, clock)))
     for operation in report["operations"]:
-        console.print(text(_operation(operation, clock), "dim"))
+        say(_operation(operation), "dim")
     for lost in report["passed_over"]:
-        console.print(text(_passed_over(lost, clock), "yellow"))
-    console.print(text(f"times of {zone}", "dim"))
+        say(_passed_over(lost), "yellow")
+    console.print()
+    for trace in dict.fromkeys(item["trace_id"] for item in report["deliveries"] if item["trace_id"]):
+        say(f"trace {trace}", "dim")
+    say(f"times of this machine's clock; the scenario's zone is {zone}", "dim")
 
 
-def _operation(operation: Mapping[str, Any], clock: ZoneInfo) -> str:
+def _operation(operation: Mapping[str, Any]) -> str:
     details: Mapping[str, Any] = operation.get("details") or {}
     said = ", ".join(f"{name} {_plain(value)}" for name, value in details.items())
     what = f"{operation['name']} ({said})" if said else operation["name"]
-    return f"{local(operation['at'], clock)}  {what} by {operation['operator']}: {operation['reason']}"
+    return f"{local(operation['at'])}  {what} by {operation['operator']}: {operation['reason']}"
 
 
-def _passed_over(lost: Mapping[str, Any], clock: ZoneInfo) -> str:
+def _passed_over(lost: Mapping[str, Any]) -> str:
     often = f" {lost['count']} times" if lost["count"] > 1 else ""
-    return f"{local(lost['at'], clock)}  {lost['what']} ignored{often}: {lost['reason']}"
+    return f"{local(lost['at'])}  {lost['what']} ignored{often}: {lost['reason']}"
 
 
-def _paused(journey: str, pause: Mapping[str, Any], clock: ZoneInfo) -> str:
+def _paused(journey: str, pause: Mapping[str, Any]) -> str:
     """Of a journey that is held as well: deciding alone does not let it go on."""
-    since = local(pause["at"], clock)
+    since = local(pause["at"])
     return (
         f"paused as well since {since} by {pause['operator']}: {pause['reason']}\n"
         f"let it go on with: scenario resume {journey} --reason …"
@@ -85,31 +97,31 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _header(report: Mapping[str, Any], clock: ZoneInfo) -> Text:
-    title = Text().append_text(text(report["id"], "bold"))
+def _header(report: Mapping[str, Any]) -> Iterator[Text]:
+    yield text(report["id"], "bold")
     facts = [report["scenario"], report["contact"] and f"contact {report['contact']}"]
     facts += [report["key"] and f"key {report['key']}"]
-    facts += [report["entered_at"] and f"entered {local(report['entered_at'], clock)}"]
-    facts += [report["ended_at"] and f"ended {local(report['ended_at'], clock)}"]
+    facts += [report["entered_at"] and f"entered {local(report['entered_at'])}"]
+    facts += [report["ended_at"] and f"ended {local(report['ended_at'])}"]
     if any(facts):
-        title.append("\n").append_text(text(" · ".join(fact for fact in facts if fact)))
-    title.append("\n").append_text(styled(report["state"]))
+        yield text(" · ".join(fact for fact in facts if fact))
+    line = state(report["state"], report["reason"])
     if report["at"]:
         rounds = [f", round {one['round']} of {one['of']}" for one in report["rounds"]]
-        title.append_text(text(f" at {report['at']}{''.join(rounds)}"))
+        line.append_text(text(f" at {report['at']}{''.join(rounds)}"))
     # Since it is held, which may be long after the step began.
     waiting: Mapping[str, Any] = report["waiting"] or {}
     since = waiting.get("at") or report["since"]
     if since:
-        title.append_text(text(f" since {local(since, clock)}"))
+        line.append_text(text(f" since {local(since)}"))
     if report["reason"]:
-        title.append_text(text(f": {report['reason']}"))
-    return title
+        line.append_text(text(f": {report['reason']}"))
+    yield line
 
 
-def _waiting(journey: str, waiting: Mapping[str, Any], clock: ZoneInfo) -> Sequence[Text]:
+def _waiting(journey: str, waiting: Mapping[str, Any], zone: ZoneInfo) -> Sequence[Text]:
     if waiting["for"] != "an operator":
-        until = f" until {local(waiting['until'], clock)}" if waiting.get("until") else ""
+        until = f" until {_moment(waiting['until'], zone)}" if waiting.get("until") else ""
         what = "waits" if waiting["for"] == "time" else f"waits for {waiting['for']}"
         return [text(f"{what}{until}")]
     facts = [waiting.get("cause"), waiting.get("destination")]
@@ -121,8 +133,14 @@ def _waiting(journey: str, waiting: Mapping[str, Any], clock: ZoneInfo) -> Seque
     return said
 
 
-def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
-    rows = table("", "step", "what", "outcome", "when", "")
+def _moment(moment: str, zone: ZoneInfo) -> str:
+    """A moment on this machine's clock, and on the scenario's where that shows another time."""
+    here, there = local(moment), local(moment, zone)
+    return here if here == there else f"{here} ({there} {zone})"
+
+
+def _steps(report: Mapping[str, Any]) -> Table:
+    rows = Table("", "step", "what", "outcome", "when", "", prose=("what", ""))
     for step in report["steps"]:
         outcome = step["outcome"] or ""
         style = "dim" if step["state"] == "to come" else "bold" if step["state"] == "now" else ""
@@ -130,13 +148,13 @@ def _steps(report: Mapping[str, Any], clock: ZoneInfo) -> Any:
         remarks = [step["way"], step["status"], _times(step["attempts"]), step["reason"], step["note"]]
         # The present step's reason stands in the header.
         remark = " · ".join(str(part) for part in remarks if part) if step["state"] == "done" else ""
-        when = local(step["at"] or (report["since"] if step["state"] == "now" else None), clock)
+        when = local(step["at"] or (report["since"] if step["state"] == "now" else None))
         what = (
             styled(outcome, mark) if outcome else text(mark, style),
             text(step["id"], style),
             text(step["what"], style),
         )
-        rows.add_row(*row(*what, styled(outcome or step["state"]), when, text(remark, "dim")))
+        rows.add(*what, styled(outcome or step["state"]), when, text(remark, "dim"))
     return rows
 
 
@@ -144,41 +162,41 @@ def _times(attempts: int | None) -> str:
     return f"{attempts} attempts" if attempts and attempts > 1 else ""
 
 
-def _deliveries(attempts: Sequence[Mapping[str, Any]], pending: Sequence[Mapping[str, Any]], clock: ZoneInfo) -> Any:
-    columns = ("delivery", "step", "to", "try", "when", "outcome", "status", "ms", "error", "next try")
-    rows = table(*columns, right=("try", "status", "ms"))
-    shown = ""
-    waiting = {item["step"]: item for item in pending}
-    for index, attempt in enumerate(attempts):
-        first = attempt["delivery_id"] != shown
-        shown = attempt["delivery_id"]
-        latest = not any(later["step"] == attempt["step"] for later in attempts[index + 1 :])
-        # What Temporal has scheduled is what will happen: an operator may have changed it since.
-        due = waiting.get(attempt["step"], {}).get("next_try_at") if latest else None
-        to = f"{attempt['channel']} → {attempt['destination']}"
-        what = (text(attempt["delivery_id"][:12], "dim"), attempt["step"], to) if first else ("", "", "")
-        result = styled(attempt["outcome"]), attempt["status"], attempt["milliseconds"], attempt["error"]
-        following = local(due or attempt["next_try_at"], clock) if latest else ""
-        rows.add_row(*row(*what, attempt["attempt"], local(attempt["started_at"], clock), *result, following))
-    for item in pending:
-        if not any(attempt["step"] == item["step"] for attempt in attempts):
-            state, due = item["state"], local(item["next_try_at"], clock)
-            rows.add_row(*row("", item["step"], "", item["attempt"], "", state, "", "", item["last_failure"], due))
-    return rows
+def _deliveries(console: Console, attempts: Sequence[Mapping[str, Any]]) -> None:
+    """Each delivery with its attempts, and what was answered to them."""
+    for _, group in groupby(attempts, key=lambda attempt: attempt["delivery_id"]):
+        made = list(group)
+        console.print()
+        goes = goes_to(made[-1]["channel"], made[-1]["destination"])
+        print_line(
+            console, Text.assemble(text(made[0]["step"], "bold"), f"  {goes}  ", (made[0]["delivery_id"], "dim"))
+        )
+        rows = Table("try", "when", "outcome", "status", "ms", "error", "next try", right=("status", "ms"))
+        numbers = numbered([(item["delivery_id"], item["attempt"]) for item in made])
+        for attempt, number in zip(made, numbers, strict=True):
+            result = styled(attempt["outcome"]), attempt["status"], attempt["milliseconds"], attempt["error"]
+            rows.add(number, local(attempt["started_at"]), *result, local(attempt["next_try_at"]))
+        rows.show(console)
+        answered = [
+            (number, " ".join((item["response"] or "").split())) for number, item in zip(numbers, made, strict=True)
+        ]
+        for answer, same in groupby((pair for pair in answered if pair[1]), key=itemgetter(1)):
+            tries = ", ".join(number for number, _ in same)
+            print_prose(console, text(f"try {tries} was answered: {answer[:_EXCERPT]}", "dim"))
 
 
-def _policy(item: Mapping[str, Any], clock: ZoneInfo) -> str:
+def _goes_on(item: Mapping[str, Any]) -> str:
     """How a delivery under way goes on, as Temporal has it now."""
-    said = [f"{item['step']} is {item['state']}", f"attempt {item['attempt']}"]
+    said = [f"{item['step']} is {item['state']}"]
     if item["next_try_at"]:
-        said.append(f"next try {local(item['next_try_at'], clock)}")
+        said = [f"{item['step']} is tried next at {local(item['next_try_at'])}"]
     if policy := item["retry"]:
         first, longest = _length(policy["initial_interval"]), _length(policy["maximum_interval"])
         said.append(f"pauses from {first} × {policy['backoff_coefficient']:g} to {longest}")
         said += [f"at most {policy['maximum_attempts']} attempts"] if policy["maximum_attempts"] else []
     if item["gives_up_at"]:
-        said.append(f"gives up {local(item['gives_up_at'], clock)}")
-    return ", ".join(said)
+        said.append(f"gives up {local(item['gives_up_at'])}")
+    return "\n".join([*([f"{item['step']}: {item['why']}"] if item["why"] else []), ", ".join(said)])
 
 
 def _length(seconds: float) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli.terminal import console, local, row, styled, table, text
+from gateway.cli.layout import Table
+from gateway.cli.terminal import console, local, styled, text
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from gateway.journeys.listing import ListedJourney
     from gateway.operations.retry_policy import InFlight
@@ -19,32 +20,32 @@ _EXCERPT: Final = 72  # characters of a response that fit into a list
 
 def journeys(found: Sequence[ListedJourney]) -> None:
     """Prints journeys, one a line."""
-    rows = table("journey", "scenario", "state", "step", "entered (local)", "why")
+    rows = Table("journey", "scenario", "state", "step", "entered (local)", "why", prose=("why",))
     for item in found:
-        rows.add_row(*row(item.id, item.scenario, styled(item.state), item.step, local(item.entered_at), item.reason))
-    console().print(rows)
+        rows.add(item.id, item.scenario, state(item.state, item.reason), item.step, local(item.entered_at), item.reason)
+    rows.show(console())
 
 
 def held(found: Sequence[ListedJourney]) -> None:
     """Prints journeys that wait for an operator: where, what for, since when."""
     columns = ("journey", "scenario", "step", "destination", "reason", "since (local)", "status", "why")
-    rows = table(*columns, right=("status",))
+    rows = Table(*columns, right=("status",), prose=("why",))
     for item in found:
         place = item.id, item.scenario, item.step, item.destination
         why = styled("held", item.held_reason or item.state)
-        rows.add_row(*row(*place, why, local(item.since), item.status, item.reason))
-    console().print(rows)
+        rows.add(*place, why, local(item.since), item.status, item.reason)
+    rows.show(console())
 
 
 def flights(found: Sequence[InFlight]) -> None:
     """Prints deliveries under way; of one that has not been attempted there is less to say."""
     columns = ("journey", "step", "try", "latest", "status", "error", "now", "next try (local)")
-    rows = table(*columns, right=("try", "status"))
+    rows = Table(*columns, right=("try", "status"), prose=("error",))
     for item in found:
         latest = item.latest
         tried = (latest.attempt, local(latest.started_at), latest.status, latest.error) if latest else ("",) * 4
-        rows.add_row(*row(item.journey, item.step, *tried, item.pending.state, local(item.pending.next_try_at)))
-    console().print(rows)
+        rows.add(item.journey, item.step, *tried, item.pending.state, local(item.pending.next_try_at))
+    rows.show(console())
 
 
 def attempts(found: Sequence[Attempt], *, named: bool) -> None:
@@ -55,32 +56,46 @@ def attempts(found: Sequence[Attempt], *, named: bool) -> None:
         named: Whether to say whose they are.
     """
     columns = ["when (local)", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
-    rows = table(*columns, "error", "next try", right=("try", "status", "ms"))
-    for item in found:
+    rows = Table(*columns, "error", "next try", right=("status", "ms"))
+    told = Table("delivery", "try", "trace", "answer", prose=("answer",))
+    tries = numbered([(item.delivery_id, item.attempt) for item in found])
+    for item, number in zip(found, tries, strict=True):
         whose = [item.workflow_id] if named else []
-        what = item.step, f"{item.channel} → {item.destination}", item.attempt
+        what = item.step, goes_to(item.channel, item.destination), number
         result = styled(item.outcome), item.status, item.milliseconds, item.error
-        rows.add_row(*row(local(item.started_at), *whose, *what, *result, local(item.next_try_at)))
-    console().print(rows)
-    told = [(item.delivery_id, item.attempt, item.trace_id, item.response) for item in found]
-    if (answered := answers(told)) is not None:
+        rows.add(local(item.started_at), *whose, *what, *result, local(item.next_try_at))
+        if item.trace_id or item.response:
+            line = " ".join((item.response or "").split())
+            short = line if len(line) <= _EXCERPT else f"{line[: _EXCERPT - 1]}…"
+            told.add(text(item.delivery_id, "dim"), number, text(item.trace_id, "dim"), short)
+    rows.show(console())
+    if told:
         console().print()
-        console().print(answered)
+        told.show(console())
 
 
-def answers(told: Sequence[tuple[str, int, str | None, str | None]]) -> Table | None:
-    """What was answered to attempts, and their traces: a table of its own, since one of all would be too wide.
+def state(word: str, why: str | None) -> Text:
+    """A journey's state in its colour; one that is finished is not green where there is something to say of it."""
+    return styled("failed" if word == "finished" and why else word, word)
+
+
+def numbered(made: Sequence[tuple[str, int]]) -> list[str]:
+    """The numbers of attempts; they begin anew where a step is tried again, which is said: ``1 again``.
 
     Args:
-        told: Delivery id, number of the attempt, trace id and answer of each.
-
-    Returns:
-        The table; None where nothing is known of any.
+        made: Delivery id and number of each, in their order.
     """
-    rows = table("delivery", "try", "trace", "answer", right=("try",))
-    for delivery, number, trace, answer in told:
-        if trace or answer:
-            line = " ".join((answer or "").split())
-            short = line if len(line) <= _EXCERPT else f"{line[: _EXCERPT - 1]}…"
-            rows.add_row(*row(text(delivery, "dim"), number, text(trace, "dim"), short))
-    return rows if rows.row_count else None
+    highest: dict[str, int] = {}
+    anew: set[str] = set()
+    said: list[str] = []
+    for delivery, number in made:
+        if number <= highest.get(delivery, 0):
+            anew.add(delivery)
+        highest[delivery] = number
+        said.append(f"{number} again" if delivery in anew else str(number))
+    return said
+
+
+def goes_to(channel: str, destination: str) -> str:
+    """Where a message goes, and by what; what came to nothing before it could be known is by that alone."""
+    return channel if destination in ("", channel) else f"{channel} → {destination}"

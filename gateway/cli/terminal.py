@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
 # Escape sequences in a contact's key or a receiver's answer must not reach the terminal.
@@ -95,24 +94,6 @@ def text(value: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text("" if value is None else plain(str(value)), style)
-
-
-def row(*values: object) -> list[Text]:
-    """A table's row: what is a cell already as it is, anything else as `text` makes it."""
-    from rich.text import Text
-
-    return [value if isinstance(value, Text) else text(value) for value in values]
-
-
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table in the house's style."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return made
 
 
 def local(moment: datetime | str | None, zone: tzinfo | None = None) -> str:

@@ -53,30 +53,34 @@ def cases(
     expected and got, at its line. The exit status is 1 where there is a difference or a mistake.
     """
     from gateway.cases.file import case_files, read
+    from gateway.cases.report import unread
     from gateway.cases.run import Circumstances
     from gateway.cli.preview import workshop
+    from gateway.errors import BadInput
     from runtime.settings import Settings
 
     settings = Settings()
     around = Circumstances(platform_zone=settings.platform_timezone, workshop=workshop(settings))
     paths = list(dict.fromkeys(found for file in files for found in case_files(file)))
     results: list[Result] = []
-    wrong = False
+    broken: list[Result] = []
     for path in paths:
         read_cases, findings = read(path, destinations)
         for finding in findings:
             note(str(finding))
         if read_cases is None:
-            wrong = True
+            broken.append(unread(str(path), findings))
             continue
         done = _run(read_cases, case, around)
         if update:
             done = _update(read_cases, case, around, done)
-        if form is CasesFormat.TEXT:
+        if form is CasesFormat.TEXT and done:
             _show(path, done)
         results += done
-    _summarise(results, form)
-    if wrong or any(not one.passed for one in results):
+    if case is not None and not results and not broken:
+        raise BadInput(f"no case has '{case}' in its name")
+    _summarise(results, broken, form)
+    if broken or any(not one.passed for one in results):
         raise typer.Exit(1)
 
 
@@ -101,6 +105,7 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
         return done
     changed = updated(cases, {one.name for one in done if not one.passed}, around)
     if changed is None:
+        note(f"{cases.path}: nothing was written: what is not as expected can only be changed by hand")
         return done
     cases.path.write_text(changed.source.text, encoding="utf-8")
     note(f"{cases.path}: what is got was written")
@@ -116,13 +121,13 @@ def _show(path: Path, results: list[Result]) -> None:
             say(line)
 
 
-def _summarise(results: list[Result], form: CasesFormat) -> None:
+def _summarise(results: list[Result], broken: list[Result], form: CasesFormat) -> None:
     from gateway.cases.report import as_json, junit
 
     if form is CasesFormat.JSON:
-        dump([as_json(one) for one in results])
+        dump([as_json(one) for one in (*broken, *results)])
     elif form is CasesFormat.JUNIT:
-        say(junit(results))
+        say(junit((*broken, *results)))
     failed = sum(not one.passed for one in results)
     count = f"{len(results)} case{'' if len(results) == 1 else 's'}"
     note(f"{count}, {failed} failed" if failed else f"{count}, all as expected")

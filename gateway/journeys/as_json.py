@@ -11,7 +11,7 @@
 | `status` | Temporal's word: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention |
 | `state` | ``entering``, ``running``, ``waiting``, ``held``, ``paused``, ``leaving``; over: ``finished``, ``exited``, |
 |  | ``refused``, ``lost``; or Temporal's word where the journey has none |
-| `reason` | why it is held, paused, refused, left or failed |
+| `reason` | why it is held, paused, refused, left or failed; of a finished one, how many deliveries failed |
 | `entered_at`, `ended_at` | when |
 | `at`, `since` | the step at which it stands, since when |
 | `waiting` | ``{"for", "until", …}``; held: ``{"for": "an operator", "step", "kind", "reason", "at", "destination",`` |
@@ -23,7 +23,8 @@
 | `steps_forgotten` | how many records of steps that were repeated are not among them |
 | `rounds` | the repetitions that it is in: ``{"step", "round", "of"}``, the outermost first |
 | `pending` | deliveries under way, as Temporal sees them: ``{"step", "state", "attempt", "next_try_at",`` |
-|  | ``"last_failure", "retry", "gives_up_at"}``; `retry` in a scenario's words, durations in seconds |
+|  | ``"last_failure", "retry", "gives_up_at", "turned_away", "why"}``; `retry` in a scenario's words, |
+|  | durations in seconds |
 | `deliveries` | see `attempt`, oldest first; of many the newest 1,000 |
 | `earlier_deliveries` | whether there are attempts on record from before those |
 | `events` | kept events: ``{"name", "at"}`` |
@@ -36,8 +37,8 @@ Times are ISO 8601 in UTC; what is not known is null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,12 +79,27 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "steps_forgotten": progress.get("steps_forgotten") or 0,
         "rounds": [] if over else list(progress.get("rounds") or ()),
         "pending": [_pending(item) for item in view.pending],
-        "deliveries": [attempt(item) for item in view.attempts],
+        "deliveries": [attempt(item) for item in with_what_comes(view.attempts, view.pending)],
         "earlier_deliveries": view.earlier,
         "events": list(progress.get("events") or ()),
         "operations": list(progress.get("operations") or ()),
         "passed_over": list(progress.get("passed_over") or ()),
     }
+
+
+def with_what_comes(attempts: Sequence[Attempt], pending: Sequence[Pending]) -> list[Attempt]:
+    """A journey's attempts, with the next one only where it is to come.
+
+    What Temporal has scheduled is what will happen: an operator may have changed it, or the journey have left.
+    """
+    due = {item.step: item for item in pending}
+    latest = {item.step: item for item in attempts}
+    return [
+        replace(item, next_try_at=going.next_try_at or item.next_try_at)
+        if item is latest[item.step] and (going := due.get(item.step)) is not None
+        else replace(item, next_try_at=None)
+        for item in attempts
+    ]
 
 
 def attempt(item: Attempt) -> dict[str, Any]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from gateway.journeys.pending_activities import describe, pending
 from runtime.search_attributes import JOURNEY_STATE, STEP_ID
 from runtime.store import Store, StoredEntry
 
 UNDER_WAY: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 """Also leaves out what is paused on the server, which the SDK's client cannot read."""
+OVER: Final = ("finished", "exited", "lost")
+"""How a journey that was let in can have ended."""
+STATES: Final = ("running", "waiting", "held", "paused", *OVER)
+"""What a journey that was let in can be doing, or have done."""
 _CHUNK: Final = 50  # ids in one query
+_LOOKED_AT: Final = 200  # journeys that are looked at one by one
+_ASKED: Final = 20  # at the same time
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class ListedJourney:
         key: What tells it from others of the same contact, if anything.
         state: ``running``, ``waiting``, ``held``, ``paused``; once it is over ``finished``, ``exited``, ``lost``.
         step: Where it stands, as far as Temporal's search has learnt: some moments behind.
-        reason: Why it is held, or why it ended: a sentence.
+        reason: Why it is held, why its delivery is tried again, or why it ended: a sentence.
         entered_at: When it was let in.
         ended_at: When it was over.
         destination: Held: what could not be delivered to, if it was that.
@@ -66,15 +74,49 @@ async def newest(
     temporal: Client,
     store: Store,
     *,
-    scenario: str | None,
-    contact: str | None,
+    scenario: str | None = None,
+    version: int | None = None,
+    contact: str | None = None,
+    state: str | None = None,
+    step: str | None = None,
     since: datetime | None = None,
     limit: int,
 ) -> list[ListedJourney]:
-    """Journeys that were let in, the newest first."""
-    entries = await store.entries(scenario=scenario, contact_id=contact, since=since, limit=limit)
-    seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
-    return [listed(entry, seen) for entry in entries]
+    """Journeys that were let in, the newest first. See `gateway.client.ScenarioClient.journeys`."""
+    over = state in OVER
+    known: dict[str, Any] = {"scenario": scenario, "version": version, "contact_id": contact, "since": since}
+    known |= {"running": False if over else True if state or step else None, "outcome": state if over else None}
+    found: list[ListedJourney] = []
+    last: StoredEntry | None = None
+    while True:
+        entries = await store.entries(**known, after=last, limit=limit)
+        seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
+        items = await _sending(temporal, [listed(entry, seen) for entry in entries], limit=_LOOKED_AT - len(found))
+        found += [item for item in items if state in (None, item.state) and step in (None, item.step)]
+        if len(entries) < limit or len(found) >= limit:
+            return found[:limit]
+        last = entries[-1]
+
+
+async def _sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
+    """Journeys with the deliveries that they have under way, which search knows nothing of.
+
+    Args:
+        temporal: Knows them.
+        items: The journeys.
+        limit: So many at most are looked at.
+    """
+    turns = asyncio.Semaphore(_ASKED)
+
+    async def look(item: ListedJourney) -> ListedJourney:
+        async with turns:
+            described = await describe(temporal, item.id)
+        going = await pending(temporal, described) if described else []
+        return replace(item, state="running", step=going[0].step, reason=going[0].why) if going else item
+
+    busy = [item for item in items if item.ended_at is None and item.state in ("running", "waiting")]
+    looked = dict(zip(busy[: max(limit, 0)], await asyncio.gather(*map(look, busy[: max(limit, 0)])), strict=True))
+    return [looked.get(item, item) for item in items]
 
 
 async def states(temporal: Client, ids: Sequence[str]) -> dict[str, SearchedState]:

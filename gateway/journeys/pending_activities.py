@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.failure.v1 import Failure as TemporalFailure
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.failures import Failure, failure_of
 from scenario.plan.retry import RetryPolicy
 
 
@@ -31,6 +33,9 @@ class Pending:
         gives_up_at: The end of its deadline.
         activity: The activity's type, such as ``send_webhook``.
         fairness_key: What the server counts its rate by: the beginning of a webhook's destination, else empty.
+        turned_away: Where the attempt before was turned away before it was made, why, in one word: ``breaker_open``,
+            ``busy``, …
+        why: The same in a few words, or why it failed: ``wax has failed too often and gets no requests for a while``.
     """
 
     step: str
@@ -42,6 +47,8 @@ class Pending:
     gives_up_at: datetime | None = None
     activity: str = ""
     fairness_key: str = ""
+    turned_away: str | None = None
+    why: str | None = None
 
 
 async def describe(
@@ -61,12 +68,25 @@ async def describe(
         return None
 
 
-def pending(described: DescribeWorkflowExecutionResponse) -> Iterator[Pending]:
+async def pending(temporal: Client, described: DescribeWorkflowExecutionResponse) -> list[Pending]:
     """The deliveries under way of a journey."""
-    return (_pending(activity) for activity in described.pending_activities)
+    return [
+        _pending(activity, await _failure(temporal, activity.last_failure)) for activity in described.pending_activities
+    ]
 
 
-def _pending(activity: PendingActivityInfo) -> Pending:
+async def _failure(temporal: Client, told: TemporalFailure) -> Failure | None:
+    """What an attempt said of itself; None where it is not one of ours, or cannot be read here."""
+    if not told.application_failure_info.details.payloads:
+        return None
+    try:
+        error = await temporal.data_converter.decode_failure(told)
+    except Exception:  # of whatever codec: what can be shown without is shown
+        return None
+    return failure_of(error) if isinstance(error, ApplicationError) else None
+
+
+def _pending(activity: PendingActivityInfo, failure: Failure | None) -> Pending:
     name = PendingActivityState.Name(activity.state)
     room = activity.activity_options.start_to_close_timeout.ToTimedelta()  # see `Delivery.room`
     return Pending(
@@ -81,6 +101,8 @@ def _pending(activity: PendingActivityInfo) -> Pending:
         gives_up_at=_instant(activity.expiration_time) - room if activity.HasField("expiration_time") else None,
         activity=activity.activity_type.name,
         fairness_key=activity.priority.fairness_key,
+        turned_away=failure.error if failure and failure.turned_away else None,
+        why=(failure.why or failure.reason) if failure else activity.last_failure.message or None,
     )
 
 

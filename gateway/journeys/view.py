@@ -122,7 +122,7 @@ async def _look(
         result=result,
         failure=failure,
         plan=await _plan(store, entry),
-        pending=tuple(pending(described)),
+        pending=tuple(await pending(temporal, described)),
         state=known.get(JOURNEY_STATE),
         step=known.get(STEP_ID) or None,
         earlier=earlier,

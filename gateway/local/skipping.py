@@ -18,6 +18,7 @@ from temporalio.api.common.v1 import FastForwardConfig, TimeSkippingConfig, Work
 from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
 from temporalio.client import Client
+from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
 LONG: Final = timedelta(seconds=10)
@@ -100,7 +101,7 @@ async def _wait_of(temporal: Client, journey: str, run: str) -> _Wait | None:
     try:
         progress: dict[str, Any] = await handle.query("progress", rpc_timeout=_ANSWER)
         clock = (await handle.describe()).raw_description.workflow_extended_info.time_skipping_info.current_time
-    except RPCError:  # it is over, or its worker is busy
+    except TemporalError:  # it is over, or its worker is busy
         return None
     waiting: dict[str, Any] = progress["waiting"] or {}
     if progress["state"] != "waiting":

@@ -95,6 +95,7 @@ class Operations:
         self,
         *,
         scenario: str | None = None,
+        version: int | None = None,
         contact: str | None = None,
         destination: str | None = None,
         reason: str | None = None,
@@ -106,6 +107,7 @@ class Operations:
 
         Args:
             scenario: Only those of this scenario.
+            version: Only those of its version of this number; goes with `scenario`.
             contact: Only this contact's.
             destination: Only those that could not deliver to this destination, or host.
             reason: Only those held for this, in the word that the search attribute `HeldReason` has.
@@ -114,11 +116,19 @@ class Operations:
             limit: So many at most.
         """
         which = Which(
-            scenario=scenario, contact=contact, destination=destination, reason=reason, step=step, since=since
+            scenario=scenario,
+            version=version,
+            contact=contact,
+            destination=destination,
+            reason=reason,
+            step=step,
+            since=since,
         )
         return await search.held(self.temporal, self.store, which, limit=limit)
 
-    async def select(self, verb: Verb, which: Which, *, limit: int = EVERY, ask: bool = False) -> list[ListedJourney]:
+    async def select(
+        self, verb: Verb, which: Which, *, limit: int = EVERY, ask: bool = False, everybody: bool = False
+    ) -> list[ListedJourney]:
         """Journeys for which an operation makes sense.
 
         Args:
@@ -127,12 +137,14 @@ class Operations:
             which: What they have in common.
             limit: So many at most.
             ask: Tell of held journeys why and since when, too.
+            everybody: All that are under way, whatever they are doing.
 
         Raises:
             NotAnswered: Journeys that an earlier release held have to be asked, and no worker answers.
         """
-        if verb in ("pause", "resume"):
-            return await search.running(self.temporal, self.store, which, paused=verb == "resume", limit=limit)
+        if everybody or verb in ("pause", "resume"):
+            paused = None if everybody else verb == "resume"
+            return await search.running(self.temporal, self.store, which, paused=paused, limit=limit)
         return await search.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:

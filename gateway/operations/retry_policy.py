@@ -137,7 +137,7 @@ async def _look(
     async def look(journey: str) -> list[InFlight]:
         async with turns:
             described = await describe(temporal, journey)
-        picked = (pick(journey, item) for item in pending(described)) if described else ()
+        picked = (pick(journey, item) for item in await pending(temporal, described)) if described else ()
         return [item for item in picked if item is not None]
 
     wanted = list(journeys)

@@ -44,6 +44,7 @@ class Which:
 
     Attributes:
         scenario: The scenario's name.
+        version: Its version's number; goes with `scenario`.
         contact: The contact's id.
         destination: Held journeys: what could not be delivered to, a destination's name or a host. Others: what their
             version of the scenario has a step for.
@@ -53,6 +54,7 @@ class Which:
     """
 
     scenario: str | None = None
+    version: int | None = None
     contact: str | None = None
     destination: str | None = None
     reason: str | None = None
@@ -118,6 +120,7 @@ async def _pages(temporal: Client, query: str, size: int) -> AsyncIterator[list[
 def _query(which: Which) -> str:
     wanted = {
         SCENARIO_NAME: which.scenario,
+        SCENARIO_VERSION: None if which.version is None else f"{which.scenario}@{which.version}",
         CONTACT_ID: which.contact,
         DESTINATION: which.destination,
         HELD_REASON: which.reason,
@@ -196,7 +199,7 @@ def _fits(now: ListedJourney, which: Which) -> bool:
 
 
 async def running(
-    temporal: Client, store: Store, which: Which, *, paused: bool, limit: int = EVERY
+    temporal: Client, store: Store, which: Which, *, paused: bool | None, limit: int = EVERY
 ) -> list[ListedJourney]:
     """Journeys under way that are paused, or that are not. The store knows them at once, search their state.
 
@@ -204,12 +207,14 @@ async def running(
         temporal: Whose search is asked.
         store: Knows who is in.
         which: Only these; `Which.reason` and `Which.step` do not count.
-        paused: Which of the two. A journey that is held as well is asked whether it is paused.
+        paused: Which of the two; None: all. A journey that is held as well is asked whether it is paused.
         limit: So many at most.
     """
     turns = asyncio.Semaphore(_ASKED)
 
     async def fits(item: ListedJourney) -> bool:
+        if paused is None:
+            return True
         if item.state != "held":
             return (item.state == "paused") is paused
         async with turns:
@@ -240,7 +245,13 @@ async def under_way(store: Store, which: Which, *, size: int = _CHUNK) -> AsyncI
     last: StoredEntry | None = None
     while True:
         entries = await store.entries(
-            scenario=which.scenario, contact_id=which.contact, running=True, since=which.since, after=last, limit=size
+            scenario=which.scenario,
+            version=which.version,
+            contact_id=which.contact,
+            running=True,
+            since=which.since,
+            after=last,
+            limit=size,
         )
         if which.destination is None:
             yield entries

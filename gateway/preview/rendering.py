@@ -212,6 +212,9 @@ class Workshop:
             step: The step.
             delivery: What the journey would hand to the activity.
             journey: The workflow id.
+
+        Raises:
+            BadRecipient: Nothing can be sent to whom `to` says.
         """
         seen = template_data(delivery, journey, self.callbacks)
         try:
@@ -220,7 +223,11 @@ class Workshop:
             return Nothing(aborted.reason)
         except TemplateError as error:
             return Problem(str(error), error, seen)
-        except (NotConfigured, BadRecipient) as error:
+        except BadRecipient as error:
+            if self.to is not None:
+                raise
+            return Problem(str(error))
+        except NotConfigured as error:
             return Problem(str(error))
 
     def webhook(self, step: Webhook, delivery: Delivery, seen: dict[str, Any]) -> Result:

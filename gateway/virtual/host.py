@@ -127,6 +127,10 @@ class VirtualHost:
         """How many events were kept in all."""
         return len(self.kept)
 
+    def missed(self, seen: int) -> bool:
+        """Whether more than `seen` events have been kept by now."""
+        return self.counted > seen
+
     def now(self) -> datetime:
         """The time, in UTC."""
         return self.clock.now

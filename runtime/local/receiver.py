@@ -135,6 +135,8 @@ class Receiver:
     def _told(self, request: Request) -> tuple[int, float]:
         """The status that a request gets, and after how many seconds."""
         place, answer = self._answers.find(request.scope["path"])
+        if not answer.first:
+            return answer.then, answer.delay
         delivery = (place, answer.told, request.headers.get("webhook-id", ""))
         turn = self._answered[delivery]
         self._answered[delivery] += 1

@@ -6,6 +6,7 @@ async with Store.open(url) as store:
 """
 
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.closures import Closure
 from runtime.store.deliveries import Attempt
 from runtime.store.errors import (
     StoreAddressError,
@@ -17,7 +18,7 @@ from runtime.store.errors import (
     StoreUnavailable,
 )
 from runtime.store.store import Store
-from runtime.store.versions import Newest, Published
+from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "AlreadyIn",
     "Attempt",
     "AttemptWriter",
+    "Closure",
     "LetIn",
+    "Listed",
     "Newest",
     "Published",
     "Store",

@@ -30,9 +30,10 @@ from sqlalchemy import (
 )
 
 from runtime.store.admission import AdmissionRequest, Allowed, AlreadyIn, LetIn, StoredEntry, decide
+from runtime.store.closures import Closure
 from runtime.store.columns import storable
 from runtime.store.database import Inserting, Queries
-from runtime.store.schema import entries
+from runtime.store.schema import closed, entries
 
 LOST = "lost"
 """The outcome of a journey that ended without taking leave: it was terminated, or its departure was not recorded."""
@@ -47,8 +48,8 @@ _table = entries.c
 class Entries(Queries):
     """The table of journeys."""
 
-    async def admit(self, asking: AdmissionRequest) -> LetIn | AlreadyIn:
-        """Let a run in, or say which earlier one keeps it out.
+    async def admit(self, asking: AdmissionRequest) -> LetIn | AlreadyIn | Closure:
+        """Let a run in, or say what keeps it out: an earlier one, or that the scenario is closed.
 
         May be repeated: a run that is in gets the answer of its first asking, also when both ask at once.
 
@@ -79,6 +80,11 @@ class Entries(Queries):
             ruling = decide(asking, [_entry(found) for found in earlier])
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "a newer run took its place", asking.now)
+            is_closed = not isinstance(ruling.answer, LetIn) and await self._database.read(
+                _CLOSED, {"scenario": asking.scenario}
+            )
+            if is_closed:
+                return Closure(**is_closed[0])
             match ruling.answer:
                 case Allowed(nth):
                     if await self._database.write(_add(self._database.insert), {**row, "nth": nth}):
@@ -183,6 +189,11 @@ class Entries(Queries):
         statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
         return [_entry(row) for row in await self._database.read(statement)]
 
+    async def counts(self) -> dict[tuple[str, int], int]:
+        """How many journeys are under way, by scenario and version."""
+        rows = await self._database.read(_COUNTS)
+        return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
+
     async def knows(self, contact_id: str) -> bool:
         """Whether any journey was ever this contact's."""
         return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
@@ -261,6 +272,12 @@ _UNDER_WAY = (
     .where(_table.workflow_id.in_(bindparam("workflow_ids", expanding=True)), _table.ended_at.is_(None))
     .order_by(_table.admitted_at, _table.nth)
 )
+_COUNTS = (
+    select(_table.scenario, _table.version, func.count().label("journeys"))
+    .where(_table.ended_at.is_(None))
+    .group_by(_table.scenario, _table.version)
+)
+_CLOSED = select(closed).where(closed.c.scenario == bindparam("scenario"))
 _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
 
 
@@ -268,9 +285,10 @@ _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).
 def _add_first(insert: Inserting) -> Executable:
     given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
     nobody = ~exists().where(*(_table[name] == given[name] for name in _IDENTITY))
+    is_open = ~exists().where(closed.c.scenario == given["scenario"])
     return (
         insert(entries)
-        .from_select([*_GIVEN, "nth"], select(*given.values(), literal(1)).where(nobody))
+        .from_select([*_GIVEN, "nth"], select(*given.values(), literal(1)).where(nobody, is_open))
         .on_conflict_do_nothing()
         .returning(_table.nth)
     )

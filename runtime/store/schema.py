@@ -34,6 +34,17 @@ versions = Table(
 )
 """Published scenarios. A row never changes and is never deleted: journeys under way depend on it."""
 
+closed = Table(
+    "closed_scenarios",
+    metadata,
+    Column("scenario", Words, nullable=False),
+    Column("closed_at", Instant, nullable=False),
+    Column("closed_by", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    PrimaryKeyConstraint("scenario"),
+)
+"""Scenarios that let nobody in."""
+
 _UNDER_WAY = text("ended_at IS NULL")
 
 entries = Table(

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.closures import Closures
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
@@ -29,7 +30,7 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Deliveries):
+class Store(Versions, Entries, Closures, Deliveries):
     """Published versions, journeys and delivery attempts, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, bindparam, func, literal, select
+from sqlalchemy import Executable, bindparam, func, literal, or_, select
 
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import versions
@@ -53,6 +53,23 @@ class Newest:
     scenario: str
     version: int
     published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A version, without what it holds.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: 1, 2, …
+        published_at: When.
+        published_by: Who, as the publisher said, or "".
+    """
+
+    scenario: str
+    version: int
+    published_at: datetime
+    published_by: str
 
 
 class Versions(Queries):
@@ -131,6 +148,10 @@ class Versions(Queries):
         """Every published scenario with its newest version, by name."""
         return [Newest(**row) for row in await self._database.read(_SCENARIOS)]
 
+    async def listed(self, scenario: str | None = None) -> list[Listed]:
+        """Published versions, the newest of each scenario first; of one scenario, or of all."""
+        return [Listed(**row) for row in await self._database.read(_LISTED, {"name": scenario})]
+
 
 _AGAIN = "~"
 _ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by")
@@ -146,6 +167,11 @@ _LAST = (
 )
 _NEWEST = select(func.max(_table.version).label("version")).where(_table.scenario == bindparam("scenario"))
 _ONE = select(versions).where(_table.scenario == bindparam("scenario"), _table.version == bindparam("version"))
+_LISTED = (
+    select(_table.scenario, _table.version, _table.published_at, _table.published_by)
+    .where(or_(bindparam("name", type_=_table.scenario.type).is_(None), _table.scenario == bindparam("name")))
+    .order_by(_table.scenario, _table.version.desc())
+)
 _later = versions.alias()
 _SCENARIOS = (
     select(_table.scenario, _table.version, _table.published_at)

@@ -213,6 +213,10 @@ class Host(Protocol):
         """Counts the events that were kept."""
         ...
 
+    def missed(self, seen: int) -> bool:
+        """Whether more than `seen` events have been kept by now, which the step has to look at before it waits."""
+        ...
+
     @property
     def override_note(self) -> str | None:
         """What is to be said of a step that is worked out by another version."""

@@ -95,12 +95,15 @@ class RepeatRow(Row):
             row = self.on(host)
             if row.event is not None:
                 host.await_event(row.event)
+                kept = host.counted
                 for event in host.events(row.event, since_now=False):
                     if event.number > checked:
                         checked = event.number
                         if await host.satisfies(event, row.condition):
                             host.take(event)
                             return self._over(host, "event")
+                if host.missed(kept):  # while the condition was asked
+                    continue
             if rounds.number >= row.times:
                 return self._over(host, "ended")
             if row.until is not None:

@@ -83,6 +83,7 @@ class WaitForRow(Row):
         host.await_event(self._named)
         checked = 0
         while True:
+            seen = host.counted
             for event in self._kept(host):
                 if event.number <= checked:
                     continue
@@ -92,6 +93,8 @@ class WaitForRow(Row):
                     host.take(event)
                     host.record("event", way=event.name if self.several else None)
                     return Next(choice.then, event.name if self.several else _THEN)
+            if host.missed(seen):  # while a condition was asked
+                continue
             if until is not None and until <= host.now():
                 host.record("timeout")
                 return Next(self.otherwise, _ELSE)

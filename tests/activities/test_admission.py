@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.interface import Admission, Admitted
-from runtime.store import Store
+from runtime.store import Closure, Store
 from scenario.check.check import check
 from scenario.errors import ScenarioError
 from scenario.model.document import digest, document
@@ -27,7 +28,7 @@ steps:
 """
 
 
-async def admit(folder: Path, row: Mapping[str, Any]) -> Admitted:
+async def admit(folder: Path, row: Mapping[str, Any], closure: Closure | None = None) -> Admitted:
     """What a contact is answered that asks for a scenario whose plan has a row with something more in it."""
     scenario = check(SCENARIO, file="a.yaml").scenario
     assert scenario is not None
@@ -35,6 +36,8 @@ async def admit(folder: Path, row: Mapping[str, Any]) -> Admitted:
     plan["steps"]["first"] |= row
     async with Store.open(f"sqlite:///{folder / 'store.db'}") as store:
         await store.publish("welcome", content, plan, digest(content))
+        if closure is not None:
+            await store.close_scenario(closure)
         entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
         admission = Admission(entry=entry, workflow_id="welcome/1", run_id="r", now="2027-01-01T00:00:00+00:00")
         return await AdmissionActivities(Content(store), store, "Europe/Paris").admit(admission)
@@ -54,3 +57,10 @@ async def test_a_plan_that_this_program_cannot_read_keeps_the_contact_waiting_fo
 async def test_a_plan_that_temporal_would_not_take_refuses_the_contact(tmp_path: Path) -> None:
     admitted = await admit(tmp_path, {"to": "a" * LARGEST_PLAN})
     assert admitted.refused == "welcome is too large to be performed: split it, or name less in its templates"
+
+
+@pytest.mark.parametrize(("reason", "said"), [("the sale is over", " (the sale is over)"), ("", "")])
+async def test_a_closed_scenario_says_since_when_and_why(tmp_path: Path, reason: str, said: str) -> None:
+    closure = Closure("welcome", datetime(2026, 3, 31, 8, 0, tzinfo=UTC), "ann", reason)
+    admitted = await admit(tmp_path, {}, closure)
+    assert admitted.refused == f"welcome is closed since Tue 2026-03-31 08:00 UTC: nobody is let in{said}"

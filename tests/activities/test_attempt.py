@@ -19,6 +19,7 @@ from activities.attempt import OpenAttempt, attempt_of
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
 from activities.interface import SMS, Delivery, Sent
+from activities.outcome import Judgement, Outcome, Verdict
 from activities.permission import Gate, Never, NotYet, Permission
 from runtime.errors import SettingsError
 from runtime.store import Attempt
@@ -86,11 +87,15 @@ async def run(
     return sent, error, rows[0] if rows else None  # type: ignore[return-value]
 
 
-def failing(kind: FailureKind, sending: bool = True, **details: Any) -> Callable[[OpenAttempt], Any]:
+def failing(
+    kind: FailureKind, sending: bool = True, *, unknown: bool = False, error: str | None = None, **details: Any
+) -> Callable[[OpenAttempt], Any]:
     async def block(attempt: OpenAttempt) -> None:
         if sending:
             await attempt.sending()
-        raise attempt.failure(kind, "It did not work", **details)
+        if kind is FailureKind.RETRY:
+            raise attempt.failed(Judgement(Verdict(Outcome.RETRY, error or "", unknown), "It did not work"), **details)
+        raise attempt.failure(kind, "It did not work", unknown=unknown, error=error, **details)
 
     return block
 
@@ -260,7 +265,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
     def block(attempt: OpenAttempt) -> None:
         if turned:
             attempt.permitted(NotYet(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
-        raise attempt.failure(FailureKind.RETRY, "It did not work")
+        raise attempt.failed(Judgement(Verdict(Outcome.RETRY, ""), "It did not work"))
 
     before = datetime.now(UTC)
     _, error, _ = await run(environment, HOLD, block)

@@ -22,7 +22,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from activities.webhook.outcome import Outcome, of_status
+from activities.outcome import Outcome
+from activities.webhook.outcome import of_status
 from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, Receiving
 from gateway.callbacks.deliver import Told

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.search_attributes import (
@@ -56,6 +59,9 @@ class Temporal:
     asked: list[str] = field(default_factory=list[str])
     queries: list[str] = field(default_factory=list[str])
     error: RPCError | None = None
+    sending: dict[str, PendingActivityInfo] = field(default_factory=dict[str, PendingActivityInfo])
+    namespace: str = "default"
+    data_converter: DataConverter = DataConverter.default
 
     async def list_workflows(self, query: str, page_size: int = 1000) -> AsyncIterator[Execution]:
         self.queries.append(query)
@@ -75,6 +81,19 @@ class Temporal:
                 return answers[name]
 
         return Handle()
+
+    @property
+    def workflow_service(self) -> Any:
+        sending = self.sending
+
+        class Service:
+            async def describe_workflow_execution(self, request: Any, **_: Any) -> DescribeWorkflowExecutionResponse:
+                name = request.execution.workflow_id
+                if name not in sending:
+                    raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+                return DescribeWorkflowExecutionResponse(pending_activities=[sending[name]])
+
+        return Service()
 
 
 def client(temporal: Temporal) -> Client:

@@ -198,6 +198,9 @@ async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Sta
     stage.channels.scripts["text"] = failing(FailureKind.UNKNOWN, status=None, reason="no answer came")
     result = await stage.run("unknown")
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("text", "unknown")]
+    assert (result["outcome"], result["reason"]) == ("finished", "")
+    (stored,) = await stage.store.entries(scenario="unknown", limit=1)
+    assert (stored.outcome, stored.reason) == ("finished", "1 of 1 deliveries failed")
 
 
 async def test_a_skipped_delivery_says_why(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """A journey that waits for the first of several events."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -83,3 +84,36 @@ async def test_it_goes_on_in_another_run(stage: Stage) -> None:
     await newest.signal("event", event("order.refused"))
     result = await stage.result(newest)
     assert (result["reason"], result["steps"][1]["way"]) == ("refused", "order.refused")
+
+
+TOGETHER = """
+scenario: NAME
+trigger: order
+steps:
+  - STEP
+  - sms: after
+    text: "{{ event.n }}"
+"""
+WAITS = {
+    "waiting": "wait_for: a.b\n    if: event.n == 2",
+    "several": "wait_for: {a.b: {if: event.n == 2}, c.d: {if: event.n == 3}}",
+    "repeating": "repeat: {every: 7d, times: 3, until: {event: a.b, if: event.n == 2}}\n"
+    "    steps: [{sms: round, text: hi}]",
+}
+
+
+async def test_of_events_that_come_together_each_is_looked_at(stage: Stage) -> None:
+    for name, step in WAITS.items():
+        await stage.publish(TOGETHER.replace("NAME", name).replace("STEP", step))
+        handle = await stage.start(name, ORDER)
+        await stage.until(handle, "waiting")
+        began = await stage.now()
+        # The second comes while it is asked whether the first is the one.
+        await asyncio.gather(*(handle.signal("event", event("a.b", n=number)) for number in (1, 1, 1, 2)))
+        async with asyncio.timeout(20):
+            await stage.attempted("after")
+        attempt = stage.channels.attempts[-1]
+        assert (attempt.delivery.step, attempt.delivery.data["event"]["n"]) == ("after", 2)
+        assert attempt.at - began < timedelta(days=1)
+        assert (await stage.result(handle))["steps"][-1]["id"] == "after"
+        stage.channels.attempts.clear()

@@ -63,7 +63,7 @@ async def test_an_address_that_is_not_ascii_goes_to_a_server_that_takes_it(mail_
     assert received.mails[0].rcpt_tos == ["zoé@example.com"]
     error = await failing(await mailer(await mail_server()), envelope=letter)
     assert isinstance(error, RefusedError)
-    assert (error.word, error.permanent) == ("no_smtputf8", True)
+    assert (error.word, error.verdict.final) == ("no_smtputf8", True)
 
 
 class TestEncryption:
@@ -230,7 +230,7 @@ class TestRefusals:
         faulty = await faulty_server(**{command: f"{code} <zoe@example.com> no"})
         error = await failing(await mailer(faulty))
         assert isinstance(error, RefusedError)
-        assert (error.status, error.permanent, error.reply) == (code, permanent, "<zoe@example.com> no")
+        assert (error.status, error.verdict.final, error.reply) == (code, permanent, "<zoe@example.com> no")
         assert str(error) == f"127.0.0.1 answered {code}"
 
     async def test_do_not_cost_the_connection(self, mail_server: Any, mailer: Any):

@@ -1,9 +1,11 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from activities.outcome import Outcome, Verdict
 from activities.webhook.errors import WORDS, AttemptError
-from activities.webhook.outcome import Outcome, Verdict, of_status
+from activities.webhook.outcome import of_response, of_status
 from tests.activities.webhook.casefiles import table
 
 _DECISIONS = {
@@ -117,3 +119,20 @@ def test_a_400_about_our_client_certificate_is_a_configuration_at_fault():
     changed = [status for status in range(100, 600) if of_status(status, certificate=True) != of_status(status)]
     assert changed == [400]
     assert of_status(400, certificate=True) == Verdict(Outcome.RETRY_SHORT, "client_certificate")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "named", "outcome", "asked"),
+    [
+        (413, {"retry-after": "60"}, b"", False, Outcome.RETRY, 60),
+        (413, {"retry-after": "soon"}, b"", False, Outcome.PERMANENT, None),
+        (400, {}, b"No required SSL certificate was sent", True, Outcome.RETRY_SHORT, None),
+        (400, {}, b"No required SSL certificate was sent", False, Outcome.PERMANENT, None),
+    ],
+)
+def test_a_response_is_judged_by_all_that_it_says(
+    status: int, headers: dict[str, str], body: bytes, named: bool, outcome: Outcome, asked: int | None
+):
+    judgement = of_response("wax", status, headers, body, named=named, now=datetime(2026, 3, 2, tzinfo=UTC))
+    assert (judgement.verdict.outcome, judgement.asked) == (outcome, asked)
+    assert judgement.sentence.startswith(f"wax answered {status}")

@@ -51,6 +51,13 @@ CASES = {
           reason: step hook failed
         """,
     ),
+    "a date that is none is no reason to come again": (
+        HOOK,
+        """
+        answers: {hook: [{status: 413, headers: {Retry-After: soon}, times: always}]}
+        expect: {steps: [{webhook: hook, outcome: held, attempts: 1, reason: h.example answered 413}], ends: held}
+        """,
+    ),
     "an unknown outcome is sent again": (
         HOOK,
         """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from textwrap import dedent, indent
 
 import pytest
 
+from gateway.cases.file import parsed
 from gateway.cases.update import updated
 from tests.gateway.cases.conftest import AROUND, TOP, Read, differences
 
@@ -44,7 +46,7 @@ FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
               steps:
                 - {sms: first, text: "Hello 7:\\nall is well"}   # the first
                 - webhook: second
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                   attempts: 1
                   body: {tags: ["a", "b: c"], n: "7"}
             """,
@@ -81,14 +83,14 @@ FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
               steps:
                 - sms: first
                   outcome: delivered
-                  at: "2026-03-02 09:00"
+                  at: 2026-03-02 09:00
                   to: "+33612345678"
                   text: |
                     Hello 7:
                     all is well
                 - webhook: second
                   outcome: delivered
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                   method: POST
                   url: https://h.example/
                   body:
@@ -129,17 +131,17 @@ FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
               steps:
                 - sms: first
                   outcome: delivered
-                  at: "2026-03-02 09:00"
+                  at: 2026-03-02 09:00
                   to: "+33612345678"
                   text: |
                     Hello 7:
                     all is well
                 - wait: wait-2
                   outcome: waited
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                 - webhook: second
                   outcome: delivered
-                  at: "2026-03-03 09:00"
+                  at: 2026-03-03 09:00
                   method: POST
                   url: https://h.example/
                   body:
@@ -151,6 +153,30 @@ FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
               ends: finished
             """,
         ),
+        (  # flow style
+            "expect: {steps: [{sms: first}], ends: held}",
+            "expect: {steps: "
+            '[{"sms": "first"}, {"webhook": "second", "outcome": "delivered", "at": "2026-03-03 09:00", '
+            '"method": "POST", "url": "https://h.example/", '
+            '"body": {"n": "7", "tags": ["a", "b: c"], "note": "x # y"}}], ends: finished}',
+        ),
+        ("{events: []}", None),
+        ("{with: {contact: {id: 9}}, expect: {refused: because}}", None),
+        (  # a list no further in than its key, less than the whole body
+            """
+            expect:
+              steps:
+                - sms: first
+                - webhook: second
+                  body:
+                    tags:
+                    - a # one
+                  body_is:
+                    n: "7"
+            """,
+            None,
+        ),
+        ("expect:\n  steps:\n  - sms: first\n  - webhook: second\n    body_is:\n", None),
         ("expect: {refused: because}", None),
         ("expect: {refused: {contains: because}, }", None),
     ],
@@ -163,6 +189,41 @@ def test_an_update(reading: Read, before: str, after: str | None) -> None:
     assert differences(changed) == {"one": []}
     if after is not None:
         assert changed.source.text == f"{TOP.strip()}\n  one:\n{indent(dedent(after).strip(), '    ')}\n"
+
+
+@pytest.mark.parametrize("name", ["a ", "a\n  b \n\nc", "a\x7f\x80b", "\u2028", "- a", "<<", "x: |", "\u200b"])
+def test_texts_of_all_kinds(reading: Read, name: str) -> None:
+    for text in ("x", "|\n      x\n"):
+        case = f"expect:\n  steps:\n  - sms: first\n    text: {text}\n  - webhook: second\n    body: {{n: x}}"
+        top = TOP.replace("id: 7", f"id: 7, firstname: {json.dumps(name)}")
+        told = STEPS.replace("contact.id }}:", "contact.firstname }}:").replace("contact.id", "contact.firstname")
+        cases, findings = reading(told, case, top=top)
+        assert cases is not None, findings
+        changed = updated(cases, ["one"], AROUND)
+        assert changed is not None
+        assert differences(changed) == {"one": []}
+
+
+def test_what_cases_share_by_an_alias(reading: Read) -> None:
+    shared = """
+    expect: &shared
+      steps:
+        - {sms: first, text: Hello 8}
+        - {webhook: second, attempts: 9}
+    """
+    for more in ("", "{contact: {id: 9}}"):
+        cases, findings = reading(STEPS, shared)
+        assert cases is not None, findings
+        text = f"{cases.source.text}\n  two:\n    with: {more or '{}'}\n    expect: *shared\n"
+        cases, findings = parsed(text, cases.path, None)
+        assert cases is not None, findings
+        changed = updated(cases, ["one", "two"], AROUND)
+        assert changed is not None
+        steps = changed.source.data["cases"]["two"]["expect"]["steps"]
+        assert steps[1] == {"webhook": "second", "attempts": 1}
+        # What cannot be for both is left as it is, and an update changes nothing more.
+        assert steps[0]["text"] == ("Hello 8" if more else "Hello 7:\nall is well")
+        assert updated(changed, [name for name, found in differences(changed).items() if found], AROUND) is None
 
 
 def test_who_is_refused_now(reading: Read) -> None:

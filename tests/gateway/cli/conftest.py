@@ -85,6 +85,8 @@ class Client:
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
+    temporal: Any = None
+    store: Any = None
     answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
     slow: dict[str, float] = field(default_factory=dict[str, float])
     answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
@@ -101,6 +103,10 @@ class Client:
 
     async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> int | None:
         self.asked.append(("event", contact, name, properties, identifier))
+        return self.told
+
+    async def contact_changed(self, contact: str, patch: Any) -> int | None:
+        self.asked.append(("contact_changed", contact, patch))
         return self.told
 
     async def show(self, journey: str) -> JourneyView:

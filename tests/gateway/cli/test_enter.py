@@ -292,6 +292,18 @@ def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: C
     )
 
 
+def test_a_change_says_how_many_journeys_heard_of_it(run: Run, client: Client) -> None:
+    ran = run("change", "7", '{"firstname": "Zoé"}')
+    assert (ran.status, ran.out) == (0, "1 journey told\n")
+    assert client.asked == [("contact_changed", "7", {"firstname": "Zoé"})]
+    client.told = None
+    said = "contact 7 has never had a journey: 'scenario change' takes the contact's id first, then what changed"
+    assert run("change", "7", "{}").err == f"scenario: {said}\n"
+    ran = run("change", "7", "[]")
+    assert (ran.status, ran.out) == (1, "")
+    assert "write an object such as" in ran.err
+
+
 @pytest.mark.parametrize(
     ("properties", "said"),
     [

@@ -51,6 +51,21 @@ def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: C
     assert client.asked[2:] == [(command, name, None, {"operator": "ann", "reason": "x"}) for name in ("a/1", "a/2")]
 
 
+def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client) -> None:
+    client.found = [LISTED, replace(LISTED, id="a/2", state="waiting", step="pause")]
+    ran = run("leave", "--scenario", "a", "--all", "--reason", "x", "--operator", "ann")
+    assert (ran.status, ran.out) == (0, "accepted 2\n")
+    assert client.asked[0] == (
+        "select",
+        "leave",
+        Which(scenario="a"),
+        {"ask": False, "limit": EVERY, "everybody": True},
+    )
+    who = {"operator": "ann", "reason": "x"}
+    assert client.asked[2:] == [("leave", name, None, who) for name in (LISTED.id, "a/2")]
+    assert "waiting" in run("leave", "--scenario", "a", "--all", "--reason", "x", "--dry-run").out
+
+
 @pytest.mark.parametrize(("given", "version"), [("4", 4), ("newest", "newest")])
 def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, given: str, version: int | str) -> None:
     client.found = HELD[:1]
@@ -127,7 +142,7 @@ def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, mon
 def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> None:
     client.found = HELD[:1]
     ran = run("retry", *MANY, "--dry-run")
-    assert (ran.status, ran.err) == (0, "scenario: retry would be sent to 1 journey: nothing was sent\n")
+    assert (ran.status, ran.err) == (0, "scenario: retry would be sent to 1 journey: nothing was done\n")
     assert [" ".join(row) for row in rows(ran.out)][1].startswith("a/0 a@3 hook hooks.example.com permanent 2026-03-31")
     assert client.asked == [("select", "retry_step", Which(destination="wax"), {"ask": True, "limit": EVERY})]
     assert [item["id"] for item in run("retry", *MANY, "--dry-run", "--format", "json").json] == ["a/0"]
@@ -138,7 +153,7 @@ def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> Non
 def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[str, ...]) -> None:
     ran = run("skip", *MANY, *more)
     assert (ran.status, ran.out) == (1, "")
-    said = "skip would be sent to 0 journeys: nothing was sent" if more else "nothing to skip: no journey fits"
+    said = "skip would be sent to 0 journeys: nothing was done" if more else "nothing to skip: no journey fits"
     assert ran.err == f"scenario: {said}\n"
     empty: Any = [] if more else {"order": "skip_step", "ordered": [], "refused": [], "left": 0}
     assert run("skip", *MANY, *more, "--format", "json").json == empty
@@ -160,7 +175,7 @@ def test_at_a_terminal_it_asks_first(
     assert ran.status == status
     said = screen.getvalue()
     assert ("leave 3 journeys, 10 a second? [y/N]" in said) is not bool(more)
-    assert ("nothing was sent" in said) is bool(status)
+    assert ("nothing was done" in said) is bool(status)
     assert bool(client.asked[1:]) is not bool(status)
 
 
@@ -175,6 +190,9 @@ MISUSES = [
      "unconfigured, template"),
     (("leave", "a/7", "--operator", " "), "say it in 1 to 500 characters, for the record"),
     (("retry", "a/7", "--with-version", "last"), "'last' is not a version: write its number, such as 4, or newest"),
+    (("leave", "a/7", "--all"), "--all is for many journeys: leave it out, or leave out JOURNEY"),
+    (("leave", "--all"), "name a JOURNEY, or say which are meant"),
+    (("leave", "--scenario", "a", "--all", "--step", "b"), "--step is for held ones: leave it out, or --all"),
     (("retry", "--scenario", "a", "--rate", "fast"), "'fast' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--scenario", "a", "--rate", "0/s"), "'0/s' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--since", "soon"), "'soon' is neither a time nor a duration: write 2026-03-31T10:00 or 2h"),
@@ -227,7 +245,7 @@ def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Clie
 def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
     client.flights = [FLIGHT, WAITING]
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
-    assert (ran.status, ran.err) == (0, "scenario: retune would be sent to 2 deliveries: nothing was sent\n")
+    assert (ran.status, ran.err) == (0, "scenario: retune would be sent to 2 deliveries: nothing was done\n")
     assert [" ".join(row) for row in rows(ran.out)] == [
         "journey step try latest status error now next try (local)",
         "a/7 hook 4 2026-03-31 10:00:01 connect_refused scheduled 2026-03-31 11:30:00",

@@ -87,7 +87,7 @@ def card(tmp_path: Path) -> Path:
 
 def test_a_person_sees_each_step_and_what_it_sends(run: Run) -> None:
     ran = run(*EXAMPLE)
-    assert (ran.out, ran.err) == (SHEET, "3 messages on this way, 0 beside it; nothing was sent\n")
+    assert (ran.out, ran.err) == (SHEET, "3 messages to this contact; nothing was sent\n")
     assert ran.status == 0
 
 

@@ -41,6 +41,22 @@ def test_each_command_has_its_help(run: Run, command: str) -> None:
     assert f"scenario {command}" in ran.out
 
 
+def test_a_help_text_has_no_line_breaks_but_the_terminals(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in run("list", "--help").out.splitlines()]
+    first = next(index for index, line in enumerate(lines) if line.startswith("--since counts"))
+    paragraph = lines[first : lines.index("", first)]
+    assert len(paragraph) > 2
+    assert all(len(line) > 60 for line in paragraph[:-1])
+
+
+def test_a_shell_is_told_what_a_word_may_become() -> None:
+    asked = {"_SCENARIO_COMPLETE": "complete_bash", "COMP_WORDS": "scenario ret", "COMP_CWORD": "1"}
+    program = [sys.executable, "-c", "from gateway.cli.program import main; main()"]
+    ran = subprocess.run(program, capture_output=True, text=True, timeout=60, env={**os.environ, **asked})
+    assert (ran.returncode, ran.stdout.split()) == (0, ["retry", "retune"])
+
+
 def test_it_tells_its_version(run: Run) -> None:
     assert run("--version").out.startswith("scenario 0.")
 
@@ -48,7 +64,7 @@ def test_it_tells_its_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["chek"], "no such command 'chek': did you mean 'check' or 'schema'?"),
+        (["chek"], "no such command 'chek': did you mean 'check' or 'schema' or 'change'?"),
         (["frobnicate"], "no such command 'frobnicate': see 'scenario --help'"),
         (["show"], "missing argument 'JOURNEY': see 'scenario show --help'"),
         (["retry", "a/1"], "missing option '--reason': see 'scenario retry --help'"),

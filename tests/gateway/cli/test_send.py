@@ -179,7 +179,9 @@ async def test_an_e_mail_says_that_it_is_a_test(send: Send, tmp_path: Path, monk
     assert "CGX at 2026-04-02T10:00" in ran.out, "after the wait"
     assert "← 250" in ran.out
     malformed = await send("thanks", "--to", "nobody")
-    assert malformed.err == "scenario: it cannot be sent to what --to says: the contact's e-mail address is malformed\n"
+    assert malformed.err == "scenario: --to is not an e-mail address\n"
+    malformed = await send("text", "--to", "0612345678")
+    assert malformed.err == "scenario: --to is not a number with its country's code\n"
 
 
 async def test_an_sms_goes_to_the_provider(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 
+from activities.interface import Delivery
+from gateway.cli import tables
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
+from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.view import JourneyView
+from gateway.preview.rendering import Nothing, Problem, RenderedRequest
 from runtime.store import Store
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
@@ -35,6 +40,8 @@ LISTED = ListedJourney(
     status=422,
 )
 
+
+ZONE = "times of this machine's clock; the scenario's zone is Europe/Paris"
 
 pytestmark = pytest.mark.usefixtures("paris")
 
@@ -62,15 +69,18 @@ def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client
         "· wait-3 wait for order.delivered, 7d at most to come",
         "· bye exit to come",
         "· later sms to come",
-        "delivery step to try when outcome status ms error next try",
-        "msg_00000001 mail email → mx.example.com 1 2026-03-31 10:00:01 delivered 250 12",
-        "msg_00000002 hook webhook → hooks.example.com 1 2026-03-31 10:05:00 retry 503 12",
+        "mail email → mx.example.com msg_00000001000000000000000000000000",
+        "try when outcome status ms error next try",
+        "1 2026-03-31 10:00:01 delivered 250 12",
+        "hook webhook → hooks.example.com msg_00000002000000000000000000000000",
+        "try when outcome status ms error next try",
+        "1 2026-03-31 10:05:00 retry 503 12",
         "2 2026-03-31 10:10:00 failed 503 12",
-        "delivery try trace answer",
-        "msg_00000002000000000000000000000000 2 4bf92f3577b34da6a3ce929d0e0e4736 busy: try later",
+        "try 2 was answered: busy: try later",
         "2026-03-31 10:05:00 skip_step by ann: hurry",
         "2026-03-31 10:05:00 retune (retry initial_interval 1, deadline 86400) by ann: it is slow",
-        "times of Europe/Paris",
+        "trace 4bf92f3577b34da6a3ce929d0e0e4736",
+        ZONE,
     ]
 
 
@@ -89,7 +99,7 @@ def test_show_says_what_a_journey_passed_over(run: Run, client: Client) -> None:
     lost = {"what": "event", "reason": "it is larger than 256 KB", "at": "2026-03-31T08:30:00+00:00", "count": 4}
     once = {"what": "step wait-3", "reason": "no number", "at": "2026-03-31T08:40:00+00:00", "count": 1}
     client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "passed_over": [lost, once]})
-    *_, first, second, _zone = run("show", "a/7/K1").out.splitlines()
+    *_, first, second, _, _trace, _zone = run("show", "a/7/K1").out.splitlines()
     assert first == "2026-03-31 10:30:00  event ignored 4 times: it is larger than 256 KB"
     assert second == "2026-03-31 10:40:00  step wait-3 ignored: no number"
 
@@ -100,6 +110,45 @@ def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> 
     assert said in run("show", "a/7/K1").out.splitlines()
     client.views["a/7/K1"] = HELD
     assert "newest" not in run("show", "a/7/K1").out
+
+
+def test_what_was_sent_is_rendered_again_and_that_is_said(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = RenderedRequest("POST", "https://hooks.example.com/7", {"authorization": "Bearer ~~TOKEN~~"}, b'{"a":1}')
+    delivery = Delivery(id="msg_1", scenario="a@3", step="hook", contact="7", now="2026-03-31T10:00:00+02:00")
+    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
+    made = [RenderedDelivery(delivery, at, result) for result in (request, Nothing("no number"), Problem("no, no"))]
+
+    async def rendered(*given: Any) -> list[RenderedDelivery]:
+        assert given[3] == "hook"
+        return made
+
+    monkeypatch.setattr("gateway.journeys.rendered.rendered", rendered)
+    client.views["a/7/K1"], client.temporal, client.store = HELD, None, None
+    ran = run("show", "a/7/K1", "--rendered", "hook")
+    assert ran.err.startswith(
+        "rendered again from what the journey holds, and no copy of what was sent: secrets are masked"
+    )
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "msg_1 a@3 2026-03-31 10:00:00",
+        "│ POST https://hooks.example.com/7",
+        "│ authorization: Bearer ~~TOKEN~~",
+        "│ and of each attempt: webhook-timestamp, traceparent",
+        "│ ─ body, 7 bytes",
+        '│ {"a":1}',
+        "msg_1 a@3 2026-03-31 10:00:00",
+        "nothing to send: no number",
+        "msg_1 a@3 2026-03-31 10:00:00",
+        "✗ no, no",
+    ]
+    told = run("show", "a/7/K1", "--rendered", "hook", "--format", "json").json
+    assert told["deliveries"][0]["request"]["body"] == '{"a":1}'
+    assert [set(item) - {"delivery_id", "scenario", "scheduled_at", "now"} for item in told["deliveries"]] == [
+        {"request"},
+        {"skipped"},
+        {"error"},
+    ]
 
 
 def test_show_gives_programs_the_report(run: Run, client: Client) -> None:
@@ -121,16 +170,66 @@ def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> Non
     client.views["a/7/K1"] = replace(HELD, progress=progress, pending=pending)
     lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
     assert "2 2026-03-31 10:10:00 failed 503 12 2026-03-31 11:30:00" in lines
-    goes_on = next(line for line in lines if line.startswith("hook is"))
-    assert goes_on == (
-        "hook is scheduled, attempt 3, next try 2026-03-31 11:30:00, pauses from 4.8s × 3 to 6h, at most 9 attempts, "
+    assert lines[3] == (
+        "hook is tried next at 2026-03-31 11:30:00, pauses from 4.8s × 3 to 6h, at most 9 attempts, "
         "gives up 2026-04-03 10:05:00"
     )
-    bare = (replace(pending[0], retry=None, gives_up_at=None),)
-    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=bare, attempts=())
-    *_, latest, goes_on, _ = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
-    assert latest == "hook 3 scheduled it answered 503 (attempt 2) 2026-03-31 11:30:00"
-    assert goes_on == "hook is scheduled, attempt 3, next try 2026-03-31 11:30:00"
+    why = "hooks.example.com has failed too often and gets no requests for a while"
+    away = (replace(pending[0], retry=None, gives_up_at=None, turned_away="breaker_open", why=why),)
+    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=away, attempts=())
+    lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
+    assert lines[2:5] == [
+        "running at hook since 2026-03-31 10:05:00",
+        f"hook: {why}",
+        "hook is tried next at 2026-03-31 11:30:00",
+    ]
+
+
+def test_no_next_attempt_is_shown_that_is_not_to_come(run: Run, client: Client) -> None:
+    due = datetime(2026, 3, 31, 8, 30, tzinfo=UTC)
+    tried = [attempt("hook", 1, next_try_at=due)]
+    progress: dict[str, Any] = {"state": "over", "at": None, "steps": []}
+    left = replace(HELD, status="completed", result={"outcome": "exited", "steps": []}, progress=progress)
+    client.views["a/7/K1"] = replace(left, attempts=tried)
+    shown = run("show", "a/7/K1", "--format", "json").json
+    assert [item["next_try_at"] for item in shown["deliveries"]] == [None]
+    client.views["a/7/K1"] = replace(HELD, attempts=tried, pending=(Pending("hook", "scheduled", 2),))
+    shown = run("show", "a/7/K1", "--format", "json").json
+    assert [item["next_try_at"] for item in shown["deliveries"]] == ["2026-03-31T08:30:00+00:00"]
+
+
+def test_attempts_after_a_retry_are_told_from_those_before(run: Run, client: Client) -> None:
+    client.views["a/7/K1"] = replace(
+        HELD,
+        attempts=[
+            attempt("hook", 1, response="busy"),
+            attempt("hook", 2, minutes=1, response="busy"),
+            attempt("hook", 1, minutes=2, response="down", channel="webhook", destination="webhook"),
+        ],
+    )
+    lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
+    place = lines.index("hook webhook msg_00000002000000000000000000000000")
+    assert [line.partition(" 2026")[0] for line in lines[place + 2 : place + 5]] == ["1", "2", "1 again"]
+    assert lines[place + 5 : place + 7] == ["try 1, 2 was answered: busy", "try 1 again was answered: down"]
+
+
+def test_a_wait_ends_on_this_clock_and_on_the_scenarios(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    waiting = {"for": "event order.paid", "until": "2026-04-02T08:00:00+00:00"}
+    client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "state": "waiting", "waiting": waiting})
+    lines = run("show", "a/7/K1").out.splitlines()
+    assert lines[3] == "waits for event order.paid until 2026-04-02 08:00:00 (2026-04-02 10:00:00 Europe/Paris)"
+    assert lines[-1] == "times of this machine's clock; the scenario's zone is Europe/Paris"
+
+
+def test_a_finished_journey_whose_deliveries_failed_says_so(run: Run, client: Client) -> None:
+    failed = replace(LISTED, state="finished", reason="2 of 2 deliveries failed")
+    client.found = [failed, replace(failed, reason=None)]
+    assert "2 of 2 deliveries failed" in run("list").out
+    assert [tables.state(item.state, item.reason).style for item in client.found] == ["bold red", "green"]
 
 
 def test_show_says_where_no_worker_answers(run: Run, client: Client) -> None:
@@ -202,13 +301,29 @@ def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
     run("list", "--held", "--scenario", "a", "--contact", "7", "--limit", "3", "--since", "2026-03-31T10:00")
     run("list", "--held", "--destination", "wax", "--reason", "exhausted", "--step", "hook")
     run("list", "--since", "2026-03-31T10:00:00+02:00")
-    none = {"scenario": None, "contact": None, "since": None, "limit": 50}
-    held = {"destination": None, "reason": None, "step": None}
+    run("list", "--scenario", "a", "--version", "3", "--state", "waiting", "--step", "pause")
+    none = {"scenario": None, "version": None, "contact": None, "step": None, "since": None, "limit": 50}
+    held = {"destination": None, "reason": None}
     assert client.asked == [
-        ("held", {"scenario": "a", "contact": "7", "since": at, "limit": 3, **held}),
+        ("held", {**none, "scenario": "a", "contact": "7", "since": at, "limit": 3, **held}),
         ("held", {**none, "destination": "wax", "reason": "exhausted", "step": "hook"}),
-        ("journeys", {**none, "since": at}),
+        ("journeys", {**none, "since": at, "state": None}),
+        ("journeys", {**none, "scenario": "a", "version": 3, "step": "pause", "state": "waiting"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--state", "gone"), "no journey is 'gone': it is one of running, waiting, held, paused, finished"),
+        (("--held", "--state", "held"), "--state does not go with --held, which is a state itself"),
+        (("--version", "3"), "--version goes with --scenario"),
+    ],
+)
+def test_what_is_wanted_makes_sense(run: Run, client: Client, arguments: tuple[str, ...], said: str) -> None:
+    ran = run("list", *arguments)
+    assert (ran.status, client.asked) == (2, [])
+    assert said in ran.err
 
 
 def test_attempts_end_in_one_of_some_ways(run: Run) -> None:
@@ -223,7 +338,7 @@ def test_held_journeys_are_held_for_one_of_some_reasons(run: Run, client: Client
     assert "nothing is held for 'down': it is one of permanent, exhausted, unknown, unconfigured, template" in ran.err
 
 
-@pytest.mark.parametrize("option", ["--destination", "--reason", "--step"])
+@pytest.mark.parametrize("option", ["--destination", "--reason"])
 def test_what_only_held_journeys_have_goes_with_held(run: Run, client: Client, option: str) -> None:
     ran = run("list", option, "unknown")
     assert (ran.status, client.asked) == (2, [])
@@ -232,6 +347,7 @@ def test_what_only_held_journeys_have_goes_with_held(run: Run, client: Client, o
 
 def test_list_of_nothing_is_status_1(run: Run, client: Client) -> None:
     assert run("list") == type(run("--version"))(1, "", "no journeys\n")
+    assert run("list", "--contact", "7").err == "no journey that fits\n"
     assert run("list", "--held").err == "no journey is held\n"
     assert run("list", "--held", "--destination", "wax").err == "no journey is held that fits\n"
     ran = run("list", "--format", "json")
@@ -272,7 +388,7 @@ def test_deliveries_are_listed_the_newest_last(recorded: Run) -> None:
     assert [" ".join(row) for row in rows(ran.out)] == [
         "when (local) journey step to try outcome status ms error next try",
         "2026-03-31 10:00:01 a/7/K1 mail email → mx.example.com 1 delivered 250 12",
-        "2026-03-31 10:05:01 a/7/K1 hook webhook → hooks.example.com 1 retry 12 connect_refused 2026-03-31 10:06:00",
+        "2026-03-31 10:05:01 a/7/K1 hook webhook → hooks.example.com 1 retry 12 connect_refused",
         "2026-03-31 10:09:01 b/8 hook webhook → other.example.com 1 retry 503 12",
         "delivery try trace answer",
         f"msg_3 1 4bf92f3577b34da6a3ce929d0e0e4736 slow {'down ' * 13}d…",

@@ -84,6 +84,24 @@ def test_for_ci(run: Run, cases: Path) -> None:
     assert "got:      finished" in (failure.text or "")
 
 
+def test_what_xml_cannot_hold(run: Run, cases: Path) -> None:
+    text = cases.read_text().replace(
+        "all is well:", '"\\x01\\uffff":\n    expect: {reason: "\\x02\\ufffe"}\n  all is well:'
+    )
+    cases.write_text(text)
+    root = ElementTree.fromstring(run("test", cases, "--format", "junit").out.partition("?>")[2])
+    assert root[0][0].attrib["name"] == "\ufffd\ufffd"
+    assert "expected: \ufffd\ufffd" in (root[0][0][0].text or "")
+
+
+def test_what_only_a_person_can_change(run: Run, cases: Path) -> None:
+    before = cases.read_text().partition("  all is well:")[0] + "  one: {expect: {never: [sms]}}\n"
+    cases.write_text(before)
+    ran = run("test", cases, "--update")
+    assert f"{cases}: nothing was written: what is not as expected can only be changed by hand" in ran.err
+    assert (ran.status, cases.read_text()) == (1, before)
+
+
 def test_an_update_is_written(run: Run, cases: Path) -> None:
     ran = run("test", cases, "--update")
     assert (ran.status, ran.err) == (0, f"{cases}: what is got was written\n2 cases, all as expected\n")
@@ -97,6 +115,9 @@ def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tm
     assert ran.status == 1
     assert "a.test.yaml:1:15: error unknown-key: unknown key 'expct': did you mean 'expect'?" in ran.err
     assert "✓ all is well" in ran.out
+    failure = ElementTree.fromstring(run("test", ".", "--format", "junit").out.partition("?>")[2])[0][0][0]
+    assert "did you mean 'expect'?" in failure.attrib["message"]
+    assert run("test", cases, "--case", "nothing").err == "scenario: no case has 'nothing' in its name\n"
     assert run("test", "nowhere.yaml").err.startswith("scenario: nowhere.yaml has no cases: write them in nowhere.test")
 
 

@@ -200,6 +200,8 @@ def test_a_delivery_under_way_says_when_it_is_tried_next() -> None:
             "last_failure": "it answered 503",
             "retry": None,
             "gives_up_at": None,
+            "turned_away": None,
+            "why": None,
         }
     ]
 

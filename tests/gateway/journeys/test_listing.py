@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import pytest
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.failures import Failure, FailureKind
 from gateway.journeys.listing import newest, quoted
+from gateway.journeys.next_tries import to_come
+from gateway.journeys.pending_activities import pending
 from runtime.store import AdmissionRequest, Store
+from tests.gateway.journey import attempt
 from tests.gateway.search import NOW, Execution, Temporal, client
 
 
@@ -21,6 +32,65 @@ async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: 
     assert {item.state for item in listed if item.id != "a/7"} == {"running"}
     assert len(temporal.queries) == 2
     assert all(query.count("'a/") <= 50 for query in temporal.queries)
+
+
+async def let_in(store: Store, name: str, version: int = 3, *, minutes: float = 0) -> None:
+    now = NOW + timedelta(minutes=minutes)
+    await store.admit(AdmissionRequest("a", version, name.partition("/")[2], None, name, "r1", "always", now, "order"))
+
+
+async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
+    """Search has heard of its last wait, and of no delivery."""
+    away = Failure(
+        kind=FailureKind.RETRY,
+        reason="wax has failed too often: this delivery waits",
+        destination="wax",
+        attempt=1,
+        error="breaker_open",
+        turned_away=True,
+        why="wax has failed too often",
+    )
+    activity = PendingActivityInfo(activity_id="hook", attempt=3)
+    await DataConverter.default.encode_failure(away.as_error(), activity.last_failure)
+    await let_in(store, "a/7")
+    temporal = Temporal([Execution("a/7", state="waiting")], sending={"a/7": activity})
+    (listed,) = await newest(client(temporal), store, limit=10)
+    assert (listed.state, listed.step, listed.reason) == ("running", "hook", "wax has failed too often")
+    (going,) = await pending(client(temporal), DescribeWorkflowExecutionResponse(pending_activities=[activity]))
+    assert (going.turned_away, going.why) == ("breaker_open", "wax has failed too often")
+
+
+async def test_journeys_are_looked_for_by_state_step_and_version(store: Store) -> None:
+    for number in range(1, 7):
+        await let_in(store, f"a/{number}", version=1 + number % 2, minutes=number)
+    await store.depart("a/6", "r1", "exited", None, NOW)
+    states = {1: "waiting", 2: "paused", 3: "waiting", 4: "running", 5: "waiting"}
+    temporal = client(Temporal([Execution(f"a/{number}", state=state) for number, state in states.items()]))
+
+    async def found(limit: int = 2, **wanted: Any) -> list[str]:
+        return [item.id for item in await newest(temporal, store, limit=limit, **wanted)]
+
+    assert await found() == ["a/6", "a/5"]
+    assert await found(state="waiting") == ["a/5", "a/3"]  # beyond the first page
+    assert await found(state="waiting", limit=9) == ["a/5", "a/3", "a/1"]
+    assert await found(state="exited") == ["a/6"]
+    assert await found(state="finished") == []
+    assert await found(step="hook", limit=9) == ["a/5", "a/4", "a/3", "a/2", "a/1"]
+    assert await found(scenario="a", version=1, limit=9) == ["a/6", "a/4", "a/2"]
+
+
+async def test_the_next_attempt_is_told_only_where_it_is_to_come(store: Store) -> None:
+    for name in ("a/1", "a/2", "a/3"):
+        await let_in(store, name)
+    await store.depart("a/2", "r1", "exited", None, NOW)
+    made = [
+        attempt("hook", 1, workflow_id=name, started_at=NOW + timedelta(minutes=minute), next_try_at=NOW)
+        for minute, name in enumerate(("a/1", "a/2", "a/3", "a/1"))
+    ]
+    told = await to_come(store, made)
+    assert [item.next_try_at for item in told] == [None, None, NOW, NOW]
+    earlier = replace(made[2], started_at=NOW - timedelta(minutes=1))  # of a journey of the same id, before
+    assert [item.next_try_at for item in await to_come(store, [earlier])] == [None]
 
 
 @pytest.mark.parametrize(("status", "passes"), [(RPCStatusCode.UNIMPLEMENTED, True), (RPCStatusCode.INTERNAL, False)])

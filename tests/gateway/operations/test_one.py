@@ -43,6 +43,7 @@ async def test_each_operation_has_journeys_for_which_it_makes_sense(found: Scena
     assert targets(held) == [JourneyTarget("a/1", "hook")]
     assert {item.id for item in await found.select("pause", Which())} == {"a/1", "a/2"}
     assert await found.select("resume", Which()) == []
+    assert {item.id for item in await found.select("leave", Which(scenario="a"), everybody=True)} == {"a/1", "a/2"}
 
 
 async def test_no_operation_is_prepared_where_no_worker_answers(store: Store) -> None:

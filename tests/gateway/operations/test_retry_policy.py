@@ -167,10 +167,10 @@ async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: 
     assert found.goes_to == name
 
 
-def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
+async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
     bare = PendingActivityInfo(activity_id="mail", state=PendingActivityState.PENDING_ACTIVITY_STATE_STARTED, attempt=1)
     described = DescribeWorkflowExecutionResponse(pending_activities=[activity("hook"), bare])
-    first, second = pending(described)
+    first, second = await pending(temporal({}), described)
     assert (first.step, first.state, first.attempt) == ("hook", "scheduled", 3)
     assert first.next_try_at == NOW + timedelta(minutes=5)
     assert first.gives_up_at == NOW + timedelta(days=3)

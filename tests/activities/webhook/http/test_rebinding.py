@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp.abc import ResolveResult
 
+from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
 from activities.webhook.http.dial import GuardedResolver, LookupFailedError, SystemLookup
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
-from activities.webhook.outcome import Outcome
 from scenario.http.access import Access
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import receiver

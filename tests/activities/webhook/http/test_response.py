@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
 from activities.webhook.http.exchange import MAX_BODY, Request
 from activities.webhook.http.faults import translate
@@ -13,7 +14,7 @@ from activities.webhook.http.flight import Flight, Phase
 from activities.webhook.http.target import Target
 from activities.webhook.http.transport import Transport
 from activities.webhook.http.wire import MAX_INTERIM
-from activities.webhook.outcome import Outcome, of_status
+from activities.webhook.outcome import of_status
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, head, raw, receiver
 

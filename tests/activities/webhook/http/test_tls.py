@@ -13,13 +13,13 @@ import pytest
 import trustme
 from aiohttp.client_reqrep import ConnectionKey
 
+from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.faults import translate
 from activities.webhook.http.flight import Flight
 from activities.webhook.http.tls_files import Tls
 from activities.webhook.http.transport import Transport
-from activities.webhook.outcome import Outcome
 from scenario.http.access import Access
 from scenario.http.urls import Target
 from tests.activities.webhook.faults import Receiver, receiver, serving

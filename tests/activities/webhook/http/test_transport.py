@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.tls import ClientContext, context
 from activities.webhook.http.tls_files import Tls
 from activities.webhook.http.transport import Transport
-from activities.webhook.outcome import Outcome, of_status
+from activities.webhook.outcome import of_status
 from scenario.http.access import Access
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, answer, head, raw, receiver

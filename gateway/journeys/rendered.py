@@ -1,0 +1,158 @@
+"""What a journey's step has sent: rendered again from what the journey's history and the store hold."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.interface import CHANNELS, Delivery
+from gateway.errors import BadInput
+from gateway.journeys.view import JourneyView
+from gateway.preview.rendering import Nothing, Problem, Result, Workshop
+from runtime.store import Store
+from scenario.model.document import load
+from scenario.plan.compile import named_steps
+from scenario.source.findings import listed, near
+from scenario.steps.delivery import Send
+
+_ACTIVITIES = {channel.activity for channel in CHANNELS.values()}
+
+
+@dataclass(frozen=True)
+class RenderedDelivery:
+    """A delivery as it was scheduled, and what its attempts sent.
+
+    Attributes:
+        delivery: What the activity was given.
+        scheduled_at: When that was: the first time, of one that was scheduled again with the same.
+        result: What that renders to; `Nothing` or a `Problem` where it renders to no message.
+    """
+
+    delivery: Delivery
+    scheduled_at: datetime
+    result: Result = field(repr=False)
+
+    def report(self) -> dict[str, Any]:
+        """It as JSON data."""
+        told: dict[str, Any] = {
+            "delivery_id": self.delivery.id,
+            "scenario": self.delivery.scenario,
+            "scheduled_at": self.scheduled_at.isoformat(),
+            "now": self.delivery.now,
+        }
+        match self.result:
+            case Nothing(reason=reason):
+                return {**told, "skipped": reason}
+            case Problem(message=message):
+                return {**told, "error": message}
+            case message:
+                return {**told, **message.report()}
+
+
+async def rendered(
+    temporal: Client, store: Store, view: JourneyView, step: str, workshop: Workshop
+) -> list[RenderedDelivery]:
+    """What a step has sent, each time that the journey came to it, in that order.
+
+    Args:
+        temporal: Has the history, with what each delivery was given.
+        store: Has the templates.
+        view: The journey.
+        step: The step's id.
+        workshop: Renders.
+
+    Raises:
+        BadInput: The step is none of the journey's, or sends nothing, or has sent nothing; or Temporal has forgotten
+            what it was given.
+    """
+    _require(view, step)
+    found: dict[tuple[str, str, str], RenderedDelivery] = {}
+    begun = False
+    async for event in _events(temporal, view):
+        begun = True
+        given = event.activity_task_scheduled_event_attributes
+        if given.activity_id == step and given.activity_type.name in _ACTIVITIES:
+            delivery = await _delivery(temporal, event)
+            key = (delivery.id, delivery.scenario, repr(delivery.data))
+            if key not in found:
+                result = await _render(store, workshop, delivery, view.id)
+                at = event.event_time.ToDatetime(tzinfo=UTC)
+                found[key] = RenderedDelivery(delivery, at, result)
+    if not begun:
+        raise BadInput(
+            f"Temporal has forgotten the history of {view.id}, and with it what was sent: "
+            f"see 'scenario deliveries {view.id}' for what is on record"
+        )
+    if not found:
+        raise BadInput(_unsent(view, step))
+    return list(found.values())
+
+
+def _require(view: JourneyView, step: str) -> None:
+    steps = view.plan.steps if view.plan else {}
+    sends = [name for name, row in steps.items() if isinstance(row, Send)]
+    if not sends:
+        raise BadInput(f"{view.id} has no steps that send anything")
+    if step not in sends:
+        what = "sends nothing" if step in steps else "is none of its steps"
+        guess = near(step, sends) or near(step, [name.replace("-", "_") for name in sends])
+        hint = f"did you mean '{guess}'?" if guess in sends else f"there are {listed(sends, 'and')}"
+        raise BadInput(f"'{step}' {what}: {hint}")
+
+
+def _unsent(view: JourneyView, step: str) -> str:
+    known = (view.progress or view.result or {}).get("steps") or ()
+    record = next((one for one in known if one.get("id") == step), None)
+    if record is None:
+        return f"step {step} has sent nothing: the journey has not come to it"
+    reason = f": {record['reason']}" if record.get("reason") else ""
+    return f"step {step} has sent nothing: it was {record.get('outcome')}{reason}"
+
+
+async def _events(temporal: Client, view: JourneyView) -> AsyncIterator[HistoryEvent]:
+    """What was scheduled in all runs of a journey, from the first that is not forgotten; some event of each run."""
+    first = view.entry.run_id if view.entry else view.run_id
+    seen: set[str] = set()
+    for start in (first, view.run_id):  # a reset begins a run that none before names
+        run = start
+        while run and run not in seen:
+            seen.add(run)
+            handle, following = temporal.get_workflow_handle(view.id, run_id=run), ""
+            try:
+                async for event in handle.fetch_history_events():
+                    if event.event_type in (
+                        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+                        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+                    ):
+                        yield event
+                    following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            run = following
+
+
+async def _delivery(temporal: Client, event: HistoryEvent) -> Delivery:
+    payloads = event.activity_task_scheduled_event_attributes.input.payloads
+    try:
+        (delivery,) = await temporal.data_converter.decode(payloads, [Delivery])
+    except Exception as error:  # of whatever codec
+        raise BadInput(f"what was sent cannot be read from the history ({type(error).__name__})") from None
+    return delivery
+
+
+async def _render(store: Store, workshop: Workshop, delivery: Delivery, journey: str) -> Result:
+    published = await store.version(delivery.name, delivery.version)
+    if published is None:
+        return Problem(f"{delivery.scenario} is not in the store any more")
+    step = dict(named_steps(load(published.document))).get(delivery.step)
+    if step is None:
+        return Problem(f"{delivery.scenario} has no step '{delivery.step}'")
+    return workshop.render(step, delivery, journey)

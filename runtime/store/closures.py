@@ -1,0 +1,64 @@
+"""Scenarios that let nobody in, until somebody opens them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+from sqlalchemy import Executable, bindparam, delete, select
+
+from runtime.store.database import Inserting, Queries
+from runtime.store.schema import closed
+
+_table = closed.c
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """A scenario lets nobody in.
+
+    Attributes:
+        scenario: The scenario's name.
+        closed_at: Since when.
+        closed_by: Who closed it, as they said.
+        reason: Why, or "".
+    """
+
+    scenario: str
+    closed_at: datetime
+    closed_by: str
+    reason: str
+
+
+class Closures(Queries):
+    """The table of closed scenarios. Admission asks it in the moment in which it lets somebody in."""
+
+    async def close_scenario(self, closure: Closure) -> bool:
+        """Let nobody in any more. Returns False where it is closed already, which stays as it was."""
+        row = {name: getattr(closure, name) for name in _NAMES}
+        return bool(await self._database.write(_close(self._database.insert), row))
+
+    async def open_scenario(self, scenario: str) -> bool:
+        """Let contacts in again. Returns False where it was not closed."""
+        return bool(await self._database.write(_OPEN, {"name": scenario}))
+
+    async def closure(self, scenario: str) -> Closure | None:
+        """Since when and why a scenario lets nobody in; None where it does let contacts in."""
+        rows = await self._database.read(_ONE, {"name": scenario})
+        return Closure(**rows[0]) if rows else None
+
+    async def closures(self) -> dict[str, Closure]:
+        """All that are closed, by name."""
+        return {row["scenario"]: Closure(**row) for row in await self._database.read(select(closed))}
+
+
+_NAMES = ("scenario", "closed_at", "closed_by", "reason")
+_ONE = select(closed).where(_table.scenario == bindparam("name"))
+_OPEN = delete(closed).where(_table.scenario == bindparam("name")).returning(_table.scenario)
+
+
+@cache
+def _close(insert: Inserting) -> Executable:
+    row = insert(closed).values({name: bindparam(name) for name in _NAMES})
+    return row.on_conflict_do_nothing().returning(_table.scenario)

@@ -1,0 +1,107 @@
+"""Tables at 80 columns: each can be read, and each id can be copied."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gateway.cli.layout import Table
+from gateway.journeys.pending_activities import Pending
+from gateway.operations.retry_policy import InFlight
+from runtime.store import Store
+from tests.fakes import Ran
+from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.test_show import LISTED
+from tests.gateway.journey import HELD, attempt
+
+JOURNEY = "abandoned-cart-with-a-voucher/3028687/CGX0094-2026-11-26-paris-1er"
+DESTINATION = "hooks.the-messages-of-a-provider.example.com"
+WHY = f"{DESTINATION} answered 503, and no later attempt came to an end, which nobody would have thought of"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+ATTEMPT = attempt("hook", 1, workflow_id=JOURNEY, destination=DESTINATION, response="busy " * 30, trace_id=TRACE)
+FOUND = [replace(LISTED, id=JOURNEY, scenario="abandoned-cart-with-a-voucher@12", destination=DESTINATION, reason=WHY)]
+
+pytestmark = pytest.mark.usefixtures("paris")
+
+
+@pytest.fixture
+def narrow(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Commands at a terminal of 80 columns, with ids that hardly fit."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+
+    async def fill() -> None:
+        async with Store.open(url) as opened:
+            await opened.record([ATTEMPT])
+
+    asyncio.run(fill())
+    client.found = FOUND
+    client.flights = [InFlight(JOURNEY, "hook", DESTINATION, ATTEMPT, Pending("hook", "scheduled", 2, DUE))]
+    client.views[JOURNEY] = replace(HELD, id=JOURNEY, attempts=[ATTEMPT])
+
+    def narrowly(*arguments: object) -> Ran:
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("SCENARIO_STORE", url)
+        return run(*arguments)
+
+    return narrowly
+
+
+BOOK = """
+destinations:
+  the-messages-of-a-provider:
+    url: https://hooks.the-messages-of-a-provider.example.com/v1
+    headers: {Authorization: "Bearer {{ secrets.A_TOKEN_OF_THE_PROVIDER }}"}
+    secrets: [ANOTHER_SECRET_OF_THE_PROVIDER]
+"""
+REASON = ("--reason", "x")
+COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+    (("list",), (JOURNEY, "abandoned-cart-with-a-voucher@12", "held", "hook", "2026-03-31 10:00:00")),
+    (("list", "--held"), (JOURNEY, DESTINATION, "permanent", "2026-03-31 10:20:00", "422")),
+    (("deliveries",), (JOURNEY, f"webhook → {DESTINATION}", ATTEMPT.delivery_id, TRACE, "2026-03-31 10:00:01")),
+    (("deliveries", JOURNEY), (f"webhook → {DESTINATION}", ATTEMPT.delivery_id, TRACE, "retry")),
+    (
+        ("show", JOURNEY),
+        (JOURNEY, f"webhook → {DESTINATION}", ATTEMPT.delivery_id, TRACE, f"leave {JOURNEY} --reason …"),
+    ),
+    (("retry", "--scenario", "a", "--dry-run", *REASON), (JOURNEY, DESTINATION, "permanent")),
+    (("pause", "--scenario", "a", "--dry-run", *REASON), (JOURNEY, "hook")),
+    (("retune", "x", "--deadline", "1d", "--dry-run", *REASON), (JOURNEY, "hook", "2026-03-31 11:30:00")),
+    (
+        ("destinations", "destinations.yaml"),
+        ("the-messages-of-a-provider", f"https://{DESTINATION}", "A_TOKEN_OF_THE_PROVIDER", "trips at 70%"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "cells"), COMMANDS, ids=[" ".join(command[:2]) for command, _ in COMMANDS])
+def test_each_table_can_be_read_at_80_columns_and_each_id_copied(
+    narrow: Callable[..., Ran], tmp_path: Path, command: tuple[str, ...], cells: tuple[str, ...]
+) -> None:
+    (tmp_path / "destinations.yaml").write_text(BOOK, "utf-8")
+    lines = narrow(*command).out.splitlines()
+    assert [cell for cell in cells if not any(cell in line for line in lines)] == []
+    # A line is longer only where it is one id, or a command to be copied.
+    assert [line for line in lines if len(line) > 80 and JOURNEY not in line and "msg_" not in line] == []
+
+
+def test_a_table_becomes_blocks_where_it_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    made = Table("", "step", "state", "why", prose=("why",))
+    made.add("▶", "whatsapp", "held", "it was answered by nobody at all")
+    made.add("·", "bye", "", "")
+    made.show(Console(width=60))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()][2][:3] == ["▶", "whatsapp", "held"]
+    made.show(Console(width=30))
+    assert capsys.readouterr().out.splitlines() == [
+        "▶ whatsapp",
+        "  state held",
+        "  why it was answered by",
+        "    nobody at all",
+        "· bye",
+    ]

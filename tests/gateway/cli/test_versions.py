@@ -1,0 +1,65 @@
+"""What is published, and what lets nobody in."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from runtime.store import AdmissionRequest, Store
+from tests.gateway.cli.conftest import Run
+from tests.gateway.search import NOW
+
+
+@pytest.fixture
+def published(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Commands beside a store with two scenarios; one has two versions, each with a journey."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+
+    async def fill() -> None:
+        async with Store.open(url) as store:
+            for number in (1, 2):
+                await store.publish("sale", {"n": number}, {}, f"d{number}", "ann")
+                asking = AdmissionRequest("sale", number, str(number), None, f"sale/{number}", "r", "always", NOW)
+                await store.admit(asking)
+            await store.publish("welcome", {}, {}, "d", "bob")
+
+    asyncio.run(fill())
+    monkeypatch.setenv("SCENARIO_STORE", url)
+    return run
+
+
+def told(run: Run, *arguments: str) -> list[tuple[str, int, int, str | None]]:
+    found = run("versions", *arguments, "--format", "json").json
+    return [(item["scenario"], item["version"], item["under_way"], item["reason"]) for item in found]
+
+
+def test_each_newest_version_is_listed_and_the_older_ones_that_are_followed(published: Run) -> None:
+    assert told(published) == [("sale", 2, 1, None), ("sale", 1, 1, None), ("welcome", 1, 0, None)]
+    assert told(published, "welcome") == [("welcome", 1, 0, None)]
+    lines = [line.split() for line in published("versions").out.splitlines()]
+    assert [(line[0], line[3:]) for line in lines[2:]] == [
+        ("sale@2", ["ann", "1"]),
+        ("sale@1", ["ann", "1", "older"]),
+        ("welcome@1", ["bob", "0"]),
+    ]
+
+
+def test_a_scenario_is_closed_and_opened_again(published: Run) -> None:
+    ran = published("close", "sale", "--reason", "it is over", "--operator", "ann")
+    assert (ran.status, ran.out) == (0, "sale is closed: nobody is let in, and journeys under way go on\n")
+    assert published("close", "sale").out.startswith("sale was closed already: ")
+    assert told(published, "sale") == [("sale", 2, 1, "it is over"), ("sale", 1, 1, "it is over")]
+    assert "by ann: it is over" in published("versions").out
+    ran = published("open", "sale")
+    assert (ran.status, ran.out) == (0, "sale is open again: contacts are let in\n")
+    assert published("open", "sale").out == "sale was not closed: contacts are let in\n"
+
+
+@pytest.mark.parametrize("command", ["versions", "close", "open"])
+def test_a_scenario_that_is_not_there_is_said(published: Run, command: str) -> None:
+    ran = published(command, "sail")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "scenario: there is no scenario 'sail': did you mean 'sale'?\n"
+    assert published(command, "xyzzy").err.endswith("'scenario versions' lists those that are published\n")
