@@ -197,8 +197,8 @@ class StepHost:
         data = {**self.data(), "now": now, "today": now[:10]}
         if event is not None:
             data["event"] = event
-        about = visibility.cut(" ".join(text.split()), visibility.LONGEST)
-        return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more), about=about)
+        # By the step: a condition may be long, and may quote what only its author should see.
+        return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more), about=self.step)
 
     def events(self, name: str, *, since_now: bool) -> list[Event]:
         """The kept events of a name; only those that came since the present step began, or all."""

@@ -25,7 +25,7 @@ from runtime.store import Attempt, Store
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
 
-JOURNEYS = 200
+JOURNEYS = 100
 STEPS = ("first", "second", "third")
 KILLS = (40, 130, 220, 310, 470)
 """After so many deliveries have arrived, the worker is killed."""

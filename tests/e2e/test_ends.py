@@ -149,7 +149,9 @@ async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
 
     def directed(client: Any, given: Services) -> Any:
-        return workers(client, replace(given, mailer=cast("Mailer", outside), provider=outside))
+        return workers(
+            client, replace(given, channels=replace(given.channels, mailer=cast("Mailer", outside), provider=outside))
+        )
 
     monkeypatch.setattr("tests.e2e.conftest.workers", directed)
     async with stand() as up:

@@ -39,7 +39,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 def replies(drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", seed: int = 0) -> list[dict[str, Any]]:
-    return [made_by(drafts, schema, behind, seed).made(number) for number in range(1, 201)]
+    return [made_by(drafts, schema, behind, seed).made(number) for number in range(1, 81)]
 
 
 def made_by(drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", seed: int = 0) -> Replies:
@@ -52,7 +52,7 @@ def made_by(drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", see
 def test_every_response_fits_its_schema(drafted: Drafts, name: str) -> None:
     made = replies(drafted, SCHEMAS[name])
     values = [reply["wax"] for reply in made if reply]
-    assert len(values) > 100, "some are lost, most are not"
+    assert len(values) > 40, "some are lost, most are not"
     assert "wax" in made[0], "an ordinary one"
     assert made[1] == {}, "none"
     assert [value for value in values if misfit(value, SCHEMAS[name]) is not None] == []
