@@ -351,7 +351,7 @@ def test_a_response_may_be_any_json(run: Run, tmp_path: Path) -> None:
         assert json.loads(ran.json["steps"][1]["request"]["body"]) == {"it": json.loads(response)}
 
 
-OF_ROUNDS = {"advent": "step if-3.round.1: none of these contacts went by 'else'\n"}
+OF_ROUNDS = {"advent": "step if-3.round.1: none of the contacts took the way 'else'\n"}
 """What made-up contacts do not show: of a repetition they see the first round, which is on a Sunday."""
 
 
