@@ -74,6 +74,8 @@ def parse_sender(text: str) -> Mailbox:
         raise BadAddress("the sender holds control characters")
     named = _NAMED.fullmatch(text)
     if named is None and "<" in text:
+        if '"' not in text:
+            raise BadAddress("there is more in it than one name and one address")
         raise BadAddress(r'a name in quotes ends with a quote, and has \ before each quote in it: "The \"Shop\"" <…>')
     mailbox = parse_address(named["address"] if named else text)
     if not mailbox.address.isascii():

@@ -84,7 +84,9 @@ def _mailboxes(step: Written, report: Report) -> None:
     """Who is named as the sender of a message, and who is to have its answers, has an address."""
     for key in ("from", "reply_to"):
         written = step.keys.get(key)
-        if not isinstance(written, str) or not step.model.has((key,)) or "{{" in written or "{%" in written:
+        if not isinstance(written, str) or not written or not step.model.has((key,)):
+            continue
+        if "{{" in written or "{%" in written:
             continue
         from scenario.mail_address import BadAddress, parse_sender  # what reads addresses takes its time to load
 

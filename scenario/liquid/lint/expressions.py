@@ -139,7 +139,7 @@ class Reader:
             self._filter(applied, shape, str(left) if not position else "the list")
             if not position:
                 self._clock(left, applied)
-            shape = shape_after(applied, shape)
+            shape = shape_after(applied, shape) if applied.name in self._engine.filters else ANYTHING
         return shape
 
     def _argument(self, applied: Filter, argument: Expression, names: Names) -> None:

@@ -65,6 +65,8 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  auth: basic", "6:3: error unknown-key: unknown key 'auth': credentials are a header, such as headers: {Authorization: \"Bearer {{ secrets.NAME }}\"}, or in the destination's own entry"),
     ("- webhook: a\n  to: crm\n  retries: {deadline: 1d}", "6:3: error unknown-key: unknown key 'retries': did you mean 'retry'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: Shop", "7:9: error address: 'from' must be an address, or Name <address>: the e-mail address is malformed"),
+    ("- email: a\n  subject: s\n  text: t\n  from: 'Shop <a@b.example>, c@d.example'", "7:9: error address: 'from' must be an address, or Name <address>: there is more in it than one name and one address"),
+    ("- email: a\n  subject: s\n  text: t\n  reply_to: ''", "7:13: error empty: 'reply_to' is empty: give it a value, or remove it"),
     ("- email: a\n  subject: s\n  text: t\n  reply_to: '\"Shop <a@b.example>'", "7:13: error address: 'reply_to' must be an address, or Name <address>: a name in quotes ends with a quote, and has \\ before each quote in it: \"The \\\"Shop\\\"\" <…>"),
     ("- email: a\n  subject: s\n  text: t\n  sender: a@b.example", "7:3: error unknown-key: unknown key 'sender': did you mean 'from'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: '{{ contact.emial }} <a@b.example>'", "7:21: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
