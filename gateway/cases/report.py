@@ -77,6 +77,9 @@ def lines(one: Result) -> list[str]:
         if difference.expected is difference.got is MISSING:
             continue
         expected, got = shown(difference.expected), shown(difference.got)
+        both = (difference.expected, difference.got)
+        if expected == got and not any(value is MISSING for value in both):  # a number, and a text that spells it
+            expected, got = map(repr, both)
         if "\n" in expected or "\n" in got:
             said.append("      - expected, + got")
             compared = ndiff(expected.splitlines(), got.splitlines())

@@ -6,6 +6,7 @@ checked too and nothing is called missing that is only misspelt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -73,7 +74,8 @@ def check_structure(source: Source, report: Report) -> Any:
         given = {key for key, value in step.keys.items() if is_given(value)}
         if step.kind is None or any((*step.path, key) in silent for key in step.keys):
             continue  # its own keys may come after those of the step that lacks its '-'
-        if found := step.model.complaint(given | {step.kind}):
+        # A key that is empty is one that was forgotten to be filled in, and is told of as that.
+        if step.model.complaint(step.keys.keys()) and (found := step.model.complaint(given | {step.kind})):
             report.add((*step.path, found[0]), "incomplete", found[1], key=True)
     _empty(data, (), report)
     return data
@@ -105,6 +107,8 @@ def _tell(fault: Fault, report: Report) -> None:
             report.add(fault.path, "unknown-key", message, key=True)
         case "extra_forbidden" if fault.instead:
             report.add(fault.path, "unknown-key", f"unknown key '{clip(fault.key)}': {fault.instead}", key=True)
+        case "extra_forbidden" if (first := _first(fault.key)) != fault.key and first in keys_of(fault.form):
+            report.add(fault.path, "unknown-key", f"a key is followed by ': ': write '{first}:' and a space", key=True)
         case "extra_forbidden":
             message = f"unknown key '{clip(fault.key)}': {what} has {listed(keys_of(fault.form), 'and')}"
             report.add(fault.path, "unknown-key", message, key=True)
@@ -115,7 +119,10 @@ def _tell(fault: Fault, report: Report) -> None:
         case _:
             value = fault.detail["input"]
             is_key = value is None or is_about_key(fault.detail)
-            report.add(fault.path, *worded(fault.detail, _subject(fault.path)), key=is_key)
+            code, message = worded(fault.detail, _subject(fault.path))
+            if (form := fault.instead_of) is not None:
+                message = f"{message}: it has {listed(keys_of(form), 'and')}"
+            report.add(fault.path, code, message, key=is_key)
 
 
 def _tell_step(fault: Fault, report: Report) -> None:
@@ -124,7 +131,7 @@ def _tell_step(fault: Fault, report: Report) -> None:
     step = fault.detail["input"]
     word = leading(step)
     if word is None:
-        first = step.split()[0].rstrip(":") if isinstance(step, str) and step.split() else ""
+        first = _first(step) if isinstance(step, str) else ""
         hint = f": write '{first}:' and a space" if first in KINDS else f": begin it with its kind, {kinds}"
         report.add(fault.path, "unknown-step", f"this is not a step{hint}")
     elif word in KINDS_NOT_YET:
@@ -133,6 +140,11 @@ def _tell_step(fault: Fault, report: Report) -> None:
         guess = _meant(word.lower())
         hint = f"did you mean '{guess}'?" if guess else f"a step begins with its kind, {kinds}"
         report.add((*fault.path, word), "unknown-step", f"unknown step '{clip(word)}': {hint}", key=True)
+
+
+def _first(text: str) -> str:
+    """What stands before the first blank or ':', which is the key where the one behind it is missing."""
+    return re.split(r"[:\s]", text.strip(), maxsplit=1)[0]
 
 
 def _subject(path: Path) -> str:

@@ -31,10 +31,11 @@ _TAG: Final = re.compile(r"<\w+>")
 _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
 """Forms in which a wrong key must have been meant as the one that is missing."""
 _WORDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("condition", "when"), "if"),
+    **dict.fromkeys(("condition", "where"), "if"),
     **dict.fromkeys(("timeout", "within", "at_most"), "for"),
     **dict.fromkeys(("otherwise", "on_timeout", "default"), "else"),
-    **dict.fromkeys(("do", "on_event"), "then"),
+    "on_event": "then",
+    **dict.fromkeys(("case", "branches", "options"), "cases"),
     **dict.fromkeys(("payload", "data", "json"), "body"),
     **dict.fromkeys(("content", "message", "template", "body"), "text"),
     **dict.fromkeys(("content_type", "type", "format"), "content"),
@@ -49,15 +50,25 @@ _WORDS: Final[Mapping[str, str]] = {
     "repeat": "again",
 }
 """What people write for keys, beside what looks alike."""
+_HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {"when": ("if", "cases"), "do": ("then", "steps")}
+"""Words that mean one key in one place, and another elsewhere."""
 _CREDENTIALS: Final = (
     'credentials are a header, such as headers: {Authorization: "Bearer {{ secrets.NAME }}"}, '
     "or in the destination's own entry"
 )
-_NO_KEYS: Final[Mapping[str, str]] = dict.fromkeys(
-    ("auth", "authentication", "authorization", "basic_auth", "bearer", "credentials", "token", "username", "password"),
-    _CREDENTIALS,
-)
-"""What people look for among the keys of a step that has `headers`, and where it stands instead."""
+_NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
+    "headers": dict.fromkeys(
+        (
+            *("auth", "authentication", "authorization", "basic_auth", "bearer"),
+            *("credentials", "token", "username", "password"),
+        ),
+        _CREDENTIALS,
+    ),
+    "else": dict.fromkeys(
+        ("elsif", "elseif", "else_if", "else if", "elif"), "begin another 'if' among the steps of 'else', or a 'switch'"
+    ),
+}
+"""What people look for among the keys of a step that has this one, and what to write instead."""
 
 
 class Fault(NamedTuple):
@@ -84,6 +95,14 @@ class Fault(NamedTuple):
         return self.detail["type"] == "extra_forbidden"
 
     @property
+    def instead_of(self) -> type[BaseModel] | None:
+        """The model in whose place something else stands, a text or a number."""
+        is_one = (
+            self.path and self.detail["type"] == "model_type" and isinstance(self.detail["input"], str | int | float)
+        )
+        return _form(self.key) if is_one else None
+
+    @property
     def is_missing(self) -> bool:
         """Whether the model lacks the key."""
         return self.detail["type"] == "missing"
@@ -96,7 +115,8 @@ class Fault(NamedTuple):
     @property
     def instead(self) -> str | None:
         """What to write instead of an unknown key, where that is none."""
-        return _NO_KEYS.get(self.key.lower()) if "headers" in self.form.model_fields else None
+        words = (words for key, words in _NO_KEYS.items() if key in keys_of(self.form))
+        return next((words[self.key.lower()] for words in words if self.key.lower() in words), None)
 
     @property
     def is_not_yet(self) -> bool:
@@ -195,7 +215,10 @@ def explained(faults: Sequence[Fault]) -> set[Path]:
     waits = {
         (*fault.path[:-1], parts_of_steps[fault.form].strip("<>")) for fault in unknown if fault.form in parts_of_steps
     }
+    # Keys of a part that is none, such as 'times' beside 'repeat: 7d', are meant to stand in it.
+    around = {(fault.path[:-1], key) for fault in faults if (form := fault.instead_of) for key in keys_of(form)}
     kinds = {fault.path[:-1]: fault.key for fault in unknown if _is_step(fault.form) and fault.key in KINDS}
+    waits |= {fault.path for fault in unknown if (fault.path[:-1], fault.key) in around}
     return waits | {
         fault.path
         for fault in unknown
@@ -252,7 +275,8 @@ def _misspelt_key(fault: Fault, around: Any, beside: Sequence[Fault]) -> Guess |
     if _is_step(fault.form) and fault.key == leading(around) and (guess := _misspelt_kind(fault.key, present)):
         return guess
     known = [name for name in keys_of(fault.form) if name not in present]
-    word = near(fault.key, known) or (_WORDS[fault.key] if _WORDS.get(fault.key) in known else None)
+    meant = _HOMONYMS.get(fault.key) or (_WORDS.get(fault.key),)
+    word = near(fault.key, known) or next((key for key in meant if key in known), None)
     if word is None and fault.form in _SINGLE:
         missing = [other.key for other in beside if other.is_missing]
         word = missing[0] if missing and sum(other.is_unknown for other in beside) == 1 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import ErrorDetails
 
@@ -69,7 +69,9 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             hint = f"write [{value}]" if isinstance(value, str) else "begin each of its entries with '- '"
             return Fault("type", f"{name} must be a list: {hint}")
         case "model_type" | "dict_type" | "model_attributes_type":
-            return Fault("type", f"{name} must be keys with values, not a {_kind(value)}")
+            first = next(iter(cast("list[Any]", detail["input"])), None) if _kind(value) == "list" else None
+            hint = f": write {{{clip(first)}: …}}" if isinstance(first, str) else ""
+            return Fault("type", f"{name} must be keys with values, not a {_kind(value)}{hint}")
         case "union_tag_not_found" | "union_tag_invalid":
             form = "JSON as text or as keys with values" if name == "'body'" else "text"
             return Fault("type", f"{name} must be {form}, or {{file: …}}, not a {_kind(value)}")

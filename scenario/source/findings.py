@@ -57,8 +57,9 @@ def clip(text: str, length: int = 40) -> str:
 
 def near(word: str, known: Collection[str]) -> str | None:
     """The known word that was probably meant, or None."""
-    matches = get_close_matches(word.lower().replace("-", "_"), known, 1, 0.7)
-    return matches[0] if matches else None
+    spelt = {name.lower(): name for name in known}
+    matches = get_close_matches(word.lower().replace("-", "_"), spelt, 1, 0.7)
+    return spelt[matches[0]] if matches else None
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:

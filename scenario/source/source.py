@@ -7,17 +7,20 @@ within a block scalar, is mapped back to the line and column of the file.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple, cast
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from scenario.source.findings import Finding, Mark, clip
+from scenario.source.findings import Finding, Mark, Severity, clip
 from scenario.source.positions import Lines, written
 from scenario.source.yaml import BARE, MAX_BYTES, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, larger, too_large
 
 Path = tuple[str | int, ...]
+_LOST: Final = re.compile(r"[ \t]+(#[\d{][^\r\n]*)")
+"""A comment that was hardly meant to be one: ``Order #12``."""
 _PLAIN_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")
 )
@@ -126,8 +129,8 @@ class Source:
     def _begin(self, node: Node) -> Mark:
         return self._lines.mark(node.start_mark.index)
 
-    def _report(self, mark: Mark, code: str, message: str) -> None:
-        self.findings.append(Finding(self.file, mark.line, mark.column, "error", code, message))
+    def _report(self, mark: Mark, code: str, message: str, severity: Severity = "error") -> None:
+        self.findings.append(Finding(self.file, mark.line, mark.column, severity, code, message))
 
     def _build(self, node: Node, key: Node | None, path: Path, around: tuple[int, ...]) -> Any:
         # Aliases make a tree of a few nodes endless, so what counts is the values built and not the nodes.
@@ -169,6 +172,13 @@ class Source:
             isinstance(key, MappingNode) for key, _ in cast("list[tuple[Node, Node]]", node.value)
         )
 
+    def _is_valueless(self, key: Node, value: Node) -> bool:
+        """Whether a key between braces has neither a ':' nor a value: it is the rest of a text with a comma in it."""
+        return (
+            value.end_mark.index == value.start_mark.index
+            and ":" not in self._text[key.end_mark.index : value.end_mark.index]
+        )
+
     def _members(self, node: MappingNode) -> Iterator[tuple[str, Node, Node]]:
         first: dict[str, Node] = {}
         for key, value in cast("list[tuple[Node, Node]]", node.value):
@@ -176,6 +186,10 @@ class Source:
                 self._report(self._begin(key), "key", "a key must be text")
                 continue
             name = str(key.value).translate(self._hidden)
+            if node.flow_style and first and self._is_valueless(key, value):
+                what = f"'{clip(name)}' is not 'key: value'"
+                self._report(self._begin(key), "syntax", f"{what}: put text that has ',' in it in quotes")
+                continue
             if name in first:
                 line = self._begin(first[name]).line
                 self._report(self._begin(key), "duplicate-key", f"'{clip(name)}' is here twice: first on line {line}")
@@ -200,6 +214,13 @@ class Source:
                     value = 0
             case _:
                 value = self._joined(node, text)
+                if (
+                    isinstance(node, ScalarNode)
+                    and node.style is None
+                    and (lost := _LOST.match(self._text, node.end_mark.index))
+                ):
+                    message = f"YAML takes '{clip(lost[1])}' for a comment: put text that has ' #' in it in quotes"
+                    self._report(self._lines.mark(lost.start(1)), "comment", message, "warning")
         return value
 
     def _number(self, node: Node, text: str) -> int | float | str:

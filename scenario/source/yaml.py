@@ -142,6 +142,9 @@ def compose(text: str) -> Composed:
 
 
 _BARE: Final = re.compile(r"(?:^|:|-)\s+\{[{%]")
+_SECOND_COLON: Final = re.compile(r"\s*(?:- )?[\w-]+:\s+[^\s{\['\"].*:\s")
+_COLON: Final = "a ':' is not allowed here: put text that has ': ' in it in quotes, or fix the indentation"
+_OPERATOR: Final = re.compile(r"[=!<>|]|(?:contains|and|or)\b")
 _GLUED: Final = re.compile(r"\s*(?:- )?[\w-]+(:)\S")
 _LONE: Final = re.compile(r"\s*(?:- )?[\w-]+()\s*")
 
@@ -156,11 +159,15 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
     line, before = _line(lines, here), _line(lines, begun)
     for place, row in ((here, line), (begun, before)):
         if bare := _BARE.search(row):
+            if _SECOND_COLON.match(row[: bare.end()]):
+                return SyntaxFault(_COLON, Mark(place.line, bare.start() + 1))
             return SyntaxFault(BARE, Mark(place.line, bare.end() - 1))
     if re.match(r" *\t", line):
         return SyntaxFault("indent with spaces, not with a tab", Mark(here.line, line.index("\t") + 1))
     if "mapping values are not allowed" in problem:
         return _misplaced_colon(lines, here)
+    if "anchor" in context and before[begun.column - 1 :].startswith("&&"):
+        return SyntaxFault("YAML takes '!' and '&' for its own: write 'not' and 'and' in a condition", begun)
     for word, message, place in (
         ("quoted scalar", "", begun),
         ("flow sequence", "the '[' that opens here is not closed, or a ',' is missing in it", begun),
@@ -188,7 +195,12 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
     if "undefined alias" in problem:
         return SyntaxFault("nothing above is marked with '&' for this '*' to repeat: put text in quotes", here)
     if "block" in context:
-        if line[: here.column - 1].rstrip().endswith(("'", '"')):
+        value, rest = line[: here.column - 1].rstrip(), line[here.column - 1 :]
+        if value.endswith(("]", "}")):
+            return SyntaxFault("text that begins with '[' or '{' needs quotes around it", here)
+        if value.endswith(("'", '"')) and _OPERATOR.match(rest):
+            return SyntaxFault("a condition that begins with a quote needs other quotes around all of it", here)
+        if value.endswith(("'", '"')):
             message = (
                 "the quotes end before this: between single quotes write '' for ', between double ones \\\" for \""
             )
@@ -222,6 +234,4 @@ def _misplaced_colon(lines: list[str], here: Mark) -> SyntaxFault:
         if lone := _LONE.fullmatch(above):
             return SyntaxFault("a ':' is missing after this key", Mark(number, lone.start(1) + 1))
         break
-    return SyntaxFault(
-        "a ':' is not allowed here: put text that has ': ' in it in quotes, or fix the indentation", here
-    )
+    return SyntaxFault(_COLON, here)

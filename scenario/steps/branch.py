@@ -65,7 +65,7 @@ class If(BaseStep):
     row = IfRow
     branches: ClassVar[tuple[str, ...]] = ("then", "else")
     templates: ClassVar[Mapping[str, Kind]] = {"if": "condition"}
-    synonyms: ClassVar[tuple[str, ...]] = ("when", "condition")
+    synonyms: ClassVar[tuple[str, ...]] = ("when", "condition", "unless")
     together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["then"]}, {"required": ["else"]}]}
 
     condition: Condition = Field(alias="if")

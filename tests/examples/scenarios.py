@@ -16,4 +16,4 @@ def _scenarios(folder: Path) -> list[Path]:
 
 
 SCENARIOS: Final = _scenarios(EXAMPLES)
-CAMPAIGNS: Final = _scenarios(Path(__file__).parent / "campaigns")
+CAMPAIGNS: Final = _scenarios(EXAMPLES / "campaigns")

@@ -186,7 +186,10 @@ _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ..
         ),
         (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _called),
         (r"\.(?P<called>[A-Za-z_]\w*)\(", _called),
-        (r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)", _fixed("a number is written with a point: 1.5")),
+        (
+            r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)",
+            _fixed("a number is written with a point: 20.5"),
+        ),
         (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", _fixed("a date is written in quotes: '…'")),
         (
             r"(?<=\d)\s?(?:[€$£]|%(?!\s*\d)|(?:EUR|USD|GBP|euros?|days?)\b)",

@@ -163,7 +163,7 @@ def _below(shape: Tree, key: str, done: str, at: int, page: Page | None) -> Tree
                 return NUMBER if key == "size" else shape.item
             if page is not None:
                 known = isinstance(shape.item, Object) and key in shape.item.fields
-                hint = f": loop over it, or write {done}.first.{key}" if known else ""
+                hint = f": loop over it, take {done}.first.{key}, or ask {done} | has: '{key}', 'x'" if known else ""
                 page.add("list-field", f"'{done}' is a list, it has no field '{key}'{hint}", at)
             return None
         case Object():

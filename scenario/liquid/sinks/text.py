@@ -23,10 +23,12 @@ from scenario.liquid.engine.logic import parse_condition
 from scenario.liquid.engine.rewrite import weave_expression
 from scenario.liquid.engine.sink import HtmlSink, Sink
 from scenario.liquid.engine.values import NoJson
+from scenario.source.findings import clip
 
 _templates: Final = Cache[Template]()
 _conditions: Final = Cache["Condition"]()
 
+_BRACES: Final = re.compile(r"\{%-?\s*end\w+\s*-?%\}|\{[{%]-?\s*(?:if\s+)?|\s*-?[%}]\}")
 _NOT_ON_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -129,7 +131,7 @@ class Condition:
         if not source.strip():
             raise mistake("the condition is empty", source, 0)
         if source.lstrip().startswith(("{{", "{%")):
-            raise mistake("a condition is written without braces: order.total_price > 20", source, 0)
+            raise mistake(f"a condition is written without braces: {clip(_BRACES.sub('', source))}", source, 0)
         engine = text_engine()
         try:
             self.expression = parse_condition(engine, token)

@@ -55,6 +55,17 @@ def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path) -> Non
     assert (chosen.status, chosen.err) == (0, "1 case, all as expected\n")
 
 
+def test_a_number_is_told_from_a_text_that_spells_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.yaml").write_text(
+        "scenario: n\ntrigger: birthday\nsteps:\n  - {webhook: a, to: crm, body: {id: '{{ contact.id }}'}}\n"
+    )
+    (tmp_path / "n.test.yaml").write_text(
+        "entry: {scenario: n, contact: {id: 7}, trigger: {type: birthday}}\nat: 2026-03-02T09:00\n"
+        "cases: {one: {expect: {steps: [{webhook: a, body: {id: 7}}]}}}\n"
+    )
+    assert run("test", "n.yaml").out.splitlines()[-2:] == ["      expected: 7", "      got:      '7'"]
+
+
 def test_for_programs(run: Run, cases: Path) -> None:
     ran = run("test", cases, "--format", "json")
     assert ran.status == 1

@@ -276,7 +276,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
                 "or a character that is not ASCII",
                 "1:14 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
                 "1:40 error list-field: 'order.products' is a list, it has no field 'name': loop over it, "
-                "or write order.products.first.name",
+                "take order.products.first.name, or ask order.products | has: 'name', 'x'",
             ],
         ),
         ("header", "{% if contact.id %}\u00e9{% endif %}{{ contact.id }}", []),
