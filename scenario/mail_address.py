@@ -10,9 +10,11 @@ from email_validator import EmailNotValidError, validate_email
 
 from scenario.errors import BadRecipient
 
-_NAMED: Final = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>(?!")[^<>]*?))\s*<(?P<address>[^<>\s]+)>\s*')
+_NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<name>(?!")[^<>]*))<(?P<address>[^<>\s]+)>')
 _LONGEST: Final = 254
 """Characters of an address: a path has 256, its brackets among them (RFC 5321 §4.5.3.1.3)."""
+_LONGEST_SENDER: Final = 1000
+"""Characters of an address with its name."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _MALFORMED: Final = "the e-mail address is malformed"
 
@@ -65,6 +67,9 @@ def parse_sender(text: str) -> Mailbox:
     Raises:
         BadAddress: It is neither, or its address is not ASCII: too many servers refuse such a sender.
     """
+    text = text.strip().encode("utf-8", "replace").decode("utf-8")  # a header cannot hold half surrogate pairs
+    if len(text) > _LONGEST_SENDER:
+        raise BadAddress(f"the sender has more than {_LONGEST_SENDER:,} characters")
     if _CONTROL.search(text):
         raise BadAddress("the sender holds control characters")
     named = _NAMED.fullmatch(text)

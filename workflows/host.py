@@ -205,15 +205,6 @@ class StepHost:
         first = self.state.mark if since_now else 0
         return [kept for kept in self.state.events if kept.name == name and kept.number > first]
 
-    async def satisfies(self, event: Event, condition: str | None) -> bool:
-        """Whether an event is one of those that a condition means; one that cannot be worked out is noted."""
-        if condition is None:
-            return True
-        answer = await self.ask(condition, event)
-        if answer.error:
-            self.ignore(f"step {self.step}", answer.error)
-        return answer.value is True
-
     def take(self, event: Event) -> None:
         """Makes an event the one that templates see as `event`."""
         self.state.event = event.data()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +21,18 @@ if TYPE_CHECKING:
     from scenario.source.findings import Finding
 
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
+
+
+class SchemaOf(StrEnum):
+    """What a schema describes."""
+
+    SCENARIO = "scenario"
+    ENTRY = "entry"
+    DESTINATIONS = "destinations"
+    CASES = "cases"
+
+
+SchemaArgument = Annotated[SchemaOf, typer.Argument(metavar="[KIND]", help="scenario, entry, destinations or cases")]
 
 NewestOption = Annotated[
     bool, typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback")
@@ -56,10 +70,17 @@ def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: 
         raise typer.Exit(1)
 
 
-def schema() -> None:
-    """Print the JSON Schema of the scenario file, for editors."""
-    from scenario.model.json_schema import schema as make
-
+def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
+    """Print a JSON Schema, for editors: of scenario files, of entries, of destinations.yaml or of case files."""
+    match of:
+        case SchemaOf.SCENARIO:
+            from scenario.model.json_schema import schema as make
+        case SchemaOf.ENTRY:
+            from scenario.entry.json_schema import schema as make
+        case SchemaOf.DESTINATIONS:
+            from activities.webhook.destinations.form import schema as make
+        case SchemaOf.CASES:
+            from gateway.cases.json_schema import schema as make
     dump(make())
 
 
@@ -130,8 +151,24 @@ def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
 
 
 def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
+    stream = sys.stderr if err else sys.stdout
     for finding in findings:
-        (note if err else say)(str(finding))
+        if stream.isatty():
+            _print(finding, err=err)
+        else:
+            (note if err else say)(str(finding))
+
+
+def _print(finding: Finding, *, err: bool) -> None:
+    """A finding for people, on one line as for programs, and in colour."""
+    from rich.text import Text
+
+    from gateway.cli.layout import print_line
+    from gateway.cli.terminal import console, styled, text
+
+    place = text(f"{finding.file}:{finding.line}:{finding.column}: ", "bold")
+    what = styled(finding.severity)
+    print_line(console(err=err), Text.assemble(place, what, text(f" {finding.code}: ", "dim"), text(finding.message)))
 
 
 def _errors(findings: Iterable[Finding]) -> bool:

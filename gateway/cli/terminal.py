@@ -22,6 +22,8 @@ _WIDE: Final = 160  # columns where nobody's terminal sets a limit
 STYLES: Final = {
     "held": "bold red",
     "failed": "bold red",
+    "error": "bold red",
+    "warning": "yellow",
     "terminated": "red",
     "unknown": "red",
     "lost": "red",
@@ -37,7 +39,7 @@ STYLES: Final = {
     "skipped": "dim",
     "to come": "dim",
 }
-"""How a state or an outcome is coloured."""
+"""How a state, an outcome or a severity is coloured."""
 
 
 def plain(text: str) -> str:

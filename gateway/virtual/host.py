@@ -178,15 +178,6 @@ class VirtualHost:
         first = self._mark if since_now else 0
         return [event for event in self.kept if event.name == name and event.number > first]
 
-    async def satisfies(self, event: Event, condition: str | None) -> bool:
-        """Whether an event is one of those that a condition means."""
-        if condition is None:
-            return True
-        answer = await self.ask(condition, event)
-        if answer.error:
-            self.ignore(f"step {self.step}", answer.error)
-        return answer.value is True
-
     def take(self, event: Event) -> None:
         """Makes an event the one that templates see as `event`."""
         self.taken, self.event = event, event.data()

@@ -260,10 +260,6 @@ class Host(Protocol):
         """The kept events of a name; only those that came since the step began, or all."""
         ...
 
-    async def satisfies(self, event: Event, condition: str | None) -> bool:
-        """Whether an event is one of those that a condition means; one that cannot be worked out is noted."""
-        ...
-
     def take(self, event: Event) -> None:
         """Makes an event the one that templates see as `event`."""
         ...
@@ -309,3 +305,13 @@ class Host(Protocol):
     ) -> None:
         """Says how the step went: it is over."""
         ...
+
+
+async def satisfies(host: Host, event: Event, condition: str | None) -> bool:
+    """Whether an event is one of those that a condition means; one that cannot be worked out is noted."""
+    if condition is None:
+        return True
+    answer = await host.ask(condition, event)
+    if answer.error:
+        host.ignore(f"step {host.step}", answer.error)
+    return answer.value is True

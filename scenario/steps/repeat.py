@@ -15,7 +15,7 @@ from scenario.model.parts import Model
 from scenario.model.scalars import Condition, EventName, Interval
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Path, Row, Source
-from scenario.steps.host import ContinueAsNew, Failed, Host, Next, Outcome, Rounds
+from scenario.steps.host import ContinueAsNew, Failed, Host, Next, Outcome, Rounds, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import shift, spell
 
@@ -99,7 +99,7 @@ class RepeatRow(Row):
                 for event in host.events(row.event, since_now=False):
                     if event.number > checked:
                         checked = event.number
-                        if await host.satisfies(event, row.condition):
+                        if await satisfies(host, event, row.condition):
                             host.take(event)
                             return self._over(host, "event")
                 if host.missed(kept):  # while the condition was asked

@@ -14,7 +14,7 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Row, Source
-from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome
+from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
 
@@ -89,7 +89,7 @@ class WaitForRow(Row):
                     continue
                 checked = event.number
                 choice = self._choices[event.name]
-                if await host.satisfies(event, choice.condition):
+                if await satisfies(host, event, choice.condition):
                     host.take(event)
                     host.record("event", way=event.name if self.several else None)
                     return Next(choice.then, event.name if self.several else _THEN)

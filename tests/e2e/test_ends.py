@@ -17,6 +17,7 @@ from temporalio import activity
 from activities.dependencies import Services
 from activities.email.errors import RefusedError, UnansweredError
 from activities.email.message import Envelope
+from activities.email.senders import Senders
 from activities.email.smtp import Mailer
 from activities.interface import SMS, Delivery, Sent
 from activities.sms import errors as sms
@@ -46,7 +47,7 @@ class Outside:
     messages: Counter[str] = field(default_factory=Counter[str])
     name: str = "fake"
     connections: int = 50
-    sender: Mailbox = field(default_factory=lambda: Mailbox("news@shop.example", "Shop"))
+    senders: Senders = field(default_factory=lambda: Senders(Mailbox("news@shop.example", "Shop")))
     server: Any = field(default_factory=Host)
 
     def next(self, contact: str) -> str:

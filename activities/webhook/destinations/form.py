@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from activities.webhook.http.tls_files import Tls
 from scenario.http.access import Access
@@ -82,9 +82,16 @@ def _network(value: object) -> IPv4Network | IPv6Network:
     return network
 
 
-Rate = Annotated[float, BeforeValidator(_rate)]
+def _text(**more: Any) -> WithJsonSchema:
+    """How a value is written that is no text once it has been read."""
+    return WithJsonSchema({"type": "string", **more})
+
+
+Rate = Annotated[
+    float, BeforeValidator(_rate), _text(description="Deliveries and a unit.", examples=["10/s", "600/m", "100/h"])
+]
 """Deliveries a second."""
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), _text(examples=["10.1.0.0/16"])]
 Secret = Annotated[str, Field(strict=True), AfterValidator(_named)]
 """A secret's name."""
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
@@ -95,7 +102,7 @@ Flag = Annotated[bool, Field(strict=True)]
 class BreakerForm(Model):
     """When a destination counts as down. See `activities.webhook.throttle.limits.BreakerLimits`."""
 
-    failures: Annotated[float, BeforeValidator(_share)] = 0.7
+    failures: Annotated[float, BeforeValidator(_share), _text(examples=["70%"])] = 0.7
     minimum: Count = 10
     window: Interval = timedelta(minutes=5)
     pause: Interval = timedelta(seconds=30)
@@ -186,3 +193,15 @@ def form_at(path: tuple[Any, ...]) -> type[BaseModel]:
     if len(words) == 2 and words[0] == "destinations":  # whose own name may be any word
         return DestinationForm
     return FORMS[words[-1]] if words else DestinationsForm
+
+
+def schema() -> dict[str, Any]:
+    """The schema of `destinations.yaml` (JSON Schema, draft 2020-12), as plain data."""
+    from scenario.model.json_schema import DIALECT, tidied
+
+    made = tidied(DestinationsForm.model_json_schema(by_alias=True, mode="validation"))
+    forms = made["$defs"]
+    del forms["BreakerForm"]["properties"]["failures"]["default"]  # which is a number
+    for form in (forms["DefaultForm"], forms["DestinationForm"]):
+        form["properties"]["breaker"] = {"anyOf": [{"$ref": "#/$defs/BreakerForm"}, {"enum": ["off", False]}]}
+    return {"$schema": DIALECT, **made}

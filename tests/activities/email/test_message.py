@@ -3,6 +3,7 @@
 import email
 import random
 import re
+import time
 from datetime import datetime
 from email.header import decode_header, make_header
 from email.message import EmailMessage
@@ -234,6 +235,7 @@ def test_no_library_reads_more_than_an_address_may_have(monkeypatch: pytest.Monk
         (r'"a \\ b"<news@shop.example>', Mailbox("news@shop.example", "a \\ b")),
         ('""<news@shop.example>', Mailbox("news@shop.example")),
         ("  Société Générale  <news@shop.example> ", Mailbox("news@shop.example", "Société Générale")),
+        ("half \ud83d <news@shop.example>", Mailbox("news@shop.example", "half ?")),
     ],
 )
 def test_a_sender_is_read(text: str, box: Mailbox):
@@ -244,6 +246,14 @@ def test_a_sender_is_read(text: str, box: Mailbox):
 def test_a_malformed_sender_is_refused(text: str):
     with pytest.raises(BadAddress):
         parse_sender(text)
+
+
+def test_a_malformed_sender_is_refused_at_once():
+    began = time.thread_time()
+    for text in (" " * 990 + "<<", "a" + " " * 900_000 + "b", "é" * 900_000 + " <news@shop.example>"):
+        with pytest.raises(BadAddress):
+            parse_sender(text)
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize("text", ['"O\'Neil "Shop"" <a@b.example>', '"Shop <a@b.example>', r'"Shop\" <a@b.example>'])

@@ -6,14 +6,18 @@ import asyncio
 import json
 import re
 import sqlite3
+import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from runtime.store import Store
+from scenario.entry.entry import parse_entry
 from scenario.source.source import Source
 from tests.examples.scenarios import SCENARIOS
+from tests.fakes import Terminal
 from tests.gateway.cli.conftest import Run
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -181,6 +185,99 @@ def test_schema_is_one_that_the_examples_obey(run: Run) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     for path in SCENARIOS:
         jsonschema.validate(Source(path.read_text()).data, schema)
+
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+OBEYED = [
+    ("entry", [*(EXAMPLES / "entries").glob("*.json")]),
+    ("destinations", [DEPLOY / "destinations.example.yaml", *(DEPLOY / "destinations").glob("*.yaml")]),
+    ("cases", [*EXAMPLES.glob("*.test.yaml")]),
+]
+
+
+@pytest.mark.parametrize(("kind", "files"), OBEYED, ids=[kind for kind, _ in OBEYED])
+def test_other_schemas_are_obeyed_by_the_examples_as_well(run: Run, kind: str, files: list[Path]) -> None:
+    schema = run("schema", kind).json
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert files
+    for path in files:
+        jsonschema.validate(Source(path.read_text("utf-8")).data, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"frobnicate": 1}, schema)
+
+
+def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run) -> None:
+    schema = run("schema", "entry").json
+    contact: dict[str, Any] = {
+        "id": 7,
+        "lists": "",
+        "custom_fields": [],
+        "creation_date": 0,
+        "double_optin": "1",
+        "of_tomorrow": {},
+    }
+    order: dict[str, Any] = {"external_id": 5, "total_price": "59.90", "products": None, "loyalty": []}
+    entry: dict[str, Any] = {
+        "scenario": "a@3",
+        "contact": contact,
+        "trigger": {"type": "order", "order": order},
+        "key": 5,
+    }
+    parse_entry(entry)
+    jsonschema.validate(entry, schema)
+    others: list[dict[str, Any]] = [{"contact": {}}, {"trigger": {"type": "odor"}}, {"more": 1}]
+    for wrong in ({**entry, **other} for other in others):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=[path.stem for path in SCENARIOS])
+def test_a_sample_is_an_entry_that_can_be_previewed(run: Run, tmp_path: Path, path: Path) -> None:
+    ran = run("sample", path)
+    assert (ran.status, ran.err) == (0, "")
+    jsonschema.validate(ran.json, run("schema", "entry").json)
+    entry = tmp_path / "entry.json"
+    entry.write_text(ran.out, "utf-8")
+    previewed = run("preview", path, "--entry", entry)
+    assert (previewed.status, "would be refused" in previewed.out) == (0, False)
+
+
+def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "scenario: a\ntrigger: order\nentry: {if: order.total_price > 20 and contact.custom.vip == 'yes'}\nsteps:\n"
+        "- sms: s\n  text: '{% for p in order.products %}{{ p.name }}{% endfor %}'\n"
+    )
+    sample = run("sample", path).json
+    assert sample["contact"]["custom"] == {"vip": "yes"}
+    assert sorted(sample["contact"]) == ["cellphone", "custom", "email", "id", "timezone"]
+    assert sorted(sample["trigger"]["order"]) == ["products", "total_price"]
+    assert [sorted(product) for product in sample["trigger"]["order"]["products"]] == [["name"], ["name"]]
+    path.write_text(
+        "scenario: a\ntrigger: order\nentry: {if: order.total_price > 2 and order.total_price < 1}\n"
+        "steps: [{exit: now}]\n"
+    )
+    ran = run("sample", path)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.endswith(f"no made-up contact is let in by 'entry.if' of {path}: write an entry by hand\n")
+
+
+def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("scenario: a\ntrigger: odor\nsteps: [{exit: now}]\n")
+    said = run("check", path).out
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for plain in (False, True):
+        if plain:
+            monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+        run("check", path)
+        shown = terminal.getvalue()
+        assert ("\x1b[1;31merror" in shown) is not plain
+        assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == said
 
 
 def test_publishing_makes_the_store_and_prints_the_version(run: Run, good: Path, tmp_path: Path) -> None:
