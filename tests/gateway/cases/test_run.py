@@ -186,6 +186,19 @@ CASES = {
         expect: {steps: [{switch: switch-1, outcome: case, way: de}, {sms: de}], never: [fr]}
         """,
     ),
+    "a round that is held begins when it is tried again, and so does the next": (
+        "- repeat: {every: 1d, times: 2, until: 'contact.custom.score < 3'}\n  steps: [{sms: hi, text: hello}]",
+        """
+        with: {contact: {custom_fields: {score: unknown}}}
+        changes: [{after: 3d, contact: {custom_fields: {score: 9}}}]
+        operations: [{after: 3d1h, retry: repeat-1}]
+        expect:
+          steps:
+            - {sms: hi, at: 2026-03-05 10:00}
+            - {sms: hi, at: 2026-03-06 10:00}
+          ends: finished
+        """,
+    ),
     "a repetition, each round with a delivery of its own": (
         "- repeat: {every: 7d, times: 3, until: {event: clicked}}\n  steps: [{sms: hi, text: '{{ today }}'}]",
         """
