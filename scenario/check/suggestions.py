@@ -97,10 +97,10 @@ class Fault(NamedTuple):
     @property
     def instead_of(self) -> type[BaseModel] | None:
         """The model in whose place something else stands, a text or a number."""
-        is_one = (
-            self.path and self.detail["type"] == "model_type" and isinstance(self.detail["input"], str | int | float)
-        )
-        return _form(self.key) if is_one else None
+        if self.detail["type"] != "model_type" or not isinstance(self.detail["input"], str | int | float):
+            return None
+        form = scenario.ExitRule if self.path and isinstance(self.path[-1], int) else _form(self.key)
+        return None if form is scenario.Scenario else form
 
     @property
     def is_missing(self) -> bool:

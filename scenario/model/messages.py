@@ -66,7 +66,11 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             what = _quoted(value) if isinstance(value, str | int | float) else f"a {_kind(value)}"
             return Fault("value", f"{what} is not allowed in {name}{hint}")
         case "list_type":
-            hint = f"write [{value}]" if isinstance(value, str) else "begin each of its entries with '- '"
+            hint = (
+                f"write [{clip(value)}]"
+                if isinstance(value, str) and name == "'on'"
+                else "begin each of its entries with '- '"
+            )
             return Fault("type", f"{name} must be a list: {hint}")
         case "model_type" | "dict_type" | "model_attributes_type":
             first = next(iter(cast("list[Any]", detail["input"])), None) if _kind(value) == "list" else None

@@ -38,6 +38,8 @@ class Comparisons:
 
     def __init__(self, page: Page, kind: str) -> None:
         self._page, self._is_condition = page, kind == "condition"
+        self._last = "order.currency"
+        """What was compared last: ``a == 'x' or 'y'`` goes on about it."""
 
     def compared(self, comparison: Expression, first: Tree, second: Tree) -> None:
         """Note what is wrong with a comparison.
@@ -48,6 +50,7 @@ class Comparisons:
             second: The shape of its right side.
         """
         left, right = comparison.children()
+        self._last = str(left) if isinstance(left, Path) else self._last
         chained = [side for side in (left, right) if isinstance(side, COMPARISONS)]
         if chained:
             at = max(comparison.token.start_index, chained[0].token.start_index)
@@ -75,7 +78,7 @@ class Comparisons:
             shape: Its shape.
         """
         if isinstance(part, _LITERALS):
-            message = f"{part} alone is always true: write the whole comparison, such as order.currency == {part}"
+            message = f"{part} alone is always true: write the whole comparison, such as {self._last} == {part}"
             self._always("constant", message, part.token.start_index)
         elif self._is_condition and isinstance(shape, ListOf):
             how = f"{part}.size > 0" if isinstance(part, Path) else "| size > 0"
