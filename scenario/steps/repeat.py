@@ -87,8 +87,7 @@ class RepeatRow(Row):
     async def perform(self, host: Host) -> Outcome:
         """Begins the next round when it is due, unless the repetition is over: that is asked before, and when it is."""
         rounds = host.rounds = host.rounds or Rounds(mark=host.counted)
-        checked = rounds.mark
-        due = host.now() if not rounds.number else None
+        checked, due = rounds.mark, None
         while True:
             if outcome := await host.decided():
                 return outcome
@@ -110,10 +109,13 @@ class RepeatRow(Row):
                 answer = await host.ask(row.until)
                 if answer.error:
                     host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
+                    due = host.until = None  # the next is `every` behind the one that begins when it is tried again
                     continue
                 if answer.value:
                     return self._over(host, "until")
-            if due is None and host.until is None:
+            if due is None and not rounds.number:
+                due = host.now()
+            elif due is None and host.until is None:
                 began = datetime.fromisoformat(rounds.began)
                 host.until = shift(began, timedelta(seconds=row.every), host.zone)
                 due = host.now() if host.until <= host.now() else None
