@@ -112,7 +112,7 @@ class RepeatRow(Row):
                     host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
                     if outcome := await host.decided():
                         return outcome
-                    due = due and host.now()  # not when it was to be: the next round would follow it at once
+                    due, host.until = due and host.now(), None  # not when it was to be: the next would follow at once
                     continue
                 if answer.value:
                     return self._over(host, "until")

@@ -13,6 +13,21 @@ HOOK = """
   retry: {initial_interval: 10s, backoff_coefficient: 2, deadline: 1h}
 """
 CASES = {
+    "a round that is held when it is due begins when it is tried again, and the next so much later": (
+        "- repeat: {every: 1d, times: 3, until: now > '2026-03-03' and contact.custom.n > 2}\n"
+        "  steps: [{sms: hi, text: hi}]",
+        """
+        changes:
+          - {after: 1h, contact: {custom: {n: x}}}
+          - {after: 59h, contact: {custom: {n: 1}}}
+        operations: [{after: 60h, retry: repeat-1}]
+        expect:
+          steps:
+            - {sms: hi, at: "2026-03-02 09:00"}
+            - {sms: hi, at: "2026-03-04 21:00"}
+            - {sms: hi, at: "2026-03-05 21:00"}
+        """,
+    ),
     "attempts follow the retry policy": (
         HOOK,
         """
