@@ -202,6 +202,9 @@ class _Run:
                 moment = (
                     _placed(one.at, zone) if one.at else later(start, one.after.total_seconds() if one.after else 0)
                 )
+                if moment < start and self._around.start is None:
+                    self._rejected[(key, index)] = "this is before the contact comes in"
+                    continue
                 yield moment, lambda place=(key, index), action=action, one=one: self._do(place, action, one)
 
     def _do(self, place: Place, action: Callable[[Any], None], one: Happening) -> None:

@@ -270,6 +270,7 @@ def test_a_delivery_has_the_id_and_the_jitter_of_its_journey(reading: Read) -> N
         ("{after: 1h, resume: x}", "the journey is not paused"),
         ("{after: 1h, skip: exit-2}", "the journey is not at step 'exit-2', but at 'wait-1'"),
         ("{after: 5d, leave: x}", "the journey is over"),
+        ("{at: 2026-03-02T08:59, leave: x}", "this is before the contact comes in"),
     ],
 )
 def test_an_operation_that_is_not_accepted_fails_the_case(reading: Read, operation: str, why: str) -> None:
