@@ -60,7 +60,9 @@ def _compare(case: Case, course: Course) -> Iterator[Difference]:
     if expect.refused is not None or course.refused is not None:
         got = MISSING if course.refused is None else course.refused
         if expect.refused is None:
-            yield Difference(place, "whether the contact is let in", "let in", f"refused: {course.refused}", "steps")
+            yield Difference(
+                place, "whether the contact is admitted", "admitted", f"refused: {course.refused}", "steps"
+            )
         else:
             yield from _text((*place, "refused"), "why the contact is refused", expect.refused, got)
         return
@@ -74,7 +76,7 @@ def _compare(case: Case, course: Course) -> Iterator[Difference]:
     for index, name in enumerate(expect.never):
         for got in course.steps:
             if name in (got.id, got.kind) and got.passed:
-                yield Difference((*place, "never", index), f"{name} is never to be", MISSING, label(got), "case")
+                yield Difference((*place, "never", index), f"{name} must not happen", MISSING, label(got), "case")
 
 
 def label(step: Got | Expected) -> str:

@@ -280,7 +280,7 @@ def _check(made: Draft, file: CaseFile, place: Place, case: Case, report: Report
     kinds = {row.kind for row in rows.values()}
     for index, name in enumerate(expect.never):
         if name not in rows and name not in kinds:
-            told = f"there is no step and no kind of steps '{clip(name)}' in the scenario"
+            told = f"the scenario has no step and no kind of step '{clip(name)}'"
             _unknown((*place, "expect", "never", index), told, name, {*rows, *kinds}, report)
 
 

@@ -85,7 +85,7 @@ class Happening(Model):
     @model_validator(mode="after")
     def _once(self) -> Self:
         if (self.after is None) == (self.at is None):
-            raise ValueError("say when it is: 'after' the contact came in, or 'at' a moment")
+            raise ValueError("say when: 'after' a time since the contact came in, or 'at' a moment")
         return self
 
 
@@ -186,7 +186,7 @@ Ends = Literal["finished", "exited", "held", "paused", "waiting"]
 class Expectation(Model):
     """What is to come of it."""
 
-    refused: Text | None = Field(default=None, description="The contact is not let in, and this is why.")
+    refused: Text | None = Field(default=None, description="Why the contact is not admitted.")
     steps: list[Step] | None = Field(
         default=None, description="Steps in this order: all that send something; others may be left out."
     )
@@ -197,7 +197,7 @@ class Expectation(Model):
     @model_validator(mode="after")
     def _either(self) -> Self:
         if self.refused is not None and len(self.model_fields_set) > 1:
-            raise ValueError("who is refused takes no steps: 'refused' stands alone")
+            raise ValueError("a contact that is refused takes no steps: write 'refused' alone")
         if not self.model_fields_set:
             raise ValueError("say what is expected: steps, ends, never or refused")
         return self

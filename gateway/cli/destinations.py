@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.layout import Table
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.terminal import console, dump, note, say, styled
+from gateway.cli.terminal import console, dump, local, note, say, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,6 +28,9 @@ DestinationsOption = Annotated[
 ]
 _FileArgument = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS")
+]
+_NowOption = Annotated[
+    bool, typer.Option("--now", help="which destinations are left alone at the moment, and how many deliveries wait")
 ]
 _BAD: Final = {"missing", "malformed"}
 
@@ -66,13 +69,21 @@ def _require(path: Path) -> None:
         raise unreadable(path, error, advice) from None
 
 
-def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -> None:
+def destinations(file: _FileArgument = None, now: _NowOption = False, form: FormatOption = Format.TEXT) -> None:
     """Say what is wrong with destinations.yaml, and list what it holds, with the state of its secrets.
+
+    With --now it says instead where deliveries are to be tried again at the moment, and which destinations are left
+    alone because they have failed too often.
 
     Granted are those that scenarios may name themselves in what they send there. Secrets are looked for where this
     process finds them, and shown by name only. The exit status is 1 where the file has an error. JSON has the keys
     findings, default and destinations.
     """
+    if now:
+        if file is not None:
+            raise typer.BadParameter("--now asks Temporal, and reads no file: leave FILE out")
+        _show_now(form)
+        return
     from activities.webhook.destinations.reading import examine
     from gateway.errors import BadInput
     from runtime.secrets import Secrets
@@ -103,6 +114,25 @@ def destinations(file: _FileArgument = None, form: FormatOption = Format.TEXT) -
             _note_short(book, secrets)
     if book is None:
         raise typer.Exit(1)
+
+
+def _show_now(form: Format) -> None:
+    from dataclasses import asdict
+
+    from gateway.cli import session
+
+    found = session.ask(lambda client: client.destinations_now())
+    if form is Format.JSON:
+        dump([{**asdict(item), "next_try_at": item.next_try_at and item.next_try_at.isoformat()} for item in found])
+        return
+    rows = Table("destination", "now", "waiting", "next try (local)", "why", right=("waiting",), prose=("why",))
+    for item in found:
+        state = styled("held", "left alone") if item.left_alone else styled("retry", "tried again")
+        rows.add(item.destination, state, item.waiting, local(item.next_try_at), item.why)
+    if rows:
+        rows.show(console())
+    else:
+        note("no delivery is to be tried again: no destination is left alone, as far as is known")
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def dev(
     """Run the local server, its UI, an inbox, a receiver and a worker until Ctrl-C, and say what leaves.
 
     Nothing is sent to anybody: e-mails and SMS end in the inbox, webhooks at the receiver, which 'scenario receiver'
-    makes fail, and secrets are stand-ins. With --send, messages reach whom they are for: the settings say how, and
+    makes fail, and secrets are stand-ins. With --send, messages reach real recipients: the settings say how, and
     what is not set holds its steps. Other commands that are run in this folder find the servers without
     configuration, or with what this one says. --skip-time skips no wait for an event, and no pause between attempts.
     """

@@ -31,13 +31,15 @@ AnswerOption = Annotated[
 ]
 TimesOption = Annotated[
     int | None,
-    typer.Option("--times", metavar="N", min=1, max=1000, help="only so often to each message, then with 200"),
+    typer.Option(
+        "--times", metavar="N", min=1, max=1000, help="only to the first N attempts of each message, then with 200"
+    ),
 ]
 DelayOption = Annotated[
     float | None, typer.Option("--delay", metavar="DURATION", parser=length, help="answer after this time, such as 20s")
 ]
 RefuseOption = Annotated[
-    bool, typer.Option("--refuse", help="take no connection, as if nothing listened; for a destination or a host")
+    bool, typer.Option("--refuse", help="refuse connections, as if nothing listened; for a destination or a host")
 ]
 ResetOption = Annotated[bool, typer.Option("--reset", help="answer as if nothing had been told: with 200, at once")]
 

@@ -69,7 +69,7 @@ def send(
     ):
         note(line)
     if not next(passed for passed in sent.contact.steps if passed.id == step).taken:
-        note(f"this contact would not come by '{step}'")
+        note(f"this contact would not come to step '{step}'")
     if form is Format.JSON:
         dump(_report(sent, step))
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
+from shutil import copymode
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,9 +109,25 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
     if changed is None:
         note(f"{cases.path}: nothing was written: what is not as expected can only be changed by hand")
         return done
-    cases.path.write_text(changed.source.text, encoding="utf-8")
+    _write(cases.path, changed.source.text)
     note(f"{cases.path}: what is got was written")
     return _run(changed, wanted, around)
+
+
+def _write(path: Path, text: str) -> None:
+    """Puts a text in the place of a file's at once: whatever goes wrong, none of it is lost."""
+    from gateway.errors import BadInput, why
+
+    target = path.resolve()  # where a link leads: it stays a link
+    beside = target.with_name(f".{target.name}.new")
+    try:
+        beside.write_bytes(text.encode())
+        copymode(target, beside)
+        beside.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise BadInput(f"{path} cannot be written: {why(error)}") from None
 
 
 def _show(path: Path, results: list[Result]) -> None:
@@ -130,4 +148,5 @@ def _summarise(results: list[Result], broken: list[Result], form: CasesFormat) -
         say(junit((*broken, *results)))
     failed = sum(not one.passed for one in results)
     count = f"{len(results)} case{'' if len(results) == 1 else 's'}"
-    note(f"{count}, {failed} failed" if failed else f"{count}, all as expected")
+    if results or not broken:
+        note(f"{count}, {failed} failed" if failed else f"{count}, all as expected")

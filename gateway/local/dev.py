@@ -56,7 +56,7 @@ async def dev(
     with LiveWarnings(tell):
         async with local(state, port=port, ui_port=ui_port, send=send, resume=resume, log=log) as place:
             if send:
-                say("[bold red]Messages leave this machine, and reach whom they are for.[/]")
+                say("[bold red]Messages leave this machine and reach real recipients.[/]")
             say(f"[bold]Temporal[/]   {place.server.address}")
             say(f"[bold]UI[/]         {place.server.ui_url}")
             for name, where in _sent(place) if send else _kept(place, state):
@@ -68,7 +68,7 @@ async def dev(
                 say(f"  {escape(command)}")
             say("  scenario publish examples/post-purchase.yaml")
             say("  scenario enter examples/entries/post-purchase.json")
-            say("Ctrl-C ends all of it; what it did is kept. What leaves from now on:")
+            say("Ctrl-C stops everything; its state is kept. Messages that leave from now on:")
             async with _skipping(place.client.temporal, tell, wanted=skip_time):
                 await asyncio.Event().wait()
     return 0
@@ -78,7 +78,10 @@ def _kept(place: LocalStack, state: Path) -> list[tuple[str, str]]:
     """Where everything ends, with nothing sent."""
     return [
         ("Inbox", f"{place.inbox.folder}  (e-mails as .eml, SMS as .json)"),
-        ("Webhooks", f"{state / 'received'}  (every one of them, wherever it was to go; 'scenario receiver' answers)"),
+        (
+            "Webhooks",
+            f"{state / 'received'}  (all of them, whatever their URL; 'scenario receiver' tells it how to answer)",
+        ),
         ("Secrets", "stand-ins: those that are set are not read"),
         ("Callbacks", f"{place.gateway.url}  (what journey.callback_url begins with, until this ends)"),
     ]

@@ -16,6 +16,7 @@ from gateway.journeys import view
 from gateway.journeys.listing import ListedJourney
 from gateway.operations import retry_policy, search
 from gateway.operations.batch import RATE, Batch, JourneyTarget
+from gateway.operations.now import DestinationNow, destinations_now
 from gateway.operations.retry_policy import Change, Glance, InFlight
 from gateway.operations.search import EVERY, Which
 from runtime.store import Store
@@ -150,6 +151,10 @@ class Operations:
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
         """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.glance`."""
         return (await retry_policy.glance(self.temporal, self.store, destination, limit=limit, look_up=EVERY)).found
+
+    async def destinations_now(self) -> list[DestinationNow]:
+        """Destinations whose deliveries are to be tried again. See `gateway.operations.now.destinations_now`."""
+        return await destinations_now(self.temporal, self.store)
 
     async def glance(self, destination: str, *, limit: int = EVERY) -> Glance:
         """The same, with few of many journeys looked up."""

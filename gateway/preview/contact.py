@@ -170,7 +170,7 @@ def _unmet(exits: Sequence[ExitRule], given: Given) -> list[str]:
     named = dict.fromkeys(exit_.rule.event for exit_ in exits)
     told = {event.name for event in given.events}
     return [
-        f"the given {name} lets nobody leave: it does not fulfil the condition of the exit rule"
+        f"the given {name} ends no journey: it does not meet the condition of the exit rule"
         for name in named
         if name in told - met
     ]

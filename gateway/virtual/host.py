@@ -199,7 +199,7 @@ class VirtualHost:
 
     def hold(self, failed: Failed) -> None:
         """Stops at the step: nobody decides here."""
-        self.held = failed
+        self.held, self.until = failed, None
 
     async def decided(self) -> Outcome | None:
         """A held step stays held."""

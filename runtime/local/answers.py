@@ -39,7 +39,7 @@ class Answer:
     def words(self) -> str:
         """That as people say it."""
         if self.refuse:
-            return "no connection is taken"
+            return "connections are refused"
         said = str(self.then)
         if self.first:
             turns = ", then ".join(str(status) for status in dict.fromkeys(self.first))

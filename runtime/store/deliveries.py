@@ -146,23 +146,38 @@ class Deliveries(Queries):
         wanted = {"destination": destination, "since": since, "limit": limit}
         return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
 
+    async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
+        """As `between_attempts`, to whomever they are, the newest first.
+
+        Args:
+            since: Only those whose latest attempt began then or later.
+            limit: So many at most.
+        """
+        wanted = {"since": since, "limit": limit}
+        return [_attempt(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
+
 
 _WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
 _later = deliveries.alias()
+_IS_LATEST = (
+    _table.next_try_at.is_not(None),
+    ~exists().where(_later.c.delivery_id == _table.delivery_id, _later.c.started_at > _table.started_at),
+    # Journeys that are over, or were let in under the same id later, have none under way.
+    exists().where(
+        entries.c.workflow_id == _table.workflow_id,
+        entries.c.ended_at.is_(None),
+        entries.c.admitted_at <= _table.started_at,
+    ),
+)
+_TO_BE_TRIED_AGAIN = (
+    select(deliveries)
+    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
+    .order_by(_table.started_at.desc())
+    .limit(bindparam("limit"))
+)
 _BETWEEN_ATTEMPTS = (
     select(deliveries)
-    .where(
-        _table.destination == bindparam("destination"),
-        _table.next_try_at.is_not(None),
-        _table.next_try_at >= bindparam("since"),
-        ~exists().where(_later.c.delivery_id == _table.delivery_id, _later.c.started_at > _table.started_at),
-        # Journeys that are over, or were let in under the same id later, have none under way.
-        exists().where(
-            entries.c.workflow_id == _table.workflow_id,
-            entries.c.ended_at.is_(None),
-            entries.c.admitted_at <= _table.started_at,
-        ),
-    )
+    .where(_table.destination == bindparam("destination"), _table.next_try_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.next_try_at, _table.delivery_id)
     .limit(bindparam("limit"))
 )

@@ -65,5 +65,5 @@ def check_moments(data: Any, steps: Iterable[Written], now: datetime, report: Re
         except EntryError:
             continue  # the model said so
         if moment is not None and moment <= now:
-            message = "this is past: whoever comes here goes on at once"
+            message = "this is in the past: contacts that come here go on at once"
             report.add((*step.path, *path), "past", message, severity="warning")

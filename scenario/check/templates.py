@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from scenario import liquid
@@ -35,6 +35,7 @@ class Template(NamedTuple):
         awaits: Whether that step waits for an event.
         to: The destination that the step names, or whatever else stands there; None without one.
         lead: How many characters of the text come before what was written.
+        met: What its value is compared with, by the place of each; see `Source`.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Template(NamedTuple):
     awaits: bool = False
     to: Any = None
     lead: int = 0
+    met: Sequence[tuple[Path, Sequence[str]]] = ()
 
 
 def templates(data: Any) -> Iterator[Template]:
@@ -65,7 +67,9 @@ def templates(data: Any) -> Iterator[Template]:
     for step in outline(data):
         awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
         for source in step.model.sources(step.keys):
-            yield Template((*step.path, *source.path), source.kind, source.text, step.model, awaits, to, source.lead)
+            met = [((*step.path, *place), tests) for place, tests in source.met]
+            path = (*step.path, *source.path)
+            yield Template(path, source.kind, source.text, step.model, awaits, to, source.lead, met)
 
 
 def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
@@ -106,8 +110,21 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
             check_date(template.source, template.path, known, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
+        if not mistakes:
+            _check_met(template, known, report)
         if trigger == "event" and not looks:
             check_event(template.source, template.path, template.kind, here, report, template.lead)
+
+
+def _check_met(template: Template, known: Roots, report: Report) -> None:
+    """Reports what a value is compared with and, by its shape, never is."""
+    for place, tests in template.met:
+        never = [
+            next((found for found in lint(test, kind="condition", schema=known) if found.code == "comparison"), None)
+            for test in tests
+        ]
+        if (first := never[0]) and all(never):
+            report.add(place, "case", f"no value meets this case: {first.message}", key=True, severity="warning")
 
 
 def _granted(template: Template, destinations: Listing | None) -> Collection[str]:

@@ -36,12 +36,15 @@ class Source(NamedTuple):
         kind: What its output becomes.
         text: The text, or the mapping or list of a structured body.
         lead: How many characters of the text come before what was written.
+        met: What its value is compared with: the place of each, from the step on, and conditions of which one has to
+            hold where the value is that.
     """
 
     path: Path
     kind: Kind
     text: Any
     lead: int = 0
+    met: Sequence[tuple[Path, Sequence[str]]] = ()
 
 
 class Flaw(NamedTuple):

@@ -86,12 +86,12 @@ class RepeatRow(Row):
 
     async def perform(self, host: Host) -> Outcome:
         """Begins the next round when it is due, unless the repetition is over: that is asked before, and when it is."""
+        if outcome := await host.decided():
+            return outcome
         rounds = host.rounds = host.rounds or Rounds(mark=host.counted)
         checked = rounds.mark
         due = host.now() if not rounds.number else None
         while True:
-            if outcome := await host.decided():
-                return outcome
             row = self.on(host)
             if row.event is not None:
                 host.await_event(row.event)
@@ -110,6 +110,9 @@ class RepeatRow(Row):
                 answer = await host.ask(row.until)
                 if answer.error:
                     host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
+                    if outcome := await host.decided():
+                        return outcome
+                    due, host.until = due and host.now(), None  # not when it was to be: the next would follow at once
                     continue
                 if answer.value:
                     return self._over(host, "until")

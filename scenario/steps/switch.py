@@ -29,6 +29,7 @@ _FLAGS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_NOTHING: Final = ("", "null", "Null", "NULL", "~")
 _PATH: Final = re.compile(r"\w+(\.\w+)*")
 
 
@@ -142,7 +143,12 @@ class Switch(BaseStep):
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
         value = keys.get("switch")
         if isinstance(value, str) and value.strip() and not _has_braces(value):
-            yield Source(("switch",), "value", output_of(value), len(_OPENED))
+            met = [
+                (("cases", case), [f"{value} == {_literal(one)}" for one in values_of(case)])
+                for case in _cases(keys)
+                if case not in (_ELSE, *_NOTHING) and not _ODD_NUMBER.fullmatch(case) and not {"'", '"'} <= set(case)
+            ]
+            yield Source(("switch",), "value", output_of(value), len(_OPENED), met)
 
     @classmethod
     @override
@@ -163,7 +169,7 @@ class Switch(BaseStep):
             place: Path = ("cases", case)
             if case == _ELSE:
                 yield Flaw(place, "case", "'else' stands beside 'cases', not among them", key=True)
-            elif case in ("", "null", "Null", "NULL", "~"):
+            elif case in _NOTHING:
                 message = "no value meets this case: where there is none, the way is 'else'"
                 yield Flaw(place, "case", message, key=True)
             elif case == "default":
@@ -198,6 +204,14 @@ class Switch(BaseStep):
 def _cases(keys: Mapping[str, Any]) -> Mapping[str, Any]:
     cases = keys.get("cases")
     return cast("Mapping[str, Any]", cases) if isinstance(cases, Mapping) else {}
+
+
+def _literal(value: str | int | float | bool) -> str:
+    """A value as conditions write it; a text has one kind of quotes in it at most."""
+    if isinstance(value, str):
+        quote = '"' if "'" in value else "'"
+        return f"{quote}{value}{quote}"
+    return str(value).lower()
 
 
 def _has_braces(value: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.client import ScenarioClient
+from gateway.errors import NotEntered
 from runtime.local.devserver import DevServer
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
 from tests.fakes import Ran
@@ -116,7 +117,7 @@ async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
 
         wanted = ("retry", "--destination", host, "--since", "1h", "--reason", "it is mended")
         dry = await scenario(*wanted, "--dry-run")
-        assert dry.err == "scenario: retry would be sent to 20 journeys: nothing was sent\n"
+        assert dry.err == "scenario: retry would be sent to 20 journeys: nothing was done\n"
         assert len(standing.receiver.requests()) == 21
         ran = await scenario(*wanted, "--rate", "50/s")
         assert (ran.status, ran.out, ran.err) == (0, "accepted 20\n", "")
@@ -164,14 +165,25 @@ async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Com
         journeys = await enter(standing, tmp_path, "slow", 1, 2)
         for journey in journeys:
             await until_retrying(standing.client, journey)
+        listed = (await scenario("list", "--scenario", "slow", "--format", "json")).json
+        why = "slow.example.com answered 503"
+        assert [(item["state"], item["step"], item["reason"]) for item in listed] == [("running", "hook", why)] * 2
+        (now,) = (await scenario("destinations", "--now", "--format", "json")).json
+        assert (now["destination"], now["waiting"], now["left_alone"]) == ("slow.example.com", 2, False)
         policy = ("retune", "slow.example.com", "--initial-interval", "1s", "--reason", "it is back")
         dry = await scenario(*policy, "--dry-run")
-        assert dry.err == "scenario: retune would be sent to 2 deliveries: nothing was sent\n"
+        assert dry.err == "scenario: retune would be sent to 2 deliveries: nothing was done\n"
         ran = await scenario(*policy)
         assert (ran.status, ran.out, ran.err) == (0, "accepted 2\n", "")
         for journey in journeys:
             assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
         assert (await scenario(*policy)).err == "scenario: nothing to retune: no delivery fits\n"
+        (sent,) = (await scenario("show", journeys[0], "--rendered", "hook", "--format", "json")).json["deliveries"]
+        received = [got.body for got in standing.receiver.requests() if got.header("webhook-id") == sent["delivery_id"]]
+        assert set(received) == {sent["request"]["body"].encode()}
+        assert (await scenario("close", "slow", "--reason", "it is over")).status == 0
+        with pytest.raises(NotEntered, match=r"^slow is closed since .*: nobody is let in \(it is over\)$"):
+            await enter(standing, tmp_path, "slow", 3)
 
 
 def documented(page: str, beginning: str) -> list[list[str]]:

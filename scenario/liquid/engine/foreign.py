@@ -141,7 +141,7 @@ def _called(found: re.Match[str]) -> str:
 
 def _calculated(found: re.Match[str]) -> str:
     name = _ARITHMETIC[found["sign"]]
-    return f"'{found['sign']}' is no operator here: calculate with the filter '{name}', such as a | {name}: 2 > b"
+    return f"'{found['sign']}' is not an operator here: calculate with the filter '{name}', such as a | {name}: 2 > b"
 
 
 def _fixed(message: str) -> Callable[[re.Match[str]], str]:

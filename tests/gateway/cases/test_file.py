@@ -28,7 +28,11 @@ LINE = TOP.strip().count("\n") + 3
         ("expect: {stops: finished}", (0, 14), "unknown key 'stops': did you mean 'steps'?"),
         ("expect: {ends: finish}", (0, 20), "'finish' is not allowed in 'ends': did you mean 'finished'?"),
         ("expect: {}", (0, 13), "say what is expected: steps, ends, never or refused"),
-        ("expect: {refused: x, ends: held}", (0, 13), "who is refused takes no steps: 'refused' stands alone"),
+        (
+            "expect: {refused: x, ends: held}",
+            (0, 13),
+            "a contact that is refused takes no steps: write 'refused' alone",
+        ),
         ("expect: {steps: [{sms: hi, txt: x}]}", (0, 32), "unknown key 'txt': did you mean 'text'?"),
         (
             "expect: {steps: [{sms: hi, text: {contians: x}}]}",
@@ -46,7 +50,7 @@ LINE = TOP.strip().count("\n") + 3
         (
             "expect: {never: [hock]}",
             (0, 22),
-            "there is no step and no kind of steps 'hock' in the scenario: did you mean",
+            "the scenario has no step and no kind of step 'hock': did you mean",
         ),
         ("answers: {hock: [{}]}", (0, 15), "no step 'hock' sends anything: did you mean 'hook'?"),
         ("answers: {wait_for-3: [{}]}", (0, 15), "no step 'wait_for-3' sends anything: there is hi and hook"),
@@ -55,7 +59,7 @@ LINE = TOP.strip().count("\n") + 3
         ("answers: {hi: {status: 200}}", (0, 19), "'hi' must be a list: begin each of its entries with '- '"),
         ("answers: {hi: [{stauts: 200}]}", (0, 21), "unknown key 'stauts': did you mean 'status'?"),
         ("answers: {hi: [{status: 42}]}", (0, 29), "'status' must be 100 or more"),
-        ("events: [{name: stop}]", (0, 14), "say when it is: 'after' the contact came in, or 'at' a moment"),
+        ("events: [{name: stop}]", (0, 14), "say when: 'after' a time since the contact came in, or 'at' a moment"),
         ("events: [{after: 2, name: stop}]", (0, 22), "2 is not a duration: add its unit, such as 2h or 2d"),
         (
             "events: [{after: 2d, name: stopp}]",

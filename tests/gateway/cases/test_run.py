@@ -13,6 +13,21 @@ HOOK = """
   retry: {initial_interval: 10s, backoff_coefficient: 2, deadline: 1h}
 """
 CASES = {
+    "a round that is held when it is due begins when it is tried again, and the next so much later": (
+        "- repeat: {every: 1d, times: 3, until: now > '2026-03-03' and contact.custom.n > 2}\n"
+        "  steps: [{sms: hi, text: hi}]",
+        """
+        changes:
+          - {after: 1h, contact: {custom: {n: x}}}
+          - {after: 59h, contact: {custom: {n: 1}}}
+        operations: [{after: 60h, retry: repeat-1}]
+        expect:
+          steps:
+            - {sms: hi, at: "2026-03-02 09:00"}
+            - {sms: hi, at: "2026-03-04 21:00"}
+            - {sms: hi, at: "2026-03-05 21:00"}
+        """,
+    ),
     "attempts follow the retry policy": (
         HOOK,
         """
@@ -184,6 +199,19 @@ CASES = {
         """
         with: {contact: {language: de}}
         expect: {steps: [{switch: switch-1, outcome: case, way: de}, {sms: de}], never: [fr]}
+        """,
+    ),
+    "a round that is held begins when it is tried again, and so does the next": (
+        "- repeat: {every: 1d, times: 2, until: 'contact.custom.score < 3'}\n  steps: [{sms: hi, text: hello}]",
+        """
+        with: {contact: {custom_fields: {score: unknown}}}
+        changes: [{after: 3d, contact: {custom_fields: {score: 9}}}]
+        operations: [{after: 3d1h, retry: repeat-1}]
+        expect:
+          steps:
+            - {sms: hi, at: 2026-03-05 10:00}
+            - {sms: hi, at: 2026-03-06 10:00}
+          ends: finished
         """,
     ),
     "a repetition, each round with a delivery of its own": (

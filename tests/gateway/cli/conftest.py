@@ -17,6 +17,7 @@ from gateway.errors import UnknownJourney
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
+from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import Glance, InFlight
 from gateway.operations.search import Which
 from tests.fakes import Ran
@@ -85,6 +86,7 @@ class Client:
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
+    standing: list[DestinationNow] = field(default_factory=list[DestinationNow])
     temporal: Any = None
     store: Any = None
     answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
@@ -125,6 +127,9 @@ class Client:
     async def select(self, verb: str, which: Which, **given: Any) -> list[ListedJourney]:
         self.asked.append(("select", verb, which, given))
         return self.found
+
+    async def destinations_now(self) -> list[DestinationNow]:
+        return self.standing
 
     async def glance(self, destination: str, **given: Any) -> Glance:
         self.asked.append(("glance", destination, given))

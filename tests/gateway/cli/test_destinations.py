@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.cli.conftest import Run
+from gateway.operations.now import DestinationNow
+from tests.gateway.cli.conftest import Client, Run
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TEXT = """
@@ -186,3 +187,22 @@ def test_a_secret_that_may_not_go_there_stands_in_the_way(run: Run, file: Path, 
         "told.yaml:7:48: error secret: the secret TOKEN may not go to destination 'wax': "
         "list it under its 'secrets' in destinations.yaml\n"
     )
+
+
+def test_it_says_which_destinations_are_left_alone_now(run: Run, client: Client) -> None:
+    assert run("destinations", "--now").err == (
+        "no delivery is to be tried again: no destination is left alone, as far as is known\n"
+    )
+    client.standing = [DestinationNow("wax", 12, True, "wax has failed too often", None)]
+    *_, line = run("destinations", "--now").out.splitlines()
+    assert line.split() == ["wax", "left", "alone", "12", "wax", "has", "failed", "too", "often"]
+    assert run("destinations", "--now", "--format", "json").json == [
+        {
+            "destination": "wax",
+            "waiting": 12,
+            "left_alone": True,
+            "why": "wax has failed too often",
+            "next_try_at": None,
+        }
+    ]
+    assert run("destinations", "a.yaml", "--now").status == 2

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from gateway.cli.layout import Table
 from gateway.journeys.pending_activities import Pending
+from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import InFlight
 from runtime.store import Store
 from tests.fakes import Ran
@@ -43,6 +44,7 @@ def narrow(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyP
     asyncio.run(fill())
     client.found = FOUND
     client.flights = [InFlight(JOURNEY, "hook", DESTINATION, ATTEMPT, Pending("hook", "scheduled", 2, DUE))]
+    client.standing = [DestinationNow(DESTINATION, 12, True, WHY, DUE), DestinationNow("crm", 1, False, None, None)]
     client.views[JOURNEY] = replace(HELD, id=JOURNEY, attempts=[ATTEMPT])
 
     def narrowly(*arguments: object) -> Ran:
@@ -73,6 +75,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("retry", "--scenario", "a", "--dry-run", *REASON), (JOURNEY, DESTINATION, "permanent")),
     (("pause", "--scenario", "a", "--dry-run", *REASON), (JOURNEY, "hook")),
     (("retune", "x", "--deadline", "1d", "--dry-run", *REASON), (JOURNEY, "hook", "2026-03-31 11:30:00")),
+    (("destinations", "--now"), (DESTINATION, "left alone", "2026-03-31 11:30:00")),
     (
         ("destinations", "destinations.yaml"),
         ("the-messages-of-a-provider", f"https://{DESTINATION}", "A_TOKEN_OF_THE_PROVIDER", "trips at 70%"),

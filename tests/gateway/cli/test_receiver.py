@@ -31,7 +31,7 @@ def came(run: Run) -> None:
         (("wax", "--answer", "422"), "wax: 422"),
         (("wax", "--delay", "20s"), "wax: 200, each after 20 s"),
         (("wax", "--answer", "503", "--delay", "1s"), "wax: 503, each after 1 s"),
-        (("wax", "--refuse"), "wax: no connection is taken"),
+        (("wax", "--refuse"), "wax: connections are refused"),
         (("https://hooks.example.com/wax/", "--answer", "503"), "hooks.example.com/wax: 503"),
         (("wax", "--reset"), "wax: 200"),
         (("--reset",), "everything: 200"),

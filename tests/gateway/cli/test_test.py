@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -118,6 +119,27 @@ def test_an_update_is_written(run: Run, cases: Path) -> None:
     assert (ran.status, ran.err) == (0, f"{cases}: what is got was written\n2 cases, all as expected\n")
     assert 'text: "Hello\\nyou"' in cases.read_text()
     assert run("test", cases).status == 0
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(
+    run: Run, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, link = cases.read_text(), tmp_path / "link.test.yaml"
+    link.symlink_to(cases)
+    (tmp_path / "link.yaml").write_text((tmp_path / cases.name.replace(".test", "")).read_text())
+    cases.chmod(0o640)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        ran = run("test", link, "--update")
+    assert (ran.status, cases.read_text()) == (1, before)
+    assert ran.err.endswith(f"{link} cannot be written: no space left on device\n")
+    assert run("test", link, "--update").status == 0
+    assert (link.is_symlink(), cases.read_text() != before, cases.stat().st_mode & 0o777) == (True, True, 0o640)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tmp_path: Path) -> None:

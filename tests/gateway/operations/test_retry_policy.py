@@ -12,6 +12,7 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import ScenarioClient
@@ -60,7 +61,8 @@ def temporal(under_way: dict[str, list[PendingActivityInfo]]) -> Client:
         return DescribeWorkflowExecutionResponse(pending_activities=under_way[name])
 
     service = SimpleNamespace(describe_workflow_execution=describe)
-    return cast("Client", SimpleNamespace(namespace="default", workflow_service=service))
+    stands_in = SimpleNamespace(namespace="default", workflow_service=service, data_converter=DataConverter.default)
+    return cast("Client", stands_in)
 
 
 async def publish(store: Store, name: str, *steps: Send) -> None:

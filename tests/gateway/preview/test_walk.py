@@ -386,9 +386,7 @@ steps:
     assert shown.notes == ("no step and no exit rule waits for 'order.retruned'",)
     assert not any(exit_.met for exit_ in follow(text).exits)
     other = follow(text, given=Given(at=AT, events=[GivenEvent("order.returned", {"order_id": "X2"})]))
-    assert other.notes == (
-        "the given order.returned lets nobody leave: it does not fulfil the condition of the exit rule",
-    )
+    assert other.notes == ("the given order.returned ends no journey: it does not meet the condition of the exit rule",)
 
 
 def test_a_given_response_that_no_step_saves_is_said(follow: Follow) -> None:

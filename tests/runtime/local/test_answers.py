@@ -95,7 +95,7 @@ async def test_a_place_that_refuses_is_not_listened_at(tmp_path: Path) -> None:
         (Answer(), "200"),
         (Answer(first=(503,) * 3), "503 to the first 3 attempts of each message, then 200"),
         (Answer(then=200, delay=20), "200, each after 20 s"),
-        (Answer(refuse=True), "no connection is taken"),
+        (Answer(refuse=True), "connections are refused"),
     ],
 )
 def test_it_is_said_in_words(answer: Answer, words: str) -> None:
