@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import PurePosixPath, PureWindowsPath
@@ -14,6 +15,7 @@ from scenario.source.source import Path
 
 MAX_TEXT: Final = 512 * 1024
 """Longest text that is read, in characters."""
+_FILE: Final = re.compile(r"[\w./-]+\.(?:html?|txt|liquid|json|mjml|md)")
 
 
 def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
@@ -34,6 +36,9 @@ def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -
         for key in step.model.texts:
             reference = step.keys.get(key)
             path = (*step.path, key)
+            if isinstance(reference, str) and _FILE.fullmatch(reference):
+                message = f"this would be sent as it stands: write {{file: {reference}}} for the text of that file"
+                report.add(path, "file", message, severity="warning")
             if isinstance(reference, Mapping) and (name := _name(cast("Mapping[str, Any]", reference))) is not None:
                 text = _read(name, (*path, "file"), read, report)
                 if text is not None:

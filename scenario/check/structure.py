@@ -139,6 +139,8 @@ def _tell_step(fault: Fault, report: Report) -> None:
     else:
         guess = _meant(word.lower())
         hint = f"did you mean '{guess}'?" if guess else f"a step begins with its kind, {kinds}"
+        if any(word in kind.branches for kind in KINDS.values()):
+            hint = f"'{word}' is a key of the step above: write it without '-'"
         report.add((*fault.path, word), "unknown-step", f"unknown step '{clip(word)}': {hint}", key=True)
 
 

@@ -50,13 +50,15 @@ _WORDS: Final[Mapping[str, str]] = {
     "repeat": "again",
 }
 """What people write for keys, beside what looks alike."""
-_HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {"when": ("if", "cases"), "do": ("then", "steps")}
+_HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {"when": ("if", "cases"), "do": ("then", "steps"), "then": ("steps",)}
 """Words that mean one key in one place, and another elsewhere."""
 _CREDENTIALS: Final = (
     'credentials are a header, such as headers: {Authorization: "Bearer {{ secrets.NAME }}"}, '
     "or in the destination's own entry"
 )
 _NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
+    "subject": dict.fromkeys(("to", "recipient", "cc", "bcc"), "an e-mail goes to the contact, and to nobody else"),
+    "path": dict.fromkeys(("query", "params", "parameters"), "write a query behind 'url' or 'path', such as ?lang=fr"),
     "headers": dict.fromkeys(
         (
             *("auth", "authentication", "authorization", "basic_auth", "bearer"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ELSE: Final = "else"
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?")
+_COMPARED: Final = re.compile(r"(?:[=!<>]=|[<>])\s*[\d'\"]")
 _ODD_NUMBER: Final = re.compile(r"\+[0-9.]+|0x[0-9a-fA-F]+|0o[0-7]+|-?\.[0-9]+|[0-9]+\.|[-+]?[0-9.]+[eE][-+]?[0-9]+")
 """Numbers as YAML writes them and JSON, or people, do not."""
 _FLAGS: Final[Mapping[str, bool]] = {
@@ -174,6 +175,9 @@ class Switch(BaseStep):
             elif case == "default":
                 message = "'default' is a case like any other: steps for all other values stand in 'else'"
                 yield Flaw(place, "case", message, key=True, severity="warning")
+            elif _COMPARED.match(case):
+                message = f"a case is one value, and '{clip(case)}' a comparison: write an 'if'"
+                yield Flaw(place, "case", message, key=True)
             elif _ODD_NUMBER.fullmatch(case):
                 message = f"'{clip(case)}' is taken for text: write a number with its digits alone, such as 10 or -1.5"
                 yield Flaw(place, "case", message, key=True)

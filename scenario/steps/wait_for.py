@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import field
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
+from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Row, Source
 from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _THEN: Final = "then"
 _ELSE: Final = "else"
+_TIME: Final = re.compile(r"(?:[0-9]+[smhdw])+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +121,15 @@ class OneOf(Model):
     then: list[Step] = Field(default_factory=list["Step"], description="Steps to take when it is the first to come.")
 
 
+def _no_form(value: Any) -> Any:
+    """Refuses one event written as exit rules are: ``{event: order.delivered, for: 7d}``."""
+    name = cast("Mapping[str, Any]", value).get("event") if isinstance(value, Mapping) else None
+    if isinstance(name, str):
+        message = f"write 'wait_for: {clip(name)}', and 'if' and 'for' below it, as keys of the step"
+        raise ValueError(message)  # noqa: TRY004 pydantic's way
+    return cast("Any", value)
+
+
 def _kind(value: object) -> str:
     return "<several>" if isinstance(value, Mapping | list) else "<name>"
 
@@ -135,7 +147,8 @@ class WaitFor(BaseStep):
     }
 
     wait_for: Annotated[
-        Annotated[EventName, Tag("<name>")] | Annotated[dict[EventName, OneOf], Field(min_length=1), Tag("<several>")],
+        Annotated[EventName, Tag("<name>")]
+        | Annotated[dict[EventName, OneOf], Field(min_length=1), BeforeValidator(_no_form), Tag("<several>")],
         Discriminator(_kind),
     ] = Field(description="The event's name; of several, each with its own `if` and `then`.")
     condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
@@ -191,7 +204,10 @@ class WaitFor(BaseStep):
     @classmethod
     @override
     def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
-        several = _several(keys)
+        several, name = _several(keys), keys.get("wait_for")
+        if isinstance(name, str) and _TIME.fullmatch(name):
+            message = f"this waits for an event called '{name}': a time is 'for: {name}', or the step 'wait: {name}'"
+            yield Flaw(("wait_for",), "value", message, severity="warning")
         for key in ("if", _THEN) if several else ():
             if keys.get(key):
                 message = f"of several events, each has its own '{key}': write it under the event"

@@ -136,6 +136,14 @@ ONE_MISTAKE = (
     ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error syntax: a value is missing here"),
     ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
     ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': begin a step of its own, '- sms: …'"),
+    ("- wait_for: {event: order.delivered, for: 7d}", "4:13: error value: write 'wait_for: order.delivered', and 'if' and 'for' below it, as keys of the step"),
+    ("- wait_for: 7d", "4:13: warning value: this waits for an event called '7d': a time is 'for: 7d', or the step 'wait: 7d'"),
+    ("- switch: order.total_price\n  cases: {'> 20': []}", "5:11: error case: a case is one value, and '> 20' a comparison: write an 'if'"),
+    ("- email: a\n  subject: s\n  html: mails/a.html", "6:9: warning file: this would be sent as it stands: write {file: mails/a.html} for the text of that file"),
+    ("- email: a\n  subject: s\n  text: t\n  to: a@b.example", "7:3: error unknown-key: unknown key 'to': an e-mail goes to the contact, and to nobody else"),
+    ("- webhook: a\n  to: crm\n  query: {a: b}", "6:3: error unknown-key: unknown key 'query': write a query behind 'url' or 'path', such as ?lang=fr"),
+    ("- wait: 2d\n- else: [{exit: a}]", "5:3: error unknown-step: unknown step 'else': 'else' is a key of the step above: write it without '-'"),
+    ("- repeat: {every: 1h, times: 3}\n  then: [{wait: 1h}]", "5:3: error unknown-key: unknown key 'then': did you mean 'steps'?"),
     ("- exit: a\n- exit: b\n- exit: c", "5:3: warning unreachable: this step is never reached: it comes after an exit"),
 )  # fmt: skip
 
