@@ -123,7 +123,7 @@ def _check_met(template: Template, known: Roots, report: Report) -> None:
             next((found for found in lint(test, kind="condition", schema=known) if found.code == "comparison"), None)
             for test in tests
         ]
-        if (first := never[0]) and all(never):
+        if (first := never[0]) and all(never) and not report.knows(place):
             report.add(place, "case", f"no value meets this case: {first.message}", key=True, severity="warning")
 
 
