@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities import redaction
 from activities.admission import AdmissionActivities
@@ -60,6 +60,7 @@ from runtime.telemetry import logs
 from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
 from workflows.enter import Enter
 from workflows.journey import Journey
+from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 logger = logging.getLogger("worker")
@@ -144,7 +145,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         recollections.recall,
                     ],
                     no_remote_activities=True,
-                    workflow_runner=UnsandboxedWorkflowRunner(),
+                    workflow_runner=sandbox(strict=False),
                     max_concurrent_workflow_task_polls=_POLLERS,
                     nonsticky_to_sticky_poll_ratio=0.5,
                     sticky_queue_schedule_to_start_timeout=_STICKY,

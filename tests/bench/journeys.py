@@ -253,7 +253,7 @@ async def place(
             *(sys.executable, "-m", "tests.bench.journeys", "--work"),
             *(server.address, str(state), receiver.url, inbox.url),
             stdout=asyncio.subprocess.PIPE,
-            # With compiled modules, as an installed package has them: the bare workflows' sandbox loads some each time.
+            # With compiled modules, as an installed package has them: the workflows' sandbox loads some for each run.
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
             | {"PYTHONPYCACHEPREFIX": str(state / "compiled")},
         )

@@ -47,10 +47,10 @@ from scenario.entry.entry import parse_entry
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
-from tests.sandbox import sandbox
 from tests.servers import time_skipping_server
 from workflows.enter import Enter
 from workflows.journey import Journey
+from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
