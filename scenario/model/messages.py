@@ -74,7 +74,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             return Fault("type", f"{name} must be a list: {hint}")
         case "model_type" | "dict_type" | "model_attributes_type":
             first = next(iter(cast("list[Any]", detail["input"])), None) if _kind(value) == "list" else None
-            hint = f": write {{{clip(first)}: …}}" if isinstance(first, str) else ""
+            hint = f": write {{{clip(first)}: …}}" if isinstance(first, str) and name[0] == "'" else ""
             return Fault("type", f"{name} must be keys with values, not a {_kind(value)}{hint}")
         case "union_tag_not_found" | "union_tag_invalid":
             form = "JSON as text or as keys with values" if name == "'body'" else "text"

@@ -27,9 +27,9 @@ from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, pub
 
 JOURNEYS = 100
 STEPS = ("first", "second", "third")
-KILLS = (40, 130, 220, 310, 470)
+KILLS = (20, 65, 110, 155, 235)
 """After so many deliveries have arrived, the worker is killed."""
-DOWN, RESTART = 180, 390
+DOWN, RESTART = 90, 195
 """After so many the receiver goes down for a while; after so many Temporal's server is restarted."""
 
 CHAOS = """
