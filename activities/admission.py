@@ -104,7 +104,7 @@ class AdmissionActivities:
             raise Refused(_closed(answer, opened))
         if isinstance(answer, stored.AlreadyIn):
             raise Refused(_already_in(answer, opened))
-        if answer.version != opened.version:  # this journey asked before, and was let in by that version
+        if answer.version != opened.version:  # this journey asked before, and was admitted by that version
             opened = await self._content.open(opened.name, answer.version)
             self._check_plan(opened)
         return Admitted(version=opened.version, plan=opened.plan, zone=self._zone, key=key)
@@ -157,7 +157,7 @@ def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta
 
 def _closed(closure: stored.Closure, opened: Opened) -> str:
     since = spell(closure.closed_at, ZoneInfo(opened.scenario.timezone))
-    return f"{opened.name} is closed since {since}: nobody is let in" + (
+    return f"{opened.name} is closed since {since}: nobody is admitted" + (
         f" ({closure.reason})" if closure.reason else ""
     )
 

@@ -1,4 +1,4 @@
-"""The Python client: publish scenarios, let contacts in, report events, look at journeys, act on them.
+"""The Python client: publish scenarios, admit contacts, report events, look at journeys, act on them.
 
 An engine in another language needs none of this: it starts the workflow `Journey` through Temporal, as
 `examples/engine.py` shows.
@@ -124,7 +124,7 @@ class ScenarioClient(Operations):
         return AdmissionWatch(self.temporal, self.store)
 
     async def trouble(self) -> str | None:
-        """Why the store cannot be used now, its disk being full, say; None where it can. Nobody is let in meanwhile."""
+        """Why the store cannot be used now, its disk full, say; None where it can. Nobody is admitted meanwhile."""
         try:
             await self.store.check(writing=True)
         except StoreError as error:
@@ -189,7 +189,7 @@ class ScenarioClient(Operations):
 
         Args:
             journey: The workflow id.
-            run_id: One of its runs; by default the running one, else the one that was let in last.
+            run_id: One of its runs; by default the running one, else the one that was admitted last.
 
         Raises:
             UnknownJourney: Neither Temporal nor the store knows it.
@@ -207,11 +207,11 @@ class ScenarioClient(Operations):
         since: datetime | None = None,
         limit: int = 50,
     ) -> list[ListedJourney]:
-        """Journeys that were let in, the newest first; see `held` for those that wait for an operator.
+        """Journeys that were admitted, the newest first; see `held` for those that wait for an operator.
 
         Args:
             scenario: Only those of this scenario.
-            version: Only those let in by its version of this number.
+            version: Only those admitted by its version of this number.
             contact: Only this contact's.
             state: Only those that are doing this, or have ended so: one of `gateway.journeys.listing.STATES`.
             step: Only those under way that stand at this step, as far as Temporal's search has learnt.

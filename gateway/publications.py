@@ -1,4 +1,4 @@
-"""What is published, and whether it lets contacts in: looked at, closed and opened again."""
+"""What is published, and whether it admits contacts: looked at, closed and opened again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ListedVersion:
         published: Which, when and by whom.
         newest: Whether it is the one that those who come in now follow, unless their entry names another.
         under_way: How many journeys follow it.
-        closure: Since when and why its scenario lets nobody in; None where it does let contacts in.
+        closure: Since when and why its scenario admits nobody; None where it does admit contacts.
     """
 
     published: Listed

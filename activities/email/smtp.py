@@ -135,7 +135,7 @@ class Mailer:
         session = Session(self.server, self._tls)
         current.append(session)
         try:
-            # Until one is let in, they go one by one: the others may not have to knock.
+            # Until one is admitted, they go one by one: the others may not have to knock.
             async with nullcontext() if self._welcome else self._door:
                 await self._open(session)
         except BaseException:

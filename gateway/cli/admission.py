@@ -9,4 +9,4 @@ def unadmitted(trouble: str | None) -> str:
     """Why it is not known whether a journey came in: the store is in trouble, or no worker runs."""
     if trouble is None:
         return UNADMITTED
-    return "it waits to be let in: " + trouble[:1].lower() + trouble[1:].removesuffix(".")
+    return "it waits to be admitted: " + trouble[:1].lower() + trouble[1:].removesuffix(".")

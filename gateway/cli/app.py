@@ -24,7 +24,7 @@ from gateway.cli import (
     test,
     versions,
 )
-from gateway.cli.terminal import say
+from gateway.terminal import say
 
 app: Final = typer.Typer(
     name="scenario",

@@ -14,7 +14,7 @@ import typer
 
 from gateway.cli.destinations import DestinationsOption, known_in
 from gateway.cli.options import Format, FormatOption, login
-from gateway.cli.terminal import dump, note, say
+from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from scenario.model.scenario import Scenario
@@ -164,7 +164,7 @@ def _print(finding: Finding, *, err: bool) -> None:
     from rich.text import Text
 
     from gateway.cli.layout import print_line
-    from gateway.cli.terminal import console, styled, text
+    from gateway.terminal import console, styled, text
 
     place = text(f"{finding.file}:{finding.line}:{finding.column}: ", "bold")
     what = styled(finding.severity)

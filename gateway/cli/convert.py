@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli import entry_files
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.terminal import dump, note
+from gateway.terminal import dump, note
 
 if TYPE_CHECKING:
     from scenario.legacy import Converted, Names

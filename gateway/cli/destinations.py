@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.layout import Table
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.terminal import console, dump, local, note, say, styled
+from gateway.terminal import console, dump, local, note, say, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Commands that let contacts in and report what happens to them: enter, event, change."""
+"""Commands that admit contacts and report what happens to them: enter, event, change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.admission import unadmitted
 from gateway.cli.entry_files import parse, read_entry
-from gateway.cli.terminal import dump, note, say
+from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.entries import Entered

@@ -11,9 +11,9 @@ from gateway.cli import session
 from gateway.cli.admission import unadmitted
 from gateway.cli.entry_files import Line, count, lines, named, opened, parse
 from gateway.cli.progress import progress
-from gateway.cli.terminal import dump, note, say
 from gateway.concurrency import Concurrency
 from gateway.errors import BadInput, Refusal
+from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.admissions import AdmissionWatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli.terminal import text
+from gateway.terminal import text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.terminal import console
+from gateway.terminal import console
 
 StayOption = Annotated[bool, typer.Option("--stay", help="keep everything running afterwards, to look around")]
 PortOption = Annotated[int, typer.Option("--port", help="of the Temporal server")]

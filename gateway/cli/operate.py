@@ -20,7 +20,7 @@ from gateway.cli.options import (
     VersionOption,
     grouped,
 )
-from gateway.cli.terminal import dump, say
+from gateway.terminal import dump, say
 
 
 @grouped
@@ -48,7 +48,7 @@ def skip(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions)
 def leave(record: OperatorOptions, journeys: LeavingJourneys, sending: BatchOptions) -> None:
     """End a journey, or all held ones that fit; with --all, all under way that fit.
 
-    --since: held since then; with --all, let in since then. To let nobody in any more: 'scenario close'.
+    --since: held since then; with --all, admitted since then. To admit nobody any more: 'scenario close'.
     """
     _send(OperationRequest("leave", record, sending), journeys)
 
@@ -57,7 +57,7 @@ def leave(record: OperatorOptions, journeys: LeavingJourneys, sending: BatchOpti
 def pause(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOptions) -> None:
     """Let a journey, or all that fit, start no further step; a delivery under way goes on.
 
-    --since: let in since then. Those who come in later are not paused: 'scenario close' lets nobody in.
+    --since: admitted since then. Those who come in later are not paused: 'scenario close' admits nobody.
     """
     _send(OperationRequest("pause", record, sending), journeys)
 
@@ -66,7 +66,7 @@ def pause(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOpti
 def resume(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOptions) -> None:
     """Let a paused journey, or all that fit, go on.
 
-    --since: let in since then.
+    --since: admitted since then.
     """
     _send(OperationRequest("resume", record, sending), journeys)
 

@@ -12,7 +12,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import BatchOptions, OperatorOptions
 from gateway.cli.progress import progress
-from gateway.cli.terminal import dump, note, say
+from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient

@@ -105,7 +105,7 @@ ContactOption = Annotated[str | None, typer.Option("--contact", metavar="CONTACT
 OfVersionOption = Annotated[
     int | None, typer.Option("--version", metavar="N", min=1, help="with --scenario: only those of this version")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="at most so many")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="how many at most")]
 SinceOption = Annotated[
     datetime | None,
     typer.Option(
@@ -196,9 +196,9 @@ class BatchOptions:
 
     rate: Annotated[
         float,
-        typer.Option("--rate", metavar="N/s", parser=_rate, help="at most so many operations a second: 10/s, 600/m"),
+        typer.Option("--rate", metavar="N/s", parser=_rate, help="how many operations a second at most: 10/s, 600/m"),
     ] = "10/s"  # pyright: ignore[reportAssignmentType] - its parser makes it a number
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="at most so many journeys")] = None
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="how many journeys at most")] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the journeys it would go to, and send nothing")] = (
         False
     )

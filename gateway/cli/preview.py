@@ -13,7 +13,7 @@ import typer
 from gateway.cli.destinations import DestinationsOption, book_in
 from gateway.cli.entry_files import parse, read_entry
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.terminal import console, dump, note
+from gateway.terminal import console, dump, note
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations

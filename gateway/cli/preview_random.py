@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.cli.entry_files import write
 from gateway.cli.options import Format
 from gateway.cli.progress import progress
-from gateway.cli.terminal import dump, note, say
+from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.preview.contact import Given
@@ -90,7 +90,7 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: dateti
         note(f"no response '{name}' could be made up that fits its schema: give one with --response {name}=JSON")
     failure = trial.failure
     if failure is None:
-        refused = f", {trial.refused} would not have been let in" if trial.refused else ""
+        refused = f", {trial.refused} would not have been admitted" if trial.refused else ""
         say(f"{trial.rendered} of {trial.wanted} rendered{refused} ({trial.wanted / max(seconds, 1e-6):.0f} a second)")
         return
     _blame(failure, seed)

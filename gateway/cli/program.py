@@ -13,7 +13,7 @@ from typing import Final, NoReturn, TextIO
 
 import typer
 
-from gateway.cli.terminal import note, plain
+from gateway.terminal import note, plain
 
 PROGRAM: Final = "scenario"
 

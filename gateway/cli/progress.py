@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateway.cli.terminal import console
+from gateway.terminal import console
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import typer
 from gateway.cli.layout import Table
 from gateway.cli.local import StateOption
 from gateway.cli.options import Format, FormatOption, length
-from gateway.cli.terminal import console, dump, local, note, say
+from gateway.terminal import console, dump, local, note, say
 
 if TYPE_CHECKING:
     from runtime.local.received import Received

@@ -36,7 +36,7 @@ class _Policy:
     ] = None
     maximum_interval: Annotated[float | None, _length("--maximum-interval", "the longest pause")] = None
     maximum_attempts: Annotated[
-        int | None, _number("--maximum-attempts", "at most so many attempts; 0 means no limit")
+        int | None, _number("--maximum-attempts", "how many attempts at most; 0 means no limit")
     ] = None
     deadline: Annotated[float | None, _length("--deadline", "the time over all attempts, since the first was due")] = (
         None

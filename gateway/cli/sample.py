@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.cli.destinations import DestinationsOption
 from gateway.cli.options import Format
 from gateway.cli.preview import FileArgument, book_of, draft_of
-from gateway.cli.terminal import dump
+from gateway.terminal import dump
 
 
 def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
@@ -19,5 +19,5 @@ def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
 
     entry = first_entry(draft_of(file, book_of(destinations), Format.TEXT))
     if entry is None:
-        raise BadInput(f"no made-up contact is let in by 'entry.if' of {file}: write an entry by hand")
+        raise BadInput(f"no made-up contact is admitted by 'entry.if' of {file}: write an entry by hand")
     dump(entry)

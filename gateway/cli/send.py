@@ -23,7 +23,7 @@ from gateway.cli.preview import (
     given_by,
     known,
 )
-from gateway.cli.terminal import console, dump, note, say, styled, text
+from gateway.terminal import console, dump, note, say, styled, text
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations

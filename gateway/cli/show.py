@@ -22,7 +22,7 @@ from gateway.cli.options import (
     SinceOption,
     cause,
 )
-from gateway.cli.terminal import console, dump, note
+from gateway.terminal import console, dump, note
 
 if TYPE_CHECKING:
     from runtime.store import Attempt

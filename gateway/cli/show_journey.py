@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gateway.cli.layout import Table, print_line, print_prose
 from gateway.cli.tables import goes_to, numbered, state
-from gateway.cli.terminal import local, styled, text
+from gateway.terminal import local, styled, text
 from scenario.time.duration import format_duration
 from workflows.records import MARKS
 

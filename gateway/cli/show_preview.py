@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from gateway.cli.terminal import text
+from gateway.terminal import text
 from scenario.time.timing import WEEKDAYS
 
 _MASK: Final = re.compile(r"~~\w+~~")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.cli import session
 from gateway.cli.options import Format
 from gateway.cli.preview import book_of, workshop
-from gateway.cli.terminal import console, dump, local, note, text
+from gateway.terminal import console, dump, local, note, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from gateway.journeys.rendered import RenderedDelivery
 
 _AGAIN = (
-    "rendered again from what the journey holds, and no copy of what was sent: secrets are masked, callback addresses "
-    "made up, and destinations and senders as they are set here, now"
+    "rendered again from what the journey holds, and not a copy of what was sent: secrets are masked, callback "
+    "addresses made up, and destinations and senders as they are set here, now; whether it left is told by "
+    "'scenario show'"
 )
 
 

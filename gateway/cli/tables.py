@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.cli.layout import Table
-from gateway.cli.terminal import console, local, styled, text
+from gateway.terminal import console, local, styled, text
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.destinations import DestinationsOption
-from gateway.cli.terminal import dump, note, say
+from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.cases.file import Cases

@@ -10,7 +10,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.layout import Table
 from gateway.cli.options import Format, FormatOption, login, record
-from gateway.cli.terminal import console, dump, local, note, say, styled
+from gateway.terminal import console, dump, local, note, say, styled
 
 if TYPE_CHECKING:
     from gateway.publications import ListedVersion
@@ -59,7 +59,7 @@ def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: _Who
             return await publications.close(store, scenario, operator=who, reason=reason or "")
 
     done = asyncio.run(do())
-    say(f"{scenario} {'is closed' if done else 'was closed already'}: nobody is let in, and journeys under way go on")
+    say(f"{scenario} {'is closed' if done else 'was closed already'}: nobody is admitted, and journeys under way go on")
 
 
 def reopen(scenario: _ScenarioArgument) -> None:
@@ -70,7 +70,7 @@ def reopen(scenario: _ScenarioArgument) -> None:
         async with session.stored(migrate=False) as store:
             return await publications.reopen(store, scenario)
 
-    say(f"{scenario} {'is open again' if asyncio.run(do()) else 'was not closed'}: contacts are let in")
+    say(f"{scenario} {'is open again' if asyncio.run(do()) else 'was not closed'}: contacts are admitted")
 
 
 def _show(found: list[ListedVersion]) -> None:

@@ -18,9 +18,9 @@ from runtime.store import Store, StoredEntry
 UNDER_WAY: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 """Also leaves out what is paused on the server, which the SDK's client cannot read."""
 OVER: Final = ("finished", "exited", "lost")
-"""How a journey that was let in can have ended."""
+"""How a journey that was admitted can have ended."""
 STATES: Final = ("running", "waiting", "held", "paused", *OVER)
-"""What a journey that was let in can be doing, or have done."""
+"""What a journey that was admitted can be doing, or have done."""
 _CHUNK: Final = 50  # ids in one query
 _LOOKED_AT: Final = 200  # journeys that are looked at one by one
 _ASKED: Final = 20  # at the same time
@@ -39,7 +39,7 @@ class ListedJourney:
         state: ``running``, ``waiting``, ``held``, ``paused``; once it is over ``finished``, ``exited``, ``lost``.
         step: Where it stands, as far as Temporal's search has learnt: some moments behind.
         reason: Why it is held, why its delivery is tried again, or why it ended: a sentence.
-        entered_at: When it was let in.
+        entered_at: When it was admitted.
         ended_at: When it was over.
         destination: Held: what could not be delivered to, if it was that.
         held_reason: Held: why, in one word.
@@ -82,7 +82,7 @@ async def newest(
     since: datetime | None = None,
     limit: int,
 ) -> list[ListedJourney]:
-    """Journeys that were let in, the newest first. See `gateway.client.ScenarioClient.journeys`."""
+    """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`."""
     over = state in OVER
     known: dict[str, Any] = {"scenario": scenario, "version": version, "contact_id": contact, "since": since}
     known |= {"running": False if over else True if state or step else None, "outcome": state if over else None}

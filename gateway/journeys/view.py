@@ -72,7 +72,7 @@ class JourneyView:
 async def view(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneyView:
     """See `gateway.client.ScenarioClient.show`.
 
-    Without a run it is the newest that shows something: the running one, else the one that was let in last. A later
+    Without a run it is the newest that shows something: the running one, else the one that was admitted last. A later
     run that was refused says nothing about the journey that a person asks for.
     """
     entry = await store.entry(journey, run_id)
@@ -81,7 +81,7 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
         info = described.workflow_execution_info
         if info.first_run_id != entry.run_id:
             if _status(described) in ("running", "paused"):
-                entry = None  # this run has not been let in yet
+                entry = None  # this run has not been admitted yet
             else:
                 described = await describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
     if described is None:

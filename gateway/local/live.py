@@ -13,7 +13,7 @@ from rich.text import Text
 from temporalio import workflow
 
 from activities.attempt_log import Log
-from gateway.cli.terminal import STYLES, plain
+from gateway.terminal import STYLES, plain
 from runtime.store.deliveries import Attempt
 
 _BREAKER: Final = "activities.webhook.throttle.limiter"

@@ -215,7 +215,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _identifiers(entry: Mapping[str, Any]) -> Iterator[Any]:
-    """The ids of what let the contact in: events of it carry them."""
+    """The ids of what admitted the contact: events of it carry them."""
     for value in entry["trigger"].values():
         if isinstance(value, dict):
             data = cast("dict[str, Any]", value)

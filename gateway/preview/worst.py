@@ -1,4 +1,4 @@
-"""The worst values that a platform sends, by kind of field. All of them are let in: what is refused tests nothing."""
+"""The worst values that a platform sends, by kind of field. All of them are accepted: what is refused tests nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be remembered beyond Temporal: published scenarios, who was let in, and what was sent.
+"""What must be remembered beyond Temporal: published scenarios, who was admitted, and what was sent.
 
 async with Store.open(url) as store:
     version = await store.publish("post-purchase", document, plan, digest)

@@ -17,7 +17,7 @@ Why = Literal["under_way", "entered_before", "too_soon"]
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """One run that asks to be let in.
+    """One run that asks to be admitted.
 
     Attributes:
         scenario: The scenario's name.
@@ -44,18 +44,18 @@ class AdmissionRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """A journey that was let in, running or over.
+    """A journey that was admitted, running or over.
 
     Attributes:
         workflow_id: The journey.
         run_id: Its first execution run id.
         scenario: The scenario's name.
-        version: The version it was let in by.
+        version: The version it was admitted by.
         contact_id: Whose journey.
         key: As its entry gave it, or None.
         nth: The contact's first, second, … entry under this scenario and key.
         trigger: What brought it.
-        admitted_at: When it was let in.
+        admitted_at: When it was admitted.
         ended_at: When it was over, or None while it is running.
         outcome: ``finished``, ``exited``, …; ``lost`` where it ended without taking leave; None while running.
         reason: Why, or None.
@@ -98,7 +98,7 @@ class AlreadyIn:
         why: ``under_way`` (the earlier one is not over), ``entered_before`` (once is all), or ``too_soon``.
         workflow_id: The earlier journey.
         run_id: Its first execution run id.
-        admitted_at: When that was let in.
+        admitted_at: When that was admitted.
         until: For ``too_soon``, when the contact is admitted again, else None.
     """
 

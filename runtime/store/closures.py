@@ -1,4 +1,4 @@
-"""Scenarios that let nobody in, until somebody opens them again."""
+"""Scenarios that admit nobody, until somebody opens them again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _table = closed.c
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """A scenario lets nobody in.
+    """A scenario admits nobody.
 
     Attributes:
         scenario: The scenario's name.
@@ -35,7 +35,7 @@ class Closures(Queries):
     """The table of closed scenarios. Admission asks it in the moment in which it lets somebody in."""
 
     async def close_scenario(self, closure: Closure) -> bool:
-        """Let nobody in any more. Returns False where it is closed already, which stays as it was."""
+        """Admits nobody any more. Returns False where it is closed already, which stays as it was."""
         row = {name: getattr(closure, name) for name in _NAMES}
         return bool(await self._database.write(_close(self._database.insert), row))
 
@@ -44,7 +44,7 @@ class Closures(Queries):
         return bool(await self._database.write(_OPEN, {"name": scenario}))
 
     async def closure(self, scenario: str) -> Closure | None:
-        """Since when and why a scenario lets nobody in; None where it does let contacts in."""
+        """Since when and why a scenario admits nobody; None where it does admit contacts."""
         rows = await self._database.read(_ONE, {"name": scenario})
         return Closure(**rows[0]) if rows else None
 

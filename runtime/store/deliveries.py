@@ -162,7 +162,7 @@ _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
     ~exists().where(_later.c.delivery_id == _table.delivery_id, _later.c.started_at > _table.started_at),
-    # Journeys that are over, or were let in under the same id later, have none under way.
+    # Journeys that are over, or were admitted under the same id later, have none under way.
     exists().where(
         entries.c.workflow_id == _table.workflow_id,
         entries.c.ended_at.is_(None),

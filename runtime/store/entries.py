@@ -2,7 +2,7 @@
 
 Admission is atomic without a transaction or a lock. An entry is the contact's ``nth`` under its scenario and key, and
 (contact, scenario, key, nth) is unique. Whoever asks looks at the entries that are there, decides, and inserts the
-next ``nth``. If another was let in meanwhile, that number is taken, the insert does nothing, and the one who asked
+next ``nth``. If another was admitted meanwhile, that number is taken, the insert does nothing, and the one who asked
 looks again. What else may happen in between (a journey ends) could only have turned a refusal into a welcome.
 """
 
@@ -131,7 +131,7 @@ class Entries(Queries):
             run_id: Its first execution run id, or None for the newest of that workflow id.
 
         Returns:
-            The journey, or None where none was let in.
+            The journey, or None where none was admitted.
         """
         statement, parameters = _LAST_RUN, {"workflow_id": workflow_id}
         if run_id is not None:
@@ -140,7 +140,7 @@ class Entries(Queries):
         return _entry(rows[0]) if rows else None
 
     async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
-        """The journey that was let in next under the same workflow id, or None where none was."""
+        """The journey that was admitted next under the same workflow id, or None where none was."""
         place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.nth}
         rows = await self._database.read(_NEXT_RUN, place)
         return _entry(rows[0]) if rows else None
@@ -162,7 +162,7 @@ class Entries(Queries):
 
         Args:
             scenario: Only those of this scenario.
-            version: Only those let in by this version.
+            version: Only those admitted by this version.
             contact_id: Only this contact's.
             key: Only those with this key.
             running: Only those under way, or only those that are over.
@@ -199,7 +199,7 @@ class Entries(Queries):
         return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
 
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Which of these runs were let in.
+        """Which of these runs were admitted.
 
         Args:
             runs: Workflow ids and first execution run ids.

@@ -43,7 +43,7 @@ closed = Table(
     Column("reason", Words, nullable=False),
     PrimaryKeyConstraint("scenario"),
 )
-"""Scenarios that let nobody in."""
+"""Scenarios that admit nobody."""
 
 _UNDER_WAY = text("ended_at IS NULL")
 

@@ -1,7 +1,7 @@
 # ruff: noqa: A002 - the SDK names its parameters so
 """The spans of journeys: one trace a journey, from the entry to every receiver.
 
-    StartWorkflow:Journey                  whoever let the contact in
+    StartWorkflow:Journey                  whoever admitted the contact
     └── RunWorkflow:Journey                the journey; a later run (continue-as-new) is its sibling
         ├── StartActivity:admit            a local activity is scheduled
         │   └── RunActivity:admit

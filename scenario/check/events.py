@@ -1,4 +1,4 @@
-"""Where `event` could be meant for the one that let the contact in, and may be, or is not, another one."""
+"""Where `event` could be meant for the one that admitted the contact, and may be, or is not, another one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: 
         if field[0] != _EVENT or len(field) == 1 or field in here.asked:
             continue
         below = field[1:] if field[1] in _OWN else ("properties", *field[1:])
-        meant = f"the one that let the contact in is '{'.'.join((TRIGGER, *below))}'"
+        meant = f"the trigger's is always '{'.'.join((TRIGGER, *below))}'"
         for place, at in _places(source, ".".join(field)):
             message = f"{_which(here, report)}; {meant}"
             report.add((*path, *place), "which-event", message, offset=at - lead, severity="warning")

@@ -29,7 +29,7 @@ class Here:
         comes: Whether an event may be there.
         missed: The ways on which there is none: each by the path of the last ``wait_for`` whose time was over, or an
             empty one where the way leads past all of them. None of these: an event is certain to be there.
-        entered: Whether it may be the one that let the contact in.
+        entered: Whether it may be the one that admitted the contact.
         awaited: The path of a step that waited for it, if it may be another one.
         asked: What the conditions of such steps name of it.
         passed: The path of a step that waited for another one, and whose time was over.

@@ -1,6 +1,6 @@
 """The JSON Schema of an entry, for editors and for engines that make entries.
 
-It names the fields that the platform's objects have, and refuses nothing that is let in: values come as text, as
+It names the fields that the platform's objects have, and refuses nothing that is accepted: values come as text, as
 numbers or as nothing, and fields that nobody knows are kept.
 """
 

@@ -264,7 +264,7 @@ class Reward(Shape):
 
 
 class Happening(Shape):
-    """An event that lets a contact in."""
+    """An event that admits a contact."""
 
     name: Text = None
     time: Moment = None

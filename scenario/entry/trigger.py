@@ -1,4 +1,4 @@
-"""`trigger`: what let the contact in, under one name, whatever event was awaited since.
+"""`trigger`: what admitted the contact, under one name, whatever event was awaited since.
 
 An order, a cart or a reward is there under a name of its own already. It is neither handed on nor kept twice: `trigger`
 is put together where templates and conditions are worked out.

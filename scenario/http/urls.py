@@ -1,7 +1,7 @@
 """Which URLs a webhook may call: the URL of a delivery, read once and strictly.
 
 Parsers of URLs disagree about odd input, and a guard that reads another host than the client dials is not a guard. So
-only what RFC 3986 and every parser agree on is let in: a literal scheme, a host name or a canonical address, a port, a
+only what RFC 3986 and every parser agree on is taken: a literal scheme, a host name or a canonical address, a port, a
 path and a query. What sends it compares what the client's own parser made of it, and judges every address that it is
 about to dial once more.
 

@@ -88,7 +88,7 @@ class Scenario(Model):
 
     scenario: Name
     description: str = Field(default="", description="What it is for, in a sentence.")
-    trigger: Trigger = Field(description="The kind of happening that lets a contact in.")
+    trigger: Trigger = Field(description="The kind of happening that admits a contact.")
     entry: EntryRules = Field(default=EntryRules(), description="Who is admitted, and how often.")
     exit: list[ExitRule] = Field(
         default_factory=list[ExitRule], description="Events at which a contact leaves at once."

@@ -63,4 +63,4 @@ async def test_a_plan_that_temporal_would_not_take_refuses_the_contact(tmp_path:
 async def test_a_closed_scenario_says_since_when_and_why(tmp_path: Path, reason: str, said: str) -> None:
     closure = Closure("welcome", datetime(2026, 3, 31, 8, 0, tzinfo=UTC), "ann", reason)
     admitted = await admit(tmp_path, {}, closure)
-    assert admitted.refused == f"welcome is closed since Tue 2026-03-31 08:00 UTC: nobody is let in{said}"
+    assert admitted.refused == f"welcome is closed since Tue 2026-03-31 08:00 UTC: nobody is admitted{said}"

@@ -73,7 +73,7 @@ def temporal(command: Command, temporal_program: Path) -> Command:
 
 
 async def enter(stand: Stand, folder: Path, name: str, *contacts: int, text: str = "hi") -> list[str]:
-    """Publishes the scenario under a name of its own, since tests share a server, and lets contacts in."""
+    """Publishes the scenario under a name of its own, since tests share a server, and admits contacts."""
     await publish(stand.client, folder, SCENARIO.replace("NAME", name).replace("TEXT", text))
     entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
     return [journey.id for journey in entered]
@@ -182,7 +182,7 @@ async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Com
         received = [got.body for got in standing.receiver.requests() if got.header("webhook-id") == sent["delivery_id"]]
         assert set(received) == {sent["request"]["body"].encode()}
         assert (await scenario("close", "slow", "--reason", "it is over")).status == 0
-        with pytest.raises(NotEntered, match=r"^slow is closed since .*: nobody is let in \(it is over\)$"):
+        with pytest.raises(NotEntered, match=r"^slow is closed since .*: nobody is admitted \(it is over\)$"):
             await enter(standing, tmp_path, "slow", 3)
 
 

@@ -1,4 +1,4 @@
-"""A Temporal Schedule lets a contact in: by the workflow that starts journeys, since it cannot start one itself."""
+"""A Temporal Schedule admits a contact: by the workflow that starts journeys, since it cannot start one itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenarios that let nobody in.
+"""Scenarios that admit nobody.
 
 Revision ID: 0005
 Revises: 0004

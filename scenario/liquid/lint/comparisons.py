@@ -61,7 +61,7 @@ class Comparisons:
         elif str(left) == str(right):
             why = "this is the same for everybody"
             if isinstance(left, Path) and left.path[0] == "event":
-                why = "the event that is waited for is 'event', and what let the contact in is 'trigger'"
+                why = "the event that is waited for is 'event', and the trigger's is 'trigger'"
             self._always("same-sides", f"both sides are '{left}': {why}", comparison.token.start_index)
         elif isinstance(comparison, ContainsExpression):
             self._contains(comparison, first, second)

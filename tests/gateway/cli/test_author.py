@@ -259,7 +259,7 @@ def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path) -> Non
     )
     ran = run("sample", path)
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err.endswith(f"no made-up contact is let in by 'entry.if' of {path}: write an entry by hand\n")
+    assert ran.err.endswith(f"no made-up contact is admitted by 'entry.if' of {path}: write an entry by hand\n")
 
 
 def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(

@@ -92,7 +92,7 @@ def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
     client.door = lambda _: EnteredJourney("a/7", admitted=False)
     client.ill = "The store db.example:5432/x cannot be used now (its disk is full): check that it is running."
     assert run("enter", write(tmp_path / "e.json", entry(7)), *many).err.splitlines()[0] == (
-        "scenario: a/7: it waits to be let in: the store db.example:5432/x cannot be used now (its disk is full): "
+        "scenario: a/7: it waits to be admitted: the store db.example:5432/x cannot be used now (its disk is full): "
         "check that it is running"
     )
 

@@ -128,7 +128,7 @@ def test_what_was_sent_is_rendered_again_and_that_is_said(
     client.views["a/7/K1"], client.temporal, client.store = HELD, None, None
     ran = run("show", "a/7/K1", "--rendered", "hook")
     assert ran.err.startswith(
-        "rendered again from what the journey holds, and no copy of what was sent: secrets are masked"
+        "rendered again from what the journey holds, and not a copy of what was sent: secrets are masked"
     )
     assert [" ".join(row) for row in rows(ran.out)] == [
         "msg_1 a@3 2026-03-31 10:00:00",

@@ -1,4 +1,4 @@
-"""What is published, and what lets nobody in."""
+"""What is published, and what admits nobody."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_each_newest_version_is_listed_and_the_older_ones_that_are_followed(publ
 
 def test_a_scenario_is_closed_and_opened_again(published: Run) -> None:
     ran = published("close", "sale", "--reason", "it is over", "--operator", "ann")
-    assert (ran.status, ran.out) == (0, "sale is closed: nobody is let in, and journeys under way go on\n")
+    assert (ran.status, ran.out) == (0, "sale is closed: nobody is admitted, and journeys under way go on\n")
     assert published("close", "sale").out.startswith("sale was closed already: ")
     assert told(published, "sale") == [("sale", 2, 1, "it is over"), ("sale", 1, 1, "it is over")]
     assert "by ann: it is over" in published("versions").out
     ran = published("open", "sale")
-    assert (ran.status, ran.out) == (0, "sale is open again: contacts are let in\n")
-    assert published("open", "sale").out == "sale was not closed: contacts are let in\n"
+    assert (ran.status, ran.out) == (0, "sale is open again: contacts are admitted\n")
+    assert published("open", "sale").out == "sale was not closed: contacts are admitted\n"
 
 
 @pytest.mark.parametrize("command", ["versions", "close", "open"])

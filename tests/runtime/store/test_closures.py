@@ -1,4 +1,4 @@
-"""Scenarios that let nobody in."""
+"""Scenarios that admit nobody."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ steps:
   - sms: three
     text: "{% if event %}{{ event.product.name }}{% endif %}{% assign event = 1 %}"
 """
-LINE = "the one that let the contact in is"
+LINE = "the trigger's is always"
 MET = "4 waited for"
 WHICH = [
     f"9:19: warning which-event: 'event' is the one that line {MET}; {LINE} 'trigger.properties.product.name'",

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - templates are written whole
-"""`trigger` is what let the contact in, whatever was awaited since; what is below it is handed on once."""
+"""`trigger` is what admitted the contact, whatever was awaited since; what is below it is handed on once."""
 
 import json
 from typing import Any
