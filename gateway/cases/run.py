@@ -19,7 +19,7 @@ from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
 from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
 from gateway.virtual import attempts
-from gateway.virtual.attempts import Reply
+from gateway.virtual.attempts import AttemptReply
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import Record
 from gateway.virtual.journey import Refused as OperationRefused
@@ -159,7 +159,7 @@ class _Run:
         self._cases, self._name, self._around = cases, name, circumstances
         self._case: Case = cases.file.cases[name]
         self._workshop = replace(circumstances.workshop, book=cases.book)
-        self._replies: dict[str, Iterator[Reply]] = {}
+        self._replies: dict[str, Iterator[AttemptReply]] = {}
         self._rejected: dict[Place, str] = {}
         self._sent: dict[str, list[Result]] = {}
 
@@ -244,13 +244,13 @@ class _Run:
         made = await attempts.deliver(journey, row, coming, lambda reply: self._keep(journey, step, reply))
         return replace(made, note="; ".join(filter(None, (again, made.note))) or None)
 
-    def _replies_to(self, step: str, message: Result) -> Iterator[Reply]:
+    def _replies_to(self, step: str, message: Result) -> Iterator[AttemptReply]:
         answers = self._cases.answers(self._case).get(step, ())
         for reply in self._replies.setdefault(step, replies(step, answers)):
             self._sent.setdefault(step, []).append(message)
             yield reply
 
-    def _keep(self, journey: VirtualJourney, step: str, reply: Reply) -> str | None:
+    def _keep(self, journey: VirtualJourney, step: str, reply: AttemptReply) -> str | None:
         """Keeps a response where the step says so; gives a note about that."""
         save = self._cases.draft.steps[step].saved
         if save is None:
@@ -317,7 +317,7 @@ def _placed(text: str, zone: tzinfo) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def replies(step: str, answers: Sequence[Answer]) -> Iterator[Reply]:
+def replies(step: str, answers: Sequence[Answer]) -> Iterator[AttemptReply]:
     """What comes of the attempts at a step: as the case says, and from then on all is well."""
     left = _MOST
     for answer in answers:
@@ -326,17 +326,17 @@ def replies(step: str, answers: Sequence[Answer]) -> Iterator[Reply]:
             yield _reply(answer)
         left -= times
     for _ in range(left):
-        yield Reply()
+        yield AttemptReply()
     raise BadInput(
         f"step '{step}' is attempted more than {_MOST:,} times: give it a longer interval, or another answer"
     )
 
 
-def _reply(answer: Answer) -> Reply:
+def _reply(answer: Answer) -> AttemptReply:
     body = answer.body
     if isinstance(body, str) or body is None:
         content = (body or "").encode()
     else:
         content = json.dumps(body, ensure_ascii=False).encode()
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Reply(status=answer.status, headers=headers, body=content, error=answer.error)
+    return AttemptReply(status=answer.status, headers=headers, body=content, error=answer.error)

@@ -39,7 +39,7 @@ class Given:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExitRule:
+class ShownExit:
     """A rule for leaving early.
 
     Attributes:
@@ -47,7 +47,7 @@ class ExitRule:
         met: Whether a given event fulfils it.
     """
 
-    rule: plan.ExitRow
+    rule: plan.PlannedExit
     met: bool
 
 
@@ -75,7 +75,7 @@ class Preview:
     refused: str | None
     notes: tuple[str, ...]
     steps: tuple[Passed, ...]
-    exits: tuple[ExitRule, ...]
+    exits: tuple[ShownExit, ...]
 
 
 def preview(draft: Draft, argument: object, given: Given) -> Preview:
@@ -112,7 +112,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
     version = f"{scenario.scenario}@{number}"
     walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
-    exits = tuple(ExitRule(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
+    exits = tuple(ShownExit(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
     return Preview(
         journey=journey,
         contact=entry.contact_id,
@@ -164,7 +164,7 @@ def _start(at: datetime | None, zone: tzinfo) -> datetime:
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _unmet(exits: Sequence[ExitRule], given: Given) -> list[str]:
+def _unmet(exits: Sequence[ShownExit], given: Given) -> list[str]:
     """Given events that somebody expects to end the journey, and that do not."""
     met = {exit_.rule.event for exit_ in exits if exit_.met}
     named = dict.fromkeys(exit_.rule.event for exit_ in exits)

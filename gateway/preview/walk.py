@@ -283,7 +283,7 @@ class Walk:
 
     # ---- what would end the journey early
 
-    def leaves(self, rule: plan.ExitRow, start: datetime) -> bool:
+    def leaves(self, rule: plan.PlannedExit, start: datetime) -> bool:
         """Whether one of the given events would end the journey by a rule, if it came at the start."""
         return self._met(_Here(start), rule.event, rule.condition) is True
 

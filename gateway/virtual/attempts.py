@@ -26,7 +26,7 @@ from scenario.time.timing import later
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class AttemptReply:
     """What comes of one attempt.
 
     Attributes:
@@ -42,7 +42,7 @@ class Reply:
     error: str | None = None
 
 
-def _webhook(reply: Reply, row: Send, now: datetime) -> Judgement:
+def _webhook(reply: AttemptReply, row: Send, now: datetime) -> Judgement:
     if reply.error is not None:
         error = AttemptError(reply.error)
         return Judgement(error.verdict, str(error).removesuffix("."))
@@ -50,7 +50,7 @@ def _webhook(reply: Reply, row: Send, now: datetime) -> Judgement:
     return of_response(row.to or row.kind, status, reply.headers, reply.body, named=row.destination, now=now)
 
 
-def _email(reply: Reply, row: Send, _now: datetime) -> Judgement:
+def _email(reply: AttemptReply, row: Send, _now: datetime) -> Judgement:
     status = reply.status or WELL[row.kind]
     if reply.error is None and status < HTTPStatus.BAD_REQUEST:
         return _DELIVERED
@@ -61,7 +61,7 @@ def _email(reply: Reply, row: Send, _now: datetime) -> Judgement:
     return Judgement(error.verdict, " ".join(str(error).split()))
 
 
-def _sms(reply: Reply, row: Send, _now: datetime) -> Judgement:
+def _sms(reply: AttemptReply, row: Send, _now: datetime) -> Judgement:
     status = reply.status or WELL[row.kind]
     if reply.error is None and status < HTTPStatus.MULTIPLE_CHOICES:
         return _DELIVERED
@@ -75,7 +75,7 @@ SMS_ERRORS: Final[Mapping[str, type[text.ProviderError]]] = {
     **dict.fromkeys(("connect_timeout", "connect_failed"), text.BusyError),
     **dict.fromkeys(("timeout", "no_answer"), text.UnansweredError),
 }
-_JUDGES: Final[Mapping[str, Callable[[Reply, Send, datetime], Judgement]]] = {
+_JUDGES: Final[Mapping[str, Callable[[AttemptReply, Send, datetime], Judgement]]] = {
     WEBHOOK.name: _webhook,
     EMAIL.name: _email,
     SMS.name: _sms,
@@ -91,7 +91,7 @@ WELL: Final[Mapping[str, int]] = {WEBHOOK.name: 200, EMAIL.name: 250, SMS.name: 
 
 
 async def deliver(
-    journey: VirtualJourney, row: Send, replies: Iterator[Reply], took: Callable[[Reply], str | None]
+    journey: VirtualJourney, row: Send, replies: Iterator[AttemptReply], took: Callable[[AttemptReply], str | None]
 ) -> Delivered | Failed:
     """Makes attempts until the delivery is over.
 

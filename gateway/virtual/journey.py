@@ -27,7 +27,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Ending:
+class JourneyEnd:
     """How a journey ended.
 
     Attributes:
@@ -67,7 +67,7 @@ class VirtualJourney(VirtualHost):
         root: str,
     ) -> None:
         self.plan, self.root = plan, root
-        self.ending: Ending | None = None
+        self.ending: JourneyEnd | None = None
         self._platform = zone
         self._leaving: Leave | None = None
         self._skipping: str | None = None
@@ -77,7 +77,7 @@ class VirtualJourney(VirtualHost):
 
     # ---- its course
 
-    async def run(self) -> Ending:
+    async def run(self) -> JourneyEnd:
         """Performs step after step, to the end."""
         at = self.plan.start
         while at is not None:
@@ -111,8 +111,8 @@ class VirtualJourney(VirtualHost):
         self.record("skipped", reason)
         return Next(following)
 
-    def _end(self, outcome: str, reason: str) -> Ending:
-        self.ending = Ending(outcome, reason)
+    def _end(self, outcome: str, reason: str) -> JourneyEnd:
+        self.ending = JourneyEnd(outcome, reason)
         return self.ending
 
     @override

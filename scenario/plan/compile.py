@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.inputs import handed
-from scenario.plan.plan import ExitRow, Plan
+from scenario.plan.plan import Plan, PlannedExit
 from scenario.steps.base import BaseStep, Compiler, Row
 
 
@@ -33,7 +33,7 @@ def compile_plan(scenario: Scenario) -> Plan:
     return Plan(
         start=start,
         steps=table,
-        exit=tuple(ExitRow(event=rule.event, condition=rule.condition) for rule in scenario.exit),
+        exit=tuple(PlannedExit(event=rule.event, condition=rule.condition) for rule in scenario.exit),
         zone=scenario.timezone,
     )
 

@@ -25,7 +25,7 @@ Step = Annotated[Row, PlainValidator(read_row), PlainSerializer(dump_row)]
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class ExitRow:
+class PlannedExit:
     """An event that ends the journey, wherever it is."""
 
     event: str
@@ -45,7 +45,7 @@ class Plan:
 
     start: str
     steps: dict[str, Step]
-    exit: tuple[ExitRow, ...] = ()
+    exit: tuple[PlannedExit, ...] = ()
     zone: str = "UTC"
     events: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
 

@@ -28,7 +28,7 @@ from activities.decision import decide
 from activities.email import errors as mail
 from activities.email.activity import Emails
 from activities.email.message import Envelope
-from activities.email.session import Reply as MailReply
+from activities.email.session import Reply
 from activities.interface import CLEAR, EMAIL, JOURNEYS, SMS, WEBHOOK, Clearance, Cleared
 from activities.last_attempt import Recollections
 from activities.sms import errors as text
@@ -44,7 +44,7 @@ from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import Circumstances, Course, Got, replies, run
 from gateway.preview.rendering import SENDERS, RenderedMail, RenderedRequest, RenderedText, Result, StandIn, mask
 from gateway.publishing import publish
-from gateway.virtual.attempts import SMS_ERRORS, Reply
+from gateway.virtual.attempts import SMS_ERRORS, AttemptReply
 from runtime.store import Store
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
@@ -78,7 +78,7 @@ class Live:
     id: str
     handle: WorkflowHandle[Any, Any] = field(init=False)
     start: datetime = field(init=False)
-    answers: dict[str, Iterator[Reply]] = field(default_factory=dict[str, Iterator[Reply]])
+    answers: dict[str, Iterator[AttemptReply]] = field(default_factory=dict[str, Iterator[AttemptReply]])
     sent: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     refused: set[int] = field(default_factory=set[int])
 
@@ -94,7 +94,7 @@ class World:
     def __init__(self) -> None:
         self.journeys: dict[str, Live] = {}
 
-    def reply(self, sent: Any) -> Reply:
+    def reply(self, sent: Any) -> AttemptReply:
         info = activity.info()
         live, step = self.journeys[info.workflow_id or ""], info.activity_id
         live.sent.setdefault(step, []).append(sent)
@@ -108,7 +108,7 @@ class World:
             raise AttemptError(reply.error)
         return Response(reply.status or 200, reply.headers, reply.body)
 
-    async def send_mail(self, envelope: Envelope, *, within: float, leaving: Callable[[], Any]) -> MailReply:
+    async def send_mail(self, envelope: Envelope, *, within: float, leaving: Callable[[], Any]) -> Reply:
         del within
         await leaving()
         reply, host = self.reply(DATE.sub(b"", envelope.message)), self.server.host
@@ -116,7 +116,7 @@ class World:
             raise (mail.UnansweredError if reply.error in mail.UNANSWERED else mail.UnreachableError)(reply.error, host)
         if reply.status is not None and reply.status >= 400:
             raise mail.RefusedError("", host, status=reply.status)
-        return MailReply(reply.status or 250, "")
+        return Reply(reply.status or 250, "")
 
     async def send_text(self, message: TextMessage) -> Receipt:
         reply = self.reply((message.to, message.body))
