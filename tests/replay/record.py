@@ -449,6 +449,14 @@ async def several(recorder: Recorder) -> None:
     await recorder.save("several", handle)
 
 
+async def together(recorder: Recorder) -> None:
+    """Events that come together: all but the first while a condition is asked about that."""
+    handle = await recorder.start("together", ["{wait_for: a, if: event.n == 2}", MAIL])
+    await recorder.reached(handle, "waiting")
+    await asyncio.gather(*(handle.signal("event", {"name": "a", "properties": {"n": n}}) for n in (1, 1, 1, 2)))
+    await recorder.save("together", handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -479,6 +487,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "noted": noted,
     "switch": switch,
     "several": several,
+    "together": together,
     "repeat-1": repeat,
 }
 """By the name of the (first) history that each writes."""

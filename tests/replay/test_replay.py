@@ -104,7 +104,7 @@ def test_every_local_activity_is_recorded(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("patch", ["large-changes", "many-parts", "offset-zones"])
+@pytest.mark.parametrize("patch", ["large-changes", "many-parts", "missed-events", "offset-zones"])
 def test_every_patch_that_takes_little_to_be_asked_for_is_recorded(patch: str) -> None:
     assert patch in {
         json.loads(event.marker_recorded_event_attributes.details["patch-data"].payloads[0].data)["id"]
