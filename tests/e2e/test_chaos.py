@@ -25,11 +25,11 @@ from runtime.store import Attempt, Store
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
 
-JOURNEYS = 100
+JOURNEYS = 60
 STEPS = ("first", "second", "third")
-KILLS = (20, 65, 110, 155, 235)
+KILLS = (12, 40, 66, 94, 140)
 """After so many deliveries have arrived, the worker is killed."""
-DOWN, RESTART = 90, 195
+DOWN, RESTART = 54, 118
 """After so many the receiver goes down for a while; after so many Temporal's server is restarted."""
 
 CHAOS = """
