@@ -236,10 +236,10 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 def _carried(argument: Any) -> dict[str, Any] | None:
     """What the run before handed on, or None where this run begins a journey, or fails to.
 
-    That a run follows another says nothing: a cron schedule or a workflow's retry policy begins one, too, and hands it
-    the argument of the first, which may only look like what is handed on. So where there is one of these, it must be
-    readable here: what a newer worker handed on, and this one cannot read, fails there as an argument that is no entry.
-    Elsewhere that waits for a newer worker.
+    A run that follows another was not always handed something: a cron schedule or a workflow's retry policy begins one
+    too, with the argument of the first, which may only look like what is handed on. So with a cron schedule or a retry
+    policy this worker must be able to read it: otherwise, even where a newer worker wrote it, the run fails, since its
+    argument is not an entry. Without these, it waits for a newer worker.
     """
     info = workflow.info()
     if not info.continued_run_id or not isinstance(argument, dict):

@@ -156,7 +156,7 @@ class _Maker:
         return {"custom_fields": rows}
 
     def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
-        """A value that is no part of a model.
+        """A value that does not belong to a model.
 
         Args:
             path: Where it stands.

@@ -40,7 +40,7 @@ class Report:
         """
         self._told.add(path)
         file, mark = self._place(path, key, offset)
-        if code == "syntax":  # what is no output at all needs no quotes
+        if code == "syntax":  # where an output cannot be read, advice to quote it is noise
             place = (file, mark.line, mark.column, "quotes")
             self._findings = [one for one in self._findings if (one.file, one.line, one.column, one.code) != place]
         self._findings.append(Finding(file, mark.line, mark.column, severity, code, message))

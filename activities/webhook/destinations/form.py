@@ -83,7 +83,7 @@ def _network(value: object) -> IPv4Network | IPv6Network:
 
 
 def _text(**more: Any) -> WithJsonSchema:
-    """How a value is written that is no text once it has been read."""
+    """The schema of a value that is written as text and read as something else."""
     return WithJsonSchema({"type": "string", **more})
 
 

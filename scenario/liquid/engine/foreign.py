@@ -207,7 +207,7 @@ def translate(token: Token) -> ForeignWords | None:
     Args:
         token: The condition, which could not be read.
     """
-    # What is between quotes is no word; a quote that is not closed hides nothing.
+    # Words between quotes do not count; a quote that is not closed hides nothing.
     outside = _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), token.value)
     matches = [(_start(match), match, say) for pattern, say in _WRITTEN for match in pattern.finditer(token.value)]
     found: list[Foreign] = []
