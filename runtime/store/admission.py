@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -59,6 +59,10 @@ class StoredEntry:
         ended_at: When it was over, or None while it is running.
         outcome: ``finished``, ``exited``, …; ``lost`` where it ended without taking leave; None while running.
         reason: Why, or None.
+        branches: The branch of each split, by the split's id, as it was drawn when the contact came in.
+        goal_until: Until when the scenario's goal counts for it; None where there is none.
+        reached_at: When it reached the goal, if it did.
+        goal_value: What that was worth, a decimal number.
     """
 
     workflow_id: str
@@ -73,6 +77,10 @@ class StoredEntry:
     ended_at: datetime | None
     outcome: str | None
     reason: str | None
+    branches: Mapping[str, str] | None = None
+    goal_until: datetime | None = None
+    reached_at: datetime | None = None
+    goal_value: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

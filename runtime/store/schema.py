@@ -28,6 +28,8 @@ versions = Table(
     Column("plan", Json, nullable=False),
     Column("published_at", Instant, nullable=False),
     Column("published_by", Words, nullable=False),
+    # Whether its journeys stay with it (pin), or go on in newer versions (follow).
+    Column("journeys", Words, nullable=False, server_default="pin"),
     PrimaryKeyConstraint("scenario", "version"),
     # The same content is the same version, also when two publishers race.
     UniqueConstraint("scenario", "digest"),
@@ -46,6 +48,7 @@ closed = Table(
 """Scenarios that admit nobody."""
 
 _UNDER_WAY = text("ended_at IS NULL")
+_GOAL_OPEN = text("goal_until IS NOT NULL AND reached_at IS NULL")
 
 entries = Table(
     "entries",
@@ -65,6 +68,12 @@ entries = Table(
     Column("ended_at", Instant, nullable=True),
     Column("outcome", Words, nullable=True),
     Column("reason", Words, nullable=True),
+    # The branch of each split, by the split's id, as it was drawn when the contact came in.
+    Column("branches", Json, nullable=True),
+    # Until when the scenario's goal counts; when it was reached, and its value, a decimal number.
+    Column("goal_until", Instant, nullable=True),
+    Column("reached_at", Instant, nullable=True),
+    Column("goal_value", Words, nullable=True),
     PrimaryKeyConstraint("workflow_id", "run_id"),
     # The contact first, so that the same index answers "which journeys of this contact are under way?".
     UniqueConstraint("contact_id", "scenario", "key", "nth"),
@@ -72,6 +81,8 @@ entries = Table(
     Index(None, "scenario", "admitted_at"),
     # Of millions that are over, few are under way.
     Index("ix_entries_under_way", "admitted_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
+    # Asked with every event that is told.
+    Index("ix_entries_goal_open", "contact_id", sqlite_where=_GOAL_OPEN, postgresql_where=_GOAL_OPEN),
 )
 """One row a journey, running (``ended_at`` is null) or over."""
 
@@ -111,3 +122,45 @@ deliveries = Table(
     Index(None, "outcome", "started_at", sqlite_where=_WENT_WRONG, postgresql_where=_WENT_WRONG),
 )
 """One row an attempt of a delivery."""
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("delivery_id", Words, nullable=False),
+    Column("contact_id", Words, nullable=False),
+    Column("channel", Words, nullable=False),
+    Column("destination", Words, nullable=False),
+    Column("scenario", Words, nullable=False),
+    Column("claimed_at", Instant, nullable=False),
+    # 1 where something may have arrived: then nobody gives it back.
+    Column("kept", Integer, nullable=False),
+    PrimaryKeyConstraint("delivery_id"),
+    Index(None, "contact_id", "claimed_at"),
+)
+"""Places under caps: one row a delivery, reserved before it is sent."""
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("channel", Words, nullable=False),
+    # An HMAC of it, never the address itself.
+    Column("address", Words, nullable=False),
+    # The list, by its id or name; "" is all.
+    Column("scope", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("suppressed_at", Instant, nullable=False),
+    Column("evidence", Words, nullable=False),
+    PrimaryKeyConstraint("channel", "address", "scope", "source"),
+)
+"""Addresses that must not be written to, and why."""
+
+soft_bounces = Table(
+    "soft_bounces",
+    metadata,
+    Column("channel", Words, nullable=False),
+    Column("address", Words, nullable=False),
+    Column("delivery_id", Words, nullable=False),
+    Column("bounced_at", Instant, nullable=False),
+    PrimaryKeyConstraint("channel", "address", "delivery_id"),
+)
+"""Passing troubles with an address: too many within days suppress it."""

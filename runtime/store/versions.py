@@ -29,6 +29,7 @@ class Published:
             the version that it replaced follows after a ``~``.
         published_at: When.
         published_by: Who, as the publisher said, or "".
+        journeys: Whether its journeys stay with it (``pin``), or go on in newer versions (``follow``).
     """
 
     scenario: str
@@ -38,6 +39,7 @@ class Published:
     digest: str
     published_at: datetime
     published_by: str = ""
+    journeys: str = "pin"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def tables(connection: Connection) -> set[str]:
 async def test_a_new_database_gets_its_tables(url: str) -> None:
     await migrate(url)
     expected = {"scenario_versions", "entries", "closed_scenarios", "deliveries", "scenario_store_version"}
+    expected |= {"claims", "suppressions", "soft_bounces"}
     assert await on(url, tables) == expected
 
 
