@@ -10,11 +10,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from scenario.model.parts import Model
 from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
-from scenario.steps.registry import holds_steps
+from scenario.policies.consent import Subscription
+from scenario.policies.purpose import Purpose
+from scenario.source.findings import listed, near
+from scenario.steps.registry import KINDS, holds_steps
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step
@@ -83,6 +86,16 @@ class ExitRule(Model):
     condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
 
 
+def _by_channel(subscription: Subscription) -> Subscription:
+    channels = [kind for kind, model in KINDS.items() if model.sends]
+    for name in subscription:
+        if name not in channels:
+            guess = near(name, channels)
+            hint = f"did you mean '{guess}'?" if guess else f"write {listed(channels)}"
+            raise ValueError(f"'{name[:40]}' is not a channel: {hint}")
+    return subscription
+
+
 class Scenario(Model):
     """A scenario as its author wrote it."""
 
@@ -92,6 +105,16 @@ class Scenario(Model):
     entry: EntryRules = Field(default=EntryRules(), description="Who is admitted, and how often.")
     exit: list[ExitRule] = Field(
         default_factory=list[ExitRule], description="Events at which a contact leaves at once."
+    )
+    purpose: Purpose = Field(
+        default="marketing",
+        exclude_if=lambda purpose: purpose == "marketing",
+        description="Transactional: no quiet hours, caps or holdout; it does not count towards caps.",
+    )
+    subscription: Annotated[Subscription, AfterValidator(_by_channel)] | None = Field(
+        default=None,
+        exclude_if=lambda subscription: subscription is None,
+        description="The list that a contact must be on to be sent marketing, by channel.",
     )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
     steps: list[Step] = Field(min_length=1, description="What happens, in this order.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.inputs import handed
 from scenario.plan.plan import Plan, PlannedExit
+from scenario.policies.purpose import MARKETING
 from scenario.steps.base import BaseStep, Compiler, Row
 
 
@@ -20,6 +22,20 @@ def named_steps(scenario: Scenario) -> Iterator[tuple[str, BaseStep]]:
         yield str(written.id), written.step
 
 
+class _Around(NamedTuple):
+    """What the steps of all lists are compiled with."""
+
+    ids: Mapping[int, str]
+    table: dict[str, Row]
+    consents: Mapping[str, tuple[tuple[str, ...], ...]]
+
+
+def _consents(scenario: Scenario) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """The fields that tell whether a contact agrees to a channel's marketing."""
+    asked = (scenario.subscription or {}) if scenario.purpose == MARKETING else {}
+    return {channel: needs.fields for channel, needs in asked.items()}
+
+
 def compile_plan(scenario: Scenario) -> Plan:
     """Compiles a checked scenario.
 
@@ -28,7 +44,7 @@ def compile_plan(scenario: Scenario) -> Plan:
     """
     ids = {id(step): name for name, step in named_steps(scenario)}
     table: dict[str, Row] = {}
-    start = _compile(scenario.steps, None, ids, table)
+    start = _compile(scenario.steps, None, _Around(ids, table, _consents(scenario)))
     assert start is not None  # noqa: S101 the model asks for at least one step
     return Plan(
         start=start,
@@ -38,19 +54,21 @@ def compile_plan(scenario: Scenario) -> Plan:
     )
 
 
-def _compile(steps: Sequence[BaseStep], after: str | None, ids: Mapping[int, str], table: dict[str, Row]) -> str | None:
+def _compile(steps: Sequence[BaseStep], after: str | None, around: _Around) -> str | None:
     """Adds a list of steps to the table; returns the id of the first, or `after` where the list is empty."""
     if not steps:
         return after
+    ids, table, needed = around
     for index, step in enumerate(steps):
         following = ids[id(steps[index + 1])] if index + 1 < len(steps) else after
         name = ids[id(step)]
         table[name] = Row(kind="")  # the table keeps the order of the file, branches after their fork
         compiler = Compiler(
             following,
-            lambda inner, end=following: _compile(inner, end, ids, table),
-            lambda inner, back=name: _compile(inner, back, ids, table),
+            lambda inner, end=following: _compile(inner, end, around),
+            lambda inner, back=name: _compile(inner, back, around),
             handed,
+            needed,
         )
         table[name] = step.compile(compiler)
     return ids[id(steps[0])]

@@ -95,12 +95,14 @@ class Compiler:
         again: The same, where the last of them leads back to the step itself.
         handed: What templates need of a journey's data: the fields, and what of the items of lists; see
             `scenario.plan.inputs.handed`.
+        consents: The fields that tell whether a contact agrees to be sent something, by the kind of step.
     """
 
     following: str | None
     begin: Callable[[Sequence[BaseStep]], str | None]
     again: Callable[[Sequence[BaseStep]], str | None]
     handed: Callable[[Iterable[tuple[Any, Kind]], Iterable[tuple[str, ...]]], Handed]
+    consents: Mapping[str, tuple[tuple[str, ...], ...]]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))

@@ -13,8 +13,9 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.model.parts import Retry
-from scenario.model.scalars import OnFailure, OnUnknown, Timeout
+from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Changes, RetryPolicy
+from scenario.policies.capped import Capped
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
@@ -121,6 +122,10 @@ class Send(Row):
             host.hold(sent)
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class DeliveryStep(BaseStep):
     """A step that sends something.
 
@@ -141,11 +146,21 @@ class DeliveryStep(BaseStep):
         description="When it has failed for good: hold the journey for an operator, go on, or leave.",
     )
     on_unknown: OnUnknown
+    expires: Interval | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Skipped where it has waited longer, for a window, a cap, its turn or the receiver.",
+    )
+    capped: Capped = Field(
+        default="skip",
+        exclude_if=lambda capped: capped == "skip",
+        description="Where a cap is reached: skip the step, {wait: 2d} for a place at most, or hold for an operator.",
+    )
 
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
         """To the row of a delivery; `more` is what only this kind has."""
-        fields, items = compiler.handed(self.messages(), self.always)
+        fields, items = compiler.handed(self.messages(), (*self.always, *compiler.consents.get(self.kind, ())))
         return Send(
             kind=self.kind,
             next=compiler.following,

@@ -1,0 +1,110 @@
+"""Whether a contact has agreed to a channel's marketing: the lists it is on, and what it lets be tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, cast
+
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from scenario.model.parts import Model
+
+LISTS: Final = ("contact", "lists")
+"""The field that says which lists a contact is on."""
+TRACKING: Final = ("contact", "tracking_consent")
+"""The field that says what a contact lets be tracked."""
+
+
+def _list(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).strip():
+        raise ValueError("a list is its id or its name, such as 51 or Newsletter")
+    return str(value).strip()
+
+
+ListName = Annotated[str, BeforeValidator(_list), WithJsonSchema({"type": ["string", "integer"]})]
+"""A list of the platform's, by its id or its name."""
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class Agreement(Model):
+    """What a channel's marketing needs of a contact."""
+
+    mailing_list: ListName | None = Field(
+        default=None,
+        alias="list",
+        exclude_if=_is_none,
+        description="The list that the contact must be on, by its id or name.",
+    )
+    tracking: str | None = Field(
+        default=None,
+        alias="tracking_consent",
+        exclude_if=_is_none,
+        min_length=1,
+        description="The scope of the contact's tracking_consent on this channel that must be enabled.",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Agreement:
+        if self.mailing_list is None and self.tracking is None:
+            raise ValueError("write the 'list' that the contact must be on, or a scope of 'tracking_consent', or both")
+        return self
+
+    @property
+    def fields(self) -> tuple[tuple[str, ...], ...]:
+        """The contact's fields that tell."""
+        return (LISTS,) * (self.mailing_list is not None) + (TRACKING,) * (self.tracking is not None)
+
+    def missing(self, channel: str, contact: Mapping[str, Any]) -> str:
+        """What is missing of the contact's consent, in a few words; empty where nothing is."""
+        if self.mailing_list is not None and not _is_on(self.mailing_list, _rows(contact, LISTS)):
+            return f"the contact is not on the list {self.mailing_list}"
+        if self.tracking is not None and not any(
+            row.get("channel") == channel and row.get("scope") == self.tracking and row.get("enabled") is True
+            for row in _rows(contact, TRACKING)
+        ):
+            return f"the contact has not agreed to {self.tracking} by {channel}"
+        return ""
+
+
+def _asked(value: object) -> object:
+    return cast("object", value) if isinstance(value, Mapping | Agreement) else {"list": value}
+
+
+class _Short:
+    """Says in the schema that a list may stand alone."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": ["string", "integer"], "examples": ["Newsletter", 51]}, handler(core)]}
+
+
+Subscription = dict[str, Annotated[Agreement, BeforeValidator(_asked), _Short]]
+"""What marketing needs of a contact, by channel; nothing of channels that are not named."""
+
+
+def missing(subscription: Subscription, channel: str, contact: Mapping[str, Any]) -> str:
+    """Why a channel's marketing must not go to a contact; empty where it may."""
+    asked = subscription.get(channel)
+    return asked.missing(channel, contact) if asked else ""
+
+
+def nowhere(subscription: Subscription, contact: Mapping[str, Any]) -> str:
+    """Why a contact could be sent nothing at all that asks for consent; empty where one channel is agreed to."""
+    reasons = [asked.missing(channel, contact) for channel, asked in subscription.items()]
+    return reasons[0] if reasons and all(reasons) else ""
+
+
+def _rows(contact: Mapping[str, Any], field: Sequence[str]) -> Iterable[Mapping[str, Any]]:
+    rows: Any = contact.get(field[-1])
+    listed = cast("list[Any]", rows) if isinstance(rows, list) else []
+    return (cast("Mapping[str, Any]", row) for row in listed if isinstance(row, Mapping))
+
+
+def _is_on(name: str, lists: Iterable[Mapping[str, Any]]) -> bool:
+    wanted = name.casefold()
+    return any(str(row.get(key) or "").strip().casefold() == wanted for row in lists for key in ("id", "name"))
