@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from activities.webhook.destinations.destinations import Destinations
-from activities.webhook.destinations.reading import DestinationsError, read
+from activities.webhook.destinations.reading import read
+from runtime.watched_file import WatchedFile
 
 VARIABLE: Final = "SCENARIO_DESTINATIONS"
 """The setting that names the file."""
 
-_AGAIN: Final = 10.0
-"""Seconds after which a file that could not be used is read again although it is the same: what was in its way (a
-certificate that comes later, too many open files) may be gone."""
 
-_logger = logging.getLogger(__name__)
-# (inode, mtime in ns, ctime in ns, bytes): another content has another stamp. The inode and ctime tell of files put in
-# place by a rename, as editors and Kubernetes do, which may keep size and mtime.
-_Stamp = tuple[int, int, int, int]
-
-
-class DestinationsFile:
+class DestinationsFile(WatchedFile[Destinations]):
     """The book as it is now.
-
-    A file that was edited is read again as soon as it rests, for the time between two looks: what is still being
-    written may be YAML already, with half of the destinations. One that cannot be used, or that is gone, is reported
-    once in the log, and what was read before stays; it is read again now and then.
 
     Args:
         path: Of `destinations.yaml`; None where there is none: then there are no destinations.
@@ -49,66 +36,18 @@ class DestinationsFile:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._path, self._every, self._clock, self._wall = path, every, clock, wall
-        self._stamp: _Stamp | None = None  # of what was read last
-        self._seen: _Stamp | None = None  # at the last look
-        self._looked = self._tried = clock()
-        self._fault = ""
-        if path is None:
-            self._book = Destinations()
-        else:
-            # Before the reading: what is written meanwhile is seen at the next look.
-            self._stamp = self._seen = _stamp(path)
-            self._book = read(path)
-
-    @property
-    def configured(self) -> bool:
-        """Whether there is a file."""
-        return self._path is not None
+        super().__init__(path, read=read, empty=Destinations(), size=_size, every=every, clock=clock, wall=wall)
 
     @property
     def book(self) -> Destinations:
         """What the file says; the same object until the file says something else."""
-        now = self._clock()
-        if self._path is not None and now - self._looked >= self._every:
-            self._looked = now
-            self._look(self._path)
-        return self._book
+        return self.content
 
     @property
     def names(self) -> tuple[str, ...]:
         """The destinations' names, sorted."""
         return self.book.names
 
-    def _look(self, path: Path) -> None:
-        before, self._seen = self._seen, _stamp(path)
-        stamp = self._seen
-        if stamp != before and not self._rests(stamp):
-            return
-        if stamp == self._stamp and not (self._fault and self._looked - self._tried >= _AGAIN):
-            return
-        told = self._fault if stamp == self._stamp else ""
-        self._stamp, self._tried = stamp, self._looked
-        try:
-            book = read(path)
-        except DestinationsError as error:
-            self._fault = str(error)
-            if self._fault != told:
-                _logger.error("%s; what was read before stays in use", error)  # noqa: TRY400 a sentence for people
-            return
-        self._fault = ""
-        if book != self._book:
-            self._book = book
-            _logger.info("%s was read again: %d destinations", path, len(book.destinations))
 
-    def _rests(self, stamp: _Stamp | None) -> bool:
-        """Whether a file that is new to us has been as it is for a while, as far as clocks agree."""
-        return stamp is not None and self._wall() - stamp[2] / 1e9 >= self._every
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+def _size(book: Destinations) -> str:
+    return f"{len(book.destinations)} destinations"
