@@ -16,6 +16,7 @@ from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, 
 from scenario.model import parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
+from scenario.policies import hours
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path, Source
@@ -31,6 +32,8 @@ _NAMES: Final[Mapping[type[BaseModel], str]] = {
     scenario.ExitRule: "an exit rule",
     parts.Retry: "'retry'",
     parts.Save: "'save'",
+    hours.QuietHours: "'quiet_hours'",
+    hours.Window: "'window'",
     parts.File: "a reference to a file",
 }
 

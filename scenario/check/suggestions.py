@@ -11,21 +11,22 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scenario.model import parts, scenario
+from scenario.policies import hours
 from scenario.source.findings import clip, near
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
 
-NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
-    "quiet_hours": scenario.Scenario,
-}
+NOT_YET: Final[Mapping[str, type[BaseModel]]] = {}
 """Keys of the language that this version does not have, by what will have them."""
 
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
     "entry": scenario.EntryRules,
+    "quiet_hours": hours.QuietHours,
     "retry": parts.Retry,
     "save": parts.Save,
+    "window": hours.Window,
 }
 _TAG: Final = re.compile(r"<\w+>")
 _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from scenario.model.parts import Model
 from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
 from scenario.policies.consent import Subscription
+from scenario.policies.hours import QuietHours
 from scenario.policies.purpose import Purpose
 from scenario.source.findings import listed, near
 from scenario.steps.registry import KINDS, holds_steps
@@ -117,6 +118,11 @@ class Scenario(Model):
         description="The list that a contact must be on to be sent marketing, by channel.",
     )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
+    quiet_hours: QuietHours | None = Field(
+        default=None,
+        exclude_if=lambda hours: hours is None,
+        description="Hours and days, on the contact's clock, in which nothing is sent.",
+    )
     steps: list[Step] = Field(min_length=1, description="What happens, in this order.")
 
 

@@ -16,6 +16,7 @@ from scenario.model.parts import Retry
 from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.capped import Capped
+from scenario.policies.hours import Window
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
@@ -149,6 +150,11 @@ class DeliveryStep(BaseStep):
         description="When it has failed for good: hold the journey for an operator, go on, or leave.",
     )
     on_unknown: OnUnknown
+    window: Window | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="The hours, on the contact's clock, in which the step may send; before and after, it waits.",
+    )
     expires: Interval | None = Field(
         default=None,
         exclude_if=_is_none,
