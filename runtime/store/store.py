@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.claims import Claims
 from runtime.store.closures import Closures
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
@@ -30,8 +31,8 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Closures, Deliveries):
-    """Published versions, journeys and delivery attempts, in SQLite or PostgreSQL.
+class Store(Versions, Entries, Closures, Deliveries, Claims):
+    """Published versions, journeys, delivery attempts and places under caps, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.
