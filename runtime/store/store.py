@@ -20,6 +20,7 @@ from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
+from runtime.store.suppressions import Suppressions
 from runtime.store.versions import Versions
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Closures, Deliveries):
-    """Published versions, journeys and delivery attempts, in SQLite or PostgreSQL.
+class Store(Versions, Entries, Closures, Deliveries, Suppressions):
+    """Published versions, journeys, delivery attempts and suppressions, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.
