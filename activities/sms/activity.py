@@ -11,10 +11,10 @@ from activities.interface import SMS, Delivery, Sent
 from activities.outcome import Judgement
 from activities.sms.configured import NO_PROVIDER
 from activities.sms.errors import ProviderError
-from activities.sms.number import international
 from activities.sms.provider import Provider, TextMessage
 from activities.sms.rendering import number_in, render
 from scenario.errors import NotConfigured
+from scenario.phone_number import international
 from scenario.steps.sms import Sms
 
 

@@ -17,6 +17,7 @@ from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.capped import Capped
 from scenario.policies.hours import Window
+from scenario.policies.suppression import Source
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
@@ -136,12 +137,14 @@ class DeliveryStep(BaseStep):
     Attributes:
         kind: What names it, and the channel that it sends by.
         always: Fields of the journey's data that it needs whole, whatever its templates name.
+        suppressed_by: Why an address of this channel may be suppressed; nothing where it writes to no address.
     """
 
     row = Send
     kind: ClassVar[str]
     sends: ClassVar[bool] = True
     always: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    suppressed_by: ClassVar[tuple[Source, ...]] = ()
 
     retry: Retry = Field(default=Retry(), description="How it is tried again.")
     timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
@@ -165,6 +168,15 @@ class DeliveryStep(BaseStep):
         exclude_if=lambda capped: capped == "skip",
         description="Where a cap is reached: skip the step, {wait: 2d} for a place at most, or hold for an operator.",
     )
+
+    @classmethod
+    def spelled(cls, address: str) -> str:
+        """The one spelling of an address, by which it is found again.
+
+        Raises:
+            BadRecipient: It is none. The message does not quote it.
+        """
+        return address
 
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
