@@ -40,6 +40,8 @@ GOOD = (
     "steps: [{if: order.a, else: [{if: order.b, then: [{exit: a}]}]}]",
     "entry: {key: '{{ order.external_id }}', again: after 30d, if: order.a}\nsteps: [{exit: a}]",
     "exit: [{event: a, if: event.b}]\nsteps: [{exit: a}]",
+    "goal: {event: a, if: event.b, within: 14d, value: '{{ event.c }}'}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14d, value: 25}\nsteps: [{exit: a}]",
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
@@ -58,6 +60,8 @@ BAD = (
     "steps: [{webhook: a, url: 'https://x.example/', method: GET, body: [1]}]",
     "steps: []",
     "step: [{wait: 2d}]",
+    "goal: {event: a}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14}\nsteps: [{exit: a}]",
     "steps: [{wait: 2d, id: 'a b'}]",
     "steps: [{wait: 2}]",
     "steps: [{wait: -2d}]",
