@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scenario.model import parts, scenario
+from scenario.model import goal, parts, scenario
 from scenario.policies import hours
 from scenario.source.findings import clip, near
 from scenario.source.source import Path
@@ -24,6 +24,7 @@ _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
     "entry": scenario.EntryRules,
     "quiet_hours": hours.QuietHours,
+    "goal": goal.Goal,
     "retry": parts.Retry,
     "save": parts.Save,
     "window": hours.Window,
@@ -49,6 +50,9 @@ _WORDS: Final[Mapping[str, str]] = {
     "name": "as",
     "title": "subject",
     "repeat": "again",
+    **dict.fromkeys(("for", "window"), "within"),
+    **dict.fromkeys(("amount", "revenue", "worth"), "value"),
+    **dict.fromkeys(("conversion", "success"), "goal"),
 }
 """What people write for keys, beside what looks alike."""
 _HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {"when": ("if", "cases"), "do": ("then", "steps"), "then": ("steps",)}

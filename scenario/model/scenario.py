@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from scenario.model.goal import Goal
 from scenario.model.parts import Model
 from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
 from scenario.policies.consent import Subscription
@@ -116,6 +117,11 @@ class Scenario(Model):
         default=None,
         exclude_if=lambda subscription: subscription is None,
         description="The list that a contact must be on to be sent marketing, by channel.",
+    )
+    goal: Goal | None = Field(
+        default=None,
+        exclude_if=lambda goal: goal is None,
+        description="The event that tells that the scenario has worked; `scenario results` counts it.",
     )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
     quiet_hours: QuietHours | None = Field(

@@ -44,6 +44,8 @@ GOOD = (
     "quiet_hours: {days_off: [sun, FR, DE-BY, NO], channels: [sms], spread: 15m}\nsteps: [{exit: a}]",
     "steps: [{sms: a, text: t, window: {from: 09:00, to: 24:00, on: [mon, tue]}}]",
     "steps: [{webhook: a, to: b, window: {from: 22:00, to: 02:00, days_off: [FR-57]}}]",
+    "goal: {event: a, if: event.b, within: 14d, value: '{{ event.c }}'}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14d, value: 25}\nsteps: [{exit: a}]",
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
@@ -62,6 +64,8 @@ BAD = (
     "steps: [{webhook: a, url: 'https://x.example/', method: GET, body: [1]}]",
     "steps: []",
     "step: [{wait: 2d}]",
+    "goal: {event: a}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14}\nsteps: [{exit: a}]",
     "steps: [{wait: 2d, id: 'a b'}]",
     "steps: [{wait: 2}]",
     "steps: [{wait: -2d}]",
