@@ -90,7 +90,7 @@ class Question:
     """A condition or a value to be evaluated from a journey's data.
 
     Attributes:
-        text: The condition, or for ``kind="value"`` a template.
+        text: The condition, or for ``kind="value"`` and ``"text"``, which is what it prints, a template.
         data: The data by root name, `now` and `today` among it.
         zone: Of a value that is a date to wait for, as `scenario.time.timing.read_zone` reads it; else empty.
         offset: Seconds from that date to the end of the wait.
@@ -99,7 +99,7 @@ class Question:
 
     text: str
     data: dict[str, Any]
-    kind: Literal["condition", "value"] = "condition"
+    kind: Literal["condition", "value", "text"] = "condition"
     zone: str = ""
     offset: float = 0.0
     cases: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Answer:
     """What came out; or, where it could not be evaluated, `error` says why.
 
     Attributes:
-        value: A bool for a condition.
+        value: A bool for a condition, a text for what a template prints.
         error: One sentence.
         end: Where a date was asked for and is one: the end of the wait, ISO 8601 in UTC.
     """

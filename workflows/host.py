@@ -178,6 +178,10 @@ class StepHost:
         """Works out a condition; with an event, it is about that one."""
         return await self._question(condition, "condition", None if event is None else event.data())
 
+    async def text(self, template: str) -> Answer:
+        """Works out what a template prints, on one line."""
+        return await self._question(template, "text", None)
+
     async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
         """Works out a value, and which of the cases it meets."""
         return await self._question(output_of(expression), "value", None, cases=tuple(cases))

@@ -23,7 +23,7 @@ from scenario.source.source import Path, Source
 from scenario.steps.base import is_given
 from scenario.steps.registry import KINDS
 
-KINDS_NOT_YET: Final = frozenset(("split", "update"))
+KINDS_NOT_YET: Final = frozenset(("update",))
 """Step kinds of the language that this version does not have."""
 
 _NAMES: Final[Mapping[type[BaseModel], str]] = {
