@@ -67,6 +67,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("evidence", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("channel", "address", "scope", "source", name="pk_suppressions"),
     )
+    op.create_index("ix_suppressions_suppressed_at", "suppressions", ["suppressed_at"])
     op.create_table(
         "soft_bounces",
         sa.Column("channel", sa.Text, nullable=False),
