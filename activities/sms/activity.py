@@ -31,14 +31,14 @@ class Texts(ChannelActivity[Provider | None]):
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
         provider = self._way
-        with self.attempt(delivery, provider.name if provider else "") as attempt:
+        async with self.attempt(delivery, provider.name if provider else "") as attempt:
             written = number_in(delivery.data)
             if provider is None:
                 raise NotConfigured(NO_PROVIDER)
             number = international(written)
             step = await self._content.step_of(delivery, Sms, "an SMS")
             body = await asyncio.to_thread(render, step, await self.data(delivery, step))
-            await attempt.may_leave()
+            await attempt.may_leave(number)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()
             try:

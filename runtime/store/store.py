@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.claims import Claims
 from runtime.store.closures import Closures
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
@@ -31,8 +32,8 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Closures, Deliveries, Suppressions):
-    """Published versions, journeys, delivery attempts and suppressions, in SQLite or PostgreSQL.
+class Store(Versions, Entries, Closures, Deliveries, Claims, Suppressions):
+    """Published versions, journeys, delivery attempts, places under caps, suppressions, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.inputs import handed
-from scenario.plan.plan import Plan, PlannedExit
+from scenario.plan.plan import Plan, PlannedExit, PlannedGoal
 from scenario.policies.purpose import MARKETING
 from scenario.steps.base import BaseStep, Compiler, Row
 
@@ -36,13 +36,18 @@ def _consents(scenario: Scenario) -> dict[str, tuple[tuple[str, ...], ...]]:
     return {channel: needs.fields for channel, needs in asked.items()}
 
 
-def compile_plan(scenario: Scenario) -> Plan:
+def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
     """Compiles a checked scenario.
+
+    Args:
+        scenario: The scenario.
+        follows: Whether journeys are to go on in newer versions.
 
     Raises:
         TemplateError: A template that `scenario.check.check` would have reported.
     """
     ids = {id(step): name for name, step in named_steps(scenario)}
+    goal = scenario.goal
     table: dict[str, Row] = {}
     start = _compile(scenario.steps, None, _Around(ids, table, _consents(scenario)))
     assert start is not None  # noqa: S101 the model asks for at least one step
@@ -51,6 +56,8 @@ def compile_plan(scenario: Scenario) -> Plan:
         steps=table,
         exit=tuple(PlannedExit(event=rule.event, condition=rule.condition) for rule in scenario.exit),
         zone=scenario.timezone,
+        goal=goal and PlannedGoal(event=goal.event, within=goal.within.total_seconds()),
+        follows=follows,
     )
 
 
