@@ -71,11 +71,7 @@ class Opened:
         return self._named[step]
 
     def names_unsubscribing(self, step: str) -> bool:
-        """Whether a template of a step names `journey.unsubscribe_url`.
-
-        Raises:
-            TemplateError: A template is malformed.
-        """
+        """Whether a template of a step names `journey.unsubscribe_url`."""
         if step not in self._unsubscribing:
             self._unsubscribing[step] = step in self.steps and names_unsubscribing(self.steps[step])
         return self._unsubscribing[step]
