@@ -66,13 +66,23 @@ class Admitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """A journey is over."""
+    """A journey is over.
+
+    Attributes:
+        workflow_id: The journey's.
+        run_id: Its first execution's.
+        outcome: How it ended.
+        reason: Why, without any of the contact's data.
+        now: When, ISO 8601 in UTC.
+        delivery: The id of the delivery that it ended in the middle of, if it did.
+    """
 
     workflow_id: str
     run_id: str
     outcome: str
     reason: str
     now: str
+    delivery: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +152,8 @@ class Delivery:
         attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
         root: The journey's first run, where a template names `journey.callback_url`; else empty.
         room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
+        zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
+        at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
     """
 
     id: str
@@ -155,6 +167,8 @@ class Delivery:
     attempts: int = 0
     root: str = ""
     room: float = 0.0
+    zone: str = ""
+    at_once: bool = False
 
     @property
     def name(self) -> str:
@@ -288,6 +302,13 @@ class Recalled:
     now: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """The delivery of this id is not tried any more, and has not arrived: its place under caps is free."""
+
+    delivery: str
+
+
 _UNREADABLE: Final = "the answer of the worker cannot be read"
 
 ADMIT: Final = ActivityType("admit", Admission, Admitted)
@@ -296,6 +317,7 @@ DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_U
 CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
 AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
 RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
+RELEASE: Final = ActivityType("release", Release, type(None))
 RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())
 
 

@@ -12,7 +12,7 @@ from activities.interface import Answer, Question
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome, Rounds
+from scenario.steps.host import MOST_KEPT, ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome, Rounds
 from scenario.steps.switch import output_of
 
 
@@ -56,6 +56,7 @@ class VirtualHost:
 
     changes = 0
     must_continue = False
+    at_once = False
     paused = False
     override = None
     override_note = None
@@ -85,6 +86,7 @@ class VirtualHost:
         self.taken: Event | None = None
         self.held: Failed | None = None
         self.postponed: NotBefore | None = None
+        self._kept: list[str] = []
         self.fault: tuple[TemplateError, Mapping[str, Any]] | None = None
         self._mark = self.counted
 
@@ -200,6 +202,8 @@ class VirtualHost:
     def postpone(self, until: NotBefore | None) -> None:
         """Keeps the delivery of the step back; None ends that."""
         self.postponed = until
+        if until is not None:
+            self._kept = [*self._kept[-(MOST_KEPT - 1) :], until.told(self.zone)]
 
     def hold(self, failed: Failed) -> None:
         """Stops at the step: nobody decides here."""
@@ -228,7 +232,7 @@ class VirtualHost:
                 reason=reason,
                 status=status,
                 attempts=attempts,
-                note=note,
+                note="; ".join(filter(None, (*self._kept, note))) or None,
                 way=way,
             )
         )

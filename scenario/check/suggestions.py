@@ -10,22 +10,24 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scenario.model import parts, scenario
+from scenario.model import goal, parts, scenario
+from scenario.policies import hours
 from scenario.source.findings import clip, near
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
 
-NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
-    "quiet_hours": scenario.Scenario,
-}
+NOT_YET: Final[Mapping[str, type[BaseModel]]] = {}
 """Keys of the language that this version does not have, by what will have them."""
 
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
     "entry": scenario.EntryRules,
+    "quiet_hours": hours.QuietHours,
+    "goal": goal.Goal,
     "retry": parts.Retry,
     "save": parts.Save,
+    "window": hours.Window,
 }
 _TAG: Final = re.compile(r"<\w+>")
 _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
@@ -49,6 +51,9 @@ _WORDS: Final[Mapping[str, str]] = {
     "name": "as",
     "title": "subject",
     "repeat": "again",
+    **dict.fromkeys(("for", "window"), "within"),
+    **dict.fromkeys(("amount", "revenue", "worth"), "value"),
+    **dict.fromkeys(("conversion", "success"), "goal"),
 }
 """What people write for keys, beside what looks alike."""
 _HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {

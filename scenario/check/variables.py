@@ -33,6 +33,9 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
     "entered_at": _DATE,
     "key": _TEXT,
 }
+_GONE: Final = (
+    "while the journey runs, and a goal counts after it too: name what the event brings, event.…, or journey.key"
+)
 CALLBACK: Final = "callback_url"
 """The field of `journey` that gives its holder a power: it is made only for templates that name it."""
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
@@ -91,6 +94,20 @@ def roots(
     else:
         elsewhere["secrets"] = "in a webhook's url, headers and body"
     return Roots(known, elsewhere, {"event": unsure} if unsure else {})
+
+
+def roots_of_goal() -> Roots:
+    """What a goal's condition and value may name: they are asked after the journey too, when its data are gone."""
+    known: dict[str, Tree] = {"event": Object(tree_of(Happening).fields, open=True), "journey": Object(_JOURNEY)}
+    gone = {
+        "contact",
+        *_ANYWHERE,
+        "responses",
+        TRIGGER,
+        "secrets",
+        *(name for kind in TRIGGERS for name in _data_of(kind)),
+    }
+    return Roots(known, dict.fromkeys(gone - known.keys(), _GONE))
 
 
 def _data_of(trigger: str) -> tuple[str, ...]:

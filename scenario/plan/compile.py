@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.inputs import handed
-from scenario.plan.plan import Plan, PlannedExit
+from scenario.plan.plan import Plan, PlannedExit, PlannedGoal
 from scenario.policies.purpose import MARKETING
 from scenario.steps.base import BaseStep, Compiler, Row
 
@@ -44,6 +44,7 @@ def compile_plan(scenario: Scenario) -> Plan:
         TemplateError: A template that `scenario.check.check` would have reported.
     """
     ids = {id(step): name for name, step in named_steps(scenario)}
+    goal = scenario.goal
     table: dict[str, Row] = {}
     start = _compile(scenario.steps, None, _Around(scenario.scenario, ids, table, _consents(scenario)))
     assert start is not None  # noqa: S101 the model asks for at least one step
@@ -52,6 +53,7 @@ def compile_plan(scenario: Scenario) -> Plan:
         steps=table,
         exit=tuple(PlannedExit(event=rule.event, condition=rule.condition) for rule in scenario.exit),
         zone=scenario.timezone,
+        goal=goal and PlannedGoal(event=goal.event, within=goal.within.total_seconds()),
     )
 
 

@@ -27,8 +27,8 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 
-from activities.attempt import OpenAttempt
 from activities.interface import JOURNEYS
+from activities.open_attempt import OpenAttempt
 from activities.permission import NotYet, Permission
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG

@@ -42,6 +42,12 @@ GOOD = (
     "steps: [{if: order.a, else: [{if: order.b, then: [{exit: a}]}]}]",
     "entry: {key: '{{ order.external_id }}', again: after 30d, if: order.a}\nsteps: [{exit: a}]",
     "exit: [{event: a, if: event.b}]\nsteps: [{exit: a}]",
+    "quiet_hours: {from: 21:00, to: 08:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: [sun, FR, DE-BY, NO], channels: [sms], spread: 15m}\nsteps: [{exit: a}]",
+    "steps: [{sms: a, text: t, window: {from: 09:00, to: 24:00, on: [mon, tue]}}]",
+    "steps: [{webhook: a, to: b, window: {from: 22:00, to: 02:00, days_off: [FR-57]}}]",
+    "goal: {event: a, if: event.b, within: 14d, value: '{{ event.c }}'}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14d, value: 25}\nsteps: [{exit: a}]",
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
@@ -60,6 +66,8 @@ BAD = (
     "steps: [{webhook: a, url: 'https://x.example/', method: GET, body: [1]}]",
     "steps: []",
     "step: [{wait: 2d}]",
+    "goal: {event: a}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14}\nsteps: [{exit: a}]",
     "steps: [{wait: 2d, id: 'a b'}]",
     "steps: [{wait: 2}]",
     "steps: [{wait: -2d}]",
@@ -108,7 +116,16 @@ BAD = (
     "entry: {again: sometimes}\nsteps: [{exit: a}]",
     "entry: {again: after}\nsteps: [{exit: a}]",
     "exit: [{if: order.a}]\nsteps: [{exit: a}]",
-    "quiet_hours: {from: 21:00, to: 08:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {from: 21:00, to: 25:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {form: 21:00, to: 08:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {from: 21:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {on: [mon]}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: [sunday]}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: []}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: [sun], channels: sms}\nsteps: [{exit: a}]",
+    "steps: [{sms: a, text: t, window: {from: 24:00}}]",
+    "steps: [{sms: a, text: t, window: 09:00-20:00}]",
+    "steps: [{wait: 1d, window: {from: 09:00}}]",
 )
 
 
@@ -161,7 +178,7 @@ def test_it_has_nothing_that_an_author_would_not_write():
     assert "condition'" not in text
     assert "otherwise" not in text
     assert [part["default"] for part in parts(schema()) if "pattern" in part and "default" in part] == [
-        "15s", "5s", "6h", "3d", "15s", "0s", "15s"
+        "15s", "0s", "5s", "6h", "3d", "15s", "0s", "15s", "0s", "00:00", "24:00"
     ]  # fmt: skip
 
 
