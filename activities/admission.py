@@ -16,8 +16,8 @@ from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario.entry.admission import (
     Refused,
-    check_condition,
     check_identity,
+    check_rules,
     check_trigger,
     entry_data,
     identity,
@@ -67,6 +67,8 @@ class AdmissionActivities:
     @activity.defn(name=DEPART.name)
     async def depart(self, departure: Departure) -> None:
         """Notes that a journey is over."""
+        if departure.delivery:
+            await self._store.release(departure.delivery)
         await self._store.depart(
             departure.workflow_id,
             departure.run_id,
@@ -84,7 +86,7 @@ class AdmissionActivities:
         check_trigger(entry, opened.scenario)
         now = datetime.fromisoformat(admission.now)
         data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
-        check_condition(opened.scenario, data)
+        check_rules(opened.scenario, data)
         key = key_of(entry, opened.scenario, data)
         check_identity(admission.workflow_id, entry, key)
         answer = await self._store.admit(
