@@ -186,6 +186,7 @@ class BaseStep(Model):
         synonyms: What people write for the kind, beside what looks alike.
         together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
         sends: Whether the step is a delivery: then its kind's key gives its name.
+        rings: Whether what it sends makes a telephone ring: at night it is worth a warning.
         secrets: Whether its templates may name secrets.
         loop: The key of the way that leads back to it, if one does.
     """
@@ -198,6 +199,7 @@ class BaseStep(Model):
     synonyms: ClassVar[tuple[str, ...]] = ()
     together: ClassVar[Mapping[str, Any]] = {}
     sends: ClassVar[bool] = False
+    rings: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
     loop: ClassVar[str | None] = None
 
@@ -286,6 +288,16 @@ class BaseStep(Model):
         """
         del keys
         return None
+
+    @classmethod
+    def leaves(cls, keys: Mapping[str, Any], at: int | None) -> int | None:
+        """The time of day on the contact's clock at which the step is over, in minutes; None where it is not known.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+            at: The time at which it begins, if that is known.
+        """
+        return at if cls.loop is None and not any(cls.awaits(keys)) else None
 
     @classmethod
     def rounds(cls, keys: Mapping[str, Any]) -> int:

@@ -22,6 +22,7 @@ class Sms(DeliveryStep):
     templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
     texts: ClassVar[tuple[str, ...]] = ("text",)
     synonyms: ClassVar[tuple[str, ...]] = ("message", "text_message")
+    rings: ClassVar[bool] = True
     always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "cellphone"), ("contact", "language"))
 
     sms: Name
