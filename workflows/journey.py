@@ -183,6 +183,8 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             return self._leaving
         reason, self.skipping = self.skipping, None
         self.rounds = None
+        if isinstance(step, Send):
+            await self.release()
         self.record("skipped", reason)
         return Next(step.skipped_to)
 
@@ -220,6 +222,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             outcome=outcome,
             reason=reason or self._failed(),
             now=workflow.now().isoformat(),
+            delivery=self.begun,
         )
         await answer_to(DEPART, departure, about=outcome)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer

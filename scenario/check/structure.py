@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 
 from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, is_about_key, keys_of, leading
-from scenario.model import parts, scenario
+from scenario.model import goal, parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
 from scenario.policies import hours
@@ -23,13 +23,14 @@ from scenario.source.source import Path, Source
 from scenario.steps.base import is_given
 from scenario.steps.registry import KINDS
 
-KINDS_NOT_YET: Final = frozenset(("split", "update"))
+KINDS_NOT_YET: Final = frozenset(("update",))
 """Step kinds of the language that this version does not have."""
 
 _NAMES: Final[Mapping[type[BaseModel], str]] = {
     scenario.Scenario: "a scenario",
     scenario.EntryRules: "'entry'",
     scenario.ExitRule: "an exit rule",
+    goal.Goal: "'goal'",
     parts.Retry: "'retry'",
     parts.Save: "'save'",
     hours.QuietHours: "'quiet_hours'",
@@ -103,8 +104,6 @@ def _tell(fault: Fault, report: Report) -> None:
     match fault.detail["type"]:
         case "complaint":
             return  # found again without pydantic, which keeps quiet about it while any value is wrong
-        case "extra_forbidden" if fault.is_not_yet:
-            report.add(fault.path, "not-yet", f"this version does not have '{fault.key}' yet", key=True)
         case "extra_forbidden" if fault.key in KINDS and fault.form in KINDS.values():
             message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
             report.add(fault.path, "unknown-key", message, key=True)

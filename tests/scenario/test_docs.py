@@ -8,7 +8,7 @@ import yaml
 
 from scenario.check import structure
 from scenario.check.check import check
-from scenario.check.suggestions import NOT_YET, keys_of
+from scenario.check.suggestions import keys_of
 from scenario.model import parts
 from scenario.model.scenario import TRIGGERS
 from scenario.steps.registry import KINDS
@@ -54,7 +54,7 @@ def test_the_conditions_that_are_shown_have_no_mistake():
 
 
 def test_every_word_of_the_language_is_explained():
-    words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, *NOT_YET, "hold", "continue", "never", "always"}
+    words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, "hold", "continue", "never", "always"}
     for form in (*KINDS.values(), Until, parts.Retry, parts.Save):
         words.update(keys_of(form))
 
