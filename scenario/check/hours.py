@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import ValidationError
 
 from scenario.http.destinations import Listing
 from scenario.model.outline import Written, outline
-from scenario.policies.days_off import unknown
-from scenario.policies.hours import Hours, QuietHours, Window, stretches
+from scenario.policies.hours import Hours, QuietHours, Window
 from scenario.policies.purpose import MARKETING
+from scenario.policies.week import MONDAY, flaws, openings
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.steps.registry import KINDS, kind_of
-from scenario.time.duration import format_duration
 
 _H = TypeVar("_H", bound=Hours)
-_MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
-"""The beginning of a week that stands for every other."""
 _EVENING: Final = 22 * 60
 _MORNING: Final = 8 * 60
 _KEEP: Final = "add 'window: {from: \"09:00\", to: \"20:00\"}' to the step, or 'quiet_hours' to the scenario"
@@ -47,12 +44,9 @@ def check_hours(data: Any, destinations: Listing | None, report: Report) -> None
         message = "these quiet hours hold for nothing: a transactional scenario sends at any hour"
         report.add(path, "redundant", message, key=True, severity="warning")
         quiet = None
-    elif quiet is not None and not _openings(quiet):
-        message = "nothing is ever sent: these quiet hours leave no time of the week"
-        report.add(path, "never-open", message, key=True)
-        quiet = None
+    around = quiet if quiet is not None and openings(quiet) else None
     for step in sending:
-        _window(step, quiet, report)
+        _window(step, around, report)
     if is_marketing and (quiet is not None or "quiet_hours" not in scenario):
         _nights(scenario.get("steps"), ("steps",), None, quiet, report)
 
@@ -60,44 +54,21 @@ def check_hours(data: Any, destinations: Listing | None, report: Report) -> None
 def _window(step: Written, quiet: QuietHours | None, report: Report) -> None:
     path = (*step.path, "window")
     window = _read(Window, step.keys, path, report)
-    if window is None:
+    if window is None or quiet is None or not _holds(quiet, step.keys) or not openings(window):
         return
-    both = (window, quiet) if quiet is not None and _holds(quiet, step.keys) else (window,)
-    if not _openings(*both):
-        cause = (
-            "its window lies within the quiet hours" if _openings(window) else "its window leaves no time of the week"
-        )
-        report.add(path, "never-open", f"this step never sends: {cause}", key=True)
+    if not openings(window, quiet):
+        report.add(path, "never-open", "this step never sends: its window lies within the quiet hours", key=True)
 
 
 def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report) -> _H | None:
-    """Hours as they were written; None where there are none, or none that are right.
-
-    Reports days off that nobody knows, and a spread for which there is no time.
-    """
-    written = around.get(str(path[-1]))
-    days = cast("Mapping[str, Any]", written).get("days_off") if isinstance(written, Mapping) else None
-    for index, day in enumerate(cast("list[Any]", days) if isinstance(days, list) else ()):
-        place = (*path, "days_off", index)
-        if isinstance(day, str) and not report.knows(place) and (sentence := unknown(day)):
-            report.add(place, "value", sentence)
+    """Hours as they were written, what is wrong with them being told; None where they are none."""
     try:
-        hours = model.model_validate(written, by_alias=True, by_name=False)
+        hours = model.model_validate(around.get(str(path[-1])), by_alias=True, by_name=False)
     except ValidationError:
         return None
-    if hours.spread:
-        shortest = min((length for start, length in _openings(hours) if start > _MONDAY), default=hours.spread)
-        if hours.spread > shortest:
-            given, most = format_duration(hours.spread), format_duration(shortest)
-            message = f"'spread' ({given}) is longer than it is open at a time: write {most} at most"
-            report.add((*path, "spread"), "spread", message)
+    for flaw in flaws(hours):
+        report.add((*path, *flaw.path), flaw.code, flaw.message, key=not flaw.path)
     return hours
-
-
-def _openings(*rules: Hours) -> list[tuple[datetime, timedelta]]:
-    """When all rules are open within a week without holidays and changes of the clock, and for how long."""
-    weekly = [rule.weekly for rule in rules]
-    return [(start, end - start) for start, end in stretches(weekly, _MONDAY, UTC)]
 
 
 def _channels(
@@ -152,5 +123,5 @@ def _nights(steps: Any, path: Path, at: int | None, quiet: QuietHours | None, re
 
 def _is_kept(keys: Mapping[str, Any], at: int, quiet: QuietHours | None) -> bool:
     """Whether a window, or the quiet hours of some day, say that a step may or may not send at a time of day."""
-    moments = (_MONDAY + timedelta(days=day, minutes=at) for day in range(7))
+    moments = (MONDAY + timedelta(days=day, minutes=at) for day in range(7))
     return "window" in keys or (quiet is not None and _holds(quiet, keys) and any(map(quiet.cover, moments)))
