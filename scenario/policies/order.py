@@ -1,6 +1,6 @@
 """Whether a message may leave: what is asked before every attempt, and in which order.
 
-Suppression, consent, window and quiet hours, cap. Exit rules act before, by themselves. Journeys ask, and so do previews
+Suppression, consent, window and quiet hours, cap. Exit rules act before, by themselves. Journeys ask, as do previews
 and cases: who they are makes no difference but for what they know.
 """
 
