@@ -81,6 +81,8 @@ class State:
         passed_over: What could not be used, the latest last; each `what` once.
         reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
         kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
+        goals: Events that may reach the goal, and have not been looked at yet.
+        reached: When the goal was reached, ISO 8601 in UTC.
     """
 
     version: int
@@ -113,6 +115,8 @@ class State:
     kept_back: str | None = None
     forgotten: int = 0
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
+    goals: list[Event] = field(default_factory=list[Event])
+    reached: str | None = None
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -124,6 +128,7 @@ class State:
         state = made(cls, data)
         state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
         state.events = [made(Event, item) for item in data.get("events", ())]
+        state.goals = [made(Event, item) for item in data.get("goals", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]
         state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
         rounds: dict[str, Any] = data.get("rounds", {})
@@ -166,6 +171,11 @@ class State:
         while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
             self.events, sizes = self.events[1:], sizes[1:]
         return kept
+
+    def expect(self, event: Event) -> None:
+        """Keeps an event that may reach the goal until it has been looked at; where there are too many, the first."""
+        if sum(one.size for one in (*self.goals, event)) <= KEPT_EVENT_BYTES and len(self.goals) < KEPT_EVENTS:
+            self.goals.append(event)
 
     def record(self, done: StepRecord) -> None:
         """Notes that a step is over."""

@@ -17,6 +17,7 @@ from runtime.store.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from runtime.store.goals import Tally
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
@@ -41,4 +42,5 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
+    "Tally",
 ]

@@ -17,6 +17,7 @@ from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.errors import StoreAddressError, StoreUnavailable
+from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
@@ -30,8 +31,8 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Closures, Deliveries):
-    """Published versions, journeys and delivery attempts, in SQLite or PostgreSQL.
+class Store(Versions, Entries, Goals, Closures, Deliveries):
+    """Published versions, journeys with their goals, and delivery attempts, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.
