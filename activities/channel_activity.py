@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Generic, TypeVar
 
 from temporalio import activity
 
-from activities.attempt import OpenAttempt, attempt_of
+from activities.attempt import attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
 from activities.context import Addresses, template_data
 from activities.interface import Channel, Delivery
+from activities.open_attempt import OpenAttempt
 from activities.permission import Gate
 
 Way = TypeVar("Way")
@@ -26,7 +26,7 @@ class ChannelActivity(Generic[Way]):
         way: By what it sends; None where that is not configured.
         log: Where attempts are recorded.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
-        gates: Who is asked, right before anything leaves, whether it may.
+        gate: Who is asked, right before anything leaves, whether it may.
     """
 
     channel: ClassVar[Channel]
@@ -37,21 +37,21 @@ class ChannelActivity(Generic[Way]):
         way: Way,
         log: Log,
         callbacks: Addresses | None = None,
-        gates: Sequence[Gate] = (),
+        gate: Gate | None = None,
     ) -> None:
         self._content, self._way, self._log = content, way, log
-        self._callbacks, self._gates = callbacks, gates
+        self._callbacks, self._gate = callbacks, gate
 
     def attempt(
         self, delivery: Delivery, destination: str = "", *, unrendered: str = ""
-    ) -> AbstractContextManager[OpenAttempt]:
+    ) -> AbstractAsyncContextManager[OpenAttempt]:
         """One attempt by this channel; see `attempt_of`."""
         return attempt_of(
             delivery,
             channel=self.channel,
             destination=destination or self.channel.name,
             log=self._log,
-            gates=self._gates,
+            gate=self._gate,
             unrendered=unrendered,
         )
 

@@ -72,9 +72,10 @@ class Departure:
     Attributes:
         workflow_id: The journey's.
         run_id: Its first execution's.
-        outcome: ``finished``, ``exited``.
-        reason: Why, if there is something to say.
+        outcome: How it ended.
+        reason: Why, without any of the contact's data.
         now: When, ISO 8601 in UTC.
+        delivery: The id of the delivery that it ended in the middle of, if it did.
         events: Those that may reach its goal and have not been looked at yet.
     """
 
@@ -83,6 +84,7 @@ class Departure:
     outcome: str
     reason: str
     now: str
+    delivery: str = ""
     events: list[Event] | None = None
 
 
@@ -119,7 +121,7 @@ class Question:
     """A condition or a value to be evaluated from a journey's data.
 
     Attributes:
-        text: The condition, or for ``kind="value"`` a template.
+        text: The condition, or for ``kind="value"`` and ``"text"``, which is what it prints, a template.
         data: The data by root name, `now` and `today` among it.
         zone: Of a value that is a date to wait for, as `scenario.time.timing.read_zone` reads it; else empty.
         offset: Seconds from that date to the end of the wait.
@@ -128,7 +130,7 @@ class Question:
 
     text: str
     data: dict[str, Any]
-    kind: Literal["condition", "value"] = "condition"
+    kind: Literal["condition", "value", "text"] = "condition"
     zone: str = ""
     offset: float = 0.0
     cases: tuple[str, ...] = ()
@@ -139,7 +141,7 @@ class Answer:
     """What came out; or, where it could not be evaluated, `error` says why.
 
     Attributes:
-        value: A bool for a condition.
+        value: A bool for a condition, a text for what a template prints.
         error: One sentence.
         end: Where a date was asked for and is one: the end of the wait, ISO 8601 in UTC.
     """
@@ -181,6 +183,8 @@ class Delivery:
         attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
         root: The journey's first run, where a template names `journey.callback_url`; else empty.
         room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
+        zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
+        at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
     """
 
     id: str
@@ -194,6 +198,8 @@ class Delivery:
     attempts: int = 0
     root: str = ""
     room: float = 0.0
+    zone: str = ""
+    at_once: bool = False
 
     @property
     def name(self) -> str:
@@ -327,6 +333,13 @@ class Recalled:
     now: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """The delivery of this id is not tried any more, and has not arrived: its place under caps is free."""
+
+    delivery: str
+
+
 _UNREADABLE: Final = "the answer of the worker cannot be read"
 
 ADMIT: Final = ActivityType("admit", Admission, Admitted)
@@ -336,6 +349,7 @@ DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_U
 CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
 AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
 RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
+RELEASE: Final = ActivityType("release", Release, type(None))
 RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())
 
 

@@ -28,7 +28,7 @@ from gateway.operations.batch import JourneyTarget, Tally
 from gateway.operations.one import Operations, targets
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
-from gateway.publishing import Publication, publish
+from gateway.publishing import Journeys, Publication, publish
 from runtime.connection import connect
 from runtime.settings import Settings
 from runtime.store import Store, StoredEntry, StoreError
@@ -88,7 +88,9 @@ class ScenarioClient(Operations):
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
             yield cls(temporal, store, settings.platform_timezone, settings.destinations)
 
-    async def publish(self, path: Path, by: str = "", *, newest: bool = False) -> Publication:
+    async def publish(
+        self, path: Path, by: str = "", *, newest: bool = False, journeys: Journeys | None = None
+    ) -> Publication:
         """Checks a scenario file and stores it; the same content again is the same version.
 
         Args:
@@ -96,6 +98,8 @@ class ScenarioClient(Operations):
             by: Who publishes, for the record.
             newest: Where another version has followed that content, it becomes the newest again, as one more version:
                 a rollback. Without it, `Publication.newest` tells whether new journeys take what was published.
+            journeys: Whether its journeys stay with it (``pin``), or ``follow`` newer versions; the same content with
+                another word is another version. None: that content's, and ``pin`` where it is new.
 
         Raises:
             CheckFailed: It has mistakes; nothing is stored.
@@ -103,7 +107,7 @@ class ScenarioClient(Operations):
             DestinationsError: `destinations.yaml` cannot be used.
         """
         known = read(self._destinations).listing if self._destinations else None
-        return await publish(path, self.store, by, newest=newest, destinations=known)
+        return await publish(path, self.store, by, newest=newest, journeys=journeys, destinations=known)
 
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> Entered:
         """Lets a contact in.

@@ -186,7 +186,7 @@ def test_a_circle_is_found() -> None:
 
 # Kinds whose names are words of something else too: of a contact, of Liquid and JSON Schema, of a scenario's own keys.
 # One of these counts beside another kind, or where it is compared with a kind.
-HOMONYMS = {"email", "if", "exit", "repeat"}
+HOMONYMS = {"email", "if", "exit", "repeat", "split"}
 
 # A channel's rendering and what it leaves at the local servers belong to no step, and differ from channel to channel.
 CHANNEL_TABLES = {"gateway/preview/rendering.py", "gateway/local/verification.py"}

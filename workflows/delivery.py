@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.steps.delivery import Send, delivery_id
+    from scenario.steps.delivery import CAPPED, Send, delivery_id
 
 if TYPE_CHECKING:
     from workflows.host import StepHost
@@ -127,6 +127,8 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         attempts=step.retry.maximum_attempts,
         root=state.root if step.calls_back else "",
         room=room.total_seconds(),
+        zone="" if str(journey.zone) == "UTC" else str(journey.zone),
+        at_once=state.at_once,
     )
     journey.under_way = step
     try:
@@ -318,5 +320,7 @@ def cause_of(failure: Failure) -> str:
             return "unconfigured"
         case FailureKind.TEMPLATE:
             return "template"
+        case FailureKind.CAPPED:
+            return CAPPED
         case _:
             return "exhausted" if failure.exhausted else "permanent"

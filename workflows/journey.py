@@ -188,6 +188,8 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             return self._leaving
         reason, self.skipping = self.skipping, None
         self.rounds = None
+        if isinstance(step, Send):
+            await self.release()
         self.record("skipped", reason)
         return Next(step.skipped_to)
 
@@ -225,6 +227,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             outcome=outcome,
             reason=reason or self._failed(),
             now=workflow.now().isoformat(),
+            delivery=self.begun,
             events=self.uncounted or None,
         )
         await answer_to(DEPART, departure, about=outcome)

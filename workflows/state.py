@@ -81,6 +81,8 @@ class State:
         passed_over: What could not be used, the latest last; each `what` once.
         reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
         kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
+        kept: What that delivery has been kept back by, and until when.
+        at_once: Whether an operator wants it to leave all the same.
         goals: Events that may reach the goal, and have not been looked at yet.
         reached: When the goal was reached, ISO 8601 in UTC.
     """
@@ -115,6 +117,8 @@ class State:
     kept_back: str | None = None
     forgotten: int = 0
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
+    kept: list[str] = field(default_factory=list[str])
+    at_once: bool = False
     goals: list[Event] = field(default_factory=list[Event])
     reached: str | None = None
 
@@ -232,7 +236,7 @@ class State:
         """Moves on to a step, or to the end: what concerned the present one alone is over."""
         self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
         self.anew, self.now, self.digest, self.kept_back = None, None, None, None
-        self.retuned = {}
+        self.retuned, self.kept, self.at_once = {}, [], False
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from gateway.cases import model
 from gateway.cases.model import Case, CaseFile
@@ -16,7 +15,8 @@ from gateway.errors import BadInput
 from gateway.preview.draft import Draft, draft
 from gateway.publishing import CASES, content
 from gateway.virtual.attempts import ERRORS
-from scenario.model.messages import empty, worded
+from scenario.model.messages import empty
+from scenario.model.mistakes import tell
 from scenario.source.decoding import NotJson, TooDeep, read_json
 from scenario.source.findings import Finding, clip, listed, near
 from scenario.source.report import Report
@@ -35,12 +35,6 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 _JSON: Final = frozenset({"entry", "with", "body", "body_is", "properties", "contact"})
 """Keys whose values are JSON of which anything may be null."""
-_ITEMS: Final[Mapping[str, type[BaseModel]]] = {
-    "events": model.Event,
-    "changes": model.Change,
-    "operations": model.Operation,
-    "steps": model.Step,
-}
 
 
 @dataclass(frozen=True)
@@ -119,7 +113,7 @@ def parsed(text: str | bytes, path: Path, destinations: Path | None) -> tuple[Ca
         file = CaseFile.model_validate(source.data, by_alias=True, by_name=False)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            _tell(detail, source.data, report)
+            tell(detail, source.data, CaseFile, "a case file", report)
         return None, report.findings
     named = file.scenario or path.name.removesuffix(CASES) + ".yaml"
     try:
@@ -153,50 +147,7 @@ def _book(path: Path, file: CaseFile, given: Path | None) -> Destinations | None
     return read_destinations(named)
 
 
-# ---- what pydantic finds
-
-
-def _tell(detail: ErrorDetails, data: Any, report: Report) -> None:
-    place = detail["loc"]
-    path = tuple(part for part in place if not str(part).startswith("<"))
-    around, name = place[:-1], str(path[-1]) if path else ""
-    match detail["type"]:
-        case "extra_forbidden":
-            form = _form(around)
-            known = [field.alias or key for key, field in form.model_fields.items()]
-            present = _keys(data, path[:-1])
-            guess = near(name, [key for key in known if key not in present])
-            hint = f"did you mean '{guess}'?" if guess else f"the keys here are {listed(known, 'and')}"
-            report.add(path, "unknown-key", f"unknown key '{clip(name)}': {hint}", key=True)
-        case "missing":
-            report.add(path[:-1], "missing", f"'{name}' is missing here", key=True)
-        case _:
-            subject = next((part for part in reversed(path) if isinstance(part, str)), None)
-            code, message = worded(detail, f"'{clip(subject)}'" if subject else "a case file")
-            report.add(path, code, message)
-
-
-def _form(place: tuple[str | int, ...]) -> type[BaseModel]:
-    """The model that a place in pydantic's report stands for."""
-    match place:
-        case (*_, "<part>"):
-            return model.Part
-        case (*_, "answers", _, int()):
-            return model.Answer
-        case (*_, str(name), int()):
-            return _ITEMS[name]
-        case ("cases", _, "expect"):
-            return model.Expectation
-        case ("cases", _):
-            return Case
-        case _:
-            return CaseFile
-
-
-def _keys(data: Any, path: Place) -> frozenset[str]:
-    for part in path:
-        data = data[part]
-    return frozenset(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else frozenset()
+# ---- what was left empty
 
 
 def _empty(data: Any, path: Place, report: Report) -> None:

@@ -18,7 +18,6 @@ from activities.email.rendering import address_in, recipient_of
 from activities.email.rendering import render as render_email
 from activities.email.senders import ANY, Senders
 from activities.interface import Delivery
-from activities.sms.number import international
 from activities.sms.rendering import number_in
 from activities.sms.rendering import render as render_sms
 from activities.webhook.errors import RefusedError
@@ -29,6 +28,7 @@ from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
 from scenario.mail_address import Mailbox
+from scenario.phone_number import international
 from scenario.steps.base import BaseStep
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms

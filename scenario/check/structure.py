@@ -16,13 +16,14 @@ from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, 
 from scenario.model import goal, parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
+from scenario.policies import hours
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path, Source
 from scenario.steps.base import is_given
 from scenario.steps.registry import KINDS
 
-KINDS_NOT_YET: Final = frozenset(("split", "update"))
+KINDS_NOT_YET: Final = frozenset(("update",))
 """Step kinds of the language that this version does not have."""
 
 _NAMES: Final[Mapping[type[BaseModel], str]] = {
@@ -32,6 +33,8 @@ _NAMES: Final[Mapping[type[BaseModel], str]] = {
     goal.Goal: "'goal'",
     parts.Retry: "'retry'",
     parts.Save: "'save'",
+    hours.QuietHours: "'quiet_hours'",
+    hours.Window: "'window'",
     parts.File: "a reference to a file",
 }
 

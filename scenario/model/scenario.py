@@ -16,6 +16,8 @@ from scenario.model.goal import Goal
 from scenario.model.parts import Model
 from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
 from scenario.policies.consent import Subscription
+from scenario.policies.draw import WHOLE, Share
+from scenario.policies.hours import QuietHours
 from scenario.policies.purpose import Purpose
 from scenario.source.findings import listed, near
 from scenario.steps.registry import KINDS, holds_steps
@@ -97,6 +99,12 @@ def _by_channel(subscription: Subscription) -> Subscription:
     return subscription
 
 
+def _not_all(share: int) -> int:
+    if share == WHOLE:
+        raise ValueError("'control' is less than 100: else nobody would get anything")
+    return share
+
+
 class Scenario(Model):
     """A scenario as its author wrote it."""
 
@@ -122,7 +130,17 @@ class Scenario(Model):
         exclude_if=lambda goal: goal is None,
         description="The event that tells that the scenario has worked; `scenario results` counts it.",
     )
+    control: Annotated[Share, AfterValidator(_not_all)] | None = Field(
+        default=None,
+        exclude_if=lambda control: control is None,
+        description="Per cent of those let in who get nothing, so that the effect can be measured.",
+    )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
+    quiet_hours: QuietHours | None = Field(
+        default=None,
+        exclude_if=lambda hours: hours is None,
+        description="Hours and days, on the contact's clock, in which nothing is sent.",
+    )
     steps: list[Step] = Field(min_length=1, description="What happens, in this order.")
 
 

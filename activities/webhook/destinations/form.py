@@ -177,24 +177,6 @@ class DestinationsForm(Model):
     destinations: dict[str, DestinationForm] = Field(default_factory=dict)
 
 
-FORMS: Final[Mapping[str, type[BaseModel]]] = {
-    "default": DefaultForm,
-    "breaker": BreakerForm,
-    "retry": Retry,
-    "tls": TlsFiles,
-    "signing": SigningForm,
-}
-"""The model of what stands under a key, wherever the key stands."""
-
-
-def form_at(path: tuple[Any, ...]) -> type[BaseModel]:
-    """The model of the mapping at a path."""
-    words = [part for part in path if isinstance(part, str)]
-    if len(words) == 2 and words[0] == "destinations":  # whose own name may be any word
-        return DestinationForm
-    return FORMS[words[-1]] if words else DestinationsForm
-
-
 def schema() -> dict[str, Any]:
     """The schema of `destinations.yaml` (JSON Schema, draft 2020-12), as plain data."""
     from scenario.model.json_schema import DIALECT, tidied

@@ -15,13 +15,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, Signer
-from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm, form_at
+from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from runtime.errors import SettingsError
-from scenario.model.messages import worded
-from scenario.source.findings import Finding, clip, listed, near, tidy
-from scenario.source.source import Path as Place
+from scenario.model.mistakes import explained
+from scenario.source.findings import Finding, tidy
 from scenario.source.source import Source
 from scenario.source.yaml import MAX_NODES
 
@@ -131,33 +130,14 @@ def _placed(said: Issue, source: Source) -> Finding:
 
 
 def _worded(detail: ErrorDetails, data: Any) -> Issue:
-    path: Place = tuple(detail["loc"])
-    around, name = path[:-1], str(path[-1]) if path else ""
+    path, code, message, key = explained(detail, data, DestinationsForm, "the file")
     deep = 2 if path[:1] == ("destinations",) else 1
     silent = next((word for word in _SILENT if word in path[deep : deep + 1]), None)
-    match detail["type"]:
-        case "extra_forbidden":
-            form = form_at(around)
-            known = tuple(field.alias or key for key, field in form.model_fields.items())
-            present = _keys(data, around)
-            guess = near(name, [key for key in known if key not in present])
-            what = "there is an unknown key" if silent else f"unknown key '{clip(name)}'"
-            hint = f"did you mean '{guess}'?" if guess else f"the keys here are {listed(known, 'and')}"
-            return Issue(path, "unknown-key", f"{what}: {hint}", key=True)
-        case "missing":
-            return Issue(around, "missing", f"'{name}' is missing here", key=True)
-        case kind if silent and kind != "value_error":
-            return Issue(path, "type", _SILENT[silent])
-        case _:
-            named = next((part for part in reversed(path) if isinstance(part, str)), None)
-            code, message = worded(detail, f"'{clip(named)}'" if named else "the file")
-            return Issue(path, code, message)
-
-
-def _keys(data: Any, path: Place) -> frozenset[str]:
-    for part in path:
-        data = data[part]
-    return frozenset(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else frozenset()
+    if silent is None or detail["type"] in ("missing", "value_error"):
+        return Issue(path, code, message, key=key)
+    if detail["type"] == "extra_forbidden":  # without the key, too
+        return Issue(path, code, f"there is an unknown key: {message.partition(': ')[2]}", key=True)
+    return Issue(path, "type", _SILENT[silent])
 
 
 def _book(form: DestinationsForm, folder: Path) -> Destinations:

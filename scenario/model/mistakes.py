@@ -1,0 +1,95 @@
+"""What is wrong with a file that one pydantic model describes, in sentences with places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from scenario.model.messages import worded
+from scenario.source.findings import clip, listed, near
+from scenario.source.report import Report
+from scenario.source.source import Path
+
+
+def tell(detail: ErrorDetails, data: Any, form: type[BaseModel], whole: str, report: Report) -> None:
+    """Reports one of pydantic's errors.
+
+    Args:
+        detail: The error.
+        data: The file's data.
+        form: The model of the whole file.
+        whole: What the file is called where it is the subject of a sentence.
+        report: Takes the finding.
+    """
+    path, code, message, key = explained(detail, data, form, whole)
+    report.add(path, code, message, key=key)
+
+
+def explained(detail: ErrorDetails, data: Any, form: type[BaseModel], whole: str) -> tuple[Path, str, str, bool]:
+    """What `tell` reports: the path, a code, the sentence, and whether it is about the key."""
+    path, around = _resolved(detail["loc"], data, form)
+    name = str(path[-1]) if path else ""
+    match detail["type"]:
+        case "extra_forbidden" if around is not None:
+            present = _value(data, path[:-1])
+            known = [field.alias or key for key, field in around.model_fields.items()]
+            guess = near(name, [key for key in known if key not in present])
+            hint = f"did you mean '{guess}'?" if guess else f"the keys here are {listed(known, 'and')}"
+            return path, "unknown-key", f"unknown key '{clip(name)}': {hint}", True
+        case "missing":
+            return path[:-1], "missing", f"'{name}' is missing here", True
+        case _:
+            subject = next((part for part in reversed(path) if isinstance(part, str)), None)
+            code, message = worded(detail, f"'{clip(subject)}'" if subject else whole)
+            return path, code, message, False
+
+
+def _resolved(place: tuple[str | int, ...], data: Any, form: type[BaseModel]) -> tuple[Path, type[BaseModel] | None]:
+    """The path of a place in pydantic's report, without the names of unions' members; and the model around its end."""
+    path: list[str | int] = []
+    around: type[BaseModel] | None = None
+    forms: list[Any] = [form]
+    for part in place:
+        here = _value(data, tuple(path))
+        is_last = len(path) + 1 >= len(place)
+        if not _has(here, part) and not (is_last and isinstance(here, Mapping)):
+            forms = [one for one in forms if getattr(one, "__name__", None) == part] or forms
+            continue
+        models = [one for one in forms if isinstance(one, type) and issubclass(one, BaseModel)]
+        around = models[0] if models else None
+        path.append(part)
+        forms = [inner for one in forms for inner in _inside(one, part)]
+    return tuple(path), around
+
+
+def _inside(form: Any, part: str | int) -> list[Any]:
+    """What may stand at a key or an index of something: models, lists and mappings."""
+    if isinstance(form, type) and issubclass(form, BaseModel):
+        found = next((f for key, f in form.model_fields.items() if (f.alias or key) == part), None)
+        return _choices(found.annotation) if found else []
+    return _choices(get_args(form)[-1]) if get_args(form) else []
+
+
+def _choices(annotation: Any) -> list[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _choices(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [inner for choice in get_args(annotation) for inner in _choices(choice)]
+    return [annotation]
+
+
+def _has(data: Any, part: str | int) -> bool:
+    if isinstance(data, Mapping):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(cast("list[Any]", data))
+
+
+def _value(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data
