@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from temporalio import activity
 
@@ -70,7 +72,7 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
     return Reached(reached=reached, error=error)
 
 
-def _value(goal: Goal, data: dict[str, object]) -> tuple[Decimal | None, str]:
+def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
     """What it is worth, and why that is not known: a goal without a value is a goal all the same."""
     if goal.value is None:
         return None, ""
