@@ -125,15 +125,15 @@ class Scenario(Model):
         exclude_if=lambda subscription: subscription is None,
         description="The list that a contact must be on to be sent marketing, by channel.",
     )
-    goal: Goal | None = Field(
-        default=None,
-        exclude_if=lambda goal: goal is None,
-        description="The event that tells that the scenario has worked; `scenario results` counts it.",
-    )
     control: Annotated[Share, AfterValidator(_not_all)] | None = Field(
         default=None,
         exclude_if=lambda control: control is None,
         description="Per cent of those let in who get nothing, so that the effect can be measured.",
+    )
+    goal: Goal | None = Field(
+        default=None,
+        exclude_if=lambda goal: goal is None,
+        description="The event that tells that the scenario has worked; `scenario results` counts it.",
     )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
     quiet_hours: QuietHours | None = Field(

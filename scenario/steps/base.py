@@ -193,6 +193,7 @@ class BaseStep(Model):
         forms: Models of parts that pydantic tells apart by a tag.
         synonyms: What people write for the kind, beside what looks alike.
         together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
+        recipient: Where the address that it writes to stands in the journey's data; None where it writes to none.
         sends: Whether the step is a delivery: then its kind's key gives its name.
         secrets: Whether its templates may name secrets.
         loop: The key of the way that leads back to it, if one does.
@@ -205,6 +206,7 @@ class BaseStep(Model):
     forms: ClassVar[Mapping[str, type[Model]]] = {}
     synonyms: ClassVar[tuple[str, ...]] = ()
     together: ClassVar[Mapping[str, Any]] = {}
+    recipient: ClassVar[tuple[str, str] | None] = None
     sends: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
     loop: ClassVar[str | None] = None
