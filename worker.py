@@ -33,6 +33,7 @@ from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
 from activities.destination_policy import Clearances
 from activities.email.activity import Emails
+from activities.goal import GoalActivities
 from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
 from activities.last_attempt import Recollections
 from activities.policies_file import PoliciesFile
@@ -114,6 +115,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
     admissions = AdmissionActivities(given.content, given.store, given.zone)
+    goals = GoalActivities(given.content, given.store)
     amendments, retunings = Amendments(given.content), Retunings(client)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
@@ -142,6 +144,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         admissions.admit,
                         admissions.identify,
                         admissions.depart,
+                        goals.goal,
                         decide,
                         clearances.clear,
                         amendments.amend,

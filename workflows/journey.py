@@ -72,6 +72,9 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
                 return {"outcome": "refused", "reason": refused, "version": None, "steps": []}
             self._open(data)
         intake = asyncio.create_task(self.take_in())
+        counting = asyncio.create_task(self.count_goals()) if self.plan.goal else None
+        if counting is not None:  # what it fails with is no journey's end: its departure counts what is left
+            counting.add_done_callback(_heard)
         journey = asyncio.current_task()
 
         def end_with_it(ended: asyncio.Task[None]) -> None:
@@ -91,6 +94,8 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             intake.remove_done_callback(end_with_it)
             intake.add_done_callback(_heard)
             intake.cancel()
+            if counting is not None:
+                counting.cancel()
         await self._depart(outcome, reason)
         return {
             "outcome": outcome,
@@ -223,6 +228,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             reason=reason or self._failed(),
             now=workflow.now().isoformat(),
             delivery=self.begun,
+            events=self.uncounted or None,
         )
         await answer_to(DEPART, departure, about=outcome)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer

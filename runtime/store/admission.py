@@ -29,6 +29,7 @@ class AdmissionRequest:
         again: The scenario's rule.
         now: When it asks.
         trigger: What brought it, e.g. ``order``; for the record.
+        goal_until: Until when the scenario's goal counts for it; None where it has none.
     """
 
     scenario: str
@@ -40,6 +41,7 @@ class AdmissionRequest:
     again: Again
     now: datetime
     trigger: str = ""
+    goal_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

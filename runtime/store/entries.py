@@ -68,6 +68,7 @@ class Entries(Queries):
             "key": asking.key or "",
             "trigger": asking.trigger,
             "admitted_at": asking.now,
+            "goal_until": asking.goal_until,
         }
         # Nearly all are the first: one statement lets those in.
         if await self._database.write(_add_first(self._database.insert), row):
@@ -232,7 +233,7 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
 
 _ORDER = (_table.admitted_at, _table.nth, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
-_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at")
+_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at", "goal_until")
 
 _same = [_table[name] == bindparam(name) for name in _IDENTITY]
 _this = [_table[name] == bindparam(name) for name in ("workflow_id", "run_id")]

@@ -23,6 +23,7 @@ from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
+from activities.goal import GoalActivities
 from activities.interface import (
     CLEAR,
     EMAIL,
@@ -281,6 +282,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
             workflows=[Journey, Enter, UnknownWorkflow],
             activities=[
                 *(admissions.admit, admissions.identify, admissions.depart, decide),
+                GoalActivities(content, store).goal,
                 *(Amendments(content).amend, Recollections(store).recall, desk.clear, desk.retune),
             ],
             workflow_runner=sandbox(),
