@@ -35,6 +35,7 @@ from activities.destination_policy import Clearances
 from activities.email.activity import Emails
 from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
 from activities.last_attempt import Recollections
+from activities.renewal import Renewals
 from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
@@ -112,6 +113,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     """
     admissions = AdmissionActivities(given.content, given.store, given.zone)
     amendments, retunings = Amendments(given.content), Retunings(client)
+    renewals = Renewals(given.content, given.store)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     ways, callbacks = given.channels, given.channels.callbacks
@@ -141,6 +143,8 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         decide,
                         clearances.clear,
                         amendments.amend,
+                        renewals.renew,
+                        renewals.adopt,
                         retunings.retune,
                         recollections.recall,
                     ],

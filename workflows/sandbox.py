@@ -23,6 +23,7 @@ PROVEN: Final = tuple(
         "host",
         "limits",
         "local_activities",
+        "migrating",
         "records",
         "results",
         "sending",

@@ -65,7 +65,7 @@ class Sending(StepHost):
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 raise
-            return await remembered(self, name, failure_in(error, row))
+            return await remembered(self, failure_in(error, row))
 
     def _renewed(self, handed: Handed) -> list[str]:
         """Why what is sent now is not what was sent at first, if so."""
