@@ -120,8 +120,8 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     webhooks = Webhooks(
         given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, gate
     )
-    emails = Emails(given.content, ways.mailer, given.writer, callbacks)
-    texts = Texts(given.content, ways.provider, given.writer, callbacks)
+    emails = Emails(given.content, ways.mailer, given.writer, callbacks, unsubscribing=ways.unsubscribing)
+    texts = Texts(given.content, ways.provider, given.writer, callbacks, unsubscribing=ways.unsubscribing)
     # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
     senders: dict[str, tuple[Callable[..., Any], int, timedelta]] = {
         WEBHOOK.queue: (webhooks.send_webhook, _CONCURRENT, drain_of(given.destinations.book)),

@@ -28,7 +28,7 @@ class Log(Protocol):
 
 
 class Ended(Protocol):
-    """An attempt at its end: `activities.attempt.OpenAttempt`, as far as the log asks."""
+    """An attempt at its end: `activities.open_attempt.OpenAttempt`, as far as the log asks."""
 
     delivery: Delivery
     destination: str
@@ -36,6 +36,7 @@ class Ended(Protocol):
     turned: bool
     in_flight: bool
     outcome: Sent | None
+    skip_word: str | None
     excerpt: str
 
 
@@ -78,7 +79,7 @@ def record(
         milliseconds=milliseconds,
         outcome=outcome,
         status=failure.status if failure else attempt.outcome and attempt.outcome.status,
-        error=failure.error if failure else error and type(error).__name__,
+        error=failure.error if failure else attempt.skip_word or (error and type(error).__name__),
         next_try_at=_next_try(info, milliseconds, error, delivery.room),
         response=(failure.excerpt if failure else attempt.excerpt) or None,
         trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,

@@ -28,7 +28,8 @@ class FailureKind(StrEnum):
     """What kind of failure it is; the value is the `ApplicationError`'s type.
 
     RETRY is the only one that Temporal tries again. NOT_BEFORE is not a failure at all: the journey waits until
-    `Failure.next_try_at`, by a timer, and schedules the delivery once more under the same id.
+    `Failure.next_try_at`, by a timer, and schedules the delivery once more under the same id. CAPPED is one that a cap
+    keeps back until a person decides.
     """
 
     RETRY = "DeliveryRetry"
@@ -37,6 +38,7 @@ class FailureKind(StrEnum):
     UNCONFIGURED = "ChannelNotConfigured"
     TEMPLATE = "TemplateFailed"
     NOT_BEFORE = "DeliveryNotBefore"
+    CAPPED = "DeliveryCapped"
 
 
 @dataclass(frozen=True, kw_only=True)

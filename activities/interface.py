@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 
 from activities.call import ActivityType
 from scenario.errors import EntryError
-from scenario.plan.migration import Place
 from scenario.time.timing import parse_moment, shift
 
 JOURNEYS: Final = "journeys"
@@ -67,13 +66,23 @@ class Admitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """A journey is over."""
+    """A journey is over.
+
+    Attributes:
+        workflow_id: The journey's.
+        run_id: Its first execution's.
+        outcome: How it ended.
+        reason: Why, without any of the contact's data.
+        now: When, ISO 8601 in UTC.
+        delivery: The id of the delivery that it ended in the middle of, if it did.
+    """
 
     workflow_id: str
     run_id: str
     outcome: str
     reason: str
     now: str
+    delivery: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +90,7 @@ class Question:
     """A condition or a value to be evaluated from a journey's data.
 
     Attributes:
-        text: The condition, or for ``kind="value"`` a template.
+        text: The condition, or for ``kind="value"`` and ``"text"``, which is what it prints, a template.
         data: The data by root name, `now` and `today` among it.
         zone: Of a value that is a date to wait for, as `scenario.time.timing.read_zone` reads it; else empty.
         offset: Seconds from that date to the end of the wait.
@@ -90,7 +99,7 @@ class Question:
 
     text: str
     data: dict[str, Any]
-    kind: Literal["condition", "value"] = "condition"
+    kind: Literal["condition", "value", "text"] = "condition"
     zone: str = ""
     offset: float = 0.0
     cases: tuple[str, ...] = ()
@@ -101,7 +110,7 @@ class Answer:
     """What came out; or, where it could not be evaluated, `error` says why.
 
     Attributes:
-        value: A bool for a condition.
+        value: A bool for a condition, a text for what a template prints.
         error: One sentence.
         end: Where a date was asked for and is one: the end of the wait, ISO 8601 in UTC.
     """
@@ -143,6 +152,8 @@ class Delivery:
         attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
         root: The journey's first run, where a template names `journey.callback_url`; else empty.
         room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
+        zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
+        at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
     """
 
     id: str
@@ -156,6 +167,8 @@ class Delivery:
     attempts: int = 0
     root: str = ""
     room: float = 0.0
+    zone: str = ""
+    at_once: bool = False
 
     @property
     def name(self) -> str:
@@ -242,55 +255,6 @@ class Amended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Renewal:
-    """A journey may go on in another version of its scenario: in which one, and where does it stand there?
-
-    Attributes:
-        scenario: The scenario's name.
-        version: The version that it follows.
-        place: Where it stands.
-        to: The version that an operator wants; None for the newest.
-        names: New ids of steps by their old ones, as the operator maps them.
-        follows: Nobody wants it to: it has done a step, and follows newer versions by itself.
-    """
-
-    scenario: str
-    version: int
-    place: Place
-    to: int | None = None
-    names: dict[str, str] = field(default_factory=dict[str, str])
-    follows: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Renewed:
-    """The version to go on in, or why that cannot be.
-
-    Attributes:
-        version: Its number; 0 where the journey follows, and there is nothing newer.
-        plan: As `scenario.plan.plan.dump_plan` writes it; empty where there is an error.
-        at: The step at which the journey stands there; of one that follows, the one that comes next.
-        error: Why it cannot be; empty where it can.
-        unknown: What later steps read of earlier ones, and the journey does not have: ``responses.poll``, ``event``.
-    """
-
-    version: int = 0
-    plan: dict[str, Any] = field(default_factory=dict[str, Any])
-    at: str = ""
-    error: str = ""
-    unknown: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adoption:
-    """A journey goes on in another version: for those who look for it."""
-
-    workflow_id: str
-    run_id: str
-    version: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Retuning:
     """An operator changes the retry policy of a delivery under way.
 
@@ -338,6 +302,13 @@ class Recalled:
     now: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """The delivery of this id is not tried any more, and has not arrived: its place under caps is free."""
+
+    delivery: str
+
+
 _UNREADABLE: Final = "the answer of the worker cannot be read"
 
 ADMIT: Final = ActivityType("admit", Admission, Admitted)
@@ -345,9 +316,8 @@ DEPART: Final = ActivityType("depart", Departure, type(None))
 DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
 CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
 AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
-RENEW: Final = ActivityType("renew", Renewal, Renewed, instead=Renewed(error=_UNREADABLE))
-ADOPT: Final = ActivityType("adopt", Adoption, type(None))
 RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
+RELEASE: Final = ActivityType("release", Release, type(None))
 RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())
 
 

@@ -1,17 +1,15 @@
 """Whether a message may leave now: what every attempt of every channel is told in one place, before anything leaves.
 
-A destination's limiter and the pause after a refused login answer so. Windows, caps and consent are to come as gates:
-nobody is asked as one yet.
+A destination's limiter and the pause after a refused login answer so, and so do the policies, as the gate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from activities.interface import Delivery
+from activities.interface import Channel, Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +38,55 @@ class Never:
 
     Attributes:
         since: Why, in a few words.
+        word: Why, in one word, for the log of attempts.
+    """
+
+    since: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Not before a person says so: the step is held.
+
+    Attributes:
+        since: Why, in a few words.
     """
 
     since: str
 
 
-Permission: TypeAlias = NotYet | Never | None
+Permission: TypeAlias = NotYet | Never | Held | None
 """The answer to "may it leave?"; None is "go"."""
-Gate: TypeAlias = Callable[[Delivery], Awaitable[Permission]]
-"""Who is asked by every attempt of a channel, before a connection is opened for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A message that is about to leave.
+
+    Attributes:
+        delivery: What it belongs to.
+        channel: By what.
+        destination: Host, destination or provider.
+        address: Whom it goes to, where the channel has addresses. It is not to be kept in clear, nor shown.
+    """
+
+    delivery: Delivery
+    channel: Channel
+    destination: str
+    address: str = ""
+
+
+class Gate(Protocol):
+    """Who is asked by every attempt, before a connection is opened for it."""
+
+    async def ask(self, leaving: Leaving) -> Permission:
+        """Whether it may leave."""
+        ...
+
+    async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+        """Says that a message which was let go did not arrive and is not tried again; or may have arrived all the same.
+
+        Nothing is said of one that was delivered, nor of one that is tried again.
+        """
+        ...

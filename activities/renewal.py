@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from temporalio import activity
 
 from activities.content import Content, Opened, UnknownVersion
-from activities.interface import ADOPT, RENEW, Adoption, Renewal, Renewed
+from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
 from runtime.store import Store
 from scenario.entry.entry import is_too_large
 from scenario.plan.migration import MigrationError, followed, migrated, unknown

@@ -31,13 +31,10 @@ from typing import Final, Self
 from uuid import UUID
 
 from runtime.errors import SettingsError
-from runtime.settings import Settings, callback_key
+from runtime.settings import LEAST_KEY, Settings, callback_key
 
 LIFE: Final = timedelta(days=30)
 """How long an address works, from the delivery's own time on."""
-
-MIN_KEY: Final = 32
-"""Bytes of a key (NIST SP 800-107: as long as the hash)."""
 
 _LABEL: Final = b"scenario-runner callback\0"  # a key that also signs something else never gives a token
 _VERSION: Final = b"\x01"
@@ -99,8 +96,8 @@ class Callbacks:
     """
 
     def __init__(self, base_url: str, keys: Sequence[bytes], life: timedelta = LIFE) -> None:
-        if not keys or any(len(key) < MIN_KEY for key in keys):
-            raise ValueError(f"callbacks need a key, of at least {MIN_KEY} bytes")
+        if not keys or any(len(key) < LEAST_KEY for key in keys):
+            raise ValueError(f"callbacks need a key, of at least {LEAST_KEY} bytes")
         self._base = base_url.rstrip("/")
         self._keys = tuple(keys)
         self._life = life

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         callback_url: Where receivers reach the gateway, see `runtime.callback`; https, or http on this machine.
         callback_key: What signs callback addresses: 32 random bytes or more, as base64.
         callback_key_previous: The key before, still accepted.
+        suppression_key: What addresses that must not be written to are known by, see `runtime.suppression`.
+        suppression_key_previous: Keys that were in use before, separated by commas.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -61,6 +63,8 @@ class Settings(BaseSettings):
     callback_url: str | None = None
     callback_key: SecretStr | None = None
     callback_key_previous: SecretStr | None = None
+    suppression_key: SecretStr | None = None
+    suppression_key_previous: SecretStr | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -70,7 +74,10 @@ class Settings(BaseSettings):
             # Only names and our own sentences are passed on: pydantic's text could quote a password.
             raise SettingsError("; ".join(_sentences(error))) from None
 
-    @field_validator("store", "callback_url", "callback_key", "callback_key_previous", "platform_timezone")
+    @field_validator(
+        *("store", "callback_url", "callback_key", "callback_key_previous"),
+        *("suppression_key", "suppression_key_previous", "platform_timezone"),
+    )
     @classmethod
     def _good(cls, value: Any, info: ValidationInfo) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -79,13 +86,16 @@ class Settings(BaseSettings):
         return text.rstrip("/") if text and info.field_name == "callback_url" else value
 
 
+_KEY: Final = "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it"
 _WANTED: Final = {
     "store": "must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or postgresql://user@host/name",
     "secrets_dir": "must name a folder that exists",
     "destinations": "must name a file that exists",
     "callback_url": "must be an address such as https://hooks.example.com, without user, query or fragment",
-    "callback_key": "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it",
+    "callback_key": _KEY,
     "callback_key_previous": "must be base64 of at least 32 random bytes, or not set",
+    "suppression_key": _KEY,
+    "suppression_key_previous": "must be keys in base64, of at least 32 random bytes each, separated by commas",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 
@@ -95,12 +105,22 @@ def callback_key(value: SecretStr) -> bytes:
     return _bytes(value.get_secret_value())
 
 
+def keys_in(value: SecretStr) -> list[bytes]:
+    """The keys that a setting of several holds."""
+    return [_bytes(text) for text in value.get_secret_value().split(",")]
+
+
 def _sentences(error: ValidationError) -> list[str]:
     names = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_input=False, include_context=False))
     return [f"{PREFIX}{name.upper()} {_WANTED[name]}" for name in names]
 
 
-_LEAST: Final = 32
+LEAST_KEY: Final = 32
+"""Bytes of a key (NIST SP 800-107: as long as the hash)."""
+
+
+def _is_key(text: str) -> bool:
+    return len(_bytes(text)) >= LEAST_KEY
 
 
 def _bytes(text: str) -> bytes:
@@ -143,7 +163,9 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     # Only what a typing mistake looks like: which databases can be used is the store's own business.
     "store": lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)),
     "callback_url": _is_callback_url,
-    "callback_key": lambda text: len(_bytes(text)) >= _LEAST,
-    "callback_key_previous": lambda text: len(_bytes(text)) >= _LEAST,
+    "callback_key": _is_key,
+    "callback_key_previous": _is_key,
+    "suppression_key": _is_key,
+    "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
     "platform_timezone": _is_zone,
 }

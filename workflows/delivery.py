@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.steps.delivery import Send
+    from scenario.steps.delivery import CAPPED, Send
 
 if TYPE_CHECKING:
     from workflows.host import StepHost
@@ -126,6 +126,8 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         attempts=step.retry.maximum_attempts,
         root=state.root if step.calls_back else "",
         room=room.total_seconds(),
+        zone="" if str(journey.zone) == "UTC" else str(journey.zone),
+        at_once=state.at_once,
     )
     journey.under_way = step
     try:
@@ -315,5 +317,7 @@ def cause_of(failure: Failure) -> str:
             return "unconfigured"
         case FailureKind.TEMPLATE:
             return "template"
+        case FailureKind.CAPPED:
+            return CAPPED
         case _:
             return "exhausted" if failure.exhausted else "permanent"

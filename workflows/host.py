@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.plan.plan import Plan
     from scenario.steps.base import Row
     from scenario.steps.delivery import Send, delivery_id
-    from scenario.steps.host import ContinueAsNew, Failed, Leave, NotBefore, Outcome, Rounds
+    from scenario.steps.host import MOST_KEPT, ContinueAsNew, Failed, Leave, NotBefore, Outcome, Rounds
     from scenario.steps.registry import read_row
     from scenario.steps.switch import output_of
     from scenario.time.timing import zone_of
@@ -112,6 +112,13 @@ class StepHost:
         """Keeps the delivery of the present step back; None ends that."""
         self.until = None if until is None else until.moment
         self.state.kept_back = None if until is None else until.since
+        if until is not None:
+            self.state.kept = [*self.state.kept[-(MOST_KEPT - 1) :], until.told(self.zone)]
+
+    @property
+    def at_once(self) -> bool:
+        """Whether an operator wants the delivery of the present step to leave whatever the hour."""
+        return self.state.at_once
 
     @property
     def counted(self) -> int:
@@ -185,6 +192,10 @@ class StepHost:
     async def ask(self, condition: str, event: Event | None = None) -> Answer:
         """Works out a condition; with an event, it is about that one."""
         return await self._question(condition, "condition", None if event is None else event.data())
+
+    async def text(self, template: str) -> Answer:
+        """Works out what a template prints, on one line."""
+        return await self._question(template, "text", None)
 
     async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
         """Works out a value, and which of the cases it meets."""
@@ -262,7 +273,7 @@ class StepHost:
                 reason=reason,
                 status=status,
                 attempts=attempts or None,
-                note=note,
+                note="; ".join(filter(None, (*self.state.kept, note))) or None,
                 way=way,
             )
         )

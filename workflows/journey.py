@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.errors import ScenarioError
     from scenario.plan.plan import load_plan
     from scenario.steps.base import Row
+    from scenario.steps.delivery import Send
     from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
     from scenario.time.timing import zone_of
 
@@ -180,6 +181,8 @@ class Journey(Migrating, Sending):
             return self._leaving
         reason, self.skipping = self.skipping, None
         self.rounds = None
+        if isinstance(step, Send):
+            await self.release()
         self.record("skipped", reason)
         return Next(step.skipped_to)
 
@@ -224,6 +227,7 @@ class Journey(Migrating, Sending):
             outcome=outcome,
             reason=reason or self._failed(),
             now=workflow.now().isoformat(),
+            delivery=self.begun,
         )
         await answer_to(DEPART, departure, about=outcome)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer

@@ -17,7 +17,7 @@ from workflows.update_arguments import read_names, read_version, read_waits, ref
 from workflows.updates import UpdateHandlers, ask_for_operation
 
 with workflow.unsafe.imports_passed_through():
-    from activities.interface import ADOPT, RENEW, Adoption, Renewal, Renewed
+    from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
     from scenario.entry.entry import journey_root
     from scenario.plan.migration import Place
     from scenario.plan.plan import load_plan

@@ -28,7 +28,8 @@ class StepRecord:
         id: The step's.
         kind: Its kind.
         outcome: ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``event``, ``timeout``; ``then``,
-            ``case``, ``else``; ``round``, ``until``, ``ended``; ``exited``; ``left`` where the journey ended during it.
+            ``case``, ``else``; the branch of a ``split``; ``round``, ``until``, ``ended``; ``exited``; ``left`` where
+            the journey ended during it.
         at: When it was over, ISO 8601 in UTC.
         reason: Why, where that is not plain.
         status: The receiver's reply code.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import ActivityError, CancelledError, FailureError
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from workflows.delivery import Handed, cause_of, deliver, earlier_digest, failure_in, remembered, unsent
 from workflows.host import StepHost
 from workflows.limits import LARGEST_DELIVERY
+from workflows.local_activities import answer_to
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, FailureKind
-    from activities.interface import Sent
+    from activities.interface import RELEASE, Release, Sent
     from scenario.plan.context import pick
     from scenario.steps.delivery import Send
     from scenario.steps.host import Delivered, Failed, NotBefore
@@ -47,6 +50,19 @@ class Sending(StepHost):
             outcome=sent.outcome, reason=sent.reason, status=sent.status, attempts=sent.attempt, note=_joined(notes)
         )
 
+    @property
+    def begun(self) -> str:
+        """The id of the present step's delivery, where one has been scheduled; else nothing."""
+        return "" if self.state.at is None or self.state.now is None else self.delivery
+
+    async def release(self) -> None:
+        """Gives back the place under caps that the present step's delivery may have, which is not tried any more."""
+        # Asked for only where it matters: what an attempt itself knows to be over it has given back itself.
+        if not self.begun or self.state.kept_back is not None or not workflow.patched("released"):
+            return
+        with suppress(FailureError):  # it stays taken then, which does no harm
+            await answer_to(RELEASE, Release(delivery=self.begun), tries=3)
+
     async def _delivered(self, name: str, row: Send, handed: Handed) -> Sent | Failure:
         """Delivers. Returns the failure where that failed for good."""
         # As with large events: asked for only where it matters.
@@ -65,7 +81,10 @@ class Sending(StepHost):
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 raise
-            return await remembered(self, failure_in(error, row))
+            failure = await remembered(self, failure_in(error, row))
+            if isinstance(error.cause, ActivityTimeout) and not failure.unknown:
+                await self.release()
+            return failure
 
     def _renewed(self, handed: Handed) -> list[str]:
         """Why what is sent now is not what was sent at first, if so."""

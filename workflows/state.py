@@ -83,6 +83,8 @@ class State:
         reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
         kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
         delivery: Id of the present step's delivery, where it was first made under another name of the step.
+        kept: What that delivery has been kept back by, and until when.
+        at_once: Whether an operator wants it to leave all the same.
     """
 
     version: int
@@ -116,6 +118,8 @@ class State:
     forgotten: int = 0
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
     delivery: str | None = None
+    kept: list[str] = field(default_factory=list[str])
+    at_once: bool = False
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -225,7 +229,7 @@ class State:
         """Moves on to a step, or to the end: what concerned the present one alone is over."""
         self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
         self.anew, self.now, self.digest, self.kept_back, self.delivery = None, None, None, None, None
-        self.retuned = {}
+        self.retuned, self.kept, self.at_once = {}, [], False
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
 

@@ -32,8 +32,12 @@ class UpdateHandlers(StepHost):
 
     @workflow.update(name="retry_step", description="Tries the held step again, under the same delivery id.")
     async def retry_step(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Tries the step again at which the journey is held, from now on as another version has it if one is named."""
-        details = None
+        """Tries the step again at which the journey is held, from now on as another version has it if one is named.
+
+        With ``"now": true`` it leaves whatever the hour, and whatever caps say; it need not be held then, but may be
+        kept back.
+        """
+        details: dict[str, Any] = {}
         held = self.state.held
         if held is not None and (version := read_version(argument)) is not None:
             amended = await self._amended(held, version)
@@ -41,19 +45,26 @@ class UpdateHandlers(StepHost):
                 raise refusal("nothing to retry: somebody else has decided meanwhile")
             own = amended.version == self.state.version
             self.state.anew = None if own else Override(version=amended.version, step=amended.step)
-            details = {"version": f"{self.entry.name}@{amended.version}"}
-        self.note_operation("retry_step", argument, details=details)
-        self.retrying = True
+            details["version"] = f"{self.entry.name}@{amended.version}"
+        if argument.get("now"):
+            details["now"] = self.state.at_once = True
+        self.note_operation("retry_step", argument, details=details or None)
+        self.retrying = held is not None
         return self.report()
 
     @retry_step.validator
     def check_retry_step(self, argument: Any = None, *_: Any) -> None:
-        """Only a held step can be tried again."""
+        """Only a held step can be tried again, or one that is kept back made to leave now."""
         state = self.started(argument)
-        if state.held is None or self.retrying:
+        now = argument.get("now", False)
+        if now is not True and now is not False:
+            raise refusal("'now' must be true or false")
+        is_kept_back = now and self.postponed is not None
+        if self.retrying or (state.held is None and not is_kept_back):
             raise refusal("nothing to retry: the journey is not held")
         self.there(argument)
-        read_version(argument)
+        if read_version(argument) is not None and state.held is None:
+            raise refusal("'version' is for a held step: this one is kept back, and has not failed")
 
     async def _amended(self, held: Held, version: int | str) -> Amended:
         amendment = Amendment(

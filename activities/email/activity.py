@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.attempt import OpenAttempt
 from activities.channel_activity import ChannelActivity
 from activities.email.errors import LeftAloneError, MailError
 from activities.email.rendering import address_in, recipient_of, render
 from activities.email.smtp import NO_MAILER, Mailer
 from activities.interface import EMAIL, Delivery, Sent
+from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement
 from activities.permission import NotYet
 from activities.redaction import readable
@@ -35,16 +35,17 @@ class Emails(ChannelActivity[Mailer | None]):
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
         mailer = self._way
-        with self.attempt(delivery, mailer.server.host if mailer else "") as attempt:
+        async with self.attempt(delivery, mailer.server.host if mailer else "") as attempt:
             written = address_in(delivery.data)
             if mailer is None:
                 raise NotConfigured(NO_MAILER)
             recipient = recipient_of(written)
             step = await self._content.step_of(delivery, Email, "an e-mail")
+            data = await self.data(delivery, step)
             # A large mail takes longer to render than a worker that serves many may stand still.
-            envelope = await asyncio.to_thread(render, step, delivery, self.data(delivery), mailer.senders, recipient)
+            envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
             hidden = (written, recipient.address, mailer.server.password)
-            await attempt.may_leave()
+            await attempt.may_leave(recipient.address)
             try:
                 reply = await mailer.send(envelope, within=attempt.within, leaving=attempt.sending)
             except MailError as error:

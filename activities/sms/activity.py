@@ -11,10 +11,10 @@ from activities.interface import SMS, Delivery, Sent
 from activities.outcome import Judgement
 from activities.sms.configured import NO_PROVIDER
 from activities.sms.errors import ProviderError
-from activities.sms.number import international
 from activities.sms.provider import Provider, TextMessage
 from activities.sms.rendering import number_in, render
 from scenario.errors import NotConfigured
+from scenario.phone_number import international
 from scenario.steps.sms import Sms
 
 
@@ -31,14 +31,14 @@ class Texts(ChannelActivity[Provider | None]):
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
         provider = self._way
-        with self.attempt(delivery, provider.name if provider else "") as attempt:
+        async with self.attempt(delivery, provider.name if provider else "") as attempt:
             written = number_in(delivery.data)
             if provider is None:
                 raise NotConfigured(NO_PROVIDER)
             number = international(written)
             step = await self._content.step_of(delivery, Sms, "an SMS")
-            body = await asyncio.to_thread(render, step, self.data(delivery))
-            await attempt.may_leave()
+            body = await asyncio.to_thread(render, step, await self.data(delivery, step))
+            await attempt.may_leave(number)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()
             try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from temporalio import activity
 
-from activities.attempt import OpenAttempt
 from activities.attempt_log import Log
 from activities.channel_activity import ChannelActivity
 from activities.content import Content
 from activities.context import Addresses
 from activities.interface import WEBHOOK, Delivery, Sent
+from activities.open_attempt import OpenAttempt
 from activities.permission import Gate
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Response
@@ -46,9 +46,9 @@ class Webhooks(ChannelActivity[Transport]):
         routes: Routes | None = None,
         callbacks: Addresses | None = None,
         limiter: Limiter | None = None,
-        gates: Sequence[Gate] = (),
+        gate: Gate | None = None,
     ) -> None:
-        super().__init__(content, transport, log, callbacks, gates)
+        super().__init__(content, transport, log, callbacks, gate)
         self._secrets = secrets
         self._routes = routes or Direct()
         self._limiter = Limiter() if limiter is None else limiter  # an empty one is false
@@ -63,14 +63,14 @@ class Webhooks(ChannelActivity[Transport]):
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
         """
-        with self.attempt(delivery, unrendered="The webhook cannot be rendered: ") as attempt:
+        async with self.attempt(delivery, unrendered="The webhook cannot be rendered: ") as attempt:
             step = await self._content.step_of(delivery, Webhook, "a webhook")
             if step.to is not None:
                 attempt.destination = step.to
             ready = outgoing(
                 step,
                 delivery.step,
-                self.data(delivery),
+                await self.data(delivery, step),
                 delivery.id,
                 routes=self._routes,
                 secrets=self._secrets(),

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from temporalio.exceptions import ApplicationError
 
 from activities import redaction
-from activities.attempt import OpenAttempt
 from activities.interface import Sent
+from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement
 from activities.webhook import outcome
 from activities.webhook.errors import AttemptError

@@ -232,7 +232,9 @@ class _Run:
             data=data,
             root=journey.root if row.calls_back else "",
         )
-        journey.message = self._workshop.render(draft.steps[step], delivery, str(whole["journey"]["id"]))
+        journey.message = self._workshop.render(
+            draft.steps[step], delivery, str(whole["journey"]["id"]), draft.scenario
+        )
         match journey.message:
             case Problem(message):
                 return Failed(reason=message, cause="template", destination=row.to or row.kind)

@@ -25,8 +25,9 @@ _SHORT: Final = ("first", "last", "size")
 
 
 def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
-    """Every template and condition of a scenario."""
-    return ((template.source, template.kind) for template in templates(document(draft.scenario)))
+    """Every template and condition that a contact's journey meets: its goal's are asked of events that come later."""
+    written = templates(document(draft.scenario))
+    return ((template.source, template.kind) for template in written if template.path[:1] != ("goal",))
 
 
 def named(draft: Draft) -> frozenset[Path]:

@@ -12,7 +12,7 @@ from activities.interface import Answer, Question
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome, Rounds
+from scenario.steps.host import MOST_KEPT, ContinueAsNew, Delivered, Event, Failed, NotBefore, Outcome, Rounds
 from scenario.steps.switch import output_of
 
 
@@ -56,6 +56,7 @@ class VirtualHost:
 
     changes = 0
     must_continue = False
+    at_once = False
     paused = False
     override = None
     override_note = None
@@ -85,6 +86,7 @@ class VirtualHost:
         self.taken: Event | None = None
         self.held: Failed | None = None
         self.postponed: NotBefore | None = None
+        self._kept: list[str] = []
         self.fault: tuple[TemplateError, Mapping[str, Any]] | None = None
         self._mark = self.counted
 
@@ -139,6 +141,10 @@ class VirtualHost:
         """Works out a condition; with an event, it is about that one."""
         return self._evaluate(condition, "condition", {} if event is None else {"event": event.data()})
 
+    async def text(self, template: str) -> Answer:
+        """Works out what a template prints, on one line."""
+        return self._evaluate(template, "text", {})
+
     async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
         """Works out a value, and which of the cases it meets."""
         return self._evaluate(output_of(expression), "value", {}, cases=tuple(cases))
@@ -148,7 +154,7 @@ class VirtualHost:
         return self._evaluate(template, "value", {}, zone=str(self.zone), offset=offset).moment(self.zone, offset)
 
     def _evaluate(
-        self, text: str, kind: Literal["condition", "value"], more: Mapping[str, Any], **asked: Any
+        self, text: str, kind: Literal["condition", "value", "text"], more: Mapping[str, Any], **asked: Any
     ) -> Answer:
         data = {**self.asked(), **more}
         try:
@@ -196,6 +202,8 @@ class VirtualHost:
     def postpone(self, until: NotBefore | None) -> None:
         """Keeps the delivery of the step back; None ends that."""
         self.postponed = until
+        if until is not None:
+            self._kept = [*self._kept[-(MOST_KEPT - 1) :], until.told(self.zone)]
 
     def hold(self, failed: Failed) -> None:
         """Stops at the step: nobody decides here."""
@@ -224,7 +232,7 @@ class VirtualHost:
                 reason=reason,
                 status=status,
                 attempts=attempts,
-                note=note,
+                note="; ".join(filter(None, (*self._kept, note))) or None,
                 way=way,
             )
         )

@@ -6,6 +6,7 @@ async with Store.open(url) as store:
 """
 
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.claims import Claim
 from runtime.store.closures import Closure
 from runtime.store.deliveries import Attempt
 from runtime.store.errors import (
@@ -27,6 +28,7 @@ __all__ = [
     "AlreadyIn",
     "Attempt",
     "AttemptWriter",
+    "Claim",
     "Closure",
     "LetIn",
     "Listed",

@@ -70,10 +70,12 @@ class Database(ABC):
     Attributes:
         name: The file, or host, port and database name, for messages.
         insert: The dialect's INSERT, which knows ON CONFLICT.
+        one_writer: Whether writes take turns, also those of other processes, so that each sees all earlier ones.
     """
 
     name: str
     insert: Inserting
+    one_writer: bool
     _writes = True  # whether the last write succeeded
 
     @abstractmethod

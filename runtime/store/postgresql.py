@@ -37,6 +37,7 @@ class PostgreSQL(Database):
     """One PostgreSQL database, by psycopg 3."""
 
     insert = staticmethod(postgresql.insert)
+    one_writer = False
 
     def __init__(self, url: URL) -> None:
         """Prepare; connections are made when they are first needed.

@@ -150,7 +150,9 @@ suppressions = Table(
     Column("source", Words, nullable=False),
     Column("suppressed_at", Instant, nullable=False),
     Column("evidence", Words, nullable=False),
+    # The address first of what is asked for: one read before each attempt.
     PrimaryKeyConstraint("channel", "address", "scope", "source"),
+    Index(None, "suppressed_at"),
 )
 """Addresses that must not be written to, and why."""
 

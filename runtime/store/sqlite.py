@@ -40,6 +40,7 @@ class SQLite(Database):
     """One SQLite file, or a database in memory that ends with the store."""
 
     insert = staticmethod(sqlite.insert)
+    one_writer = True
 
     def __init__(self, url: URL, *, make: bool = True) -> None:
         """Prepare; connections are made when they are first needed.

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.claims import Claims
 from runtime.store.closures import Closures
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
@@ -20,6 +21,7 @@ from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
+from runtime.store.suppressions import Suppressions
 from runtime.store.versions import Versions
 
 logger = logging.getLogger(__name__)
@@ -30,8 +32,8 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Closures, Deliveries):
-    """Published versions, journeys and delivery attempts, in SQLite or PostgreSQL.
+class Store(Versions, Entries, Closures, Deliveries, Claims, Suppressions):
+    """Published versions, journeys, delivery attempts, places under caps, suppressions, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.

@@ -14,7 +14,7 @@ from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.time.timing import parse_moment, zone_of
 
-_OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
+OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
 """An output of a variable, without filters."""
 
 
@@ -27,9 +27,9 @@ def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
         known: What it may name.
         report: Takes the findings.
     """
-    for found in _OUTPUT.finditer(source):
+    for found in OUTPUT.finditer(source):
         name, around = found[1], source[: found.start()] + source[found.end() :]
-        if around.strip() and name != "today" and _shape(known, name) == Value("date"):
+        if around.strip() and name != "today" and shape_of(known, name) == Value("date"):
             message = (
                 f"'{name}' has its time already: for another one of that day write "
                 f"{{{{ {name} | date: '%Y-%m-%d' }}}} 09:00"
@@ -37,7 +37,8 @@ def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
             report.add(path, "date", message, offset=found.start())
 
 
-def _shape(known: Roots, name: str) -> Tree | None:
+def shape_of(known: Roots, name: str) -> Tree | None:
+    """The shape of a variable by its path, ``journey.key``; None where there is none."""
     first, *rest = name.split(".")
     shape = known.known.get(first)
     for part in rest:

@@ -13,24 +13,28 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 
 from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, is_about_key, keys_of, leading
-from scenario.model import parts, scenario
+from scenario.model import goal, parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
+from scenario.policies import hours
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path, Source
 from scenario.steps.base import is_given
 from scenario.steps.registry import KINDS
 
-KINDS_NOT_YET: Final = frozenset(("split", "update"))
+KINDS_NOT_YET: Final = frozenset(("update",))
 """Step kinds of the language that this version does not have."""
 
 _NAMES: Final[Mapping[type[BaseModel], str]] = {
     scenario.Scenario: "a scenario",
     scenario.EntryRules: "'entry'",
     scenario.ExitRule: "an exit rule",
+    goal.Goal: "'goal'",
     parts.Retry: "'retry'",
     parts.Save: "'save'",
+    hours.QuietHours: "'quiet_hours'",
+    hours.Window: "'window'",
     parts.File: "a reference to a file",
 }
 

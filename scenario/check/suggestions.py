@@ -10,22 +10,24 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scenario.model import parts, scenario
+from scenario.model import goal, parts, scenario
+from scenario.policies import hours
 from scenario.source.findings import clip, near
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
 
-NOT_YET: Final[Mapping[str, type[BaseModel]]] = {
-    "quiet_hours": scenario.Scenario,
-}
+NOT_YET: Final[Mapping[str, type[BaseModel]]] = {}
 """Keys of the language that this version does not have, by what will have them."""
 
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
     "entry": scenario.EntryRules,
+    "quiet_hours": hours.QuietHours,
+    "goal": goal.Goal,
     "retry": parts.Retry,
     "save": parts.Save,
+    "window": hours.Window,
 }
 _TAG: Final = re.compile(r"<\w+>")
 _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
@@ -35,7 +37,8 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("timeout", "within", "at_most"), "for"),
     **dict.fromkeys(("otherwise", "on_timeout", "default"), "else"),
     "on_event": "then",
-    **dict.fromkeys(("case", "branches", "options"), "cases"),
+    **dict.fromkeys(("salt", "namespace"), "seed"),
+    **dict.fromkeys(("unit", "cohort_key", "hash_by", "per"), "by"),
     **dict.fromkeys(("payload", "data", "json"), "body"),
     **dict.fromkeys(("content", "message", "template", "body"), "text"),
     **dict.fromkeys(("content_type", "type", "format"), "content"),
@@ -48,9 +51,18 @@ _WORDS: Final[Mapping[str, str]] = {
     "name": "as",
     "title": "subject",
     "repeat": "again",
+    **dict.fromkeys(("for", "window"), "within"),
+    **dict.fromkeys(("amount", "revenue", "worth"), "value"),
+    **dict.fromkeys(("conversion", "success"), "goal"),
 }
 """What people write for keys, beside what looks alike."""
-_HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {"when": ("if", "cases"), "do": ("then", "steps"), "then": ("steps",)}
+_HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "when": ("if", "cases"),
+    "do": ("then", "steps"),
+    "then": ("steps", "branches"),
+    **dict.fromkeys(("case", "branches", "options"), ("cases", "branches")),
+    **dict.fromkeys(("cases", "paths", "variants", "arms", "groups", "steps"), ("branches",)),
+}
 """Words that mean one key in one place, and another elsewhere."""
 _CREDENTIALS: Final = (
     'credentials are a header, such as headers: {Authorization: "Bearer {{ secrets.NAME }}"}, '
@@ -69,6 +81,16 @@ _NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "else": dict.fromkeys(
         ("elsif", "elseif", "else_if", "else if", "elif"), "begin another 'if' among the steps of 'else', or a 'switch'"
     ),
+    "branches": {
+        **dict.fromkeys(
+            ("weight", "weights", "percent", "percentage", "percentages", "shares", "distribution"),
+            "shares stand in 'split', in per cent: {a: 50, b: 50}",
+        ),
+        **dict.fromkeys(
+            ("else", "otherwise", "default", "control"),
+            "who is left over is a branch of its own, with its share, such as none: 5",
+        ),
+    },
 }
 """What people look for among the keys of a step that has this one, and what to write instead."""
 
@@ -169,7 +191,9 @@ def _path(place: Path, data: Any) -> Path:
     key that it does not know. So is a case, which may be any text.
     """
     path = tuple(
-        part for before, part in zip((None, *place), place[:-1], strict=False) if not _is_tag(part) or before == "cases"
+        part
+        for before, part in zip((None, *place), place[:-1], strict=False)
+        if not _is_tag(part) or before in ("cases", "branches")
     )
     if place and _is_tag(place[-1]):
         beside = _value(data, path)

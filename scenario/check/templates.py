@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid
 from scenario.check.dates import check_date
 from scenario.check.events import check_event
-from scenario.check.variables import CALLBACK, roots
+from scenario.check.goal import check_value
+from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_goal
 from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
@@ -18,10 +19,13 @@ from scenario.liquid.lint.findings import Finding
 from scenario.liquid.shapes import Object, Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
+from scenario.policies.purpose import MARKETING
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
+
+_GOAL: Final = ("goal",)
 
 
 class Template(NamedTuple):
@@ -64,6 +68,8 @@ def templates(data: Any) -> Iterator[Template]:
         for index, rule in enumerate(cast("list[Any]", exits)):
             if isinstance(rule, Mapping):
                 yield from _texts(cast("Mapping[str, Any]", rule), {"if": "condition"}, ("exit", index))
+    if isinstance(goal := scenario.get("goal"), Mapping):
+        yield from _texts(cast("Mapping[str, Any]", goal), {"if": "condition", "value": "value"}, _GOAL)
     for step in outline(data):
         awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
         for source in step.model.sources(step.keys):
@@ -87,26 +93,41 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
         report: Takes the findings.
         destinations: Say which secrets may go where; None where they are not known.
     """
-    trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
+    written = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
+    trigger, marketing = written.get("trigger"), written.get("purpose", MARKETING) == MARKETING
     anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)
-        looks = template.kind == "condition" and (template.awaits or template.path[0] == "exit")
-        known = roots(
-            trigger if trigger in scenario.TRIGGERS else None,
-            event=here.comes or looks,
-            secrets=_granted(template, destinations) if template.step is not None and template.step.secrets else None,
-            callback=template.step is not None and template.step.sends,
-            responses=here.responses,
-            unsure=_unsure(here, report) if here.comes and not looks else "",
+        counts = template.path[:1] == _GOAL
+        looks = counts or (template.kind == "condition" and (template.awaits or template.path[0] == "exit"))
+        known = (
+            roots_of_goal()
+            if counts
+            else roots(
+                trigger if trigger in scenario.TRIGGERS else None,
+                event=here.comes or looks,
+                secrets=_granted(template, destinations) if template.step and template.step.secrets else None,
+                callback=template.step is not None and template.step.sends,
+                unsubscribe=marketing and template.step is not None and template.step.recipient is not None,
+                responses=here.responses,
+                unsure=_unsure(here, report) if here.comes and not looks else "",
+            )
         )
-        mistakes = lint(template.source, kind=template.kind, schema=known)
+        # Of a value that is no date, `check_value` says what may stand around it.
+        mistakes = [
+            found
+            for found in lint(template.source, kind=template.kind, schema=known)
+            if not (counts and found.code == "date")
+        ]
         for found in mistakes:
             if found.missing is not None and found.missing[0] == "secrets":
                 _tell_secret(template, found, found.missing[1], destinations, anywhere, report)
             else:
                 _tell(template, found, known_ways, known, report)
-        if template.kind == "value" and all(found.code != "date" for found in mistakes):
+        if template.kind == "value" and counts:
+            if not mistakes:
+                check_value(template.source, template.path, known, report)
+        elif template.kind == "value" and all(found.code != "date" for found in mistakes):
             check_date(template.source, template.path, known, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
@@ -165,6 +186,9 @@ def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: 
     match found.missing:
         case "journey", "callback_url":
             code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
+        case "journey", "unsubscribe_url":
+            code = "out-of-scope"
+            message = "'journey.unsubscribe_url' is there only in an email or sms step of a marketing scenario"
         case "responses", name:
             code, message = "unknown-response", _unkept(name, found.suggestion, template, kept, report)
         case _ if code != "unknown-field" or found.suggestion is not None:
@@ -175,9 +199,9 @@ def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: 
             pass
         case (("trigger" as root), _):
             message = f"{message}: it has {listed(cast('Object', known.known[root]).fields, 'and')}"
-        case _, field if field == CALLBACK:
+        case _, field if field in (CALLBACK, UNSUBSCRIBE):
             severity = "warning"
-            message = f"{message}: an address is made only where 'journey.{CALLBACK}' is written out"
+            message = f"{message}: an address is made only where 'journey.{field}' is written out"
         case _:
             severity, message = "warning", f"{message}, unless the engine sends one"
     place = (*template.path, *found.path)

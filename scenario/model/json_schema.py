@@ -56,8 +56,8 @@ def tidied(part: Any) -> Any:
     }
     if "patternProperties" in kept:  # pydantic leaves it open whether other keys may stand there
         kept["additionalProperties"] = False
-    if "default" in kept and "pattern" in kept:  # pydantic writes the default of a duration as ISO 8601
-        kept["default"] = format_duration(parse_duration(str(kept["default"])))
+    if "pattern" in kept and (default := str(kept.get("default", ""))).startswith("P"):
+        kept["default"] = format_duration(parse_duration(default))  # pydantic writes that of a duration as ISO 8601
     choices = [choice for choice in kept.get("anyOf", ()) if choice != {"type": "null"}]
     if "anyOf" in kept and len(choices) == 1:
         del kept["anyOf"]

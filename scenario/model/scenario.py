@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from scenario.model.goal import Goal
 from scenario.model.parts import Model
 from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
 from scenario.policies.consent import Subscription
+from scenario.policies.draw import WHOLE, Share
+from scenario.policies.hours import QuietHours
 from scenario.policies.purpose import Purpose
 from scenario.source.findings import listed, near
 from scenario.steps.registry import KINDS, holds_steps
@@ -96,6 +99,12 @@ def _by_channel(subscription: Subscription) -> Subscription:
     return subscription
 
 
+def _not_all(share: int) -> int:
+    if share == WHOLE:
+        raise ValueError("'control' is less than 100: else nobody would get anything")
+    return share
+
+
 class Scenario(Model):
     """A scenario as its author wrote it."""
 
@@ -116,7 +125,22 @@ class Scenario(Model):
         exclude_if=lambda subscription: subscription is None,
         description="The list that a contact must be on to be sent marketing, by channel.",
     )
+    control: Annotated[Share, AfterValidator(_not_all)] | None = Field(
+        default=None,
+        exclude_if=lambda control: control is None,
+        description="Per cent of those let in who get nothing, so that the effect can be measured.",
+    )
+    goal: Goal | None = Field(
+        default=None,
+        exclude_if=lambda goal: goal is None,
+        description="The event that tells that the scenario has worked; `scenario results` counts it.",
+    )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
+    quiet_hours: QuietHours | None = Field(
+        default=None,
+        exclude_if=lambda hours: hours is None,
+        description="Hours and days, on the contact's clock, in which nothing is sent.",
+    )
     steps: list[Step] = Field(min_length=1, description="What happens, in this order.")
 
 

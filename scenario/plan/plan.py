@@ -33,6 +33,19 @@ class PlannedExit:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class PlannedGoal:
+    """The event that is counted once an entry. Its condition and its value stay in the store, where it is counted.
+
+    Attributes:
+        event: Its name.
+        within: Seconds from the admission; later ones do not count.
+    """
+
+    event: str
+    within: float
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Plan:
     """All that a journey needs to find its way.
 
@@ -41,6 +54,7 @@ class Plan:
         steps: Steps by id. A successor of None is the end.
         exit: Rules for leaving early.
         zone: IANA zone of contacts that have none.
+        goal: What is counted, if anything.
         follows: Whether its journeys go on in a newer version as soon as they can, rather than stay with this one.
     """
 
@@ -48,12 +62,14 @@ class Plan:
     steps: dict[str, Step]
     exit: tuple[PlannedExit, ...] = ()
     zone: str = "UTC"
+    goal: PlannedGoal | None = None
     follows: bool = False
     events: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
 
     def __post_init__(self) -> None:
         waited = (event for step in self.steps.values() for event in step.awaited.values())
-        object.__setattr__(self, "events", frozenset((*waited, *(rule.event for rule in self.exit))))
+        counted = () if self.goal is None else (self.goal.event,)
+        object.__setattr__(self, "events", frozenset((*waited, *(rule.event for rule in self.exit), *counted)))
 
     def ahead(self, start: str) -> list[str]:
         """The steps that may still come after one, in the plan's order."""

@@ -16,6 +16,8 @@ from scenario.model.parts import Retry
 from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.capped import Capped
+from scenario.policies.hours import Window
+from scenario.policies.suppression import Source
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
@@ -23,6 +25,8 @@ from scenario.time.timing import spell
 ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
 
 
+CAPPED: Final = "capped"
+"""Why a delivery is held for which a cap has no place."""
 SOONEST: Final = timedelta(seconds=5)
 """What a delivery that must not leave yet waits at least before it is asked about again."""
 
@@ -98,8 +102,8 @@ class Send(Row):
             if (kept_back := host.postponed) is not None:
                 changes = host.changes
                 what = f"{host.step}: {kept_back.since} until {spell(kept_back.moment, host.zone)}"
-                await host.wait(kept_back.moment, what, lambda changes=changes: host.changes != changes)
-                if host.changes != changes or kept_back.moment <= host.now():
+                await host.wait(kept_back.moment, what, lambda at=changes: host.changes != at or host.at_once)
+                if host.changes != changes or host.at_once or kept_back.moment <= host.now():
                     host.postpone(None)  # a contact that has moved to another zone is asked about again
                 if host.must_continue:
                     return ContinueAsNew()
@@ -117,7 +121,8 @@ class Send(Row):
             if not isinstance(sent, Failed):
                 host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
                 return Next(row.next)
-            decision = row.on_unknown if sent.unknown else row.on_failure
+            # What a cap keeps back has not failed: the step's own `capped` has said that it is held.
+            decision = "hold" if sent.cause == CAPPED else row.on_unknown if sent.unknown else row.on_failure
             if decision in ("continue", "exit"):
                 outcome = "unknown" if sent.unknown else "failed"
                 host.record(outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
@@ -135,12 +140,14 @@ class DeliveryStep(BaseStep):
     Attributes:
         kind: What names it, and the channel that it sends by.
         always: Fields of the journey's data that it needs whole, whatever its templates name.
+        suppressed_by: Why an address of this channel may be suppressed; nothing where it writes to no address.
     """
 
     row = Send
     kind: ClassVar[str]
     sends: ClassVar[bool] = True
     always: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    suppressed_by: ClassVar[tuple[Source, ...]] = ()
 
     retry: Retry = Field(default=Retry(), description="How it is tried again.")
     timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
@@ -149,6 +156,11 @@ class DeliveryStep(BaseStep):
         description="When it has failed for good: hold the journey for an operator, go on, or leave.",
     )
     on_unknown: OnUnknown
+    window: Window | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="The hours, on the contact's clock, in which the step may send; before and after, it waits.",
+    )
     expires: Interval | None = Field(
         default=None,
         exclude_if=_is_none,
@@ -159,6 +171,15 @@ class DeliveryStep(BaseStep):
         exclude_if=lambda capped: capped == "skip",
         description="Where a cap is reached: skip the step, {wait: 2d} for a place at most, or hold for an operator.",
     )
+
+    @classmethod
+    def spelled(cls, address: str) -> str:
+        """The one spelling of an address, by which it is found again.
+
+        Raises:
+            BadRecipient: It is none. The message does not quote it.
+        """
+        return address
 
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:

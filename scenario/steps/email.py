@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown, Template
+from scenario.policies.suppression import Source
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Email(DeliveryStep):
     texts: ClassVar[tuple[str, ...]] = ("html", "text")
     synonyms: ClassVar[tuple[str, ...]] = ("mail", "newsletter")
     together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["html"]}, {"required": ["text"]}]}
+    recipient: ClassVar[tuple[str, str] | None] = ("contact", "email")
     always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "email"), ("contact", "language"))
+    suppressed_by: ClassVar[tuple[Source, ...]] = ("custom", "unsub", "soft", "bounce", "fbl")
 
     email: Name
     sender: Template | None = Field(
@@ -57,3 +60,15 @@ class Email(DeliveryStep):
         if given.isdisjoint(("html", "text")):
             return "email", "an e-mail needs 'html', 'text' or both"
         return None
+
+    @classmethod
+    @override
+    def spelled(cls, address: str) -> str:
+        """In lower case, its domain in ASCII (IDNA).
+
+        The part before the ``@`` may tell upper from lower case (RFC 5321 §2.4), and nobody's server does: an address
+        that is written to against its owner's will is worse than one too few.
+        """
+        from scenario.mail_address import parse_address
+
+        return parse_address(address).address.lower()

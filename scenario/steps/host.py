@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from scenario.entry.event import event_root
+from scenario.time.timing import spell
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,14 @@ class NotBefore:
     moment: datetime
     since: str
 
+    def told(self, zone: tzinfo) -> str:
+        """In words: ``kept back until Tue 2026-03-03 08:00 Europe/Paris: quiet hours``."""
+        return f"kept back until {spell(self.moment, zone)}: {self.since}"
+
+
+MOST_KEPT: Final = 5
+"""How many times that a delivery was kept back are told with its step, the latest ones."""
+
 
 class Host(Protocol):
     """What a step may do: it reads clocks, asks, waits, sends, holds, and says how it went.
@@ -236,8 +245,16 @@ class Host(Protocol):
         """The time, in UTC."""
         ...
 
+    def data(self) -> dict[str, Any]:
+        """The journey's data by root name, as templates and conditions see it."""
+        ...
+
     async def ask(self, condition: str, event: Event | None = None) -> Answer:
         """Works out a condition; with an event, it is about that one."""
+        ...
+
+    async def text(self, template: str) -> Answer:
+        """Works out what a template prints, on one line; its `value` is that text."""
         ...
 
     async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
@@ -274,6 +291,11 @@ class Host(Protocol):
 
     async def deliver(self, row: Any) -> Delivered | Failed | NotBefore:
         """Sends what a row of the plan says."""
+        ...
+
+    @property
+    def at_once(self) -> bool:
+        """Whether an operator wants the delivery of this step to leave whatever the hour, and whatever caps say."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +16,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from activities.attempt import OpenAttempt, attempt_of
+from activities.attempt import attempt_of
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
 from activities.interface import SMS, Delivery, Sent
+from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
-from activities.permission import Gate, Never, NotYet, Permission
+from activities.permission import Held, Leaving, Never, NotYet, Permission
 from runtime.errors import SettingsError
 from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError
@@ -73,7 +75,7 @@ async def run(
 
     async def attempted() -> Sent:
         kept = rows if log is None else log
-        with attempt_of(delivery, channel=SMS, destination="twilio", log=kept, unrendered=unrendered) as attempt:
+        async with attempt_of(delivery, channel=SMS, destination="twilio", log=kept, unrendered=unrendered) as attempt:
             result = block(attempt)
             if asyncio.iscoroutine(result):
                 await result
@@ -565,7 +567,7 @@ class TestWhetherItMayLeave:
 
     @staticmethod
     async def run(
-        environment: ActivityEnvironment, *answers: Permission, attempt: int = 1, away: int = 0
+        environment: ActivityEnvironment, answer: Permission, attempt: int = 1, away: int = 0
     ) -> tuple[Sent | None, BaseException | None, list[Permission], list[bool]]:
         asked, left = list[Permission](), list[bool]()
         now = datetime.now(UTC)
@@ -578,19 +580,19 @@ class TestWhetherItMayLeave:
             heartbeat_details=["settled", away, attempt - 1] if away else [],
         )
 
-        def gate(answer: Permission) -> Gate:
-            async def ask(delivery: Delivery) -> Permission:
-                assert delivery.id == HOLD.id
+        class Told:
+            async def ask(self, leaving: Leaving) -> Permission:
+                assert (leaving.delivery.id, leaving.channel, leaving.address) == (HOLD.id, SMS, "+33612345678")
                 asked.append(answer)
                 return answer
 
-            return ask
+            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+                raise AssertionError("nothing is over")
 
         async def attempted() -> Sent:
-            gates = [gate(answer) for answer in answers]
             delivery = replace(HOLD, on_unknown="retry")
-            with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows(), gates=gates) as open_:
-                await open_.may_leave()
+            async with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows(), gate=Told()) as open_:
+                await open_.may_leave("+33612345678")
                 left.append(True)
                 open_.delivered(201)
             return open_.sent
@@ -600,15 +602,21 @@ class TestWhetherItMayLeave:
         except ApplicationError as error:
             return None, error, asked, left
 
-    async def test_it_leaves_where_all_say_so(self, environment: ActivityEnvironment) -> None:
-        sent, _, asked, left = await self.run(environment, None, None)
-        assert (sent, asked, left) == (Sent(status=201), [None, None], [True])
+    async def test_it_leaves_where_nothing_is_against_it(self, environment: ActivityEnvironment) -> None:
+        sent, _, asked, left = await self.run(environment, None)
+        assert (sent, asked, left) == (Sent(status=201), [None], [True])
 
-    async def test_never_skips_the_step_and_nobody_else_is_asked(self, environment: ActivityEnvironment) -> None:
-        never = Never("the contact does not want it")
-        sent, _, asked, left = await self.run(environment, None, never, None)
+    async def test_never_skips_the_step(self, environment: ActivityEnvironment) -> None:
+        never = Never("the contact does not want it", "suppressed")
+        sent, _, asked, left = await self.run(environment, never)
         assert sent == Sent(outcome="skipped", reason="the contact does not want it")
-        assert (asked, left) == ([None, never], [])
+        assert (asked, left) == ([never], [])
+
+    async def test_a_cap_may_hold_it_for_a_person(self, environment: ActivityEnvironment) -> None:
+        _, error, _, left = await self.run(environment, Held("capped by week: 4 in 7d, next Thu 10:02"))
+        assert isinstance(error, ApplicationError)
+        assert (error.type, error.non_retryable, left) == ("DeliveryCapped", True, [])
+        assert error.message == "capped by week: 4 in 7d, next Thu 10:02 (not attempted yet)"
 
     @pytest.mark.parametrize(
         ("planned", "attempt", "away", "kind"),
@@ -635,3 +643,56 @@ class TestWhetherItMayLeave:
         due = datetime.fromisoformat(failure.next_try_at) - before
         assert timedelta(minutes=19, seconds=55) < due < timedelta(minutes=21)
         assert (error.next_retry_delay is None) == (kind is FailureKind.NOT_BEFORE)
+
+
+class TestWhatTheGateIsToldAtTheEnd:
+    """A place under a cap is given back where nothing arrived, and kept where something may have."""
+
+    @pytest.mark.parametrize(
+        ("ends", "told"),
+        [
+            ("delivered", None),
+            ("tried again", None),
+            ("tried again, and may have arrived", True),
+            ("failed for good", False),
+            ("failed for good, and may have arrived", True),
+            ("skipped", False),
+            ("cancelled in flight", True),
+            ("cancelled before", None),
+        ],
+    )
+    async def test_only_what_makes_a_difference(
+        self, environment: ActivityEnvironment, ends: str, told: bool | None
+    ) -> None:
+        heard: list[bool] = []
+
+        class Told:
+            async def ask(self, leaving: Leaving) -> Permission:
+                return None
+
+            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+                heard.append(arrived)
+                raise RuntimeError("the store is away")  # which costs the attempt nothing
+
+        async def attempted() -> Sent:
+            delivery = replace(HOLD, on_unknown="retry")
+            async with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows(), gate=Told()) as open_:
+                await open_.may_leave()
+                if ends == "skipped":
+                    open_.skipped("nobody is there")
+                    return open_.sent
+                if ends == "cancelled before":
+                    raise asyncio.CancelledError
+                await open_.sending()
+                if ends == "cancelled in flight":
+                    raise asyncio.CancelledError
+                if ends == "delivered":
+                    return open_.delivered(201)
+                outcome = Outcome.RETRY if ends.startswith("tried") else Outcome.PERMANENT
+                unknown = ends.endswith("arrived")
+                raise open_.failed(Judgement(Verdict(outcome, "timeout" if unknown else "", unknown), "It failed"))
+            return open_.sent
+
+        with suppress(ApplicationError, asyncio.CancelledError):
+            await environment.run(attempted)
+        assert heard == ([] if told is None else [told])

@@ -165,7 +165,7 @@ async def world(
     environment: WorkflowEnvironment, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("activities.attempt", "activities.backoff", "activities.email.activity"):
+    for module in ("activities.open_attempt", "activities.backoff", "activities.email.activity"):
         monkeypatch.setattr(f"{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:

@@ -57,7 +57,7 @@ async def test_the_server_knows_of_an_attempt_before_the_message_leaves(server: 
 
     @activity.defn(name="send")
     async def send(delivery: Delivery) -> Sent:
-        with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows()) as attempt:
+        async with attempt_of(delivery, channel=SMS, destination="twilio", log=Rows()) as attempt:
             seen.append(await marks(client, journey))
             await attempt.sending()
             seen.append(await marks(client, journey))
@@ -82,7 +82,7 @@ async def test_a_message_that_was_called_off_does_not_leave(server: DevServer):
     @activity.defn(name="send")
     async def send(delivery: Delivery) -> Sent:
         try:
-            with attempt_of(delivery, channel=SMS, destination="twilio", log=rows) as attempt:
+            async with attempt_of(delivery, channel=SMS, destination="twilio", log=rows) as attempt:
                 handle = client.get_workflow_handle(journey)
                 await handle.cancel()
                 with pytest.raises(WorkflowFailureError):  # journeys do not wait for what they cancel

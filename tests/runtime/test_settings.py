@@ -61,6 +61,9 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch):
         ("CALLBACK_URL", "http://[::1]:8080"),
         ("CALLBACK_KEY", KEY),
         ("CALLBACK_KEY_PREVIOUS", KEY),
+        ("SUPPRESSION_KEY", KEY),
+        ("SUPPRESSION_KEY_PREVIOUS", KEY),
+        ("SUPPRESSION_KEY_PREVIOUS", f"{KEY}, {KEY}"),
     ],
 )
 def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -91,6 +94,9 @@ def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatc
         ("CALLBACK_KEY", PASSWORD, "must be base64 of at least 32 random bytes"),
         ("CALLBACK_KEY", PASSWORD * 4 + "!", "must be base64 of at least 32 random bytes"),
         ("CALLBACK_KEY_PREVIOUS", PASSWORD, "must be base64 of at least 32 random bytes"),
+        ("SUPPRESSION_KEY", PASSWORD, "must be base64 of at least 32 random bytes"),
+        ("SUPPRESSION_KEY", f"{KEY},{KEY}", "must be base64 of at least 32 random bytes"),
+        ("SUPPRESSION_KEY_PREVIOUS", f"{KEY},{PASSWORD}", "must be keys in base64, of at least 32 random bytes each"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name_and_not_shown(
@@ -115,5 +121,6 @@ def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_STORE", f"postgresql://user:{PASSWORD}@host/name")
     monkeypatch.setenv("SCENARIO_SMS", f"twilio://sid:{PASSWORD}@?from=+33600000000")
     monkeypatch.setenv("SCENARIO_CALLBACK_KEY", KEY)
+    monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY_PREVIOUS", KEY)
     assert PASSWORD not in f"{Settings()!r} {Settings()} {Settings().model_dump()}"
     assert KEY not in f"{Settings()!r} {Settings()} {Settings().model_dump()}"

@@ -111,7 +111,8 @@ async def test_it_is_left_skipped_and_asked_again_at_once(stage: Stage, how: str
         first, second = stage.channels.of("hi")
         assert (first.delivery.id, first.delivery.now) == (second.delivery.id, second.delivery.now)
         assert second.delivery.data["contact"]["firstname"] == "Zoë"
-        assert result["steps"][0]["note"] == "rendered again: the contact has changed"
+        assert result["steps"][0]["note"].startswith("kept back until ")
+        assert result["steps"][0]["note"].endswith(": quiet hours; rendered again: the contact has changed")
 
 
 @pytest.mark.usefixtures("_always_suggested")

@@ -9,10 +9,10 @@ import pytest
 from activities.sms.configured import provider_from
 from activities.sms.errors import BusyError
 from activities.sms.local import LocalSms
-from activities.sms.number import BadNumber, international
 from activities.sms.provider import TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
+from scenario.phone_number import BadNumber, international
 
 
 def made(url: str, tmp_path: Path) -> dict[str, Any]:

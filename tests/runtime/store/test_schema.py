@@ -1,18 +1,21 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from runtime.store import AdmissionRequest, Store, StoredEntry
+from runtime.store import AdmissionRequest, Claim, Store, StoredEntry
 from runtime.store.store import connect
+from scenario.policies.caps import Cap
 from tests.runtime.store.conftest import Server
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 ASKING = AdmissionRequest("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
 LAST = StoredEntry("welcome/7/A1", "run-1", "welcome", 1, "7", "A1", 1, "order", NOW, None, None, None)
+CLAIM = Claim("msg_1", "7", "sms", "", "welcome", NOW)
+CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 
 Statement = tuple[str, Any]
 
@@ -67,6 +70,11 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.between_attempts("wax", since=NOW), "(destination=? AND next_try_at>?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(delivery_id=?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(workflow_id=?)"),
+    (lambda store: store.claim(CLAIM, CAPS, UTC), "(contact_id=? AND claimed_at>?)"),
+    (lambda store: store.claim(CLAIM, CAPS, UTC), "(delivery_id=?)"),
+    (lambda store: store.claims_of("7", NOW), "(contact_id=? AND claimed_at>?)"),
+    (lambda store: store.keep("msg_1"), "(delivery_id=?)"),
+    (lambda store: store.release("msg_1"), "(delivery_id=?)"),
 ]
 
 
@@ -75,6 +83,7 @@ async def test_a_question_is_answered_from_an_index(
     ask: Callable[[Store], Awaitable[object]], index: str, file: Store, statements: list[Statement], tmp_path: Path
 ) -> None:
     await file.admit(ASKING)  # so that the next admission takes the long way
+    await file.claim(CLAIM, CAPS, UTC)  # and the next claim
     statements.clear()
     await ask(file)
     sent = list(statements)
@@ -99,6 +108,11 @@ async def test_a_first_entry_and_its_end_cost_one_statement_each(file: Store, st
     assert len(statements) == 1
     await file.depart("welcome/7/A1", "run-1", "finished", None, NOW)
     assert len(statements) == 2
+
+
+async def test_a_place_under_caps_costs_one_statement(file: Store, statements: list[Statement]) -> None:
+    await file.claim(CLAIM, CAPS, UTC)
+    assert len(statements) == 1
 
 
 RARE: list[tuple[Callable[[Store], Awaitable[object]], str]] = [

@@ -37,9 +37,17 @@ GOOD = (
     "steps: [{repeat: {every: 7d, times: 8}, steps: [{repeat: {every: 1h, times: 2}, steps: [{exit: a}]}]}]",
     "steps: [{repeat: {every: 7d, times: 8, until: {event: a.b, if: event.c}}, steps: [{wait: 1d}]}]",
     "steps: [{switch: order.a | downcase, cases: {a: [{exit: a}], 1: []}, else: [{exit: b}]}]",
+    "steps: [{split: {a: 33.33, b: 66.67, c: 0}, by: journey, seed: a b, branches: {a: [{exit: a}], b: []}}]",
+    "steps: [{split: {a: 50, b: 50}, by: '{{ order.external_id }}'}]",
     "steps: [{if: order.a, else: [{if: order.b, then: [{exit: a}]}]}]",
     "entry: {key: '{{ order.external_id }}', again: after 30d, if: order.a}\nsteps: [{exit: a}]",
     "exit: [{event: a, if: event.b}]\nsteps: [{exit: a}]",
+    "quiet_hours: {from: 21:00, to: 08:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: [sun, FR, DE-BY, NO], channels: [sms], spread: 15m}\nsteps: [{exit: a}]",
+    "steps: [{sms: a, text: t, window: {from: 09:00, to: 24:00, on: [mon, tue]}}]",
+    "steps: [{webhook: a, to: b, window: {from: 22:00, to: 02:00, days_off: [FR-57]}}]",
+    "goal: {event: a, if: event.b, within: 14d, value: '{{ event.c }}'}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14d, value: 25}\nsteps: [{exit: a}]",
     "description: d\ntimezone: Europe/Paris\nentry: {again: never}\nsteps: [{exit: a}]",
 )
 BAD = (
@@ -58,6 +66,8 @@ BAD = (
     "steps: [{webhook: a, url: 'https://x.example/', method: GET, body: [1]}]",
     "steps: []",
     "step: [{wait: 2d}]",
+    "goal: {event: a}\nsteps: [{exit: a}]",
+    "goal: {event: a, within: 14}\nsteps: [{exit: a}]",
     "steps: [{wait: 2d, id: 'a b'}]",
     "steps: [{wait: 2}]",
     "steps: [{wait: -2d}]",
@@ -99,10 +109,23 @@ BAD = (
     "steps: [{exit: true}]",
     "steps: [{exit: ''}]",
     "steps: [{split: {a: 1}}]",
+    "steps: [{split: {a: 50, 'b c': 50}}]",
+    "steps: [{split: {a: -1, b: 101}}]",
+    "steps: [{split: [[a, 50], [b, 50]]}]",
+    "steps: [{split: {a: 50, b: 50}, branches: {a: [{exti: a}]}}]",
     "entry: {again: sometimes}\nsteps: [{exit: a}]",
     "entry: {again: after}\nsteps: [{exit: a}]",
     "exit: [{if: order.a}]\nsteps: [{exit: a}]",
-    "quiet_hours: {from: 21:00, to: 08:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {from: 21:00, to: 25:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {form: 21:00, to: 08:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {from: 21:00}\nsteps: [{exit: a}]",
+    "quiet_hours: {on: [mon]}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: [sunday]}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: []}\nsteps: [{exit: a}]",
+    "quiet_hours: {days_off: [sun], channels: sms}\nsteps: [{exit: a}]",
+    "steps: [{sms: a, text: t, window: {from: 24:00}}]",
+    "steps: [{sms: a, text: t, window: 09:00-20:00}]",
+    "steps: [{wait: 1d, window: {from: 09:00}}]",
 )
 
 
@@ -155,7 +178,7 @@ def test_it_has_nothing_that_an_author_would_not_write():
     assert "condition'" not in text
     assert "otherwise" not in text
     assert [part["default"] for part in parts(schema()) if "pattern" in part and "default" in part] == [
-        "15s", "5s", "6h", "3d", "15s", "0s", "15s"
+        "15s", "0s", "5s", "6h", "3d", "15s", "0s", "15s", "0s", "00:00", "24:00"
     ]  # fmt: skip
 
 

@@ -1,0 +1,168 @@
+"""Places under caps: one row a delivery, from before it is first sent until it is known that nothing arrived.
+
+A place is taken by one statement, which counts and inserts. Of several that want a place for one contact, each must see
+those that the others have taken: SQLite has one writer at a time, and on PostgreSQL the statement takes the contact's
+lock before it looks (see the function ``claims_in_turn``). No lock outlives its statement, so none is left by a process
+that is killed, or is waited for while a process is slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Executable,
+    Integer,
+    RowMapping,
+    bindparam,
+    column,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from runtime.store.columns import Instant, storable
+from runtime.store.database import Inserting, Queries
+from runtime.store.schema import claims
+from scenario.policies.caps import Cap, Full, full
+
+_table = claims.c
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery's place.
+
+    Attributes:
+        delivery_id: The delivery, the same over all its attempts.
+        contact_id: To whom.
+        channel: By what: ``email``, ``webhook``, …
+        destination: Where a webhook goes to, by the destination's name.
+        scenario: The scenario's name.
+        claimed_at: When it was first asked for.
+        kept: Whether something may have arrived, so that the place is not given back.
+    """
+
+    delivery_id: str
+    contact_id: str
+    channel: str
+    destination: str
+    scenario: str
+    claimed_at: datetime
+    kept: bool = False
+
+
+_FIELDS = tuple(field.name for field in fields(Claim))
+
+
+class Claims(Queries):
+    """The table of places."""
+
+    async def claim(self, wanted: Claim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
+        """Take a place for a delivery under all caps that apply to it.
+
+        May be repeated: a delivery that has a place keeps it, whatever the caps say now, and takes no second one. Where
+        no cap applies, the store is not asked.
+
+        Args:
+            wanted: The delivery's; its `claimed_at` is now.
+            caps: All there are.
+            zone: The contact's.
+
+        Returns:
+            None where it has a place, or what is full.
+        """
+        applying = [cap for cap in caps if cap.applies_to(wanted.channel, wanted.destination)]
+        if not applying:
+            return None
+        now = wanted.claimed_at
+        bounds = [cap.since(now, zone) for cap in applying]
+        earliest = min(bounds)
+        asked = {"contact_id": wanted.contact_id, "since": earliest, "delivery_id": storable(wanted.delivery_id)}
+        row: dict[str, Any] = {name: getattr(wanted, name) for name in _FIELDS} | {"kept": 0, "earliest": earliest}
+        for number, (cap, bound) in enumerate(zip(applying, bounds, strict=True)):
+            row |= {f"since_{number}": bound, f"at_most_{number}": cap.at_most}
+        taking = _take(self._database.insert, self._database.one_writer, tuple(cap.channels for cap in applying))
+        while True:
+            if await self._database.write(taking, row):
+                return None
+            earlier = [_claim(row) for row in await self._database.read(_EARLIER, asked)]
+            if any(claim.delivery_id == asked["delivery_id"] for claim in earlier):
+                return None
+            if found := full(applying, earlier, now, zone):
+                return found
+            # A place was given back meanwhile: try again.
+
+    async def keep(self, delivery_id: str) -> None:
+        """Note that something may have arrived: nobody gives its place back."""
+        await self._database.write(_KEEP, {"of_delivery": delivery_id})
+
+    async def release(self, delivery_id: str) -> None:
+        """Give a delivery's place back, unless it is kept. Nothing happens where it has none."""
+        await self._database.write(_RELEASE, {"delivery_id": delivery_id})
+
+    async def claims_of(self, contact_id: str, since: datetime) -> list[Claim]:
+        """A contact's places that were taken then or later, the oldest first."""
+        rows = await self._database.read(_OF_CONTACT, {"contact_id": contact_id, "since": since})
+        return sorted(map(_claim, rows), key=lambda claim: (claim.claimed_at, claim.delivery_id))
+
+    async def prune_claims(self, before: datetime) -> None:
+        """Forget the places that were taken before. Caps look back 31 days at most."""
+        await self._database.write(_PRUNE, {"before": before})
+
+
+def _claim(row: RowMapping) -> Claim:
+    return replace(Claim(**row), kept=bool(row["kept"]))
+
+
+_of_contact = (_table.contact_id == bindparam("contact_id"), _table.claimed_at >= bindparam("since"))
+_OF_CONTACT = select(claims).where(*_of_contact)
+# Its own may be older than what caps look back to.
+_EARLIER = _OF_CONTACT.union_all(
+    select(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.claimed_at < bindparam("since"))
+)
+_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(kept=1)
+_RELEASE = delete(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.kept == 0)
+_PRUNE = delete(claims).where(_table.claimed_at < bindparam("before"))
+
+
+@lru_cache(maxsize=256)
+def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[str, ...] | None, ...]) -> Executable:
+    """Insert a delivery's row where all caps have a place.
+
+    Args:
+        insert: The dialect's.
+        one_writer: Whether the database has writers take turns by itself.
+        counted: For each cap, the channels and destinations that it counts; None for all.
+    """
+    given = {column.name: bindparam(column.name, type_=column.type) for column in claims.columns}
+    earlier = _earlier(one_writer, given["contact_id"])
+    free: list[ColumnElement[bool]] = []
+    for number, names in enumerate(counted):
+        counts = [earlier.c.claimed_at >= bindparam(f"since_{number}", type_=Instant)]
+        if names is not None:
+            columns = (earlier.c.channel, earlier.c.destination)
+            counts.append(or_(*(column == name for name in names for column in columns)))
+        places = select(func.count()).select_from(earlier).where(*counts).scalar_subquery()
+        free.append(places < bindparam(f"at_most_{number}", type_=Integer))
+    row = select(*given.values()).where(*free)
+    return insert(claims).from_select(list(given), row).on_conflict_do_nothing().returning(literal(1))
+
+
+def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
+    """The contact's places, as they are when nobody else can take one."""
+    columns = (_table.channel, _table.destination, _table.claimed_at)
+    earliest = bindparam("earliest", type_=Instant)
+    if one_writer:
+        return select(*columns).where(_table.contact_id == contact_id, _table.claimed_at >= earliest).cte("earlier")
+    in_turn = func.claims_in_turn(contact_id, earliest).table_valued(*(column(one.name, one.type) for one in columns))
+    return select(in_turn).cte("earlier")

@@ -1,0 +1,72 @@
+"""How addresses are known again without being kept: each stands in the store as an HMAC of its one spelling.
+
+Addresses and numbers are few enough to be tried one by one, so that a mere hash would give them away: only the key
+makes it safe. It is `SCENARIO_SUPPRESSION_KEY`, of which each use has a key of its own (HKDF, RFC 5869).
+
+What was written under a key can be found by that key alone, and nobody can write it anew: the addresses are gone. So a
+key that was in use stays, in `SCENARIO_SUPPRESSION_KEY_PREVIOUS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from runtime.settings import LEAST_KEY, Settings, keys_in
+from scenario.policies import addresses
+
+_LABEL: Final = b"scenario-runner suppressed address"
+
+
+def derived(key: bytes, label: bytes, length: int = 32) -> bytes:
+    """The key that a key has for one use."""
+    return HKDF(SHA256(), length, salt=None, info=label).derive(key)
+
+
+def suppression_keys(settings: Settings) -> list[bytes]:
+    """The keys of the settings, the one in use first; none where nothing is set."""
+    values = (settings.suppression_key, settings.suppression_key_previous)
+    return [key for value in values if value is not None and settings.suppression_key for key in keys_in(value)]
+
+
+class AddressHashes:
+    """What addresses are known by.
+
+    Args:
+        keys: The key in use, then those that were.
+
+    Raises:
+        ValueError: There is no key, or one is too short.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys or any(len(key) < LEAST_KEY for key in keys):
+            raise ValueError(f"addresses need a key, of at least {LEAST_KEY} bytes")
+        self._keys = tuple(derived(key, _LABEL) for key in keys)
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Self | None:
+        """Those of the settings; None where SCENARIO_SUPPRESSION_KEY is not set."""
+        keys = suppression_keys(settings)
+        return cls(keys) if keys else None
+
+    def __repr__(self) -> str:
+        return f"AddressHashes({len(self._keys)} keys)"
+
+    def of(self, channel: str, address: str) -> tuple[str, ...]:
+        """An address's hashes, in hexadecimal: that of the key in use, under which is written, then the others.
+
+        Args:
+            channel: ``email`` or ``sms``.
+            address: In any spelling that can be sent to.
+
+        Raises:
+            BadRecipient: It is none. The message does not quote it.
+        """
+        what = f"{channel}\0{addresses.spelled(channel, address)}".encode()
+        return tuple(hmac.digest(key, what, hashlib.sha256).hex() for key in self._keys)

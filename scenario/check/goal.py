@@ -1,0 +1,28 @@
+"""The value of a goal: what can be no number, whatever the event brings."""
+
+from __future__ import annotations
+
+from scenario.check.dates import OUTPUT, shape_of
+from scenario.liquid.shapes import Anything, Roots, Value
+from scenario.model.goal import is_worth
+from scenario.source.report import Report
+from scenario.source.source import Path
+
+
+def check_value(source: str, path: Path, known: Roots, report: Report) -> None:
+    """Reports a value that gives no number.
+
+    Args:
+        source: The template.
+        path: Where it stands.
+        known: What it may name.
+        report: Takes the findings.
+    """
+    if not is_worth(source):
+        message = "the value of a goal is one number: write one output, such as {{ event.total }}, or a number"
+        report.add(path, "goal-value", message)
+    elif found := OUTPUT.fullmatch(source.strip()):
+        shape = shape_of(known, found[1])
+        if shape is not None and not isinstance(shape, Anything) and shape != Value("number"):
+            message = f"'{found[1]}' is no number: name what the event is worth, such as {{{{ event.total }}}}"
+            report.add(path, "goal-value", message, offset=found.start(1))

@@ -1,0 +1,71 @@
+"""The goal of a scenario: the event that tells that it has worked, and what that is worth."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from scenario.model.parts import Model
+from scenario.model.scalars import Condition, EventName, Interval, Template
+
+LONGEST: Final = timedelta(days=90)
+"""The longest time in which a goal counts. What happens later has other reasons, and an entry has to stay that long."""
+_LARGEST: Final = Decimal(10**12)
+_PLACES: Final = Decimal("0.000001")
+_OUTPUT: Final = re.compile(r"\s*\{\{[^{}]*\}\}\s*")
+
+
+def number_of(value: object) -> Decimal | None:
+    """A value as the number it is, or is the text of; None where it is none.
+
+    Amounts come as numbers or as text. One of a thousand billion or more is none, and six decimals are kept: no
+    currency has more.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        return None
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or number.copy_abs() >= _LARGEST:
+        return None
+    return number.quantize(_PLACES).normalize() + 0
+
+
+def is_worth(text: str) -> bool:
+    """Whether a text can give a number: it is one, or is one output and nothing else."""
+    return _OUTPUT.fullmatch(text) is not None or ("{" not in text and number_of(text) is not None)
+
+
+def _within(value: timedelta) -> timedelta:
+    if value > LONGEST:
+        raise ValueError(f"a goal counts for {LONGEST.days}d at most")
+    return value
+
+
+def _worth(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Goal(Model):
+    """What a scenario is for, as an event: it is counted once an entry, during the journey or after it."""
+
+    event: EventName
+    condition: Condition | None = Field(
+        default=None, alias="if", description="Which of these events; it may name `event` and `journey` alone."
+    )
+    within: Annotated[Interval, AfterValidator(_within)] = Field(
+        description="How long after a contact came in the goal counts, 90d at most."
+    )
+    value: (
+        Annotated[
+            Template,
+            BeforeValidator(_worth),
+            WithJsonSchema({"type": ["string", "number"], "minLength": 1, "examples": ["{{ event.total }}"]}),
+        ]
+        | None
+    ) = Field(default=None, description="What one is worth: a number, or one output that gives it.")

@@ -1,0 +1,209 @@
+"""Caps: how many messages a contact is sent at most, over all scenarios.
+
+A delivery claims a place before it is sent. A claim counts under a cap until the day, the week or the month in which it
+was made is over, or until a length of time has passed. So a full cap knows the moment at which its next place is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Annotated, Final, Literal, Protocol
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from scenario.model.parts import Model
+from scenario.model.scalars import DURATION, Name, read_span
+from scenario.time.duration import format_duration
+from scenario.time.timing import LAST, WEEKDAYS, at_local
+
+CALENDAR: Final = ("day", "week", "month")
+LONGEST: Final = timedelta(days=31)
+"""No cap looks further back, and none of its places is free later than that."""
+_DAY: Final = timedelta(days=1)
+_WEEK: Final = timedelta(days=7)
+_MINUTE: Final = timedelta(minutes=1)
+
+
+def _per(value: object) -> object:
+    if value in CALENDAR:
+        return value
+    try:
+        length = read_span(value)
+    except ValueError:
+        length = timedelta(0)
+    if not timedelta(0) < length <= LONGEST:
+        raise ValueError("'per' is day, week or month, or a length of time up to 31d: write day, 24h or 7d")
+    return length
+
+
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    # Not pydantic's length, which also counts none where the only one is wrong.
+    if not value:
+        raise ValueError("'channels' is empty: name a channel or a destination, or remove it")
+    return value
+
+
+def _written(value: str | timedelta) -> str:
+    return format_duration(value) if isinstance(value, timedelta) else value
+
+
+Per = Annotated[
+    Literal["day", "week", "month"] | timedelta,
+    BeforeValidator(_per),
+    PlainSerializer(_written, return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [{"enum": list(CALENDAR)}, {"type": "string", "pattern": f"^\\+?{DURATION}$"}],
+            "description": "day, week (from Monday) or month by the contact's calendar, or a length of time up to 31d.",
+            "examples": ["day", "week", "month", "24h", "7d"],
+        }
+    ),
+]
+"""A period of the calendar, or a length of time."""
+
+
+class Counted(Protocol):
+    """A place that a delivery has."""
+
+    @property
+    def channel(self) -> str:
+        """By what it is sent: ``email``, ``sms``, ``webhook``."""
+        ...
+
+    @property
+    def destination(self) -> str:
+        """Where a webhook goes to, by the destination's name."""
+        ...
+
+    @property
+    def claimed_at(self) -> datetime:
+        """When it was claimed; aware."""
+        ...
+
+
+class Cap(Model):
+    """So many messages at most, to one contact."""
+
+    name: Name
+    channels: Annotated[tuple[Name, ...], AfterValidator(_some)] | None = Field(
+        default=None,
+        description="Channels (email, sms, webhook) and destinations whose messages count together; without it, all.",
+    )
+    at_most: int = Field(strict=True, ge=1, le=1000, description="So many messages.")
+    per: Per
+
+    def applies_to(self, channel: str, destination: str) -> bool:
+        """Whether a message counts.
+
+        Args:
+            channel: By what it is sent.
+            destination: Where a webhook goes to, by the destination's name.
+        """
+        return self.channels is None or channel in self.channels or destination in self.channels
+
+    def since(self, now: datetime, zone: tzinfo) -> datetime:
+        """The earliest moment (UTC) whose claims count now; later ones do, too, also those of clocks that are ahead.
+
+        Args:
+            now: Aware.
+            zone: The contact's.
+        """
+        if isinstance(self.per, timedelta):
+            # One that is exactly so old has left.
+            return now.astimezone(UTC) - self.per + datetime.resolution
+        return at_local(self._first_day(now.astimezone(zone).date()), time(), zone)
+
+    def until(self, claimed_at: datetime, zone: tzinfo) -> datetime:
+        """The moment (UTC) from which on a claim does not count any more."""
+        try:
+            if isinstance(self.per, timedelta):
+                return claimed_at.astimezone(UTC) + self.per
+            first = self._first_day(claimed_at.astimezone(zone).date())
+            # From the first of a month, 31 days lead into the next one.
+            days = {"day": _DAY, "week": _WEEK, "month": LONGEST}[self.per]
+            return at_local(self._first_day(first + days), time(), zone)
+        except OverflowError:
+            return LAST
+
+    def _first_day(self, day: date) -> date:
+        """The first day of its period of the calendar."""
+        match self.per:
+            case "week":
+                return day - day.weekday() * _DAY
+            case "month":
+                return day.replace(day=1)
+            case _:
+                return day
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A cap that has no place left.
+
+    Attributes:
+        cap: Its name; of several, the one that has a place last.
+        at_most: How many places it has.
+        per: For which time, as it is written: ``day``, ``7d``.
+        free: From when on there is a place (UTC), under this cap and all others, unless others take it.
+    """
+
+    cap: str
+    at_most: int
+    per: str
+    free: datetime
+
+    def words(self, now: datetime, zone: tzinfo) -> str:
+        """As people read it: ``capped by week: 4 in 7d, next Thu 10:02``.
+
+        Args:
+            now: When it was asked.
+            zone: The contact's, whose clock is told.
+        """
+        many = f"{self.at_most} a {self.per}" if self.per in CALENDAR else f"{self.at_most} in {self.per}"
+        free = self.free.astimezone(UTC)
+        # At the minute that is told, there is a place.
+        rest = timedelta(seconds=free.second, microseconds=free.microsecond)
+        local = (free + (_MINUTE - rest if rest else rest)).astimezone(zone)
+        day = WEEKDAYS[local.weekday()].capitalize()
+        # Within a week, a weekday says which day it is.
+        if local.date() - now.astimezone(zone).date() >= _WEEK:
+            day = f"{day} {local:%Y-%m-%d}"
+        return f"capped by {self.cap}: {many}, next {day} {local:%H:%M}"
+
+
+def since(caps: Sequence[Cap], now: datetime, zone: tzinfo) -> datetime:
+    """The earliest moment (UTC) that any of the caps looks back to.
+
+    Args:
+        caps: At least one.
+        now: Aware.
+        zone: The contact's.
+    """
+    return min(cap.since(now, zone) for cap in caps)
+
+
+def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tzinfo) -> Full | None:
+    """Whether a contact may be sent one message more.
+
+    Args:
+        caps: Those that apply to the message.
+        claims: The contact's, without the message's own: all since the moment that `since` gives, older ones as well.
+        now: Aware.
+        zone: The contact's.
+
+    Returns:
+        The cap that has no place, or None where all have one.
+    """
+    counted = sorted((claim.claimed_at, claim.channel, claim.destination) for claim in claims)
+    found: Full | None = None
+    for cap in caps:
+        times = [at for at, channel, destination in counted if cap.applies_to(channel, destination)]
+        if len(times) < cap.at_most:
+            continue
+        # A place is free when so few of the last ones are left.
+        free = cap.until(times[-cap.at_most], zone)
+        if free > now and (found is None or free > found.free):
+            found = Full(cap.name, cap.at_most, _written(cap.per), free)
+    return found

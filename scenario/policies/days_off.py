@@ -1,0 +1,103 @@
+"""Days on which nothing is sent: days of the week, and countries' public holidays.
+
+The holidays are those of the `holidays` package. It takes a quarter of a second to load, so only what names a country
+loads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from scenario.source.findings import near
+from scenario.time.timing import WEEKDAYS
+
+COUNTRY: Final = r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?"
+"""A country (ISO 3166-1), or a part of one (ISO 3166-2)."""
+_COUNTRY: Final = re.compile(COUNTRY, re.ASCII)
+_ADVICE: Final = "write mon to sun, or the code of a country such as FR, or of a part of one such as DE-BY"
+
+
+def _form(value: str) -> str:
+    if value in WEEKDAYS or _COUNTRY.fullmatch(value):
+        return value
+    raise ValueError(f"'{value[:40]}' is not a day off: {_meant(value)}")
+
+
+def _meant(value: str) -> str:
+    """What to write instead of something of the wrong form."""
+    word = value.strip()
+    if (start := word[:3].lower()) in WEEKDAYS:
+        return f"did you mean '{start}'?"
+    if _COUNTRY.fullmatch(word.upper()):
+        return f"did you mean '{word.upper()}'?"
+    code = _codes().get(re.sub(r"[^a-z]+", "_", word.lower()))
+    return f"did you mean '{code}'?" if code else _ADVICE
+
+
+DayOff = Annotated[
+    str,
+    AfterValidator(_form),
+    WithJsonSchema({"anyOf": [{"enum": list(WEEKDAYS)}, {"type": "string", "pattern": f"^{COUNTRY}$"}]}),
+]
+"""A day of the week, or the code of a country whose public holidays are meant; whether there is one is for a check."""
+
+
+def unknown(day: str) -> str | None:
+    """Why nobody knows a day off of the right form; None where it is known.
+
+    Args:
+        day: As `DayOff` has it.
+    """
+    if day in WEEKDAYS:
+        return None
+    code, _, part = day.partition("-")
+    parts = _parts()
+    if code not in parts:
+        # United Kingdom, GBR and UK are what people write for GB.
+        guess = _codes().get(day.lower()) or near(day, parts)
+        hint = f"did you mean '{guess}'?" if guess else _ADVICE
+        return f"the public holidays of '{day}' are not known: {hint}"
+    if part and part not in parts[code]:
+        guess = near(part, parts[code])
+        hint = f"did you mean '{code}-{guess}'?" if guess else f"write {code} for those of the whole country"
+        return f"the public holidays of '{day}' are not known: {hint}"
+    return None
+
+
+@lru_cache(maxsize=512)
+def holidays_of(place: str, year: int) -> Mapping[date, str]:
+    """The public holidays of a year, by their day, each with its name; none where nobody knows the place.
+
+    Args:
+        place: The code of a country, or of a part of one.
+        year: Of the calendar.
+    """
+    from holidays import country_holidays
+
+    code, _, part = place.partition("-")
+    try:
+        return dict(country_holidays(code, subdiv=part or None, years=year, language="en_US"))
+    except NotImplementedError:  # a check has said so
+        return {}
+
+
+@lru_cache
+def _parts() -> Mapping[str, list[str]]:
+    """The parts of each country that have holidays of their own, by the country's code."""
+    from holidays import list_supported_countries
+
+    return list_supported_countries(include_aliases=False)
+
+
+@lru_cache
+def _codes() -> Mapping[str, str]:
+    """The codes of countries, by their English names and other codes, in lower case."""
+    from holidays.registry import COUNTRIES
+
+    return {word.lower(): codes[1] for name, codes in COUNTRIES.items() for word in (name, *codes)}

@@ -1,0 +1,289 @@
+"""When nothing may be sent: quiet hours, a step's window, days off. Pure, and asked before every attempt.
+
+What the contact's clock shows decides. So a time that a change of the clock skips is never there: a window of 02:00 to
+03:00 does not open on that day. One that comes twice holds both times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from functools import cached_property
+from itertools import pairwise
+from typing import Annotated, Final, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from typing_extensions import override
+
+from scenario.model.parts import Model
+from scenario.model.scalars import Duration, Weekday, read_clock
+from scenario.policies.days_off import DayOff, holidays_of
+from scenario.time.timing import LAST, WEEKDAYS
+
+AHEAD: Final = timedelta(days=8)
+"""How far ahead an opening is looked for: a week, and a day."""
+_HORIZON: Final = AHEAD + timedelta(days=2)
+"""How far ahead it is known when what has opened closes."""
+_DAY: Final = timedelta(days=1)
+_DAY_MINUTES: Final = 24 * 60
+
+
+def _end(value: str) -> str:
+    return value if value == "24:00" else read_clock(value)
+
+
+_CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d"
+"""A time of day as a pattern for editors."""
+Clock = Annotated[
+    str,
+    AfterValidator(read_clock),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK}$", "examples": ["09:00"]}),
+]
+"""A time of day."""
+End = Annotated[
+    str,
+    AfterValidator(_end),
+    WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK}|24:00)$", "examples": ["20:00"]}),
+]
+"""A time of day at which something ends: midnight is 24:00, or 00:00."""
+Days = Annotated[list[Weekday], Field(min_length=1)]
+
+
+class Hours(Model):
+    """Hours of some days of the week, on the contact's clock, and days without any.
+
+    Attributes:
+        on: The days on which the hours begin: those that go over midnight end on the day after.
+    """
+
+    on: Days | None = Field(default=None, description="The days on which these hours begin; without it, every day.")
+    days_off: Annotated[list[DayOff], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Whole days on which nothing is sent: days of the week, and public holidays by the country's code.",
+    )
+    spread: Duration = Field(
+        default=timedelta(0),
+        description="What has waited does not go out all at once, but over this time from the opening on.",
+    )
+
+    @property
+    def span(self) -> tuple[str | None, str | None]:
+        """When the hours begin and end."""
+        raise NotImplementedError
+
+    @cached_property
+    def minutes(self) -> tuple[int, int]:
+        """The same in minutes of a day: both 0 where there are no hours, the end before the beginning over midnight."""
+        first, last = ((int(text[:2]) * 60 + int(text[3:])) if text else 0 for text in self.span)
+        return first, last or (_DAY_MINUTES if first else 0)
+
+    @cached_property
+    def _days(self) -> frozenset[int]:
+        """The days of the week on which the hours begin, Monday being 0."""
+        return frozenset(range(7)) if self.on is None else frozenset(map(WEEKDAYS.index, self.on))
+
+    @property
+    def weekly(self) -> Self:
+        """Without public holidays: what is the same in every week."""
+        days = [day for day in self.days_off or () if day in WEEKDAYS]
+        return self.model_copy(update={"days_off": days or None})
+
+    def cover(self, local: datetime) -> bool:
+        """Whether it is one of these hours.
+
+        Args:
+            local: What the contact's clock shows.
+        """
+        first, last = self.minutes
+        minute, day = local.hour * 60 + local.minute, local.weekday()
+        if first < last:
+            return first <= minute < last and day in self._days
+        return day in self._days if minute >= first > last else minute < last and (day - 1) % 7 in self._days
+
+    def closed(self, local: datetime) -> str:
+        """Why nothing may be sent at a time; empty where it may.
+
+        Args:
+            local: What the contact's clock shows.
+        """
+        for day in self.days_off or ():
+            if day in WEEKDAYS:
+                if WEEKDAYS[local.weekday()] == day:
+                    return f"day off ({day.capitalize()})"
+            elif name := holidays_of(day, local.year).get(local.date()):
+                return f"public holiday ({day}, {name})"
+        return ""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        start, end = self.span
+        if start is not None and start == end:
+            raise ValueError(f"'from' and 'to' are both {start}: a whole day is from \"00:00\" to \"24:00\"")
+        return self
+
+
+class QuietHours(Hours):
+    """Hours in which nothing is sent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": ["from", "to"]}, {"required": ["days_off"]}],
+            "dependentRequired": {"from": ["to"], "to": ["from"], "on": ["from"]},
+        }
+    )
+
+    start: Clock | None = Field(default=None, alias="from", description="Begin of the time in which nothing is sent.")
+    end: End | None = Field(default=None, alias="to", description="Its end; before 'from' it is on the next day.")
+    channels: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="The channels and destinations that they hold for; without it, all."
+    )
+
+    @property
+    @override
+    def span(self) -> tuple[str | None, str | None]:
+        return self.start, self.end
+
+    def applies_to(self, channel: str, destination: str | None = None) -> bool:
+        """Whether they hold for a delivery.
+
+        Args:
+            channel: What it is sent by.
+            destination: The name of the destination that it goes to, if it has one.
+        """
+        return self.channels is None or channel in self.channels or destination in self.channels
+
+    @override
+    def closed(self, local: datetime) -> str:
+        return super().closed(local) or ("quiet hours" if self.cover(local) else "")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("'from' and 'to' go together")
+        if self.start is None and self.days_off is None:
+            raise ValueError("quiet hours need 'from' and 'to', or 'days_off', or both")
+        if self.start is None and self.on is not None:
+            raise ValueError("'on' goes with 'from' and 'to': days on which nothing is sent at all are 'days_off'")
+        return self
+
+
+class Window(Hours):
+    """The hours in which a step may send."""
+
+    start: Clock = Field(default="00:00", alias="from", description="Nothing is sent before it.")
+    end: End = Field(default="24:00", alias="to", description="Nor from then on; before 'from' it is on the next day.")
+
+    @property
+    @override
+    def span(self) -> tuple[str | None, str | None]:
+        return self.start, self.end
+
+    @override
+    def closed(self, local: datetime) -> str:
+        return super().closed(local) or ("" if self.cover(local) else "window")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """When something may be sent that may not be sent now.
+
+    Attributes:
+        moment: The first moment (UTC) at which nothing forbids it; None where there is none within `AHEAD`. Ask again
+            then: a window that opens on Mondays may have met a holiday.
+        since: What forbids it now, in a few words.
+        spread: Over what time from then on those that have waited are spread: see `spread_by`. What comes by itself
+            when it has opened goes at once.
+    """
+
+    moment: datetime | None
+    since: str
+    spread: timedelta
+
+
+def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | None:
+    """When something may be sent; None where it may be now.
+
+    Args:
+        rules: What holds for the delivery: all of it must be open.
+        now: Aware.
+        zone: The contact's.
+    """
+    since = _closed(rules, now.astimezone(zone))
+    if not since:
+        return None
+    for start, end in stretches(rules, now, zone):
+        # Who has waited must not be spread over the time in which it is closed again: he would never be sent anything.
+        return Opening(start, since, min(end - start, max(rule.spread for rule in rules)))
+    return Opening(None, since, timedelta(0))
+
+
+def spread_by(delivery_id: str, spread: timedelta) -> timedelta:
+    """How long after an opening a delivery that has waited goes out: whole seconds below `spread`, always the same.
+
+    Args:
+        delivery_id: See `scenario.steps.delivery.delivery_id`.
+        spread: The opening's.
+    """
+    number = int.from_bytes(hashlib.sha256(delivery_id.encode()).digest()[:8])
+    return timedelta(seconds=int(spread.total_seconds()) * number >> 64)
+
+
+def stretches(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
+    """The times in which all of the rules are open, each with its end, which is not one of them.
+
+    Args:
+        rules: As for `opening`.
+        now: Where the first may begin, aware. Others begin within `AHEAD`.
+        zone: The contact's.
+
+    Yields:
+        Instants in UTC.
+    """
+    now = now.astimezone(UTC)
+    if now > LAST - _HORIZON:
+        return
+    begun: datetime | None = None
+    for moment in _changes(rules, now, zone):
+        is_open = not _closed(rules, moment.astimezone(zone))
+        if is_open and begun is None:
+            if moment > now + AHEAD:
+                return
+            begun = moment
+        elif not is_open and begun is not None:
+            yield begun, moment
+            begun = None
+    if begun is not None:
+        yield begun, now + _HORIZON
+
+
+def _closed(rules: Sequence[Hours], local: datetime) -> str:
+    return next((since for rule in rules if (since := rule.closed(local))), "")
+
+
+def _changes(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> list[datetime]:
+    """The moments at which something may open or close, now being the first."""
+    last = now + _HORIZON
+    clocks = {minutes % _DAY_MINUTES for rule in rules for minutes in rule.minutes} | {0}
+    today = now.astimezone(zone).date()
+    moments = {
+        datetime.combine(today + ahead * _DAY, time(*divmod(clock, 60), fold=fold), zone).astimezone(UTC)
+        for ahead in range(_HORIZON.days + 1)
+        for clock in clocks
+        for fold in (0, 1)
+    }
+    days = [now + ahead * _DAY for ahead in range(_HORIZON.days + 1)]
+    moments.update(_shift(*pair, zone) for pair in pairwise(days))
+    return [now, *sorted(moment for moment in moments if now < moment < last)]
+
+
+def _shift(start: datetime, end: datetime, zone: tzinfo) -> datetime:
+    """The moment at which the clocks of a zone are changed between two others, to the second; the later one if none."""
+    offset = start.astimezone(zone).utcoffset()
+    if end.astimezone(zone).utcoffset() == offset:
+        return end
+    while end - start > timedelta(seconds=1):
+        middle = start + (end - start) // 2
+        start, end = (middle, end) if middle.astimezone(zone).utcoffset() == offset else (start, middle)
+    return end.replace(microsecond=0)

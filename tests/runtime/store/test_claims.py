@@ -1,0 +1,251 @@
+"""Places under caps: never one too many, counted once a delivery, and not lost with a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from runtime.store import Claim, Store, StoreFault
+from runtime.store.claims import Claims
+from scenario.policies.caps import Cap, Full, full
+from tests.runtime.store.conftest import Server
+
+ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 3, 3, 10, 0, 0, 123456, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def cap(at_most: int, per: str, *channels: str, name: str = "some") -> Cap:
+    return Cap.model_validate({"name": name, "at_most": at_most, "per": per, "channels": channels or None})
+
+
+def claim(delivery_id: str, contact_id: str = "7", **other: Any) -> Claim:
+    return replace(Claim(delivery_id, contact_id, "sms", "", "welcome", NOW), **other)
+
+
+async def ids(store: Store, contact_id: str = "7") -> list[str]:
+    return sorted(one.delivery_id for one in await store.claims_of(contact_id, NOW - 100 * DAY))
+
+
+async def test_a_delivery_takes_a_place_until_none_is_left(store: Store) -> None:
+    caps = [cap(2, "7d", name="week")]
+    assert await store.claim(claim("msg_1"), caps, UTC) is None
+    assert await store.claim(claim("msg_2", claimed_at=NOW + HOUR), caps, UTC) is None
+    assert await store.claim(claim("msg_3", claimed_at=NOW + DAY), caps, UTC) == Full("week", 2, "7d", NOW + 7 * DAY)
+    assert await store.claim(claim("msg_4", "8"), caps, UTC) is None  # another contact's places
+    assert await store.claims_of("7", NOW) == [claim("msg_1"), claim("msg_2", claimed_at=NOW + HOUR)]
+    assert await store.claims_of("7", NOW + HOUR) == [claim("msg_2", claimed_at=NOW + HOUR)]
+
+
+async def test_a_refused_delivery_gets_the_place_at_the_moment_it_was_told(store: Store) -> None:
+    caps = [cap(1, "day", name="day"), cap(2, "7d")]
+    await store.claim(claim("msg_1"), caps, PARIS)
+    found = await store.claim(claim("msg_2", claimed_at=NOW + HOUR), caps, PARIS)
+    assert found == Full("day", 1, "day", datetime(2026, 3, 3, 23, tzinfo=UTC))
+    assert found is not None
+    early = await store.claim(claim("msg_2", claimed_at=found.free - datetime.resolution), caps, PARIS)
+    assert early == found
+    assert await store.claim(claim("msg_2", claimed_at=found.free), caps, PARIS) is None
+
+
+async def test_a_delivery_that_asks_again_keeps_its_place_and_counts_once(store: Store, another: Store) -> None:
+    caps = [cap(1, "day")]
+    asked = (one.claim(claim("msg_1"), caps, UTC) for one in (store, another) for _ in range(5))
+    assert await asyncio.gather(*asked) == [None] * 10
+    # Also when it is full, and when its own claim is older than the cap looks back to.
+    assert await store.claim(claim("msg_2", claimed_at=NOW + 40 * DAY), caps, UTC) is None
+    assert await store.claim(claim("msg_1", claimed_at=NOW + 40 * DAY), caps, UTC) is None
+    assert await store.claims_of("7", NOW) == [claim("msg_1"), claim("msg_2", claimed_at=NOW + 40 * DAY)]
+
+
+async def test_a_place_is_given_back_unless_something_may_have_arrived(store: Store) -> None:
+    caps = [cap(1, "7d")]
+    await store.claim(claim("msg_1"), caps, UTC)
+    await store.release("msg_1")
+    await store.release("msg_1")
+    assert await store.claim(claim("msg_2"), caps, UTC) is None
+    await store.keep("msg_2")
+    await store.release("msg_2")
+    assert await store.claims_of("7", NOW) == [claim("msg_2", kept=True)]
+    assert await store.claim(claim("msg_1"), caps, UTC) is not None
+    await store.keep("msg_1")  # has none
+    assert await ids(store) == ["msg_2"]
+
+
+async def test_where_no_cap_applies_the_store_is_not_asked() -> None:
+    claims = Claims(cast("Any", None))
+    assert await claims.claim(claim("msg_1"), [], UTC) is None
+    assert await claims.claim(claim("msg_1"), [cap(1, "7d", "email", "wax")], UTC) is None
+
+
+async def test_old_places_are_forgotten(store: Store) -> None:
+    for number in range(3):
+        await store.claim(claim(f"msg_{number}", claimed_at=NOW + number * DAY), [cap(9, "7d")], UTC)
+    await store.prune_claims(NOW + DAY)
+    assert await ids(store) == ["msg_1", "msg_2"]
+
+
+async def test_what_no_database_can_keep_counts_all_the_same(store: Store) -> None:
+    odd = claim("msg\x00", "\ud800é", claimed_at=NOW.astimezone(PARIS))
+    assert [await store.claim(odd, [cap(1, "day")], UTC) for _ in range(2)] == [None, None]
+    assert await store.claim(replace(odd, delivery_id="msg_2"), [cap(1, "day")], UTC) is not None
+
+
+async def test_the_store_counts_as_the_rule_does(store: Store) -> None:
+    """The statement that takes a place, and the rule that says when there is one, are two: they never disagree."""
+    chance = random.Random(7)
+    caps = [
+        cap(1, "day", "sms", "wax"),
+        cap(4, "36h"),
+        cap(4, "week", "email", "webhook"),
+        cap(6, "7d", "sms"),
+        cap(30, "month"),
+    ]
+    taken: list[Claim] = []
+    answers = Counter[str]()
+    now = NOW
+    for number in range(300):
+        # Now and then it is another's turn, whose clock is behind.
+        now += timedelta(seconds=chance.choice([-3600, 0, 60, 3600, 20_000]))
+        channel, destination = chance.choice([("sms", ""), ("email", ""), ("webhook", "wax"), ("webhook", "shop")])
+        wanted = claim(f"msg_{number}", channel=channel, destination=destination, claimed_at=now)
+        some = chance.sample(caps, 3)
+        zone = chance.choice([PARIS, ZoneInfo("Asia/Tokyo")])
+        expected = full([one for one in some if one.applies_to(channel, destination)], taken, now, zone)
+        assert await store.claim(wanted, some, zone) == expected
+        answers[expected.per if expected else "free"] += 1
+        if expected is None and any(one.applies_to(channel, destination) for one in some):
+            taken.append(wanted)
+    assert {"free", "day", "1d12h", "week", "7d"} <= answers.keys()
+    assert await ids(store) == sorted(one.delivery_id for one in taken)
+
+
+async def test_of_twenty_at_once_as_many_get_a_place_as_there_are(store: Store, another: Store) -> None:
+    caps = [cap(3, "7d"), cap(5, "day", "sms")]
+    crowd = [claim(f"msg_{contact}_{number}", str(contact)) for number in range(20) for contact in range(10)]
+    answers = await asyncio.gather(
+        *((store if number % 2 else another).claim(one, caps, UTC) for number, one in enumerate(crowd))
+    )
+    let_in = Counter(one.contact_id for one, answer in zip(crowd, answers, strict=True) if answer is None)
+    assert let_in == {str(contact): 3 for contact in range(10)}
+    for contact in let_in:
+        assert len(await ids(store, contact)) == 3
+
+
+CLAIM = """
+import asyncio, json, sys
+from datetime import UTC, datetime, timedelta
+from runtime.store import Claim, Store
+from scenario.policies.caps import Cap
+
+async def claim_all(url, name):
+    caps, now = [Cap(name="week", at_most=3, per=timedelta(days=7))], datetime.now(UTC)
+    async with Store.open(url, migrate=False) as store:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        wanted = [
+            Claim(f"msg_{name}_{number}_{contact}", str(contact), "sms", "", "welcome", now)
+            for number in range(10) for contact in range(20)
+        ]
+        answers = await asyncio.gather(*(store.claim(one, caps, UTC) for one in wanted))
+        print(json.dumps([one.delivery_id for one, full in zip(wanted, answers) if full is None]), flush=True)
+        sys.stdin.readline()
+
+asyncio.run(claim_all(*sys.argv[1:]))
+"""
+
+
+@asynccontextmanager
+async def claiming(url: str, name: str) -> AsyncGenerator[Process]:
+    """A process that wants ten places for each of twenty contacts, killed when it has them and before it would send."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", CLAIM, url, name), cwd=ROOT, stdin=PIPE, stdout=PIPE
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+async def test_two_processes_take_no_place_too_many_and_lose_none_when_they_are_killed(url: str, store: Store) -> None:
+    async with claiming(url, "a") as one, claiming(url, "b") as other:
+        assert [await hear(process) for process in (one, other)] == ["ready"] * 2
+        for process in (one, other):
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
+        granted: list[list[str]] = [json.loads(await hear(process)) for process in (one, other)]
+    places = [name for names in granted for name in names]
+    assert Counter(name.rpartition("_")[2] for name in places) == {str(contact): 3 for contact in range(20)}
+    caps, now = [cap(3, "7d")], datetime.now(UTC)
+    for contact in ("0", "19"):
+        mine = sorted(name for name in places if name.endswith(f"_{contact}"))
+        assert await ids(store, contact) == mine
+        # Their next attempts, elsewhere, have the same places; others have none.
+        again = [claim(name, contact, claimed_at=now) for name in mine]
+        assert [await store.claim(one, caps, UTC) for one in again] == [None] * 3
+        assert await store.claim(claim("msg_new", contact, claimed_at=now), caps, UTC) is not None
+        assert await ids(store, contact) == mine
+
+
+async def hear(process: Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().strip()
+
+
+async def waiting(connection: psycopg.Connection) -> int:
+    """How many statements wait for a contact's turn."""
+    found = connection.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchall()
+    return len(found)
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "terminated"])
+async def test_who_goes_while_waiting_for_its_turn_holds_nobody_up(
+    postgresql_url: str, postgresql: Server, ended: str
+) -> None:
+    caps = [cap(1, "7d")]
+    async with Store.open(postgresql_url) as store:
+        with postgresql.connect() as connection:
+            connection.execute("SELECT pg_advisory_lock(hashtextextended('7', 289581132141))")
+            asked = asyncio.create_task(store.claim(claim("msg_1"), caps, UTC))
+            while not await waiting(connection):
+                await asyncio.sleep(0.01)
+            if ended == "cancelled":
+                asked.cancel()
+                await asyncio.wait([asked])
+                assert not await waiting(connection)
+            else:
+                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
+        if ended == "cancelled":
+            assert await ids(store) == []
+            assert await store.claim(claim("msg_2"), caps, UTC) is None
+        else:
+            assert await asked is None  # by a new connection
+        assert await store.claim(claim("msg_3"), caps, UTC) is not None
+        with postgresql.connect() as connection:
+            assert connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+
+
+async def test_a_database_that_would_not_let_a_claim_see_the_others_is_refused(postgresql_url: str) -> None:
+    async with Store.open(postgresql_url):
+        pass
+    async with Store.open(postgresql_url + "%20-cdefault_transaction_isolation%3Dserializable") as store:
+        with pytest.raises(StoreFault):
+            await store.claim(claim("msg_1"), [cap(1, "7d")], UTC)

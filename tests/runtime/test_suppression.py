@@ -1,0 +1,61 @@
+"""Addresses are known again by whoever has the key, in any spelling, and by nobody else."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from runtime.settings import Settings
+from runtime.suppression import AddressHashes
+from scenario.errors import BadRecipient
+
+KEY, OLD, OLDER = bytes(range(32)), bytes(range(1, 33)), bytes(range(2, 34))
+ADDRESS = "ada@example.com"
+
+
+def base64_of(*keys: bytes) -> str:
+    return ",".join(base64.b64encode(key).decode() for key in keys)
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SCENARIO_{name.upper()}", raising=False)
+
+
+def test_an_address_has_one_hash_whatever_its_spelling() -> None:
+    hashes = AddressHashes([KEY])
+    # Another value here would make every suppression on record unfindable.
+    assert hashes.of("email", ADDRESS) == ("8bf9098904d3493a8179b5461c06ac4a8a6a838589c9a8c9e3f38e58a7230645",)
+    assert hashes.of("email", " ADA@Example.COM ") == hashes.of("email", ADDRESS)
+    assert hashes.of("sms", "+33 6 12 34 56 78") == hashes.of("sms", "0033612345678")
+    assert hashes.of("email", "ada@example.org") != hashes.of("email", ADDRESS)
+    assert AddressHashes([OLD]).of("email", ADDRESS) != hashes.of("email", ADDRESS)
+
+
+def test_keys_that_were_in_use_still_find_it() -> None:
+    found = AddressHashes([KEY, OLD, OLDER]).of("email", ADDRESS)
+    assert found == tuple(hashed for key in (KEY, OLD, OLDER) for hashed in AddressHashes([key]).of("email", ADDRESS))
+
+
+def test_what_is_no_address_has_no_hash() -> None:
+    with pytest.raises(BadRecipient, match=r"^the e-mail address is malformed$"):
+        AddressHashes([KEY]).of("email", "ada")
+
+
+def test_keys_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert AddressHashes.configured(Settings()) is None
+    monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY_PREVIOUS", base64_of(OLD, OLDER))
+    assert AddressHashes.configured(Settings()) is None, "nothing is written under a key that was"
+    monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY", base64_of(KEY))
+    hashes = AddressHashes.configured(Settings())
+    assert hashes is not None
+    assert hashes.of("email", ADDRESS) == AddressHashes([KEY, OLD, OLDER]).of("email", ADDRESS)
+    assert repr(hashes) == "AddressHashes(3 keys)"
+
+
+@pytest.mark.parametrize("keys", [[], [b"x" * 31], [KEY, b""]])
+def test_a_key_has_32_bytes_or_more(keys: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="at least 32 bytes"):
+        AddressHashes(keys)

@@ -1,0 +1,99 @@
+"""What a suppression stops, and how two spellings of an address are one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from scenario.errors import BadRecipient
+from scenario.policies.addresses import channels, sources, spelled
+from scenario.policies.purpose import Purpose
+from scenario.policies.suppression import Source, Suppression, lasting, stops
+
+NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+
+
+def said(source: Source, scope: str = "", days: int = 0) -> Suppression:
+    return Suppression("email", "ab" * 32, source, NOW + timedelta(days=days), scope)
+
+
+@pytest.mark.parametrize("source", ["bounce", "fbl", "stop", "custom", "soft"])
+@pytest.mark.parametrize("purpose", ["marketing", "transactional"])
+def test_all_but_unsubscribing_stops_everything(source: Source, purpose: Purpose) -> None:
+    assert stops([said(source, "another list")], purpose, ["newsletter"]) == said(source, "another list")
+
+
+@pytest.mark.parametrize(
+    ("scope", "purpose", "scopes", "stopped"),
+    [
+        ("", "marketing", [], True),
+        ("", "marketing", ["newsletter"], True),
+        ("newsletter", "marketing", ["newsletter"], True),
+        ("Newsletter", "marketing", ["51", "newsletter"], True),
+        ("newsletter", "marketing", ["vip"], False),
+        ("newsletter", "marketing", [], False),
+        ("newsletter", "transactional", ["newsletter"], False),
+        ("", "transactional", [], False),
+    ],
+)
+def test_unsubscribing_stops_marketing_of_its_scope(
+    scope: str, purpose: Purpose, scopes: list[str], stopped: bool
+) -> None:
+    assert (stops([said("unsub", scope)], purpose, scopes) is not None) is stopped
+
+
+def test_nothing_said_stops_nothing() -> None:
+    assert stops([], "marketing", ["newsletter"]) is None
+
+
+def test_of_several_the_one_that_stops_most_is_named() -> None:
+    given = [said("unsub", "vip", -9), said("unsub", "", -8), said("bounce", "", -2), said("custom", "", -1)]
+    assert stops(given, "marketing", ["vip"]) == said("bounce", "", -2)
+    assert stops(given[:2], "marketing", ["vip"]) == said("unsub", "", -8)
+
+
+@pytest.mark.parametrize(
+    ("suppression", "words"),
+    [
+        (said("unsub", "newsletter"), "the address has unsubscribed from newsletter (unsub, 2026-03-31)"),
+        (said("unsub"), "the address has unsubscribed (unsub, 2026-03-31)"),
+        (said("fbl"), "the address has complained of spam (fbl, 2026-03-31)"),
+    ],
+)
+def test_it_says_why_in_words(suppression: Suppression, words: str) -> None:
+    assert suppression.words == words
+
+
+def test_three_are_too_many() -> None:
+    assert [lasting(count) for count in range(5)] == [False, False, False, True, True]
+
+
+def test_channels_with_addresses_have_the_platforms_words() -> None:
+    assert channels() == ("email", "sms")
+    assert sources("email") == ("custom", "unsub", "soft", "bounce", "fbl")
+    assert sources("sms") == ("custom", "stop", "soft", "bounce", "unsub")
+    assert sources("webhook") == sources("wait") == sources("pigeon") == ()
+
+
+@pytest.mark.parametrize(
+    ("channel", "one", "other"),
+    [
+        ("email", " Ada.Lovelace@Example.COM\n", "ada.lovelace@example.com"),
+        ("email", "ada@bücher.example.com", "ADA@xn--bcher-kva.example.com"),
+        ("email", "zoe\u0308@example.com", "ZO\u00cb@example.com"),
+        ("sms", "+33 6 12 34 56 78", "0033612345678"),
+        ("sms", "+33 (0)6 12.34.56.78", "+33612345678"),
+    ],
+)
+def test_spellings_of_one_address_are_one(channel: str, one: str, other: str) -> None:
+    assert spelled(channel, one) == spelled(channel, other)
+
+
+@pytest.mark.parametrize(
+    ("channel", "address"), [("email", "ada"), ("email", ""), ("email", "+33612345678"), ("sms", "0612345678")]
+)
+def test_what_is_no_address_is_refused_unquoted(channel: str, address: str) -> None:
+    with pytest.raises(BadRecipient) as caught:
+        spelled(channel, address)
+    assert not address or address not in str(caught.value)
