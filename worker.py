@@ -39,6 +39,7 @@ from activities.last_attempt import Recollections
 from activities.policies_file import PoliciesFile
 from activities.policy_gate import PolicyGate
 from activities.releases import Releases
+from activities.renewal import Renewals
 from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
@@ -117,6 +118,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     admissions = AdmissionActivities(given.content, given.store, given.zone)
     goals = GoalActivities(given.content, given.store)
     amendments, retunings = Amendments(given.content), Retunings(client)
+    renewals = Renewals(given.content, given.store)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     ways, callbacks = given.channels, given.channels.callbacks
@@ -148,6 +150,8 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         decide,
                         clearances.clear,
                         amendments.amend,
+                        renewals.renew,
+                        renewals.adopt,
                         retunings.retune,
                         recollections.recall,
                         Releases(given.store).release,

@@ -52,7 +52,7 @@ class StoredEntry:
         workflow_id: The journey.
         run_id: Its first execution run id.
         scenario: The scenario's name.
-        version: The version it was admitted by.
+        version: The version it follows: that by which it was admitted, until it goes on in another.
         contact_id: Whose journey.
         key: As its entry gave it, or None.
         nth: The contact's first, second, … entry under this scenario and key.
