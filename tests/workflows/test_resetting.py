@@ -17,6 +17,7 @@ from activities.interface import Recalled
 from runtime.store import Attempt
 from scenario.steps.delivery import delivery_id
 from tests.workflows.conftest import Stage
+from workflows import delivery
 from workflows.journey import Journey
 
 SENDS = """
