@@ -14,6 +14,7 @@ from gateway.cli import (
     enter,
     local,
     operate,
+    policies,
     preview,
     receiver,
     retune,
@@ -47,6 +48,7 @@ _GROUPS: Final = {
         "publish": author.publish,
         "convert": convert.convert,
         "destinations": destinations.destinations,
+        "policies": policies.policies,
     },
     "Run": {"enter": enter.enter, "event": enter.event, "change": enter.change, "serve": serve.serve},
     "Look": {
