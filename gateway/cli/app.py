@@ -21,6 +21,7 @@ from gateway.cli import (
     send,
     serve,
     show,
+    suppress,
     test,
     versions,
 )
@@ -64,6 +65,7 @@ _GROUPS: Final = {
         "retune": retune.retune,
         "close": versions.close,
         "open": versions.reopen,
+        "suppress": suppress.suppress,
     },
 }
 
