@@ -17,7 +17,7 @@ _SHOWN: Final = 100
 
 
 def evaluate(question: Question) -> Answer:
-    """Works out a condition, or the value of a template.
+    """Works out a condition, or what a template gives.
 
     Raises:
         TemplateError: The template fails on this contact's data.
@@ -25,6 +25,8 @@ def evaluate(question: Question) -> Answer:
     data = with_trigger(question.data)
     if question.kind == "condition":
         return Answer(value=liquid.evaluate_condition(question.text, data))
+    if question.kind == "text":
+        return Answer(value=liquid.render_line(question.text, data))
     value = liquid.evaluate_value(question.text, data)
     if question.cases:
         return Answer(value=case_met(value, question.cases))

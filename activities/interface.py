@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from activities.call import ActivityType
 from scenario.errors import EntryError
+from scenario.steps.host import Event
 from scenario.time.timing import parse_moment, shift
 
 JOURNEYS: Final = "journeys"
@@ -75,6 +76,7 @@ class Departure:
         reason: Why, without any of the contact's data.
         now: When, ISO 8601 in UTC.
         delivery: The id of the delivery that it ended in the middle of, if it did.
+        events: Those that may reach its goal and have not been looked at yet.
     """
 
     workflow_id: str
@@ -83,6 +85,35 @@ class Departure:
     reason: str
     now: str
     delivery: str = ""
+    events: list[Event] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happened:
+    """An event that may reach a journey's goal.
+
+    Attributes:
+        workflow_id: The journey's.
+        run_id: Its first execution's.
+        event: The event, with the time at which the journey heard of it.
+    """
+
+    workflow_id: str
+    run_id: str
+    event: Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """Whether the goal is reached.
+
+    Attributes:
+        reached: It is.
+        error: What could not be worked out, the condition or the value; without any of the contact's data.
+    """
+
+    reached: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +121,7 @@ class Question:
     """A condition or a value to be evaluated from a journey's data.
 
     Attributes:
-        text: The condition, or for ``kind="value"`` a template.
+        text: The condition, or for ``kind="value"`` and ``"text"``, which is what it prints, a template.
         data: The data by root name, `now` and `today` among it.
         zone: Of a value that is a date to wait for, as `scenario.time.timing.read_zone` reads it; else empty.
         offset: Seconds from that date to the end of the wait.
@@ -99,7 +130,7 @@ class Question:
 
     text: str
     data: dict[str, Any]
-    kind: Literal["condition", "value"] = "condition"
+    kind: Literal["condition", "value", "text"] = "condition"
     zone: str = ""
     offset: float = 0.0
     cases: tuple[str, ...] = ()
@@ -110,7 +141,7 @@ class Answer:
     """What came out; or, where it could not be evaluated, `error` says why.
 
     Attributes:
-        value: A bool for a condition.
+        value: A bool for a condition, a text for what a template prints.
         error: One sentence.
         end: Where a date was asked for and is one: the end of the wait, ISO 8601 in UTC.
     """
@@ -313,6 +344,7 @@ _UNREADABLE: Final = "the answer of the worker cannot be read"
 
 ADMIT: Final = ActivityType("admit", Admission, Admitted)
 DEPART: Final = ActivityType("depart", Departure, type(None))
+GOAL: Final = ActivityType("goal", Happened, Reached, instead=Reached(error=_UNREADABLE))
 DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
 CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
 AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))

@@ -26,7 +26,7 @@ ALLOWED = {
     "activities": ("activities", "runtime", "scenario"),
     "workflows": (
         *("workflows", "scenario", "runtime.search_attributes"),
-        *("activities.call", "activities.failures", "activities.caller", "activities.interface"),
+        *("activities.call", "activities.failures", "activities.caller", "activities.interface", "activities.moving"),
     ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),
@@ -186,7 +186,7 @@ def test_a_circle_is_found() -> None:
 
 # Kinds whose names are words of something else too: of a contact, of Liquid and JSON Schema, of a scenario's own keys.
 # One of these counts beside another kind, or where it is compared with a kind.
-HOMONYMS = {"email", "if", "exit", "repeat"}
+HOMONYMS = {"email", "if", "exit", "repeat", "split"}
 
 # A channel's rendering and what it leaves at the local servers belong to no step, and differ from channel to channel.
 CHANNEL_TABLES = {"gateway/preview/rendering.py", "gateway/local/verification.py"}

@@ -28,7 +28,8 @@ class StepRecord:
         id: The step's.
         kind: Its kind.
         outcome: ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``event``, ``timeout``; ``then``,
-            ``case``, ``else``; ``round``, ``until``, ``ended``; ``exited``; ``left`` where the journey ended during it.
+            ``case``, ``else``; the branch of a ``split``; ``round``, ``until``, ``ended``; ``exited``; ``left`` where
+            the journey ended during it.
         at: When it was over, ISO 8601 in UTC.
         reason: Why, where that is not plain.
         status: The receiver's reply code.
@@ -116,6 +117,27 @@ class Override:
 
     version: int
     step: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """Another version, in which the journey goes on as soon as nothing of the present step is under way.
+
+    A run that is asked to hand on to the next goes on in it first: this is never carried along.
+
+    Attributes:
+        version: Its number.
+        plan: As `scenario.plan.plan.dump_plan` writes it.
+        at: The present step, as it is called there.
+        names: New ids of steps by their old ones.
+        restarts: Whether a wait begins anew, rather than keep its start.
+    """
+
+    version: int
+    plan: dict[str, Any]
+    at: str
+    names: dict[str, str]
+    restarts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,9 +73,10 @@ def details(state: State, plan: Plan, title: str) -> str:
         what = plan.steps[record.id].describe() if record.id in plan.steps else record.kind
         reply = "".join(f" {said}" for said in (record.way, record.status) if said)
         note = f" ({record.note})" if record.note else ""
-        lines.append(
-            _row(MARKS.get(record.outcome, "✓"), record.id, what, f"{record.outcome}{reply}{note}", time(record.at))
-        )
+        # A note may begin with the outcome, to say how it came about.
+        drawn = record.note is not None and record.note.startswith(f"{record.outcome} (")
+        said = str(record.note) if drawn else f"{record.outcome}{reply}{note}"
+        lines.append(_row(MARKS.get(record.outcome, "✓"), record.id, what, said, time(record.at)))
     if state.at:
         lines.append(_row("▶", state.at, plan.steps[state.at].describe(), state.mode, time(state.since)))
         passed = {record.id for record in state.steps} | {state.at}

@@ -24,7 +24,7 @@ from gateway.virtual.clock import Clock
 from gateway.virtual.host import Record
 from gateway.virtual.journey import Refused as OperationRefused
 from gateway.virtual.journey import VirtualJourney
-from scenario.entry.admission import Refused, check_condition, check_trigger, entry_data, key_of
+from scenario.entry.admission import Refused, check_rules, check_trigger, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.context import pick
@@ -172,7 +172,7 @@ class _Run:
         data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
         try:
             check_trigger(entry, scenario)
-            check_condition(scenario, data)
+            check_rules(scenario, data)
             identifier = journey_id(entry, key_of(entry, scenario, data))
         except (Refused, EntryError) as error:
             return Course(zone=zone, refused=str(error))

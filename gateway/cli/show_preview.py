@@ -112,7 +112,8 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
     line.append_text(text("▶ " if taken else "· ", "bold" if taken else "dim"))
     line.append_text(text(step["id"], "bold" if taken else "dim"))
     line.append_text(text(f"  {step['what']}", "" if taken else "dim"))
-    outcome = f"→ {step['way']}" if "way" in step else _SHOWN.get(step["outcome"], step["outcome"])
+    taken_way = step.get("way") or step.get("note")
+    outcome = f"→ {taken_way}" if taken_way else _SHOWN.get(step["outcome"], step["outcome"])
     if outcome:
         line.append_text(text(f"  {outcome}", _OUTCOMES.get(step["outcome"], "cyan") if taken else "dim"))
     line.append_text(text(_times(step), "" if taken else "dim"))

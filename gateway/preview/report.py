@@ -23,8 +23,8 @@ def report(shown: Preview, places: Places, only: str | None = None) -> dict[str,
     Returns:
         ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "notes", "exit", "steps"}``. Each step has
         ``id``, ``kind``, ``what``, ``taken``, ``reachable``, ``branch``, ``at`` and ``outcome``, and where there is
-        one ``reason``, ``waits_until``, ``way``, ``error`` (``message``, ``file``, ``line``, ``column``), and its
-        ``request`` (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
+        one ``reason``, ``waits_until``, ``way``, ``note``, ``error`` (``message``, ``file``, ``line``, ``column``), and
+        its ``request`` (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
     """
     zone = str(shown.zone)
     return {
@@ -61,6 +61,8 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
         made["waits_until"] = _local(passed.until, zone)
     if passed.way is not None:
         made["way"] = passed.way
+    if passed.note is not None:
+        made["note"] = passed.note
     if isinstance(passed.result, Rendered):
         made |= passed.result.report()
     if passed.problem is not None:

@@ -49,13 +49,14 @@ class Passed:
         row: The step in the plan.
         branch: The forks that it is inside of: each a step's id, and which way.
         taken: Whether the contact comes by.
-        reachable: Whether it might: by no condition is it kept away, be it that events decide.
+        reachable: Whether it might: by no condition is it kept away, be it that events decide, or chance.
         began: When, by the preview's clock; in UTC.
-        outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; ``exited``;
-            or, where it cannot be performed, what `on_failure` makes of it: ``held``, ``failed``.
+        outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; a split's
+            branch; ``exited``; or, where it cannot be performed, what `on_failure` makes of it: ``held``, ``failed``.
         reason: Why, where that is not plain.
         until: When its wait ends, in UTC.
         way: The way that is taken, where its outcome does not say.
+        note: How that came about, where chance decides.
         result: What it would send, or why it cannot.
         delivery: What the journey would hand to the activity that sends.
     """
@@ -70,6 +71,7 @@ class Passed:
     reason: str | None = None
     until: datetime | None = None
     way: str | None = None
+    note: str | None = None
     result: Result | None = None
     delivery: Delivery | None = None
 
@@ -162,6 +164,7 @@ class Walk:
             # Without a word from the step it waits for an event forever: shown as if that had come.
             outcome=record.outcome if record else "held" if host.held else "event",
             way=record.way if record else next((way for way, name in row.awaited.items() if way == name), None),
+            note=record.note if record else None,
             until=None if host.until is None else max(host.until, here.now),
             result=self._result,
             delivery=self._delivery,
@@ -253,16 +256,18 @@ class Walk:
         lists = {key: steps for key, _, steps in step.lists(step.keys())}
         conditions = {awaited.way: awaited.condition for awaited in step.awaits(step.keys())}
         ends: dict[str, _Here] = {}
+        # Another contact with the same data may draw another way: a mistake there is one.
+        open_ways = {key for key, share in row.lot.shares.items() if share} if row.lot and way else set[str]()
         for key in row.ways:
             entered = self._entered(row, key, here, host)
-            if (
+            if key not in open_ways and (
                 key != way
                 if not row.awaited  # it is not left to events
                 else key in conditions and self._met(here, row.awaited[key], conditions[key]) is False
             ):
                 entered = replace(entered, reachable=False)
             inside = replace(entered, taken=here.taken and key == way)
-            ends[key] = self._through(lists.get(key, ()), inside, (*passed.branch, (passed.id, key)))
+            ends[key] = self._through(lists.get(key) or (), inside, (*passed.branch, (passed.id, key)))
         if way is None:
             return here
         end, others = ends[way], [other for key, other in ends.items() if key != way]

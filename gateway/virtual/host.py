@@ -141,6 +141,10 @@ class VirtualHost:
         """Works out a condition; with an event, it is about that one."""
         return self._evaluate(condition, "condition", {} if event is None else {"event": event.data()})
 
+    async def text(self, template: str) -> Answer:
+        """Works out what a template prints, on one line."""
+        return self._evaluate(template, "text", {})
+
     async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
         """Works out a value, and which of the cases it meets."""
         return self._evaluate(output_of(expression), "value", {}, cases=tuple(cases))
@@ -150,7 +154,7 @@ class VirtualHost:
         return self._evaluate(template, "value", {}, zone=str(self.zone), offset=offset).moment(self.zone, offset)
 
     def _evaluate(
-        self, text: str, kind: Literal["condition", "value"], more: Mapping[str, Any], **asked: Any
+        self, text: str, kind: Literal["condition", "value", "text"], more: Mapping[str, Any], **asked: Any
     ) -> Answer:
         data = {**self.asked(), **more}
         try:

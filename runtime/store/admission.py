@@ -29,6 +29,7 @@ class AdmissionRequest:
         again: The scenario's rule.
         now: When it asks.
         trigger: What brought it, e.g. ``order``; for the record.
+        goal_until: Until when the scenario's goal counts for it; None where it has none.
     """
 
     scenario: str
@@ -40,6 +41,7 @@ class AdmissionRequest:
     again: Again
     now: datetime
     trigger: str = ""
+    goal_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class StoredEntry:
         workflow_id: The journey.
         run_id: Its first execution run id.
         scenario: The scenario's name.
-        version: The version it was admitted by.
+        version: The version it follows: that by which it was admitted, until it goes on in another.
         contact_id: Whose journey.
         key: As its entry gave it, or None.
         nth: The contact's first, second, … entry under this scenario and key.

@@ -17,9 +17,6 @@ from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
 
-NOT_YET: Final[Mapping[str, type[BaseModel]]] = {}
-"""Keys of the language that this version does not have, by what will have them."""
-
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
     "entry": scenario.EntryRules,
@@ -37,7 +34,8 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("timeout", "within", "at_most"), "for"),
     **dict.fromkeys(("otherwise", "on_timeout", "default"), "else"),
     "on_event": "then",
-    **dict.fromkeys(("case", "branches", "options"), "cases"),
+    **dict.fromkeys(("salt", "namespace"), "seed"),
+    **dict.fromkeys(("unit", "cohort_key", "hash_by", "per"), "by"),
     **dict.fromkeys(("payload", "data", "json"), "body"),
     **dict.fromkeys(("content", "message", "template", "body"), "text"),
     **dict.fromkeys(("content_type", "type", "format"), "content"),
@@ -45,7 +43,10 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("max", "count", "limit"), "times"),
     "interval": "every",
     "destination": "to",
-    "sender": "from",
+    **dict.fromkeys(("sender", "start", "begin"), "from"),
+    **dict.fromkeys(("end", "until"), "to"),
+    **dict.fromkeys(("holidays", "closed"), "days_off"),
+    "jitter": "spread",
     **dict.fromkeys(("retries", "retry_policy", "attempts"), "retry"),
     "name": "as",
     "title": "subject",
@@ -55,7 +56,13 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("conversion", "success"), "goal"),
 }
 """What people write for keys, beside what looks alike."""
-_HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {"when": ("if", "cases"), "do": ("then", "steps"), "then": ("steps",)}
+_HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "when": ("if", "cases"),
+    "do": ("then", "steps"),
+    "then": ("steps", "branches"),
+    **dict.fromkeys(("case", "branches", "options"), ("cases", "branches")),
+    **dict.fromkeys(("cases", "paths", "variants", "arms", "groups", "steps"), ("branches",)),
+}
 """Words that mean one key in one place, and another elsewhere."""
 _CREDENTIALS: Final = (
     'credentials are a header, such as headers: {Authorization: "Bearer {{ secrets.NAME }}"}, '
@@ -74,6 +81,16 @@ _NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "else": dict.fromkeys(
         ("elsif", "elseif", "else_if", "else if", "elif"), "begin another 'if' among the steps of 'else', or a 'switch'"
     ),
+    "branches": {
+        **dict.fromkeys(
+            ("weight", "weights", "percent", "percentage", "percentages", "shares", "distribution"),
+            "shares stand in 'split', in per cent: {a: 50, b: 50}",
+        ),
+        **dict.fromkeys(
+            ("else", "otherwise", "default", "control"),
+            "who is left over is a branch of its own, with its share, such as none: 5",
+        ),
+    },
 }
 """What people look for among the keys of a step that has this one, and what to write instead."""
 
@@ -125,11 +142,6 @@ class Fault(NamedTuple):
         words = (words for key, words in _NO_KEYS.items() if key in keys_of(self.form))
         return next((words[self.key.lower()] for words in words if self.key.lower() in words), None)
 
-    @property
-    def is_not_yet(self) -> bool:
-        """Whether a later version will know the key."""
-        return self.is_unknown and NOT_YET.get(self.key) is self.form
-
 
 class Guess(NamedTuple):
     """What an unknown key was meant to be, and the finding about it."""
@@ -174,7 +186,9 @@ def _path(place: Path, data: Any) -> Path:
     key that it does not know. So is a case, which may be any text.
     """
     path = tuple(
-        part for before, part in zip((None, *place), place[:-1], strict=False) if not _is_tag(part) or before == "cases"
+        part
+        for before, part in zip((None, *place), place[:-1], strict=False)
+        if not _is_tag(part) or before in ("cases", "branches")
     )
     if place and _is_tag(place[-1]):
         beside = _value(data, path)
@@ -251,13 +265,7 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif (
-            fault.is_unknown
-            and not fault.is_not_yet
-            and not fault.instead
-            and not _begins_step(fault)
-            and path not in silent
-        ):
+        elif fault.is_unknown and not fault.instead and not _begins_step(fault) and path not in silent:
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)

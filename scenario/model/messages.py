@@ -16,6 +16,8 @@ _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
     scalars.EVENT: ("an event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
     scalars.STEP_ID: ("an id", "letters and digits, in parts joined by '-', '_' or '.'"),
     scalars.SAVED: ("a name for a response", "letters, digits and '_', the first of them a letter"),
+    scalars.SEED: ("a seed", "words on one line, such as subject-2026-11"),
+    scalars.BRANCH: ("a branch's name", "letters and digits, in parts joined by '-' or '_'"),
     scalars.PATH: ("a path", "'/' and what follows the destination's URL, such as /orders"),
 }
 _LITERAL: Final = re.compile(r"'([^']*)'")
@@ -56,6 +58,10 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             return empty(name)
         case "string_too_long":
             return Fault("value", f"{name} is longer than {context['max_length']} characters")
+        case "too_short" if value:
+            return Fault("value", f"{name} has only {len(value)}: it needs at least {context['min_length']}")
+        case "too_long":
+            return Fault("value", f"{name} has {len(value)}: {context['max_length']} is the most")
         case "too_short":
             return Fault("empty", f"{name} is empty: it needs at least one entry")
         case "literal_error":
@@ -68,7 +74,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
         case "list_type":
             hint = (
                 f"write [{clip(value)}]"
-                if isinstance(value, str) and name == "'on'"
+                if isinstance(value, str) and name in ("'on'", "'days_off'", "'channels'")
                 else "begin each of its entries with '- '"
             )
             return Fault("type", f"{name} must be a list: {hint}")

@@ -22,6 +22,8 @@ EVENT: Final = r"^[A-Za-z0-9_]+([.:-][A-Za-z0-9_]+)*$"
 STEP_ID: Final = r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$"
 SAVED: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
 PATH: Final = r"^/"
+SEED: Final = r"^\S+( \S+)*$"
+BRANCH: Final = r"^[A-Za-z0-9]+([_-][A-Za-z0-9]+)*$"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 

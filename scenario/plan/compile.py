@@ -25,6 +25,7 @@ def named_steps(scenario: Scenario) -> Iterator[tuple[str, BaseStep]]:
 class _Around(NamedTuple):
     """What the steps of all lists are compiled with."""
 
+    scenario: str
     ids: Mapping[int, str]
     table: dict[str, Row]
     consents: Mapping[str, tuple[tuple[str, ...], ...]]
@@ -49,7 +50,7 @@ def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
     ids = {id(step): name for name, step in named_steps(scenario)}
     goal = scenario.goal
     table: dict[str, Row] = {}
-    start = _compile(scenario.steps, None, _Around(ids, table, _consents(scenario)))
+    start = _compile(scenario.steps, None, _Around(scenario.scenario, ids, table, _consents(scenario)))
     assert start is not None  # noqa: S101 the model asks for at least one step
     return Plan(
         start=start,
@@ -65,7 +66,7 @@ def _compile(steps: Sequence[BaseStep], after: str | None, around: _Around) -> s
     """Adds a list of steps to the table; returns the id of the first, or `after` where the list is empty."""
     if not steps:
         return after
-    ids, table, needed = around
+    ids, table, needed = around.ids, around.table, around.consents
     for index, step in enumerate(steps):
         following = ids[id(steps[index + 1])] if index + 1 < len(steps) else after
         name = ids[id(step)]
@@ -75,6 +76,7 @@ def _compile(steps: Sequence[BaseStep], after: str | None, around: _Around) -> s
             lambda inner, end=following: _compile(inner, end, around),
             lambda inner, back=name: _compile(inner, back, around),
             handed,
+            f"{around.scenario}/{name}",
             needed,
         )
         table[name] = step.compile(compiler)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from scenario.model.parts import Model, Save
 from scenario.model.scalars import StepId
+from scenario.policies.draw import Lot
 from scenario.steps.host import Host, Outcome
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Compiler:
         again: The same, where the last of them leads back to the step itself.
         handed: What templates need of a journey's data: the fields, and what of the items of lists; see
             `scenario.plan.inputs.handed`.
+        seed: What draws of the step are made with, unless it says otherwise: ``<scenario>/<step id>``.
         consents: The fields that tell whether a contact agrees to be sent something, by the kind of step.
     """
 
@@ -102,6 +104,7 @@ class Compiler:
     begin: Callable[[Sequence[BaseStep]], str | None]
     again: Callable[[Sequence[BaseStep]], str | None]
     handed: Callable[[Iterable[tuple[Any, Kind]], Iterable[tuple[str, ...]]], Handed]
+    seed: str
     consents: Mapping[str, tuple[tuple[str, ...], ...]]
 
 
@@ -150,6 +153,11 @@ class Row:
         """The condition or value that is worked out to perform it, if there is one."""
         return None
 
+    @property
+    def lot(self) -> Lot | None:
+        """How its way is drawn, if it is: chance decides then, and not what is known of the contact."""
+        return None
+
     def describe(self) -> str:
         """The step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
         return self.kind
@@ -187,6 +195,7 @@ class BaseStep(Model):
         together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
         recipient: Where the address that it writes to stands in the journey's data; None where it writes to none.
         sends: Whether the step is a delivery: then its kind's key gives its name.
+        rings: Whether what it sends makes a telephone ring: at night it is worth a warning.
         secrets: Whether its templates may name secrets.
         loop: The key of the way that leads back to it, if one does.
     """
@@ -200,6 +209,7 @@ class BaseStep(Model):
     together: ClassVar[Mapping[str, Any]] = {}
     recipient: ClassVar[tuple[str, str] | None] = None
     sends: ClassVar[bool] = False
+    rings: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
     loop: ClassVar[str | None] = None
 
@@ -288,6 +298,16 @@ class BaseStep(Model):
         """
         del keys
         return None
+
+    @classmethod
+    def leaves(cls, keys: Mapping[str, Any], at: int | None) -> int | None:
+        """The time of day on the contact's clock at which the step is over, in minutes; None where it is not known.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+            at: The time at which it begins, if that is known.
+        """
+        return at if cls.loop is None and not any(cls.awaits(keys)) else None
 
     @classmethod
     def rounds(cls, keys: Mapping[str, Any]) -> int:

@@ -245,8 +245,16 @@ class Host(Protocol):
         """The time, in UTC."""
         ...
 
+    def data(self) -> dict[str, Any]:
+        """The journey's data by root name, as templates and conditions see it."""
+        ...
+
     async def ask(self, condition: str, event: Event | None = None) -> Answer:
         """Works out a condition; with an event, it is about that one."""
+        ...
+
+    async def text(self, template: str) -> Answer:
+        """Works out what a template prints, on one line; its `value` is that text."""
         ...
 
     async def choose(self, expression: str, cases: Sequence[str]) -> Answer:

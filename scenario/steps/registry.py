@@ -19,6 +19,7 @@ from scenario.steps.email import Email
 from scenario.steps.exit import Exit
 from scenario.steps.repeat import Repeat
 from scenario.steps.sms import Sms
+from scenario.steps.split import Split
 from scenario.steps.switch import Switch
 from scenario.steps.wait import Wait
 from scenario.steps.wait_for import WaitFor
@@ -32,6 +33,7 @@ KINDS: Final[dict[str, type[BaseStep]]] = {
     "wait_for": WaitFor,
     "if": If,
     "switch": Switch,
+    "split": Split,
     "repeat": Repeat,
     "exit": Exit,
 }

@@ -410,6 +410,20 @@ async def switch(recorder: Recorder) -> None:
     await recorder.save("switch", handle)
 
 
+async def split(recorder: Recorder) -> None:
+    """What is drawn by the contact, by the journey and by a template; one that is blank, tried again and skipped."""
+    both = "{a: [" + SMS + "], b: [" + MAIL + "]}"
+    steps = [f"{{split: {{a: 50, b: 45, none: 5}}, seed: tone, branches: {both}}}"]
+    steps += ["{split: {x: 50, y: 50}, by: journey}", "{split: {x: 33.33, y: 66.67}, by: '{{ contact.firstname }}'}"]
+    steps += ["{split: {x: 0, y: 100}, by: '{{ contact.custom.store }}', branches: {y: [{exit: no}]}}"]
+    handle = await recorder.start("split", steps)
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "skip_step")
+    await recorder.save("split", handle)
+
+
 async def repeat(recorder: Recorder) -> None:
     """Rounds in rounds, over runs; a condition that ends one, an event that ends another, one that is skipped."""
     inner = "{repeat: {every: 1s, times: 3, until: contact.firstname == 'Ann'}, steps: [" + SMS + "]}"
@@ -486,6 +500,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "lines": lines,
     "noted": noted,
     "switch": switch,
+    "split": split,
     "several": several,
     "together": together,
     "repeat-1": repeat,

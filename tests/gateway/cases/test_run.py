@@ -194,6 +194,15 @@ CASES = {
         expect: {steps: [{sms: hi, text: hello Zoé, note: "rendered again: the contact has changed"}]}
         """,
     ),
+    "a split": (
+        "- split: {a: 50, b: 50}\n  branches: {a: [{sms: brisk, text: hi}], b: [{sms: warm, text: hi}]}",
+        """
+        with: {contact: {id: 4}}
+        expect:
+          steps: [{split: split-1, outcome: b, note: "b (0.9769 of 1, by contact)"}, {sms: warm}]
+          never: [brisk]
+        """,
+    ),
     "a switch": (
         "- switch: contact.language\n  cases: {fr: [{sms: fr, text: bonjour}], de: [{sms: de, text: guten Tag}]}",
         """

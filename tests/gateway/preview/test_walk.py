@@ -12,6 +12,7 @@ from gateway.preview.places import Places
 from gateway.preview.rendering import RenderedRequest
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
+from scenario.policies.draw import Lot
 from tests.gateway.preview.conftest import AT, Drafts, Follow, told
 
 WAITS = """steps:
@@ -414,3 +415,39 @@ steps:
     assert shown.steps[-1].taken
     assert isinstance(sent, RenderedRequest)
     assert (sent.url, sent.body) == ("https://shop.example/stock/a%2Fb", b'{"bought":"c","key":"a/b"}')
+
+
+SPLIT = """steps:
+  - split: {a: 50, b: 50, none: 0}
+    id: tone
+    branches:
+      a: [{sms: brisk, text: "{{ contact.firstname }}"}]
+      b: [{sms: warm, text: "{{ contact.firstname | number }}"}]
+      none: [{sms: never, text: "{{ contact.firstname | number }}"}]
+  - split: {x: 50, y: 50}
+    by: "{{ contact.custom.store }}"
+    id: store
+"""
+
+
+def test_the_branch_of_a_split_is_shown_with_its_number(follow: Follow, tmp_path: Path) -> None:
+    drawn = {contact: Lot(seed="a/tone", shares={"a": 5000, "b": 5000}).draw(str(contact)) for contact in range(20)}
+    contact = next(contact for contact, draw in drawn.items() if draw.name == "a")
+    shown = follow(SPLIT, id=contact, firstname="Zoé", custom={"store": 12})
+    steps = told(shown, tmp_path)
+    tone, store = steps["tone"], steps["store"]
+    assert (tone["what"], tone["outcome"], tone["note"]) == ("split a 50 b 50 none 0", "a", str(drawn[contact]))
+    assert store["note"] == str(
+        Lot(seed="a/store", shares={"x": 5000, "y": 5000}, by="{{ contact.custom.store }}").draw("12")
+    )
+    # Another contact with the same data may draw the other branch: a mistake there is one. No contact draws none.
+    assert {name: (steps[name]["taken"], steps[name]["reachable"]) for name in ("brisk", "warm", "never")} == {
+        "brisk": (True, True),
+        "warm": (False, True),
+        "never": (False, False),
+    }
+
+
+def test_a_split_by_what_is_blank_is_held(follow: Follow, tmp_path: Path) -> None:
+    store = told(follow(SPLIT, firstname="Zoé"), tmp_path)["store"]
+    assert (store["outcome"], store["error"]["message"]) == ("held", "what it is drawn by is blank")

@@ -15,7 +15,7 @@ def found(page: str) -> tuple[Finding, ...]:
     return check((HERE / page).read_text("utf-8"), file=page).findings
 
 
-@pytest.mark.parametrize("page", ["mistakes.yaml", "mistakes-of-events.yaml"])
+@pytest.mark.parametrize("page", ["mistakes.yaml", "mistakes-of-events.yaml", "mistakes-of-splits.yaml"])
 def test_a_page_of_mistakes_is_reported_whole(page: str):
     expected = (HERE / page).with_suffix(".txt").read_text("utf-8")
     assert "".join(f"{finding}\n" for finding in found(page)) == expected

@@ -37,6 +37,8 @@ GOOD = (
     "steps: [{repeat: {every: 7d, times: 8}, steps: [{repeat: {every: 1h, times: 2}, steps: [{exit: a}]}]}]",
     "steps: [{repeat: {every: 7d, times: 8, until: {event: a.b, if: event.c}}, steps: [{wait: 1d}]}]",
     "steps: [{switch: order.a | downcase, cases: {a: [{exit: a}], 1: []}, else: [{exit: b}]}]",
+    "steps: [{split: {a: 33.33, b: 66.67, c: 0}, by: journey, seed: a b, branches: {a: [{exit: a}], b: []}}]",
+    "steps: [{split: {a: 50, b: 50}, by: '{{ order.external_id }}'}]",
     "steps: [{if: order.a, else: [{if: order.b, then: [{exit: a}]}]}]",
     "entry: {key: '{{ order.external_id }}', again: after 30d, if: order.a}\nsteps: [{exit: a}]",
     "exit: [{event: a, if: event.b}]\nsteps: [{exit: a}]",
@@ -107,6 +109,10 @@ BAD = (
     "steps: [{exit: true}]",
     "steps: [{exit: ''}]",
     "steps: [{split: {a: 1}}]",
+    "steps: [{split: {a: 50, 'b c': 50}}]",
+    "steps: [{split: {a: -1, b: 101}}]",
+    "steps: [{split: [[a, 50], [b, 50]]}]",
+    "steps: [{split: {a: 50, b: 50}, branches: {a: [{exti: a}]}}]",
     "entry: {again: sometimes}\nsteps: [{exit: a}]",
     "entry: {again: after}\nsteps: [{exit: a}]",
     "exit: [{if: order.a}]\nsteps: [{exit: a}]",
@@ -172,7 +178,7 @@ def test_it_has_nothing_that_an_author_would_not_write():
     assert "condition'" not in text
     assert "otherwise" not in text
     assert [part["default"] for part in parts(schema()) if "pattern" in part and "default" in part] == [
-        "15s", "0s", "5s", "6h", "3d", "15s", "0s", "15s", "0s", "00:00", "24:00"
+        "15s", "0s", "5s", "6h", "3d", "15s", "0s", "15s", "0s"
     ]  # fmt: skip
 
 

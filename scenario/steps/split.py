@@ -1,0 +1,241 @@
+"""The step `split`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic.dataclasses import dataclass
+from typing_extensions import override
+
+from scenario.model.scalars import BRANCH, Template
+from scenario.policies.draw import CONTACT, WHOLE, Lot, Seed, Share, hundredths, percent
+from scenario.source.findings import clip, listed, near
+from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source
+from scenario.steps.host import Failed, Host, Next, Outcome
+
+if TYPE_CHECKING:
+    from scenario.steps.base import BaseStep as Step
+
+_JOURNEY: Final = "journey"
+_UNITS: Final = (CONTACT, _JOURNEY)
+_FEWEST: Final = 2
+_MOST: Final = 10
+_MEANT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("contact_id", "contact.id", "id", "user", "user_id", "customer", "profile", "recipient"), CONTACT),
+    **dict.fromkeys(("journey.id", "journey_id", "entry", "run", "random"), _JOURNEY),
+}
+"""What people write for units, beside what looks alike."""
+_OUTCOMES: Final = frozenset(
+    (
+        *("sent", "delivered", "skipped", "failed", "unknown", "held", "paused", "waiting", "waited"),
+        *("event", "timeout", "exited", "left"),
+    )
+)
+"""How steps end, which a branch of that name could not be told from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRow(Row):
+    """A fork with a way for each of some shares of those who come by.
+
+    Attributes:
+        seed: What it is drawn with.
+        shares: Of each branch, in hundredths of a per cent. A list: ranges have an order, and histories may sort keys.
+        branches: Where each branch leads.
+        by: The unit: ``contact``, ``journey``, or a template that gives it.
+        following: Where the journey goes that draws nothing, since an operator skips the step.
+    """
+
+    seed: str
+    shares: tuple[tuple[str, int], ...]
+    branches: dict[str, str | None]
+    by: str = CONTACT
+    following: str | None = None
+
+    @property
+    @override
+    def ways(self) -> Mapping[str, str | None]:
+        return {name: self.branches[name] for name, _ in self.shares}
+
+    @property
+    @override
+    def skipped_to(self) -> str | None:
+        return self.following
+
+    @property
+    @override
+    def lot(self) -> Lot:
+        return Lot(seed=self.seed, shares=dict(self.shares), by=self.by)
+
+    @override
+    def describe(self) -> str:
+        return " ".join(("split", *(f"{name} {percent(share)}" for name, share in self.shares)))
+
+    @override
+    def instead(self, other: object) -> SplitRow:
+        """By the other's unit, which could not be worked out; what is drawn of it stays."""
+        return replace(self, by=other.by) if isinstance(other, SplitRow) else self
+
+    async def perform(self, host: Host) -> Outcome:
+        """Goes the way that its unit draws: no event of the journey's history, unless a template has to be rendered.
+
+        A unit that cannot be worked out, or is blank, holds the journey: all who have none would take one way.
+        """
+        while True:
+            if outcome := await host.decided():
+                return outcome
+            lot = self.on(host).lot
+            if lot.by in _UNITS:
+                unit, error = str(host.data()[lot.by]["id"]), ""
+            else:
+                answer = await host.text(lot.by)
+                unit, error = str(answer.value or "").strip(), answer.error
+            if unit and not error:
+                drawn = lot.draw(unit)
+                host.record(drawn.name, note="; ".join(filter(None, (str(drawn), host.override_note))))
+                return Next(self.ways[drawn.name], drawn.name)
+            reason = f"what it is drawn by cannot be worked out: {error}" if error else "what it is drawn by is blank"
+            host.hold(Failed(reason=reason))
+
+
+BranchName = Annotated[str, Field(pattern=BRANCH, max_length=50)]
+
+
+def _pairs(value: Any) -> Any:
+    """Reads shares as documents hold them; what an author writes stays as it is."""
+    return dict(cast("list[Any]", value)) if _is_pairs(value) else value
+
+
+def _is_pairs(value: Any) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    pairs = (cast("list[Any]", pair) for pair in cast("list[Any]", value) if isinstance(pair, list))
+    return sum(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs) == len(cast("list[Any]", value))
+
+
+def _listed(shares: Mapping[str, int]) -> list[list[str | float]]:
+    """Shares for documents, whose keys a database may sort: their order counts, in the document's digest too."""
+    return [[name, percent(share)] for name, share in shares.items()]
+
+
+Shares = Annotated[
+    dict[BranchName, Share],
+    Field(min_length=_FEWEST, max_length=_MOST),
+    BeforeValidator(_pairs),
+    PlainSerializer(_listed, return_type=list[list[str | float]]),
+]
+
+
+class Split(BaseStep):
+    """Divides contacts between branches by chance, each always into the same."""
+
+    row = SplitRow
+    synonyms: ClassVar[tuple[str, ...]] = (
+        *("ab", "ab_test", "abtest", "a/b", "a_b", "experiment", "experiment_paths", "variants"),
+        *("random", "random_split", "randomize", "cohort", "random_cohort", "percentage"),
+    )
+
+    split: Shares = Field(
+        description="Per cent by branch, 100 together; two decimals at most, 0 is allowed.",
+        examples=[{"a": 50, "b": 45, "none": 5}],
+    )
+    by: Template = Field(
+        default=CONTACT,
+        description="Whose chance it is: contact, journey, or a template such as {{ order.external_id }}.",
+    )
+    seed: Seed | None = Field(
+        default=None, description="Equal seeds divide contacts alike; by default the scenario's name and the step's id."
+    )
+    steps: dict[BranchName, list[Step]] = Field(
+        default_factory=dict[str, list["Step"]],
+        alias="branches",
+        description="Steps by branch; a branch without steps goes on behind the split.",
+    )
+
+    @classmethod
+    @override
+    def lists(cls, keys: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
+        branches = _mapping(keys, "branches")
+        for name in dict.fromkeys((*_mapping(keys, "split"), *branches)):
+            yield name, ("branches", name), branches.get(name)
+
+    @classmethod
+    @override
+    def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Nobody comes by a branch that has no share."""
+        return tuple(name for name, share in _mapping(keys, "split").items() if share != 0) or None
+
+    @classmethod
+    @override
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+        by = keys.get("by")
+        if isinstance(by, str) and "{{" in by and not _mistaken(by):
+            yield Source(("by",), "value", by)
+
+    @classmethod
+    @override
+    def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
+        shares = _mapping(keys, "split")
+        if _is_pairs(keys.get("split")):
+            yield Flaw(("split",), "split-weights", "write each branch with its share: {a: 50, b: 50}")
+        yield from _flaws_of_shares(shares)
+        for name in _mapping(keys, "branches"):
+            if shares and name not in shares:
+                guess = near(name, shares)
+                hint = f"did you mean '{guess}'?" if guess else f"'split' has {listed(shares, 'and')}"
+                yield Flaw(("branches", name), "split-branch", f"'{clip(name)}' has no share: {hint}", key=True)
+        by = keys.get("by")
+        if isinstance(by, str) and by not in _UNITS and (message := _mistaken(by)):
+            yield Flaw(("by",), "value", message)
+
+    @override
+    def compile(self, compiler: Compiler) -> Row:
+        return SplitRow(
+            kind="split",
+            seed=compiler.seed if self.seed is None else self.seed,
+            shares=tuple(self.split.items()),
+            branches={name: compiler.begin(self.steps.get(name, ())) for name in self.split},
+            by=self.by,
+            following=compiler.following,
+        )
+
+
+def _mapping(keys: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = _pairs(keys.get(key))
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+
+def _flaws_of_shares(shares: Mapping[str, Any]) -> Iterator[Flaw]:
+    for name in shares:
+        if name in _OUTCOMES:
+            message = f"'{name}' says how a step ended: choose another name for the branch"
+            yield Flaw(("split", name), "split-branch", message, key=True)
+    try:
+        total = sum(hundredths(share) for share in shares.values())
+    except ValueError:  # the model says so
+        return
+    if not _FEWEST <= len(shares) <= _MOST or total == WHOLE:
+        return
+    said = f"{Decimal(total) / 100:f}"
+    if total == 100:
+        message = f"the shares come to {said}: write per cent, such as 50 rather than 0.5"
+    else:
+        message = f"the shares come to {said} per cent, and must come to 100"
+    yield Flaw(("split",), "split-weights", message)
+
+
+def _mistaken(by: str) -> str:
+    """What is wrong with a unit that is no word for one; empty where it is a template with one output."""
+    if len(re.findall(r"\{\{", by)) == 1 and re.fullmatch(r"\s*\{\{.*\}\}\s*", by, re.DOTALL) and "{%" not in by:
+        return ""
+    if "{{" in by or "{%" in by:
+        return "'by' is one output, such as {{ order.external_id }}: join several by the filter append"
+    guess = _MEANT.get(by.lower()) or near(by, _UNITS)
+    written = f"{{{{ {by} }}}}" if re.fullmatch(r"\w+(\.\w+)+", by) else "contact, journey or {{ … }}"
+    hint = f"did you mean '{guess}'?" if guess else f"write {written}"
+    return f"'{clip(by)}' is not what a split can go by: {hint}"
