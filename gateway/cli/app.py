@@ -22,6 +22,7 @@ from gateway.cli import (
     send,
     serve,
     show,
+    suppress,
     test,
     versions,
 )
@@ -66,6 +67,7 @@ _GROUPS: Final = {
         "retune": retune.retune,
         "close": versions.close,
         "open": versions.reopen,
+        "suppress": suppress.suppress,
     },
 }
 
