@@ -16,6 +16,7 @@ from gateway.cli import (
     operate,
     preview,
     receiver,
+    results,
     retune,
     sample,
     send,
@@ -53,6 +54,7 @@ _GROUPS: Final = {
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,
+        "results": results.results,
         "versions": versions.versions,
     },
     "Operate": {
