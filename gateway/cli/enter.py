@@ -69,6 +69,8 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
         note(f"scenario: {entered.id} was under way already")
     elif not entered.admitted:
         note(f"scenario: {entered.id}: {unadmitted(trouble)}")
+    if entered.withheld:
+        note(f"scenario: {entered.id} gets nothing: {entered.withheld}")
     if entered.unplaced:
         note(f"scenario: {entered.id}: contact.timezone is ignored: {entered.unplaced}")
 

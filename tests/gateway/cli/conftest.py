@@ -49,6 +49,7 @@ class EnteredJourney:
     already: bool = False
     admitted: bool | Exception = True
     unplaced: str = ""
+    withheld: str = ""
     outcome: dict[str, Any] | Exception = field(default_factory=lambda: {"outcome": "finished"})
 
     async def result(self) -> dict[str, Any]:
