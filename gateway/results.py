@@ -21,8 +21,8 @@ from scenario.policies.draw import WHOLE, Lot
 EVERYBODY: Final = "all"
 """The arm of those who went through a scenario, where it has no split."""
 MISMATCH: Final = 0.001
-"""Shares that chance misses by so much more seldom than this are out of ratio: contacts are lost on one side, or counted
-twice. The bound is GrowthBook's, too ("Experiment Results", sample ratio mismatch)."""
+"""Shares that chance misses by so much less often than this are out of ratio: contacts are lost on one side, or
+counted twice. The bound is GrowthBook's, too ("Experiment Results", sample ratio mismatch)."""
 
 
 @dataclass(frozen=True)
