@@ -13,10 +13,9 @@ from gateway import publications
 from gateway.errors import BadInput
 from gateway.significance import interval, p_of_rates, p_of_shares
 from runtime.store import Store, Tally
-from runtime.store.goals import CONTROL, HOLDOUT
 from scenario.model.goal import Goal
 from scenario.plan.plan import load_plan
-from scenario.policies.draw import WHOLE, Lot
+from scenario.policies.draw import CONTROL, WHOLE, WITHHELD, Lot
 
 EVERYBODY: Final = "all"
 """The arm of those who went through a scenario, where it has no split."""
@@ -163,7 +162,7 @@ async def results(
             opened = await content.open(scenario, number)
         except UnknownVersion:
             raise BadInput(f"{scenario} has no version {number}: 'scenario versions {scenario}' lists them") from None
-        lots = {name: row.lot for name, row in load_plan(opened.plan).steps.items() if row.lot is not None}
+        lots = load_plan(opened.plan).lots
         tallies = [tally for tally in found if tally.version == number]
         versions[number] = _Version(opened.scenario.goal, lots, opened.scenario.control or 0, tallies)
     measured = {number: one for number, one in versions.items() if one.goal is not None} or versions
@@ -213,8 +212,7 @@ def _compared(split: str | None, groups: Mapping[str, Sequence[Tally]], versions
     """Compares groups with the control group, else with the first branch, else with the holdout."""
     arms = [Arm.of(name, tallies) for name, tallies in groups.items()]
     apart = [
-        Arm.of(name, (tally for one in versions for tally in one.tallies if tally.group == name))
-        for name in (CONTROL, HOLDOUT)
+        Arm.of(name, (tally for one in versions for tally in one.tallies if tally.group == name)) for name in WITHHELD
     ]
     arms += [arm for arm in apart if arm.entered]
     control = next((arm for arm in apart if arm.name == CONTROL and arm.entered), None)
