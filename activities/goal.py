@@ -69,7 +69,7 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
         return Reached(error=str(error))
     value, error = _value(goal, data)
     reached = await store.reach(entry.workflow_id, entry.run_id, datetime.fromisoformat(event.at), value)
-    return Reached(reached=reached, error=error)
+    return Reached(reached=reached, error=error if reached else "")
 
 
 def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
@@ -79,5 +79,5 @@ def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
     try:
         value = number_of(liquid.evaluate_value(goal.value, data))
     except TemplateError as error:
-        return None, f"counted without a value: {error}"
-    return value, "" if value is not None else "counted without a value: it is no number"
+        return None, str(error)
+    return value, "" if value is not None else "it is no number"

@@ -419,6 +419,9 @@ async def test_goals_of_journeys_that_are_over_are_counted_once(stage: Stage, cl
     assert (await entered.result())["outcome"] == "exited"
     assert await client.event("7", "order.placed", {"total": 0}) == Heard(0)
     assert await client.event("7", "order.refused", {"total": 1}) == Heard(0)
+    unread = await client.event("7", "order.placed", {"total": "much"})
+    assert unread is not None
+    assert (unread.goals, str(unread.troubles["waits/7"]).partition(":")[0]) == (0, "its goal is ignored")
     assert await client.event("7", "order.placed", {"total": 49.9}) == Heard(0, 1)
     assert await client.event("7", "order.placed", {"total": 100}) == Heard(0)
     assert await values(stage) == {"waits/7": "49.9"}
@@ -429,7 +432,7 @@ async def test_goals_are_counted_of_those_who_got_nothing(stage: Stage, client: 
     for contact in (7, 8):
         assert (await (await client.enter(entry(contact))).result())["outcome"] == "control"
     assert await client.event("7", "order.placed", {"total": 5}) == Heard(0, 1)
-    without = {"waits/8": "counted without a value: it is no number"}
+    without = {"waits/8": "the value of its goal is ignored: it is no number"}
     assert await client.event("8", "order.placed", {"total": 10**13}) == Heard(0, 1, without)
     assert await values(stage) == {"waits/7": "5", "waits/8": None}
 
