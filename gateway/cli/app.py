@@ -17,6 +17,7 @@ from gateway.cli import (
     policies,
     preview,
     receiver,
+    results,
     retune,
     sample,
     send,
@@ -56,6 +57,7 @@ _GROUPS: Final = {
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,
+        "results": results.results,
         "versions": versions.versions,
     },
     "Operate": {

@@ -471,6 +471,22 @@ async def together(recorder: Recorder) -> None:
     await recorder.save("together", handle)
 
 
+async def goal(recorder: Recorder) -> None:
+    """A goal that one event does not reach, the next does, and the last comes too late for; and one that ends it."""
+    placed = "event: order.placed, if: event.total > 0"
+    more = "goal: {" + placed + ', within: 14d, value: "{{ event.total }}"}\n'
+    for name, exits in (("goal", ""), ("goal-left", "exit: [{" + placed + "}]\n")):
+        handle = await recorder.start(name, [MAIL, "{wait_for: go}", SMS], more=more + exits)
+        await recorder.reached(handle, "waiting")
+        for total in (0, 49.9):
+            await handle.signal("event", {"name": "order.placed", "properties": {"total": total}})
+        if not exits:
+            await recorder.until(handle, lambda progress: bool(progress["goal"]["reached_at"]))
+            await handle.signal("event", {"name": "order.placed", "properties": {"total": 100}})
+            await handle.signal("event", {"name": "go"})
+        await recorder.save(name, handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -504,6 +520,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "several": several,
     "together": together,
     "repeat-1": repeat,
+    "goal": goal,
 }
 """By the name of the (first) history that each writes."""
 
