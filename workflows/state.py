@@ -85,6 +85,8 @@ class State:
         delivery: Id of the present step's delivery, where it was first made under another name of the step.
         kept: What that delivery has been kept back by, and until when.
         at_once: Whether an operator wants it to leave all the same.
+        goals: Events that may reach the goal, and have not been looked at yet.
+        reached: When the goal was reached, ISO 8601 in UTC.
     """
 
     version: int
@@ -120,6 +122,8 @@ class State:
     delivery: str | None = None
     kept: list[str] = field(default_factory=list[str])
     at_once: bool = False
+    goals: list[Event] = field(default_factory=list[Event])
+    reached: str | None = None
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -131,6 +135,7 @@ class State:
         state = made(cls, data)
         state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
         state.events = [made(Event, item) for item in data.get("events", ())]
+        state.goals = [made(Event, item) for item in data.get("goals", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]
         state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
         rounds: dict[str, Any] = data.get("rounds", {})
@@ -173,6 +178,11 @@ class State:
         while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
             self.events, sizes = self.events[1:], sizes[1:]
         return kept
+
+    def expect(self, event: Event) -> None:
+        """Keeps an event that may reach the goal until it has been looked at; where there are too many, the first."""
+        if sum(one.size for one in (*self.goals, event)) <= KEPT_EVENT_BYTES and len(self.goals) < KEPT_EVENTS:
+            self.goals.append(event)
 
     def record(self, done: StepRecord) -> None:
         """Notes that a step is over."""

@@ -212,8 +212,14 @@ class UpdateHandlers(StepHost):
             "events": [{"name": event.name, "at": event.at} for event in state.events],
             "operations": [operation.as_dict() for operation in state.operations],
             "passed_over": [asdict(one) for one in state.passed_over],
+            "goal": self._goal(),
             "moves_to": f"{self.entry.name}@{self.moving.version}" if self.moving else None,
         }
+
+    def _goal(self) -> dict[str, Any] | None:
+        """The scenario's goal, and when it was reached, if it was; None where there is none."""
+        goal = self.plan.goal
+        return goal and {"event": goal.event, "within": goal.within, "reached_at": self.state.reached}
 
     def _rounds(self) -> list[dict[str, Any]]:
         """How far the repetitions are that the journey is in, the outermost first."""

@@ -23,6 +23,7 @@ from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
+from activities.goal import GoalActivities
 from activities.interface import (
     CLEAR,
     EMAIL,
@@ -38,6 +39,7 @@ from activities.interface import (
     Sent,
 )
 from activities.last_attempt import Recollections
+from activities.releases import Releases
 from activities.renewal import Renewals
 from activities.step_version import Amendments
 from runtime.data_converter import CONVERTER
@@ -283,8 +285,8 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
             workflows=[Journey, Enter, UnknownWorkflow],
             activities=[
                 *(admissions.admit, admissions.identify, admissions.depart, decide),
-                *(Amendments(content).amend, renewals.renew, renewals.adopt),
-                *(Recollections(store).recall, desk.clear, desk.retune),
+                *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
+                *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],
             workflow_runner=sandbox(),
         )
