@@ -22,6 +22,7 @@ from unittest.mock import patch
 
 from temporalio.client import (
     WorkflowContinuedAsNewError,
+    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
@@ -507,13 +508,20 @@ async def migrated(recorder: Recorder) -> None:
     await recorder.order(handle, "retry_step")
     await recorder.reached(handle, "held")
     await recorder.order(handle, "skip_step")
-    await recorder.save("migrated", handle)
+    temporal = recorder.place.client.temporal
+    latest = temporal.get_workflow_handle(handle.id, result_type=dict)
+    async with asyncio.timeout(60):
+        while (await latest.describe()).status == WorkflowExecutionStatus.RUNNING:
+            await asyncio.sleep(0.1)
+    await recorder.save("migrated-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
+    await recorder.save("migrated-2", latest)
 
 
 async def followed(recorder: Recorder) -> None:
     """It follows newer versions: there is none, there is one, there is one in which its next step is gone."""
     await recorder.publish("followed", [MAIL, "{wait: 6s}", SMS, "{wait: 6s}", LAST], journeys="follow")
-    entry: dict[str, Any] = {"scenario": "followed", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+    contact = {"id": 1, "email": "zoe@example.com", "cellphone": "+33612345678"}
+    entry: dict[str, Any] = {"scenario": "followed", "contact": contact, "trigger": {"type": "segment"}}
     handle = (await recorder.place.client.enter(entry)).handle
     await recorder.reached(handle, "waiting")
     await recorder.publish(
@@ -557,7 +565,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "several": several,
     "together": together,
     "repeat-1": repeat,
-    "migrated": migrated,
+    "migrated-1": migrated,
     "followed": followed,
 }
 """By the name of the (first) history that each writes."""
