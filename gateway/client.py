@@ -28,6 +28,7 @@ from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
+from gateway.operations.migration import MigrationForecast
 from gateway.operations.one import Operations, targets
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
@@ -44,6 +45,7 @@ __all__ = [
     "JourneyTarget",
     "JourneyView",
     "ListedJourney",
+    "MigrationForecast",
     "ScenarioClient",
     "Tally",
     "Which",
