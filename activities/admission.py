@@ -13,13 +13,14 @@ from temporalio import activity
 
 from activities.caller import IDENTIFY, Identification, Identified
 from activities.content import Content, Opened, UnknownVersion
+from activities.goal import count
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario.entry.admission import (
     Refused,
     branches,
-    check_condition,
     check_identity,
+    check_rules,
     check_trigger,
     entry_data,
     identity,
@@ -73,7 +74,13 @@ class AdmissionActivities:
 
     @activity.defn(name=DEPART.name)
     async def depart(self, departure: Departure) -> None:
-        """Notes that a journey is over."""
+        """Notes that a journey is over, and counts its goal where its last events reach it."""
+        if departure.delivery:
+            await self._store.release(departure.delivery)
+        if departure.events and (entry := await self._store.entry(departure.workflow_id, departure.run_id)):
+            for event in departure.events:
+                if (await count(self._store, self._content, entry, event)).reached:
+                    break
         await self._store.depart(
             departure.workflow_id,
             departure.run_id,
@@ -91,7 +98,7 @@ class AdmissionActivities:
         check_trigger(entry, opened.scenario)
         now = datetime.fromisoformat(admission.now)
         data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
-        check_condition(opened.scenario, data)
+        check_rules(opened.scenario, data)
         key = key_of(entry, opened.scenario, data)
         check_identity(admission.workflow_id, entry, key)
         kept = withheld(opened.scenario, entry.contact_id, self._holdout())
@@ -109,6 +116,7 @@ class AdmissionActivities:
                 branches=None if kept else branches(lots, admission.workflow_id, data),
                 outcome=kept.outcome if kept else None,
                 reason=kept.reason if kept else None,
+                goal_until=opened.scenario.goal and now + opened.scenario.goal.within,
             )
         )
         if isinstance(answer, stored.Closure):

@@ -10,10 +10,12 @@ from temporalio import activity
 from activities.attempt import attempt_of
 from activities.attempt_log import Log
 from activities.content import Content
-from activities.context import Addresses, template_data
+from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
 from activities.interface import Channel, Delivery
 from activities.open_attempt import OpenAttempt
 from activities.permission import Gate
+from scenario.errors import NotConfigured
+from scenario.steps.delivery import DeliveryStep
 
 Way = TypeVar("Way")
 
@@ -27,6 +29,7 @@ class ChannelActivity(Generic[Way]):
         log: Where attempts are recorded.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
         gate: Who is asked, right before anything leaves, whether it may.
+        unsubscribing: Makes `journey.unsubscribe_url`; None where it is not configured.
     """
 
     channel: ClassVar[Channel]
@@ -38,9 +41,10 @@ class ChannelActivity(Generic[Way]):
         log: Log,
         callbacks: Addresses | None = None,
         gate: Gate | None = None,
+        unsubscribing: UnsubscribeAddresses | None = None,
     ) -> None:
         self._content, self._way, self._log = content, way, log
-        self._callbacks, self._gate = callbacks, gate
+        self._callbacks, self._gate, self._unsubscribing = callbacks, gate, unsubscribing
 
     def attempt(
         self, delivery: Delivery, destination: str = "", *, unrendered: str = ""
@@ -55,6 +59,20 @@ class ChannelActivity(Generic[Way]):
             unrendered=unrendered,
         )
 
-    def data(self, delivery: Delivery) -> dict[str, Any]:
-        """What the delivery's templates see; see `template_data`."""
-        return template_data(delivery, activity.info().workflow_id or "", self._callbacks)
+    async def data(self, delivery: Delivery, step: DeliveryStep) -> dict[str, Any]:
+        """What the delivery's templates see; see `template_data`.
+
+        Raises:
+            NotConfigured: A template asks for an address that is not configured.
+            BadRecipient: The contact's address is none.
+        """
+        opened = await self._content.open(delivery.name, delivery.version)
+        subscriber, url = subscriber_of(opened.scenario, step, delivery), ""
+        if subscriber is not None and self._unsubscribing is not None:
+            url = self._unsubscribing.url(subscriber)
+        elif subscriber is not None and opened.names_unsubscribing(delivery.step):
+            raise NotConfigured(
+                "a template asks for journey.unsubscribe_url, which is not configured: "
+                "set SCENARIO_CALLBACK_URL and SCENARIO_SUPPRESSION_KEY for the workers"
+            )
+        return template_data(delivery, activity.info().workflow_id or "", self._callbacks, url)

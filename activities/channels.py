@@ -1,4 +1,4 @@
-"""Which channels a process is set up for: the one place that judges the settings of e-mail, SMS and callbacks.
+"""Which channels a process is set up for: the one place that judges the settings of e-mail, SMS and answers.
 
 `runtime.settings` hands them over as they are, since what a mail server's or a provider's address may look like is the
 channel's own matter. Whoever sends asks here, before anything else is waited for; commands that send nothing do not.
@@ -19,6 +19,8 @@ from activities.sms.provider import Provider
 from runtime.callback import Callbacks
 from runtime.errors import SettingsError
 from runtime.settings import Settings
+from runtime.suppression import AddressHashes
+from runtime.unsubscribing import Unsubscribing
 
 Channel = TypeVar("Channel")
 
@@ -31,11 +33,15 @@ class Channels:
         mailer: Sends e-mail, or None where it is not configured.
         provider: Sends SMS, or None where none is configured.
         callbacks: Makes `journey.callback_url`, or None where it is not configured.
+        unsubscribing: Makes `journey.unsubscribe_url`, or None where it is not configured.
+        hashes: Know suppressed addresses, or None where they are not configured.
     """
 
     mailer: Mailer | None = None
     provider: Provider | None = None
     callbacks: Callbacks | None = None
+    unsubscribing: Unsubscribing | None = None
+    hashes: AddressHashes | None = None
 
     async def close(self, within: float) -> None:
         """Closes connections.
@@ -56,6 +62,8 @@ class Channels:
             "e-mail": self.mailer is not None,
             f"SMS ({self.provider.name})" if self.provider else "SMS": self.provider is not None,
             "callbacks": self.callbacks is not None,
+            "suppressions": self.hashes is not None,
+            "unsubscribing": self.unsubscribing is not None,
         }
         there = ", ".join(word for word, configured in words.items() if configured)
         missing = ", ".join(word for word, configured in words.items() if not configured)
@@ -85,6 +93,8 @@ def channels_of(settings: Settings, inbox: Path) -> Channels:
         mailer=judged(lambda: mailer_from(_text(settings.smtp), settings.mail_from, settings.mail_from_allowed)),
         provider=judged(lambda: provider_from(_text(settings.sms), inbox)),
         callbacks=judged(lambda: Callbacks.configured(settings)),
+        unsubscribing=Unsubscribing.configured(settings),
+        hashes=AddressHashes.configured(settings),
     )
     if wrong:
         raise SettingsError("; ".join(wrong))

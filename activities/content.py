@@ -6,13 +6,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar
 
 from activities.interface import Delivery
 from scenario.model.document import load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import named_steps
-from scenario.plan.inputs import named_secrets
+from scenario.plan.inputs import named_secrets, names_unsubscribing
+from scenario.plan.plan import Plan, load_plan
 from scenario.steps.base import BaseStep
 
 _KEPT: Final = 256
@@ -61,12 +63,29 @@ class Opened:
         default_factory=dict[str, frozenset[str] | None], init=False, compare=False, repr=False
     )
 
+    _unsubscribing: dict[str, bool] = field(default_factory=dict[str, bool], init=False, compare=False, repr=False)
+
+    @cached_property
+    def table(self) -> Plan:
+        """The plan, read.
+
+        Raises:
+            ValidationError: It is not for this version of the program.
+        """
+        return load_plan(self.plan)
+
     def secrets(self, step: str) -> frozenset[str] | None:
         """See `Content.secrets`. Worked out at the first delivery: a template at fault is that step's own matter."""
         if step not in self._named:
             found = self.steps.get(step)
             self._named[step] = named_secrets(found) if found is not None and found.secrets else frozenset()
         return self._named[step]
+
+    def names_unsubscribing(self, step: str) -> bool:
+        """Whether a template of a step names `journey.unsubscribe_url`."""
+        if step not in self._unsubscribing:
+            self._unsubscribing[step] = step in self.steps and names_unsubscribing(self.steps[step])
+        return self._unsubscribing[step]
 
 
 class Content:

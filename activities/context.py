@@ -6,9 +6,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from activities.interface import Delivery
+from runtime.unsubscribing import Subscriber
 from scenario.entry.entry import journey_root
 from scenario.entry.trigger import with_trigger
 from scenario.errors import NotConfigured
+from scenario.model.scenario import Scenario
+from scenario.policies.unsubscribing import scope_of
+from scenario.steps.delivery import DeliveryStep
 
 
 class Addresses(Protocol):
@@ -19,17 +23,43 @@ class Addresses(Protocol):
         ...
 
 
-def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None) -> dict[str, Any]:
+class UnsubscribeAddresses(Protocol):
+    """Who makes `journey.unsubscribe_url`: `runtime.unsubscribing.Unsubscribing`, or a preview's stand-in."""
+
+    def url(self, subscriber: Subscriber) -> str:
+        """The address that a message to a subscriber carries: a pure function."""
+        ...
+
+
+def subscriber_of(scenario: Scenario, step: DeliveryStep, delivery: Delivery) -> Subscriber | None:
+    """Who unsubscribes from what by a message; None where nobody does.
+
+    Raises:
+        BadRecipient: The contact's address is none.
+    """
+    scope = scope_of(scenario, step)
+    if scope is None or step.recipient is None:
+        return None
+    root, field = step.recipient
+    there: Any = delivery.data.get(root) or {}
+    written = str(there.get(field) or "").strip()
+    return Subscriber(step.kind, scope, delivery.contact, step.spelled(written)) if written else None
+
+
+def template_data(
+    delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None, unsubscribe_url: str = ""
+) -> dict[str, Any]:
     """The data that a delivery's templates see, by root: a pure function, so that every attempt renders the same bytes.
 
     It is what the journey handed over, with `now` and `today` (the step's scheduled time in the contact's zone) and
-    `journey`. Of the latter, `entered_at` is there where a template names it, and so is `callback_url`. Secrets are not
-    here: webhooks add them.
+    `journey`. Of the latter, `entered_at` is there where a template names it, and so is `callback_url`; marketing has
+    its `unsubscribe_url` anyway, for its headers. Secrets are not here: webhooks add them.
 
     Args:
         delivery: What is delivered.
         workflow_id: The journey's.
         callbacks: Makes `journey.callback_url`; None where it is not configured.
+        unsubscribe_url: That of the journey; empty where there is none.
 
     Raises:
         NotConfigured: A template asks for `journey.callback_url`, and it is not.
@@ -45,5 +75,7 @@ def template_data(delivery: Delivery, workflow_id: str, callbacks: Addresses | N
         made["callback_url"] = callbacks.url(
             workflow_id, delivery.root, delivery.id, datetime.fromisoformat(delivery.now)
         )
+    if unsubscribe_url:
+        made["unsubscribe_url"] = unsubscribe_url
     whole = with_trigger(delivery.data)
     return {**whole, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}

@@ -56,6 +56,8 @@ _ANY_DIGITS: Final = re.compile(rf"[+(0-9]{_DIGITS}(?![0-9])", re.ASCII)
 """The same where what was decoded has no sure beginning and end."""
 # A callback address lets its holder act (see runtime.callback): its version byte and the expiry's first begin all.
 _CALLBACK: Final = re.compile(r"(?<![\w-])AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASCII)
+# An address for unsubscribing, too (see runtime.unsubscribing).
+_UNSUBSCRIBE: Final = re.compile(r"(?<![\w-])u1[A-Za-z0-9_-]{32,8192}", re.ASCII)
 # Around the id of the workflow in it, which is a scenario and a contact.
 _ID: Final = slice(38, -16)
 # C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
@@ -175,6 +177,7 @@ def _revealing(reading: Reading, text: str, hidden: KnownSecrets) -> Iterator[tu
     yield from _cut_off(reading, folded, hidden, len(text))
     if reading.last or reading.text is text:
         yield from _within(reading, _callbacks(reading.text))
+        yield from _within(reading, (found.span() for found in _UNSUBSCRIBE.finditer(reading.text)))
         yield from _within(reading, _addresses(reading.text))
         numbers = _ANY_DIGITS if reading.inner else _PHONE
         yield from _within(reading, (found.span() for found in numbers.finditer(reading.text)))

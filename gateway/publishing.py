@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.errors import CheckFailed, unreadable
 from scenario.check.check import Checked, check
 from scenario.check.files import MAX_TEXT
+from scenario.errors import ScenarioError
 from scenario.http.destinations import Listing
 from scenario.model import scenario
-from scenario.model.document import digest, document
+from scenario.model.document import digest, document, load
 from scenario.plan.compile import compile_plan
+from scenario.plan.difference import Difference, difference
 from scenario.plan.plan import dump_plan
 from scenario.source.findings import Finding
 from scenario.source.yaml import MAX_BYTES
@@ -23,8 +25,26 @@ from scenario.source.yaml import MAX_BYTES
 if TYPE_CHECKING:  # checking a file needs no database
     from runtime.store import Store
 
+Journeys = Literal["pin", "follow"]
+"""Whether the journeys of a version stay with it, or go on in newer ones as soon as they can."""
+
 CASES: Final = ".test.yaml"
 """How the names of files end that hold the cases of a scenario, rather than one."""
+
+
+@dataclass(frozen=True)
+class EarlierVersion:
+    """A version that journeys are under way in.
+
+    Attributes:
+        version: Its number.
+        journeys: How many.
+        follows: Whether they go on in the newest version as soon as they can.
+    """
+
+    version: int
+    journeys: int
+    follows: bool
 
 
 @dataclass(frozen=True)
@@ -36,12 +56,18 @@ class Publication:
         version: Its number; an earlier one where the content is not new.
         newest: The number of the scenario's newest version, which new journeys take unless their entry pins another.
         warnings: What the check found that does not stand in the way.
+        before: The version that was the newest before this one; None where this one is no new one.
+        difference: What is different from that one; None where it cannot be read.
+        under_way: Of earlier versions, those that journeys are under way in.
     """
 
     scenario: str
     version: int
     newest: int
     warnings: tuple[Finding, ...] = ()
+    before: int | None = None
+    difference: Difference | None = None
+    under_way: tuple[EarlierVersion, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.scenario}@{self.version}"
@@ -88,7 +114,13 @@ def beside(path: Path) -> Callable[[str], str]:
 
 
 async def publish(
-    path: Path, store: Store, by: str = "", *, newest: bool = False, destinations: Listing | None = None
+    path: Path,
+    store: Store,
+    by: str = "",
+    *,
+    newest: bool = False,
+    journeys: Journeys | None = None,
+    destinations: Listing | None = None,
 ) -> Publication:
     """Checks a scenario file and stores it, see `check_file` and `publish_checked`.
 
@@ -99,19 +131,54 @@ async def publish(
     checked = check_file(path, destinations)
     if checked.scenario is None:
         raise CheckFailed(str(path), checked.findings)
-    return await publish_checked(checked.scenario, store, by, checked.findings, newest=newest)
+    return await publish_checked(checked.scenario, store, by, checked.findings, newest=newest, journeys=journeys)
 
 
 async def publish_checked(
-    scenario: scenario.Scenario, store: Store, by: str = "", warnings: tuple[Finding, ...] = (), *, newest: bool = False
+    scenario: scenario.Scenario,
+    store: Store,
+    by: str = "",
+    warnings: tuple[Finding, ...] = (),
+    *,
+    newest: bool = False,
+    journeys: Journeys | None = None,
 ) -> Publication:
     """Stores a scenario that a check has found good.
 
     The same content again is the same version. With `newest` it is stored once more where another version has followed
-    it: so a scenario is rolled back.
+    it: so a scenario is rolled back. With another word for its `journeys` it is another version, too.
     """
     content = document(scenario)
-    plan = dump_plan(compile_plan(scenario))
+    plan = dump_plan(compile_plan(scenario, follows=journeys == "follow"))
     name = scenario.scenario
-    version = await store.publish(name, content, plan, digest(content), by, newest=newest)
-    return Publication(name, version, await store.newest(name) or version, warnings)
+    before = await store.newest(name)
+    version = await store.publish(name, content, plan, digest(content), by, newest=newest, journeys=journeys)
+    last = await store.newest(name) or version
+    if before is None or version <= before or version < last:
+        return Publication(name, version, last, warnings)
+    return Publication(
+        name,
+        version,
+        last,
+        warnings,
+        before,
+        await _since(store, before, scenario),
+        await _under_way(store, name, version),
+    )
+
+
+async def _since(store: Store, before: int, scenario: scenario.Scenario) -> Difference | None:
+    earlier = await store.version(scenario.scenario, before)
+    try:
+        return difference(load(earlier.document), scenario) if earlier else None
+    except ScenarioError:  # a newer program's
+        return None
+
+
+async def _under_way(store: Store, name: str, version: int) -> tuple[EarlierVersion, ...]:
+    counts = await store.counts()
+    return tuple(
+        EarlierVersion(item.version, count, item.journeys == "follow")
+        for item in await store.listed(name)
+        if item.version < version and (count := counts.get((name, item.version), 0))
+    )

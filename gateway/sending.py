@@ -136,7 +136,7 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
         raise BadInput(f"the step '{step}' sends no message")
     delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.workshop.book))
     try:
-        made = replace(workshop, to=means.to).render(draft.steps[step], delivery, contact.journey)
+        made = replace(workshop, to=means.to).render(draft.steps[step], delivery, contact.journey, draft.scenario)
     except BadRecipient as error:
         raise BadInput(f"--to is not {_RECIPIENTS[error.word]}") from None
     began = time.perf_counter()

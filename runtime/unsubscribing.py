@@ -30,7 +30,7 @@ PATH: Final = "/u/"
 
 _LABEL: Final = b"scenario-runner unsubscribe token"
 _VERSION: Final = "u1"
-_TOKEN: Final = re.compile(rf"{_VERSION}([A-Za-z0-9_-]{{32,2048}})", re.ASCII)
+_TOKEN: Final = re.compile(rf"{_VERSION}([A-Za-z0-9_-]{{32,8192}})", re.ASCII)
 
 
 @dataclass(frozen=True)

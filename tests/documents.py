@@ -22,6 +22,7 @@ _ONLY: Final[Mapping[str, Roots]] = {
     "after a `wait_for`, or a `repeat` that an event ends": roots("segment", event=True),
     "in a webhook": roots("segment", secrets=()),
     "in a webhook, an e-mail, an SMS": roots("segment", callback=True),
+    "in an e-mail, an SMS of a marketing scenario": roots("segment", callback=True, unsubscribe=True),
 }
 """Places that have more variables than others; the trigger is one without data of its own."""
 
@@ -58,7 +59,7 @@ def _variables() -> Iterator[str]:
     yield "| variable | fields |"
     yield "|---|---|"
     known: list[tuple[list[str], Tree]] = []
-    for name, tree in roots(None, event=True, callback=True).known.items():
+    for name, tree in roots(None, event=True, callback=True, unsubscribe=True).known.items():
         _collect(name, tree, known)
     for names, tree in known:
         yield f"| {', '.join(sorted(names, key=lambda name: name.startswith('each')))} | {_fields(tree)} |"

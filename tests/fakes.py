@@ -60,10 +60,11 @@ class Shelf:
 
     Args:
         steps: Its steps, as they stand in the document.
+        more: What else stands there.
     """
 
-    def __init__(self, *steps: Mapping[str, Any]) -> None:
-        self._only = Version({"scenario": "post-purchase", "trigger": "order", "steps": list(steps)})
+    def __init__(self, *steps: Mapping[str, Any], **more: Any) -> None:
+        self._only = Version({"scenario": "post-purchase", "trigger": "order", **more, "steps": list(steps)})
 
     async def newest(self, scenario: str) -> int | None:
         """The number of the one, where it is asked for."""

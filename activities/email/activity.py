@@ -41,8 +41,9 @@ class Emails(ChannelActivity[Mailer | None]):
                 raise NotConfigured(NO_MAILER)
             recipient = recipient_of(written)
             step = await self._content.step_of(delivery, Email, "an e-mail")
+            data = await self.data(delivery, step)
             # A large mail takes longer to render than a worker that serves many may stand still.
-            envelope = await asyncio.to_thread(render, step, delivery, self.data(delivery), mailer.senders, recipient)
+            envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
             hidden = (written, recipient.address, mailer.server.password)
             await attempt.may_leave(recipient.address)
             try:

@@ -19,6 +19,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PLAIN: Final = re.compile(r"(?!.*=\?)(?:[\x20-\x7e]{0,60}|(?:[\x21-\x7e]{1,60} )*[\x21-\x7e]{1,60})")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _LINE: Final = 76
+_LONGEST: Final = 998
+"""Characters of a line that a mail server must take (RFC 5322 §2.1.1)."""
 _END: Final = "\r\n"
 
 
@@ -63,6 +65,12 @@ def mailbox(name: str, box: Mailbox) -> HeaderField:
         shown = _encoded(name, shown)
     one_line = f"{shown} <{box.address}>"
     return HeaderField(name, one_line if len(name) + 2 + len(one_line) <= _LINE else f"{shown}{_END} <{box.address}>")
+
+
+def address_list(name: str, url: str) -> HeaderField:
+    """A field of one URL in angle brackets (RFC 2369 §2), which is never folded inside."""
+    value = f"<{url}>"
+    return HeaderField(name, value if len(name) + 2 + len(value) <= _LONGEST else f"{_END} {value}")
 
 
 def _encoded(name: str, text: str) -> str:

@@ -14,7 +14,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Final, cast
 
-from activities.email.header import HeaderField, mailbox, unstructured
+from activities.email.header import HeaderField, address_list, mailbox, unstructured
 from activities.email.sandbox import Markup, MarkupProcess
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.mail_address import Mailbox
@@ -52,6 +52,7 @@ def compose(
     text: str | None,
     reply_to: Mailbox | None = None,
     return_path: Mailbox | None = None,
+    unsubscribe_url: str = "",
 ) -> Envelope:
     """Makes a message of its parts.
 
@@ -65,6 +66,7 @@ def compose(
         text: The text part; None derives it from the HTML.
         reply_to: The Reply-To header, or None.
         return_path: Where bounces go; None: to the sender.
+        unsubscribe_url: Where a POST unsubscribes (RFC 8058), for both headers; empty: there are none.
 
     Returns:
         The same bytes for the same arguments.
@@ -86,6 +88,7 @@ def compose(
         unstructured("Subject", subject),
         HeaderField("Date", format_datetime(date)),
         HeaderField("Message-ID", f"<{delivery_id}@{path.domain}>"),
+        *_unsubscribing(unsubscribe_url),
         HeaderField("MIME-Version", "1.0"),
     ):
         message[field.name] = field
@@ -102,6 +105,16 @@ def compose(
             message.attach(cast("EmailMessage", part))
         message.set_boundary(_boundary(delivery_id))
     return Envelope(sender=path.address, recipient=recipient.address, message=_bytes(message), utf8=utf8)
+
+
+def _unsubscribing(url: str) -> list[HeaderField]:
+    """The headers of one-click unsubscribing (RFC 8058 §3.1), which a DKIM signature has to cover (§4)."""
+    if not url:
+        return []
+    return [
+        address_list("List-Unsubscribe", url),
+        HeaderField("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    ]
 
 
 def _bounded(part: str, text: str, most: int) -> str:

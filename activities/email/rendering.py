@@ -46,7 +46,7 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Sende
     Args:
         step: As it was published.
         delivery: What is delivered; its id and its `now` are in the message.
-        data: What templates see, by root.
+        data: What templates see, by root; `journey.unsubscribe_url` is in the headers, too.
         senders: Who may be named. The return path is the default one, whoever is: bounces go where operators look.
         recipient: The To header.
 
@@ -68,6 +68,7 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Sende
         reply_to=named.get("reply_to"),
         return_path=senders.default,
         recipient=recipient,
+        unsubscribe_url=str(data.get("journey", {}).get("unsubscribe_url", "")),
         date=datetime.fromisoformat(delivery.now),
         subject=_rendered("subject", liquid.render_line, step.subject, data),
         html=None if html is None else _rendered("html", liquid.render_html, html, data),

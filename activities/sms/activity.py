@@ -37,7 +37,7 @@ class Texts(ChannelActivity[Provider | None]):
                 raise NotConfigured(NO_PROVIDER)
             number = international(written)
             step = await self._content.step_of(delivery, Sms, "an SMS")
-            body = await asyncio.to_thread(render, step, self.data(delivery))
+            body = await asyncio.to_thread(render, step, await self.data(delivery, step))
             await attempt.may_leave(number)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()

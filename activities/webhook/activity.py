@@ -70,7 +70,7 @@ class Webhooks(ChannelActivity[Transport]):
             ready = outgoing(
                 step,
                 delivery.step,
-                self.data(delivery),
+                await self.data(delivery, step),
                 delivery.id,
                 routes=self._routes,
                 secrets=self._secrets(),

@@ -112,8 +112,7 @@ def parsed(text: str | bytes, path: Path, destinations: Path | None) -> tuple[Ca
     try:
         file = CaseFile.model_validate(source.data, by_alias=True, by_name=False)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            tell(detail, source.data, CaseFile, "a case file", report)
+        tell(error, source.data, CaseFile, "a case file", report)
         return None, report.findings
     named = file.scenario or path.name.removesuffix(CASES) + ".yaml"
     try:

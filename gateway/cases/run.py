@@ -24,7 +24,7 @@ from gateway.virtual.clock import Clock
 from gateway.virtual.host import Record
 from gateway.virtual.journey import Refused as OperationRefused
 from gateway.virtual.journey import VirtualJourney
-from scenario.entry.admission import Refused, check_condition, check_trigger, entry_data, key_of, withheld
+from scenario.entry.admission import Refused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.context import pick
@@ -176,7 +176,7 @@ class _Run:
         data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
         try:
             check_trigger(entry, scenario)
-            check_condition(scenario, data)
+            check_rules(scenario, data)
             identifier = journey_id(entry, key_of(entry, scenario, data))
         except (Refused, EntryError) as error:
             return Course(zone=zone, refused=str(error))
@@ -238,7 +238,9 @@ class _Run:
             data=data,
             root=journey.root if row.calls_back else "",
         )
-        journey.message = self._workshop.render(draft.steps[step], delivery, str(whole["journey"]["id"]))
+        journey.message = self._workshop.render(
+            draft.steps[step], delivery, str(whole["journey"]["id"]), draft.scenario
+        )
         match journey.message:
             case Problem(message):
                 return Failed(reason=message, cause="template", destination=row.to or row.kind)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,10 +17,18 @@ from gateway.cli.options import Format, FormatOption, login
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
+    from gateway.publishing import Publication
     from scenario.model.scenario import Scenario
     from scenario.source.findings import Finding
 
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
+
+
+class JourneysOf(StrEnum):
+    """What the journeys of a version do when there is a newer one."""
+
+    PIN = "pin"
+    FOLLOW = "follow"
 
 
 class SchemaOf(StrEnum):
@@ -36,6 +44,15 @@ SchemaArgument = Annotated[SchemaOf, typer.Argument(metavar="[KIND]", help="scen
 
 NewestOption = Annotated[
     bool, typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback")
+]
+
+
+JourneysOption = Annotated[
+    JourneysOf | None,
+    typer.Option(
+        "--journeys",
+        help="follow: journeys of this version go on in newer ones as soon as they can; pin: they stay (the default)",
+    ),
 ]
 
 
@@ -84,12 +101,20 @@ def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
     dump(make())
 
 
-def publish(files: FilesArgument, destinations: DestinationsOption = None, newest: NewestOption = False) -> None:
+def publish(
+    files: FilesArgument,
+    destinations: DestinationsOption = None,
+    newest: NewestOption = False,
+    journeys: JourneysOption = None,
+) -> None:
     """Check scenario files and store them; prints name@version.
 
     Where one of them has an error, none is stored. Case files among them are passed over. Content that was published
     before keeps its version. Where a newer one has followed it, that is said, and new journeys go on to take the newer
-    one: --newest makes it the newest again.
+    one: --newest makes it the newest again. The same content with another word for --journeys is another version.
+
+    What is different from the version before is said on standard error, and what becomes of journeys under way in
+    earlier ones: 'scenario migrate' puts them into this one.
     """
     from gateway.errors import BadInput
     from gateway.publishing import check_file
@@ -110,7 +135,7 @@ def publish(files: FilesArgument, destinations: DestinationsOption = None, newes
         note(f"scenario: nothing was published: {_summary(findings, len(files))}")
         raise typer.Exit(1)
     _refuse_twins(scenarios)
-    asyncio.run(_publish(list(scenarios.values()), newest=newest))
+    asyncio.run(_publish(list(scenarios.values()), newest, journeys.value if journeys else None))
 
 
 def _holds_cases(path: Path) -> bool:
@@ -125,19 +150,35 @@ def _cases(path: Path, destinations: Path | None) -> Iterable[Finding]:
     return read(path, destinations)[1]
 
 
-async def _publish(scenarios: Sequence[Scenario], *, newest: bool) -> None:
+async def _publish(scenarios: Sequence[Scenario], newest: bool, journeys: Literal["pin", "follow"] | None) -> None:
     from gateway.cli import session
     from gateway.publishing import publish_checked
 
     async with session.stored(migrate=True) as store:
         for scenario in scenarios:
-            published = await publish_checked(scenario, store, login(), newest=newest)
+            published = await publish_checked(scenario, store, login(), newest=newest, journeys=journeys)
             say(str(published))
+            _tell(published)
             if published.newest > published.version:
                 note(
                     f"scenario: {published} is published already, and {published.scenario}@{published.newest} is the "
                     "newest: new journeys take that; to roll back, publish the file with --newest"
                 )
+
+
+def _tell(published: Publication) -> None:
+    """Says what is different from the version before, and what becomes of journeys under way."""
+    name = published.scenario
+    if published.before is not None and published.difference is not None:
+        note(f"scenario: {published} after {name}@{published.before}: {published.difference}")
+    for earlier in published.under_way:
+        is_one = earlier.journeys == 1
+        count = (
+            f"{_count(earlier.journeys, 'journey')} {'is' if is_one else 'are'} under way in {name}@{earlier.version}"
+        )
+        becomes = f"follow{'s' if is_one else ''}" if earlier.follows else f"stay{'s' if is_one else ''} there"
+        advice = "" if earlier.follows else f": see 'scenario migrate {name} --from {earlier.version} --dry-run'"
+        note(f"scenario: {count}, and {becomes}{advice}")
 
 
 def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:

@@ -160,12 +160,12 @@ def given_by(at: str | None, events: Sequence[str], responses: Sequence[str], bo
 def workshop(settings: Settings, book: Destinations | None = None) -> Workshop:
     """What renders, with what the settings say of it."""
     from activities.email.senders import Senders
-    from gateway.preview.rendering import SENDERS, StandIn, Workshop
+    from gateway.preview.rendering import BASE, SENDERS, StandIn, UnsubscribeStandIn, Workshop
 
     sender, allowed = settings.mail_from, settings.mail_from_allowed
     senders = Senders.configured(sender, allowed) if sender else SENDERS
-    callbacks = StandIn(settings.callback_url) if settings.callback_url else StandIn()
-    return Workshop(senders=senders, callbacks=callbacks, book=book)
+    base = settings.callback_url or BASE
+    return Workshop(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
 
 
 def _moment(at: str | None) -> datetime | None:

@@ -28,8 +28,8 @@ _WhoOption = Annotated[
 def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) -> None:
     """List what is published: of each scenario the newest version, and those that journeys still follow.
 
-    JSON is a list of objects with scenario, version, newest, published_at, published_by, under_way, closed_at,
-    closed_by and reason.
+    JSON is a list of objects with scenario, version, newest, published_at, published_by, journeys, under_way,
+    closed_at, closed_by and reason.
     """
     from gateway import publications
 
@@ -74,7 +74,8 @@ def reopen(scenario: _ScenarioArgument) -> None:
 
 
 def _show(found: list[ListedVersion]) -> None:
-    rows = Table("version", "published (local)", "by", "under way", "", right=("under way",), prose=("",))
+    columns = ("version", "published (local)", "by", "journeys", "under way", "")
+    rows = Table(*columns, right=("under way",), prose=("",))
     for item in found:
         told = item.published
         state = styled("", "" if item.newest else "older")
@@ -82,7 +83,7 @@ def _show(found: list[ListedVersion]) -> None:
             why = f": {closure.reason}" if closure.reason else ""
             state = styled("refused", f"closed since {local(closure.closed_at)} by {closure.closed_by}{why}")
         name = f"{told.scenario}@{told.version}"
-        rows.add(name, local(told.published_at), told.published_by, item.under_way, state)
+        rows.add(name, local(told.published_at), told.published_by, told.journeys, item.under_way, state)
     rows.show(console())
 
 
@@ -94,6 +95,7 @@ def _as_json(item: ListedVersion) -> dict[str, object]:
         "newest": item.newest,
         "published_at": told.published_at.isoformat(),
         "published_by": told.published_by,
+        "journeys": told.journeys,
         "under_way": item.under_way,
         "closed_at": closure and closure.closed_at.isoformat(),
         "closed_by": closure and closure.closed_by,

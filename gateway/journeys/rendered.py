@@ -152,7 +152,8 @@ async def _render(store: Store, workshop: Workshop, delivery: Delivery, journey:
     published = await store.version(delivery.name, delivery.version)
     if published is None:
         return Problem(f"{delivery.scenario} is not in the store any more")
-    step = dict(named_steps(load(published.document))).get(delivery.step)
+    scenario = load(published.document)
+    step = dict(named_steps(scenario)).get(delivery.step)
     if step is None:
         return Problem(f"{delivery.scenario} has no step '{delivery.step}'")
-    return workshop.render(step, delivery, journey)
+    return workshop.render(step, delivery, journey, scenario)

@@ -11,7 +11,7 @@ from gateway.errors import BadInput
 from gateway.preview.draft import VERSION, Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import GivenEvent, Passed, Walk
-from scenario.entry.admission import Refused, Withheld, check_condition, entry_data, key_of, withheld
+from scenario.entry.admission import Refused, Withheld, check_rules, entry_data, key_of, withheld
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
 from scenario.plan import plan
@@ -155,7 +155,7 @@ def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | 
     """
     refused = key = None
     try:
-        check_condition(draft.scenario, data)
+        check_rules(draft.scenario, data)
     except Refused as error:
         refused = str(error)
     try:

@@ -12,7 +12,7 @@ from email.policy import default
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from activities.context import Addresses, template_data
+from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
 from activities.email.message import Envelope
 from activities.email.rendering import address_in, recipient_of
 from activities.email.rendering import render as render_email
@@ -28,8 +28,10 @@ from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
 from scenario.mail_address import Mailbox
+from scenario.model.scenario import Scenario
 from scenario.phone_number import international
 from scenario.steps.base import BaseStep
+from scenario.steps.delivery import DeliveryStep
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
 from scenario.steps.webhook import Webhook
@@ -37,9 +39,12 @@ from scenario.time.timing import LAST
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
+    from runtime.unsubscribing import Subscriber
 
 SENDERS: Final = Senders(Mailbox("sender@example.com", "Sender"), frozenset({ANY}))
 """Who may send e-mails where SCENARIO_MAIL_FROM is not set."""
+BASE: Final = "https://callbacks.example.com"
+"""Where addresses lead while SCENARIO_CALLBACK_URL is not set."""
 ROOT: Final = "00000000-0000-0000-0000-000000000000"
 """The run id of a journey that was never started."""
 
@@ -70,7 +75,7 @@ class StandIn:
         base: SCENARIO_CALLBACK_URL.
     """
 
-    def __init__(self, base: str = "https://callbacks.example.com") -> None:
+    def __init__(self, base: str = BASE) -> None:
         from runtime.callback import Callbacks
 
         self._real = Callbacks(base, [bytes(32)])
@@ -79,6 +84,24 @@ class StandIn:
         """An address as long as the real one."""
         now = min(now, LAST - timedelta(days=366_000))  # an address lives on from its step: not beyond the end of time
         base, slash, token = self._real.url(workflow_id, root, f"msg_{0:032}", now).rpartition("/")
+        return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
+
+
+class UnsubscribeStandIn:
+    """Gives out addresses that look like `journey.unsubscribe_url` and open nothing.
+
+    Args:
+        base: SCENARIO_CALLBACK_URL.
+    """
+
+    def __init__(self, base: str = BASE) -> None:
+        from runtime.unsubscribing import Unsubscribing
+
+        self._real = Unsubscribing(base, [bytes(32)])
+
+    def url(self, subscriber: Subscriber) -> str:
+        """An address as long as the real one."""
+        base, slash, token = self._real.url(subscriber).rpartition("/")
         return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
 
 
@@ -194,6 +217,7 @@ class Workshop:
     Attributes:
         senders: From whom e-mails may be.
         callbacks: Makes `journey.callback_url`.
+        unsubscribing: Makes `journey.unsubscribe_url`.
         identify: A step's delivery id.
         book: The destinations. None where they are not known: then a URL begins with the destination's name.
         to: Who gets e-mails and SMS instead of the contact.
@@ -201,22 +225,24 @@ class Workshop:
 
     senders: Senders = SENDERS
     callbacks: Addresses = field(default_factory=StandIn)
+    unsubscribing: UnsubscribeAddresses = field(default_factory=UnsubscribeStandIn)
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
     to: str | None = None
 
-    def render(self, step: BaseStep, delivery: Delivery, journey: str) -> Result:
+    def render(self, step: BaseStep, delivery: Delivery, journey: str, scenario: Scenario) -> Result:
         """Renders a delivery.
 
         Args:
             step: The step.
             delivery: What the journey would hand to the activity.
             journey: The workflow id.
+            scenario: The step's.
 
         Raises:
             BadRecipient: Nothing can be sent to whom `to` says.
         """
-        seen = template_data(delivery, journey, self.callbacks)
+        seen = template_data(delivery, journey, self.callbacks, self._unsubscribe_url(step, delivery, scenario))
         try:
             return _RENDERED[type(step)](self, step, delivery, seen)
         except Aborted as aborted:
@@ -229,6 +255,13 @@ class Workshop:
             return Problem(str(error))
         except NotConfigured as error:
             return Problem(str(error))
+
+    def _unsubscribe_url(self, step: BaseStep, delivery: Delivery, scenario: Scenario) -> str:
+        try:
+            subscriber = subscriber_of(scenario, step, delivery) if isinstance(step, DeliveryStep) else None
+        except BadRecipient:
+            return ""  # that is what rendering says, unless it goes to somebody else
+        return self.unsubscribing.url(subscriber) if subscriber else ""
 
     def webhook(self, step: Webhook, delivery: Delivery, seen: dict[str, Any]) -> Result:
         """A webhook's request."""

@@ -216,7 +216,9 @@ class Walk:
             root=ROOT if row.calls_back else "",
         )
         assert step is not None  # noqa: S101 only steps deliver
-        result = self._result = self._workshop.render(step, delivery, str(self._data["journey"]["id"]))
+        result = self._result = self._workshop.render(
+            step, delivery, str(self._data["journey"]["id"]), self._draft.scenario
+        )
         match result:
             case Problem():
                 return Failed(reason=result.message)

@@ -34,6 +34,7 @@ class AdmissionRequest:
         branches: The branch of each split, by the split's id, as far as it is known already.
         outcome: How it ends at once, where it is let in to get nothing; else None.
         reason: Why.
+        goal_until: Until when the scenario's goal counts for it; None where it has none.
     """
 
     scenario: str
@@ -48,6 +49,7 @@ class AdmissionRequest:
     branches: Mapping[str, str] | None = None
     outcome: str | None = None
     reason: str | None = None
+    goal_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class StoredEntry:
         workflow_id: The journey.
         run_id: Its first execution run id.
         scenario: The scenario's name.
-        version: The version it was admitted by.
+        version: The version it follows: that by which it was admitted, until it goes on in another.
         contact_id: Whose journey.
         key: As its entry gave it, or None.
         nth: The contact's first, second, … entry under this scenario and key.

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from runtime.store.columns import Instant, storable
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import claims
-from scenario.policies.caps import Cap, Full, full, since
+from scenario.policies.caps import Cap, Full, full
 
 _table = claims.c
 
@@ -84,11 +84,13 @@ class Claims(Queries):
         applying = [cap for cap in caps if cap.applies_to(wanted.channel, wanted.destination)]
         if not applying:
             return None
-        now, earliest = wanted.claimed_at, since(applying, wanted.claimed_at, zone)
+        now = wanted.claimed_at
+        bounds = [cap.since(now, zone) for cap in applying]
+        earliest = min(bounds)
         asked = {"contact_id": wanted.contact_id, "since": earliest, "delivery_id": storable(wanted.delivery_id)}
         row: dict[str, Any] = {name: getattr(wanted, name) for name in _FIELDS} | {"kept": 0, "earliest": earliest}
-        for number, cap in enumerate(applying):
-            row |= {f"since_{number}": cap.since(now, zone), f"at_most_{number}": cap.at_most}
+        for number, (cap, bound) in enumerate(zip(applying, bounds, strict=True)):
+            row |= {f"since_{number}": bound, f"at_most_{number}": cap.at_most}
         taking = _take(self._database.insert, self._database.one_writer, tuple(cap.channels for cap in applying))
         while True:
             if await self._database.write(taking, row):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Executable, bindparam, func, literal, or_, select
 
@@ -25,8 +25,8 @@ class Published:
         version: 1, 2, …
         document: The scenario as JSON, with the texts of its files.
         plan: The compiled plan as JSON.
-        digest: Of the content. It is unique within the scenario: of content that was published again to be the newest,
-            the version that it replaced follows after a ``~``.
+        digest: Of the content. It is unique within the scenario: a ``+follow`` follows where `journeys` says so; and of
+            content that was published again to be the newest, the version that it replaced after a ``~``.
         published_at: When.
         published_by: Who, as the publisher said, or "".
         journeys: Whether its journeys stay with it (``pin``), or go on in newer versions (``follow``).
@@ -66,12 +66,14 @@ class Listed:
         version: 1, 2, …
         published_at: When.
         published_by: Who, as the publisher said, or "".
+        journeys: ``pin`` or ``follow``; see `Published`.
     """
 
     scenario: str
     version: int
     published_at: datetime
     published_by: str
+    journeys: str = "pin"
 
 
 class Versions(Queries):
@@ -86,6 +88,7 @@ class Versions(Queries):
         by: str = "",
         *,
         newest: bool = False,
+        journeys: Literal["pin", "follow"] | None = None,
     ) -> int:
         """Store a scenario as its next version, or find the version that has this content already.
 
@@ -96,28 +99,35 @@ class Versions(Queries):
             digest: Of the content. Equal digests are taken as equal content, and keep the first one's plan.
             by: Who publishes, for the record.
             newest: The content shall be the newest version's: where another has followed it, it is stored once more.
+            journeys: Whether its journeys shall stay with it, or go on in newer versions, as the plan says too. The
+                same content with another word is another version, since none ever changes. None: whatever the word, and
+                ``pin`` where it is new.
 
         Returns:
             The version's number. Of content that was published before, it is the newest version's where that has it,
             else without `newest` that of the first publication; in all other cases it is one more than the newest.
         """
+        digests = {"pin": digest, "follow": f"{digest}{_FOLLOWS}"}
+        accepted = [digests[journeys]] if journeys else [*digests.values()]
+        own = digests[journeys or "pin"]
         row = {
             "scenario": scenario,
-            "digest": digest,
+            "digest": own,
             "document": dict(document),
             "plan": dict(plan),
             "published_at": datetime.now(UTC),
             "published_by": by,
+            "journeys": journeys or "pin",
         }
         while True:
             last = await self._database.read(_LAST, {"scenario": scenario})
-            if last and last[0]["digest"].partition(_AGAIN)[0] == digest:
+            if last and last[0]["digest"].partition(_AGAIN)[0] in accepted:
                 return last[0]["version"]
-            known = await self._database.read(_BY_DIGEST, {"scenario": scenario, "digest": digest})
+            known = await self._database.read(_BY_DIGEST, {"scenario": scenario, "digests": accepted})
             if known and not newest:
                 return known[0]["version"]
             if known:  # two who ask for this at once have the same digest, and get one version
-                row["digest"] = f"{digest}{_AGAIN}{last[0]['version']}"
+                row["digest"] = f"{own}{_AGAIN}{last[0]['version']}"
             added = await self._database.write(_add(self._database.insert), row)
             if added:
                 return added[0]["version"]
@@ -156,10 +166,13 @@ class Versions(Queries):
 
 
 _AGAIN = "~"
-_ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by")
+_FOLLOWS = "+follow"
+_ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by", "journeys")
 
-_BY_DIGEST = select(_table.version).where(
-    _table.scenario == bindparam("scenario"), _table.digest == bindparam("digest")
+_BY_DIGEST = (
+    select(_table.version)
+    .where(_table.scenario == bindparam("scenario"), _table.digest.in_(bindparam("digests", expanding=True)))
+    .order_by(_table.version)
 )
 _LAST = (
     select(_table.version, _table.digest)
@@ -170,7 +183,7 @@ _LAST = (
 _NEWEST = select(func.max(_table.version).label("version")).where(_table.scenario == bindparam("scenario"))
 _ONE = select(versions).where(_table.scenario == bindparam("scenario"), _table.version == bindparam("version"))
 _LISTED = (
-    select(_table.scenario, _table.version, _table.published_at, _table.published_by)
+    select(_table.scenario, _table.version, _table.published_at, _table.published_by, _table.journeys)
     .where(or_(bindparam("name", type_=_table.scenario.type).is_(None), _table.scenario == bindparam("name")))
     .order_by(_table.scenario, _table.version.desc())
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scenario.check.files import inline_files
+from scenario.check.hours import check_hours
 from scenario.check.rules import check_rules
 from scenario.check.size import check_plan, is_storable
 from scenario.check.structure import check_structure
@@ -63,6 +64,7 @@ def check(
         return Checked(report.findings, None)
     known = ways(data)
     check_rules(data, known, report, now)
+    check_hours(data, destinations, report)
     if destinations is not None:
         check_destinations(data, destinations, report)
     check_templates(data, known, report, destinations)

@@ -10,7 +10,7 @@ from scenario import liquid
 from scenario.check.dates import check_date
 from scenario.check.events import check_event
 from scenario.check.goal import check_value
-from scenario.check.variables import CALLBACK, roots, roots_of_goal
+from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_goal
 from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
@@ -19,6 +19,7 @@ from scenario.liquid.lint.findings import Finding
 from scenario.liquid.shapes import Object, Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
+from scenario.policies.purpose import MARKETING
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path
@@ -92,7 +93,8 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
         report: Takes the findings.
         destinations: Say which secrets may go where; None where they are not known.
     """
-    trigger = cast("Mapping[str, Any]", data).get("trigger") if isinstance(data, Mapping) else None
+    written = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
+    trigger, marketing = written.get("trigger"), written.get("purpose", MARKETING) == MARKETING
     anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)
@@ -106,6 +108,7 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
                 event=here.comes or looks,
                 secrets=_granted(template, destinations) if template.step and template.step.secrets else None,
                 callback=template.step is not None and template.step.sends,
+                unsubscribe=marketing and template.step is not None and template.step.recipient is not None,
                 responses=here.responses,
                 unsure=_unsure(here, report) if here.comes and not looks else "",
             )
@@ -183,6 +186,9 @@ def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: 
     match found.missing:
         case "journey", "callback_url":
             code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
+        case "journey", "unsubscribe_url":
+            code = "out-of-scope"
+            message = "'journey.unsubscribe_url' is there only in an email or sms step of a marketing scenario"
         case "responses", name:
             code, message = "unknown-response", _unkept(name, found.suggestion, template, kept, report)
         case _ if code != "unknown-field" or found.suggestion is not None:
@@ -193,9 +199,9 @@ def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: 
             pass
         case (("trigger" as root), _):
             message = f"{message}: it has {listed(cast('Object', known.known[root]).fields, 'and')}"
-        case _, field if field == CALLBACK:
+        case _, field if field in (CALLBACK, UNSUBSCRIBE):
             severity = "warning"
-            message = f"{message}: an address is made only where 'journey.{CALLBACK}' is written out"
+            message = f"{message}: an address is made only where 'journey.{field}' is written out"
         case _:
             severity, message = "warning", f"{message}, unless the engine sends one"
     place = (*template.path, *found.path)

@@ -38,6 +38,8 @@ _GONE: Final = (
 )
 CALLBACK: Final = "callback_url"
 """The field of `journey` that gives its holder a power: it is made only for templates that name it."""
+UNSUBSCRIBE: Final = "unsubscribe_url"
+"""The same of marketing that goes to an address."""
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
     values.as_id: _TEXT,
     values.as_text: _TEXT,
@@ -54,6 +56,7 @@ def roots(
     event: bool = False,
     secrets: Iterable[str] | None = None,
     callback: bool = False,
+    unsubscribe: bool = False,
     responses: Mapping[str, Tree] | None = None,
     unsure: str = "",
 ) -> Roots:
@@ -64,12 +67,12 @@ def roots(
         event: Whether an event has come by then, or is being looked at.
         secrets: The names of those that it may read; None where it does not belong to a webhook.
         callback: Whether it belongs to a message, where `journey.callback_url` is made.
+        unsubscribe: Whether it belongs to marketing by e-mail or SMS, where `journey.unsubscribe_url` is made.
         responses: The responses that may be kept by then, or None where that is not known: then any may be.
         unsure: Why there may be no event all the same; empty where one is certain, or none is there anyway.
     """
-    journey = Object(_JOURNEY)
-    if callback:
-        journey = Object({**_JOURNEY, CALLBACK: _TEXT}, direct=frozenset({CALLBACK}))
+    made = frozenset(name for name, there in ((CALLBACK, callback), (UNSUBSCRIBE, unsubscribe)) if there)
+    journey = Object({**_JOURNEY, **dict.fromkeys(sorted(made), _TEXT)}, direct=made)
     kept = Object(open=True) if responses is None else Object(responses)
     known: dict[str, Tree] = {"contact": tree_of(Contact), "journey": journey, **_ANYWHERE, "responses": kept}
     entered: dict[str, Tree] = {"type": _TEXT}

@@ -13,6 +13,7 @@ from scenario.entry.entry import Entry, clean, journey_id, journey_root
 from scenario.entry.trigger import with_trigger
 from scenario.errors import ScenarioError, TemplateError
 from scenario.model.scenario import Scenario
+from scenario.policies.consent import nowhere
 from scenario.policies.draw import CONTROL, HOLDOUT, Holdout, Lot, apart
 from scenario.policies.purpose import MARKETING
 
@@ -51,8 +52,15 @@ def check_trigger(entry: Entry, scenario: Scenario) -> None:
         raise Refused(f"{scenario.scenario} is entered by '{scenario.trigger}', not by '{kind}'")
 
 
-def check_condition(scenario: Scenario, data: dict[str, Any]) -> None:
-    """Raises `Refused` where ``entry.if`` does not hold for this data, or cannot be evaluated."""
+def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
+    """Checks what a contact must fulfil.
+
+    Raises:
+        Refused: ``entry.if`` does not hold for this data, or cannot be evaluated; or the contact agrees to none of the
+            channels for whose marketing the scenario asks for consent.
+    """
+    if scenario.purpose == MARKETING and (lacking := nowhere(scenario.subscription or {}, data["contact"])):
+        raise Refused(f"no consent to {scenario.scenario}: {lacking}")
     condition = scenario.entry.condition
     if condition is None:
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Final, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scenario.model.messages import worded
@@ -14,23 +15,32 @@ from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.source.source import Path
 
+_MEANT: Final = re.compile(r": did you mean '(.*)'\?$")
 
-def tell(detail: ErrorDetails, data: Any, form: type[BaseModel], whole: str, report: Report) -> None:
-    """Reports one of pydantic's errors.
+
+def tell(error: ValidationError, data: Any, form: type[BaseModel], whole: str, report: Report) -> None:
+    """Reports pydantic's errors. A key that is missing only because it is misspelt is told of once.
 
     Args:
-        detail: The error.
+        error: Of validating the data.
         data: The file's data.
         form: The model of the whole file.
         whole: What the file is called where it is the subject of a sentence.
         report: Takes the finding.
     """
-    path, code, message, key = explained(detail, data, form, whole)
-    report.add(path, code, message, key=key)
+    said = [explained(detail, data, form, whole) for detail in error.errors(include_url=False)]
+    meant = {
+        (path[:-1], found[1])
+        for path, code, text, _ in said
+        if code == "unknown-key" and (found := _MEANT.search(text))
+    }
+    for path, code, message, key in said:
+        if code != "missing" or (path, message.split("'")[1]) not in meant:
+            report.add(path, code, message, key=key)
 
 
 def explained(detail: ErrorDetails, data: Any, form: type[BaseModel], whole: str) -> tuple[Path, str, str, bool]:
-    """What `tell` reports: the path, a code, the sentence, and whether it is about the key."""
+    """What `tell` reports of one error: the path, a code, the sentence, and whether it is about the key."""
     path, around = _resolved(detail["loc"], data, form)
     name = str(path[-1]) if path else ""
     match detail["type"]:

@@ -37,8 +37,12 @@ def _consents(scenario: Scenario) -> dict[str, tuple[tuple[str, ...], ...]]:
     return {channel: needs.fields for channel, needs in asked.items()}
 
 
-def compile_plan(scenario: Scenario) -> Plan:
+def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
     """Compiles a checked scenario.
+
+    Args:
+        scenario: The scenario.
+        follows: Whether journeys are to go on in newer versions.
 
     Raises:
         TemplateError: A template that `scenario.check.check` would have reported.
@@ -54,6 +58,7 @@ def compile_plan(scenario: Scenario) -> Plan:
         exit=tuple(PlannedExit(event=rule.event, condition=rule.condition) for rule in scenario.exit),
         zone=scenario.timezone,
         goal=goal and PlannedGoal(event=goal.event, within=goal.within.total_seconds()),
+        follows=follows,
     )
 
 

@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from scenario import liquid
 from scenario.entry.trigger import OBJECTS, TRIGGER, handed_as
+from scenario.errors import TemplateError
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.plan.projection import spelled
 from scenario.steps.base import BaseStep
 
 CALLBACK: Final = ("journey", "callback_url")
 """What a template names that wants an address to call back to. It is made for the delivery: the journey has none."""
+UNSUBSCRIBE: Final = ("journey", "unsubscribe_url")
+"""The same for an address at which the contact unsubscribes."""
 _PROVIDED: Final = frozenset({"now", "today", "secrets"})
 """Roots that the activity adds itself: handing them over would only make histories longer."""
 
@@ -59,6 +62,14 @@ def named_secrets(step: BaseStep) -> frozenset[str] | None:
     paths = {path for source, kind in step.messages() for path in liquid.fields(source, kind=kind)}
     asked = [path[1:2] for path in paths if path[0] == "secrets"]
     return None if () in asked else frozenset(name for (name,) in asked)
+
+
+def names_unsubscribing(step: BaseStep) -> bool:
+    """Whether one of a step's templates names `journey.unsubscribe_url`."""
+    try:
+        return any(UNSUBSCRIBE in liquid.fields(source, kind=kind) for source, kind in step.messages())
+    except TemplateError:
+        return False  # what is wrong, whoever renders it says
 
 
 def _cut(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ out everything that has its default value: **the defaults below are part of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, Final
 
@@ -56,6 +56,7 @@ class Plan:
         exit: Rules for leaving early.
         zone: IANA zone of contacts that have none.
         goal: What is counted, if anything.
+        follows: Whether its journeys go on in a newer version as soon as they can, rather than stay with this one.
     """
 
     start: str
@@ -63,6 +64,7 @@ class Plan:
     exit: tuple[PlannedExit, ...] = ()
     zone: str = "UTC"
     goal: PlannedGoal | None = None
+    follows: bool = False
     events: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -77,13 +79,22 @@ class Plan:
 
     def ahead(self, start: str) -> list[str]:
         """The steps that may still come after one, in the plan's order."""
+        return self._reached(self.steps[start].successors)
+
+    def loops(self, step: str) -> list[str]:
+        """The repetitions among whose steps one stands, in the plan's order."""
+        found = [(name, row.ways[row.again]) for name, row in self.steps.items() if row.again is not None]
+        return [name for name, first in found if name != step and step in self._reached((first,), but=name)]
+
+    def _reached(self, open_ends: Sequence[str | None], but: str | None = None) -> list[str]:
+        """The steps that can be come to from some, themselves among them; not by way of `but`."""
         reached: set[str] = set()
-        open_ends = [*self.steps[start].successors]
-        while open_ends:
-            name = open_ends.pop()
-            if name is not None and name not in reached:
+        left = [*open_ends]
+        while left:
+            name = left.pop()
+            if name is not None and name != but and name not in reached:
                 reached.add(name)
-                open_ends += self.steps[name].successors
+                left += self.steps[name].successors
         return [name for name in self.steps if name in reached]
 
 

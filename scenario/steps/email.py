@@ -35,6 +35,7 @@ class Email(DeliveryStep):
     texts: ClassVar[tuple[str, ...]] = ("html", "text")
     synonyms: ClassVar[tuple[str, ...]] = ("mail", "newsletter")
     together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["html"]}, {"required": ["text"]}]}
+    recipient: ClassVar[tuple[str, str] | None] = ("contact", "email")
     always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "email"), ("contact", "language"))
     suppressed_by: ClassVar[tuple[Source, ...]] = ("custom", "unsub", "soft", "bounce", "fbl")
 

@@ -21,12 +21,14 @@ from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
 from runtime.callback import Callbacks
+from runtime.unsubscribing import Subscriber, Unsubscribing
 from scenario.errors import NotConfigured
 from scenario.mail_address import Mailbox
 from tests.fakes import UNHURRIED, Rows, Shelf
 
 JOURNEY = "post-purchase/3028687/CGX0094"
 ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
+UNSUBSCRIBING = Unsubscribing("https://hooks.example.com", [bytes(range(32))])
 CALLBACKS = Callbacks("https://hooks.example.com", [bytes(range(32))])
 DELIVERY = Delivery(
     id="msg_00112233445566778899aabbccddeeff",
@@ -108,14 +110,22 @@ def outside() -> Outside:
 
 @pytest.fixture
 def send(environment: ActivityEnvironment, outside: Outside, rows: Rows) -> Any:
-    async def run(channel: str, text: str, delivery: Delivery = DELIVERY, callbacks: Callbacks | None = None) -> str:
+    async def run(
+        channel: str,
+        text: str,
+        delivery: Delivery = DELIVERY,
+        callbacks: Callbacks | None = None,
+        unsubscribing: Unsubscribing | None = None,
+        **scenario: Any,
+    ) -> str:
         written = {"body": {"text": text}} if channel == "webhook" else {"text": text}
-        content = Content(Shelf(CHANNELS[channel] | written))
+        content = Content(Shelf(CHANNELS[channel] | written, **scenario))
+        given: dict[str, Any] = {"callbacks": callbacks, "unsubscribing": unsubscribing}
         match channel:
             case "email":
-                activity = Emails(content, cast("Mailer", outside), rows, callbacks).send_email
+                activity = Emails(content, cast("Mailer", outside), rows, **given).send_email
             case "sms":
-                activity = Texts(content, cast("Provider", outside), rows, callbacks).send_sms
+                activity = Texts(content, cast("Provider", outside), rows, **given).send_sms
             case _:
                 webhooks = Webhooks(content, cast("Transport", outside), dict[str, str], rows, callbacks=callbacks)
                 activity = webhooks.send_webhook
@@ -183,3 +193,53 @@ async def test_a_receiver_that_repeats_the_address_does_not_put_it_on_record(sen
     outside.answer = f'{{"url": "{address}", "token": "{token}", "ok": true}}'.encode()
     await send("webhook", ASKS, asking, CALLBACKS)
     assert rows[0].response == '{"url": "https://hooks.example.com/callbacks/[…]", "token": "[…]", "ok": true}'
+
+
+UNSUBSCRIBES = "stop: {{ journey.unsubscribe_url }}"
+LISTS = {"subscription": {"email": "newsletter", "sms": {"tracking_consent": "ads"}}}
+HEADERS = "List-Unsubscribe: <{}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+
+
+def unsubscribe_url(channel: str, scope: str, address: str) -> str:
+    return UNSUBSCRIBING.url(Subscriber(channel, scope, "3028687", address))
+
+
+@pytest.mark.parametrize(
+    ("channel", "scenario", "scope", "address"),
+    [
+        ("email", {}, "", "zoe.obrien@example.com"),
+        ("email", LISTS, "newsletter", "zoe.obrien@example.com"),
+        ("sms", {}, "", "+33612345678"),
+        ("sms", LISTS, "", "+33612345678"),
+    ],
+)
+async def test_marketing_says_where_to_unsubscribe(
+    channel: str, scenario: dict[str, Any], scope: str, address: str, send: Any
+):
+    url = unsubscribe_url(channel, scope, address)
+    sent = await send(channel, UNSUBSCRIBES, unsubscribing=UNSUBSCRIBING, **scenario)
+    assert f"stop: {url}" in sent
+    assert sent == await send(channel, UNSUBSCRIBES, unsubscribing=UNSUBSCRIBING, **scenario), "at every attempt"
+
+
+async def test_spellings_of_an_address_unsubscribe_as_one(send: Any):
+    shouted = replace(DELIVERY, data={"contact": {"email": " Zoe.OBrien@EXAMPLE.com "}})
+    sent = await send("email", "Hello", shouted, unsubscribing=UNSUBSCRIBING)
+    assert HEADERS.format(unsubscribe_url("email", "", "zoe.obrien@example.com")) in sent
+
+
+@pytest.mark.parametrize(("purpose", "there"), [("marketing", True), ("transactional", False)])
+async def test_marketing_mails_have_the_headers_of_one_click_by_themselves(purpose: str, there: bool, send: Any):
+    sent = await send("email", "Hello", unsubscribing=UNSUBSCRIBING, purpose=purpose)
+    assert (HEADERS.format(unsubscribe_url("email", "", "zoe.obrien@example.com")) in sent) is there
+    assert ("Unsubscribe" in sent) is there
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+async def test_marketing_that_asks_for_an_address_that_is_not_configured_is_held(
+    channel: str, send: Any, refuse: Any, outside: Outside
+):
+    failure, _ = await refuse(channel, UNSUBSCRIBES)
+    assert (failure.kind, outside.sent) == (FailureKind.UNCONFIGURED, [])
+    assert "set SCENARIO_CALLBACK_URL and SCENARIO_SUPPRESSION_KEY for the workers" in failure.reason
+    assert "Unsubscribe" not in await send(channel, "Hello"), "what does not ask goes without"

@@ -1,6 +1,7 @@
 import pytest
 
 from activities.redaction import MASK, credentials, known, masked, readable
+from runtime.unsubscribing import Subscriber, Unsubscribing
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
@@ -129,3 +130,10 @@ def test_a_long_run_of_the_same_character_comes_to_an_end(run: str):
 def test_a_callback_address_is_masked_however_its_slashes_are_written(before: str):
     token = "AQBrLoGQ" + "aA0_-" * 20
     assert redact(f"{before}{token}&x") == f"{before}{MASK}&x"
+
+
+@pytest.mark.parametrize("before", ["", "%2F", r"\u002f", "https://a.example/u/", '"', "<https://a.example/u/"])
+def test_an_address_for_unsubscribing_is_masked_too(before: str):
+    url = Unsubscribing("https://a.example", [bytes(32)]).url(Subscriber("email", "", "3028687", "ann@example.com"))
+    assert redact(f"refused: {before}{url.rpartition('/')[2]} is bad") == f"refused: {before}{MASK} is bad"
+    assert redact("route u1 to u12") == "route u1 to u12"

@@ -73,6 +73,24 @@ def test_the_authors_text_is_kept_beside_the_html():
     assert content(read(text="Short").get_body(("plain",))) == "Short\n"
 
 
+LONG = "https://hooks.example.com/u/u1" + "A-_9" * 230
+
+
+@pytest.mark.parametrize("url", ["https://hooks.example.com/u/u1short", LONG, LONG + "A" * 44])
+def test_the_address_for_unsubscribing_is_never_folded(url: str):
+    message = read(unsubscribe_url=url)
+    assert str(message["List-Unsubscribe"]).strip() == f"<{url}>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    lines = header_lines(made(unsubscribe_url=url).message)
+    [line] = [line for line in lines if b"<https:" in line]
+    assert line.endswith(f"<{url}>".encode())
+    assert max(map(len, lines)) <= 998
+
+
+def test_without_such_an_address_no_header_speaks_of_unsubscribing():
+    assert b"nsubscribe" not in made().message
+
+
 def test_every_attempt_sends_the_same_bytes():
     assert made() == made()
     boundary = read().get_boundary()

@@ -7,13 +7,14 @@ import json
 import re
 import sqlite3
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from runtime.store import Store
+from runtime.store import AdmissionRequest, Store
 from scenario.entry.entry import parse_entry
 from scenario.source.source import Source
 from tests.examples.scenarios import SCENARIOS
@@ -289,6 +290,37 @@ def test_publishing_makes_the_store_and_prints_the_version(run: Run, good: Path,
     assert run("publish", good).out == "welcome@2\n"
 
 
+def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_way(
+    run: Run, good: Path, tmp_path: Path
+) -> None:
+    async def enter(*versions: int) -> None:
+        async with Store.open(f"sqlite:///{tmp_path / '.scenario' / 'store.db'}") as store:
+            for number, version in enumerate(versions):
+                name = f"welcome/{version}-{number}"
+                now = datetime.now(UTC)
+                await store.admit(AdmissionRequest("welcome", version, name, None, name, "r", "always", now))
+
+    assert run("publish", good, "--journeys", "follow").out == "welcome@1\n"
+    asyncio.run(enter(1, 1))
+    (tmp_path / "texts" / "hello.txt").write_text("Another text.")
+    ran = run("publish", good)
+    assert (ran.status, ran.out) == (0, "welcome@2\n")
+    assert ran.err == (
+        "scenario: welcome@2 after welcome@1: changed: hello (text)\n"
+        "scenario: 2 journeys are under way in welcome@1, and follow\n"
+    )
+    asyncio.run(enter(2))
+    ran = run("publish", good, "--journeys", "follow")
+    assert (ran.status, ran.out) == (0, "welcome@3\n")
+    assert ran.err == (
+        "scenario: welcome@3 after welcome@2: nothing is different for a journey\n"
+        "scenario: 1 journey is under way in welcome@2, and stays there: "
+        "see 'scenario migrate welcome --from 2 --dry-run'\n"
+        "scenario: 2 journeys are under way in welcome@1, and follow\n"
+    )
+    assert run("publish", good).out == "welcome@3\n", "who says no word takes any"
+
+
 def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_is_one(
     run: Run, good: Path, tmp_path: Path
 ) -> None:
@@ -305,7 +337,8 @@ def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_i
         "to roll back, publish the file with --newest\n"
     )
     ran = run("publish", good, "--newest")
-    assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")
+    assert (ran.status, ran.out) == (0, "welcome@3\n")
+    assert ran.err == "scenario: welcome@3 after welcome@2: changed: hello (text)\n"
     for options in ([], ["--newest"]):
         ran = run("publish", good, *options)
         assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")

@@ -23,7 +23,7 @@ def published(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
                 await store.publish("sale", {"n": number}, {}, f"d{number}", "ann")
                 asking = AdmissionRequest("sale", number, str(number), None, f"sale/{number}", "r", "always", NOW)
                 await store.admit(asking)
-            await store.publish("welcome", {}, {}, "d", "bob")
+            await store.publish("welcome", {}, {}, "d", "bob", journeys="follow")
 
     asyncio.run(fill())
     monkeypatch.setenv("SCENARIO_STORE", url)
@@ -38,11 +38,12 @@ def told(run: Run, *arguments: str) -> list[tuple[str, int, int, str | None]]:
 def test_each_newest_version_is_listed_and_the_older_ones_that_are_followed(published: Run) -> None:
     assert told(published) == [("sale", 2, 1, None), ("sale", 1, 1, None), ("welcome", 1, 0, None)]
     assert told(published, "welcome") == [("welcome", 1, 0, None)]
+    assert [item["journeys"] for item in published("versions", "--format", "json").json] == ["pin", "pin", "follow"]
     lines = [line.split() for line in published("versions").out.splitlines()]
     assert [(line[0], line[3:]) for line in lines[2:]] == [
-        ("sale@2", ["ann", "1"]),
-        ("sale@1", ["ann", "1", "older"]),
-        ("welcome@1", ["bob", "0"]),
+        ("sale@2", ["ann", "pin", "1"]),
+        ("sale@1", ["ann", "pin", "1", "older"]),
+        ("welcome@1", ["bob", "follow", "0"]),
     ]
 
 

@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from runtime.store import Newest, Store
 
@@ -103,3 +104,33 @@ async def test_publishers_at_once_get_a_number_each_and_one_for_the_same_content
     numbers, again = await asyncio.gather(*first), await asyncio.gather(*second)
     assert numbers == again
     assert sorted(numbers) == list(range(1, 9))
+
+
+async def test_the_word_for_journeys_belongs_to_the_publication(store: Store, another: Store) -> None:
+    async def publish(number: int, journeys: Any = None, *, newest: bool = False) -> int:
+        content = {"n": number}
+        return await store.publish("sale", content, {}, f"digest-{number}", journeys=journeys, newest=newest)
+
+    assert await publish(1) == 1
+    assert await publish(1, "pin") == 1
+    assert await publish(1, "follow") == 2, "a version never changes"
+    assert await publish(1, "follow") == await publish(1) == 2, "who says no word takes any"
+    assert await publish(1, "pin") == 1
+    assert await publish(1, "pin", newest=True) == 3
+    assert await publish(2, "follow") == 4
+    assert await publish(1) == 1
+    assert await publish(1, "follow", newest=True) == 5
+    assert await publish(1, newest=True) == 5
+    assert await publish(2, newest=True) == 6
+    listed = await another.listed("sale")
+    assert [(one.version, one.journeys) for one in reversed(listed)] == [
+        (1, "pin"),
+        (2, "follow"),
+        (3, "pin"),
+        (4, "follow"),
+        (5, "follow"),
+        (6, "pin"),
+    ]
+    fifth = await another.version("sale", 5)
+    assert fifth is not None
+    assert (fifth.journeys, fifth.document) == ("follow", {"n": 1})

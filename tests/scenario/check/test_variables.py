@@ -328,3 +328,24 @@ CALLBACK = (
 @pytest.mark.parametrize(("steps", "finding"), CALLBACK)
 def test_only_a_message_has_a_callback_url(steps: str, finding: str | None):
     assert findings(steps) == ([] if finding is None else [finding])
+
+
+OUT_OF_SCOPE = (
+    "error out-of-scope: 'journey.unsubscribe_url' is there only in an email or sms step of a marketing scenario"
+)
+UNSUBSCRIBE = (
+    ("- email: a\n  subject: s\n  html: '{{ journey.unsubscribe_url }}'", "", None),
+    ("- sms: a\n  text: '{{ journey.unsubscribe_url }}'", "", None),
+    ("- sms: a\n  text: '{{ journey.unsubscribe_url }}'", "purpose: transactional", OUT_OF_SCOPE),
+    ("- webhook: a\n  to: b\n  body: {a: '{{ journey.unsubscribe_url }}'}", "", OUT_OF_SCOPE),
+    ("- if: journey.unsubscribe_url\n  then: [{exit: x}]", "", OUT_OF_SCOPE),
+    ("- sms: a\n  text: '{% assign j = journey %}{{ j.unsubscribe_url }}'", "", "warning unknown-field: 'j' has no field 'unsubscribe_url': an address is made only where 'journey.unsubscribe_url' is written out"),
+    ("- sms: a\n  text: '{{ journey.unsubscribe_link }}'", "", "error unknown-field: 'journey' has no field 'unsubscribe_link': did you mean 'unsubscribe_url'?"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "head", "finding"), UNSUBSCRIBE)
+def test_only_marketing_to_an_address_has_an_unsubscribe_url(steps: str, head: str, finding: str | None):
+    text = f"scenario: a\ntrigger: order\n{head}\nsteps:\n{steps}"
+    found = [f"{one.severity} {one.code}: {one.message}" for one in check(text).findings]
+    assert found == ([] if finding is None else [finding])

@@ -1,0 +1,97 @@
+"""What is different between two versions of a scenario, for those who publish one or put journeys into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from scenario.model.document import document
+from scenario.model.scenario import Scenario
+from scenario.plan.compile import compile_plan, named_steps
+from scenario.plan.plan import Plan
+from scenario.steps.base import BaseStep, Path
+
+_ELSEWHERE: Final = frozenset({"scenario", "description", "steps"})
+"""Keys of a scenario that change nothing for a journey, or that are told step by step."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is different between a version and a later one.
+
+    Attributes:
+        added: Steps that only the later one has.
+        removed: Steps that only the earlier one has.
+        changed: What changed of a step: keys of the file (``subject``, ``wait``), and ways that lead elsewhere
+            (``then → sms-2``).
+        settings: Keys of the scenario itself that changed: ``exit``, ``timezone``.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    settings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """``added: sms-2; removed: wait-2; changed: thank-you (subject, html)``."""
+        parts = [f"added: {', '.join(self.added)}"] if self.added else []
+        parts += [f"removed: {', '.join(self.removed)}"] if self.removed else []
+        changed = [f"{step} ({', '.join(what)})" for step, what in self.changed.items()]
+        parts += [f"changed: {', '.join((*self.settings, *changed))}"] if changed or self.settings else []
+        return "; ".join(parts) or "nothing is different for a journey"
+
+
+def difference(earlier: Scenario, later: Scenario) -> Difference:
+    """Compares two versions of a scenario, step by step, by the ids of steps."""
+    before, after = dict(named_steps(earlier)), dict(named_steps(later))
+    plans = compile_plan(earlier), compile_plan(later)
+    changed: dict[str, tuple[str, ...]] = {}
+    for name, step in after.items():
+        if name in before:
+            what = (*_keys(before[name], step), *_ways(*plans, name))
+            if what:
+                changed[name] = what
+    old, new = document(earlier), document(later)
+    return Difference(
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=changed,
+        settings=tuple(
+            key for key in (*new, *(set(old) - set(new))) if old.get(key) != new.get(key) and key not in _ELSEWHERE
+        ),
+    )
+
+
+def _keys(before: BaseStep, after: BaseStep) -> Iterator[str]:
+    """The keys whose values differ, whatever steps stand under them."""
+    if type(before) is not type(after):
+        yield "its kind"
+        return
+    old, new = _own(before), _own(after)
+    yield from (key for key in (*new, *(key for key in old if key not in new)) if old.get(key) != new.get(key))
+
+
+def _own(step: BaseStep) -> dict[str, Any]:
+    """A step as it is stored, without the steps in it and its id."""
+    dumped = step.model_dump(mode="json", by_alias=True, exclude={"id"})
+    for _, path, _ in step.lists(step.keys()):
+        _empty(dumped, path)
+    return dumped
+
+
+def _empty(data: Any, path: Path) -> None:
+    for part in path[:-1]:
+        data = cast("Any", data).get(part, {}) if isinstance(data, Mapping) else {}
+    if isinstance(data, dict) and path[-1] in data:
+        data[path[-1]] = None
+
+
+def _ways(old: Plan, new: Plan, name: str) -> Iterator[str]:
+    """Ways that lead to another step although both are in both versions: steps have changed their order."""
+    before, after = old.steps[name].ways, new.steps[name].ways
+    for key, target in after.items():
+        was = before.get(key, target)
+        moved = was != target and (was is None or was in new.steps) and (target is None or target in old.steps)
+        if moved:
+            yield f"{key} → {target or 'the end'}"

@@ -1,0 +1,213 @@
+"""Where a journey stands in another version of its scenario, or why it cannot go on there.
+
+Everything here is a pure function of two plans and a journey's place. Activities call it: what it says may change
+without a thought for journeys under way, whose histories hold its answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from scenario import liquid
+from scenario.errors import ScenarioError
+from scenario.plan.plan import Plan
+from scenario.steps.base import BaseStep
+from scenario.steps.delivery import Send
+
+_SUGGESTED: Final = 3
+
+Names = Mapping[str, str]
+"""New ids of steps by their old ones; a step that is not in it keeps its id."""
+
+
+class MigrationError(ScenarioError):
+    """A journey cannot go on in another version from where it stands. The text says why, and what helps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a journey stands, and what it has done. Journeys send it to activities: fields may be added.
+
+    Attributes:
+        at: The step.
+        is_over: Whether that step is done, or its delivery under way, which ends as it began: then the journey goes on
+            behind it.
+        way: Of a step that is over, the key of the way that leads out of it, where it has several.
+        following: Of a step that is over, the one that comes next; None is the end.
+        sent: Steps whose message has left, or may have.
+        rounds: Repetitions that it is in.
+        responses: Names of those that it keeps.
+        has_event: Whether templates see something as `event`.
+    """
+
+    at: str
+    is_over: bool = False
+    way: str | None = None
+    following: str | None = None
+    sent: tuple[str, ...] = ()
+    rounds: tuple[str, ...] = ()
+    responses: tuple[str, ...] = ()
+    has_event: bool = False
+
+
+def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
+    """The step of another version at which an operator's migration puts a journey.
+
+    Args:
+        old: What the journey follows.
+        new: What it is to follow.
+        place: Where it stands.
+        names: What the operator maps.
+
+    Returns:
+        The id of the step at which it stands there; behind which, where it is over here.
+
+    Raises:
+        MigrationError: It cannot go on there.
+    """
+    for was, becomes in names.items():
+        if becomes not in new.steps:
+            raise MigrationError(f"there is no step '{becomes}', to which '{was}' is mapped")
+    at = names.get(place.at, place.at)
+    _require(old, new, place.at, at)
+    _fits(old, new, place, names, at, done=place.is_over)
+    return at
+
+
+def followed(old: Plan, new: Plan, place: Place) -> str | None:
+    """The step of a newer version that comes next for a journey that follows, and has just done one.
+
+    It must have the step that would come next here. What the newer version puts in front of that one, behind the step
+    that was done, comes first.
+
+    Returns:
+        The step's id; None where nothing comes next.
+
+    Raises:
+        MigrationError: It cannot go on there.
+    """
+    following = place.following
+    if following is not None:
+        _require(old, new, following, following)
+    at = following
+    done = new.steps.get(place.at)
+    if done is not None and done.kind == old.steps[place.at].kind and place.way in (None, *done.ways):
+        behind = done.skipped_to if place.way is None else done.ways[place.way]
+        if behind is not None and (following is None or following in new.ahead(behind)):
+            at = behind
+    if at is not None:
+        _fits(old, new, place, {}, at, done=False)
+    return at
+
+
+def unknown(new: Plan, steps: Mapping[str, BaseStep], at: str, place: Place) -> list[str]:
+    """What steps read of earlier ones that a journey never did: ``responses.poll``, ``event``.
+
+    Args:
+        new: What it is to follow.
+        steps: The steps of that version, by their ids.
+        at: Where it would stand.
+        place: What it knows.
+    """
+    to_come = [at, *(name for name in new.ahead(at) if name != at)]
+    rows = [new.steps[name] for name in to_come]
+    responses = {*place.responses, *(row.save for row in rows if isinstance(row, Send))}
+    has_event = place.has_event or any(row.awaited for row in rows)
+    found: dict[str, None] = {}
+    for step in to_come:
+        for path in _read(steps[step]):
+            match path:
+                case ("responses", name, *_) if name not in responses:
+                    found[f"responses.{name}"] = None
+                case ("event", *_) if not has_event:
+                    found["event"] = None
+                case _:
+                    pass
+    return list(found)
+
+
+def fate(old: Plan, new: Plan, at: str, names: Names) -> tuple[bool, str]:
+    """What becomes of journeys that stand at a step, as far as the plans alone tell.
+
+    Returns:
+        Whether they can go on, and what to say of the step: ``which stays``, ``which is gone: map it``.
+    """
+    earlier = tuple(name for name, row in old.steps.items() if isinstance(row, Send) and at in old.ahead(name))
+    rounds = tuple(old.loops(at)) + ((at,) if old.steps[at].again is not None else ())
+    becomes = names.get(at, at)
+    if becomes not in new.steps:
+        return False, f"which is gone: map it{_hint(old, new, at)}"
+    stays = "which stays" if becomes == at else f"which becomes {becomes}"
+    try:
+        migrated(old, new, Place(at=at, rounds=rounds), names)
+    except MigrationError as error:
+        return False, f"which does not fit: {error}"
+    try:
+        migrated(old, new, Place(at=at, rounds=rounds, sent=earlier), names)
+    except MigrationError as error:
+        return True, f"{stays}, but who was sent it is refused: {error}"
+    return True, stays
+
+
+def _require(old: Plan, new: Plan, was: str, becomes: str) -> None:
+    """Makes sure that a step is there, and is what it was.
+
+    Raises:
+        MigrationError: It is not.
+    """
+    row, other = old.steps[was], new.steps.get(becomes)
+    if other is None:
+        raise MigrationError(f"there is no step '{was}' any more: map it{_hint(old, new, was)}")
+    if other.kind != row.kind:
+        raise MigrationError(f"'{becomes}' is of kind {other.kind} there, not {row.kind}: map '{was}' to another step")
+
+
+def _hint(old: Plan, new: Plan, was: str) -> str:
+    """Which steps it may be mapped to: new ones of its kind."""
+    kind = old.steps[was].kind
+    like = [name for name, row in new.steps.items() if row.kind == kind and name not in old.steps]
+    return f", to {' or '.join(like)} say" if 0 < len(like) <= _SUGGESTED else ""
+
+
+def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bool) -> None:
+    """Makes sure that nothing is sent twice, and that no repetition begins in its middle.
+
+    Args:
+        old: What the journey follows.
+        new: What it is to follow.
+        place: Where it stands.
+        names: What is mapped.
+        at: Where it would stand.
+        done: Whether it would stand behind that step.
+
+    Raises:
+        MigrationError: It would be so.
+    """
+
+    def named(steps: Iterable[str]) -> set[str]:
+        return {names.get(name, name) for name in steps}
+
+    begun = named(place.rounds)
+    for loop in new.loops(at):
+        if loop not in begun:
+            raise MigrationError(
+                f"'{at}' is repeated there by '{loop}', in which the journey is not: map the repetition that it is in"
+            )
+    # What would come again here too, in rounds, may come again there.
+    again = named(place.sent) - named(old.ahead(place.at))
+    to_come = _to_come(new, at, done=done)
+    for name in new.steps:
+        if name in again and name in to_come and isinstance(new.steps[name], Send):
+            raise MigrationError(f"'{name}' would be sent again: from '{at}' on it is still to come there")
+
+
+def _to_come(plan: Plan, at: str, *, done: bool) -> Collection[str]:
+    return {*plan.ahead(at), *(() if done else (at,))}
+
+
+def _read(step: BaseStep) -> list[tuple[str, ...]]:
+    """The fields that a step's templates and conditions name."""
+    sources = step.sources(step.keys())
+    return sorted(path for source in sources for path in liquid.fields(source.text, kind=source.kind) if path)

@@ -1,0 +1,124 @@
+"""What holds for all scenarios of a workspace: `policies.yaml`, read from its text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, Final, NamedTuple, cast
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+from scenario.model.json_schema import DIALECT, tidied
+from scenario.model.mistakes import tell
+from scenario.model.parts import Model
+from scenario.policies.caps import Cap
+from scenario.policies.draw import Holdout
+from scenario.policies.hours import QuietHours
+from scenario.policies.week import flaws
+from scenario.source.findings import Finding, clip, listed, near
+from scenario.source.report import Report
+from scenario.source.source import Path, Source
+from scenario.source.yaml import MAX_NODES
+from scenario.steps.registry import KINDS
+
+_WORDS: Final[Mapping[str, str]] = {
+    "empty": "the file is empty: begin with 'quiet_hours:', 'holdout:' or 'caps:'",
+    "values": f"more than {MAX_NODES:,} values: take caps out",
+    "single document": "the file goes on after '---': put everything before it",
+}
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping | QuietHours) else value
+
+
+def _apart(caps: list[Cap]) -> list[Cap]:
+    twice = [name for name, times in Counter(cap.name for cap in caps).items() if times > 1]
+    if twice:
+        raise ValueError(f"two caps are called '{twice[0]}': give each a name of its own")
+    return caps
+
+
+class Policies(Model):
+    """What holds for the marketing of all scenarios.
+
+    Attributes:
+        quiet_hours: When nothing is sent; all of them hold.
+        holdout: Who is sent nothing at all.
+        caps: How many messages a contact is sent at most.
+    """
+
+    quiet_hours: Annotated[list[QuietHours], BeforeValidator(_listed)] = Field(default_factory=list[QuietHours])
+    holdout: Holdout | None = None
+    caps: Annotated[list[Cap], AfterValidator(_apart)] = Field(default_factory=list[Cap])
+
+
+class Examined(NamedTuple):
+    """What came of reading a file.
+
+    Attributes:
+        findings: All that is wrong with it, in the order of the file.
+        policies: What it says; None where a finding is an error.
+    """
+
+    findings: tuple[Finding, ...]
+    policies: Policies | None
+
+
+def examine(text: str | bytes, file: str, destinations: Collection[str] | None = None) -> Examined:
+    """Reads `policies.yaml` and says everything that is wrong with it.
+
+    Args:
+        text: The file's content.
+        file: How findings name it.
+        destinations: The names of those that exist; None where they are not known: then any will do.
+    """
+    source = Source(text, file, _WORDS)
+    report = Report(source)
+    policies: Policies | None = None
+    if source.data is not None:
+        try:
+            policies = Policies.model_validate(source.data, by_alias=True, by_name=False)
+        except ValidationError as error:
+            tell(error, source.data, Policies, "policies", report)
+        else:
+            _check_channels(policies, destinations, source.data, report)
+            for place, hours in _quiet(policies, source.data):
+                for flaw in flaws(hours):
+                    report.add((*place, *flaw.path), flaw.code, flaw.message, key=not flaw.path)
+    return Examined(report.findings, None if report.has_errors else policies)
+
+
+def _check_channels(policies: Policies, known: Collection[str] | None, data: Any, report: Report) -> None:
+    """Reports names that are neither a channel nor a destination."""
+    if known is None:
+        return
+    names = {*(kind for kind, model in KINDS.items() if model.sends), *known}
+    for path, written in _named(policies, data):
+        for index, name in enumerate(written):
+            if name not in names:
+                guess = near(name, names)
+                hint = f"did you mean '{guess}'?" if guess else f"there is {listed(sorted(names), 'and')}"
+                report.add((*path, index), "unknown", f"'{clip(name)}' is neither a channel nor a destination: {hint}")
+
+
+def _named(policies: Policies, data: Any) -> Iterable[tuple[Path, Iterable[str]]]:
+    for place, hours in _quiet(policies, data):
+        yield (*place, "channels"), hours.channels or ()
+    for index, cap in enumerate(policies.caps):
+        yield ("caps", index, "channels"), cap.channels or ()
+
+
+def _quiet(policies: Policies, data: Any) -> Iterable[tuple[Path, QuietHours]]:
+    """The quiet hours, each with its place: they may stand alone, or in a list."""
+    single = isinstance(cast("Mapping[str, Any]", data).get("quiet_hours"), Mapping)
+    for index, hours in enumerate(policies.quiet_hours):
+        yield ("quiet_hours",) if single else ("quiet_hours", index), hours
+
+
+def schema() -> dict[str, Any]:
+    """The schema of `policies.yaml` (JSON Schema, draft 2020-12), as plain data."""
+    made = tidied(Policies.model_json_schema(by_alias=True, mode="validation"))
+    hours = made["properties"]["quiet_hours"]
+    made["properties"]["quiet_hours"] = {"anyOf": [{"$ref": "#/$defs/QuietHours"}, hours]}
+    return {"$schema": DIALECT, **made}

@@ -1,0 +1,53 @@
+"""What is said of two versions of a scenario."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenario.check.check import check
+from scenario.model.scenario import Scenario
+from scenario.plan.difference import difference
+
+A, B, C = (f"{{sms: {name}, text: hi}}" for name in "abc")
+FORK = "{if: contact.id, id: fork, then: [%s], else: [%s]}"
+SWITCH = "{switch: contact.language, id: fork, cases: {fr: [%s], %s: []}}"
+FIRST = "{wait_for: {go: {if: event.n > %d, then: [%s]}, end: {}}, id: first, for: 1d}"
+
+
+def scenario(*steps: str, more: str = "") -> Scenario:
+    text = f"scenario: s\ntrigger: order\n{more}steps:\n" + "".join(f"  - {step}\n" for step in steps)
+    checked = check(text, file="s.yaml")
+    assert checked.scenario is not None, "\n".join(map(str, checked.findings))
+    return checked.scenario
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "expected"),
+    [
+        ((A, B), (A, B), "nothing is different for a journey"),
+        ((A, B), (A, C), "added: c; removed: b"),
+        ((A, "{wait: 2d}"), (A.replace("hi", "ho"), "{wait: 3d}"), "changed: a (text), wait-2 (wait)"),
+        ((A, "{wait: 2d, id: x}"), (A, "{wait_for: go, id: x}"), "changed: x (its kind)"),
+        ((A, B, C), (B, A, C), "changed: b (next → a), a (next → c)"),
+        ((A, B), (B,), "removed: a"),
+        ((FORK % (A, B),), (FORK % (A, C),), "added: c; removed: b"),
+        ((FORK % (A, B),), (FORK % (B, A),), "changed: fork (then → b, else → a)"),
+        ((FORK % (A, B),), (FORK % (A.replace("hi", "ho"), B),), "changed: a (text)"),
+        ((SWITCH % (A, "de"),), (SWITCH % (B, "de"),), "added: b; removed: a"),
+        ((SWITCH % (A, "de"),), (SWITCH % (A, "en"),), "changed: fork (cases)"),
+        ((FIRST % (3, A),), (FIRST % (3, B),), "added: b; removed: a"),
+        ((FIRST % (3, A),), (FIRST % (4, A),), "changed: first (wait_for)"),
+    ],
+)
+def test_steps_that_were_added_removed_and_changed_are_named(
+    earlier: tuple[str, ...], later: tuple[str, ...], expected: str
+) -> None:
+    assert str(difference(scenario(*earlier), scenario(*later))) == expected
+
+
+def test_what_changed_of_the_scenario_itself_is_named() -> None:
+    before = scenario(A, more="description: one\nexit: [{event: gone}]\n")
+    after = scenario(A.replace("hi", "ho"), more="description: two\ntimezone: Asia/Tokyo\npurpose: transactional\n")
+    found = difference(before, after)
+    assert found.settings == ("exit", "purpose", "timezone")
+    assert str(found) == "changed: exit, purpose, timezone, a (text)"

@@ -1,0 +1,207 @@
+"""Where a journey stands in another version, and why it cannot go on there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scenario.check.check import check
+from scenario.plan.compile import compile_plan, named_steps
+from scenario.plan.migration import MigrationError, Place, fate, followed, migrated, unknown
+from scenario.plan.plan import Plan
+
+A, B, C = (f"{{sms: {name}, text: hi}}" for name in "abc")
+WAIT = "{wait: 2d}"
+
+
+def scenario(*steps: str) -> Any:
+    text = "scenario: s\ntrigger: order\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+    checked = check(text, file="s.yaml")
+    assert checked.scenario is not None, "\n".join(map(str, checked.findings))
+    return checked.scenario
+
+
+def plan(*steps: str) -> Plan:
+    return compile_plan(scenario(*steps))
+
+
+OLD = plan(A, "{wait: 2d, id: pause}", B)
+ROUNDS = "{repeat: {every: 1d, times: 3}, id: %s, steps: [%s]}"
+IN_ROUNDS = plan(ROUNDS % ("rounds", B + ", {wait: 1h, id: pause}"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "names", "expected"),
+    [
+        (OLD, plan(C, "{wait: 3d, id: pause}", A), Place(at="pause"), {}, "pause"),
+        (OLD, plan(A, "{wait: 3d, id: rest}", B), Place(at="pause", sent=("a",)), {"pause": "rest"}, "rest"),
+        (OLD, OLD, Place(at="a", is_over=True, sent=("a",)), {}, "a"),
+        (OLD, plan("{sms: b, text: hi}"), Place(at="b", sent=("a",)), {}, "b"),
+        (IN_ROUNDS, IN_ROUNDS, Place(at="pause", sent=("b",), rounds=("rounds",)), {}, "pause"),
+        (
+            IN_ROUNDS,
+            plan(ROUNDS % ("again", B + ", {wait: 1h, id: pause}")),
+            Place(at="pause", sent=("b",), rounds=("rounds",)),
+            {"rounds": "again"},
+            "pause",
+        ),
+        (IN_ROUNDS, plan("{wait: 1h, id: pause}", C), Place(at="pause", sent=("b",), rounds=("rounds",)), {}, "pause"),
+    ],
+)
+def test_a_journey_stands_where_its_step_is(
+    old: Plan, new: Plan, place: Place, names: dict[str, str], expected: str
+) -> None:
+    assert migrated(old, new, place, names) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "names", "why"),
+    [
+        (OLD, plan(A, B), Place(at="pause"), {}, "there is no step 'pause' any more: map it"),
+        (OLD, plan(WAIT, A), Place(at="pause"), {}, "there is no step 'pause' any more: map it, to wait-1 say"),
+        (OLD, OLD, Place(at="pause"), {"pause": "x"}, "there is no step 'x', to which 'pause' is mapped"),
+        (
+            OLD,
+            OLD,
+            Place(at="pause"),
+            {"pause": "b"},
+            "'b' is of kind sms there, not wait: map 'pause' to another step",
+        ),
+        (
+            plan(A),
+            plan("{email: a, subject: hi, text: hi}"),
+            Place(at="a"),
+            {},
+            "'a' is of kind email there, not sms: map 'a' to another step",
+        ),
+        (
+            OLD,
+            plan("{wait: 3d, id: rest}", A, B),
+            Place(at="pause", sent=("a",)),
+            {"pause": "rest"},
+            "'a' would be sent again: from 'rest' on it is still to come there",
+        ),
+        (
+            OLD,
+            plan("{wait: 3d, id: pause}", "{sms: first, text: hi}", B),
+            Place(at="pause", sent=("a",)),
+            {"a": "first"},
+            "'first' would be sent again: from 'pause' on it is still to come there",
+        ),
+        (
+            OLD,
+            plan(ROUNDS % ("rounds", A + ", {wait: 1h, id: pause}")),
+            Place(at="pause", sent=("a",)),
+            {},
+            "'pause' is repeated there by 'rounds', in which the journey is not: map the repetition that it is in",
+        ),
+        (
+            plan(A, B),
+            plan(B, A),
+            Place(at="b", is_over=True, sent=("a", "b")),
+            {},
+            "'a' would be sent again: from 'b' on it is still to come there",
+        ),
+    ],
+)
+def test_a_journey_that_does_not_fit_is_told_why(
+    old: Plan, new: Plan, place: Place, names: dict[str, str], why: str
+) -> None:
+    with pytest.raises(MigrationError) as caught:
+        migrated(old, new, place, names)
+    assert str(caught.value) == why
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (plan(A, "{wait: 3d, id: pause}", C, B), "c"),  # what was put between them comes first
+        (plan(A, "{wait: 3d, id: rest}", C, B), "b"),  # the step that is over is gone
+        (plan("{if: contact.id, id: pause, then: [" + A + "]}", C, B), "b"),  # or is another
+        (plan(A, B, "{wait: 3d, id: pause}", C), "b"),  # or has moved behind
+    ],
+)
+def test_who_follows_goes_on_behind_the_step_that_was_done_or_with_the_one_that_came_next(
+    new: Plan, expected: str
+) -> None:
+    assert followed(OLD, new, Place(at="pause", is_over=True, following="b", sent=("a",))) == expected
+
+
+def test_who_follows_goes_the_way_that_was_taken() -> None:
+    old = plan("{if: contact.id, then: [" + A + "], else: [" + B + "]}", C)
+    new = plan("{if: contact.id, then: [" + A + "], else: [{sms: d, text: hi}, " + B + "]}", C)
+    assert followed(old, new, Place(at="if-1", is_over=True, way="else", following="b")) == "d"
+    assert followed(old, new, Place(at="if-1", is_over=True, following="b")) == "d", "an operator skipped it"
+
+
+def test_who_follows_is_at_the_end_only_where_nothing_was_added() -> None:
+    at_the_end = Place(at="b", is_over=True, following=None, sent=("a", "b"))
+    assert followed(OLD, OLD, at_the_end) is None
+    assert followed(OLD, plan(A, B, C), at_the_end) == "c"
+    assert followed(OLD, plan(A, C), at_the_end) is None
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        (plan(A, "{wait: 2d, id: pause}", C), "there is no step 'b' any more: map it, to c say"),
+        (plan("{wait: 2d, id: pause}", A, B), "'a' would be sent again: from 'a' on it is still to come there"),
+    ],
+)
+def test_who_follows_stays_where_the_next_step_is_gone_or_something_would_be_sent_twice(new: Plan, why: str) -> None:
+    with pytest.raises(MigrationError) as caught:
+        followed(OLD, new, Place(at="pause", is_over=True, following="b", sent=("a",)))
+    assert str(caught.value) == why
+
+
+POLL = '{webhook: poll, url: "https://x.example.com", method: GET, save: {as: poll, when: json}}'
+READS = '{webhook: tell, url: "https://x.example.com", body: {n: "{{ responses.poll.n }}"}}'
+AWAITED = "{wait_for: go, for: 1d, then: [{if: event.n > 3, then: [" + A + "]}]}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "at", "place", "expected"),
+    [
+        ((POLL, WAIT, READS), "wait-2", {}, ["responses.poll"]),
+        ((POLL, WAIT, READS), "wait-2", {"responses": ("poll",)}, []),
+        ((POLL, WAIT, READS), "poll", {}, []),
+        ((AWAITED,), "if-1.then.1", {}, ["event"]),
+        ((AWAITED,), "if-1.then.1", {"has_event": True}, []),
+        ((AWAITED,), "wait_for-1", {}, []),
+    ],
+)
+def test_what_a_journey_never_learnt_is_named(
+    steps: tuple[str, ...], at: str, place: dict[str, Any], expected: list[str]
+) -> None:
+    made = scenario(*steps)
+    assert unknown(compile_plan(made), dict(named_steps(made)), at, Place(at=at, **place)) == expected
+
+
+@pytest.mark.parametrize(
+    ("new", "names", "expected"),
+    [
+        (OLD, {}, (True, "which stays")),
+        (plan(A, B), {}, (False, "which is gone: map it")),
+        (plan(A, "{wait: 3d, id: rest}"), {}, (False, "which is gone: map it, to rest say")),
+        (plan(A, "{wait: 3d, id: rest}"), {"pause": "rest"}, (True, "which becomes rest")),
+        (
+            plan("{sms: pause, text: hi}"),
+            {},
+            (False, "which does not fit: 'pause' is of kind sms there, not wait: map 'pause' to another step"),
+        ),
+        (
+            plan("{wait: 3d, id: pause}", A),
+            {},
+            (
+                True,
+                "which stays, but who was sent it is refused: 'a' would be sent again: from 'pause' on it is still "
+                "to come there",
+            ),
+        ),
+    ],
+)
+def test_the_plans_tell_what_becomes_of_those_at_a_step(
+    new: Plan, names: dict[str, str], expected: tuple[bool, str]
+) -> None:
+    assert fate(OLD, new, "pause", names) == expected
