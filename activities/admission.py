@@ -113,10 +113,10 @@ class AdmissionActivities:
                 again=_again(opened.scenario.entry.again),
                 now=now,
                 trigger=entry.trigger["type"],
+                goal_until=opened.scenario.goal and now + opened.scenario.goal.within,
                 branches=None if kept else branches(lots, admission.workflow_id, data),
                 outcome=kept.outcome if kept else None,
                 reason=kept.reason if kept else None,
-                goal_until=opened.scenario.goal and now + opened.scenario.goal.within,
             )
         )
         if isinstance(answer, stored.Closure):

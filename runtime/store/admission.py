@@ -31,10 +31,10 @@ class AdmissionRequest:
         again: The scenario's rule.
         now: When it asks.
         trigger: What brought it, e.g. ``order``; for the record.
+        goal_until: Until when the scenario's goal counts for it; None where it has none.
         branches: The branch of each split, by the split's id, as far as it is known already.
         outcome: How it ends at once, where it is let in to get nothing; else None.
         reason: Why.
-        goal_until: Until when the scenario's goal counts for it; None where it has none.
     """
 
     scenario: str
@@ -46,10 +46,10 @@ class AdmissionRequest:
     again: Again
     now: datetime
     trigger: str = ""
+    goal_until: datetime | None = None
     branches: Mapping[str, str] | None = None
     outcome: str | None = None
     reason: str | None = None
-    goal_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

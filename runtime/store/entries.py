@@ -68,11 +68,11 @@ class Entries(Queries):
             "key": asking.key or "",
             "trigger": asking.trigger,
             "admitted_at": asking.now,
+            "goal_until": asking.goal_until,
             "branches": asking.branches or None,
             "outcome": asking.outcome,
             "reason": asking.reason,
             "ended_at": None if asking.outcome is None else asking.now,
-            "goal_until": asking.goal_until,
         }
         # Nearly all are the first: one statement lets those in.
         if await self._database.write(_add_first(self._database.insert), row):
