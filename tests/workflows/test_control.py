@@ -66,6 +66,7 @@ async def test_what_is_drawn_is_on_record_from_the_entry_on_where_it_is_known(st
     result = await stage.result(handle)
     entry = await stage.store.entry(handle.id)
     assert entry is not None
+    assert entry.branches is not None
     assert entry.branches == {
         "tone": Lot(seed="campaign/tone", shares=HALVES).draw(str(contact)).name,
         "lane": Lot(seed="campaign/lane", shares=HALVES).draw(handle.id).name,
