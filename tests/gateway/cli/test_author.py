@@ -321,6 +321,18 @@ def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_wa
     assert run("publish", good).out == "welcome@3\n", "who says no word takes any"
 
 
+def test_publishing_says_how_many_would_take_another_branch(run: Run, tmp_path: Path) -> None:
+    text = "scenario: tones\ntrigger: order\nsteps:\n  - split: {a: 50, b: 50}\n    id: tone\n"
+    path = tmp_path / "tones.yaml"
+    path.write_text(text)
+    assert run("publish", path).err == ""
+    path.write_text(text.replace("{a: 50, b: 50}", "{a: 43, b: 57}"))
+    assert run("publish", path).err == (
+        "scenario: tones@2 after tones@1: changed: tone (split)\n"
+        "scenario: split tone: 7 % of contacts would now take another branch than in tones@1\n"
+    )
+
+
 def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_is_one(
     run: Run, good: Path, tmp_path: Path
 ) -> None:
