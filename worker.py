@@ -33,8 +33,13 @@ from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
 from activities.destination_policy import Clearances
 from activities.email.activity import Emails
+from activities.goal import GoalActivities
 from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
 from activities.last_attempt import Recollections
+from activities.policies_file import PoliciesFile
+from activities.policy_gate import PolicyGate
+from activities.releases import Releases
+from activities.renewal import Renewals
 from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
@@ -110,16 +115,19 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
 
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
-    admissions = AdmissionActivities(given.content, given.store, given.zone)
+    admissions = AdmissionActivities(given.content, given.store, given.zone, lambda: given.policies.content.holdout)
+    goals = GoalActivities(given.content, given.store)
     amendments, retunings = Amendments(given.content), Retunings(client)
+    renewals = Renewals(given.content, given.store)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
-    gate = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
+    limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     ways, callbacks = given.channels, given.channels.callbacks
+    gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes)
     webhooks = Webhooks(
-        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, gate
+        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, limiter, gate
     )
-    emails = Emails(given.content, ways.mailer, given.writer, callbacks, unsubscribing=ways.unsubscribing)
-    texts = Texts(given.content, ways.provider, given.writer, callbacks, unsubscribing=ways.unsubscribing)
+    emails = Emails(given.content, ways.mailer, given.writer, callbacks, gate, unsubscribing=ways.unsubscribing)
+    texts = Texts(given.content, ways.provider, given.writer, callbacks, gate, unsubscribing=ways.unsubscribing)
     # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
     senders: dict[str, tuple[Callable[..., Any], int, timedelta]] = {
         WEBHOOK.queue: (webhooks.send_webhook, _CONCURRENT, drain_of(given.destinations.book)),
@@ -138,11 +146,15 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         admissions.admit,
                         admissions.identify,
                         admissions.depart,
+                        goals.goal,
                         decide,
                         clearances.clear,
                         amendments.amend,
+                        renewals.renew,
+                        renewals.adopt,
                         retunings.retune,
                         recollections.recall,
+                        Releases(given.store).release,
                     ],
                     no_remote_activities=True,
                     workflow_runner=sandbox(strict=False),
@@ -189,6 +201,7 @@ async def serve(
     """
     # What is wrong with these is said before a server is waited for.
     destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)
+    policies = PoliciesFile(settings.policies)
     stop = asyncio.Event()
     ready = asyncio.Event()
     crew: Workers | None = None
@@ -222,7 +235,14 @@ async def serve(
         client = await connect(role="worker", patience=WAIT, runtime=metrics)
         await search_attributes.ensure(client)
         opened = await stack.enter_async_context(
-            services(settings, destinations=destinations, channels=channels, deadline=deadline, patience=WAIT)
+            services(
+                settings,
+                destinations=destinations,
+                policies=policies,
+                channels=channels,
+                deadline=deadline,
+                patience=WAIT,
+            )
         )
         if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar
 
 from activities.interface import Delivery
@@ -13,6 +14,7 @@ from scenario.model.document import load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import named_steps
 from scenario.plan.inputs import named_secrets, names_unsubscribing
+from scenario.plan.plan import Plan, load_plan
 from scenario.steps.base import BaseStep
 
 _KEPT: Final = 256
@@ -62,6 +64,15 @@ class Opened:
     )
 
     _unsubscribing: dict[str, bool] = field(default_factory=dict[str, bool], init=False, compare=False, repr=False)
+
+    @cached_property
+    def table(self) -> Plan:
+        """The plan, read.
+
+        Raises:
+            ValidationError: It is not for this version of the program.
+        """
+        return load_plan(self.plan)
 
     def secrets(self, step: str) -> frozenset[str] | None:
         """See `Content.secrets`. Worked out at the first delivery: a template at fault is that step's own matter."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from activities.attempt_log import Log
 from activities.channels import Channels, channels_of
 from activities.content import Content
+from activities.policies_file import PoliciesFile
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
@@ -45,6 +46,7 @@ class Services:
         zone: The platform's time zone.
         routes: Where webhooks lead.
         destinations: What operations say about the systems that webhooks go to.
+        policies: What holds for the messages of all scenarios.
     """
 
     store: Store
@@ -56,6 +58,7 @@ class Services:
     zone: str
     routes: Routes
     destinations: DestinationsFile
+    policies: PoliciesFile = field(default_factory=PoliciesFile)
 
 
 @asynccontextmanager
@@ -66,6 +69,7 @@ async def services(
     inbox: Path | None = None,
     routes: Routes | None = None,
     destinations: DestinationsFile | None = None,
+    policies: PoliciesFile | None = None,
     channels: Channels | None = None,
     deadline: Deadline | None = None,
     patience: float = 0.0,
@@ -78,12 +82,13 @@ async def services(
         inbox: Where the SMS provider ``local:`` puts messages.
         routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
         destinations: Those that have been read already; else they are, unless `routes` says otherwise.
+        policies: Those that have been read already.
         channels: Those of the settings, where they have been looked at already.
         deadline: By when the process has to be over.
         patience: Seconds to wait for a store that cannot be reached.
 
     Raises:
-        SettingsError: A channel's setting or `destinations.yaml` is wrong.
+        SettingsError: A channel's setting, `destinations.yaml` or `policies.yaml` is wrong.
         StoreError: The store cannot be opened.
     """
     destinations = destinations or DestinationsFile(settings.destinations if routes is None else None)
@@ -106,4 +111,5 @@ async def services(
             zone=settings.platform_timezone,
             routes=routes or Direct(destinations),
             destinations=destinations,
+            policies=policies or PoliciesFile(settings.policies),
         )

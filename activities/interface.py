@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from activities.call import ActivityType
 from scenario.errors import EntryError
+from scenario.steps.host import Event
 from scenario.time.timing import parse_moment, shift
 
 JOURNEYS: Final = "journeys"
@@ -55,6 +56,9 @@ class Admitted:
         plan: As `scenario.plan.plan.dump_plan` writes it.
         zone: IANA zone of the platform's zone-less dates.
         key: What tells this journey from others of the same contact, if anything.
+        outcome: How the journey ends at once, where the contact is to get nothing: ``control``, ``holdout``. Then there
+            is no plan.
+        reason: Why it does.
     """
 
     refused: str = ""
@@ -62,6 +66,8 @@ class Admitted:
     plan: dict[str, Any] = field(default_factory=dict[str, Any])
     zone: str = "UTC"
     key: str | None = None
+    outcome: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,7 @@ class Departure:
         reason: Why, without any of the contact's data.
         now: When, ISO 8601 in UTC.
         delivery: The id of the delivery that it ended in the middle of, if it did.
+        events: Those that may reach its goal and have not been looked at yet.
     """
 
     workflow_id: str
@@ -83,6 +90,35 @@ class Departure:
     reason: str
     now: str
     delivery: str = ""
+    events: list[Event] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happened:
+    """An event that may reach a journey's goal.
+
+    Attributes:
+        workflow_id: The journey's.
+        run_id: Its first execution's.
+        event: The event, with the time at which the journey heard of it.
+    """
+
+    workflow_id: str
+    run_id: str
+    event: Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """Whether the goal is reached.
+
+    Attributes:
+        reached: It is.
+        error: What could not be worked out, the condition or the value; without any of the contact's data.
+    """
+
+    reached: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,6 +349,7 @@ _UNREADABLE: Final = "the answer of the worker cannot be read"
 
 ADMIT: Final = ActivityType("admit", Admission, Admitted)
 DEPART: Final = ActivityType("depart", Departure, type(None))
+GOAL: Final = ActivityType("goal", Happened, Reached, instead=Reached(error=_UNREADABLE))
 DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
 CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
 AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))

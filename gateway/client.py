@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from zoneinfo import ZoneInfo
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.content import Content
+from activities.goal import count
 from activities.webhook.destinations.reading import read
 from gateway import events
 from gateway.admissions import AdmissionWatch
@@ -32,10 +35,12 @@ from gateway.publishing import Journeys, Publication, publish
 from runtime.connection import connect
 from runtime.settings import Settings
 from runtime.store import Store, StoredEntry, StoreError
+from scenario.steps.host import Event
 
 __all__ = [
     "Change",
     "Entered",
+    "Heard",
     "JourneyTarget",
     "JourneyView",
     "ListedJourney",
@@ -44,6 +49,21 @@ __all__ = [
     "Which",
     "targets",
 ]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Who heard of an event.
+
+    Attributes:
+        journeys: How many journeys under way were told. Each counts its goal itself.
+        goals: How many goals were counted of journeys that are over.
+        troubles: By the journeys among these: what of their goal could not be worked out.
+    """
+
+    journeys: int
+    goals: int = 0
+    troubles: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class ScenarioClient(Operations):
@@ -65,6 +85,7 @@ class ScenarioClient(Operations):
     def __init__(self, temporal: Client, store: Store, zone: str = "UTC", destinations: Path | None = None) -> None:
         self.temporal, self.store, self._destinations = temporal, store, destinations
         self._door, self._zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
+        self._content = Content(store)
 
     @classmethod
     @asynccontextmanager
@@ -137,8 +158,8 @@ class ScenarioClient(Operations):
 
     async def event(
         self, contact: str, name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None
-    ) -> int | None:
-        """Tells every journey of a contact that something happened.
+    ) -> Heard | None:
+        """Tells every journey of a contact that something happened, and counts the goals of those that are over.
 
         Args:
             contact: The contact's id.
@@ -147,13 +168,24 @@ class ScenarioClient(Operations):
             identifier: The engine's id of the event: told twice, it counts once.
 
         Returns:
-            How many journeys were told; None where nobody knows the contact.
+            Who heard of it; None where nobody knows the contact.
 
         Raises:
             BadInput: It is not an event that a journey takes; the text says why.
         """
         message = events.event(name, properties, identifier)
-        return await self._tell(contact, "event", message)
+        told = await self._tell(contact, "event", message)
+        if told is None:
+            return None
+        # Looked for when the others have been told: what ends in between is over by now, or has heard of it.
+        now = datetime.now(UTC)
+        event = Event(name=message["name"], properties=message["properties"], at=now.isoformat())
+        counted = {
+            entry.workflow_id: await count(self.store, self._content, entry, event)
+            for entry in await self.store.open_goals(contact, now)
+        }
+        troubles = {journey: reached.error for journey, reached in counted.items() if reached.error}
+        return Heard(told, sum(reached.reached for reached in counted.values()), troubles)
 
     async def contact_changed(self, contact: str, patch: Mapping[str, Any]) -> int | None:
         """Tells every journey of a contact which of its fields changed.

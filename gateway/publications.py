@@ -38,7 +38,7 @@ async def versions(store: Store, scenario: str | None = None) -> list[ListedVers
         BadInput: There is no scenario of that name.
     """
     if scenario is not None:
-        await _require(store, scenario)
+        await require(store, scenario)
     counts, closures = await store.counts(), await store.closures()
     found: list[ListedVersion] = []
     names: set[str] = set()
@@ -59,7 +59,7 @@ async def close(store: Store, scenario: str, *, operator: str, reason: str = "")
     Raises:
         BadInput: There is no scenario of that name.
     """
-    await _require(store, scenario)
+    await require(store, scenario)
     return await store.close_scenario(Closure(scenario, datetime.now(UTC), operator, reason))
 
 
@@ -69,11 +69,16 @@ async def reopen(store: Store, scenario: str) -> bool:
     Raises:
         BadInput: There is no scenario of that name.
     """
-    await _require(store, scenario)
+    await require(store, scenario)
     return await store.open_scenario(scenario)
 
 
-async def _require(store: Store, scenario: str) -> None:
+async def require(store: Store, scenario: str) -> None:
+    """Makes sure that there is a scenario.
+
+    Raises:
+        BadInput: There is none of that name.
+    """
     if await store.newest(scenario) is None:
         names = [item.scenario for item in await store.scenarios()]
         near = get_close_matches(scenario, names, 1)

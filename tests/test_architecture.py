@@ -26,7 +26,7 @@ ALLOWED = {
     "activities": ("activities", "runtime", "scenario"),
     "workflows": (
         *("workflows", "scenario", "runtime.search_attributes"),
-        *("activities.call", "activities.failures", "activities.caller", "activities.interface"),
+        *("activities.call", "activities.failures", "activities.caller", "activities.interface", "activities.moving"),
     ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),

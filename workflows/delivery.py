@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         fairness_key,
     )
     from scenario.plan.context import pick
-    from scenario.steps.delivery import CAPPED, Send, delivery_id
+    from scenario.steps.delivery import CAPPED, Send
 
 if TYPE_CHECKING:
     from workflows.host import StepHost
@@ -107,8 +107,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         asked = await journey.clear(Clearance(destination=step.to))
         step = step.as_asked(asked.retry, asked.timeout)
     step = replace(step, retry=step.retry.changed_by(journey.state.retuned))
-    state = journey.state
-    identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
+    state, identifier = journey.state, journey.delivery
     channel = CHANNELS[step.kind]
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
     state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.began)
@@ -289,7 +288,7 @@ def unsent(error: ActivityError, step: Send) -> Send | None:
     return once if last else step
 
 
-async def remembered(journey: StepHost, name: str, failure: Failure) -> Failure:
+async def remembered(journey: StepHost, failure: Failure) -> Failure:
     """The failure with what the receiver last answered, where the delivery was waiting for its turn at its end.
 
     A receiver that is down for days is left alone most of the time: that says nothing of what is wrong with it.
@@ -299,9 +298,7 @@ async def remembered(journey: StepHost, name: str, failure: Failure) -> Failure:
     """
     if not failure.turned_away or not failure.attempt:
         return failure
-    state = journey.state
-    identifier = delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
-    recalled = await _recalled(identifier)
+    recalled = await _recalled(journey.delivery)
     if recalled is None:
         return failure  # what is known has to do
     last = f"it answered {recalled.status}" if recalled.status else recalled.error

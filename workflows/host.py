@@ -11,6 +11,7 @@ from temporalio import workflow
 
 from workflows import visibility
 from workflows.local_activities import answer_to
+from workflows.records import Migration
 from workflows.state import LONGEST_REASON, Event, Held, State, StepRecord
 
 with workflow.unsafe.imports_passed_through():
@@ -18,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from scenario.entry.entry import Entry
     from scenario.plan.plan import Plan
     from scenario.steps.base import Row
-    from scenario.steps.delivery import Send
+    from scenario.steps.delivery import Send, delivery_id
     from scenario.steps.host import MOST_KEPT, ContinueAsNew, Failed, Leave, NotBefore, Outcome, Rounds
     from scenario.steps.registry import read_row
     from scenario.steps.switch import output_of
@@ -41,6 +42,7 @@ class StepHost:
         skipping: An operator wants the present step to be skipped, for this reason.
         full: This run has taken so many signals that another is to go on.
         stays: What there is to hand on is too large for another run: this one goes on.
+        moving: Another version, in which the journey goes on as soon as nothing of the present step is under way.
         under_way: The step whose delivery is under way, with the policy that it was scheduled with.
     """
 
@@ -55,6 +57,7 @@ class StepHost:
         self.skipping: str | None = None
         self.full = False
         self.stays = False
+        self.moving: Migration | None = None
         self.under_way: Send | None = None
         self._attributes = visibility.SearchAttributes()
         self._data: dict[str, Any] = {}
@@ -134,8 +137,20 @@ class StepHost:
 
     @property
     def must_continue(self) -> bool:
+        """Whether another run is to go on here, since the history has grown so long, or another version."""
+        return self.moving is not None or self.outgrown
+
+    @property
+    def outgrown(self) -> bool:
         """Whether the history has grown so long, by signals or so that the server suggests it, to continue as new."""
         return not self.stays and (self.full or workflow.info().is_continue_as_new_suggested())
+
+    @property
+    def delivery(self) -> str:
+        """The id of the present step's delivery."""
+        state, name = self.state, self.step
+        known = state.delivery
+        return known or delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
 
     def local(self, moment: datetime) -> str:
         """A moment on the contact's clock, ISO 8601."""

@@ -2,7 +2,8 @@
 
 It is a loop over "where am I": perform the step at this position, go to the next. Around that loop stand the ways in
 which the outside reaches a journey: signals (in `workflows.signals`), operators' updates and the query `progress` (in
-`workflows.updates`). What the steps themselves use is in `workflows.host`.
+`workflows.updates`). How it goes on in another version is in `workflows.migrating`; what the steps themselves use is in
+`workflows.host`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
 from workflows.local_activities import answer_to
+from workflows.migrating import Migrating
 from workflows.sending import Sending
-from workflows.signals import SignalHandlers
 from workflows.state import State
-from workflows.updates import UpdateHandlers
 
 with workflow.unsafe.imports_passed_through():
-    from activities.interface import ADMIT, DEPART, Admission, Departure
-    from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, journey_root, parse_entry
+    from activities.interface import ADMIT, CHANNELS, DEPART, Admission, Departure
+    from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
     from scenario.errors import ScenarioError
     from scenario.plan.plan import load_plan
     from scenario.steps.base import Row
@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
-class Journey(UpdateHandlers, SignalHandlers, Sending):
+class Journey(Migrating, Sending):
     """One contact through one scenario.
 
     The argument is an entry, in plain JSON: see the contract in `docs/journeys.md`. The result is
@@ -68,10 +68,13 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
                 non_retryable=True,
             )
         if not self._carried:
-            if refused := await self._admit(data):
-                return {"outcome": "refused", "reason": refused, "version": None, "steps": []}
+            if over := await self._admit(data):
+                return over
             self._open(data)
         intake = asyncio.create_task(self.take_in())
+        counting = asyncio.create_task(self.count_goals()) if self.plan.goal else None
+        if counting is not None:  # what it fails with is no journey's end: its departure counts what is left
+            counting.add_done_callback(_heard)
         journey = asyncio.current_task()
 
         def end_with_it(ended: asyncio.Task[None]) -> None:
@@ -91,6 +94,8 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             intake.remove_done_callback(end_with_it)
             intake.add_done_callback(_heard)
             intake.cancel()
+            if counting is not None:
+                counting.cancel()
         await self._depart(outcome, reason)
         return {
             "outcome": outcome,
@@ -101,25 +106,27 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     # ---- the course of a journey
 
-    async def _admit(self, data: dict[str, Any]) -> str:
-        """Asks to come in. Returns why not, or an empty text."""
+    async def _admit(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Asks to come in. Returns the result where the journey is over at once: refused, or let in to get nothing."""
         if is_too_deep(data):  # not even the admission could be asked
-            return "the entry is nested too deeply"
+            return _over("refused", "the entry is nested too deeply")
         # Asked for only where it matters, as with large events.
         if has_too_many_parts(data) and workflow.patched("many-parts"):
-            return TOO_MANY_PARTS
+            return _over("refused", TOO_MANY_PARTS)
         info = workflow.info()
         root = info.first_execution_run_id
         started = info.start_time.astimezone(UTC).isoformat()
         admission = Admission(entry=data, workflow_id=info.workflow_id, run_id=root, now=started)
         admitted = await answer_to(ADMIT, admission)
         if admitted.refused:
-            return admitted.refused
+            return _over("refused", admitted.refused)
+        if admitted.outcome:
+            return _over(admitted.outcome, admitted.reason, f"{parse_entry(data).name}@{admitted.version}")
         self.state = State(
             version=admitted.version, plan=admitted.plan, zone=admitted.zone, entered_at=started, root=root
         )
         self.state.at = load_plan(admitted.plan).start
-        return ""
+        return None
 
     def _open(self, data: dict[str, Any]) -> None:
         """Reads what was carried here: entry, plan, and the contact with its changes."""
@@ -127,21 +134,21 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
         self.state.reset = self.state.reset or info.original_execution_run_id != info.run_id
         self.entry = parse_entry(data)
         self.plan = load_plan(self.state.plan)
-        self.version = f"{self.entry.name}@{self.state.version}"
         self._data = clean(self.entry, zone_of(self.state.zone))
-        identifier, version = workflow.info().workflow_id, self.state.version
-        self._data["journey"] = journey_root(identifier, self.entry.name, version, self.state.entered_at)
+        self.name_version()
         patch, self.state.patch = self.state.patch, {}
         self.refresh(patch, carried=True)
 
     async def _follow(self, data: dict[str, Any]) -> tuple[str, str]:
         """Performs step after step. Returns how it ended and why."""
         while self.state.at is not None:
+            while self.moving is not None:
+                await self.move(self.moving)
             step = self.plan.steps[self.state.at]
             course = await self._pause() or await self._interruptible(step)
             match course:
                 case Next():
-                    self.state.go(course.step)
+                    await self.advance(course)
                     if course.step is not None and self.must_continue:
                         await self._continue_as_new(data)
                 case Leave():
@@ -170,14 +177,12 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
                     work.add_done_callback(_heard)
                     work.cancel()
             if work.done() and not work.cancelled():
-                self.skipping = None  # an update to skip this step came too late, and must not skip the next
-                return work.result()
+                return self._ended(work.result())
             await workflow.wait([work])
             # A cancelled activity ends in an error, which is expected here. What ended by itself in the same moment
             # has its outcome on record, and is not left or skipped as well.
             if not work.cancelled() and work.exception() is None:
-                self.skipping = None
-                return self._leaving or work.result()
+                return self._leaving or self._ended(work.result())
         if self._leaving is not None:
             self.record("left", self._leaving.reason)
             return self._leaving
@@ -187,6 +192,12 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             await self.release()
         self.record("skipped", reason)
         return Next(step.skipped_to)
+
+    def _ended(self, outcome: Outcome) -> Outcome:
+        """What a step has come to; where that is an end, an update to skip it came too late, and skips no other."""
+        if self.moving is None or not isinstance(outcome, ContinueAsNew):
+            self.skipping = None
+        return outcome
 
     async def _pause(self) -> Outcome | None:
         """Stays here while an operator has paused the journey."""
@@ -201,8 +212,9 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     async def _continue_as_new(self, data: dict[str, Any]) -> None:
         """Starts the next run, unless somebody has just decided something: that is acted upon first."""
-        await workflow.wait_condition(lambda: self.taken_in and workflow.all_handlers_finished())
-        if self._undecided:
+        if self.moving is None:
+            await workflow.wait_condition(lambda: self.taken_in and workflow.all_handlers_finished())
+        if self.moving is None and self._undecided:
             carried = {"entry": data, "state": self.state.dump()}
             if not is_too_large(carried, LARGEST_CARRIED):
                 workflow.continue_as_new(carried)
@@ -223,6 +235,7 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
             reason=reason or self._failed(),
             now=workflow.now().isoformat(),
             delivery=self.begun,
+            events=self.uncounted or None,
         )
         await answer_to(DEPART, departure, about=outcome)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer
@@ -230,10 +243,14 @@ class Journey(UpdateHandlers, SignalHandlers, Sending):
 
     def _failed(self) -> str:
         """How many of its deliveries failed, for the store alone: lists are not to call that well done."""
-        sends = {name for name, row in self.plan.steps.items() if isinstance(row, Send)}
-        made = [record.outcome for record in self.state.steps if record.id in sends]
+        made = [record.outcome for record in self.state.steps if record.kind in CHANNELS]
         failed = sum(outcome in ("failed", "unknown") for outcome in made)
         return f"{failed} of {len(made)} deliveries failed" if failed else ""
+
+
+def _over(outcome: str, reason: str, version: str | None = None) -> dict[str, Any]:
+    """The result of a journey that is over before its first step."""
+    return {"outcome": outcome, "reason": reason, "version": version, "steps": []}
 
 
 def _carried(argument: Any) -> dict[str, Any] | None:

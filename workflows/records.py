@@ -120,6 +120,27 @@ class Override:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Migration:
+    """Another version, in which the journey goes on as soon as nothing of the present step is under way.
+
+    A run that is asked to hand on to the next goes on in it first: this is never carried along.
+
+    Attributes:
+        version: Its number.
+        plan: As `scenario.plan.plan.dump_plan` writes it.
+        at: The present step, as it is called there.
+        names: New ids of steps by their old ones.
+        restarts: Whether a wait begins anew, rather than keep its start.
+    """
+
+    version: int
+    plan: dict[str, Any]
+    at: str
+    names: dict[str, str]
+    restarts: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class PassedOver:
     """Something that came, or was to be evaluated, and could not be used.
 

@@ -12,6 +12,7 @@ PURE: Final = (
     "activities.failures",
     "activities.caller",
     "activities.interface",
+    "activities.moving",
     "runtime.search_attributes",
 )
 """Modules that pass through: pure, and named one by one. They are loaded once instead of for every journey."""
@@ -23,6 +24,7 @@ PROVEN: Final = tuple(
         "host",
         "limits",
         "local_activities",
+        "migrating",
         "records",
         "results",
         "sending",

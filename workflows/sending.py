@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure, FailureKind
     from activities.interface import RELEASE, Release, Sent
     from scenario.plan.context import pick
-    from scenario.steps.delivery import Send, delivery_id
+    from scenario.steps.delivery import Send
     from scenario.steps.host import Delivered, Failed, NotBefore
 
 
@@ -53,10 +53,7 @@ class Sending(StepHost):
     @property
     def begun(self) -> str:
         """The id of the present step's delivery, where one has been scheduled; else nothing."""
-        name = self.state.at
-        if name is None or self.state.now is None:
-            return ""
-        return delivery_id(workflow.info().workflow_id, self.state.root, name, self.state.visits.get(name, 0))
+        return "" if self.state.at is None or self.state.now is None else self.delivery
 
     async def release(self) -> None:
         """Gives back the place under caps that the present step's delivery may have, which is not tried any more."""
@@ -84,7 +81,7 @@ class Sending(StepHost):
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 raise
-            failure = await remembered(self, name, failure_in(error, row))
+            failure = await remembered(self, failure_in(error, row))
             if isinstance(error.cause, ActivityTimeout) and not failure.unknown:
                 await self.release()
             return failure

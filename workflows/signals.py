@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
 
 from workflows.host import StepHost
 from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, size_of
+from workflows.local_activities import answer_to
 from workflows.state import Event
 
 with workflow.unsafe.imports_passed_through():
+    from activities.interface import GOAL, Happened
     from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
     from scenario.errors import EntryError
     from scenario.time.timing import unplaced, zone_by_name, zone_of
@@ -89,9 +92,45 @@ class SignalHandlers(StepHost):
                     self.pass_over(f"exit rule {rule.event}", answer.error, tell=False)
                 if answer.value is not True:
                     continue
+            self._expect(event)
             self.leave(f"event {event.name}")
             return
+        self._expect(event)
         self.state.keep(event)
+
+    def _expect(self, event: Event) -> None:
+        if self._may_reach(event):
+            self.state.expect(event)
+
+    def _may_reach(self, event: Event) -> bool:
+        """Whether an event may reach the goal: it is of its name, in time, and none was there before."""
+        goal, state = self.plan.goal, self.state
+        if goal is None or goal.event != event.name or state.reached is not None:
+            return False
+        until = datetime.fromisoformat(state.entered_at) + timedelta(seconds=goal.within)
+        return datetime.fromisoformat(event.at) <= until
+
+    async def count_goals(self) -> None:
+        """Has events looked at that may reach the goal. The journey does not wait for that: it is only measured."""
+        state, info = self.state, workflow.info()
+        while True:
+            # What comes when it leaves goes along with its departure.
+            await workflow.wait_condition(lambda: bool(state.goals) and not self.leaving)
+            event = state.goals[0]
+            happened = Happened(workflow_id=info.workflow_id, run_id=state.root, event=event)
+            answer = await answer_to(GOAL, happened, about=event.name)
+            if answer.error:
+                self.pass_over(f"goal {event.name}", answer.error, tell=False)
+            if answer.reached:
+                state.reached = event.at
+                state.goals.clear()
+            else:
+                state.goals.pop(0)
+
+    @property
+    def uncounted(self) -> list[Event]:
+        """Events that may reach the goal, and of which the store does not know yet."""
+        return [*self.state.goals, *(event for event in self._arrived if self._may_reach(event))]
 
     @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
     def contact_changed(self, patch: Any = None, *_: Any) -> None:

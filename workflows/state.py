@@ -6,7 +6,8 @@ Journeys in flight carry these in their histories: fields may be added, with a d
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, cast
 
@@ -81,8 +82,11 @@ class State:
         passed_over: What could not be used, the latest last; each `what` once.
         reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
         kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
+        delivery: Id of the present step's delivery, where it was first made under another name of the step.
         kept: What that delivery has been kept back by, and until when.
         at_once: Whether an operator wants it to leave all the same.
+        goals: Events that may reach the goal, and have not been looked at yet.
+        reached: When the goal was reached, ISO 8601 in UTC.
     """
 
     version: int
@@ -115,8 +119,11 @@ class State:
     kept_back: str | None = None
     forgotten: int = 0
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
+    delivery: str | None = None
     kept: list[str] = field(default_factory=list[str])
     at_once: bool = False
+    goals: list[Event] = field(default_factory=list[Event])
+    reached: str | None = None
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -128,6 +135,7 @@ class State:
         state = made(cls, data)
         state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
         state.events = [made(Event, item) for item in data.get("events", ())]
+        state.goals = [made(Event, item) for item in data.get("goals", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]
         state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
         rounds: dict[str, Any] = data.get("rounds", {})
@@ -170,6 +178,11 @@ class State:
         while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
             self.events, sizes = self.events[1:], sizes[1:]
         return kept
+
+    def expect(self, event: Event) -> None:
+        """Keeps an event that may reach the goal until it has been looked at; where there are too many, the first."""
+        if sum(one.size for one in (*self.goals, event)) <= KEPT_EVENT_BYTES and len(self.goals) < KEPT_EVENTS:
+            self.goals.append(event)
 
     def record(self, done: StepRecord) -> None:
         """Notes that a step is over."""
@@ -225,10 +238,18 @@ class State:
     def go(self, step: str | None) -> None:
         """Moves on to a step, or to the end: what concerned the present one alone is over."""
         self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
-        self.anew, self.now, self.digest, self.kept_back = None, None, None, None
+        self.anew, self.now, self.digest, self.kept_back, self.delivery = None, None, None, None, None
         self.retuned, self.kept, self.at_once = {}, [], False
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Calls steps by the names that they have in another version, in the record of those that are over."""
+        for was, becomes in names.items():
+            if was != becomes:
+                # Another step may have this name there. Its deliveries are others: none may have an id that was used.
+                self.visits[was] = self.visits.get(was, 0) + 1
+        self.steps = [replace(done, id=names.get(done.id, done.id)) for done in self.steps]
 
     @property
     def mode(self) -> JourneyState:

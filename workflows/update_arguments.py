@@ -1,4 +1,4 @@
-"""The arguments of updates beside operator and reason, checked: the version of a retry, a retry policy."""
+"""The arguments of updates beside operator and reason, checked: a version, names of steps, a retry policy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _NUMBERS: Final = {
     "backoff_coefficient": f"must be a number from 1 to {STEEPEST}",
     "maximum_attempts": "must be a whole number; 0 is as many as the deadline allows",
 }
+_MOST_NAMES: Final = 1000
+_LONGEST_NAME: Final = 300
 _DURATION: Final = "must be a duration, such as 90s or 2h, or a number of seconds"
 
 
@@ -25,7 +27,7 @@ def refusal(reason: str) -> ApplicationError:
 
 
 def read_version(argument: dict[str, Any]) -> int | str | None:
-    """The version that `retry_step` names: a number, ``newest``, or None where it names none.
+    """The version that an operator names: a number, ``newest``, or None where it names none.
 
     Raises:
         ApplicationError: It is neither.
@@ -34,6 +36,36 @@ def read_version(argument: dict[str, Any]) -> int | str | None:
     if version is None or version == "newest" or (isinstance(version, int) and version > 0 and version is not True):
         return version
     raise refusal("'version' must be the number of a version, such as 4, or 'newest'")
+
+
+def read_names(argument: dict[str, Any]) -> dict[str, str]:
+    """What `migrate` maps: new ids of steps by their old ones.
+
+    Raises:
+        ApplicationError: It is no mapping of ids.
+    """
+    given: Any = argument.get("map")
+    names = cast("dict[Any, Any]", given) if isinstance(given, dict) else {}
+    is_short = len(names) <= _MOST_NAMES
+    if (given is None or names == given) and is_short and all(_is_name(one) for pair in names.items() for one in pair):
+        return names
+    raise refusal('\'map\' must be an object: new ids of steps by their old ones, such as {"wait-2": "wait-3"}')
+
+
+def read_waits(argument: dict[str, Any]) -> bool:
+    """Whether `migrate` is to let a wait begin anew, rather than keep its start.
+
+    Raises:
+        ApplicationError: It says neither.
+    """
+    waits = argument.get("waits", "keep")
+    if waits not in ("keep", "restart"):
+        raise refusal("'waits' must be 'keep' or 'restart'")
+    return waits == "restart"
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME
 
 
 def read_retry(argument: dict[str, Any]) -> dict[str, float]:

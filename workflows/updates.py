@@ -48,21 +48,21 @@ class UpdateHandlers(StepHost):
             details["version"] = f"{self.entry.name}@{amended.version}"
         if argument.get("now"):
             details["now"] = self.state.at_once = True
-        self._note("retry_step", argument, details=details or None)
+        self.note_operation("retry_step", argument, details=details or None)
         self.retrying = held is not None
         return self.report()
 
     @retry_step.validator
     def check_retry_step(self, argument: Any = None, *_: Any) -> None:
         """Only a held step can be tried again, or one that is kept back made to leave now."""
-        state = self._started(argument)
+        state = self.started(argument)
         now = argument.get("now", False)
         if now is not True and now is not False:
             raise refusal("'now' must be true or false")
         is_kept_back = now and self.postponed is not None
         if self.retrying or (state.held is None and not is_kept_back):
             raise refusal("nothing to retry: the journey is not held")
-        self._there(argument)
+        self.there(argument)
         if read_version(argument) is not None and state.held is None:
             raise refusal("'version' is for a held step: this one is kept back, and has not failed")
 
@@ -73,7 +73,7 @@ class UpdateHandlers(StepHost):
             step=held.step,
             kind=self.plan.steps[held.step].kind,
         )
-        amended = await _ask(AMEND, amendment)
+        amended = await ask_for_operation(AMEND, amendment)
         if amended.error:
             raise refusal(amended.error)
         return amended
@@ -89,27 +89,27 @@ class UpdateHandlers(StepHost):
             now["attempts"] = UNLIMITED  # 0 would leave the count to the delivery, which has its own
         info = workflow.info()
         retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=now)
-        retuned = await _ask(RETUNE, retuning)
+        retuned = await ask_for_operation(RETUNE, retuning)
         if retuned.error:
             raise refusal(retuned.error)
         if state.at == name:
             # A deadline is brought forward to end this try, not those that an operator may ask for later.
             state.retuned = {**state.retuned, **{key: value for key, value in retry.items() if key != "deadline"}}
-        self._note("retune", argument, step=name, details={"retry": argument["retry"]})
+        self.note_operation("retune", argument, step=name, details={"retry": argument["retry"]})
         return self.report()
 
     @retune.validator
     def check_retune(self, argument: Any = None, *_: Any) -> None:
         """Only a delivery under way has a policy to change."""
-        self._started(argument)
+        self.started(argument)
         step = self._tunable(argument)
-        self._there(argument)
+        self.there(argument)
         deadline = read_retry(argument).get("deadline")
         if deadline is not None and deadline > step.retry.deadline:
             # Temporal would say yes, and end it at the old one all the same.
             raise refusal("the deadline of a delivery under way can only be brought forward")
 
-    def _there(self, argument: dict[str, Any]) -> None:
+    def there(self, argument: dict[str, Any]) -> None:
         """An operation that names a step is meant for no other: search, by which its journey was found, lags behind."""
         wanted = argument.get("step")
         if wanted is not None and wanted != self.state.at:
@@ -127,48 +127,48 @@ class UpdateHandlers(StepHost):
     @workflow.update(name="skip_step", description="Gives up the step at which the journey stands, and goes on.")
     def skip_step(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Leaves the present step behind: a held one, a wait, or a delivery between two attempts."""
-        operation = self._note("skip_step", argument)
+        operation = self.note_operation("skip_step", argument)
         self.skipping = f"skipped by {operation.operator}: {operation.reason}"
         return self.report()
 
     @skip_step.validator
     def check_skip_step(self, argument: Any = None, *_: Any) -> None:
         """One step is skipped at a time; an operation that names its step skips no other."""
-        self._started(argument)
+        self.started(argument)
         if self.skipping is not None:
             raise refusal("the step is being skipped already")
-        self._there(argument)
+        self.there(argument)
 
     @workflow.update(name="leave", description="Ends the journey.")
     def leave_journey(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Ends the journey at once."""
-        operation = self._note("leave", argument)
+        operation = self.note_operation("leave", argument)
         self.leave(f"left by {operation.operator}: {operation.reason}")
         return self.report()
 
     @leave_journey.validator
     def check_leave(self, argument: Any = None, *_: Any) -> None:
         """Any journey can be ended; with a step, only one that is at it."""
-        self._started(argument)
-        self._there(argument)
+        self.started(argument)
+        self.there(argument)
 
     @workflow.update(name="pause", description="Starts no further step until resumed. A delivery under way goes on.")
     def pause(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Stops the journey before its next step."""
-        self.state.paused = self._note("pause", argument)
+        self.state.paused = self.note_operation("pause", argument)
         self.show(always=True)
         return self.report()
 
     @pause.validator
     def check_pause(self, argument: Any = None, *_: Any) -> None:
         """A journey is paused once."""
-        if self._started(argument).paused:
+        if self.started(argument).paused:
             raise refusal("the journey is paused already")
 
     @workflow.update(name="resume", description="Lets a paused journey go on.")
     def resume(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Lets a paused journey go on."""
-        self._note("resume", argument)
+        self.note_operation("resume", argument)
         self.state.paused = None
         self.show(always=True)
         return self.report()
@@ -176,7 +176,7 @@ class UpdateHandlers(StepHost):
     @resume.validator
     def check_resume(self, argument: Any = None, *_: Any) -> None:
         """Only a paused journey can be resumed."""
-        if not self._started(argument).paused:
+        if not self.started(argument).paused:
             raise refusal("the journey is not paused")
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
@@ -212,7 +212,14 @@ class UpdateHandlers(StepHost):
             "events": [{"name": event.name, "at": event.at} for event in state.events],
             "operations": [operation.as_dict() for operation in state.operations],
             "passed_over": [asdict(one) for one in state.passed_over],
+            "goal": self._goal(),
+            "moves_to": f"{self.entry.name}@{self.moving.version}" if self.moving else None,
         }
+
+    def _goal(self) -> dict[str, Any] | None:
+        """The scenario's goal, and when it was reached, if it was; None where there is none."""
+        goal = self.plan.goal
+        return goal and {"event": goal.event, "within": goal.within, "reached_at": self.state.reached}
 
     def _rounds(self) -> list[dict[str, Any]]:
         """How far the repetitions are that the journey is in, the outermost first."""
@@ -223,7 +230,7 @@ class UpdateHandlers(StepHost):
             if name in steps
         ]
 
-    def _started(self, argument: Any) -> State:
+    def started(self, argument: Any) -> State:
         """What every update needs: who, why, and a journey that is under way."""
         data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
         for key in ("operator", "reason"):
@@ -236,9 +243,10 @@ class UpdateHandlers(StepHost):
             raise refusal("the journey is over")
         return self.state
 
-    def _note(
+    def note_operation(
         self, name: str, argument: Any, *, step: str | None = None, details: dict[str, Any] | None = None
     ) -> Operation:
+        """Puts an operation on record."""
         operation = Operation(
             name=name,
             operator=argument["operator"],
@@ -251,7 +259,7 @@ class UpdateHandlers(StepHost):
         return operation
 
 
-async def _ask(call: ActivityType[Any, Result], argument: Any) -> Result:
+async def ask_for_operation(call: ActivityType[Any, Result], argument: Any) -> Result:
     """Calls a local activity for an operation, or refuses the operation: nobody waits for long."""
     try:
         return await answer_to(call, argument, tries=_TRIES)

@@ -1,4 +1,6 @@
-"""The way in over HTTP: ``/callbacks/{token}``, and ``GET /healthz``. Nothing else is answered.
+"""The way in over HTTP: ``/callbacks/{token}``, ``/u/{token}`` (see `gateway.callbacks.unsubscribe`), ``GET /healthz``.
+
+Nothing else is answered.
 
 Whoever was sent ``{{ journey.callback_url }}`` posts ``{"name": "whatsapp.replied", "properties": {…}}`` there, and
 that one journey is told. It is open to the internet, so it says little and does little before it knows the token:
@@ -17,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -71,10 +73,17 @@ class Receiving:
         tell: Tells a journey.
         pace: How often one delivery's address may be used.
         patience: See `PATIENCE`.
+        more: Other routes.
     """
 
     def __init__(
-        self, callbacks: Callbacks, tell: Tell, *, pace: RateLimit | None = None, patience: float = PATIENCE
+        self,
+        callbacks: Callbacks,
+        tell: Tell,
+        *,
+        pace: RateLimit | None = None,
+        patience: float = PATIENCE,
+        more: Sequence[Route] = (),
     ) -> None:
         self._callbacks, self._tell, self._patience = callbacks, tell, patience
         self._pace = pace or RateLimit(*PACE)
@@ -82,6 +91,7 @@ class Receiving:
             routes=[
                 Route("/callbacks/{token}", self._callback, methods=["POST"]),
                 Route("/callbacks/{token}", self._open, methods=["GET"]),
+                *more,
                 Route(ALIVE, _alive, methods=["GET"]),
             ],
             exception_handlers={HTTPException: _said, ClientDisconnect: _gone},

@@ -35,6 +35,12 @@ _HEADERS: Final = {
     "x-robots-tag": "noindex",
 }
 _ASK: Final = '<form method="post"><button>{button}</button></form>'
+_UNSUBSCRIBE: Final = (
+    '<form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">'
+    '<button name="by" value="page">{button}</button></form>'
+)
+PRESSED: Final = b"by=page"
+"""What the body of a POST has where the button of the page for unsubscribing was pressed."""
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {
         "ask": "Please press the button to confirm.",
@@ -43,6 +49,9 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "over": "This link has expired.",
         "unknown": "This link does not work: open it exactly as it was sent to you.",
         "later": "This is not possible now. Please try again in a few minutes.",
+        "unsubscribe": "Press the button to unsubscribe.",
+        "unsubscribe button": "Unsubscribe",
+        "unsubscribed": "You are unsubscribed. You can close this page.",
     },
     "fr": {
         "ask": "Cliquez sur le bouton pour confirmer.",
@@ -51,6 +60,9 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "over": "Ce lien a expiré.",
         "unknown": "Ce lien ne fonctionne pas : ouvrez-le exactement tel qu'il vous a été envoyé.",
         "later": "Ce n'est pas possible pour le moment. Réessayez dans quelques minutes.",
+        "unsubscribe": "Cliquez sur le bouton pour vous désabonner.",
+        "unsubscribe button": "Me désabonner",
+        "unsubscribed": "Vous êtes désabonné. Vous pouvez fermer cette page.",
     },
     "de": {
         "ask": "Bitte bestätigen Sie mit der Schaltfläche.",
@@ -59,6 +71,9 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "over": "Dieser Link ist abgelaufen.",
         "unknown": "Dieser Link funktioniert nicht: Öffnen Sie ihn genau so, wie er Ihnen geschickt wurde.",
         "later": "Das ist gerade nicht möglich. Bitte versuchen Sie es in einigen Minuten noch einmal.",
+        "unsubscribe": "Bitte bestätigen Sie die Abmeldung mit der Schaltfläche.",
+        "unsubscribe button": "Abmelden",
+        "unsubscribed": "Sie sind abgemeldet. Sie können diese Seite schließen.",
     },
     "es": {
         "ask": "Pulse el botón para confirmar.",
@@ -67,6 +82,9 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "over": "Este enlace ha caducado.",
         "unknown": "Este enlace no funciona: ábralo exactamente como se le envió.",
         "later": "Ahora no es posible. Inténtelo de nuevo en unos minutos.",
+        "unsubscribe": "Pulse el botón para darse de baja.",
+        "unsubscribe button": "Darme de baja",
+        "unsubscribed": "Se ha dado de baja. Puede cerrar esta página.",
     },
 }
 _SAID: Final = {
@@ -110,6 +128,18 @@ def saying(request: Request, status: int, headers: Mapping[str, str] | None = No
         headers: Of the answer, beside the page's own.
     """
     return _page(_language(request), _SAID.get(HTTPStatus(status), "later"), status, headers=headers)
+
+
+def unsubscribing(request: Request) -> HTMLResponse:
+    """The page that asks whether to unsubscribe."""
+    language = _language(request)
+    form = _UNSUBSCRIBE.format(button=_WORDS[language]["unsubscribe button"])
+    return _page(language, "unsubscribe", HTTPStatus.OK, form)
+
+
+def unsubscribed(request: Request) -> HTMLResponse:
+    """The page that says that it is done."""
+    return _page(_language(request), "unsubscribed", HTTPStatus.OK)
 
 
 def _page(

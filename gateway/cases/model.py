@@ -179,7 +179,7 @@ else:
     Step = create_model("Step", __base__=Expected, __doc__=Expected.__doc__, **dict.fromkeys(KINDS, _ID))
     """`Expected`, with a key for each kind of step."""
 
-Ends = Literal["finished", "exited", "held", "paused", "waiting"]
+Ends = Literal["finished", "exited", "control", "holdout", "held", "paused", "waiting"]
 """How a journey is found when nothing more happens."""
 
 

@@ -24,10 +24,11 @@ from gateway.virtual.clock import Clock
 from gateway.virtual.host import Record
 from gateway.virtual.journey import Refused as OperationRefused
 from gateway.virtual.journey import VirtualJourney
-from scenario.entry.admission import Refused, check_condition, check_trigger, entry_data, key_of
+from scenario.entry.admission import Refused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.context import pick
+from scenario.policies.draw import Holdout
 from scenario.source.source import Path as Place
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Event, Failed
@@ -47,12 +48,14 @@ class Circumstances:
         workshop: Renders; without the destinations, which each case file brings itself.
         start: When contacts come in, whatever their cases say; None: as these say.
         root: The run id that delivery ids are made from.
+        holdout: The workspace's, if it has one.
     """
 
     platform_zone: str = "UTC"
     workshop: Workshop = field(default_factory=Workshop)
     start: datetime | None = None
     root: str = ROOT
+    holdout: Holdout | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,8 @@ class Course:
         zone: The contact's, at the end.
         refused: Why the contact was not let in, if it was not.
         steps: The steps, in order.
-        ends: ``finished``, ``exited``; ``held``, ``paused`` or ``waiting`` where it stands; empty where refused.
+        ends: ``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting`` where it stands;
+            empty where refused.
         reason: Why it ended so.
         sent: What each attempt sent, by step.
         failed: Why the case cannot be run: its entry is malformed, or it goes on without an end.
@@ -172,10 +176,12 @@ class _Run:
         data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
         try:
             check_trigger(entry, scenario)
-            check_condition(scenario, data)
+            check_rules(scenario, data)
             identifier = journey_id(entry, key_of(entry, scenario, data))
         except (Refused, EntryError) as error:
             return Course(zone=zone, refused=str(error))
+        if kept := withheld(scenario, entry.contact_id, self._around.holdout):
+            return Course(zone=zone, ends=kept.outcome, reason=kept.reason)
         data = {root: value for root, value in data.items() if root not in ("now", "today", "responses")}
         data["journey"] = {**data["journey"], "id": identifier}
         clock = Clock(start)

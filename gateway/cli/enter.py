@@ -12,6 +12,7 @@ from gateway.cli.entry_files import parse, read_entry
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
+    from gateway.client import Heard
     from gateway.entries import Entered
 
 EntryArgument = Annotated[
@@ -68,6 +69,8 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
         note(f"scenario: {entered.id} was under way already")
     elif not entered.admitted:
         note(f"scenario: {entered.id}: {unadmitted(trouble)}")
+    if entered.withheld:
+        note(f"scenario: {entered.id} gets nothing: {entered.withheld}")
     if entered.unplaced:
         note(f"scenario: {entered.id}: contact.timezone is ignored: {entered.unplaced}")
 
@@ -75,8 +78,11 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
 def event(
     contact: ContactArgument, name: NameArgument, properties: PropertiesOption = "{}", identifier: IdOption = None
 ) -> None:
-    """Tell every journey of a contact that something happened."""
-    _told("event", contact, "the name", asyncio.run(_tell(contact, name, _properties(properties), identifier)))
+    """Tell every journey of a contact that something happened, and count the goals of those that are over."""
+    heard = asyncio.run(_tell(contact, name, _properties(properties), identifier))
+    _told("event", contact, "the name", heard and heard.journeys, heard.goals if heard else 0)
+    for journey, trouble in heard.troubles.items() if heard else ():
+        note(f"scenario: {journey}: its goal: {trouble}")
 
 
 def change(contact: ContactArgument, fields: FieldsArgument) -> None:
@@ -87,13 +93,14 @@ def change(contact: ContactArgument, fields: FieldsArgument) -> None:
     _told("change", contact, "what changed", asyncio.run(_tell_change(contact, patch)))
 
 
-def _told(command: str, contact: str, second: str, told: int | None) -> None:
+def _told(command: str, contact: str, second: str, told: int | None, goals: int = 0) -> None:
     from gateway.errors import UnknownContact
 
     if told is None:
         advice = f"'scenario {command}' takes the contact's id first, then {second}"
         raise UnknownContact(f"contact {contact} has never had a journey: {advice}")
-    say(f"{told} journey{'' if told == 1 else 's'} told" if told else "no journey told: none is under way")
+    said = f"{told} journey{'' if told == 1 else 's'} told" if told else "no journey told: none is under way"
+    say(f"{said}; {goals} goal{'' if goals == 1 else 's'} counted" if goals else said)
 
 
 async def _tell_change(contact: str, patch: dict[str, Any]) -> int | None:
@@ -108,7 +115,7 @@ def _properties(text: str) -> dict[str, Any]:
     return parse(text.encode(errors="surrogatepass"), "--properties", wanted=wanted)
 
 
-async def _tell(contact: str, name: str, properties: dict[str, Any], identifier: str | None) -> int | None:
+async def _tell(contact: str, name: str, properties: dict[str, Any], identifier: str | None) -> Heard | None:
     from gateway import events
     from gateway.cli import session
 

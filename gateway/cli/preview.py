@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -229,13 +229,14 @@ def _show(
         from gateway.cli.show_preview import Look, lay_out
 
         lay_out(console(), told, Look(source=source, pretty=pretty))
-    note(f"{failing} step{'' if failing == 1 else 's'} cannot be performed" if failing else _summary(told["steps"]))
+    note(f"{failing} step{'' if failing == 1 else 's'} cannot be performed" if failing else _summary(told))
     return 1 if failing else 0
 
 
-def _summary(steps: Sequence[dict[str, Any]]) -> str:
-    messages = [item for item in steps if item["outcome"] == "sent"]
+def _summary(told: Mapping[str, Any]) -> str:
+    messages = [item for item in told["steps"] if item["outcome"] == "sent"]
     on_the_way = sum(item["taken"] for item in messages)
     aside = len(messages) - on_the_way
     others = f", {aside} on ways that it does not take" if aside else ""
-    return f"{on_the_way} message{'' if on_the_way == 1 else 's'} to this contact{others}; nothing was sent"
+    whom = "this contact, were it to get anything" if told["withheld"] else "this contact"
+    return f"{on_the_way} message{'' if on_the_way == 1 else 's'} to {whom}{others}; nothing was sent"

@@ -1,4 +1,4 @@
-"""The command that serves callbacks: serve."""
+"""The command that serves callbacks and unsubscribing: serve."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PortOption = Annotated[int, typer.Option("--port", help="the port to listen on; 
 
 
 def serve(host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
-    """Receive what is posted to the callback addresses of journeys, until asked to stop.
+    """Receive callbacks of journeys, and contacts who unsubscribe, until asked to stop.
 
-    It needs TEMPORAL_*, SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them, and no store. Put a
-    proxy with TLS in front of it.
+    It needs TEMPORAL_*, SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them; for unsubscribing,
+    SCENARIO_SUPPRESSION_KEY and SCENARIO_STORE too. Put a proxy with TLS in front of it.
     """
     from gateway.callbacks.server import serve as run
     from runtime.settings import Settings

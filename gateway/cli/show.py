@@ -27,7 +27,7 @@ from gateway.terminal import console, dump, note
 if TYPE_CHECKING:
     from runtime.store import Attempt
 
-_STATES: Final = ("running", "waiting", "held", "paused", "finished", "exited", "lost")
+_STATES: Final = ("running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost")
 _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
 
 

@@ -10,7 +10,7 @@
 | `scenario`, `contact`, `key` | ``post-purchase@3``, the contact's id, what tells it from others of the contact |
 | `status` | Temporal's word: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention |
 | `state` | ``entering``, ``running``, ``waiting``, ``held``, ``paused``, ``leaving``; over: ``finished``, ``exited``, |
-|  | ``refused``, ``lost``; or Temporal's word where the journey has none |
+|  | ``control``, ``holdout``, ``refused``, ``lost``; or Temporal's word where the journey has none |
 | `reason` | why it is held, paused, refused, left or failed; of a finished one, how many deliveries failed |
 | `entered_at`, `ended_at` | when |
 | `at`, `since` | the step at which it stands, since when |

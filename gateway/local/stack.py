@@ -25,7 +25,7 @@ from activities.email.senders import ANY
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.rate_sync import pacing
-from gateway.callbacks.server import application
+from gateway.callbacks.server import application, unsubscriptions_of
 from gateway.client import ScenarioClient
 from gateway.local.stand_ins import StandIns
 from runtime import search_attributes
@@ -33,13 +33,14 @@ from runtime.connection import connect
 from runtime.errors import LocalError
 from runtime.local.answers import NAME
 from runtime.local.devserver import DevServer
-from runtime.local.folder import make_folder
+from runtime.local.folder import make_folder, write_private
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from worker import Services, running, services, workers
 
+_KEY = "suppression.key"
 SENDER = "Scenario Runner <scenario-runner@example.com>"
 
 
@@ -106,7 +107,7 @@ async def local(
         await search_attributes.ensure(temporal)
         if send and not resume:
             await _refuse_others(temporal, state)
-        settings = _settled(environment, inbox, gateway, send=send)
+        settings = _settled(environment, inbox, gateway, state, send=send)
         opened = await stack.enter_async_context(
             services(
                 settings,
@@ -121,8 +122,10 @@ async def local(
             opened = replace(opened, secrets=StandIns())
         opened = replace(opened, writer=log(opened.writer))
         await stack.enter_async_context(running(workers(temporal, opened)))
-        if opened.channels.callbacks is not None:
-            gateway.start(application(opened.channels.callbacks, temporal))
+        ways = opened.channels
+        if ways.callbacks is not None:
+            unsubscriptions = unsubscriptions_of(ways.unsubscribing, ways.hashes, temporal, opened.store)
+            gateway.start(application(ways.callbacks, temporal, unsubscriptions))
         client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
         yield LocalStack(client, server, inbox, receiver, gateway, opened)
 
@@ -141,15 +144,31 @@ async def _refuse_others(temporal: Client, state: Path) -> None:
         )
 
 
-def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, *, send: bool) -> Settings:
+def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Path, *, send: bool) -> Settings:
     """The environment's settings, with what is here in the place of what leads elsewhere, or nowhere."""
     here: dict[str, Any] = {"store": environment.store}
     if not send:
         here.update(smtp=SecretStr(inbox.url), mail_from=SENDER, mail_from_allowed=ANY, sms=SecretStr("local:"))
+    if not send or environment.suppression_key is None:
+        here.update(suppression_key=SecretStr(_kept_key(state / _KEY)), suppression_key_previous=None)
     if not send or environment.callback_url is None:
         key = SecretStr(base64.b64encode(random.token_bytes()).decode())
         here.update(callback_url=gateway.url, callback_key=key)
     return Settings(**here)
+
+
+def _kept_key(path: Path) -> str:
+    """The key that the folder's suppressions were made with, made anew where there is none yet.
+
+    Raises:
+        LocalError: It cannot be read or written.
+    """
+    try:
+        if not path.exists():
+            write_private(path, base64.b64encode(random.token_bytes()))
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        raise LocalError(f"{path} cannot be read or written: check its permissions") from None
 
 
 async def until_interrupted() -> None:

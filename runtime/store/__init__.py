@@ -18,6 +18,7 @@ from runtime.store.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from runtime.store.goals import Tally
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
@@ -43,4 +44,5 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
+    "Tally",
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from scenario.policies.draw import WITHHELD
+
 Again = Literal["never", "when_finished", "always"] | timedelta
 """When a contact is admitted again under the same scenario and key. A ``timedelta`` is the time that must have passed
 since its newest admission.
@@ -29,6 +31,10 @@ class AdmissionRequest:
         again: The scenario's rule.
         now: When it asks.
         trigger: What brought it, e.g. ``order``; for the record.
+        goal_until: Until when the scenario's goal counts for it; None where it has none.
+        branches: The branch of each split, by the split's id, as far as it is known already.
+        outcome: How it ends at once, where it is let in to get nothing; else None.
+        reason: Why.
     """
 
     scenario: str
@@ -40,6 +46,10 @@ class AdmissionRequest:
     again: Again
     now: datetime
     trigger: str = ""
+    goal_until: datetime | None = None
+    branches: Mapping[str, str] | None = None
+    outcome: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,7 @@ class StoredEntry:
         workflow_id: The journey.
         run_id: Its first execution run id.
         scenario: The scenario's name.
-        version: The version it was admitted by.
+        version: The version it follows: that by which it was admitted, until it goes on in another.
         contact_id: Whose journey.
         key: As its entry gave it, or None.
         nth: The contact's first, second, … entry under this scenario and key.
@@ -91,11 +101,15 @@ class LetIn:
         version: The version it follows: that of its first asking, where it asks again.
         nth: The contact's first, second, … entry under this scenario and key.
         admitted_at: When it was first let in.
+        outcome: How it ended at once, where it was let in to get nothing; else None.
+        reason: Why.
     """
 
     version: int
     nth: int
     admitted_at: datetime
+    outcome: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +164,8 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     """
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
-            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at))
+            over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
+            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at, *over))
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.

@@ -68,10 +68,15 @@ class Entries(Queries):
             "key": asking.key or "",
             "trigger": asking.trigger,
             "admitted_at": asking.now,
+            "goal_until": asking.goal_until,
+            "branches": asking.branches or None,
+            "outcome": asking.outcome,
+            "reason": asking.reason,
+            "ended_at": None if asking.outcome is None else asking.now,
         }
         # Nearly all are the first: one statement lets those in.
         if await self._database.write(_add_first(self._database.insert), row):
-            return LetIn(asking.version, 1, asking.now)
+            return LetIn(asking.version, 1, asking.now, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
             earlier = await self._database.read(
@@ -88,7 +93,7 @@ class Entries(Queries):
             match ruling.answer:
                 case Allowed(nth):
                     if await self._database.write(_add(self._database.insert), {**row, "nth": nth}):
-                        return LetIn(asking.version, nth, asking.now)
+                        return LetIn(asking.version, nth, asking.now, asking.outcome, asking.reason)
                     # Someone else has become the nth: look again.
                 case answer:
                     return answer
@@ -113,6 +118,16 @@ class Entries(Queries):
                 "ended_at": ended_at,
             },
         )
+
+    async def adopt(self, workflow_id: str, run_id: str, version: int) -> None:
+        """Note that a journey goes on in another version.
+
+        Args:
+            workflow_id: The journey.
+            run_id: Its first execution run id.
+            version: The version that it follows from now on.
+        """
+        await self._database.write(_ADOPT, {"of_workflow": workflow_id, "of_run": run_id, "now_in": version})
 
     async def running(self, contact_id: str, scenario: str | None = None) -> list[StoredEntry]:
         """A contact's journeys under way, the oldest first."""
@@ -162,7 +177,7 @@ class Entries(Queries):
 
         Args:
             scenario: Only those of this scenario.
-            version: Only those admitted by this version.
+            version: Only those that follow this version, or did at their end.
             contact_id: Only this contact's.
             key: Only those with this key.
             running: Only those under way, or only those that are over.
@@ -232,7 +247,8 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
 
 _ORDER = (_table.admitted_at, _table.nth, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
-_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at")
+_END = ("outcome", "reason", "ended_at")
+_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at", "branches", "goal_until", *_END)
 
 _same = [_table[name] == bindparam(name) for name in _IDENTITY]
 _this = [_table[name] == bindparam(name) for name in ("workflow_id", "run_id")]
@@ -249,6 +265,11 @@ _DEPART = (
         or_(_table.ended_at.is_(None), _table.outcome == LOST),
     )
     .values({name: bindparam(name) for name in ("outcome", "reason", "ended_at")})
+)
+_ADOPT = (
+    update(entries)
+    .where(_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"))
+    .values(version=bindparam("now_in"))
 )
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
 _RUNNING_IN = _RUNNING.where(_table.scenario == bindparam("scenario"))

@@ -18,6 +18,7 @@ from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.errors import StoreAddressError, StoreUnavailable
+from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
@@ -32,7 +33,7 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Closures, Deliveries, Claims, Suppressions):
+class Store(Versions, Entries, Goals, Closures, Deliveries, Claims, Suppressions):
     """Published versions, journeys, delivery attempts, places under caps, suppressions, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it

@@ -104,8 +104,6 @@ def _tell(fault: Fault, report: Report) -> None:
     match fault.detail["type"]:
         case "complaint":
             return  # found again without pydantic, which keeps quiet about it while any value is wrong
-        case "extra_forbidden" if fault.is_not_yet:
-            report.add(fault.path, "not-yet", f"this version does not have '{fault.key}' yet", key=True)
         case "extra_forbidden" if fault.key in KINDS and fault.form in KINDS.values():
             message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
             report.add(fault.path, "unknown-key", message, key=True)

@@ -17,9 +17,6 @@ from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
 
-NOT_YET: Final[Mapping[str, type[BaseModel]]] = {}
-"""Keys of the language that this version does not have, by what will have them."""
-
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
     "entry": scenario.EntryRules,
@@ -46,7 +43,10 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("max", "count", "limit"), "times"),
     "interval": "every",
     "destination": "to",
-    "sender": "from",
+    **dict.fromkeys(("sender", "start", "begin"), "from"),
+    **dict.fromkeys(("end", "until"), "to"),
+    **dict.fromkeys(("holidays", "closed"), "days_off"),
+    "jitter": "spread",
     **dict.fromkeys(("retries", "retry_policy", "attempts"), "retry"),
     "name": "as",
     "title": "subject",
@@ -141,11 +141,6 @@ class Fault(NamedTuple):
         """What to write instead of an unknown key, where that is none."""
         words = (words for key, words in _NO_KEYS.items() if key in keys_of(self.form))
         return next((words[self.key.lower()] for words in words if self.key.lower() in words), None)
-
-    @property
-    def is_not_yet(self) -> bool:
-        """Whether a later version will know the key."""
-        return self.is_unknown and NOT_YET.get(self.key) is self.form
 
 
 class Guess(NamedTuple):
@@ -270,13 +265,7 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif (
-            fault.is_unknown
-            and not fault.is_not_yet
-            and not fault.instead
-            and not _begins_step(fault)
-            and path not in silent
-        ):
+        elif fault.is_unknown and not fault.instead and not _begins_step(fault) and path not in silent:
             guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)

@@ -74,7 +74,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
         case "list_type":
             hint = (
                 f"write [{clip(value)}]"
-                if isinstance(value, str) and name == "'on'"
+                if isinstance(value, str) and name in ("'on'", "'days_off'", "'channels'")
                 else "begin each of its entries with '- '"
             )
             return Fault("type", f"{name} must be a list: {hint}")

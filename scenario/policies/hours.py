@@ -34,6 +34,12 @@ def _end(value: str) -> str:
     return value if value == "24:00" else read_clock(value)
 
 
+def _spread(value: timedelta) -> timedelta:
+    if value > _DAY:
+        raise ValueError("'spread' is a day at most: write 15m or 2h")
+    return value
+
+
 _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d"
 """A time of day as a pattern for editors."""
 Clock = Annotated[
@@ -48,6 +54,7 @@ End = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK}|24:00)$", "examples": ["20:00"]}),
 ]
 """A time of day at which something ends: midnight is 24:00, or 00:00."""
+Spread = Annotated[Duration, AfterValidator(_spread)]
 Days = Annotated[list[Weekday], Field(min_length=1)]
 
 
@@ -58,26 +65,25 @@ class Hours(Model):
         on: The days on which the hours begin: those that go over midnight end on the day after.
     """
 
-    on: Days | None = Field(default=None, description="The days on which these hours begin; without it, every day.")
+    start: Clock | None = Field(default=None, alias="from", description="When the hours begin.")
+    end: End | None = Field(
+        default=None, alias="to", description="When they end; a time before 'from' is one of the next day."
+    )
+    on: Days | None = Field(default=None, description="The days on which the hours begin; without it, every day.")
     days_off: Annotated[list[DayOff], Field(min_length=1)] | None = Field(
         default=None,
         description="Whole days on which nothing is sent: days of the week, and public holidays by the country's code.",
     )
-    spread: Duration = Field(
+    spread: Spread = Field(
         default=timedelta(0),
         description="What has waited does not go out all at once, but over this time from the opening on.",
     )
 
-    @property
-    def span(self) -> tuple[str | None, str | None]:
-        """When the hours begin and end."""
-        raise NotImplementedError
-
     @cached_property
     def minutes(self) -> tuple[int, int]:
-        """The same in minutes of a day: both 0 where there are no hours, the end before the beginning over midnight."""
-        first, last = ((int(text[:2]) * 60 + int(text[3:])) if text else 0 for text in self.span)
-        return first, last or (_DAY_MINUTES if first else 0)
+        """When the hours begin and end, in minutes of a day; an end before the beginning is on the next one."""
+        first, last = (int(text[:2]) * 60 + int(text[3:]) for text in (self.start or "00:00", self.end or "24:00"))
+        return first, last or _DAY_MINUTES
 
     @cached_property
     def _days(self) -> frozenset[int]:
@@ -100,7 +106,7 @@ class Hours(Model):
         minute, day = local.hour * 60 + local.minute, local.weekday()
         if first < last:
             return first <= minute < last and day in self._days
-        return day in self._days if minute >= first > last else minute < last and (day - 1) % 7 in self._days
+        return day in self._days if minute >= first else minute < last and (day - 1) % 7 in self._days
 
     def closed(self, local: datetime) -> str:
         """Why nothing may be sent at a time; empty where it may.
@@ -118,9 +124,8 @@ class Hours(Model):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        start, end = self.span
-        if start is not None and start == end:
-            raise ValueError(f"'from' and 'to' are both {start}: a whole day is from \"00:00\" to \"24:00\"")
+        if self.start is not None and self.start == self.end:
+            raise ValueError(f"'from' and 'to' are both {self.start}: a whole day is from \"00:00\" to \"24:00\"")
         return self
 
 
@@ -134,16 +139,9 @@ class QuietHours(Hours):
         }
     )
 
-    start: Clock | None = Field(default=None, alias="from", description="Begin of the time in which nothing is sent.")
-    end: End | None = Field(default=None, alias="to", description="Its end; before 'from' it is on the next day.")
     channels: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None, description="The channels and destinations that they hold for; without it, all."
     )
-
-    @property
-    @override
-    def span(self) -> tuple[str | None, str | None]:
-        return self.start, self.end
 
     def applies_to(self, channel: str, destination: str | None = None) -> bool:
         """Whether they hold for a delivery.
@@ -153,6 +151,10 @@ class QuietHours(Hours):
             destination: The name of the destination that it goes to, if it has one.
         """
         return self.channels is None or channel in self.channels or destination in self.channels
+
+    @override
+    def cover(self, local: datetime) -> bool:
+        return self.start is not None and super().cover(local)
 
     @override
     def closed(self, local: datetime) -> str:
@@ -170,19 +172,17 @@ class QuietHours(Hours):
 
 
 class Window(Hours):
-    """The hours in which a step may send."""
-
-    start: Clock = Field(default="00:00", alias="from", description="Nothing is sent before it.")
-    end: End = Field(default="24:00", alias="to", description="Nor from then on; before 'from' it is on the next day.")
-
-    @property
-    @override
-    def span(self) -> tuple[str | None, str | None]:
-        return self.start, self.end
+    """The hours in which a step may send: from midnight, and to midnight, where it does not say."""
 
     @override
     def closed(self, local: datetime) -> str:
         return super().closed(local) or ("" if self.cover(local) else "window")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.start is None and self.end is None and self.on is None and self.days_off is None:
+            raise ValueError("a window needs 'from' and 'to', 'on' or 'days_off'")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from scenario.model.parts import Model
 from scenario.policies.caps import Cap
 from scenario.policies.draw import Holdout
 from scenario.policies.hours import QuietHours
+from scenario.policies.week import flaws
 from scenario.source.findings import Finding, clip, listed, near
 from scenario.source.report import Report
 from scenario.source.source import Path, Source
@@ -82,6 +83,9 @@ def examine(text: str | bytes, file: str, destinations: Collection[str] | None =
             tell(error, source.data, Policies, "policies", report)
         else:
             _check_channels(policies, destinations, source.data, report)
+            for place, hours in _quiet(policies, source.data):
+                for flaw in flaws(hours):
+                    report.add((*place, *flaw.path), flaw.code, flaw.message, key=not flaw.path)
     return Examined(report.findings, None if report.has_errors else policies)
 
 
@@ -99,12 +103,17 @@ def _check_channels(policies: Policies, known: Collection[str] | None, data: Any
 
 
 def _named(policies: Policies, data: Any) -> Iterable[tuple[Path, Iterable[str]]]:
-    single = isinstance(cast("Mapping[str, Any]", data).get("quiet_hours"), Mapping)
-    for index, hours in enumerate(policies.quiet_hours):
-        place: Path = ("quiet_hours",) if single else ("quiet_hours", index)
+    for place, hours in _quiet(policies, data):
         yield (*place, "channels"), hours.channels or ()
     for index, cap in enumerate(policies.caps):
         yield ("caps", index, "channels"), cap.channels or ()
+
+
+def _quiet(policies: Policies, data: Any) -> Iterable[tuple[Path, QuietHours]]:
+    """The quiet hours, each with its place: they may stand alone, or in a list."""
+    single = isinstance(cast("Mapping[str, Any]", data).get("quiet_hours"), Mapping)
+    for index, hours in enumerate(policies.quiet_hours):
+        yield ("quiet_hours",) if single else ("quiet_hours", index), hours
 
 
 def schema() -> dict[str, Any]:

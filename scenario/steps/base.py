@@ -195,6 +195,7 @@ class BaseStep(Model):
         together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
         recipient: Where the address that it writes to stands in the journey's data; None where it writes to none.
         sends: Whether the step is a delivery: then its kind's key gives its name.
+        rings: Whether what it sends makes a telephone ring: at night it is worth a warning.
         secrets: Whether its templates may name secrets.
         loop: The key of the way that leads back to it, if one does.
     """
@@ -208,6 +209,7 @@ class BaseStep(Model):
     together: ClassVar[Mapping[str, Any]] = {}
     recipient: ClassVar[tuple[str, str] | None] = None
     sends: ClassVar[bool] = False
+    rings: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
     loop: ClassVar[str | None] = None
 
@@ -296,6 +298,16 @@ class BaseStep(Model):
         """
         del keys
         return None
+
+    @classmethod
+    def leaves(cls, keys: Mapping[str, Any], at: int | None) -> int | None:
+        """The time of day on the contact's clock at which the step is over, in minutes; None where it is not known.
+
+        Args:
+            keys: The step's keys and values as an author writes them.
+            at: The time at which it begins, if that is known.
+        """
+        return at if cls.loop is None and not any(cls.awaits(keys)) else None
 
     @classmethod
     def rounds(cls, keys: Mapping[str, Any]) -> int:

@@ -107,7 +107,10 @@ class Send(Row):
                     host.postpone(None)  # a contact that has moved to another zone is asked about again
                 if host.must_continue:
                     return ContinueAsNew()
-                if host.paused and await host.wait(None, f"{host.step}: paused", lambda: not host.paused):
+                if host.paused:
+                    await host.wait(None, f"{host.step}: paused", lambda: not host.paused)
+                    if host.must_continue:
+                        return ContinueAsNew()
                     continue
             row = self.on(host)
             sent = await host.deliver(row)

@@ -24,6 +24,7 @@ class Sms(DeliveryStep):
     templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
     texts: ClassVar[tuple[str, ...]] = ("text",)
     synonyms: ClassVar[tuple[str, ...]] = ("message", "text_message")
+    rings: ClassVar[bool] = True
     recipient: ClassVar[tuple[str, str] | None] = ("contact", "cellphone")
     always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "cellphone"), ("contact", "language"))
     suppressed_by: ClassVar[tuple[Source, ...]] = ("custom", "stop", "soft", "bounce", "unsub")

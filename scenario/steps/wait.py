@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from scenario.errors import EntryError
 from scenario.model.parts import Model
-from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock
+from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Path, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
@@ -24,6 +24,13 @@ from scenario.time.timing import LAST, later, next_local, spell
 _LITERAL: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:Z|[-+]\d\d:\d\d)?)?", re.ASCII)
 """A moment as an author writes it; without an offset it is the contact's clock's."""
 _DATE_LIKE: Final = re.compile(r"\d{4}-|\d+[-/.]\d+[-/.]\d{4}")
+_WHEN: Final = re.compile(
+    r"""(?:\d{4}-\d\d-\d\d
+    |\{\{-?\s*(?:(?:\w+\.)*(?!now\b|(?:\w*_)?(?:at|time)\b)\w+|[\w.]+\s*\|\s*date:\s*(['"])%Y-%m-%d\1)\s*-?\}\})?
+    [T\ ]?(?:(?P<hour>\d\d):(?P<minute>\d\d)(?::\d\d)?)?""",
+    re.ASCII | re.VERBOSE,
+)
+"""What tells the time of day that is waited for: a date, or a template whose name is not a moment's; and a time."""
 
 
 def _moment(value: str) -> str:
@@ -174,6 +181,17 @@ def _written(keys: Mapping[str, Any]) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", wait) if isinstance(wait, Mapping) else {}
 
 
+def _minutes(at: int, length: timedelta) -> int:
+    """The time of day so much later, in minutes."""
+    return (at + int(length.total_seconds() // 60)) % (24 * 60)
+
+
+def _clock(until: str) -> int | None:
+    """The time of day that is waited for, in minutes, as far as the text tells: a day alone is its midnight."""
+    found = _WHEN.fullmatch(until.strip())
+    return int(found["hour"] or 0) * 60 + int(found["minute"] or 0) if found else None
+
+
 class Wait(BaseStep):
     """Waits for a length of time, until a local time, or until a date."""
 
@@ -199,6 +217,19 @@ class Wait(BaseStep):
     def moment(cls, keys: Mapping[str, Any]) -> tuple[Path, str] | None:
         until, is_shifted = _written(keys).get("until"), "offset" in _written(keys)
         return (("wait", "until"), until) if isinstance(until, str) and _is_literal(until) and not is_shifted else None
+
+    @classmethod
+    @override
+    def leaves(cls, keys: Mapping[str, Any], at: int | None) -> int | None:
+        wait = keys.get("wait")
+        try:
+            if not isinstance(wait, Mapping):
+                return None if at is None else _minutes(at, read_span(wait))
+            until = Until.model_validate(wait, by_alias=True, by_name=False)
+        except ValueError:
+            return None  # a mistake already
+        clock = _clock(until.until)
+        return None if clock is None else _minutes(clock, until.offset)
 
     @override
     def compile(self, compiler: Compiler) -> Row:

@@ -139,17 +139,15 @@ def test_a_worker_may_finish_draining_and_what_it_does_after_it() -> None:
     assert ENDING < PLATFORM
 
 
-def test_the_gateway_may_finish_draining_and_has_no_way_to_the_store() -> None:
+def test_the_gateway_may_finish_draining_and_has_the_workers_store_but_none_of_their_secrets() -> None:
     gateway = SERVICES["callbacks"]
     assert seconds(gateway["stop_grace_period"]) > server.DRAIN + telemetry.PATIENCE
-    assert (gateway["networks"], gateway["secrets"], gateway["environment"].keys()) == (
-        ["default"],
-        [],
-        {"TEMPORAL_ADDRESS"},
-    )
+    assert (gateway["networks"], gateway["secrets"]) == (["default", "database"], ["scenario_password"])
+    assert "SCENARIO_SECRETS_DIR" not in gateway["environment"]
+    assert gateway["volumes"] == ["./secrets/channels:/run/channels:ro"]
 
 
-@pytest.mark.parametrize("name", ["worker", "scenario"])
+@pytest.mark.parametrize("name", ["worker", "scenario", "callbacks"])
 def test_the_settings_are_ones_that_exist(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     set_here = dict(SERVICES[name]["environment"])
     set_here.pop("SCENARIO_SECRETS_DIR", None)  # a folder of the container

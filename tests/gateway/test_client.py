@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import FailureKind
-from gateway.client import ScenarioClient
+from gateway.client import Heard, ScenarioClient
 from gateway.errors import BadInput, CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
 from gateway.journeys import as_json
 from gateway.operations import one as module
@@ -68,7 +68,7 @@ async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage
     stored = await stage.store.entry(entered.id)
     assert stored is not None
     assert stored.run_id == entered.run_id
-    assert await client.event("7", "order.delivered") == 1
+    assert await client.event("7", "order.delivered") == Heard(1)
     result = await entered.result()
     assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
 
@@ -195,7 +195,7 @@ async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, cli
     with pytest.raises(JourneyFailed, match=r"^the journey waits/7/CGX0094 was terminated$"):
         await entered.result()
     assert as_json.journey(await client.show(entered.id))["state"] == "terminated"
-    assert await client.event("7", "order.delivered") == 0
+    assert await client.event("7", "order.delivered") == Heard(0)
     stored = await stage.store.entry(entered.id)
     assert stored is not None
     assert stored.outcome == "lost"
@@ -259,13 +259,13 @@ async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: St
     await publish(stage)
     for contact, order in ((7, "A"), (7, "B"), (8, "A")):
         await client.enter(entry(contact, order={"external_id": order}))
-    assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == 2
+    assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == Heard(2)
     assert await client.event("9", "order.delivered") is None
     async with asyncio.timeout(60):
         while await stage.store.running("7"):
             await asyncio.sleep(0.02)
     assert len(await stage.store.running("8")) == 1
-    assert await client.event("7", "order.delivered") == 0
+    assert await client.event("7", "order.delivered") == Heard(0)
 
 
 async def test_journeys_are_told_what_they_take_and_nothing_else(stage: Stage, client: ScenarioClient) -> None:
@@ -396,3 +396,58 @@ async def test_a_client_checks_what_it_publishes_against_the_workers_destination
         assert [finding.code for finding in failed.value.findings] == ["secret"]
         file.write_text("default: {public_secrets: [KEY]}\n")
         assert (await client.publish(scenario)).warnings == ()
+
+
+GOAL = """
+scenario: waits
+trigger: order
+goal: {event: order.placed, if: event.total > 0, within: 14d, value: "{{ event.total }}"}
+exit: [{event: order.returned}]
+steps: [{wait_for: order.delivered}]
+"""
+
+
+async def over(stage: Stage, contact: int, outcome: str) -> str:
+    """Lets a contact in whose journey is over at once, as of a control group; gives the journey's id."""
+    now = datetime.now(UTC)
+    request = AdmissionRequest(
+        "waits", 1, str(contact), None, f"waits/{contact}", outcome, "always", now, goal_until=now + timedelta(days=14)
+    )
+    await stage.store.admit(request)
+    await stage.store.depart(request.workflow_id, outcome, outcome, None, now)
+    return request.workflow_id
+
+
+async def values(stage: Stage) -> dict[str, str | None]:
+    found = await stage.store.entries()
+    return {one.workflow_id: one.goal_value for one in found if one.reached_at is not None}
+
+
+async def test_goals_of_journeys_that_are_over_are_counted_once(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(GOAL)
+    entered = await client.enter(entry())
+    assert await client.event("7", "order.returned") == Heard(1)
+    assert (await entered.result())["outcome"] == "exited"
+    assert await client.event("7", "order.placed", {"total": 0}) == Heard(0)
+    assert await client.event("7", "order.refused", {"total": 1}) == Heard(0)
+    assert await client.event("7", "order.placed", {"total": 49.9}) == Heard(0, 1)
+    assert await client.event("7", "order.placed", {"total": 100}) == Heard(0)
+    assert await values(stage) == {"waits/7": "49.9"}
+
+
+async def test_goals_are_counted_of_those_who_got_nothing(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(GOAL)
+    journeys = [await over(stage, 7, "control"), await over(stage, 8, "holdout")]
+    assert await client.event("7", "order.placed", {"total": 5}) == Heard(0, 1)
+    assert await client.event("8", "order.placed", {"total": 10**13}) == Heard(
+        0, 1, {"waits/8": "counted without a value: it is no number"}
+    )
+    assert await values(stage) == dict(zip(journeys, ("5", None), strict=True))
+
+
+async def test_a_journey_that_is_gone_when_it_is_told_counts_all_the_same(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(GOAL)
+    entered = await client.enter(entry())
+    await entered.handle.terminate("incident 42")
+    assert await client.event("7", "order.placed", {"total": 1}) == Heard(0, 1)
+    assert await values(stage) == {"waits/7": "1"}

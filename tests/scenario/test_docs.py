@@ -1,22 +1,23 @@
 """What the language's reference shows is right: every example passes the check."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from scenario.check import structure
 from scenario.check.check import check
-from scenario.check.suggestions import NOT_YET, keys_of
+from scenario.check.suggestions import keys_of
 from scenario.model import parts
 from scenario.model.scenario import TRIGGERS
+from scenario.policies.hours import QuietHours, Window
 from scenario.steps.registry import KINDS
 from scenario.steps.wait import Until
 from tests.documents import COMMAND, DOCS, page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "scenario-language.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+PAGE = (DOCS / "scenario-language.md").read_text(encoding="utf-8")
+TIMES = (DOCS / "sending-times.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE + TIMES, re.DOTALL)
 FILLED = """\
 scenario: example
 trigger: order
@@ -54,8 +55,8 @@ def test_the_conditions_that_are_shown_have_no_mistake():
 
 
 def test_every_word_of_the_language_is_explained():
-    words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, *NOT_YET, "hold", "continue", "never", "always"}
-    for form in (*KINDS.values(), Until, parts.Retry, parts.Save):
+    words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, "hold", "continue", "never", "always"}
+    for form in (*KINDS.values(), Until, QuietHours, Window, parts.Retry, parts.Save):
         words.update(keys_of(form))
 
     assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()

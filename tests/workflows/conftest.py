@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from temporalio import activity, workflow
@@ -23,6 +23,7 @@ from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
+from activities.goal import GoalActivities
 from activities.interface import (
     CLEAR,
     EMAIL,
@@ -38,6 +39,8 @@ from activities.interface import (
     Sent,
 )
 from activities.last_attempt import Recollections
+from activities.releases import Releases
+from activities.renewal import Renewals
 from activities.step_version import Amendments
 from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
@@ -156,13 +159,14 @@ class Stage:
     def client(self) -> Client:
         return self.environment.client
 
-    async def publish(self, text: str) -> str:
+    async def publish(self, text: str, journeys: Literal["pin", "follow"] = "pin") -> str:
         """Publishes a scenario given as YAML; gives ``name@version``."""
         checked = check(text, file="test.yaml")
         assert checked.scenario is not None, "\n".join(map(str, checked.findings))
         content = document(checked.scenario)
-        plan = dump_plan(compile_plan(checked.scenario))
-        version = await self.store.publish(checked.scenario.scenario, content, plan, digest(content))
+        plan = dump_plan(compile_plan(checked.scenario, follows=journeys == "follow"))
+        name = checked.scenario.scenario
+        version = await self.store.publish(name, content, plan, digest(content), journeys=journeys)
         return f"{checked.scenario.scenario}@{version}"
 
     async def start(
@@ -273,7 +277,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
     channels = Channels(environment)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         content, desk = Content(store), Desk()
-        admissions = AdmissionActivities(content, store, "Europe/Paris")
+        admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
         client = environment.client
         journeys = Worker(
             client,
@@ -281,7 +285,8 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
             workflows=[Journey, Enter, UnknownWorkflow],
             activities=[
                 *(admissions.admit, admissions.identify, admissions.depart, decide),
-                *(Amendments(content).amend, Recollections(store).recall, desk.clear, desk.retune),
+                *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
+                *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],
             workflow_runner=sandbox(),
         )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import program, session
+from gateway.client import Heard
 from gateway.errors import UnknownJourney
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
@@ -48,6 +49,7 @@ class EnteredJourney:
     already: bool = False
     admitted: bool | Exception = True
     unplaced: str = ""
+    withheld: str = ""
     outcome: dict[str, Any] | Exception = field(default_factory=lambda: {"outcome": "finished"})
 
     async def result(self) -> dict[str, Any]:
@@ -81,6 +83,8 @@ class Client:
     asked: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     door: Callable[[Mapping[str, Any]], EnteredJourney] = lambda entry: EnteredJourney(f"a/{entry['contact']['id']}")
     told: int | None = 1
+    goals: int = 0
+    troubles: dict[str, str] = field(default_factory=dict[str, str])
     ill: str | None = None
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
@@ -103,9 +107,9 @@ class Client:
     def settling(self) -> Settling:
         return Settling()
 
-    async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> int | None:
+    async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> Heard | None:
         self.asked.append(("event", contact, name, properties, identifier))
-        return self.told
+        return None if self.told is None else Heard(self.told, self.goals, self.troubles)
 
     async def contact_changed(self, contact: str, patch: Any) -> int | None:
         self.asked.append(("contact_changed", contact, patch))

@@ -107,10 +107,10 @@ def test_tokens_know_where_they_are(source: str) -> None:
             assert source.startswith(token.value, token.start_index)
 
 
-def test_importing_the_package_loads_nothing() -> None:
+def test_importing_what_is_slow_to_load_waits_for_its_use() -> None:
     code = (
-        "import sys, scenario.liquid, scenario.liquid.shapes; "
-        "print({'liquid', 'babel', 'phonenumbers', 'dateutil'} & set(sys.modules))"
+        "import sys, scenario.liquid, scenario.liquid.shapes, scenario.policies.days_off; "
+        "print({'liquid', 'babel', 'phonenumbers', 'dateutil', 'holidays'} & set(sys.modules))"
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -1,0 +1,83 @@
+"""Counts goals: of events that journeys hear of, and of those that come when they are over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from temporalio import activity
+
+from activities.content import Content, UnknownVersion
+from activities.interface import GOAL, Happened, Reached
+from runtime.store import Store, StoredEntry
+from scenario import liquid
+from scenario.entry.entry import journey_root
+from scenario.errors import TemplateError
+from scenario.model.goal import Goal, number_of
+from scenario.steps.host import Event
+
+
+@dataclass(frozen=True)
+class GoalActivities:
+    """The local activity `goal`.
+
+    Attributes:
+        content: Published scenarios.
+        store: Where goals are counted.
+    """
+
+    content: Content
+    store: Store
+
+    @activity.defn(name=GOAL.name)
+    async def goal(self, happened: Happened) -> Reached:
+        """Counts the goal of a journey where an event reaches it. Asked again, it answers the same."""
+        entry = await self.store.entry(happened.workflow_id, happened.run_id)
+        if entry is None or entry.reached_at is not None:
+            return Reached(reached=entry is not None)
+        return await count(self.store, self.content, entry, happened.event)
+
+
+async def count(store: Store, content: Content, entry: StoredEntry, event: Event) -> Reached:
+    """Counts the goal of an entry where an event reaches it: the goal of the version that let the contact in.
+
+    Args:
+        store: Where it is counted.
+        content: Published scenarios.
+        entry: Of a journey, running or over.
+        event: What happened, and when.
+
+    Returns:
+        Whether the event reaches it, in time and for the first time; and what could not be worked out.
+    """
+    try:
+        goal = (await content.open(entry.scenario, entry.version)).scenario.goal
+    except UnknownVersion as error:
+        return Reached(error=str(error))
+    if goal is None or goal.event != event.name:
+        return Reached()
+    entered = entry.admitted_at.isoformat()
+    journey = journey_root(entry.workflow_id, entry.scenario, entry.version, entered)
+    data = {"event": event.data(), "journey": journey}
+    try:
+        if goal.condition is not None and not liquid.evaluate_condition(goal.condition, data):
+            return Reached()
+    except TemplateError as error:
+        return Reached(error=str(error))
+    value, error = _value(goal, data)
+    reached = await store.reach(entry.workflow_id, entry.run_id, datetime.fromisoformat(event.at), value)
+    return Reached(reached=reached, error=error)
+
+
+def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
+    """What it is worth, and why that is not known: a goal without a value is a goal all the same."""
+    if goal.value is None:
+        return None, ""
+    try:
+        value = number_of(liquid.evaluate_value(goal.value, data))
+    except TemplateError as error:
+        return None, f"counted without a value: {error}"
+    return value, "" if value is not None else "counted without a value: it is no number"

@@ -1,0 +1,65 @@
+"""What a journey asks, and is told, of another version of its scenario in which it may go on.
+
+For these classes holds what is said in `activities.interface`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from activities.call import ActivityType
+from scenario.plan.migration import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """A journey may go on in another version of its scenario: in which one, and where does it stand there?
+
+    Attributes:
+        scenario: The scenario's name.
+        version: The version that it follows.
+        place: Where it stands.
+        to: The version that an operator wants; None for the newest.
+        names: New ids of steps by their old ones, as the operator maps them.
+        follows: Nobody wants it to: it has done a step, and follows newer versions by itself.
+    """
+
+    scenario: str
+    version: int
+    place: Place
+    to: int | None = None
+    names: dict[str, str] = field(default_factory=dict[str, str])
+    follows: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    """The version to go on in, or why that cannot be.
+
+    Attributes:
+        version: Its number; 0 where the journey follows, and there is nothing newer.
+        plan: As `scenario.plan.plan.dump_plan` writes it; empty where there is an error.
+        at: The step at which the journey stands there; of one that follows, the one that comes next.
+        error: Why it cannot be; empty where it can.
+        unknown: What later steps read of earlier ones, and the journey does not have: ``responses.poll``, ``event``.
+    """
+
+    version: int = 0
+    plan: dict[str, Any] = field(default_factory=dict[str, Any])
+    at: str = ""
+    error: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """A journey goes on in another version: for those who look for it."""
+
+    workflow_id: str
+    run_id: str
+    version: int
+
+
+RENEW: Final = ActivityType("renew", Renewal, Renewed, instead=Renewed(error="the answer of the worker cannot be read"))
+ADOPT: Final = ActivityType("adopt", Adoption, type(None))

@@ -1,0 +1,138 @@
+"""The gate that every message passes before it leaves: asks the policies, with what the store knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Protocol, cast
+
+from activities.content import Content
+from activities.interface import Delivery
+from activities.permission import Held, Leaving, Never, NotYet, Permission
+from runtime.store.claims import Claim
+from runtime.suppression import AddressHashes
+from scenario.policies.caps import Cap, Full
+from scenario.policies.order import Hold, Later, Message, Rules, Skip, ask, rules_of
+from scenario.policies.policies import Policies
+from scenario.policies.suppression import Suppression
+from scenario.steps.delivery import DeliveryStep
+from scenario.time.timing import spell, zone_of
+
+
+class Places(Protocol):
+    """Who knows suppressions and places under caps: `runtime.store.Store`."""
+
+    async def suppressed(self, channel: str, addresses: Collection[str]) -> list[Suppression]:
+        """All that stands against an address, by its hashes."""
+        ...
+
+    async def claim(self, wanted: Claim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
+        """Takes a place, or says what is full."""
+        ...
+
+    async def keep(self, delivery_id: str) -> None:
+        """Keeps a place for good."""
+        ...
+
+    async def release(self, delivery_id: str) -> None:
+        """Gives a place back."""
+        ...
+
+
+class PolicyGate:
+    """Asks whether a message may leave; see `activities.permission.Gate`.
+
+    The store is asked only where an address may be suppressed, or a cap counts the message.
+
+    Args:
+        content: Published scenarios, with what they and their steps say.
+        store: Knows suppressions and places.
+        policies: Gives those of all scenarios, as they are at the moment.
+        hashes: Know suppressed addresses; None where they are not configured: then none is known.
+    """
+
+    def __init__(
+        self, content: Content, store: Places, policies: Callable[[], Policies], hashes: AddressHashes | None
+    ) -> None:
+        self._content, self._store, self._policies, self._hashes = content, store, policies, hashes
+
+    async def ask(self, leaving: Leaving) -> Permission:
+        """Whether it may leave now.
+
+        Raises:
+            UnknownVersion: Its step was never published here.
+            StoreError: The store cannot be read.
+        """
+        delivery = leaving.delivery
+        message = Message(
+            delivery=delivery.id,
+            channel=leaving.channel.name,
+            destination=_destination(leaving),
+            began=datetime.fromisoformat(delivery.now),
+            zone=zone_of(delivery.zone),
+            contact=delivery.data.get("contact", {}),
+            at_once=delivery.at_once,
+        )
+        facts = _Looked(self._store, self._hashes, leaving, message)
+        match await ask(message, await self._rules(leaving), facts):
+            case Later(moment, since, word):
+                then = f"it is sent {spell(moment, message.zone)} or later"
+                return NotYet(moment - facts.at, since, then, word, planned=True)
+            case Skip(reason, word):
+                return Never(reason, word)
+            case Hold(reason):
+                return Held(reason)
+            case None:
+                return None
+
+    async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+        """Gives the place under caps back, or keeps it for good."""
+        if (await self._rules(leaving)).caps:
+            await (self._store.keep if arrived else self._store.release)(leaving.delivery.id)
+
+    async def _rules(self, leaving: Leaving) -> Rules:
+        delivery = leaving.delivery
+        scenario = (await self._content.open(delivery.name, delivery.version)).scenario
+        step = cast("DeliveryStep", await self._content.step(delivery.name, delivery.version, delivery.step))
+        return rules_of(scenario, step, self._policies(), leaving.channel.name, _destination(leaving))
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Facts for one message, looked up as they are asked for."""
+
+    store: Places
+    hashes: AddressHashes | None
+    leaving: Leaving
+    message: Message
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def now(self) -> datetime:
+        return self.at
+
+    async def suppressions(self) -> Iterable[Suppression]:
+        if self.hashes is None or not self.leaving.address:
+            return ()
+        return await self.store.suppressed(
+            self.message.channel, self.hashes.of(self.message.channel, self.leaving.address)
+        )
+
+    async def claim(self, caps: Sequence[Cap]) -> Full | None:
+        if not caps:
+            return None
+        delivery: Delivery = self.leaving.delivery
+        wanted = Claim(
+            delivery_id=delivery.id,
+            contact_id=delivery.contact,
+            channel=self.message.channel,
+            destination=self.message.destination,
+            scenario=delivery.name,
+            claimed_at=self.at,
+        )
+        return await self.store.claim(wanted, caps, self.message.zone)
+
+
+def _destination(leaving: Leaving) -> str:
+    """What policies may name it by: a mail server or a provider is no destination."""
+    return leaving.destination if leaving.channel.addressed else ""

@@ -1,0 +1,75 @@
+"""The local activities by which journeys go on in another version of their scenario."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from temporalio import activity
+
+from activities.content import Content, Opened, UnknownVersion
+from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
+from runtime.store import Store
+from scenario.entry.entry import is_too_large
+from scenario.plan.migration import MigrationError, followed, migrated, unknown
+from scenario.plan.plan import LARGEST_PLAN
+
+
+class Renewals:
+    """Looks for the version in which a journey may go on, and notes that it does.
+
+    Args:
+        content: Published scenarios.
+        store: Knows which version each journey follows.
+    """
+
+    def __init__(self, content: Content, store: Store) -> None:
+        self._content, self._store = content, store
+
+    @activity.defn(name=RENEW.name)
+    async def renew(self, renewal: Renewal) -> Renewed:
+        """Finds where a journey stands in a version, the newest where none is named.
+
+        Where a journey follows and there is nothing newer, that is one look at an index.
+
+        Returns:
+            Its plan and the place; or, where it cannot go on there, a sentence that says why.
+        """
+        try:
+            opened = await self._content.open(renewal.scenario, renewal.to)
+            if renewal.follows and opened.version <= renewal.version:
+                return Renewed()
+            old = await self._content.open(renewal.scenario, renewal.version)
+        except UnknownVersion as error:
+            return Renewed(error=f"{error}: 'scenario publish' does that")
+        name = f"{opened.name}@{opened.version}"
+        if opened.version == renewal.version:
+            return Renewed(error=f"the journey follows {name} already")
+        try:
+            return _found(old, opened, renewal)
+        except MigrationError as error:
+            return Renewed(version=opened.version, error=f"{name}: {error}")
+        except ValidationError:  # said here, since the journey would fail over it again and again
+            return Renewed(version=opened.version, error=f"{name} is not for this version of the workers: update them")
+
+    @activity.defn(name=ADOPT.name)
+    async def adopt(self, adoption: Adoption) -> None:
+        """Notes which version a journey follows from now on."""
+        await self._store.adopt(adoption.workflow_id, adoption.run_id, adoption.version)
+
+
+def _found(old: Opened, opened: Opened, renewal: Renewal) -> Renewed:
+    """Where the journey stands in a version.
+
+    Raises:
+        MigrationError: It cannot go on there.
+        ValidationError: A newer version of this program has made it.
+    """
+    new, place = opened.table, renewal.place
+    at = followed(old.table, new, place) if renewal.follows else migrated(old.table, new, place, renewal.names)
+    if at is None:  # nothing more is to come there either
+        return Renewed()
+    missing = tuple(unknown(new, opened.steps, at, place))
+    if missing and renewal.follows:
+        raise MigrationError(f"its steps read {' and '.join(missing)}, which the journey does not have")
+    if is_too_large(opened.plan, LARGEST_PLAN):
+        raise MigrationError("it is too large to be performed: split it, or name less in its templates")
+    return Renewed(version=opened.version, plan=opened.plan, at=at, unknown=missing)

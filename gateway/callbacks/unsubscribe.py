@@ -1,0 +1,169 @@
+"""Where contacts unsubscribe: ``/u/{token}``, one click in a mail program (RFC 8058) or a button on a page.
+
+- GET and HEAD change nothing, since mail servers and virus scanners open every link: they show a page that asks.
+- POST answers 200 once the suppression is in the store, also again and again; no redirect, no cookie, no login (§3.2).
+  A token that was never given out is answered the same, and does nothing. Only where the store cannot be reached it
+  is 503: the sender shall come again, or the contact, who would otherwise be written to once more.
+- The contact's journeys are told after the answer: their exit rules decide. Where they cannot be, no marketing leaves
+  all the same, since every attempt asks for suppressions.
+
+Whoever has the address can unsubscribe its contact. Neither it nor the address that was written to is in any log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from temporalio.service import RPCError
+
+from gateway.callbacks import page
+from gateway.callbacks.rate_limit import RateLimit
+from runtime.store import StoreError
+from runtime.suppression import AddressHashes
+from runtime.unsubscribing import PATH, Subscriber, Unsubscribing
+from scenario.errors import BadRecipient
+from scenario.policies.suppression import UNSUBSCRIBED, Suppression
+
+logger = logging.getLogger(__name__)
+
+EVENT: Final = "contact.unsubscribed"
+"""What journeys are told, with the properties ``channel`` and ``scope``."""
+MAX_BODY: Final = 16 * 1024
+"""Bytes of a body, whatever it says: RFC 8058's is ``List-Unsubscribe=One-Click``."""
+PATIENCE: Final = 10.0
+"""Seconds that a body may take to arrive, and then the store to answer."""
+PACE: Final = (60, 60.0)
+"""So many requests in so many seconds, for each token."""
+
+_AGAIN: Final = 30  # seconds
+_PAUSES: Final = (1.0, 5.0, 0.0)  # seconds between tries to tell journeys, which the gateway's drain leaves time for
+
+TellContact = Callable[[str, str, Mapping[str, Any], str], Awaitable[object]]
+"""Tells all journeys of a contact: `gateway.client.ScenarioClient.event`."""
+
+
+class SuppressionStore(Protocol):
+    """Where suppressions are kept: `runtime.store.Store`."""
+
+    async def suppress(self, suppression: Suppression) -> bool:
+        """Write to an address no more."""
+        ...
+
+    async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]:
+        """All that stands against an address."""
+        ...
+
+
+class Unsubscriptions:
+    """The routes.
+
+    Args:
+        unsubscribing: Knows the tokens.
+        hashes: Know addresses.
+        store: Keeps suppressions.
+        tell: Tells a contact's journeys.
+        pace: How often one token may be used.
+        patience: See `PATIENCE`.
+        pauses: Seconds after each try to tell the journeys.
+    """
+
+    def __init__(
+        self,
+        unsubscribing: Unsubscribing,
+        hashes: AddressHashes,
+        store: SuppressionStore,
+        tell: TellContact,
+        *,
+        pace: RateLimit | None = None,
+        patience: float = PATIENCE,
+        pauses: Sequence[float] = _PAUSES,
+    ) -> None:
+        self._unsubscribing, self._hashes, self._store, self._tell = unsubscribing, hashes, store, tell
+        self._pace, self._patience, self._pauses = pace or RateLimit(*PACE), patience, pauses
+
+    @property
+    def routes(self) -> list[Route]:
+        """Of the gateway's application."""
+        path = f"{PATH}{{token}}"
+        return [Route(path, self._ask, methods=["GET"]), Route(path, self._unsubscribe, methods=["POST"])]
+
+    async def _ask(self, request: Request) -> Response:
+        # A person whose mail program has cut the link off must not believe that a button did anything.
+        known = self._unsubscribing.opened(request.path_params["token"]) is not None
+        return page.unsubscribing(request) if known else page.saying(request, 404)
+
+    async def _unsubscribe(self, request: Request) -> Response:
+        token = str(request.path_params["token"])
+        mark = hashlib.sha256(token.encode()).hexdigest()[:32]
+        if wait := self._pace.take(mark):
+            return page.saying(request, 429, {"retry-after": str(math.ceil(wait))})
+        try:
+            async with asyncio.timeout(self._patience):
+                body = await _body(request)
+        except TimeoutError:
+            return page.saying(request, 408, {"connection": "close"})
+        if body is None:
+            return page.saying(request, 413, {"connection": "close"})
+        subscriber = self._unsubscribing.opened(token)
+        if subscriber is None:
+            return page.unsubscribed(request)
+        try:
+            async with asyncio.timeout(self._patience):
+                said = await self._suppress(subscriber, "a button on the page" if page.PRESSED in body else "one click")
+        except (StoreError, TimeoutError) as error:
+            logger.warning("contact %s cannot unsubscribe now: %s", subscriber.contact_id, error or "the store is slow")
+            return page.saying(request, 503, {"retry-after": str(_AGAIN)})
+        done = page.unsubscribed(request)
+        if said is not None:
+            what = subscriber.scope or "all marketing"
+            logger.info("contact %s unsubscribed from %s by %s", subscriber.contact_id, what, subscriber.channel)
+            # Told twice under it, it counts once; and anew where the contact subscribed again in between.
+            done.background = BackgroundTask(self._told, subscriber, f"{mark}/{said.suppressed_at.isoformat()}")
+        return done
+
+    async def _suppress(self, subscriber: Subscriber, evidence: str) -> Suppression | None:
+        """What stands in the store now; None where the address is none, as that of no token of ours."""
+        try:
+            hashes = self._hashes.of(subscriber.channel, subscriber.address)
+        except (BadRecipient, KeyError):
+            return None
+        new = Suppression(
+            subscriber.channel, hashes[0], UNSUBSCRIBED, datetime.now(UTC), subscriber.scope, evidence=evidence
+        )
+        if await self._store.suppress(new):
+            return new
+        found = await self._store.suppressed(subscriber.channel, hashes)
+        return next((one for one in found if (one.source, one.scope) == (UNSUBSCRIBED, subscriber.scope)), new)
+
+    async def _told(self, subscriber: Subscriber, identifier: str) -> None:
+        """Tells the contact's journeys, several times where that fails."""
+        properties = {"channel": subscriber.channel, "scope": subscriber.scope}
+        for pause in self._pauses:
+            try:
+                await self._tell(subscriber.contact_id, EVENT, properties, identifier)
+            except (RPCError, StoreError) as error:
+                what = error.status.name if isinstance(error, RPCError) else str(error)
+                logger.warning("the journeys of contact %s were not told of %s: %s", subscriber.contact_id, EVENT, what)
+                await asyncio.sleep(pause)
+            else:
+                return
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body; None where it is too large. What Content-Length says is not believed, or missing."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)

@@ -1,0 +1,126 @@
+"""Quiet hours and windows that let nothing through, that hold for nothing, and that are missing at night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
+
+from pydantic import ValidationError
+
+from scenario.http.destinations import Listing
+from scenario.model.outline import Written, outline
+from scenario.policies.hours import Hours, QuietHours, Window
+from scenario.policies.purpose import MARKETING
+from scenario.policies.week import MONDAY, flaws, openings
+from scenario.source.findings import clip, listed, near
+from scenario.source.report import Report
+from scenario.source.source import Path
+from scenario.steps.registry import KINDS, kind_of
+
+_H = TypeVar("_H", bound=Hours)
+_EVENING: Final = 22 * 60
+_MORNING: Final = 8 * 60
+_KEEP: Final = "add 'window: {from: \"09:00\", to: \"20:00\"}' to the step, or 'quiet_hours' to the scenario"
+
+
+def check_hours(data: Any, destinations: Listing | None, report: Report, around: Sequence[QuietHours] = ()) -> None:
+    """Reports what is wrong with the times at which a scenario sends.
+
+    Args:
+        data: The scenario as it was written, with its misspelt keys put right.
+        destinations: Those that exist; None where they are not known.
+        report: Takes the findings.
+        around: The quiet hours of all scenarios.
+    """
+    if not isinstance(data, Mapping):
+        return
+    scenario, path = cast("Mapping[str, Any]", data), ("quiet_hours",)
+    sending = [step for step in outline(scenario) if step.model.sends]
+    quiet = _read(QuietHours, scenario, path, report)
+    if quiet is not None:
+        _channels(quiet, path, sending, destinations, report)
+    is_marketing = scenario.get("purpose", MARKETING) == MARKETING
+    if quiet is not None and not is_marketing:
+        message = "these quiet hours hold for nothing: a transactional scenario sends at any hour"
+        report.add(path, "redundant", message, key=True, severity="warning")
+    kept = [hours for hours in (*around, quiet) if hours is not None and openings(hours)] if is_marketing else []
+    for step in sending:
+        _window(step, kept, report)
+    if is_marketing and (quiet is not None or "quiet_hours" not in scenario):
+        _nights(scenario.get("steps"), ("steps",), None, kept, report)
+
+
+def _window(step: Written, quiet: Sequence[QuietHours], report: Report) -> None:
+    path = (*step.path, "window")
+    window = _read(Window, step.keys, path, report)
+    if window is not None and openings(window) and not openings(window, *_holding(quiet, step.keys)):
+        report.add(path, "never-open", "this step never sends: its window lies within the quiet hours", key=True)
+
+
+def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report) -> _H | None:
+    """Hours as they were written, what is wrong with them being told; None where they are none."""
+    try:
+        hours = model.model_validate(around.get(str(path[-1])), by_alias=True, by_name=False)
+    except ValidationError:
+        return None
+    for flaw in flaws(hours):
+        report.add((*path, *flaw.path), flaw.code, flaw.message, key=not flaw.path)
+    return hours
+
+
+def _channels(
+    quiet: QuietHours, path: Path, sending: Sequence[Written], destinations: Listing | None, report: Report
+) -> None:
+    """Where destinations are not known, any name but one that looks like a channel's may be one of theirs."""
+    channels = [kind for kind, model in KINDS.items() if model.sends]
+    named = {to for step in sending if isinstance(to := step.keys.get("to"), str)}
+    known = {*channels, *(named if destinations is None else destinations.destinations)}
+    for index, name in enumerate(quiet.channels or ()):
+        guess = near(name, sorted(known))
+        if name in known or (destinations is None and guess is None):
+            continue
+        hint = f"did you mean '{guess}'?" if guess else f"write {listed(channels)}, or the name of a destination"
+        message = f"'{clip(name)}' is neither a channel nor a destination: {hint}"
+        severity = "warning" if destinations is None else "error"
+        report.add((*path, "channels", index), "channel", message, severity=severity)
+
+
+def _holding(quiet: Sequence[QuietHours], keys: Mapping[str, Any]) -> list[QuietHours]:
+    """The quiet hours that hold for a step."""
+    channel, to = kind_of(keys) or "", keys.get("to")
+    return [hours for hours in quiet if hours.applies_to(channel, to if isinstance(to, str) else None)]
+
+
+def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours], report: Report) -> int | None:
+    """Reports marketing that is plainly sent at night, in a list of steps.
+
+    Args:
+        steps: As they were written.
+        path: Where they stand.
+        at: The time of day at which contacts come to the first, in minutes, where it is known.
+        quiet: The quiet hours.
+        report: Takes the findings.
+
+    Returns:
+        The time at which they have passed the last.
+    """
+    for index, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else ()):
+        kind = kind_of(step)
+        if kind is None:
+            at = None
+            continue
+        keys, model, place = cast("Mapping[str, Any]", step), KINDS[kind], (*path, index)
+        if model.rings and at is not None and not _MORNING <= at < _EVENING and not _is_kept(keys, at, quiet):
+            message = f"this can be sent at {at // 60:02}:{at % 60:02} on the contact's clock: {_KEEP}"
+            report.add((*place, kind), "at-night", message, key=True, severity="warning")
+        at = model.leaves(keys, at)
+        ends = {_nights(inner, (*place, *below), at, quiet, report) for _, below, inner in model.lists(keys)}
+        at = at if ends <= {at} else None
+    return at
+
+
+def _is_kept(keys: Mapping[str, Any], at: int, quiet: Sequence[QuietHours]) -> bool:
+    """Whether a window, or the quiet hours of some day, say that a step may or may not send at a time of day."""
+    moments = [MONDAY + timedelta(days=day, minutes=at) for day in range(7)]
+    return "window" in keys or any(hours.cover(moment) for hours in _holding(quiet, keys) for moment in moments)

@@ -1,0 +1,52 @@
+"""What hours come to in a week, so that it can be said before anything waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from scenario.policies.days_off import unknown
+from scenario.policies.hours import Hours, stretches
+from scenario.source.source import Path
+from scenario.time.duration import format_duration
+
+MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
+"""The beginning of a week that stands for every other."""
+
+
+class HoursFlaw(NamedTuple):
+    """What is wrong with hours although their keys and values are right.
+
+    Attributes:
+        path: Where, from the hours on; empty where they are wrong as a whole.
+        code: As in `scenario.source.findings.Finding`.
+        message: One sentence for the author.
+    """
+
+    path: Path
+    code: str
+    message: str
+
+
+def openings(*rules: Hours) -> list[tuple[datetime, timedelta]]:
+    """When all rules are open in a week without holidays and changes of the clock, and for how long."""
+    weekly = [rule.weekly for rule in rules]
+    return [(start, end - start) for start, end in stretches(weekly, MONDAY, UTC)]
+
+
+def flaws(hours: Hours) -> Iterator[HoursFlaw]:
+    """Countries that nobody knows, hours that leave no time, and a spread for which there is too little of it."""
+    for index, day in enumerate(hours.days_off or ()):
+        if sentence := unknown(day):
+            yield HoursFlaw(("days_off", index), "value", sentence)
+    found = openings(hours)
+    if not found:
+        yield HoursFlaw((), "never-open", "nothing is ever sent: these hours leave no time of the week")
+        return
+    # What is open on Monday at midnight may have been so on Sunday, and comes again, as a whole.
+    shortest = min((length for start, length in found if start > MONDAY), default=hours.spread)
+    if hours.spread > shortest:
+        given, most = format_duration(hours.spread), format_duration(shortest)
+        message = f"'spread' ({given}) is longer than it is open at a time: write {most} at most"
+        yield HoursFlaw(("spread",), "spread", message)

@@ -1,0 +1,153 @@
+"""The gate of every message, with a store: what it asks, and what becomes of places under caps."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.content import Content
+from activities.interface import EMAIL, SMS, WEBHOOK, Channel, Delivery
+from activities.permission import Held, Leaving, Never, NotYet, Permission
+from activities.policy_gate import PolicyGate
+from gateway.publishing import publish
+from runtime.store import Store
+from runtime.suppression import AddressHashes
+from scenario.policies.policies import Policies
+from scenario.policies.suppression import Suppression
+
+HASHES = AddressHashes([b"k" * 32])
+SCENARIO = """
+scenario: news
+trigger: segment
+{head}
+steps:
+  - {{sms: hi, text: hi{more}}}
+  - {{email: mail, subject: a, text: a}}
+  - {{webhook: hook, url: "https://a.example.com/x"}}
+"""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        yield store
+
+
+class Gates:
+    """A gate, and messages that come to it."""
+
+    def __init__(self, store: Store, policies: dict[str, Any]) -> None:
+        self.store, self.policies = store, Policies.model_validate(policies)
+        self.gate = PolicyGate(Content(store), store, lambda: self.policies, HASHES)
+
+    async def publish(self, folder: Path, head: str = "", more: str = "") -> None:
+        path = folder / "news.yaml"
+        path.write_text(SCENARIO.format(head=head, more=more), encoding="utf-8")
+        await publish(path, self.store)
+
+    def leaving(self, number: int = 1, channel: Channel = SMS, address: str = "+33612345678", **given: Any) -> Leaving:
+        step = {"sms": "hi", "email": "mail", "webhook": "hook"}[channel.name]
+        delivery = Delivery(
+            id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=datetime.now(UTC).isoformat(), **given
+        )
+        return Leaving(delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", address)
+
+    async def ask(self, number: int = 1, channel: Channel = SMS, **given: Any) -> Permission:
+        return await self.gate.ask(self.leaving(number, channel, **given))
+
+
+TWO = {"caps": [{"name": "few", "channels": ["sms", "webhook"], "at_most": 2, "per": "24h"}]}
+
+
+async def test_a_suppressed_address_is_not_written_to(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, {})
+    await gates.publish(tmp_path)
+    assert await gates.ask() is None
+    (address, *_) = HASHES.of("sms", "+33612345678")
+    await store.suppress(Suppression("sms", address, "stop", datetime(2026, 2, 3, tzinfo=UTC)))
+    assert await gates.ask() == Never("the address has answered STOP (stop, 2026-02-03)", "suppressed")
+    assert await gates.ask(address="+33699999999") is None
+    assert await gates.ask(channel=EMAIL, address="zoe@example.com") is None
+
+
+async def test_consent_is_asked_for_in_each_attempt(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, {})
+    await gates.publish(tmp_path, "subscription: {sms: 52}")
+    lists = {"contact": {"lists": [{"id": 52, "name": "SMS"}]}}
+    assert await gates.ask(data=lists) is None
+    assert await gates.ask(data={"contact": {"lists": []}}) == Never(
+        "no consent: the contact is not on the list 52", "no_consent"
+    )
+
+
+async def test_the_hours_are_the_contacts(store: Store, tmp_path: Path) -> None:
+    """Whatever the time is now: noon somewhere is midnight elsewhere."""
+    gates = Gates(store, {"quiet_hours": {"from": "20:00", "to": "10:00"}})
+    await gates.publish(tmp_path)
+    hour = datetime.now(UTC).hour
+    noon, night = f"UTC{12 - hour:+03d}:00", f"UTC{(23 - hour + 12) % 24 - 12:+03d}:00"
+    assert await gates.ask(zone=noon) is None
+    found = await gates.ask(zone=night)
+    assert isinstance(found, NotYet)
+    assert (found.since, found.word, found.planned) == ("quiet hours", "quiet", True)
+    assert timedelta(hours=10) < found.delay < timedelta(hours=12)
+    assert await gates.ask(zone=night, at_once=True) is None
+
+
+async def test_a_place_is_taken_once_and_given_back_or_kept(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, TWO)
+    await gates.publish(tmp_path)
+    assert [await gates.ask(1), await gates.ask(1), await gates.ask(2, WEBHOOK, address="")] == [None, None, None]
+    assert await gates.ask(9, EMAIL, address="zoe@example.com") is None, "which no cap counts"
+    third = await gates.ask(3)
+    assert isinstance(third, Never)
+    assert third.word == "capped"
+    assert third.since.startswith("capped by few: 2 in 1d, next ")
+    await gates.gate.ended(gates.leaving(1), arrived=False)
+    assert await gates.ask(3) is None, "the first one's place"
+    await gates.gate.ended(gates.leaving(3), arrived=True)
+    await gates.gate.ended(gates.leaving(3), arrived=False)  # an operator's retry fails for good
+    assert isinstance(await gates.ask(4), Never), "something may have arrived"
+    assert await gates.ask(5, at_once=True) is None
+    since = datetime.now(UTC) - timedelta(days=1)
+    assert [claim.delivery_id for claim in await store.claims_of("7", since)] == ["msg_2", "msg_3", "msg_5"]
+
+
+async def test_what_is_capped_waits_for_its_place_or_a_person(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, TWO)
+    await gates.publish(tmp_path, more=", capped: {wait: 2d}")
+    await gates.ask(1)
+    await gates.ask(2)
+    found = await gates.ask(3)
+    assert isinstance(found, NotYet)
+    assert (found.since, found.word, found.planned) == ("capped by few", "capped", True)
+    assert timedelta(hours=23, minutes=59) < found.delay <= timedelta(hours=24)
+
+
+async def test_what_is_capped_is_held(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, TWO)
+    await gates.publish(tmp_path, more=", capped: hold")
+    await gates.ask(1)
+    await gates.ask(2)
+    assert isinstance(await gates.ask(3), Held)
+
+
+async def test_transactional_messages_are_neither_kept_back_nor_counted(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, {**TWO, "quiet_hours": {"from": "00:00", "to": "23:59"}})
+    await gates.publish(tmp_path, "purpose: transactional")
+    assert [await gates.ask(number) for number in range(1, 5)] == [None] * 4
+    assert await store.claims_of("7", datetime(2026, 1, 1, tzinfo=UTC)) == []
+
+
+async def test_the_store_is_not_asked_where_nothing_can_apply(tmp_path: Path, store: Store) -> None:
+    gates = Gates(store, {})
+    await gates.publish(tmp_path)
+    content = Content(store)
+    await content.open("news", 1)
+    away: Any = None  # any question to it would fail
+    gate = PolicyGate(content, away, Policies, HASHES)
+    assert await gate.ask(gates.leaving(1, WEBHOOK, address="")) is None
+    assert await PolicyGate(content, away, Policies, None).ask(gates.leaving(1, EMAIL, "zoe@example.com")) is None
+    await gate.ended(gates.leaving(1), arrived=False)

@@ -1,0 +1,213 @@
+"""A goal is counted once an entry: told to a journey under way, to one that leaves at it, to one that is over."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import WorkflowHandle
+from temporalio.worker import Replayer, Worker
+
+from activities.admission import AdmissionActivities
+from activities.content import Content
+from activities.decision import decide
+from activities.interface import GOAL, JOURNEYS, Happened, Reached
+from runtime.data_converter import CONVERTER
+from runtime.store import StoredEntry
+from tests.workflows.conftest import Stage
+from workflows.journey import Journey
+from workflows.sandbox import sandbox
+from workflows.state import KEPT_EVENT_BYTES, Event, State
+
+GOALS = """
+scenario: goals
+trigger: order
+goal: {event: order.placed, if: event.total > 0, within: 14d, value: "{{ event.total }}"}
+EXIT
+steps:
+  - wait: 20d
+  - sms: end
+    text: end
+"""
+
+
+def placed(total: Any, **more: Any) -> dict[str, Any]:
+    return {"name": "order.placed", "properties": {"total": total}, **more}
+
+
+def goals(exits: str = "") -> str:
+    return GOALS.replace("EXIT", exits and f"exit: [{exits}]")
+
+
+async def begin(stage: Stage, text: str, identifier: int = 7) -> WorkflowHandle[Any, dict[str, Any]]:
+    await stage.publish(text)
+    order = {"type": "order", "order": {"external_id": "CGX0094"}}
+    return await stage.start("goals", order, contact={"id": identifier})
+
+
+async def entry(stage: Stage) -> StoredEntry:
+    found = await stage.store.entry("goals/7")
+    assert found is not None
+    return found
+
+
+async def reached(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    """Waits (in real time) until the journey knows that it reached its goal; gives its progress."""
+    async with asyncio.timeout(60):
+        while not (progress := await handle.query("progress"))["goal"]["reached_at"]:
+            await asyncio.sleep(0.02)
+    return progress
+
+
+async def names(handle: WorkflowHandle[Any, Any]) -> list[str]:
+    """The local activities of a journey's history, in their order."""
+    history = await handle.fetch_history()
+    markers = [
+        event.marker_recorded_event_attributes
+        for event in history.events
+        if event.marker_recorded_event_attributes.marker_name
+    ]
+    data = [marker.details["data"].payloads[0].data.decode() for marker in markers]
+    return [name for one in data for name in ("admit", "decide", "goal", "depart") if f'"{name}"' in one]
+
+
+async def test_a_journey_under_way_counts_its_goal_and_goes_on(stage: Stage) -> None:
+    handle = await begin(stage, goals())
+    await handle.signal("event", placed(0))
+    await handle.signal("event", placed(49.90))
+    await handle.signal("event", placed(1000))
+    progress = await reached(stage, handle)
+    assert progress["goal"] == {
+        "event": "order.placed",
+        "within": 14 * 86_400.0,
+        "reached_at": progress["events"][1]["at"],
+    }
+    found = await entry(stage)
+    assert (found.goal_value, found.ended_at) == ("49.9", None)
+    result = await stage.result(handle)
+    assert [step["outcome"] for step in result["steps"]] == ["waited", "delivered"]
+    assert (await entry(stage)).goal_value == "49.9"
+    assert await names(handle) == ["admit", "goal", "goal", "depart"]
+
+
+async def test_an_event_that_also_ends_the_journey_ends_it_at_once_and_counts(stage: Stage) -> None:
+    handle = await begin(stage, goals("{event: order.placed, if: event.total > 0}"))
+    await handle.signal("event", placed(12.5))
+    result = await stage.result(handle)
+    assert (result["outcome"], result["reason"]) == ("exited", "event order.placed")
+    found = await entry(stage)
+    assert (found.goal_value, found.outcome) == ("12.5", "exited")
+    assert found.reached_at is not None
+    assert await names(handle) == ["admit", "decide", "depart"]
+
+
+async def test_an_event_that_ends_the_journey_and_does_not_meet_the_goal_is_not_counted(stage: Stage) -> None:
+    handle = await begin(stage, goals("{event: order.placed}"))
+    await handle.signal("event", placed(0))
+    assert (await stage.result(handle))["outcome"] == "exited"
+    assert (await entry(stage)).reached_at is None
+
+
+async def test_what_comes_too_late_is_not_counted_and_asks_nobody(stage: Stage) -> None:
+    handle = await begin(stage, goals())
+    await stage.environment.sleep(timedelta(days=14, minutes=1))
+    await handle.signal("event", placed(10))
+    await stage.result(handle)
+    assert (await entry(stage)).reached_at is None
+    assert await names(handle) == ["admit", "depart"]
+
+
+async def test_what_cannot_be_worked_out_is_on_the_journeys_record(stage: Stage) -> None:
+    handle = await begin(stage, goals())
+    await handle.signal("event", placed("much"))
+    await handle.signal("event", placed(10**13))
+    progress = await reached(stage, handle)
+    why = "counted without a value: it is no number"
+    assert [(one["what"], one["reason"], one["count"]) for one in progress["passed_over"]] == [
+        ("goal order.placed", why, 2)
+    ]
+    assert (await entry(stage)).goal_value is None
+    await handle.terminate()
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_the_next_run_remembers_that_the_goal_is_reached(stage: Stage) -> None:
+    text = goals().replace("  - wait: 20d\n", "  - wait: 1d\n  - wait: 1d\n  - wait: 1d\n  - wait: 1d\n")
+    handle = await begin(stage, text)
+    await handle.signal("event", placed(10))
+    await stage.environment.sleep(timedelta(days=3, hours=1))
+    later = stage.client.get_workflow_handle(handle.id)
+    await later.signal("event", placed(1000))
+    await stage.result(handle)
+    first = stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    assert await names(first) == ["admit", "goal"]
+    assert await names(later) == ["depart"], "in the last run nobody asks any more"
+    assert (await entry(stage)).goal_value == "10"
+
+
+def test_what_is_not_looked_at_goes_along_to_the_next_run() -> None:
+    state = State(version=1, plan={}, zone="UTC", entered_at="2026-03-01T10:00:00+00:00", root="r")
+    state.expect(Event(name="order.placed", properties={"total": 1}, at=state.entered_at))
+    state.expect(Event(name="order.placed", properties={"note": "x" * KEPT_EVENT_BYTES}))
+    state.reached = state.entered_at
+    again = State.load(json.loads(json.dumps(state.dump())))
+    assert again == state
+    assert [event.properties for event in again.goals] == [{"total": 1}]
+
+
+class Slow:
+    """The activity `goal` on a store that does not answer."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    @activity.defn(name=GOAL.name)
+    async def goal(self, happened: Happened) -> Reached:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_counts(stage: Stage) -> None:
+    """Here on a queue of its own, by another worker."""
+    await stage.publish(goals().replace("wait: 20d", "wait_for: go"))
+    slow, queue = Slow(), f"{JOURNEYS}-slow"
+    admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
+    worker = Worker(
+        stage.client,
+        task_queue=queue,
+        workflows=[Journey],
+        activities=[admissions.admit, admissions.depart, decide, slow.goal],
+        workflow_runner=sandbox(),
+    )
+    async with worker:
+        trigger = {"type": "order", "order": {"external_id": "CGX0094"}}
+        data = {"scenario": "goals", "contact": {"id": 7, "cellphone": "+33612345678"}, "trigger": trigger}
+        handle = await stage.client.start_workflow(
+            "Journey",
+            data,
+            id="goals/7",
+            task_queue=queue,
+            result_type=dict,
+            task_timeout=timedelta(seconds=2),  # signals come to a journey that waits for a local activity as late
+        )
+        await handle.signal("event", placed(49))
+        await asyncio.wait_for(slow.asked.wait(), 30)
+        await handle.signal("event", {"name": "go"})
+        assert (await handle.result())["outcome"] == "finished"
+    assert (await entry(stage)).goal_value == "49"
+    replayer = Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER)
+    await replayer.replay_workflow(await handle.fetch_history())
+
+
+async def test_a_journey_without_a_goal_asks_nobody(stage: Stage) -> None:
+    text = goals("{event: order.placed, if: event.total > 5}")
+    handle = await begin(stage, "\n".join(line for line in text.splitlines() if not line.startswith("goal")))
+    await handle.signal("event", placed(1))
+    assert (await handle.query("progress"))["goal"] is None
+    await stage.result(handle)
+    assert await names(handle) == ["admit", "decide", "depart"]
+    assert not await stage.store.reach("goals/7", handle.first_execution_run_id or "", datetime.now(UTC), Decimal(1))
