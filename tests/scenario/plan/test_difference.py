@@ -55,8 +55,8 @@ def test_what_changed_of_the_scenario_itself_is_named() -> None:
     assert str(found) == "changed: exit, purpose, timezone, a (text)"
 
 
-SPLIT = "{split: {a: %s, b: %s}, id: subject%s}"
-EVEN = SPLIT % (50, 50, "")
+SUBJECT = "{split: {a: %s, b: %s}, id: subject%s}"
+EVEN = SUBJECT % (50, 50, "")
 UNNAMED = "{split: {a: 50, b: 50}}"
 ANEW = "it has another seed or another 'by' than in s@3"
 
@@ -67,16 +67,16 @@ ANEW = "it has another seed or another 'by' than in s@3"
         ((EVEN,), (EVEN, A), []),
         (
             (EVEN,),
-            (SPLIT % (43, 57, ""),),
+            (SUBJECT % (43, 57, ""),),
             ["split subject: 7 % of contacts would now take another branch than in s@3"],
         ),
         (
-            (SPLIT % (50, 50, ", by: journey"),),
-            (SPLIT % ("49.99", "50.01", ", by: journey"),),
+            (SUBJECT % (50, 50, ", by: journey"),),
+            (SUBJECT % ("49.99", "50.01", ", by: journey"),),
             ["split subject: 0.01 % of journeys would now take another branch than in s@3"],
         ),
-        ((EVEN,), (SPLIT % (50, 50, ", seed: x"),), [f"split subject: all contacts are drawn anew: {ANEW}"]),
-        ((EVEN,), (SPLIT % (50, 50, ", seed: s/subject"),), []),
+        ((EVEN,), (SUBJECT % (50, 50, ", seed: x"),), [f"split subject: all contacts are drawn anew: {ANEW}"]),
+        ((EVEN,), (SUBJECT % (50, 50, ", seed: s/subject"),), []),
         ((UNNAMED,), (A, UNNAMED), [f"split split-2: all contacts are drawn anew: {ANEW}"]),
         ((A,), (UNNAMED, A), []),
     ],
