@@ -115,7 +115,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
 
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
-    admissions = AdmissionActivities(given.content, given.store, given.zone)
+    admissions = AdmissionActivities(given.content, given.store, given.zone, lambda: given.policies.content.holdout)
     goals = GoalActivities(given.content, given.store)
     amendments, retunings = Amendments(given.content), Retunings(client)
     renewals = Renewals(given.content, given.store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Literal
@@ -17,16 +18,19 @@ from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario.entry.admission import (
     Refused,
+    branches,
     check_identity,
     check_rules,
     check_trigger,
     entry_data,
     identity,
     key_of,
+    withheld,
 )
 from scenario.entry.entry import LARGEST, Entry, is_too_large, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.plan import LARGEST_PLAN, load_plan
+from scenario.policies.draw import Holdout, Lot
 from scenario.time.duration import parse_duration
 from scenario.time.timing import spell
 
@@ -38,11 +42,14 @@ class AdmissionActivities:
         content: Published scenarios.
         store: Remembers who came in.
         zone: The platform's, for its zone-less dates.
+        holdout: Gives the workspace's holdout, if there is one.
     """
 
-    def __init__(self, content: Content, store: stored.Store, zone: str) -> None:
-        self._content, self._store, self._zone = content, store, zone
-        self._read: set[tuple[str, int]] = set()
+    def __init__(
+        self, content: Content, store: stored.Store, zone: str, holdout: Callable[[], Holdout | None] = lambda: None
+    ) -> None:
+        self._content, self._store, self._zone, self._holdout = content, store, zone, holdout
+        self._lots: dict[tuple[str, int], Mapping[str, Lot]] = {}
 
     @activity.defn(name=ADMIT.name)
     async def admit(self, admission: Admission) -> Admitted:
@@ -87,13 +94,14 @@ class AdmissionActivities:
             raise Refused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
         opened = await open_for(entry, self._content, self._store)
-        self._check_plan(opened)
+        lots = self._lots_of(opened)
         check_trigger(entry, opened.scenario)
         now = datetime.fromisoformat(admission.now)
         data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
         check_rules(opened.scenario, data)
         key = key_of(entry, opened.scenario, data)
         check_identity(admission.workflow_id, entry, key)
+        kept = withheld(opened.scenario, entry.contact_id, self._holdout())
         answer = await self._store.admit(
             stored.AdmissionRequest(
                 scenario=opened.name,
@@ -106,35 +114,42 @@ class AdmissionActivities:
                 now=now,
                 trigger=entry.trigger["type"],
                 goal_until=opened.scenario.goal and now + opened.scenario.goal.within,
+                branches=None if kept else branches(lots, admission.workflow_id, data),
+                outcome=kept.outcome if kept else None,
+                reason=kept.reason if kept else None,
             )
         )
         if isinstance(answer, stored.Closure):
             raise Refused(_closed(answer, opened))
         if isinstance(answer, stored.AlreadyIn):
             raise Refused(_already_in(answer, opened))
+        if answer.outcome:  # what was drawn first holds, be the holdout another one by now
+            return Admitted(version=answer.version, key=key, outcome=answer.outcome, reason=answer.reason or "")
         if answer.version != opened.version:  # this journey asked before, and was admitted by that version
             opened = await self._content.open(opened.name, answer.version)
-            self._check_plan(opened)
+            self._lots_of(opened)
         return Admitted(version=opened.version, plan=opened.plan, zone=self._zone, key=key)
 
-    def _check_plan(self, opened: Opened) -> None:
-        """What a journey could not take up is told here: in the journey, its workflow task would fail over and over.
+    def _lots_of(self, opened: Opened) -> Mapping[str, Lot]:
+        """What a version draws, by the step's id.
+
+        What a journey could not take up is told here: in the journey, its workflow task would fail over and over.
 
         Raises:
             Refused: It is more than a journey can carry.
             ScenarioError: A newer version of this program has made it. The journey waits for a worker that can read it.
         """
         key = (opened.name, opened.version)
-        if key in self._read:
-            return
+        if key in self._lots:
+            return self._lots[key]
         if is_too_large(opened.plan, LARGEST_PLAN):
             raise Refused(f"{opened.name} is too large to be performed: split it, or name less in its templates")
         try:
-            load_plan(opened.plan)
+            lots = self._lots[key] = load_plan(opened.plan).lots
         except ValidationError:
             name = f"{opened.name}@{opened.version}"
             raise ScenarioError(f"{name} is not for this version of the workers: update them") from None
-        self._read.add(key)
+        return lots
 
 
 async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opened:

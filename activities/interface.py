@@ -56,6 +56,9 @@ class Admitted:
         plan: As `scenario.plan.plan.dump_plan` writes it.
         zone: IANA zone of the platform's zone-less dates.
         key: What tells this journey from others of the same contact, if anything.
+        outcome: How the journey ends at once, where the contact is to get nothing: ``control``, ``holdout``. Then there
+            is no plan.
+        reason: Why it does.
     """
 
     refused: str = ""
@@ -63,6 +66,8 @@ class Admitted:
     plan: dict[str, Any] = field(default_factory=dict[str, Any])
     zone: str = "UTC"
     key: str | None = None
+    outcome: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +114,8 @@ class Reached:
 
     Attributes:
         reached: It is.
-        error: What could not be worked out, the condition or the value; without any of the contact's data.
+        error: Why its condition could not be worked out, or its value where it is reached; without any of the contact's
+            data.
     """
 
     reached: bool = False

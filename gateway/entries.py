@@ -23,6 +23,7 @@ from scenario.entry.admission import Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent
 from scenario.errors import EntryError
+from scenario.policies.draw import WITHHELD
 from scenario.time.timing import unplaced
 
 MAX_ENTRY: Final = 1024 * 1024
@@ -42,6 +43,7 @@ class Entered:
         already: Whether it was under way before.
         handle: Temporal's handle of it.
         admitted: Whether it is known to be in. False where no worker has looked at it yet: it may still be refused.
+        withheld: Why it is over already, where the contact was let in to get nothing.
         unplaced: Why the contact's time zone is not used, where it cannot be; see `scenario.time.timing.unplaced`.
     """
 
@@ -50,6 +52,7 @@ class Entered:
     already: bool
     handle: WorkflowHandle[Any, dict[str, Any]] = field(repr=False, compare=False)
     admitted: bool = True
+    withheld: str = ""
     unplaced: str = ""
 
     async def result(self) -> dict[str, Any]:
@@ -123,11 +126,10 @@ class EntryClient:
         problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)
         run_id = handle.first_execution_run_id or ""
         entered = Entered(identifier, run_id, already=False, handle=handle, unplaced=problem)
-        admitted = settle > 0 and await self._settle(entered, settle)
-        return entered if admitted else replace(entered, admitted=False)
+        return await self._settle(entered, settle) if settle > 0 else replace(entered, admitted=False)
 
-    async def _settle(self, entered: Entered, seconds: float) -> bool:
-        """Waits until the journey is admitted; False where nobody has said so in time.
+    async def _settle(self, entered: Entered, seconds: float) -> Entered:
+        """Waits until the journey is admitted, or it is clear that nobody says so in time.
 
         Raises:
             NotEntered: It was refused.
@@ -137,20 +139,20 @@ class EntryClient:
         look = _FIRST_LOOK
         try:
             async with asyncio.timeout(seconds):
-                while await self._store.entry(entered.id, entered.run_id) is None:
+                while (known := await self._store.entry(entered.id, entered.run_id)) is None:
                     await asyncio.wait([over], timeout=look)
                     if over.done():
                         break
                     look = min(look * 1.5, _LAST_LOOK)
         except TimeoutError:
-            return False
+            return replace(entered, admitted=False)
         finally:
             if not over.done():
                 over.cancel()
                 await asyncio.wait([over])
-        if not over.cancelled():
-            over.result()
-        return True
+        result = {} if over.cancelled() else over.result()
+        outcome, reason = (known.outcome, known.reason) if known else (result.get("outcome"), result.get("reason"))
+        return replace(entered, withheld=reason or "") if outcome in WITHHELD else entered
 
 
 def plain(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ STYLES: Final = {
     "delivered": "green",
     "finished": "green",
     "exited": "blue",
+    "control": "blue",
+    "holdout": "blue",
     "skipped": "dim",
     "to come": "dim",
 }

@@ -68,8 +68,8 @@ class Journey(Migrating, Sending):
                 non_retryable=True,
             )
         if not self._carried:
-            if refused := await self._admit(data):
-                return {"outcome": "refused", "reason": refused, "version": None, "steps": []}
+            if over := await self._admit(data):
+                return over
             self._open(data)
         intake = asyncio.create_task(self.take_in())
         counting = asyncio.create_task(self.count_goals()) if self.plan.goal else None
@@ -106,25 +106,27 @@ class Journey(Migrating, Sending):
 
     # ---- the course of a journey
 
-    async def _admit(self, data: dict[str, Any]) -> str:
-        """Asks to come in. Returns why not, or an empty text."""
+    async def _admit(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Asks to come in. Returns the result where the journey is over at once: refused, or let in to get nothing."""
         if is_too_deep(data):  # not even the admission could be asked
-            return "the entry is nested too deeply"
+            return _over("refused", "the entry is nested too deeply")
         # Asked for only where it matters, as with large events.
         if has_too_many_parts(data) and workflow.patched("many-parts"):
-            return TOO_MANY_PARTS
+            return _over("refused", TOO_MANY_PARTS)
         info = workflow.info()
         root = info.first_execution_run_id
         started = info.start_time.astimezone(UTC).isoformat()
         admission = Admission(entry=data, workflow_id=info.workflow_id, run_id=root, now=started)
         admitted = await answer_to(ADMIT, admission)
         if admitted.refused:
-            return admitted.refused
+            return _over("refused", admitted.refused)
+        if admitted.outcome:
+            return _over(admitted.outcome, admitted.reason, f"{parse_entry(data).name}@{admitted.version}")
         self.state = State(
             version=admitted.version, plan=admitted.plan, zone=admitted.zone, entered_at=started, root=root
         )
         self.state.at = load_plan(admitted.plan).start
-        return ""
+        return None
 
     def _open(self, data: dict[str, Any]) -> None:
         """Reads what was carried here: entry, plan, and the contact with its changes."""
@@ -244,6 +246,11 @@ class Journey(Migrating, Sending):
         made = [record.outcome for record in self.state.steps if record.kind in CHANNELS]
         failed = sum(outcome in ("failed", "unknown") for outcome in made)
         return f"{failed} of {len(made)} deliveries failed" if failed else ""
+
+
+def _over(outcome: str, reason: str, version: str | None = None) -> dict[str, Any]:
+    """The result of a journey that is over before its first step."""
+    return {"outcome": outcome, "reason": reason, "version": version, "steps": []}
 
 
 def _carried(argument: Any) -> dict[str, Any] | None:

@@ -69,6 +69,8 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
         note(f"scenario: {entered.id} was under way already")
     elif not entered.admitted:
         note(f"scenario: {entered.id}: {unadmitted(trouble)}")
+    if entered.withheld:
+        note(f"scenario: {entered.id} gets nothing: {entered.withheld}")
     if entered.unplaced:
         note(f"scenario: {entered.id}: contact.timezone is ignored: {entered.unplaced}")
 
@@ -80,7 +82,7 @@ def event(
     heard = asyncio.run(_tell(contact, name, _properties(properties), identifier))
     _told("event", contact, "the name", heard and heard.journeys, heard.goals if heard else 0)
     for journey, trouble in heard.troubles.items() if heard else ():
-        note(f"scenario: {journey}: its goal: {trouble}")
+        note(f"scenario: {journey}: {trouble}")
 
 
 def change(contact: ContactArgument, fields: FieldsArgument) -> None:

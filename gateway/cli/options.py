@@ -84,7 +84,8 @@ def length(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-def _version(text: str) -> int | Literal["newest"]:
+def version(text: str) -> int | Literal["newest"]:
+    """A scenario's version: its number, or whichever is the newest."""
     if text == "newest":
         return "newest"
     if not text.isascii() or not text.isdigit() or not int(text):
@@ -118,7 +119,7 @@ SinceOption = Annotated[
 VersionOption = Annotated[
     int | None,
     typer.Option(
-        "--with-version", metavar="N|newest", parser=_version, help="render again, with this version's templates"
+        "--with-version", metavar="N|newest", parser=version, help="render again, with this version's templates"
     ),
 ]
 

@@ -27,7 +27,7 @@ from gateway.terminal import console, dump, note
 if TYPE_CHECKING:
     from runtime.store import Attempt
 
-_STATES: Final = ("running", "waiting", "held", "paused", "finished", "exited", "lost")
+_STATES: Final = ("running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost")
 _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
 
 
@@ -93,7 +93,7 @@ def show(
     holds, with secrets masked.
 
     JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
-    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations and passed_over.
+    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations, passed_over and goal.
     """
     if rendered is not None:
         from gateway.cli.show_rendered import show_rendered

@@ -90,6 +90,8 @@ def _header(report: Mapping[str, Any]) -> Iterator[Text]:
     yield text(f"comes in {when(report['entered_at'])}; times are those of {report['timezone']}")
     if report["refused"]:
         yield text(f"would be refused: {report['refused']}", "yellow")
+    if kept := report["withheld"]:
+        yield text(f"{kept['outcome']}: this contact would get nothing: {kept['reason']}", "yellow")
     for note in report["notes"]:
         yield text(f"note: {note}", "yellow")
     for rule in report["exit"]:

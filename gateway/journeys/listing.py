@@ -14,10 +14,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.journeys.pending_activities import describe, pending
 from runtime.search_attributes import JOURNEY_STATE, STEP_ID
 from runtime.store import Store, StoredEntry
+from scenario.policies.draw import WITHHELD
 
 UNDER_WAY: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 """Also leaves out what is paused on the server, which the SDK's client cannot read."""
-OVER: Final = ("finished", "exited", "lost")
+OVER: Final = ("finished", "exited", *WITHHELD, "lost")
 """How a journey that was admitted can have ended."""
 STATES: Final = ("running", "waiting", "held", "paused", *OVER)
 """What a journey that was admitted can be doing, or have done."""
@@ -36,7 +37,8 @@ class ListedJourney:
         scenario: Name and version.
         contact: The contact's id.
         key: What tells it from others of the same contact, if anything.
-        state: ``running``, ``waiting``, ``held``, ``paused``; once it is over ``finished``, ``exited``, ``lost``.
+        state: ``running``, ``waiting``, ``held``, ``paused``; once it is over ``finished``, ``exited``,
+            ``control``, ``holdout``, ``lost``.
         step: Where it stands, as far as Temporal's search has learnt: some moments behind.
         reason: Why it is held, why its delivery is tried again, or why it ended: a sentence.
         entered_at: When it was admitted.
@@ -91,14 +93,14 @@ async def newest(
     while True:
         entries = await store.entries(**known, after=last, limit=limit)
         seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
-        items = await _sending(temporal, [listed(entry, seen) for entry in entries], limit=_LOOKED_AT - len(found))
+        items = await sending(temporal, [listed(entry, seen) for entry in entries], limit=_LOOKED_AT - len(found))
         found += [item for item in items if state in (None, item.state) and step in (None, item.step)]
         if len(entries) < limit or len(found) >= limit:
             return found[:limit]
         last = entries[-1]
 
 
-async def _sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
+async def sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
     """Journeys with the deliveries that they have under way, which search knows nothing of.
 
     Args:

@@ -26,6 +26,7 @@ from gateway.journeys.pending_activities import Pending, describe, pending
 from runtime.search_attributes import JOURNEY_STATE, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry
 from scenario.plan.plan import Plan, load_plan
+from scenario.policies.draw import WITHHELD
 
 QUERY: Final = timedelta(seconds=3)
 """How long a journey's answer is waited for: where no worker runs, none comes."""
@@ -109,8 +110,8 @@ async def _look(
     handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
     result, failure = await _end(handle) if status not in ("running", "paused") else (None, None)
     known = decode_typed_search_attributes(described.workflow_execution_info.search_attributes)
-    # A refused run knows nothing, and a paused workflow answers nobody.
-    asked = status != "paused" and (result is None or result.get("outcome") != "refused")
+    # A run that was over at once knows nothing, and a paused workflow answers nobody.
+    asked = status != "paused" and (result is None or result.get("outcome") not in ("refused", *WITHHELD))
     attempts, earlier = await _attempts(store, entry) if entry else ([], False)
     return JourneyView(
         id=execution.workflow_id,

@@ -11,10 +11,11 @@ from gateway.errors import BadInput
 from gateway.preview.draft import VERSION, Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import GivenEvent, Passed, Walk
-from scenario.entry.admission import Refused, check_rules, entry_data, key_of
+from scenario.entry.admission import Refused, Withheld, check_rules, entry_data, key_of, withheld
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
 from scenario.plan import plan
+from scenario.policies.policies import Policies
 from scenario.steps.delivery import Send
 from scenario.time.timing import unplaced, zone_of
 
@@ -29,6 +30,7 @@ class Given:
         responses: What webhooks with a `save:` get for an answer, by its name.
         platform_zone: IANA zone of the platform's zone-less dates.
         workshop: Renders.
+        policies: What holds for all scenarios.
     """
 
     at: datetime | None = None
@@ -36,6 +38,7 @@ class Given:
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
     platform_zone: str = "UTC"
     workshop: Workshop = field(default_factory=Workshop)
+    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,7 @@ class Preview:
         zone: The contact's.
         start: When it comes in, in UTC.
         refused: Why the contact is not admitted: one sentence, or None.
+        withheld: Why it would be let in to get nothing, if so; what it would get else is shown all the same.
         notes: What else a person should know.
         steps: All steps, in the order of the file.
         exits: The rules for leaving early.
@@ -73,6 +77,7 @@ class Preview:
     zone: tzinfo
     start: datetime
     refused: str | None
+    withheld: Withheld | None
     notes: tuple[str, ...]
     steps: tuple[Passed, ...]
     exits: tuple[ShownExit, ...]
@@ -111,7 +116,16 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     data["journey"] = {**data["journey"], "id": journey, "key": key}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
     version = f"{scenario.scenario}@{number}"
-    walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
+    walk = Walk(
+        draft,
+        seen,
+        zone,
+        given.workshop,
+        version=version,
+        events=given.events,
+        responses=given.responses,
+        policies=given.policies,
+    )
     exits = tuple(ShownExit(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
     return Preview(
         journey=journey,
@@ -120,6 +134,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
         zone=zone,
         start=start,
         refused=refused,
+        withheld=withheld(scenario, entry.contact_id, given.policies.holdout),
         notes=(*notes, *_unheard(draft, given), *_unmet(exits, given), *_unanswered(draft, given)),
         steps=tuple(walk.go(start)),
         exits=exits,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.plan import Plan, dump_plan, load_plan
+from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
 from scenario.steps.base import BaseStep as Step
 
@@ -43,8 +44,10 @@ class Draft:
     warnings: tuple[Finding, ...] = ()
 
 
-def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:
-    """Checks and compiles a scenario file.
+def draft(
+    path: Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
+) -> tuple[Draft | None, tuple[Finding, ...]]:
+    """Checks and compiles a scenario file; see `gateway.publishing.check_file`.
 
     Returns:
         The draft, or None where the file has a mistake; and what the check found.
@@ -52,7 +55,7 @@ def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None
     Raises:
         BadInput: The file cannot be read.
     """
-    checked = check_file(path, destinations)
+    checked = check_file(path, destinations, quiet_hours)
     if checked.scenario is None:
         return None, checked.findings
     # By way of the stored form, in case that changes anything.

@@ -21,10 +21,11 @@ def report(shown: Preview, places: Places, only: str | None = None) -> dict[str,
         only: The id of the one step that is wanted.
 
     Returns:
-        ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "notes", "exit", "steps"}``. Each step has
-        ``id``, ``kind``, ``what``, ``taken``, ``reachable``, ``branch``, ``at`` and ``outcome``, and where there is
-        one ``reason``, ``waits_until``, ``way``, ``note``, ``error`` (``message``, ``file``, ``line``, ``column``), and
-        its ``request`` (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
+        ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "withheld", "notes", "exit", "steps"}``;
+        ``withheld`` is null or ``{"outcome", "reason"}``: how the journey would end at once. Each step has ``id``,
+        ``kind``, ``what``, ``taken``, ``reachable``, ``branch``, ``at`` and ``outcome``, and where there is one
+        ``reason``, ``waits_until``, ``way``, ``note``, ``error`` (``message``, ``file``, ``line``, ``column``), and its
+        ``request`` (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
     """
     zone = str(shown.zone)
     return {
@@ -34,6 +35,7 @@ def report(shown: Preview, places: Places, only: str | None = None) -> dict[str,
         "entered_at": _local(shown.start, zone),
         "timezone": zone,
         "refused": shown.refused,
+        "withheld": shown.withheld and {"outcome": shown.withheld.outcome, "reason": shown.withheld.reason},
         "notes": list(shown.notes),
         "exit": [{"event": exit_.rule.event, "if": exit_.rule.condition, "given": exit_.met} for exit_ in shown.exits],
         "steps": [_step(passed, places, zone) for passed in shown.steps if only in (None, passed.id)],

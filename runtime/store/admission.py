@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from scenario.policies.draw import WITHHELD
+
 Again = Literal["never", "when_finished", "always"] | timedelta
 """When a contact is admitted again under the same scenario and key. A ``timedelta`` is the time that must have passed
 since its newest admission.
@@ -30,6 +32,9 @@ class AdmissionRequest:
         now: When it asks.
         trigger: What brought it, e.g. ``order``; for the record.
         goal_until: Until when the scenario's goal counts for it; None where it has none.
+        branches: The branch of each split, by the split's id, as far as it is known already.
+        outcome: How it ends at once, where it is let in to get nothing; else None.
+        reason: Why.
     """
 
     scenario: str
@@ -42,6 +47,9 @@ class AdmissionRequest:
     now: datetime
     trigger: str = ""
     goal_until: datetime | None = None
+    branches: Mapping[str, str] | None = None
+    outcome: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class StoredEntry:
         ended_at: When it was over, or None while it is running.
         outcome: ``finished``, ``exited``, …; ``lost`` where it ended without taking leave; None while running.
         reason: Why, or None.
+        entered_version: The version that let it in, where it follows another one by now.
         branches: The branch of each split, by the split's id, as it was drawn when the contact came in.
         goal_until: Until when the scenario's goal counts for it; None where there is none.
         reached_at: When it reached the goal, if it did.
@@ -79,10 +88,16 @@ class StoredEntry:
     ended_at: datetime | None
     outcome: str | None
     reason: str | None
+    entered_version: int | None = None
     branches: Mapping[str, str] | None = None
     goal_until: datetime | None = None
     reached_at: datetime | None = None
     goal_value: str | None = None
+
+    @property
+    def entered_by(self) -> int:
+        """The version that let it in, by whose goal it is measured."""
+        return self.version if self.entered_version is None else self.entered_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +108,15 @@ class LetIn:
         version: The version it follows: that of its first asking, where it asks again.
         nth: The contact's first, second, … entry under this scenario and key.
         admitted_at: When it was first let in.
+        outcome: How it ended at once, where it was let in to get nothing; else None.
+        reason: Why.
     """
 
     version: int
     nth: int
     admitted_at: datetime
+    outcome: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +171,8 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     """
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
-            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at))
+            over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
+            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at, *over))
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.

@@ -24,7 +24,7 @@ from sqlalchemy import (
     column,
     delete,
     func,
-    literal,
+    literal_column,
     or_,
     select,
     update,
@@ -61,7 +61,7 @@ class Claim:
     kept: bool = False
 
 
-_FIELDS = tuple(field.name for field in fields(Claim))
+_GIVEN = tuple(field.name for field in fields(Claim) if field.name != "kept")
 
 
 class Claims(Queries):
@@ -88,10 +88,10 @@ class Claims(Queries):
         bounds = [cap.since(now, zone) for cap in applying]
         earliest = min(bounds)
         asked = {"contact_id": wanted.contact_id, "since": earliest, "delivery_id": storable(wanted.delivery_id)}
-        row: dict[str, Any] = {name: getattr(wanted, name) for name in _FIELDS} | {"kept": 0, "earliest": earliest}
-        for number, (cap, bound) in enumerate(zip(applying, bounds, strict=True)):
-            row |= {f"since_{number}": bound, f"at_most_{number}": cap.at_most}
-        taking = _take(self._database.insert, self._database.one_writer, tuple(cap.channels for cap in applying))
+        row: dict[str, Any] = {name: getattr(wanted, name) for name in _GIVEN} | {"earliest": earliest}
+        row |= {f"since_{number}": bound for number, bound in enumerate(bounds)}
+        counted = tuple((cap.channels, cap.at_most) for cap in applying)
+        taking = _take(self._database.insert, self._database.one_writer, counted)
         while True:
             if await self._database.write(taking, row):
                 return None
@@ -136,26 +136,32 @@ _PRUNE = delete(claims).where(_table.claimed_at < bindparam("before"))
 
 
 @lru_cache(maxsize=256)
-def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[str, ...] | None, ...]) -> Executable:
+def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[tuple[str, ...] | None, int], ...]) -> Executable:
     """Insert a delivery's row where all caps have a place.
 
     Args:
         insert: The dialect's.
         one_writer: Whether the database has writers take turns by itself.
-        counted: For each cap, the channels and destinations that it counts; None for all.
+        counted: For each cap, the channels and destinations that it counts, None for all; and how many there may be.
     """
-    given = {column.name: bindparam(column.name, type_=column.type) for column in claims.columns}
+    given: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
     earlier = _earlier(one_writer, given["contact_id"])
     free: list[ColumnElement[bool]] = []
-    for number, names in enumerate(counted):
+    # What never changes stands in the statement: each value that is sent costs.
+    for number, (names, at_most) in enumerate(counted):
         counts = [earlier.c.claimed_at >= bindparam(f"since_{number}", type_=Instant)]
         if names is not None:
             columns = (earlier.c.channel, earlier.c.destination)
-            counts.append(or_(*(column == name for name in names for column in columns)))
+            counts.append(or_(*(column == _quoted(name) for name in names for column in columns)))
         places = select(func.count()).select_from(earlier).where(*counts).scalar_subquery()
-        free.append(places < bindparam(f"at_most_{number}", type_=Integer))
-    row = select(*given.values()).where(*free)
-    return insert(claims).from_select(list(given), row).on_conflict_do_nothing().returning(literal(1))
+        free.append(places < literal_column(str(at_most), Integer))
+    row = select(*given.values(), literal_column("0", Integer)).where(*free)
+    return (
+        insert(claims)
+        .from_select([*given, "kept"], row)
+        .on_conflict_do_nothing()
+        .returning(literal_column("1", Integer))
+    )
 
 
 def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
@@ -166,3 +172,8 @@ def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
         return select(*columns).where(_table.contact_id == contact_id, _table.claimed_at >= earliest).cte("earlier")
     in_turn = func.claims_in_turn(contact_id, earliest).table_valued(*(column(one.name, one.type) for one in columns))
     return select(in_turn).cte("earlier")
+
+
+def _quoted(name: str) -> ColumnElement[str]:
+    """A name as it stands in a statement."""
+    return literal_column("'" + name.replace("'", "''") + "'")

@@ -70,12 +70,14 @@ class Json(TypeDecorator[Any]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
-        """Write compactly.
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Write compactly; None as NULL.
 
         Raises:
             ValueError: For a number that is not finite.
         """
+        if value is None:
+            return None
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         # A lone surrogate is legal in JSON as an escape only; such a document is written in ASCII.
         return json.dumps(value, allow_nan=False) if _UNSTORABLE.search(text) else text

@@ -69,10 +69,14 @@ class Entries(Queries):
             "trigger": asking.trigger,
             "admitted_at": asking.now,
             "goal_until": asking.goal_until,
+            "branches": asking.branches or None,
+            "outcome": asking.outcome,
+            "reason": asking.reason,
+            "ended_at": None if asking.outcome is None else asking.now,
         }
         # Nearly all are the first: one statement lets those in.
         if await self._database.write(_add_first(self._database.insert), row):
-            return LetIn(asking.version, 1, asking.now)
+            return LetIn(asking.version, 1, asking.now, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
             earlier = await self._database.read(
@@ -89,7 +93,7 @@ class Entries(Queries):
             match ruling.answer:
                 case Allowed(nth):
                     if await self._database.write(_add(self._database.insert), {**row, "nth": nth}):
-                        return LetIn(asking.version, nth, asking.now)
+                        return LetIn(asking.version, nth, asking.now, asking.outcome, asking.reason)
                     # Someone else has become the nth: look again.
                 case answer:
                     return answer
@@ -243,7 +247,8 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
 
 _ORDER = (_table.admitted_at, _table.nth, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
-_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at", "goal_until")
+_END = ("outcome", "reason", "ended_at")
+_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at", "branches", "goal_until", *_END)
 
 _same = [_table[name] == bindparam(name) for name in _IDENTITY]
 _this = [_table[name] == bindparam(name) for name in ("workflow_id", "run_id")]
@@ -264,7 +269,7 @@ _DEPART = (
 _ADOPT = (
     update(entries)
     .where(_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"))
-    .values(version=bindparam("now_in"))
+    .values(version=bindparam("now_in"), entered_version=func.coalesce(_table.entered_version, _table.version))
 )
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
 _RUNNING_IN = _RUNNING.where(_table.scenario == bindparam("scenario"))

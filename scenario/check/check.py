@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from scenario.check.webhooks import check_destinations
 from scenario.http.destinations import Listing
 from scenario.legacy.remnants import check_remnants
 from scenario.model import scenario
+from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
 from scenario.source.report import Report
 from scenario.source.source import Source
@@ -43,6 +44,7 @@ def check(
     file: str = "scenario.yaml",
     destinations: Listing | None = None,
     now: datetime | None = None,
+    quiet_hours: Sequence[QuietHours] = (),
 ) -> Checked:
     """Checks a scenario file: every mistake in it, at its line and column.
 
@@ -54,6 +56,7 @@ def check(
         file: How findings name the file.
         destinations: Those that exist; None where they are not known: then any will do, and any secret may go anywhere.
         now: The time, aware: a moment before it is worth a warning. None: no moment is.
+        quiet_hours: Those of all scenarios.
     """
     source = Source(text, file)
     report = Report(source)
@@ -65,7 +68,7 @@ def check(
         return Checked(report.findings, None)
     known = ways(data)
     check_rules(data, known, report, now)
-    check_hours(data, destinations, report)
+    check_hours(data, destinations, report, quiet_hours)
     if destinations is not None:
         check_destinations(data, destinations, report)
     check_templates(data, known, report, destinations)

@@ -24,13 +24,14 @@ _MORNING: Final = 8 * 60
 _KEEP: Final = "add 'window: {from: \"09:00\", to: \"20:00\"}' to the step, or 'quiet_hours' to the scenario"
 
 
-def check_hours(data: Any, destinations: Listing | None, report: Report) -> None:
+def check_hours(data: Any, destinations: Listing | None, report: Report, around: Sequence[QuietHours] = ()) -> None:
     """Reports what is wrong with the times at which a scenario sends.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right.
         destinations: Those that exist; None where they are not known.
         report: Takes the findings.
+        around: The quiet hours of all scenarios.
     """
     if not isinstance(data, Mapping):
         return
@@ -43,20 +44,17 @@ def check_hours(data: Any, destinations: Listing | None, report: Report) -> None
     if quiet is not None and not is_marketing:
         message = "these quiet hours hold for nothing: a transactional scenario sends at any hour"
         report.add(path, "redundant", message, key=True, severity="warning")
-        quiet = None
-    around = quiet if quiet is not None and openings(quiet) else None
+    kept = [hours for hours in (*around, quiet) if hours is not None and openings(hours)] if is_marketing else []
     for step in sending:
-        _window(step, around, report)
+        _window(step, kept, report)
     if is_marketing and (quiet is not None or "quiet_hours" not in scenario):
-        _nights(scenario.get("steps"), ("steps",), None, quiet, report)
+        _nights(scenario.get("steps"), ("steps",), None, kept, report)
 
 
-def _window(step: Written, quiet: QuietHours | None, report: Report) -> None:
+def _window(step: Written, quiet: Sequence[QuietHours], report: Report) -> None:
     path = (*step.path, "window")
     window = _read(Window, step.keys, path, report)
-    if window is None or quiet is None or not _holds(quiet, step.keys) or not openings(window):
-        return
-    if not openings(window, quiet):
+    if window is not None and openings(window) and not openings(window, *_holding(quiet, step.keys)):
         report.add(path, "never-open", "this step never sends: its window lies within the quiet hours", key=True)
 
 
@@ -88,19 +86,20 @@ def _channels(
         report.add((*path, "channels", index), "channel", message, severity=severity)
 
 
-def _holds(quiet: QuietHours, keys: Mapping[str, Any]) -> bool:
-    to = keys.get("to")
-    return quiet.applies_to(kind_of(keys) or "", to if isinstance(to, str) else None)
+def _holding(quiet: Sequence[QuietHours], keys: Mapping[str, Any]) -> list[QuietHours]:
+    """The quiet hours that hold for a step."""
+    channel, to = kind_of(keys) or "", keys.get("to")
+    return [hours for hours in quiet if hours.applies_to(channel, to if isinstance(to, str) else None)]
 
 
-def _nights(steps: Any, path: Path, at: int | None, quiet: QuietHours | None, report: Report) -> int | None:
+def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours], report: Report) -> int | None:
     """Reports marketing that is plainly sent at night, in a list of steps.
 
     Args:
         steps: As they were written.
         path: Where they stand.
         at: The time of day at which contacts come to the first, in minutes, where it is known.
-        quiet: Those of the scenario.
+        quiet: The quiet hours.
         report: Takes the findings.
 
     Returns:
@@ -121,7 +120,7 @@ def _nights(steps: Any, path: Path, at: int | None, quiet: QuietHours | None, re
     return at
 
 
-def _is_kept(keys: Mapping[str, Any], at: int, quiet: QuietHours | None) -> bool:
+def _is_kept(keys: Mapping[str, Any], at: int, quiet: Sequence[QuietHours]) -> bool:
     """Whether a window, or the quiet hours of some day, say that a step may or may not send at a time of day."""
-    moments = (MONDAY + timedelta(days=day, minutes=at) for day in range(7))
-    return "window" in keys or (quiet is not None and _holds(quiet, keys) and any(map(quiet.cover, moments)))
+    moments = [MONDAY + timedelta(days=day, minutes=at) for day in range(7)]
+    return "window" in keys or any(hours.cover(moment) for hours in _holding(quiet, keys) for moment in moments)

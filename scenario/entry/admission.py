@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from scenario import liquid
@@ -13,6 +14,7 @@ from scenario.entry.trigger import with_trigger
 from scenario.errors import ScenarioError, TemplateError
 from scenario.model.scenario import Scenario
 from scenario.policies.consent import nowhere
+from scenario.policies.draw import CONTROL, HOLDOUT, Holdout, Lot, apart
 from scenario.policies.purpose import MARKETING
 
 _KEY: Final = 300
@@ -68,6 +70,68 @@ def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
         raise Refused(f"the entry rule of {scenario.scenario} cannot be evaluated: {error}") from None
     if not fulfilled:
         raise Refused(f"the entry rule of {scenario.scenario} does not hold: {condition}")
+
+
+class Withheld(NamedTuple):
+    """A contact that is let in, to get nothing: what becomes of it is compared with what becomes of others.
+
+    Attributes:
+        outcome: How its journey ends at once: one of `scenario.policies.draw.WITHHELD`.
+        reason: One sentence.
+        why: What was drawn: ``0.0412 of 1, by contact``.
+    """
+
+    outcome: str
+    reason: str
+    why: str
+
+
+def withheld(scenario: Scenario, contact_id: str, holdout: Holdout | None) -> Withheld | None:
+    """Whether a contact gets nothing: since the workspace holds it out of all marketing, or the scenario compares.
+
+    The holdout comes first: of those whom it leaves, the scenario keeps its share.
+    """
+    if holdout is not None and scenario.purpose == MARKETING:
+        drawn = apart(holdout.seed, HOLDOUT, holdout.share).draw(contact_id)
+        if drawn.name:
+            return Withheld(HOLDOUT, f"held out of all marketing, {holdout.seed} ({drawn.why})", drawn.why)
+    if (lot := control_of(scenario)) is not None:
+        drawn = lot.draw(contact_id)
+        if drawn.name:
+            return Withheld(CONTROL, f"in the control group ({drawn.why})", drawn.why)
+    return None
+
+
+def control_of(scenario: Scenario) -> Lot | None:
+    """How a scenario's control group is drawn, if it has one."""
+    return None if scenario.control is None else apart(f"{scenario.scenario}/control", CONTROL, scenario.control)
+
+
+_LATER: Final = ("now", "today", "responses", "event")
+"""What a journey knows otherwise when it comes to a step than when it begins."""
+
+
+def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any]) -> dict[str, str]:
+    """The branches that a contact will take wherever it is known as it comes in what they are drawn by.
+
+    Args:
+        lots: How they are drawn, by the step's id.
+        workflow_id: The journey's.
+        data: From `entry_data`.
+    """
+    journey = {**data["journey"], "id": workflow_id, "key": journey_root(workflow_id, "", 0, None)["key"]}
+    known = {**{root: value for root, value in data.items() if root not in _LATER}, "journey": journey}
+    found: dict[str, str] = {}
+    for name, lot in lots.items():
+        unit = lot.unit(known)
+        if unit is None:
+            try:
+                unit = liquid.render_line(lot.by, known)
+            except TemplateError:
+                continue
+        if unit:
+            found[name] = lot.draw(unit).name
+    return found
 
 
 def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from scenario.model.document import document
+from scenario.model.outline import Written, outline
 from scenario.model.scenario import Scenario
-from scenario.plan.compile import compile_plan, named_steps
+from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan
-from scenario.steps.base import BaseStep, Path
+from scenario.steps.base import Path
 
 _ELSEWHERE: Final = frozenset({"scenario", "description", "steps"})
 """Keys of a scenario that change nothing for a journey, or that are told step by step."""
@@ -44,7 +46,8 @@ class Difference:
 
 def difference(earlier: Scenario, later: Scenario) -> Difference:
     """Compares two versions of a scenario, step by step, by the ids of steps."""
-    before, after = dict(named_steps(earlier)), dict(named_steps(later))
+    old, new = document(earlier), document(later)
+    before, after = _steps(old), _steps(new)
     plans = compile_plan(earlier), compile_plan(later)
     changed: dict[str, tuple[str, ...]] = {}
     for name, step in after.items():
@@ -52,32 +55,35 @@ def difference(earlier: Scenario, later: Scenario) -> Difference:
             what = (*_keys(before[name], step), *_ways(*plans, name))
             if what:
                 changed[name] = what
-    old, new = document(earlier), document(later)
     return Difference(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=changed,
-        settings=tuple(
-            key for key in (*new, *(set(old) - set(new))) if old.get(key) != new.get(key) and key not in _ELSEWHERE
-        ),
+        settings=tuple(key for key in _differing(old, new) if key not in _ELSEWHERE),
     )
 
 
-def _keys(before: BaseStep, after: BaseStep) -> Iterator[str]:
-    """The keys whose values differ, whatever steps stand under them."""
-    if type(before) is not type(after):
-        yield "its kind"
-        return
-    old, new = _own(before), _own(after)
+def _steps(stored: Mapping[str, Any]) -> dict[str, Written]:
+    """The steps of a document, by their ids."""
+    return {str(written.id): written for written in outline(stored)}
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """The keys whose values differ."""
     yield from (key for key in (*new, *(key for key in old if key not in new)) if old.get(key) != new.get(key))
 
 
-def _own(step: BaseStep) -> dict[str, Any]:
+def _keys(before: Written, after: Written) -> Iterator[str]:
+    """The keys of a step whose values differ, whatever steps stand under them."""
+    yield from ["its kind"] if before.kind != after.kind else _differing(_own(before), _own(after))
+
+
+def _own(step: Written) -> dict[str, Any]:
     """A step as it is stored, without the steps in it and its id."""
-    dumped = step.model_dump(mode="json", by_alias=True, exclude={"id"})
-    for _, path, _ in step.lists(step.keys()):
-        _empty(dumped, path)
-    return dumped
+    own = {key: copy.deepcopy(value) for key, value in step.keys.items() if key != "id"}
+    for _, path, _ in step.model.lists(step.keys):
+        _empty(own, path)
+    return own
 
 
 def _empty(data: Any, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from scenario.policies.draw import Lot
 from scenario.steps.base import Row
 from scenario.steps.registry import dump_row, read_row
 
@@ -70,6 +71,11 @@ class Plan:
         waited = (event for step in self.steps.values() for event in step.awaited.values())
         counted = () if self.goal is None else (self.goal.event,)
         object.__setattr__(self, "events", frozenset((*waited, *(rule.event for rule in self.exit), *counted)))
+
+    @property
+    def lots(self) -> dict[str, Lot]:
+        """What is drawn at steps, by their ids."""
+        return {name: step.lot for name, step in self.steps.items() if step.lot is not None}
 
     def ahead(self, start: str) -> list[str]:
         """The steps that may still come after one, in the plan's order."""

@@ -24,6 +24,7 @@ LONGEST: Final = timedelta(days=31)
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _MINUTE: Final = timedelta(minutes=1)
+_SECOND: Final = timedelta(seconds=1)
 
 
 def _per(value: object) -> object:
@@ -47,6 +48,10 @@ def _some(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def _written(value: str | timedelta) -> str:
     return format_duration(value) if isinstance(value, timedelta) else value
+
+
+def _rate(at_most: int, per: str) -> str:
+    return f"{at_most} a {per}" if per in CALENDAR else f"{at_most} in {per}"
 
 
 Per = Annotated[
@@ -103,6 +108,11 @@ class Cap(Model):
         """
         return self.channels is None or channel in self.channels or destination in self.channels
 
+    @property
+    def words(self) -> str:
+        """How many messages it lets pass: ``4 in 7d``, ``1 a day``."""
+        return _rate(self.at_most, _written(self.per))
+
     def since(self, now: datetime, zone: tzinfo) -> datetime:
         """The earliest moment (UTC) whose claims count now; later ones do, too, also those of clocks that are ahead.
 
@@ -146,7 +156,8 @@ class Full:
         cap: Its name; of several, the one that has a place last.
         at_most: How many places it has.
         per: For which time, as it is written: ``day``, ``7d``.
-        free: From when on there is a place (UTC), under this cap and all others, unless others take it.
+        free: From when on there is a place (UTC, the first whole second), under this cap and all others, unless others
+            take it.
     """
 
     cap: str
@@ -161,16 +172,13 @@ class Full:
             now: When it was asked.
             zone: The contact's, whose clock is told.
         """
-        many = f"{self.at_most} a {self.per}" if self.per in CALENDAR else f"{self.at_most} in {self.per}"
-        free = self.free.astimezone(UTC)
         # At the minute that is told, there is a place.
-        rest = timedelta(seconds=free.second, microseconds=free.microsecond)
-        local = (free + (_MINUTE - rest if rest else rest)).astimezone(zone)
+        local = _up_to(_MINUTE, self.free).astimezone(zone)
         day = WEEKDAYS[local.weekday()].capitalize()
         # Within a week, a weekday says which day it is.
         if local.date() - now.astimezone(zone).date() >= _WEEK:
             day = f"{day} {local:%Y-%m-%d}"
-        return f"capped by {self.cap}: {many}, next {day} {local:%H:%M}"
+        return f"capped by {self.cap}: {_rate(self.at_most, self.per)}, next {day} {local:%H:%M}"
 
 
 def since(caps: Sequence[Cap], now: datetime, zone: tzinfo) -> datetime:
@@ -205,5 +213,13 @@ def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tz
         # A place is free when so few of the last ones are left.
         free = cap.until(times[-cap.at_most], zone)
         if free > now and (found is None or free > found.free):
-            found = Full(cap.name, cap.at_most, _written(cap.per), free)
+            # Timers and texts have whole seconds: who came back within the one before would be too early.
+            found = Full(cap.name, cap.at_most, _written(cap.per), _up_to(_SECOND, free))
     return found
+
+
+def _up_to(unit: timedelta, moment: datetime) -> datetime:
+    """The first moment from then on that is a whole one of the unit, in UTC."""
+    moment = moment.astimezone(UTC)
+    rest = timedelta(seconds=moment.second, microseconds=moment.microsecond) % unit
+    return moment + (unit - rest if rest else rest)

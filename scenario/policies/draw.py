@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -24,6 +24,15 @@ WHOLE: Final = 10_000
 """All of them, in hundredths of a per cent: as exact as a share is written."""
 CONTACT: Final = "contact"
 """The unit of a draw that is the same over all of a contact's journeys: its id."""
+JOURNEY: Final = "journey"
+"""The unit of a draw that is another one for each key: the journey's id."""
+UNITS: Final = (CONTACT, JOURNEY)
+CONTROL: Final = "control"
+"""How the journey of a contact ends that its scenario keeps for comparison."""
+HOLDOUT: Final = "holdout"
+"""How the journey of a contact ends that no marketing is to reach."""
+WITHHELD: Final = (CONTROL, HOLDOUT)
+"""How journeys end whose contacts were let in to get nothing."""
 _BITS: Final = 64
 
 
@@ -132,6 +141,10 @@ class Lot:
     seed: str
     shares: Mapping[str, int]
     by: str = CONTACT
+
+    def unit(self, data: Mapping[str, Any]) -> str | None:
+        """What is drawn by, from a journey's data; None where a template gives it."""
+        return str(data[self.by]["id"]) if self.by in UNITS else None
 
     def draw(self, unit: str) -> Drawn:
         """What a unit draws."""

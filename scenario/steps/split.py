@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.model.scalars import BRANCH, Template
-from scenario.policies.draw import CONTACT, WHOLE, Lot, Seed, Share, hundredths, percent
+from scenario.policies.draw import CONTACT, JOURNEY, UNITS, WHOLE, Lot, Seed, Share, hundredths, percent
 from scenario.source.findings import clip, listed, near
 from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source
 from scenario.steps.host import Failed, Host, Next, Outcome
@@ -21,13 +21,11 @@ from scenario.steps.host import Failed, Host, Next, Outcome
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step
 
-_JOURNEY: Final = "journey"
-_UNITS: Final = (CONTACT, _JOURNEY)
 _FEWEST: Final = 2
 _MOST: Final = 10
 _MEANT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("contact_id", "contact.id", "id", "user", "user_id", "customer", "profile", "recipient"), CONTACT),
-    **dict.fromkeys(("journey.id", "journey_id", "entry", "run", "random"), _JOURNEY),
+    **dict.fromkeys(("journey.id", "journey_id", "entry", "run", "random"), JOURNEY),
 }
 """What people write for units, beside what looks alike."""
 _OUTCOMES: Final = frozenset(
@@ -90,11 +88,10 @@ class SplitRow(Row):
             if outcome := await host.decided():
                 return outcome
             lot = self.on(host).lot
-            if lot.by in _UNITS:
-                unit, error = str(host.data()[lot.by]["id"]), ""
-            else:
+            unit, error = lot.unit(host.data()), ""
+            if unit is None:
                 answer = await host.text(lot.by)
-                unit, error = str(answer.value or "").strip(), answer.error
+                unit, error = str(answer.value or ""), answer.error
             if unit and not error:
                 drawn = lot.draw(unit)
                 host.record(drawn.name, note="; ".join(filter(None, (str(drawn), host.override_note))))
@@ -190,7 +187,7 @@ class Split(BaseStep):
                 hint = f"did you mean '{guess}'?" if guess else f"'split' has {listed(shares, 'and')}"
                 yield Flaw(("branches", name), "split-branch", f"'{clip(name)}' has no share: {hint}", key=True)
         by = keys.get("by")
-        if isinstance(by, str) and by not in _UNITS and (message := _mistaken(by)):
+        if isinstance(by, str) and by not in UNITS and (message := _mistaken(by)):
             yield Flaw(("by",), "value", message)
 
     @override
@@ -235,7 +232,7 @@ def _mistaken(by: str) -> str:
         return ""
     if "{{" in by or "{%" in by:
         return "'by' is one output, such as {{ order.external_id }}: join several by the filter append"
-    guess = _MEANT.get(by.lower()) or near(by, _UNITS)
+    guess = _MEANT.get(by.lower()) or near(by, UNITS)
     written = f"{{{{ {by} }}}}" if re.fullmatch(r"\w+(\.\w+)+", by) else "contact, journey or {{ … }}"
     hint = f"did you mean '{guess}'?" if guess else f"write {written}"
     return f"'{clip(by)}' is not what a split can go by: {hint}"

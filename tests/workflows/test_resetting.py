@@ -15,6 +15,7 @@ from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.interface import Recalled
 from runtime.store import Attempt
+from scenario.steps.delivery import delivery_id
 from tests.workflows.conftest import Stage
 from workflows import delivery
 from workflows.journey import Journey
@@ -51,7 +52,7 @@ async def sent_before(stage: Stage) -> WorkflowHandle[Any, Any]:
     handle = await stage.start("again")
     await stage.until(handle, "waiting")
     attempt = Attempt(
-        delivery_id=delivery.delivery_id(handle.id, handle.first_execution_run_id or "", "text", 0),
+        delivery_id=delivery_id(handle.id, handle.first_execution_run_id or "", "text", 0),
         attempt=1,
         workflow_id=handle.id,
         run_id="the run before",

@@ -28,7 +28,7 @@ def test_no_mistake_in_a_file_is_one_of_ours(path: Path) -> None:
     for _ in range(MUTANTS):
         text = json.dumps(mutant(written, chance))  # JSON is YAML
         try:
-            cases, findings = parsed(text, path, None)
+            cases, findings = parsed(text, path)
             if cases is None:
                 assert findings
                 continue

@@ -102,6 +102,14 @@ def test_one_under_way_already_is_said_to_be(run: Run, client: Client, tmp_path:
     assert run("enter", write(tmp_path / "e.json", entry(7))).err == "scenario: a/7 was under way already\n"
 
 
+def test_who_is_let_in_to_get_nothing_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
+    why = "in the control group (0.0412 of 1, by contact)"
+    client.door = lambda _: EnteredJourney("a/7", withheld=why, outcome={"outcome": "control", "reason": why})
+    ran = run("enter", write(tmp_path / "e.json", entry(7)), "--wait")
+    assert (ran.status, ran.err) == (0, f"scenario: a/7 gets nothing: {why}\n")
+    assert json.loads(ran.out.partition("\n")[2])["outcome"] == "control"
+
+
 def test_a_time_zone_that_cannot_be_used_is_told(run: Run, client: Client, tmp_path: Path) -> None:
     client.door = lambda given: EnteredJourney("a/7", unplaced="it is none" if given["contact"]["id"] == 7 else "")
     one = run("enter", write(tmp_path / "e.json", entry(7)))
@@ -222,7 +230,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(
             entering -= 1
             return self
 
-        id, already, unplaced = "a/1", False, ""
+        id, already, unplaced, withheld = "a/1", False, "", ""
 
         def settling(self) -> Any:
             return self
@@ -266,10 +274,10 @@ def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
 def test_an_event_says_whose_goals_were_counted(run: Run, client: Client) -> None:
     client.goals = 1
     assert run("event", "7", "x").out == "1 journey told; 1 goal counted\n"
-    client.told, client.goals, client.troubles = 0, 2, {"waits/7": "counted without a value: it is no number"}
+    client.told, client.goals, client.troubles = 0, 2, {"waits/7": "the value of its goal is ignored: it is no number"}
     ran = run("event", "7", "x")
     assert (ran.status, ran.out) == (0, "no journey told: none is under way; 2 goals counted\n")
-    assert ran.err == "scenario: waits/7: its goal: counted without a value: it is no number\n"
+    assert ran.err == "scenario: waits/7: the value of its goal is ignored: it is no number\n"
 
 
 @pytest.mark.parametrize(

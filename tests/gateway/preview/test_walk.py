@@ -12,7 +12,8 @@ from gateway.preview.places import Places
 from gateway.preview.rendering import RenderedRequest
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
-from scenario.policies.draw import Lot
+from scenario.policies.draw import Holdout, Lot, apart
+from scenario.policies.policies import Policies
 from tests.gateway.preview.conftest import AT, Drafts, Follow, told
 
 WAITS = """steps:
@@ -451,3 +452,17 @@ def test_the_branch_of_a_split_is_shown_with_its_number(follow: Follow, tmp_path
 def test_a_split_by_what_is_blank_is_held(follow: Follow, tmp_path: Path) -> None:
     store = told(follow(SPLIT, firstname="Zoé"), tmp_path)["store"]
     assert (store["outcome"], store["error"]["message"]) == ("held", "what it is drawn by is blank")
+
+
+def test_who_would_get_nothing_is_told_what_it_would_be(follow: Follow, tmp_path: Path) -> None:
+    text = "scenario: a\ntrigger: order\ncontrol: 50\nsteps:\n  - sms: offer\n    text: hi\n"
+    control, holdout = apart("a/control", "control", 5000), Holdout.model_validate({"share": 50, "seed": "q4"})
+    kept = next(number for number in range(20) if control.draw(str(number)).name)
+    shown = follow(text, id=kept)
+    said = {"outcome": "control", "reason": f"in the control group ({control.draw(str(kept)).why})"}
+    assert report(shown, Places(tmp_path / "scenario.yaml"))["withheld"] == said
+    assert told(shown, tmp_path)["offer"]["taken"], "what others get is shown all the same"
+    out = next(number for number in range(20) if apart("q4", "holdout", 5000).draw(str(number)).name)
+    given = Given(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))
+    assert follow(text, given=given, id=out).withheld is not None
+    assert follow(text, given=given, id=out).withheld.outcome == "holdout"  # pyright: ignore[reportOptionalMemberAccess]

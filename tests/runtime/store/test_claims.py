@@ -45,9 +45,10 @@ async def ids(store: Store, contact_id: str = "7") -> list[str]:
 
 async def test_a_delivery_takes_a_place_until_none_is_left(store: Store) -> None:
     caps = [cap(2, "7d", name="week")]
+    full_week = Full("week", 2, "7d", datetime(2026, 3, 10, 10, 0, 1, tzinfo=UTC))
     assert await store.claim(claim("msg_1"), caps, UTC) is None
     assert await store.claim(claim("msg_2", claimed_at=NOW + HOUR), caps, UTC) is None
-    assert await store.claim(claim("msg_3", claimed_at=NOW + DAY), caps, UTC) == Full("week", 2, "7d", NOW + 7 * DAY)
+    assert await store.claim(claim("msg_3", claimed_at=NOW + DAY), caps, UTC) == full_week
     assert await store.claim(claim("msg_4", "8"), caps, UTC) is None  # another contact's places
     assert await store.claims_of("7", NOW) == [claim("msg_1"), claim("msg_2", claimed_at=NOW + HOUR)]
     assert await store.claims_of("7", NOW + HOUR) == [claim("msg_2", claimed_at=NOW + HOUR)]

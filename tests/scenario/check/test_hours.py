@@ -5,6 +5,7 @@ import pytest
 
 from scenario.check.check import check
 from scenario.http.destinations import Known, Listing
+from scenario.policies.hours import QuietHours
 
 SMS = "steps: [{sms: a, text: t}]"
 NIGHT = "quiet_hours: {from: 21:00, to: 08:00}"
@@ -165,3 +166,12 @@ def test_text_messages_that_are_plainly_sent_at_night_are_told(steps: str, expec
 )
 def test_quiet_hours_that_cover_the_time_are_enough(around: str, expected: dict[str, str]):
     assert at_night(f"{around}\nsteps: [{{wait: {{until: 23:00}}}}, {{sms: a, text: t}}]") == expected
+
+
+def test_quiet_hours_of_all_scenarios_are_counted_in():
+    everywhere = [QuietHours.model_validate({"from": "21:00", "to": "08:00", "channels": ["sms"]})]
+    text = "scenario: a\ntrigger: reward\n{}steps: [{{wait: {{until: 23:00}}}}, {{sms: a, text: t}}, {{sms: b, text: t, window: {{from: 22:00}}}}]\n"
+
+    assert [one.code for one in check(text.format("")).findings] == ["at-night"]
+    assert [one.code for one in check(text.format(""), quiet_hours=everywhere).findings] == ["never-open"]
+    assert check(text.format("purpose: transactional\n"), quiet_hours=everywhere).findings == ()

@@ -11,6 +11,7 @@ from scenario.plan.difference import difference
 A, B, C = (f"{{sms: {name}, text: hi}}" for name in "abc")
 FORK = "{if: contact.id, id: fork, then: [%s], else: [%s]}"
 SWITCH = "{switch: contact.language, id: fork, cases: {fr: [%s], %s: []}}"
+SPLIT = "{split: {a: %d, b: %d}, id: halves, branches: {a: [%s]}}"
 FIRST = "{wait_for: {go: {if: event.n > %d, then: [%s]}, end: {}}, id: first, for: 1d}"
 
 
@@ -37,6 +38,7 @@ def scenario(*steps: str, more: str = "") -> Scenario:
         ((SWITCH % (A, "de"),), (SWITCH % (A, "en"),), "changed: fork (cases)"),
         ((FIRST % (3, A),), (FIRST % (3, B),), "added: b; removed: a"),
         ((FIRST % (3, A),), (FIRST % (4, A),), "changed: first (wait_for)"),
+        ((SPLIT % (50, 50, A),), (SPLIT % (40, 60, B),), "added: b; removed: a; changed: halves (split)"),
     ],
 )
 def test_steps_that_were_added_removed_and_changed_are_named(

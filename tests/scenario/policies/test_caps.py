@@ -41,6 +41,8 @@ FREE = (
     # Rolling: to the moment, across nights.
     (1, "24h", ["2026-03-03 10:02:33"], "2026-03-04 10:02:32", PARIS, "Wed 2026-03-04 10:02:33 Europe/Paris"),
     (1, "24h", ["2026-03-03 10:02:33"], "2026-03-04 10:02:33", PARIS, None),
+    (1, "24h", ["2026-03-03 10:02:33.2"], "2026-03-04 10:02:33", PARIS, "Wed 2026-03-04 10:02:34 Europe/Paris"),
+    (1, "24h", ["2026-03-03 10:02:33.2"], "2026-03-04 10:02:33.2", PARIS, None),
     (2, "7d", ["2026-03-03 10:00"], "2026-03-03 11:00", PARIS, None),
     (2, "7d", ["2026-03-03 10:00", "2026-03-05 09:00"], "2026-03-05 11:00", PARIS, "Tue 2026-03-10 10:00 Europe/Paris"),
     # One that has gone from the window leaves its place to one.
@@ -129,6 +131,7 @@ def test_a_cap_counts_channels_and_destinations(
         (4, "7d", "2026-03-05 10:02", "capped by week: 4 in 7d, next Thu 10:02"),
         # There is a place at the minute that is told.
         (4, "7d", "2026-03-05 10:01:33", "capped by week: 4 in 7d, next Thu 10:02"),
+        (4, "7d", "2026-03-05 10:02:00", "capped by week: 4 in 7d, next Thu 10:02"),
         (4, "7d", "2026-03-05 10:02:00.000001", "capped by week: 4 in 7d, next Thu 10:03"),
         (1, "day", "2026-03-11 12:00", "capped by week: 1 a day, next Thu 00:00"),
         (1, "24h", "2026-03-11 11:00", "capped by week: 1 in 1d, next Thu 11:00"),
@@ -202,13 +205,14 @@ def test_who_waits_for_the_free_place_never_gets_too_many(
 ) -> None:
     sent: list[Sent] = []
     for pause, sms in asked:
-        now += timedelta(seconds=pause)
+        now += timedelta(seconds=pause, microseconds=7)
         channel = "sms" if sms else "email"
         applying = [rule for rule in rules if rule.applies_to(channel, "")]
         if found := full(applying, sent, now, zone):
             assert found.free > now
-            # Not one moment earlier is there a place, and then there is one.
-            assert full(applying, sent, found.free - MICROSECOND, zone) is not None
+            # Then there is a place, at a whole second, and there was none the second before.
+            assert found.free.microsecond == 0
+            assert full(applying, sent, found.free - timedelta(seconds=1), zone) is not None
             assert full(applying, sent, found.free, zone) is None
             now = found.free
         sent.append(Sent(now, channel))
