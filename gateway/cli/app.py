@@ -15,13 +15,16 @@ from gateway.cli import (
     local,
     migrate,
     operate,
+    policies,
     preview,
     receiver,
+    results,
     retune,
     sample,
     send,
     serve,
     show,
+    suppress,
     test,
     versions,
 )
@@ -48,12 +51,14 @@ _GROUPS: Final = {
         "publish": author.publish,
         "convert": convert.convert,
         "destinations": destinations.destinations,
+        "policies": policies.policies,
     },
     "Run": {"enter": enter.enter, "event": enter.event, "change": enter.change, "serve": serve.serve},
     "Look": {
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,
+        "results": results.results,
         "versions": versions.versions,
     },
     "Operate": {
@@ -66,6 +71,7 @@ _GROUPS: Final = {
         "migrate": migrate.migrate,
         "close": versions.close,
         "open": versions.reopen,
+        "suppress": suppress.suppress,
     },
 }
 

@@ -17,6 +17,7 @@
 | `waiting` | ``{"for", "until", …}``; held: ``{"for": "an operator", "step", "kind", "reason", "at", "destination",`` |
 |  | ``"status", "attempts", "excerpt", "cause"}``, as far as known |
 | `paused` | the operator's pause as in `operations`, also of a journey that is held; null where it is not paused |
+| `moves_to` | the version in which it goes on once its delivery under way is over; null where it stays |
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
 | `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note",`` |
 |  | ``"way"}``; `state` is ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
@@ -31,6 +32,8 @@
 | `operations` | what operators did: ``{"name", "operator", "reason", "at", "step"}``, maybe ``"details"`` |
 | `passed_over` | events, changes, time zones and conditions that could not be used: ``{"what", "reason", "at",`` |
 |  | ``"count"}``, where `reason` and `at` are those of the last time |
+| `goal` | until when the scenario's goal counts, when it was reached, what that is worth: ``{"until", "reached_at",`` |
+|  | ``"value"}``; null where there is none |
 
 Times are ISO 8601 in UTC; what is not known is null.
 """
@@ -46,7 +49,7 @@ from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
 from gateway.operations.retry_policy import InFlight
-from runtime.store import Attempt
+from runtime.store import Attempt, StoredEntry
 from scenario.steps.base import Row
 
 _STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note", "way")
@@ -75,6 +78,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "waiting": None if over or not waiting else dict(waiting),
         "paused": None if over else pause_in(progress),
         "answered": view.progress is not None,
+        "moves_to": None if over else progress.get("moves_to"),
         "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
         "steps_forgotten": progress.get("steps_forgotten") or 0,
         "rounds": [] if over else list(progress.get("rounds") or ()),
@@ -84,6 +88,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "events": list(progress.get("events") or ()),
         "operations": list(progress.get("operations") or ()),
         "passed_over": list(progress.get("passed_over") or ()),
+        "goal": _goal(entry),
     }
 
 
@@ -131,6 +136,12 @@ def flight(item: InFlight) -> dict[str, Any]:
 def _pending(item: Pending) -> dict[str, Any]:
     told = {**asdict(item), "next_try_at": iso(item.next_try_at), "gives_up_at": iso(item.gives_up_at)}
     return {key: value for key, value in told.items() if key not in ("activity", "fairness_key")}  # internal
+
+
+def _goal(entry: StoredEntry | None) -> dict[str, Any] | None:
+    if entry is None or entry.goal_until is None:
+        return None
+    return {"until": iso(entry.goal_until), "reached_at": iso(entry.reached_at), "value": entry.goal_value}
 
 
 def _state(view: JourneyView) -> str:

@@ -433,6 +433,11 @@ async def split(recorder: Recorder) -> None:
     await recorder.save("split", handle)
 
 
+async def control(recorder: Recorder) -> None:
+    """A contact who is let in to get nothing."""
+    await recorder.save("control", await recorder.start("control", [SMS], more="control: 99.99\n"))
+
+
 async def repeat(recorder: Recorder) -> None:
     """Rounds in rounds, over runs; a condition that ends one, an event that ends another, one that is skipped."""
     inner = "{repeat: {every: 1s, times: 3, until: contact.firstname == 'Ann'}, steps: [" + SMS + "]}"
@@ -478,6 +483,22 @@ async def together(recorder: Recorder) -> None:
     await recorder.reached(handle, "waiting")
     await asyncio.gather(*(handle.signal("event", {"name": "a", "properties": {"n": n}}) for n in (1, 1, 1, 2)))
     await recorder.save("together", handle)
+
+
+async def goal(recorder: Recorder) -> None:
+    """A goal that one event does not reach, the next does, and the last comes too late for; and one that ends it."""
+    placed = "event: order.placed, if: event.total > 0"
+    more = "goal: {" + placed + ', within: 14d, value: "{{ event.total }}"}\n'
+    for name, exits in (("goal", ""), ("goal-left", "exit: [{" + placed + "}]\n")):
+        handle = await recorder.start(name, [MAIL, "{wait_for: go}", SMS], more=more + exits)
+        await recorder.reached(handle, "waiting")
+        for total in (0, 49.9):
+            await handle.signal("event", {"name": "order.placed", "properties": {"total": total}})
+        if not exits:
+            await recorder.until(handle, lambda progress: bool(progress["goal"]["reached_at"]))
+            await handle.signal("event", {"name": "order.placed", "properties": {"total": 100}})
+            await handle.signal("event", {"name": "go"})
+        await recorder.save(name, handle)
 
 
 async def migrated(recorder: Recorder) -> None:
@@ -562,9 +583,11 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "noted": noted,
     "switch": switch,
     "split": split,
+    "control": control,
     "several": several,
     "together": together,
     "repeat-1": repeat,
+    "goal": goal,
     "migrated-1": migrated,
     "followed": followed,
 }
