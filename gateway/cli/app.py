@@ -23,6 +23,7 @@ from gateway.cli import (
     show,
     test,
     versions,
+    why,
 )
 from gateway.terminal import say
 
@@ -50,6 +51,7 @@ _GROUPS: Final = {
     },
     "Run": {"enter": enter.enter, "event": enter.event, "change": enter.change, "serve": serve.serve},
     "Look": {
+        "why": why.why,
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,
