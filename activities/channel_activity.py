@@ -67,7 +67,7 @@ class ChannelActivity(Generic[Way]):
             BadRecipient: The contact's address is none.
         """
         opened = await self._content.open(delivery.name, delivery.version)
-        subscriber, url = subscriber_of(opened.scenario, step, delivery), ""
+        subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""
         if subscriber is not None and self._unsubscribing is not None:
             url = self._unsubscribing.url(subscriber)
         elif subscriber is not None and opened.names_unsubscribing(delivery.step):

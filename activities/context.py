@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -31,8 +32,16 @@ class UnsubscribeAddresses(Protocol):
         ...
 
 
-def subscriber_of(scenario: Scenario, step: DeliveryStep, delivery: Delivery) -> Subscriber | None:
+def subscriber_of(
+    scenario: Scenario, step: DeliveryStep, contact_id: str, data: Mapping[str, Any]
+) -> Subscriber | None:
     """Who unsubscribes from what by a message; None where nobody does.
+
+    Args:
+        scenario: The message's.
+        step: What sends it.
+        contact_id: Whom it goes to.
+        data: What the step is handed, by root.
 
     Raises:
         BadRecipient: The contact's address is none.
@@ -41,9 +50,9 @@ def subscriber_of(scenario: Scenario, step: DeliveryStep, delivery: Delivery) ->
     if scope is None or step.recipient is None:
         return None
     root, field = step.recipient
-    there: Any = delivery.data.get(root) or {}
+    there: Any = data.get(root) or {}
     written = str(there.get(field) or "").strip()
-    return Subscriber(step.kind, scope, delivery.contact, step.spelled(written)) if written else None
+    return Subscriber(step.kind, scope, contact_id, step.spelled(written)) if written else None
 
 
 def template_data(

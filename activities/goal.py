@@ -54,13 +54,13 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
         Whether the event reaches it, in time and for the first time; and what could not be worked out.
     """
     try:
-        goal = (await content.open(entry.scenario, entry.version)).scenario.goal
+        goal = (await content.open(entry.scenario, entry.entered_by)).scenario.goal
     except UnknownVersion as error:
         return Reached(error=str(error))
     if goal is None or goal.event != event.name:
         return Reached()
     entered = entry.admitted_at.isoformat()
-    journey = journey_root(entry.workflow_id, entry.scenario, entry.version, entered)
+    journey = journey_root(entry.workflow_id, entry.scenario, entry.entered_by, entered)
     data = {"event": event.data(), "journey": journey}
     try:
         if goal.condition is not None and not liquid.evaluate_condition(goal.condition, data):
@@ -69,7 +69,7 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
         return Reached(error=str(error))
     value, error = _value(goal, data)
     reached = await store.reach(entry.workflow_id, entry.run_id, datetime.fromisoformat(event.at), value)
-    return Reached(reached=reached, error=error)
+    return Reached(reached=reached, error=error if reached else "")
 
 
 def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
@@ -79,5 +79,5 @@ def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
     try:
         value = number_of(liquid.evaluate_value(goal.value, data))
     except TemplateError as error:
-        return None, f"counted without a value: {error}"
-    return value, "" if value is not None else "counted without a value: it is no number"
+        return None, str(error)
+    return value, "" if value is not None else "it is no number"

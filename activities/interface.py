@@ -114,7 +114,8 @@ class Reached:
 
     Attributes:
         reached: It is.
-        error: What could not be worked out, the condition or the value; without any of the contact's data.
+        error: Why its condition could not be worked out, or its value where it is reached; without any of the contact's
+            data.
     """
 
     reached: bool = False

@@ -29,6 +29,7 @@ from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
+from gateway.operations.migration import MigrationForecast
 from gateway.operations.one import Operations, targets
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
@@ -46,6 +47,7 @@ __all__ = [
     "JourneyTarget",
     "JourneyView",
     "ListedJourney",
+    "MigrationForecast",
     "ScenarioClient",
     "Tally",
     "Which",
@@ -184,8 +186,8 @@ class ScenarioClient(Operations):
             BadInput: It is not an event that a journey takes; the text says why.
         """
         message = events.event(name, properties, identifier)
-        told = await self._tell(contact, "event", message)
-        if told is None:
+        heard = await self._tell(contact, "event", message)
+        if heard is None:
             return None
         # Looked for when the others have been told: what ends in between is over by now, or has heard of it.
         now = datetime.now(UTC)
@@ -194,8 +196,12 @@ class ScenarioClient(Operations):
             entry.workflow_id: await count(self.store, self._content, entry, event)
             for entry in await self.store.open_goals(contact, now)
         }
-        troubles = {journey: reached.error for journey, reached in counted.items() if reached.error}
-        return Heard(told, sum(reached.reached for reached in counted.values()), troubles)
+        troubles = {
+            journey: f"{'the value of its goal' if told.reached else 'its goal'} is ignored: {told.error}"
+            for journey, told in counted.items()
+            if told.error
+        }
+        return Heard(heard, sum(told.reached for told in counted.values()), troubles)
 
     async def contact_changed(self, contact: str, patch: Mapping[str, Any]) -> int | None:
         """Tells every journey of a contact which of its fields changed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from scenario.model.document import digest, document, load
 from scenario.plan.compile import compile_plan
 from scenario.plan.difference import Difference, difference
 from scenario.plan.plan import dump_plan
+from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
 from scenario.source.yaml import MAX_BYTES
 
@@ -73,14 +74,21 @@ class Publication:
         return f"{self.scenario}@{self.version}"
 
 
-def check_file(path: Path, destinations: Listing | None = None) -> Checked:
+def check_file(path: Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()) -> Checked:
     """Checks a scenario file together with the texts that it refers to.
+
+    Args:
+        path: Of the file.
+        destinations: Those that exist; None where they are not known.
+        quiet_hours: Those of the workspace.
 
     Raises:
         BadInput: The file itself cannot be read.
     """
     now = datetime.now(UTC)
-    return check(content(path), read=beside(path), file=str(path), destinations=destinations, now=now)
+    return check(
+        content(path), read=beside(path), file=str(path), destinations=destinations, quiet_hours=quiet_hours, now=now
+    )
 
 
 def content(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -19,6 +20,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from runtime.settings import LEAST_KEY, Settings, keys_in
 from scenario.policies import addresses
+
+HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+"""What an address's hash looks like."""
 
 _LABEL: Final = b"scenario-runner suppressed address"
 

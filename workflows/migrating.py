@@ -172,8 +172,10 @@ class Migrating(UpdateHandlers, SignalHandlers):
         state = self.state
         state.rename(names)
         state.rounds = {names.get(name, name): rounds for name, rounds in state.rounds.items()}
-        state.version, state.plan = version, plan
-        self.plan = load_plan(plan)
+        # What is measured stays what it was: the goal of the version that let the contact in.
+        goal = {key: value for key, value in state.plan.items() if key == "goal"}
+        state.version, state.plan = version, {**{key: value for key, value in plan.items() if key != "goal"}, **goal}
+        self.plan = load_plan(state.plan)
         self.name_version()
         self.refresh({})  # the scenario may have moved to another zone
 

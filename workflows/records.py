@@ -67,7 +67,7 @@ class Held:
         attempts: How many attempts were made.
         excerpt: The first 2 KB of the reply, redacted.
         cause: The kind in one word that people search by: ``permanent``, ``exhausted`` (attempts or time ran out),
-            ``unknown``, ``unconfigured``, ``template``.
+            ``unknown``, ``unconfigured``, ``template``, ``capped``.
     """
 
     step: str
@@ -145,7 +145,7 @@ class PassedOver:
     """Something that came, or was to be evaluated, and could not be used.
 
     Attributes:
-        what: ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``.
+        what: ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``, ``goal order.placed``.
         reason: Why, the last time; without any of the contact's data.
         at: When that was, ISO 8601 in UTC.
         count: How often it happened.

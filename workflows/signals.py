@@ -120,7 +120,8 @@ class SignalHandlers(StepHost):
             happened = Happened(workflow_id=info.workflow_id, run_id=state.root, event=event)
             answer = await answer_to(GOAL, happened, about=event.name)
             if answer.error:
-                self.pass_over(f"goal {event.name}", answer.error, tell=False)
+                what = f"value of goal {event.name}" if answer.reached else f"goal {event.name}"
+                self.pass_over(what, answer.error, tell=False)
             if answer.reached:
                 state.reached = event.at
                 state.goals.clear()

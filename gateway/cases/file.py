@@ -17,6 +17,8 @@ from gateway.publishing import CASES, content
 from gateway.virtual.attempts import ERRORS
 from scenario.model.messages import empty
 from scenario.model.mistakes import tell
+from scenario.policies import addresses
+from scenario.policies.policies import Policies
 from scenario.source.decoding import NotJson, TooDeep, read_json
 from scenario.source.findings import Finding, clip, listed, near
 from scenario.source.report import Report
@@ -38,6 +40,19 @@ _JSON: Final = frozenset({"entry", "with", "body", "body_is", "properties", "con
 
 
 @dataclass(frozen=True)
+class Beside:
+    """The files that stand for a worker's, where a case file does not name its own.
+
+    Attributes:
+        destinations: The path of destinations.yaml.
+        policies: The path of policies.yaml.
+    """
+
+    destinations: Path | None = None
+    policies: Path | None = None
+
+
+@dataclass(frozen=True)
 class Cases:
     """A case file that can be run.
 
@@ -48,7 +63,8 @@ class Cases:
         draft: The scenario.
         book: The destinations; None where they are not known.
         entries: The entries, by case.
-        destinations: The path of destinations.yaml that was given beside.
+        policies: What holds for all scenarios.
+        beside: The files that were given beside.
     """
 
     path: Path
@@ -57,7 +73,8 @@ class Cases:
     draft: Draft
     book: Destinations | None
     entries: Mapping[str, dict[str, Any]]
-    destinations: Path | None = None
+    policies: Policies
+    beside: Beside
 
     def at(self, case: Case) -> str:
         """When the contact of a case comes in."""
@@ -86,12 +103,12 @@ def case_files(path: Path) -> list[Path]:
     return found
 
 
-def read(path: Path, destinations: Path | None = None) -> tuple[Cases | None, tuple[Finding, ...]]:
+def read(path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Reads a case file, its scenario and its entries.
 
     Args:
         path: Of the case file.
-        destinations: The path of destinations.yaml, where the file does not name one.
+        beside: The files that hold where it does not name its own.
 
     Returns:
         The cases, or None where something is wrong; and all that is wrong, be it with the scenario.
@@ -99,11 +116,12 @@ def read(path: Path, destinations: Path | None = None) -> tuple[Cases | None, tu
     Raises:
         BadInput: The file cannot be read.
         DestinationsError: The destinations cannot.
+        PoliciesError: The policies cannot.
     """
-    return parsed(content(path), path, destinations)
+    return parsed(content(path), path, beside)
 
 
-def parsed(text: str | bytes, path: Path, destinations: Path | None) -> tuple[Cases | None, tuple[Finding, ...]]:
+def parsed(text: str | bytes, path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Reads the text of a case file; see `read`."""
     source = Source(text, str(path), _WORDS)
     report = Report(source)
@@ -116,8 +134,9 @@ def parsed(text: str | bytes, path: Path, destinations: Path | None) -> tuple[Ca
         return None, report.findings
     named = file.scenario or path.name.removesuffix(CASES) + ".yaml"
     try:
-        book = _book(path, file, destinations)
-        made, findings = draft(path.parent / named, book and book.listing)
+        book = _book(path, file, beside)
+        policies = _policies(path, file, beside)
+        made, findings = draft(path.parent / named, book and book.listing, policies.quiet_hours)
     except BadInput as error:
         report.add(("scenario",), "missing-file", str(error), key=True)
         return None, report.findings
@@ -132,18 +151,31 @@ def parsed(text: str | bytes, path: Path, destinations: Path | None) -> tuple[Ca
         _check_answers(made, ("answers", step), step, answers, report)
     if report.has_errors:
         return None, report.findings
-    return Cases(path, source, file, made, book, entries, destinations), report.findings
+    return Cases(path, source, file, made, book, entries, policies, beside), report.findings
 
 
-def _book(path: Path, file: CaseFile, given: Path | None) -> Destinations | None:
-    named = path.parent / file.destinations if file.destinations else given
-    if named is None or named == Path():  # an empty variable is one not set
-        return None
+def _book(path: Path, file: CaseFile, beside: Beside) -> Destinations | None:
     from activities.webhook.destinations.reading import read as read_destinations
 
+    named = _named(path, file.destinations, beside.destinations, "destinations")
+    return None if named is None else read_destinations(named)
+
+
+def _policies(path: Path, file: CaseFile, beside: Beside) -> Policies:
+    from activities.policies_file import read as read_policies
+
+    named = _named(path, file.policies, beside.policies, "policies")
+    return Policies() if named is None else read_policies(named)
+
+
+def _named(path: Path, own: str | None, given: Path | None, what: str) -> Path | None:
+    """The path of a file that holds for all cases of a file."""
+    named = path.parent / own if own else given
+    if named is None or named == Path():  # an empty variable is one not set
+        return None
     if not named.is_file():
-        raise BadInput(f"{named} cannot be read: name the destinations' file under 'destinations'")
-    return read_destinations(named)
+        raise BadInput(f"{named} cannot be read: name the {what}' file under '{what}'")
+    return named
 
 
 # ---- what was left empty
@@ -217,6 +249,14 @@ def _check(made: Draft, file: CaseFile, place: Place, case: Case, report: Report
     for index, operation in enumerate(case.operations):
         if operation.verb in ("retry", "skip") and operation.says not in rows:
             _no_step((*place, "operations", index, operation.verb), operation.says, rows, report)
+    for channel, source in case.suppressed.items():
+        known = addresses.sources(channel)
+        if not known:
+            told = f"'{clip(channel)}' is not a channel that writes to addresses"
+            _unknown((*place, "suppressed", channel), told, channel, addresses.channels(), report, key=True)
+        elif source not in known:
+            told = f"'{clip(source)}' is not why an address of {channel} is suppressed"
+            _unknown((*place, "suppressed", channel), told, source, known, report)
     expect = case.expect
     if expect is None:
         return

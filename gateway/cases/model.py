@@ -113,11 +113,16 @@ class Operation(Happening):
     leave: str | None = Field(default=None, min_length=1, description="Ends the journey, for this reason.")
     pause: str | None = Field(default=None, min_length=1, description="Pauses the journey, for this reason.")
     resume: str | None = Field(default=None, min_length=1, description="Lets it go on, for this reason.")
+    now: bool = Field(
+        default=False, strict=True, description="With retry: whatever the hour, and whatever caps say; also what waits."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if sum(getattr(self, verb) is not None for verb in VERBS) != 1:
             raise ValueError("an operation is one of retry, skip, leave, pause or resume")
+        if self.now and self.retry is None:
+            raise ValueError("'now' goes with 'retry'")
         return self
 
     @property
@@ -203,6 +208,20 @@ class Expectation(Model):
         return self
 
 
+class SentBefore(Happening):
+    """A message of another journey that has a place under caps."""
+
+    after: Duration | None = Field(default=None, description="Time since the contact came in.")
+    before: Duration | None = Field(default=None, description="Time before the contact came in.")
+    by: str = Field(min_length=1, description="The channel, or the destination of a webhook.")
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if sum(one is not None for one in (self.after, self.before, self.at)) != 1:
+            raise ValueError("say when: 'before' or 'after' the contact comes in by how much, or 'at' a moment")
+        return self
+
+
 class Given(Model):
     """What a case begins with; what all cases of a file share stands at its top."""
 
@@ -210,6 +229,13 @@ class Given(Model):
     at: Moment | None = Field(default=None, description="When the contact comes in, on its own clock.")
     answers: dict[str, list[Answer]] = Field(
         default_factory=dict, description="What receivers answer, one attempt after the other, by the step's id."
+    )
+
+    sent: list[SentBefore] = Field(
+        default_factory=list[SentBefore], description="Messages of other journeys that caps count."
+    )
+    suppressed: dict[str, str] = Field(
+        default_factory=dict, description="Channels whose address is suppressed, and why: {sms: stop}."
     )
 
 
@@ -232,4 +258,5 @@ class CaseFile(Given):
         default=None, min_length=1, description="The scenario's file; by default the one beside, without '.test'."
     )
     destinations: str | None = Field(default=None, min_length=1, description="The path of destinations.yaml.")
+    policies: str | None = Field(default=None, min_length=1, description="The path of policies.yaml.")
     cases: dict[str, Case] = Field(min_length=1, description="The cases, by what they show.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from activities.interface import Delivery
+from activities.interface import CHANNELS, Delivery
 from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import kept
@@ -24,14 +24,15 @@ from gateway.virtual.clock import Clock
 from gateway.virtual.host import Record
 from gateway.virtual.journey import Refused as OperationRefused
 from gateway.virtual.journey import VirtualJourney
+from gateway.virtual.workspace import Claimed, Workspace
 from scenario.entry.admission import Refused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.context import pick
-from scenario.policies.draw import Holdout
+from scenario.policies.suppression import Source, Suppression
 from scenario.source.source import Path as Place
-from scenario.steps.delivery import Send
-from scenario.steps.host import Delivered, Event, Failed
+from scenario.steps.delivery import DeliveryStep, Send
+from scenario.steps.host import Delivered, Event, Failed, NotBefore
 from scenario.time.timing import later, zone_of
 
 _MOST: Final = 10_000
@@ -48,14 +49,12 @@ class Circumstances:
         workshop: Renders; without the destinations, which each case file brings itself.
         start: When contacts come in, whatever their cases say; None: as these say.
         root: The run id that delivery ids are made from.
-        holdout: The workspace's, if it has one.
     """
 
     platform_zone: str = "UTC"
     workshop: Workshop = field(default_factory=Workshop)
     start: datetime | None = None
     root: str = ROOT
-    holdout: Holdout | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,12 +179,13 @@ class _Run:
             identifier = journey_id(entry, key_of(entry, scenario, data))
         except (Refused, EntryError) as error:
             return Course(zone=zone, refused=str(error))
-        if kept := withheld(scenario, entry.contact_id, self._around.holdout):
+        if kept := withheld(scenario, entry.contact_id, self._cases.policies.holdout):
             return Course(zone=zone, ends=kept.outcome, reason=kept.reason)
         data = {root: value for root, value in data.items() if root not in ("now", "today", "responses")}
         data["journey"] = {**data["journey"], "id": identifier}
         clock = Clock(start)
         journey = _Journey(clock, plan, data, platform, self._send, root=self._around.root)
+        self._workspace = self._meets(start, zone)
         clock.start(journey.run())
         for moment, action in self._happenings(journey, start, zone):
             clock.at(moment, action)
@@ -193,6 +193,20 @@ class _Run:
         return self._told(journey)
 
     # ---- what reaches the journey
+
+    def _meets(self, start: datetime, zone: tzinfo) -> Workspace:
+        """What its messages meet: policies, and what the case says of suppressions and of other journeys' messages."""
+        case = self._case
+        suppressions = [
+            Suppression(channel, "", cast("Source", source), start) for channel, source in case.suppressed.items()
+        ]
+        places: list[Claimed] = []
+        for number, one in enumerate(case.sent):
+            length = (one.after or timedelta(0)) - (one.before or timedelta(0))
+            moment = _placed(one.at, zone) if one.at else later(start, length.total_seconds())
+            kind = next((kind for kind in CHANNELS if kind == one.by), "")
+            places.append(Claimed(f"other-{number}", kind, "" if kind else one.by, moment))
+        return Workspace(self._cases.policies, suppressions, places)
 
     def _happenings(
         self, journey: VirtualJourney, start: datetime, zone: tzinfo
@@ -221,7 +235,7 @@ class _Run:
 
     # ---- what it sends
 
-    async def _send(self, journey: _Journey, row: Send) -> Delivered | Failed:
+    async def _send(self, journey: _Journey, row: Send) -> Delivered | Failed | NotBefore:
         if row.destination and self._workshop.book and (found := self._workshop.book.get(row.to)):
             row = row.as_asked(found.retry, found.timeout)
         step, draft = journey.step, self._cases.draft
@@ -248,8 +262,24 @@ class _Run:
                 return Delivered(outcome="skipped", reason=reason, attempts=1)
             case _:
                 pass
-        coming = self._replies_to(step, journey.message)
-        made = await attempts.deliver(journey, row, coming, lambda reply: self._keep(journey, step, reply))
+        coming, written = self._replies_to(step, journey.message), cast("DeliveryStep", draft.steps[step])
+        made = await attempts.deliver(
+            journey,
+            row,
+            coming,
+            lambda reply: self._keep(journey, step, reply),
+            lambda: self._workspace.ask(journey, draft.scenario, written, row, delivery.id),
+        )
+        match made:
+            case NotBefore():
+                journey.message = None
+                return made
+            case Delivered(outcome="skipped"):
+                journey.message = Nothing(made.reason or "")
+            case Failed(unknown=False):
+                self._workspace.release(delivery.id)
+            case _:
+                pass
         return replace(made, note="; ".join(filter(None, (again, made.note))) or None)
 
     def _replies_to(self, step: str, message: Result) -> Iterator[AttemptReply]:
@@ -317,7 +347,8 @@ def _got(record: Record, journey: _Journey, message: Result | None) -> Got:
 
 def _operate(journey: VirtualJourney, one: Any) -> None:
     is_step = one.verb in ("retry", "skip")
-    journey.operate(one.verb, one.says if is_step else None, _OPERATOR, _ASKED if is_step else one.says)
+    reason = _ASKED if is_step else one.says
+    journey.operate(one.verb, one.says if is_step else None, _OPERATOR, reason, now=one.now)
 
 
 def _placed(text: str, zone: tzinfo) -> datetime:

@@ -49,7 +49,7 @@ def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) 
     text = cases.source.text
     for start, end, written in sorted(apart, reverse=True):
         text = text[:start] + written + text[end:]
-    return parsed(text, cases.path, cases.destinations)[0]
+    return parsed(text, cases.path, cases.beside)[0]
 
 
 def _meet(one: Edit, other: Edit) -> bool:

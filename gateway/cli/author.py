@@ -14,6 +14,7 @@ import typer
 
 from gateway.cli.destinations import DestinationsOption, known_in
 from gateway.cli.options import Format, FormatOption, login
+from gateway.cli.policies import PoliciesOption, policies_in
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ class SchemaOf(StrEnum):
     ENTRY = "entry"
     DESTINATIONS = "destinations"
     CASES = "cases"
+    POLICIES = "policies"
 
 
-SchemaArgument = Annotated[SchemaOf, typer.Argument(metavar="[KIND]", help="scenario, entry, destinations or cases")]
+SchemaArgument = Annotated[
+    SchemaOf, typer.Argument(metavar="[KIND]", help="scenario, entry, destinations, policies or cases")
+]
 
 NewestOption = Annotated[
     bool, typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback")
@@ -56,7 +60,12 @@ JourneysOption = Annotated[
 ]
 
 
-def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: DestinationsOption = None) -> None:
+def check(
+    files: FilesArgument,
+    form: FormatOption = Format.TEXT,
+    destinations: DestinationsOption = None,
+    policies: PoliciesOption = None,
+) -> None:
     """Say everything that is wrong with scenario files, or with their case files, at its line and column.
 
     With a destinations.yaml, also which destinations of webhooks are not in it, and which headers they set themselves.
@@ -67,12 +76,15 @@ def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: 
     from gateway.errors import BadInput
     from gateway.publishing import check_file
 
-    known = known_in(destinations)
+    known, quiet = known_in(destinations), policies_in(policies).quiet_hours
     findings: list[Finding] = []
     unread: list[BadInput] = []
     for path in files:
         try:
-            findings += _cases(path, destinations) if _holds_cases(path) else check_file(path, known).findings
+            found = (
+                _cases(path, destinations, policies) if _holds_cases(path) else check_file(path, known, quiet).findings
+            )
+            findings += found
         except BadInput as error:
             unread.append(error)
     if form is Format.JSON:
@@ -88,7 +100,7 @@ def check(files: FilesArgument, form: FormatOption = Format.TEXT, destinations: 
 
 
 def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
-    """Print a JSON Schema, for editors: of scenario files, of entries, of destinations.yaml or of case files."""
+    """Print a JSON Schema, for editors: of scenarios, entries, destinations.yaml, policies.yaml or case files."""
     match of:
         case SchemaOf.SCENARIO:
             from scenario.model.json_schema import schema as make
@@ -96,6 +108,8 @@ def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
             from scenario.entry.json_schema import schema as make
         case SchemaOf.DESTINATIONS:
             from activities.webhook.destinations.form import schema as make
+        case SchemaOf.POLICIES:
+            from scenario.policies.policies import schema as make
         case SchemaOf.CASES:
             from gateway.cases.json_schema import schema as make
     dump(make())
@@ -104,6 +118,7 @@ def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
 def publish(
     files: FilesArgument,
     destinations: DestinationsOption = None,
+    policies: PoliciesOption = None,
     newest: NewestOption = False,
     journeys: JourneysOption = None,
 ) -> None:
@@ -122,11 +137,11 @@ def publish(
     files = [path for path in files if not _holds_cases(path)]
     if not files:
         raise BadInput("there is no scenario among these files: cases are run by 'scenario test', and not published")
-    known = known_in(destinations)
+    known, quiet = known_in(destinations), policies_in(policies).quiet_hours
     scenarios: dict[Path, Scenario] = {}
     findings: list[Finding] = []
     for path in files:
-        checked = check_file(path, known)
+        checked = check_file(path, known, quiet)
         findings += checked.findings
         if checked.scenario is not None:
             scenarios[path] = checked.scenario
@@ -144,10 +159,10 @@ def _holds_cases(path: Path) -> bool:
     return path.name.endswith(CASES)
 
 
-def _cases(path: Path, destinations: Path | None) -> Iterable[Finding]:
-    from gateway.cases.file import read
+def _cases(path: Path, destinations: Path | None, policies: Path | None) -> Iterable[Finding]:
+    from gateway.cases.file import Beside, read
 
-    return read(path, destinations)[1]
+    return read(path, Beside(destinations, policies))[1]
 
 
 async def _publish(scenarios: Sequence[Scenario], newest: bool, journeys: Literal["pin", "follow"] | None) -> None:
@@ -171,6 +186,8 @@ def _tell(published: Publication) -> None:
     name = published.scenario
     if published.before is not None and published.difference is not None:
         note(f"scenario: {published} after {name}@{published.before}: {published.difference}")
+        for draw in published.difference.redrawn:
+            note(f"scenario: {draw.since(f'{name}@{published.before}')}")
     for earlier in published.under_way:
         is_one = earlier.journeys == 1
         count = (

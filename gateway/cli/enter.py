@@ -82,7 +82,7 @@ def event(
     heard = asyncio.run(_tell(contact, name, _properties(properties), identifier))
     _told("event", contact, "the name", heard and heard.journeys, heard.goals if heard else 0)
     for journey, trouble in heard.troubles.items() if heard else ():
-        note(f"scenario: {journey}: its goal: {trouble}")
+        note(f"scenario: {journey}: {trouble}")
 
 
 def change(contact: ContactArgument, fields: FieldsArgument) -> None:

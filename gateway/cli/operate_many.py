@@ -30,6 +30,7 @@ WORDS: Final[dict[Verb, str]] = {
     "pause": "pause",
     "resume": "resume",
     "retune": "retune",
+    "migrate": "migrate",
 }
 """What people call the operations."""
 
@@ -97,7 +98,7 @@ def retune_many(request: OperationRequest, destination: str, change: Change) -> 
     request.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
     status = _carry_out(request, found, lambda: tables.flights(found), [as_json.flight(item) for item in found])
     if glance.unseen:
-        more = _number(glance.unseen, "more journey")
+        more = number_of(glance.unseen, "more journey")
         note(f"scenario: {more} may have one that has not been attempted yet: the operation itself checks each of them")
     return status
 
@@ -118,34 +119,35 @@ def _carry_out(
             dump(listed)
         elif found:
             show()
-        note(f"scenario: {WORDS[request.verb]} would be sent to {_number(len(found), what)}: nothing was done")
+        note(f"scenario: {WORDS[request.verb]} would be sent to {number_of(len(found), what)}: nothing was done")
     elif not found:
         if request.sending.json:
             dump(_outcome(request, Tally()))
         note(f"scenario: nothing to {WORDS[request.verb]}: no {what} fits")
-    elif not request.sending.yes and not _confirmed(request, len(found), what):
+    elif not request.sending.yes and not confirmed(request, len(found), what):
         note("scenario: nothing was done")
         return 1
     else:
         # Who is to end wherever it is must not escape by going on to its next step.
         given = [JourneyTarget(target.id) if anywhere else target for target in targets(found)]
-        tally = session.ask(lambda client: _send(client, request, given))
+        tally = session.ask(lambda client: send(client, request, given))
         return 0 if tally.complete else 1
     return 0 if found else 1
 
 
-def _confirmed(request: OperationRequest, count: int, what: str) -> bool:
+def confirmed(request: OperationRequest, count: int, what: str) -> bool:
     """Asks at a terminal; where there is none, nobody could answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    question = f"{WORDS[request.verb]} {_number(count, what)}, {request.sending.rate:g} a second?"
+    question = f"{WORDS[request.verb]} {number_of(count, what)}, {request.sending.rate:g} a second?"
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:  # the end of input: no answer is no
         return False
 
 
-async def _send(client: ScenarioClient, request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
+async def send(client: ScenarioClient, request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
+    """Sends an operation to journeys, at a rate and with progress, and sums up what became of it."""
     with progress(WORDS[request.verb], len(given)) as advance:
         batch = client.batch(
             request.verb,
@@ -186,6 +188,7 @@ def _outcome(request: OperationRequest, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _number(count: int, what: str) -> str:
+def number_of(count: int, what: str) -> str:
+    """``1 journey``, ``3 deliveries``."""
     plural = what.removesuffix("y") + "ies" if what.endswith("ery") else f"{what}s"
     return f"{count} {what if count == 1 else plural}"

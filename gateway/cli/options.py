@@ -27,7 +27,7 @@ JourneyArgument = Annotated[
     str, typer.Argument(metavar="JOURNEY", help="the journey's id, such as post-purchase/3028687/CGX0094")
 ]
 
-CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template")
+CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template", "capped")
 """The words for why a journey is held."""
 _LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
@@ -84,7 +84,8 @@ def length(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-def _version(text: str) -> int | Literal["newest"]:
+def version(text: str) -> int | Literal["newest"]:
+    """A scenario's version: its number, or whichever is the newest."""
     if text == "newest":
         return "newest"
     if not text.isascii() or not text.isdigit() or not int(text):
@@ -118,8 +119,12 @@ SinceOption = Annotated[
 VersionOption = Annotated[
     int | None,
     typer.Option(
-        "--with-version", metavar="N|newest", parser=_version, help="render again, with this version's templates"
+        "--with-version", metavar="N|newest", parser=version, help="render again, with this version's templates"
     ),
+]
+
+NowOption = Annotated[
+    bool, typer.Option("--now", help="whatever the hour, and whatever caps say; also what is kept back")
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,6 +14,7 @@ import typer
 from gateway.cli.destinations import DestinationsOption, book_in
 from gateway.cli.entry_files import parse, read_entry
 from gateway.cli.options import Format, FormatOption
+from gateway.cli.policies import PoliciesOption, policies_in
 from gateway.terminal import console, dump, note
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.preview.rendering import Workshop
     from gateway.preview.walk import GivenEvent
     from runtime.settings import Settings
+    from scenario.policies.policies import Policies
     from scenario.source.findings import Finding
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML")]
@@ -65,19 +68,22 @@ def preview(
     seed: SeedOption = 0,
     save: SaveOption = None,
     destinations: DestinationsOption = None,
+    policies: PoliciesOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show what every step would send to a contact, byte by byte; nothing is sent, and no server is needed.
 
     Steps that the contact does not come by are shown too, and marked. Secrets appear by name. With --random, contacts
     with the worst values of every field are made up, and the first for whom a step cannot be rendered is reported.
+    Policies are asked as a journey asks them: a message that is kept back is shown at the time at which it would leave.
     The exit status is 1 where a step cannot be rendered that the contact might come by.
     """
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
     _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
     book = book_of(destinations)
-    made = draft_of(file, book, form)
+    held = policies_in(policies)
+    made = draft_of(file, book, form, held)
     known(made, step)
     if random is not None:
         from gateway.cli import preview_random
@@ -87,7 +93,7 @@ def preview(
                 made, random, given_by(at, (), response or (), book), seed=seed, step=step, save=save, form=form
             )
         )
-    given = given_by(at, event or (), response or (), book)
+    given = replace(given_by(at, event or (), response or (), book), policies=held)
     raise typer.Exit(_show(made, read_entry(entry or "", many=False), given, step, form, source=source, pretty=pretty))
 
 
@@ -107,11 +113,11 @@ def book_of(path: Path | None) -> Destinations | None:
     return book_in(path) if path is not None and path != Path() else None  # a variable that is empty counts as not set
 
 
-def draft_of(file: Path, book: Destinations | None, form: Format) -> Draft:
+def draft_of(file: Path, book: Destinations | None, form: Format, policies: Policies | None = None) -> Draft:
     """The scenario; with a mistake in it, there is nothing to preview, nor to send."""
     from gateway.preview.draft import draft
 
-    made, findings = draft(file, book and book.listing)
+    made, findings = draft(file, book and book.listing, policies.quiet_hours if policies else ())
     for finding in findings:
         note(str(finding))
     if made is None:

@@ -106,7 +106,7 @@ def show(
     holds, with secrets masked.
 
     JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
-    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations and passed_over.
+    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations, passed_over and goal.
     """
     if rendered is not None:
         from gateway.cli.show_rendered import show_rendered

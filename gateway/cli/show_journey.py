@@ -48,6 +48,8 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
         say(_paused(report["id"], report["paused"]), "yellow")
     if not report["answered"] and report["status"] == "running":
         say("no worker answers: what follows is what is on record", "yellow")
+    if goal := report["goal"]:
+        say(_goal(goal))
     for item in report["pending"]:
         say(_goes_on(item), "yellow" if item["turned_away"] else "")
     if report["steps"]:
@@ -67,6 +69,12 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
     for trace in dict.fromkeys(item["trace_id"] for item in report["deliveries"] if item["trace_id"]):
         say(f"trace {trace}", "dim")
     say(f"times of this machine's clock; the scenario's zone is {zone}", "dim")
+
+
+def _goal(goal: Mapping[str, Any]) -> str:
+    if not goal["reached_at"]:
+        return f"goal not reached; it counts until {local(goal['until'])}"
+    return f"goal reached {local(goal['reached_at'])}" + (f", worth {goal['value']}" if goal["value"] else "")
 
 
 def _operation(operation: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.destinations import DestinationsOption
+from gateway.cli.policies import PoliciesOption
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def cases(
     case: CaseOption = None,
     update: UpdateOption = False,
     destinations: DestinationsOption = None,
+    policies: PoliciesOption = None,
     form: CasesFormatOption = CasesFormat.TEXT,
 ) -> None:
     """Run the cases of scenarios, in virtual time: nothing is sent, and no server is needed.
@@ -54,7 +56,7 @@ def cases(
     The cases of post-purchase.yaml stand beside it in post-purchase.test.yaml. What is not as expected is shown as
     expected and got, at its line. The exit status is 1 where there is a difference or a mistake.
     """
-    from gateway.cases.file import case_files, read
+    from gateway.cases.file import Beside, case_files, read
     from gateway.cases.report import unread
     from gateway.cases.run import Circumstances
     from gateway.cli.preview import workshop
@@ -67,7 +69,7 @@ def cases(
     results: list[Result] = []
     broken: list[Result] = []
     for path in paths:
-        read_cases, findings = read(path, destinations)
+        read_cases, findings = read(path, Beside(destinations, policies))
         for finding in findings:
             note(str(finding))
         if read_cases is None:

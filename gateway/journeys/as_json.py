@@ -31,6 +31,8 @@
 | `operations` | what operators did: ``{"name", "operator", "reason", "at", "step"}``, maybe ``"details"`` |
 | `passed_over` | events, changes, time zones and conditions that could not be used: ``{"what", "reason", "at",`` |
 |  | ``"count"}``, where `reason` and `at` are those of the last time |
+| `goal` | until when the scenario's goal counts, when it was reached, what that is worth: ``{"until", "reached_at",`` |
+|  | ``"value"}``; null where there is none |
 
 Times are ISO 8601 in UTC; what is not known is null.
 """
@@ -46,7 +48,7 @@ from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
 from gateway.operations.retry_policy import InFlight
-from runtime.store import Attempt
+from runtime.store import Attempt, StoredEntry
 from scenario.steps.base import Row
 
 _STEP = ("id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note", "way")
@@ -84,6 +86,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "events": list(progress.get("events") or ()),
         "operations": list(progress.get("operations") or ()),
         "passed_over": list(progress.get("passed_over") or ()),
+        "goal": _goal(entry),
     }
 
 
@@ -131,6 +134,12 @@ def flight(item: InFlight) -> dict[str, Any]:
 def _pending(item: Pending) -> dict[str, Any]:
     told = {**asdict(item), "next_try_at": iso(item.next_try_at), "gives_up_at": iso(item.gives_up_at)}
     return {key: value for key, value in told.items() if key not in ("activity", "fairness_key")}  # internal
+
+
+def _goal(entry: StoredEntry | None) -> dict[str, Any] | None:
+    if entry is None or entry.goal_until is None:
+        return None
+    return {"until": iso(entry.goal_until), "reached_at": iso(entry.reached_at), "value": entry.goal_value}
 
 
 def _state(view: JourneyView) -> str:

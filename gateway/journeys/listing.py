@@ -93,14 +93,14 @@ async def newest(
     while True:
         entries = await store.entries(**known, after=last, limit=limit)
         seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
-        items = await _sending(temporal, [listed(entry, seen) for entry in entries], limit=_LOOKED_AT - len(found))
+        items = await sending(temporal, [listed(entry, seen) for entry in entries], limit=_LOOKED_AT - len(found))
         found += [item for item in items if state in (None, item.state) and step in (None, item.step)]
         if len(entries) < limit or len(found) >= limit:
             return found[:limit]
         last = entries[-1]
 
 
-async def _sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
+async def sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
     """Journeys with the deliveries that they have under way, which search knows nothing of.
 
     Args:

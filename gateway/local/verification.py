@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from activities.content import Opened
+from activities.context import subscriber_of
 from activities.webhook.rendering import render
 from gateway.entries import Entered
 from gateway.local.stack import LocalStack
@@ -19,7 +20,7 @@ from scenario.entry.admission import entry_data
 from scenario.entry.entry import journey_root, parse_entry
 from scenario.entry.event import event_root
 from scenario.steps.base import BaseStep
-from scenario.steps.delivery import delivery_id
+from scenario.steps.delivery import DeliveryStep, delivery_id
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
 from scenario.steps.webhook import Webhook
@@ -83,8 +84,18 @@ async def arrivals(
             found.append(Arrival(done["id"], parsed.contact_id, "", f"it was not delivered: {done['outcome']}"))
             continue
         identifier = delivery_id(journey.id, journey.run_id, done["id"], 0)
-        found.append(await look(place, done["id"], step, data, identifier))
+        found.append(await look(place, done["id"], step, _seen(place, opened, step, data), identifier))
     return found
+
+
+def _seen(place: LocalStack, opened: Opened, step: BaseStep, data: dict[str, Any]) -> dict[str, Any]:
+    """The data with what was made for this step alone."""
+    unsubscribing = place.services.channels.unsubscribing
+    if unsubscribing is None or not isinstance(step, DeliveryStep):
+        return data
+    subscriber = subscriber_of(opened.scenario, step, str(data["contact"]["id"]), data)
+    made = {"unsubscribe_url": unsubscribing.url(subscriber)} if subscriber else {}
+    return {**data, "journey": {**data["journey"], **made}}
 
 
 def _data(place: LocalStack, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:

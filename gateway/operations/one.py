@@ -16,6 +16,7 @@ from gateway.journeys import view
 from gateway.journeys.listing import ListedJourney
 from gateway.operations import retry_policy, search
 from gateway.operations.batch import RATE, Batch, JourneyTarget
+from gateway.operations.migration import MigrationForecast, Version, forecast
 from gateway.operations.now import DestinationNow, destinations_now
 from gateway.operations.retry_policy import Change, Glance, InFlight
 from gateway.operations.search import EVERY, Which
@@ -24,11 +25,8 @@ from runtime.store import Store
 ANSWER: Final = 10.0
 """Seconds that a worker may take to answer an operator."""
 
-Verb = Literal["retry_step", "skip_step", "leave", "pause", "resume", "retune"]
+Verb = Literal["retry_step", "skip_step", "leave", "pause", "resume", "retune", "migrate"]
 """The updates of a journey, which are the operations."""
-
-Version = int | Literal["newest"]
-"""A scenario's version, by its number or whichever is the newest."""
 
 
 class Operations:
@@ -53,6 +51,7 @@ class Operations:
         reason: str,
         step: str | None = None,
         version: Version | None = None,
+        now: bool = False,
     ) -> dict[str, Any]:
         """Tries a held step again, under the same delivery id and with the same bytes.
 
@@ -62,8 +61,10 @@ class Operations:
             reason: Why.
             step: Only if it is held at this one.
             version: Render again, with the templates that this version of the scenario has for the step.
+            now: Whatever the hour, and whatever caps say; it may also be one that is kept back by them, and not held.
         """
-        return await self._update(journey, "retry_step", operator, reason, {"step": step, "version": version})
+        more = {"step": step, "version": version, "now": now or None}
+        return await self._update(journey, "retry_step", operator, reason, more)
 
     async def skip_step(self, journey: str, *, operator: str, reason: str, step: str | None = None) -> dict[str, Any]:
         """Gives up the step at which a journey stands; with `step`, only if it is that one."""
@@ -91,6 +92,62 @@ class Operations:
         """
         more = {"destination": destination, "retry": change.given()}
         return await self._update(journey, "retune", operator, reason, more)
+
+    async def migrate(
+        self,
+        journey: str,
+        *,
+        operator: str,
+        reason: str,
+        version: Version = "newest",
+        names: Mapping[str, str] | None = None,
+        waits: Literal["keep", "restart"] = "keep",
+        step: str | None = None,
+    ) -> dict[str, Any]:
+        """Lets a journey go on in another version of its scenario; a delivery under way ends in its own first.
+
+        Args:
+            journey: The workflow id.
+            operator: Who.
+            reason: Why.
+            version: The version to go on in.
+            names: New ids of steps by their old ones, where they are called otherwise there.
+            waits: Whether a wait keeps its start, so that what is past goes on at once, or begins anew.
+            step: Only if it stands at this one.
+        """
+        more = {"version": version, "map": dict(names) if names else None, "waits": waits, "step": step}
+        return await self._update(journey, "migrate", operator, reason, more)
+
+    async def forecast_migration(
+        self,
+        scenario: str,
+        *,
+        to: Version = "newest",
+        version: int | None = None,
+        step: str | None = None,
+        state: str | None = None,
+        names: Mapping[str, str] | None = None,
+        limit: int = EVERY,
+    ) -> MigrationForecast:
+        """Where journeys stand that are to go on in a version. See `gateway.operations.migration.forecast`.
+
+        Example::
+
+            found = await client.forecast_migration("post-purchase", version=3)
+            batch = client.batch("migrate", operator="ann", reason="a better text", version=found.to, waits="keep")
+            tally = await batch.run(found.targets())
+        """
+        return await forecast(
+            self.temporal,
+            self.store,
+            scenario,
+            to=to,
+            version=version,
+            step=step,
+            state=state,
+            names=names,
+            limit=limit,
+        )
 
     async def held(
         self,
@@ -178,7 +235,8 @@ class Operations:
             reason: Why.
             rate: So many a second at most.
             done: Told of each journey that has answered.
-            more: What else the update takes: ``version`` of retry_step; ``destination`` and ``retry`` of retune.
+            more: What else the update takes: ``version`` of retry_step; ``destination`` and ``retry`` of retune;
+                ``version``, ``map`` and ``waits`` of migrate.
 
         Example::
 

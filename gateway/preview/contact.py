@@ -15,7 +15,7 @@ from scenario.entry.admission import Refused, Withheld, check_rules, entry_data,
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
 from scenario.plan import plan
-from scenario.policies.draw import Holdout
+from scenario.policies.policies import Policies
 from scenario.steps.delivery import Send
 from scenario.time.timing import unplaced, zone_of
 
@@ -30,7 +30,7 @@ class Given:
         responses: What webhooks with a `save:` get for an answer, by its name.
         platform_zone: IANA zone of the platform's zone-less dates.
         workshop: Renders.
-        holdout: The workspace's, if it has one.
+        policies: What holds for all scenarios.
     """
 
     at: datetime | None = None
@@ -38,7 +38,7 @@ class Given:
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
     platform_zone: str = "UTC"
     workshop: Workshop = field(default_factory=Workshop)
-    holdout: Holdout | None = None
+    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,16 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     data["journey"] = {**data["journey"], "id": journey, "key": key}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
     version = f"{scenario.scenario}@{number}"
-    walk = Walk(draft, seen, zone, given.workshop, version=version, events=given.events, responses=given.responses)
+    walk = Walk(
+        draft,
+        seen,
+        zone,
+        given.workshop,
+        version=version,
+        events=given.events,
+        responses=given.responses,
+        policies=given.policies,
+    )
     exits = tuple(ShownExit(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
     return Preview(
         journey=journey,
@@ -125,7 +134,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
         zone=zone,
         start=start,
         refused=refused,
-        withheld=withheld(scenario, entry.contact_id, given.holdout),
+        withheld=withheld(scenario, entry.contact_id, given.policies.holdout),
         notes=(*notes, *_unheard(draft, given), *_unmet(exits, given), *_unanswered(draft, given)),
         steps=tuple(walk.go(start)),
         exits=exits,

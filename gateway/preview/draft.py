@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from gateway.publishing import check_file
 from scenario.http.destinations import Listing
@@ -13,11 +14,15 @@ from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.plan import Plan, dump_plan, load_plan
+from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
 from scenario.steps.base import BaseStep as Step
 
 VERSION = 1
 """The version that templates see as `journey.version` where the entry pins none: nobody has counted yet."""
+
+_OF_PUBLISHING: Final = frozenset({"secret", "no-unsubscribe"})
+"""What is for whoever publishes to know: nothing that is shown depends on it."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,10 @@ class Draft:
     warnings: tuple[Finding, ...] = ()
 
 
-def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None, tuple[Finding, ...]]:
-    """Checks and compiles a scenario file.
+def draft(
+    path: Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
+) -> tuple[Draft | None, tuple[Finding, ...]]:
+    """Checks and compiles a scenario file; see `gateway.publishing.check_file`.
 
     Returns:
         The draft, or None where the file has a mistake; and what the check found.
@@ -48,13 +55,12 @@ def draft(path: Path, destinations: Listing | None = None) -> tuple[Draft | None
     Raises:
         BadInput: The file cannot be read.
     """
-    checked = check_file(path, destinations)
+    checked = check_file(path, destinations, quiet_hours)
     if checked.scenario is None:
         return None, checked.findings
     # By way of the stored form, in case that changes anything.
     scenario = load(json.loads(json.dumps(document(checked.scenario))))
     plan = load_plan(dump_plan(compile_plan(scenario)))
     steps = dict(named_steps(scenario))
-    # That nobody says where secrets may go is for whoever publishes to know: nothing that is shown depends on it.
-    findings = tuple(finding for finding in checked.findings if finding.code != "secret")
+    findings = tuple(finding for finding in checked.findings if finding.code not in _OF_PUBLISHING)
     return Draft(path, scenario, plan, steps, findings), findings

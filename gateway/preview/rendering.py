@@ -258,7 +258,11 @@ class Workshop:
 
     def _unsubscribe_url(self, step: BaseStep, delivery: Delivery, scenario: Scenario) -> str:
         try:
-            subscriber = subscriber_of(scenario, step, delivery) if isinstance(step, DeliveryStep) else None
+            subscriber = (
+                subscriber_of(scenario, step, delivery.contact, delivery.data)
+                if isinstance(step, DeliveryStep)
+                else None
+            )
         except BadRecipient:
             return ""  # that is what rendering says, unless it goes to somebody else
         return self.unsubscribing.url(subscriber) if subscriber else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from activities.interface import Delivery
 from gateway.preview.draft import Draft
@@ -14,12 +14,15 @@ from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
 from gateway.preview.saved_response import keep
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost
+from gateway.virtual.workspace import Workspace
 from scenario.entry.event import event_root
 from scenario.plan import plan
 from scenario.plan.context import pick
+from scenario.policies.order import Hold, Later, Skip
+from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row
-from scenario.steps.delivery import Send
-from scenario.steps.host import Delivered, Failed, Leave, Next, Outcome
+from scenario.steps.delivery import CAPPED, DeliveryStep, Send
+from scenario.steps.host import Delivered, Failed, Leave, Next, NotBefore, Outcome
 from scenario.steps.host import Event as KeptEvent
 from scenario.time.timing import later
 
@@ -103,6 +106,7 @@ class Walk:
         events: What happens to the contact.
         responses: What webhooks with a `save:` get for an answer, by its name.
         version: ``post-purchase@3``.
+        policies: What holds for all scenarios.
     """
 
     def __init__(
@@ -115,10 +119,11 @@ class Walk:
         version: str,
         events: Sequence[GivenEvent] = (),
         responses: Mapping[str, Any] | None = None,
+        policies: Policies | None = None,
     ) -> None:
         self._draft, self._zone, self._workshop, self._version = draft, zone, workshop, version
         self._events, self._responses = events, responses or {}
-        self._data = dict(data)
+        self._data, self._workspace, self._taken = dict(data), Workspace(policies or Policies()), True
         self._names = {id(step): name for name, step in draft.steps.items()}
         self._passed: list[Passed] = []
         self._result: Result | None = None
@@ -147,7 +152,7 @@ class Walk:
     def _step(self, step: BaseStep, here: _Here, branch: Branch) -> _Here:
         name = self._names[id(step)]
         row = self._draft.plan.steps[name]
-        host = self._host(here, step)
+        host, self._taken = self._host(here, step), here.taken
         self._result = self._delivery = None
         journey = host.clock.start(row.perform(host))
         host.clock.run()
@@ -205,13 +210,13 @@ class Walk:
             end = replace(end, now=later(end.now, took.total_seconds()))
         return end
 
-    async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed:
+    async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed | NotBefore:
         delivery = self._delivery = Delivery(
             id=self._workshop.identify(host.step),
             scenario=self._version,
             step=host.step,
             contact=str(self._data["contact"]["id"]),
-            now=host.local(host.now()),
+            now=host.local(host.began),
             data=pick(host.data(), row.fields, row.items),
             root=ROOT if row.calls_back else "",
         )
@@ -225,6 +230,19 @@ class Walk:
             case Nothing():
                 return Delivered(outcome="skipped", reason=result.reason)
             case _:
+                pass
+        written = cast("DeliveryStep", step)
+        # Messages beside the contact's way take no places.
+        met = self._workspace if self._taken else replace(self._workspace, places=[*self._workspace.places])
+        match await met.ask(host, self._draft.scenario, written, row, delivery.id):
+            case Later(moment, since):
+                return NotBefore(moment=moment, since=since)
+            case Skip(reason):
+                self._result = Nothing(reason)
+                return Delivered(outcome="skipped", reason=reason)
+            case Hold(reason):
+                return Failed(reason=reason, cause=CAPPED)
+            case None:
                 return Delivered(outcome="sent", reason=self._answered(step, host))
 
     def _answered(self, step: BaseStep, host: VirtualHost) -> str | None:

@@ -6,7 +6,7 @@ delivery's id gives. Attempts take no time, and no limit of a destination keeps 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -20,8 +20,9 @@ from activities.webhook.errors import WORDS, AttemptError
 from activities.webhook.outcome import of_response
 from gateway.virtual.journey import VirtualJourney
 from scenario.plan.retry import LAST, lengthen
-from scenario.steps.delivery import Send
-from scenario.steps.host import Delivered, Failed
+from scenario.policies.order import Hold, Later, Ruling, Skip
+from scenario.steps.delivery import CAPPED, Send
+from scenario.steps.host import Delivered, Failed, NotBefore
 from scenario.time.timing import later
 
 
@@ -91,8 +92,12 @@ WELL: Final[Mapping[str, int]] = {WEBHOOK.name: 200, EMAIL.name: 250, SMS.name: 
 
 
 async def deliver(
-    journey: VirtualJourney, row: Send, replies: Iterator[AttemptReply], took: Callable[[AttemptReply], str | None]
-) -> Delivered | Failed:
+    journey: VirtualJourney,
+    row: Send,
+    replies: Iterator[AttemptReply],
+    took: Callable[[AttemptReply], str | None],
+    asked: Callable[[], Awaitable[Ruling]],
+) -> Delivered | Failed | NotBefore:
     """Makes attempts until the delivery is over.
 
     Args:
@@ -100,20 +105,45 @@ async def deliver(
         row: The step, with its destination's word in it.
         replies: What comes of each attempt.
         took: Does with the reply of a delivered message what the step says; gives a note for people.
+        asked: Says whether an attempt may leave.
     """
     policy, began = row.retry.spread(journey.delivery), journey.now()
-    deadline, number = later(began, policy.deadline), 0
+    deadline, number, status, said = later(began, policy.deadline), 0, None, ""
     while True:
-        number, now = number + 1, journey.now()
+        now = journey.now()
+        match await asked():
+            case Skip(reason):
+                return Delivered(outcome="skipped", reason=reason, attempts=number + 1)
+            case Hold(reason):
+                return Failed(reason=reason, cause=CAPPED, destination=row.to or row.kind, attempts=number)
+            case Later(moment, since) if number == 0:
+                return NotBefore(moment=moment, since=since)
+            case Later(moment, since):
+                # Its last chance is just before the deadline, which runs on.
+                due = min(moment, deadline - LAST) if deadline - LAST > now else moment
+                if due >= deadline:
+                    return Failed(
+                        reason=f"the deadline passed meanwhile: {since}; before that: {said}",
+                        cause="exhausted",
+                        destination=row.to or row.kind,
+                        attempts=number,
+                        status=status,
+                    )
+                await journey.wait(due, f"{journey.step}: {since}", lambda: False)
+                continue
+            case None:
+                pass
+        number += 1
         reply = next(replies)
-        verdict, sentence, asked = _JUDGES[row.kind](reply, row, now)
+        verdict, sentence, longest = _JUDGES[row.kind](reply, row, now)
         status = reply.status if reply.error is None else None
+        said = reply.error or f"it answered {status}"
         if verdict.delivered:
             return Delivered(outcome="delivered", status=status or WELL[row.kind], attempts=number, note=took(reply))
         allowed, once = policy.maximum_attempts, row.on_unknown != "retry"
         end = end_after(verdict, sentence, number=number, allowed=allowed, waited=now - began, once=once)
         pause = policy.pause(number)
-        longer = lengthen(asked, pause, (deadline - now - LAST).total_seconds())
+        longer = lengthen(longest, pause, (deadline - now - LAST).total_seconds())
         due = now + timedelta(seconds=pause if longer is None else longer)
         if end is None and due >= deadline:
             end = End("exhausted", sentence)

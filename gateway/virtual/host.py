@@ -49,6 +49,7 @@ class VirtualHost:
         taken: The event that met the present step, if one did.
         held: Why the present step waits for a person, if it does.
         postponed: What keeps its delivery back, if anything does.
+        at_once: Whether an operator wants it to leave whatever the hour.
         rounds: How far the repetition at the present step is.
         fault: The error of the last template that could not be evaluated, and what it saw.
         records: How steps went.
@@ -56,7 +57,6 @@ class VirtualHost:
 
     changes = 0
     must_continue = False
-    at_once = False
     paused = False
     override = None
     override_note = None
@@ -86,6 +86,7 @@ class VirtualHost:
         self.taken: Event | None = None
         self.held: Failed | None = None
         self.postponed: NotBefore | None = None
+        self.at_once = False
         self._kept: list[str] = []
         self.fault: tuple[TemplateError, Mapping[str, Any]] | None = None
         self._mark = self.counted

@@ -180,7 +180,7 @@ class VirtualJourney(VirtualHost):
         self.changes += 1
         self.clock.tell(self)
 
-    def operate(self, verb: str, step: str | None, operator: str, reason: str) -> None:
+    def operate(self, verb: str, step: str | None, operator: str, reason: str, *, now: bool = False) -> None:
         """Does what an operator says.
 
         Args:
@@ -188,6 +188,7 @@ class VirtualJourney(VirtualHost):
             step: The step that it is meant for, if for one.
             operator: Who says it.
             reason: Why.
+            now: What is tried again is to leave whatever the hour, and whatever caps say.
 
         Raises:
             Refused: It is not accepted.
@@ -197,10 +198,10 @@ class VirtualJourney(VirtualHost):
         if step is not None and step != self.step:
             raise Refused(f"the journey is not at step '{step}', but at '{self.step}'")
         match verb:
-            case "retry" if self.held is None or self._retrying:
+            case "retry" if self._retrying or (self.held is None and not (now and self.postponed)):
                 raise Refused("nothing to retry: the journey is not held")
             case "retry":
-                self._retrying = True
+                self._retrying, self.at_once = self.held is not None, now
             case "skip":
                 self._skipping = f"skipped by {operator}: {reason}"
             case "leave":

@@ -69,6 +69,7 @@ class StoredEntry:
         ended_at: When it was over, or None while it is running.
         outcome: ``finished``, ``exited``, …; ``lost`` where it ended without taking leave; None while running.
         reason: Why, or None.
+        entered_version: The version that let it in, where it follows another one by now.
         branches: The branch of each split, by the split's id, as it was drawn when the contact came in.
         goal_until: Until when the scenario's goal counts for it; None where there is none.
         reached_at: When it reached the goal, if it did.
@@ -87,10 +88,16 @@ class StoredEntry:
     ended_at: datetime | None
     outcome: str | None
     reason: str | None
+    entered_version: int | None = None
     branches: Mapping[str, str] | None = None
     goal_until: datetime | None = None
     reached_at: datetime | None = None
     goal_value: str | None = None
+
+    @property
+    def entered_by(self) -> int:
+        """The version that let it in, by whose goal it is measured."""
+        return self.version if self.entered_version is None else self.entered_version
 
 
 @dataclass(frozen=True, slots=True)

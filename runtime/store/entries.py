@@ -269,7 +269,7 @@ _DEPART = (
 _ADOPT = (
     update(entries)
     .where(_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"))
-    .values(version=bindparam("now_in"))
+    .values(version=bindparam("now_in"), entered_version=func.coalesce(_table.entered_version, _table.version))
 )
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
 _RUNNING_IN = _RUNNING.where(_table.scenario == bindparam("scenario"))

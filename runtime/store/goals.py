@@ -14,11 +14,7 @@ from sqlalchemy.types import TypeEngine
 from runtime.store.admission import StoredEntry
 from runtime.store.database import Queries
 from runtime.store.schema import entries
-
-CONTROL: Final = "control"
-"""The outcome of those whom the scenario's control group keeps from getting anything."""
-HOLDOUT: Final = "holdout"
-"""The outcome of those whom the workspace's holdout keeps from getting anything."""
+from scenario.policies.draw import WITHHELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +22,8 @@ class Tally:
     """Entries of one kind, counted.
 
     Attributes:
-        version: The version that let them in.
-        group: `CONTROL`, `HOLDOUT`, or empty for those who went through the scenario.
+        version: The version that let them in, whichever they follow by now.
+        group: One of `scenario.policies.draw.WITHHELD`, or empty for those who went through the scenario.
         branches: The branch of each split, by the split's id, as it was drawn when they came in.
         entered: How many there are.
         contacts: How many of them were the first entry of their contact, among all that were asked for.
@@ -86,8 +82,9 @@ class Goals(Queries):
             since: Only those let in then or later.
         """
         wanted = [_table.scenario == scenario]
+        entered_by = func.coalesce(_table.entered_version, _table.version)
         if version is not None:
-            wanted.append(_table.version == version)
+            wanted.append(entered_by == version)
         if since is not None:
             wanted.append(_table.admitted_at >= since)
         turn = func.row_number().over(
@@ -95,9 +92,9 @@ class Goals(Queries):
         )
         one = (
             select(
-                _table.version,
+                entered_by.label("version"),
                 _table.branches,
-                case((_table.outcome.in_((CONTROL, HOLDOUT)), _table.outcome), else_="").label("group"),
+                case((_table.outcome.in_(WITHHELD), _table.outcome), else_="").label("group"),
                 _table.reached_at,
                 _table.goal_value,
                 _table.goal_until,

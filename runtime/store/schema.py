@@ -68,6 +68,8 @@ entries = Table(
     Column("ended_at", Instant, nullable=True),
     Column("outcome", Words, nullable=True),
     Column("reason", Words, nullable=True),
+    # The version that let it in, where it follows another one by now: what is measured is measured by that.
+    Column("entered_version", Integer, nullable=True),
     # The branch of each split, by the split's id, as it was drawn when the contact came in.
     Column("branches", Json, nullable=True),
     # Until when the scenario's goal counts; when it was reached, and its value, a decimal number.

@@ -50,6 +50,10 @@ def _written(value: str | timedelta) -> str:
     return format_duration(value) if isinstance(value, timedelta) else value
 
 
+def _rate(at_most: int, per: str) -> str:
+    return f"{at_most} a {per}" if per in CALENDAR else f"{at_most} in {per}"
+
+
 Per = Annotated[
     Literal["day", "week", "month"] | timedelta,
     BeforeValidator(_per),
@@ -103,6 +107,11 @@ class Cap(Model):
             destination: Where a webhook goes to, by the destination's name.
         """
         return self.channels is None or channel in self.channels or destination in self.channels
+
+    @property
+    def words(self) -> str:
+        """How many messages it lets pass: ``4 in 7d``, ``1 a day``."""
+        return _rate(self.at_most, _written(self.per))
 
     def since(self, now: datetime, zone: tzinfo) -> datetime:
         """The earliest moment (UTC) whose claims count now; later ones do, too, also those of clocks that are ahead.
@@ -163,14 +172,13 @@ class Full:
             now: When it was asked.
             zone: The contact's, whose clock is told.
         """
-        many = f"{self.at_most} a {self.per}" if self.per in CALENDAR else f"{self.at_most} in {self.per}"
         # At the minute that is told, there is a place.
         local = _up_to(_MINUTE, self.free).astimezone(zone)
         day = WEEKDAYS[local.weekday()].capitalize()
         # Within a week, a weekday says which day it is.
         if local.date() - now.astimezone(zone).date() >= _WEEK:
             day = f"{day} {local:%Y-%m-%d}"
-        return f"capped by {self.cap}: {many}, next {day} {local:%H:%M}"
+        return f"capped by {self.cap}: {_rate(self.at_most, self.per)}, next {day} {local:%H:%M}"
 
 
 def since(caps: Sequence[Cap], now: datetime, zone: tzinfo) -> datetime:

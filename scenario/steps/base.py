@@ -194,6 +194,7 @@ class BaseStep(Model):
         synonyms: What people write for the kind, beside what looks alike.
         together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
         recipient: Where the address that it writes to stands in the journey's data; None where it writes to none.
+        unsubscribing: Keys of texts in which people look for a link to unsubscribe.
         sends: Whether the step is a delivery: then its kind's key gives its name.
         rings: Whether what it sends makes a telephone ring: at night it is worth a warning.
         secrets: Whether its templates may name secrets.
@@ -208,6 +209,7 @@ class BaseStep(Model):
     synonyms: ClassVar[tuple[str, ...]] = ()
     together: ClassVar[Mapping[str, Any]] = {}
     recipient: ClassVar[tuple[str, str] | None] = None
+    unsubscribing: ClassVar[tuple[str, ...]] = ()
     sends: ClassVar[bool] = False
     rings: ClassVar[bool] = False
     secrets: ClassVar[bool] = False

@@ -37,6 +37,7 @@ class Email(DeliveryStep):
     together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["html"]}, {"required": ["text"]}]}
     recipient: ClassVar[tuple[str, str] | None] = ("contact", "email")
     always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "email"), ("contact", "language"))
+    unsubscribing: ClassVar[tuple[str, ...]] = ("html", "text")
     suppressed_by: ClassVar[tuple[Source, ...]] = ("custom", "unsub", "soft", "bounce", "fbl")
 
     email: Name

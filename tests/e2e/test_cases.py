@@ -29,8 +29,10 @@ from activities.email import errors as mail
 from activities.email.activity import Emails
 from activities.email.message import Envelope
 from activities.email.session import Reply
+from activities.goal import GoalActivities
 from activities.interface import CLEAR, EMAIL, JOURNEYS, SMS, WEBHOOK, Clearance, Cleared
 from activities.last_attempt import Recollections
+from activities.releases import Releases
 from activities.sms import errors as text
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt, TextMessage
@@ -42,7 +44,16 @@ from activities.webhook.route import Route
 from activities.webhook.throttle.limits import Limits
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import Circumstances, Course, Got, replies, run
-from gateway.preview.rendering import SENDERS, RenderedMail, RenderedRequest, RenderedText, Result, StandIn, mask
+from gateway.preview.rendering import (
+    SENDERS,
+    RenderedMail,
+    RenderedRequest,
+    RenderedText,
+    Result,
+    StandIn,
+    UnsubscribeStandIn,
+    mask,
+)
 from gateway.publishing import publish
 from gateway.virtual.attempts import SMS_ERRORS, AttemptReply
 from runtime.store import Store
@@ -58,7 +69,7 @@ from workflows.journey import Journey
 __all__ = ["environment", "written"]
 
 ZONE = "Europe/Paris"
-TRIED = (*SCENARIOS, *CAMPAIGNS, Path(__file__).with_name("kinds.yaml"))
+TRIED = (*SCENARIOS, *CAMPAIGNS, *(Path(__file__).with_name(f"{name}.yaml") for name in ("kinds", "control")))
 """The examples, those of campaigns too, and steps that none of them has."""
 CLOSE = timedelta(seconds=60)
 """What a journey on a server may be later than one in virtual time."""
@@ -171,17 +182,18 @@ async def world(
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
         for path in files:
             await publish(path.with_name(path.name.replace(".test", "")), store)
-        content, log, links = Content(store), Rows(), StandIn()
+        content, log, links, away = Content(store), Rows(), StandIn(), UnsubscribeStandIn()
         admissions = AdmissionActivities(content, store, ZONE)
         local = [admissions.admit, admissions.depart, decide, Recollections(store).recall, clear]
+        local += [GoalActivities(content, store).goal, Releases(store).release]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)
         mailer.server, mailer.senders = world.server, world.senders
         provider = SimpleNamespace(send=world.send_text, name=world.name, connections=50)
         senders = {
             WEBHOOK: Webhooks(content, cast("Any", transport), lambda: secrets, log, world, links).send_webhook,
-            EMAIL: Emails(content, cast("Any", mailer), log, links).send_email,
-            SMS: Texts(content, cast("Any", provider), log, links).send_sms,
+            EMAIL: Emails(content, cast("Any", mailer), log, links, unsubscribing=away).send_email,
+            SMS: Texts(content, cast("Any", provider), log, links, unsubscribing=away).send_sms,
         }
         runner = UnsandboxedWorkflowRunner()
         made = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,6 +71,17 @@ async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage
     assert await client.event("7", "order.delivered") == Heard(1)
     result = await entered.result()
     assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
+
+
+async def test_who_is_let_in_to_get_nothing_is_told_and_shown(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(WAITS.replace("AGAIN", "always").replace("steps:", "control: 99.99\nsteps:"))
+    entered = await client.enter(entry())
+    assert (entered.admitted, entered.withheld[:24]) == (True, "in the control group (0.")
+    assert (await entered.verdict())["outcome"] == "control"
+    shown = as_json.journey(await client.show(entered.id))
+    assert (shown["state"], shown["reason"], shown["steps"]) == ("control", entered.withheld, [])
+    [listed] = await client.journeys(state="control")
+    assert (listed.id, listed.state, listed.reason) == (entered.id, "control", entered.withheld)
 
 
 @pytest.mark.parametrize(("zone", "used"), [("Mars/Olympus", False), ("UTC+2", True), (None, True)])
@@ -407,17 +418,6 @@ steps: [{wait_for: order.delivered}]
 """
 
 
-async def over(stage: Stage, contact: int, outcome: str) -> str:
-    """Lets a contact in whose journey is over at once, as of a control group; gives the journey's id."""
-    now = datetime.now(UTC)
-    request = AdmissionRequest(
-        "waits", 1, str(contact), None, f"waits/{contact}", outcome, "always", now, goal_until=now + timedelta(days=14)
-    )
-    await stage.store.admit(request)
-    await stage.store.depart(request.workflow_id, outcome, outcome, None, now)
-    return request.workflow_id
-
-
 async def values(stage: Stage) -> dict[str, str | None]:
     found = await stage.store.entries()
     return {one.workflow_id: one.goal_value for one in found if one.reached_at is not None}
@@ -430,19 +430,22 @@ async def test_goals_of_journeys_that_are_over_are_counted_once(stage: Stage, cl
     assert (await entered.result())["outcome"] == "exited"
     assert await client.event("7", "order.placed", {"total": 0}) == Heard(0)
     assert await client.event("7", "order.refused", {"total": 1}) == Heard(0)
+    unread = await client.event("7", "order.placed", {"total": "much"})
+    assert unread is not None
+    assert (unread.goals, str(unread.troubles["waits/7"]).partition(":")[0]) == (0, "its goal is ignored")
     assert await client.event("7", "order.placed", {"total": 49.9}) == Heard(0, 1)
     assert await client.event("7", "order.placed", {"total": 100}) == Heard(0)
     assert await values(stage) == {"waits/7": "49.9"}
 
 
 async def test_goals_are_counted_of_those_who_got_nothing(stage: Stage, client: ScenarioClient) -> None:
-    await stage.publish(GOAL)
-    journeys = [await over(stage, 7, "control"), await over(stage, 8, "holdout")]
+    await stage.publish(GOAL + "control: 99.99\n")
+    for contact in (7, 8):
+        assert (await (await client.enter(entry(contact))).result())["outcome"] == "control"
     assert await client.event("7", "order.placed", {"total": 5}) == Heard(0, 1)
-    assert await client.event("8", "order.placed", {"total": 10**13}) == Heard(
-        0, 1, {"waits/8": "counted without a value: it is no number"}
-    )
-    assert await values(stage) == dict(zip(journeys, ("5", None), strict=True))
+    without = {"waits/8": "the value of its goal is ignored: it is no number"}
+    assert await client.event("8", "order.placed", {"total": 10**13}) == Heard(0, 1, without)
+    assert await values(stage) == {"waits/7": "5", "waits/8": None}
 
 
 async def test_a_journey_that_is_gone_when_it_is_told_counts_all_the_same(stage: Stage, client: ScenarioClient) -> None:

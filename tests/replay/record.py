@@ -17,11 +17,12 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 from unittest.mock import patch
 
 from temporalio.client import (
     WorkflowContinuedAsNewError,
+    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
@@ -72,6 +73,7 @@ ASKED = (
 KNOWN = "{if: responses.wax.received > 0, then: [" + ASKED + "], else: [{exit: no}]}"
 MAIL = '{email: mail, subject: "Hi {{ contact.firstname }}", text: "Hi"}'
 SMS = "{sms: text, text: hi}"
+LAST = "{sms: last, text: bye}"
 WAIT_FOR = "{wait_for: order.delivered, if: event.order_id == order.external_id, for: LONG, then: [THEN], else: [ELSE]}"
 
 LINES = (
@@ -107,12 +109,19 @@ class Recorder:
         entered = await self.place.client.enter({"scenario": name, "contact": contact, "trigger": trigger})
         return entered.handle
 
-    async def publish(self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "") -> None:
+    async def publish(
+        self,
+        name: str,
+        steps: list[str],
+        trigger: dict[str, Any] | None = None,
+        more: str = "",
+        journeys: Literal["pin", "follow"] | None = None,
+    ) -> None:
         """Publishes a version of a scenario of these steps."""
         head = HEAD.format(name=name, trigger=(trigger or {"type": "segment"})["type"], more=more)
         path = self.place.inbox.folder.with_name(f"{name}.yaml")
         await asyncio.to_thread(path.write_text, head + "".join(f"  - {step}\n" for step in steps), "utf-8")
-        await self.place.client.publish(path)
+        await self.place.client.publish(path, journeys=journeys)
 
     async def raw(self, workflow: str, argument: Any) -> Handle:
         """Starts what the client would not."""
@@ -424,6 +433,11 @@ async def split(recorder: Recorder) -> None:
     await recorder.save("split", handle)
 
 
+async def control(recorder: Recorder) -> None:
+    """A contact who is let in to get nothing."""
+    await recorder.save("control", await recorder.start("control", [SMS], more="control: 99.99\n"))
+
+
 async def repeat(recorder: Recorder) -> None:
     """Rounds in rounds, over runs; a condition that ends one, an event that ends another, one that is skipped."""
     inner = "{repeat: {every: 1s, times: 3, until: contact.firstname == 'Ann'}, steps: [" + SMS + "]}"
@@ -471,6 +485,74 @@ async def together(recorder: Recorder) -> None:
     await recorder.save("together", handle)
 
 
+async def goal(recorder: Recorder) -> None:
+    """A goal that one event does not reach, the next does, and the last comes too late for; and one that ends it."""
+    placed = "event: order.placed, if: event.total > 0"
+    more = "goal: {" + placed + ', within: 14d, value: "{{ event.total }}"}\n'
+    for name, exits in (("goal", ""), ("goal-left", "exit: [{" + placed + "}]\n")):
+        handle = await recorder.start(name, [MAIL, "{wait_for: go}", SMS], more=more + exits)
+        await recorder.reached(handle, "waiting")
+        for total in (0, 49.9):
+            await handle.signal("event", {"name": "order.placed", "properties": {"total": total}})
+        if not exits:
+            await recorder.until(handle, lambda progress: bool(progress["goal"]["reached_at"]))
+            await handle.signal("event", {"name": "order.placed", "properties": {"total": 100}})
+            await handle.signal("event", {"name": "go"})
+        await recorder.save(name, handle)
+
+
+async def migrated(recorder: Recorder) -> None:
+    """Put into other versions: in a wait, in a repetition, in a back-off, and held; refused once."""
+    rounds = "{repeat: {every: EVERY, times: 2}, id: NAME, steps: [" + SMS + "]}"
+    first = [MAIL, "{wait: 30d, id: rest}", rounds.replace("EVERY", "30d").replace("NAME", "rounds")]
+    hook = NO.replace("ON", "hold")
+    handle = await recorder.start("migrated", [*first, SLOW.replace("webhook: hook", "webhook: slow"), hook])
+    await recorder.reached(handle, "waiting")
+    again = rounds.replace("EVERY", "1s").replace("NAME", "again")
+    second = [MAIL, "{wait: 1s, id: pause}", rounds.replace("EVERY", "20d").replace("NAME", "rounds")]
+    await recorder.publish("migrated", [*second, SLOW.replace("webhook: hook", "webhook: slow"), hook])
+    with contextlib.suppress(WorkflowUpdateFailedError):
+        await recorder.order(handle, "migrate", version="newest")
+    await recorder.order(handle, "migrate", version=2, map={"rest": "pause"}, waits="restart")
+    await recorder.until(handle, lambda progress: progress["state"] == "waiting" and progress["at"] == "rounds")
+    await recorder.publish("migrated", [*second[:2], again, SLOW.replace("webhook: hook", "webhook: slow"), hook])
+    await recorder.order(handle, "migrate", version=3, map={"rounds": "again"})
+    await recorder.until(handle, lambda progress: progress["at"] == "slow")
+    await recorder.called("/hooks.example.com/slow")
+    await recorder.order(handle, "migrate", version=2, map={"again": "rounds"})
+    await recorder.order(handle, "retune", retry={"initial_interval": "1s", "backoff_coefficient": 1})
+    await recorder.reached(handle, "held")
+    await recorder.publish(
+        "migrated", [MENDED.replace("FIELD", "firstname").replace("webhook: hook", "webhook: mended"), LAST]
+    )
+    await recorder.order(handle, "migrate", version="newest", map={"hook": "mended"})
+    await recorder.order(handle, "retry_step")
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "skip_step")
+    temporal = recorder.place.client.temporal
+    latest = temporal.get_workflow_handle(handle.id, result_type=dict)
+    async with asyncio.timeout(60):
+        while (await latest.describe()).status == WorkflowExecutionStatus.RUNNING:
+            await asyncio.sleep(0.1)
+    await recorder.save("migrated-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
+    await recorder.save("migrated-2", latest)
+
+
+async def followed(recorder: Recorder) -> None:
+    """It follows newer versions: there is none, there is one, there is one in which its next step is gone."""
+    await recorder.publish("followed", [MAIL, "{wait: 6s}", SMS, "{wait: 6s}", LAST], journeys="follow")
+    contact = {"id": 1, "email": "zoe@example.com", "cellphone": "+33612345678"}
+    entry: dict[str, Any] = {"scenario": "followed", "contact": contact, "trigger": {"type": "segment"}}
+    handle = (await recorder.place.client.enter(entry)).handle
+    await recorder.reached(handle, "waiting")
+    await recorder.publish(
+        "followed", [MAIL, "{wait: 1s}", NO.replace("ON", "continue"), SMS, "{wait: 6s, id: wait-4}"], journeys="follow"
+    )
+    await recorder.until(handle, lambda progress: progress["at"] == "wait-4")
+    await recorder.publish("followed", [SMS], journeys="follow")
+    await recorder.save("followed", handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -501,9 +583,13 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "noted": noted,
     "switch": switch,
     "split": split,
+    "control": control,
     "several": several,
     "together": together,
     "repeat-1": repeat,
+    "goal": goal,
+    "migrated-1": migrated,
+    "followed": followed,
 }
 """By the name of the (first) history that each writes."""
 

@@ -94,7 +94,9 @@ def test_every_recording_and_every_step_kind_has_a_history() -> None:
     assert {kind for path in HISTORIES for kind in kinds_of(read(path))} == kinds_of_plans()
 
 
-@pytest.mark.parametrize("name", ["admit", "identify", "depart", "decide", "clear", "amend", "retune", "recall"])
+@pytest.mark.parametrize(
+    "name", ["admit", "identify", "depart", "decide", "clear", "amend", "retune", "recall", "renew", "adopt"]
+)
 def test_every_local_activity_is_recorded(name: str) -> None:
     assert name in {
         json.loads(event.marker_recorded_event_attributes.details["data"].payloads[0].data)["activity_type"]

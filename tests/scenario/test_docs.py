@@ -43,7 +43,9 @@ def whole(example: str) -> str:
 def test_an_example_has_no_mistake(example: str):
     assert yaml.safe_load(example)
     findings = check(whole(example), read=lambda _: "<p>").findings
-    assert [finding for finding in findings if finding.code != "secret"] == []  # nobody says where secrets may go
+    # Nobody says where secrets may go; and what is shown of an e-mail is not all of it.
+    unsaid = {"secret"} if example.startswith("scenario:") else {"secret", "no-unsubscribe"}
+    assert [finding for finding in findings if finding.code not in unsaid] == []
 
 
 def test_the_conditions_that_are_shown_have_no_mistake():

@@ -36,6 +36,7 @@ $$
 def upgrade(op: Operations) -> None:
     """Make claims, suppressions and soft_bounces; entries learn of goals, versions of journeys that follow."""
     op.add_column("scenario_versions", sa.Column("journeys", sa.Text, nullable=False, server_default="pin"))
+    op.add_column("entries", sa.Column("entered_version", sa.Integer, nullable=True))
     op.add_column("entries", sa.Column("branches", sa.Text, nullable=True))
     op.add_column("entries", sa.Column("goal_until", _INSTANT, nullable=True))
     op.add_column("entries", sa.Column("reached_at", _INSTANT, nullable=True))

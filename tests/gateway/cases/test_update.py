@@ -215,7 +215,7 @@ def test_what_cases_share_by_an_alias(reading: Read) -> None:
         cases, findings = reading(STEPS, shared)
         assert cases is not None, findings
         text = f"{cases.source.text}\n  two:\n    with: {more or '{}'}\n    expect: *shared\n"
-        cases, findings = parsed(text, cases.path, None)
+        cases, findings = parsed(text, cases.path)
         assert cases is not None, findings
         changed = updated(cases, ["one", "two"], AROUND)
         assert changed is not None

@@ -18,6 +18,7 @@ from gateway.errors import UnknownJourney
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
+from gateway.operations.migration import MigrationForecast
 from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import Glance, InFlight
 from gateway.operations.search import Which
@@ -90,6 +91,7 @@ class Client:
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
+    forecast: MigrationForecast | None = None
     standing: list[DestinationNow] = field(default_factory=list[DestinationNow])
     temporal: Any = None
     store: Any = None
@@ -132,6 +134,11 @@ class Client:
         self.asked.append(("select", verb, which, given))
         return self.found
 
+    async def forecast_migration(self, scenario: str, **wanted: Any) -> MigrationForecast:
+        self.asked.append(("forecast_migration", scenario, wanted))
+        assert self.forecast is not None
+        return self.forecast
+
     async def destinations_now(self) -> list[DestinationNow]:
         return self.standing
 
@@ -162,7 +169,7 @@ class Client:
                 raise self.answer
             return self.answer
 
-        if name not in ("retry_step", "skip_step", "leave", "pause", "resume"):
+        if name not in ("retry_step", "skip_step", "leave", "pause", "resume", "migrate"):
             raise AttributeError(name)
         return operate
 

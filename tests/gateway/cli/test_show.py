@@ -104,6 +104,16 @@ def test_show_says_what_a_journey_passed_over(run: Run, client: Client) -> None:
     assert second == "2026-03-31 10:40:00  step wait-3 ignored: no number"
 
 
+def test_show_says_whether_the_goal_is_reached(run: Run, client: Client) -> None:
+    assert HELD.entry is not None
+    entry = replace(HELD.entry, goal_until=datetime(2026, 4, 14, 8, tzinfo=UTC))
+    client.views["a/7/K1"] = replace(HELD, entry=entry)
+    assert "goal not reached; it counts until 2026-04-14 10:00:00" in run("show", "a/7/K1").out.splitlines()
+    entry = replace(entry, reached_at=datetime(2026, 4, 1, 8, tzinfo=UTC), goal_value="49.9")
+    client.views["a/7/K1"] = replace(HELD, entry=entry)
+    assert "goal reached 2026-04-01 10:00:00, worth 49.9" in run("show", "a/7/K1").out.splitlines()
+
+
 def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> None:
     client.views["a/7/K1"] = replace(HELD, earlier=True)
     said = "only the newest 3 attempts are shown: see 'scenario deliveries a/7/K1 --limit 10000'"

@@ -48,6 +48,7 @@ def test_the_keys_are_those_that_are_documented() -> None:
         "events",
         "operations",
         "passed_over",
+        "goal",
     ]
     assert all(f"`{key}`" in (as_json.__doc__ or "") for key in as_json.journey(HELD))
 
@@ -105,7 +106,19 @@ def test_a_held_journey_in_full() -> None:
         "passed_over": [],
         "steps_forgotten": 0,
         "rounds": [],
+        "goal": None,
     }
+
+
+def test_a_goal_is_told_as_far_as_it_is_known() -> None:
+    assert HELD.entry is not None
+    until, reached = datetime(2026, 4, 14, 8, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    entry = replace(HELD.entry, goal_until=until)
+    told = {"until": until.isoformat(), "reached_at": None, "value": None}
+    assert as_json.journey(replace(HELD, entry=entry))["goal"] == told
+    entry = replace(entry, reached_at=reached, goal_value="49.9")
+    told |= {"reached_at": reached.isoformat(), "value": "49.9"}
+    assert as_json.journey(replace(HELD, entry=entry))["goal"] == told
 
 
 PAUSE = {"name": "pause", "operator": "ann", "reason": "sale", "at": "2026-03-31T08:30:00+00:00", "step": "hook"}

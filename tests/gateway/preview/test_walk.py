@@ -13,6 +13,7 @@ from gateway.preview.rendering import RenderedRequest
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from scenario.policies.draw import Holdout, Lot, apart
+from scenario.policies.policies import Policies
 from tests.gateway.preview.conftest import AT, Drafts, Follow, told
 
 WAITS = """steps:
@@ -462,6 +463,6 @@ def test_who_would_get_nothing_is_told_what_it_would_be(follow: Follow, tmp_path
     assert report(shown, Places(tmp_path / "scenario.yaml"))["withheld"] == said
     assert told(shown, tmp_path)["offer"]["taken"], "what others get is shown all the same"
     out = next(number for number in range(20) if apart("q4", "holdout", 5000).draw(str(number)).name)
-    given = Given(at=AT, platform_zone="Europe/Paris", holdout=holdout)
+    given = Given(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))
     assert follow(text, given=given, id=out).withheld is not None
     assert follow(text, given=given, id=out).withheld.outcome == "holdout"  # pyright: ignore[reportOptionalMemberAccess]

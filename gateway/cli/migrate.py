@@ -1,0 +1,177 @@
+"""The command that lets journeys go on in another version of their scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli import session
+from gateway.cli.operate_many import OperationRequest, confirmed, number_of, send
+from gateway.cli.options import BatchOptions, OperatorOptions, grouped, record, version
+from gateway.terminal import dump, note, say
+
+if TYPE_CHECKING:
+    from gateway.operations.migration import MigrationForecast, Version
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="the scenario's name; or one journey's id, such as post-purchase/3028687")
+]
+
+
+class Waits(StrEnum):
+    """What becomes of a wait."""
+
+    KEEP = "keep"
+    RESTART = "restart"
+
+
+class Doing(StrEnum):
+    """What journeys may be doing."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    HELD = "held"
+    PAUSED = "paused"
+
+
+def _pair(text: str) -> tuple[str, str]:
+    was, _, becomes = (part.strip() for part in text.partition("="))
+    if not was or not becomes:
+        raise typer.BadParameter(f"'{text}' maps no step: write the old id, =, and the new one, such as wait-2=wait-3")
+    return was, becomes
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Move:
+    to: Annotated[
+        int, typer.Option("--to", metavar="N|newest", parser=version, help="the version in which they go on")
+    ] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
+    names: Annotated[
+        list[Any] | None,
+        typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="what a step is called there; may be repeated"),
+    ] = None
+    waits: Annotated[Waits, typer.Option("--waits", help="whether waits keep their start, or begin anew")] = Waits.KEEP
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Whose:
+    origin: Annotated[
+        int | None, typer.Option("--from", metavar="N", min=1, help="only those that follow this version")
+    ] = None
+    at: Annotated[str | None, typer.Option("--at", metavar="STEP", help="only those that stand at this step")] = None
+    state: Annotated[Doing | None, typer.Option("--state", help="only those that are doing this")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record; by default the version"),
+    ] = None
+    operator: Annotated[
+        str | None, typer.Option("--operator", metavar="NAME", parser=record, help="who; by default your login name")
+    ] = None
+
+    def to(self, place: str) -> OperatorOptions:
+        """Who operates, and why: where nobody says, to go on there."""
+        return OperatorOptions(reason=self.reason or f"to go on in {place}", operator=self.operator)
+
+
+@grouped
+def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions) -> None:
+    """Let journeys under way go on in another version of their scenario.
+
+    Says first what is different, how many stand at each step, and what becomes of them there; --dry-run says no more
+    than that. A delivery under way ends in its own version first; a held step stays held, and is tried again as the new
+    version has it. Journeys whose step is gone stay where they are, unless it is mapped: --map wait-2=wait-3.
+
+    With --format json, --dry-run prints an object with scenario, to, differences and standing: a list of objects with
+    version, step, state, journeys (how many), fits and becomes.
+    """
+    names: dict[str, str] = dict(move.names or ())
+    to: Version = move.to
+    more: dict[str, Any] = {"waits": move.waits.value} | ({"map": names} if names else {})
+    if "/" in name:
+        raise typer.Exit(_one(name, move, whose, record, sending, names))
+    wanted: dict[str, Any] = {"to": to, "version": whose.origin, "step": whose.at, "names": names}
+    wanted |= {"state": whose.state.value} if whose.state else {}
+    wanted |= {"limit": sending.limit} if sending.limit is not None else {}
+    found = session.ask(lambda client: client.forecast_migration(name, **wanted))
+    more["version"] = found.to
+    if sending.dry_run:
+        _forecast(found, sending)
+        raise typer.Exit(0 if found.fitting and not found.left_out else 1)
+    request = OperationRequest("migrate", record.to(f"{found.scenario}@{found.to}"), sending, more)
+    raise typer.Exit(_carry_out(request, found, whose.at))
+
+
+def _one(
+    journey: str, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions, names: dict[str, str]
+) -> int:
+    """Sends the operation to one journey."""
+    for option, given in (("--from", whose.origin), ("--state", whose.state), ("--dry-run", sending.dry_run)):
+        if given:
+            raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")
+    to: Version = move.to
+    said = record.to(f"version {to}")
+    progress: dict[str, Any] = session.ask(
+        lambda client: client.migrate(
+            journey,
+            operator=said.who,
+            reason=said.reason,
+            version=to,
+            names=names,
+            waits=move.waits.value,
+            step=whose.at,
+        )
+    )
+    if sending.json:
+        dump(progress)
+    else:
+        say(f"{journey}: goes on in {progress.get('moves_to') or progress.get('scenario')}")
+    return 0
+
+
+def _carry_out(request: OperationRequest, found: MigrationForecast, at: str | None) -> int:
+    _counts(found, note)
+    targets = found.targets(at)
+    if not targets:
+        note(f"scenario: nothing to migrate: no journey {'fits' if found.left_out else 'is under way there'}")
+        return 1
+    if not request.sending.yes and not confirmed(request, len(targets), "journey"):
+        note("scenario: nothing was done")
+        return 1
+    tally = session.ask(lambda client: send(client, request, targets))
+    if found.left_out:
+        note(f"scenario: {number_of(found.left_out, 'journey')} left in their version, as said above")
+    return 0 if tally.complete and not found.left_out else 1
+
+
+def _counts(found: MigrationForecast, write: Any) -> None:
+    for number, difference in found.differences.items():
+        told = "what is different cannot be read" if difference is None else difference
+        write(f"{found.scenario}@{number} to @{found.to}: {told}")
+        for one in found.standing:
+            if one.version == number:
+                write(f"  {one}")
+
+
+def _forecast(found: MigrationForecast, sending: BatchOptions) -> None:
+    if sending.json:
+        dump(
+            {
+                "scenario": found.scenario,
+                "to": found.to,
+                "differences": {
+                    str(number): difference and vars(difference) for number, difference in found.differences.items()
+                },
+                "standing": [{**vars(one), "journeys": len(one.journeys)} for one in found.standing],
+            }
+        )
+    else:
+        _counts(found, say)
+    told = number_of(len(found.fitting), "journey")
+    note(f"scenario: {told} would go on in {found.scenario}@{found.to}, {found.left_out:,} not: nothing was done")

@@ -1,0 +1,92 @@
+"""The policies as virtual journeys meet them: the same questions, of places and suppressions that nobody has stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from activities.interface import CHANNELS
+from gateway.virtual.host import VirtualHost
+from scenario.model.scenario import Scenario
+from scenario.policies.caps import Cap, Full, full
+from scenario.policies.order import ByStep, Message, Ruling, ask, rules_of
+from scenario.policies.policies import Policies
+from scenario.policies.suppression import Suppression
+from scenario.steps.delivery import Send
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A place under caps; see `runtime.store.claims.Claim`."""
+
+    delivery_id: str
+    channel: str
+    destination: str
+    claimed_at: datetime
+
+
+@dataclass
+class Workspace:
+    """What one contact's messages meet.
+
+    Attributes:
+        policies: Those of all scenarios.
+        suppressions: What stands against its addresses.
+        places: Those that it has under caps.
+    """
+
+    policies: Policies = field(default_factory=Policies)
+    suppressions: Sequence[Suppression] = ()
+    places: list[Claimed] = field(default_factory=list[Claimed])
+
+    async def ask(self, host: VirtualHost, scenario: Scenario, step: ByStep, row: Send, delivery: str) -> Ruling:
+        """Whether a message may leave now.
+
+        Args:
+            host: Whose it is.
+            scenario: Its scenario.
+            step: Its step.
+            row: The same in the plan.
+            delivery: Its delivery's id.
+        """
+        destination = row.to if CHANNELS[row.kind].addressed else ""
+        message = Message(
+            delivery=delivery,
+            channel=row.kind,
+            destination=destination,
+            began=host.began,
+            zone=host.zone,
+            contact=host.data()["contact"],
+            at_once=host.at_once,
+        )
+        rules = rules_of(scenario, step, self.policies, row.kind, destination)
+        return await ask(message, rules, _Facts(self, message, host.now()))
+
+    def release(self, delivery: str) -> None:
+        """Gives a delivery's place back."""
+        self.places = [place for place in self.places if place.delivery_id != delivery]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is known for one message."""
+
+    workspace: Workspace
+    message: Message
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+    async def suppressions(self) -> Iterable[Suppression]:
+        return [found for found in self.workspace.suppressions if found.channel == self.message.channel]
+
+    async def claim(self, caps: Sequence[Cap]) -> Full | None:
+        places, message = self.workspace.places, self.message
+        if not caps or any(place.delivery_id == message.delivery for place in places):
+            return None
+        found = full(caps, places, self.at, message.zone)
+        if found is None:
+            places.append(Claimed(message.delivery, message.channel, message.destination, self.at))
+        return found

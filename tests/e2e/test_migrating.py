@@ -1,0 +1,144 @@
+"""Journeys at every kind of step go on in another version: on a real server, at a rate, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.client import ScenarioClient, Which, targets
+from tests.e2e.conftest import Stands, publish
+
+HOOK: Final = '{webhook: NAME, url: "https://HOST.example.com/NAME", body: {id: "{{ contact.id }}"}}'
+
+
+def hook(name: str, host: str = "hooks") -> str:
+    return HOOK.replace("NAME", name).replace("HOST", host)
+
+
+SLOW: Final = hook("slow", "slow").replace("body", "retry: {initial_interval: 5h}, body")
+
+PLACES: Final[dict[str, tuple[int, str, str, str]]] = {
+    # How many, the steps in the first version and in the second, and what is said of them.
+    "wait": (40, "{wait: 1h, id: pause}", "{wait: 1s, id: pause}", "40 wait at pause, which stays"),
+    "date": (20, "{wait: {until: 2099-01-01}, id: day}", "{wait: {until: 2026-01-01}, id: day}", "20 wait at day"),
+    "event": (20, "{wait_for: go, id: event}", "{wait_for: go, for: 30d, id: event}", "20 wait at event"),
+    "first": (
+        20,
+        "{wait_for: {go: {}, stop: {}}, for: 30d, id: first}",
+        "{wait_for: {stop: {}, more: {}}, for: 1s, id: first}",
+        "20 wait at first",
+    ),
+    "rounds": (
+        20,
+        "{repeat: {every: 1h, times: 9}, id: rounds, steps: [" + hook("round") + "]}",
+        "{repeat: {every: 1s, times: 2}, id: rounds, steps: [" + hook("round") + "]}",
+        "20 wait at rounds",
+    ),
+    "renamed": (20, "{wait: 1h, id: old}", "{wait: 1s, id: new}", "20 wait at old, which becomes new"),
+    "paused": (20, "{wait: 1h, id: quiet}", "{wait: 1s, id: quiet}", "20 are paused at quiet"),
+    "slow": (8, SLOW, SLOW, "8 are at slow, which stays"),
+    "held": (20, hook("broken", "old"), hook("broken", "new"), "20 are held at broken"),
+    "asked": (
+        12,
+        "{if: contact.custom.place > 2, id: asked, then: [{wait: 0s, id: then}]}",
+        "{if: contact.custom.place == 'asked', id: asked, then: [{wait: 0s, id: then}]}",
+        "12 are held at asked",
+    ),
+}
+MANY: Final = sum(count for count, *_ in PLACES.values())
+WHO: Final = {"operator": "ann", "reason": "x"}
+
+
+def fleet(version: int, *behind: str) -> str:
+    cases = ", ".join(f"{place}: [{steps[version]}]" for place, steps in PLACES.items())
+    steps = (
+        hook("hello"),
+        "{split: {a: 50, b: 50}, id: halves, branches: {a: [{wait: 0s, id: half}]}}",
+        f"{{switch: contact.custom.place, id: places, cases: {{{cases}}}}}",
+        *behind,
+        "{exit: done, id: end}",
+    )
+    return "scenario: fleet\ntrigger: segment\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+
+
+async def in_place(client: ScenarioClient, **states: int) -> None:
+    """Waits until search knows so many journeys in each state."""
+    query = "ScenarioName = 'fleet' AND ExecutionStatus = 'Running' AND JourneyState = '{}'"
+    async with asyncio.timeout(120):
+        for state, wanted in states.items():
+            while (await client.temporal.count_workflows(query.format(state))).count != wanted:
+                await asyncio.sleep(0.2)
+
+
+async def test_two_hundred_journeys_go_on_in_another_version_and_none_is_lost(stand: Stands, tmp_path: Path) -> None:
+    assert MANY == 200
+    fail = {"/slow.example.com/slow": [503], "/old.example.com/broken": [422]}
+    async with stand(fail=fail) as up:
+        client = up.client
+        await publish(client, tmp_path, fleet(1, hook("bye")))
+        places = [place for place, (count, *_) in PLACES.items() for _ in range(count)]
+        entries: list[dict[str, Any]] = [
+            {"contact": {"id": number, "custom": {"place": place}}} for number, place in enumerate(places)
+        ]
+        common = {"scenario": "fleet", "trigger": {"type": "segment"}}
+        entered = await asyncio.gather(*(client.enter({**common, **entry}, settle=0) for entry in entries))
+        waiting = sum(PLACES[place][0] for place in ("wait", "date", "event", "first", "rounds", "renamed", "paused"))
+        await in_place(client, waiting=waiting, held=32)
+        paused = [journey.id for journey, place in zip(entered, places, strict=True) if place == "paused"]
+        await asyncio.gather(*(client.pause(journey, **WHO) for journey in paused))
+        await in_place(client, paused=20)
+
+        await publish(client, tmp_path, fleet(2, hook("more"), hook("bye")))
+        forecast = await client.forecast_migration("fleet", version=1)
+        assert (forecast.left_out, str(forecast.differences[1])[:38]) == (20, "added: new, more; removed: old; change")
+        assert "20 wait at old, which is gone: map it, to new say" in map(str, forecast.standing)
+        forecast = await client.forecast_migration("fleet", version=1, names={"old": "new"})
+        assert (forecast.to, forecast.left_out, len(forecast.fitting)) == (2, 0, MANY)
+        told = [str(one) for one in forecast.standing]
+        assert all(any(one.startswith(words) for one in told) for *_, words in PLACES.values()), told
+        assert len(told) == len(PLACES)
+
+        batch = client.batch(
+            "migrate", operator="ann", reason="x", rate=200, version=forecast.to, map={"old": "new"}, waits="keep"
+        )
+        tally = await batch.run(forecast.targets())
+        assert (str(tally), tally.left) == (f"accepted {MANY}", 0)
+
+        await in_place(client, held=32)
+        held = await client.select("retry_step", Which(scenario="fleet", version=2))
+        assert len(held) == 32
+        await client.batch("retry_step", operator="ann", reason="x", rate=200).run(targets(held))
+        fast = {"initial_interval": "1s", "backoff_coefficient": 1}
+        retune = client.batch("retune", operator="ann", reason="x", destination="slow.example.com", retry=fast)
+        await retune.run(targets(await client.in_flight("slow.example.com")))
+        await asyncio.gather(*(client.resume(journey, **WHO) for journey in paused))
+        listening = [number for number, place in enumerate(places) if place == "event"]
+        await asyncio.gather(*(client.event(str(number), "go") for number in listening))
+
+        async with asyncio.timeout(120):
+            results = await asyncio.gather(*(journey.result() for journey in entered))
+        assert Counter((result["outcome"], result["version"]) for result in results) == {("exited", "fleet@2"): MANY}
+        assert {result["reason"] for result in results} == {"done"}
+        operations = (await entered[0].handle.query("progress"))["operations"]
+        assert operations[0]["details"] == {"from": "fleet@1", "version": "fleet@2", "map": {"old": "new"}}
+        # The latest of them are noted a moment after the journey's end.
+        assert len(await client.store.entries(scenario="fleet", version=2, limit=300)) == MANY
+
+        requests = up.receiver.requests()
+        arrived = Counter(
+            (request.path, dict(request.headers)["webhook-id"]) for request in requests if request.status == 200
+        )
+        assert set(arrived.values()) == {1}, "every message once"
+        assert Counter(path.rpartition("/")[2] for path, _ in arrived) == {
+            "hello": MANY,
+            "more": MANY,
+            "bye": MANY,
+            "round": 40,
+            "slow": 8,
+            "broken": 20,
+        }
+        for path, times in (("/slow.example.com/slow", 8), ("broken", 20)):
+            ids = {dict(one.headers)["webhook-id"] for one in requests if path.rpartition("/")[2] in one.path}
+            assert len(ids) == times, "under the id that it had before"

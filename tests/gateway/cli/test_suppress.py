@@ -1,0 +1,271 @@
+"""Addresses that must not be written to, from the command line: none of them is kept, shown or quoted."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.store import Store
+from runtime.suppression import AddressHashes
+from scenario.policies.suppression import Suppression
+from tests.gateway.cli.conftest import Run
+
+KEY = bytes(range(32))
+HASHES = AddressHashes([KEY])
+ADA = "ada.lovelace@example.com"
+[ADAS] = HASHES.of("email", ADA)
+[NUMBERS] = HASHES.of("sms", "+33612345678")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def suppress(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command beside an empty store, with a key."""
+
+    async def make() -> None:
+        async with Store.open(url):
+            pass
+
+    asyncio.run(make())
+    monkeypatch.setenv("SCENARIO_STORE", url)
+    monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY", base64.b64encode(KEY).decode())
+    monkeypatch.delenv("SCENARIO_SUPPRESSION_KEY_PREVIOUS", raising=False)
+    return lambda *arguments: run("suppress", *arguments)
+
+
+@pytest.fixture
+def stored(url: str) -> Any:
+    """What is in the store, the oldest first."""
+
+    def look(*given: Suppression) -> list[tuple[str, ...]]:
+        async def work() -> list[Suppression]:
+            async with Store.open(url) as store:
+                await store.suppress_many(given)
+                return await store.suppressions()
+
+        found = asyncio.run(work())
+        return sorted((one.channel, one.address, one.source, one.scope, one.evidence) for one in found)
+
+    return look
+
+
+def test_an_address_is_suppressed_and_taken_back(suppress: Run, stored: Any) -> None:
+    ran = suppress(ADA, "--evidence", "asked by letter")
+    assert (ran.status, ran.out) == (0, "suppressed: by email, nothing goes to this address (custom) any more\n")
+    assert stored() == [("email", ADAS, "custom", "", "asked by letter")]
+    assert suppress(ADA.upper()).out == "was suppressed already: by email, nothing goes to this address (custom)\n"
+    assert suppress(ADA, "--remove", "--source", "bounce").out == "was not suppressed by email\n"
+    assert suppress(ADA, "--remove").out == "taken back by email: custom\n"
+    assert stored() == []
+
+
+def test_a_list_is_unsubscribed_from(suppress: Run, stored: Any) -> None:
+    ran = suppress(ADA, "--source", "unsub", "--scope", "newsletter")
+    assert ran.out == "suppressed: by email, no marketing of newsletter goes to this address (unsub) any more\n"
+    assert suppress("+33 6 12 34 56 78", "--source", "stop").out.startswith("suppressed: by sms, nothing goes ")
+    assert stored() == [("email", ADAS, "unsub", "newsletter", ""), ("sms", NUMBERS, "stop", "", "")]
+    assert suppress(ADA, "--remove").out == "taken back by email: unsub newsletter\n"
+
+
+def test_an_address_can_be_kept_out_of_the_shells_history(
+    suppress: Run, stored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{ADA}\n".encode())))
+    assert suppress("-").status == 0
+    assert stored() == [("email", ADAS, "custom", "", "")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["ada"], 1, "the address is neither an e-mail address nor an international number such as +33612345678"),
+        (["0612345678", "--channel", "sms"], 1, "the number is not international"),
+        (["ada", "--channel", "email"], 1, "the e-mail address is malformed"),
+        (
+            [ADA, "--source", "stop"],
+            1,
+            "'stop' suppresses nothing by email: it is one of custom, unsub, soft, bounce or fbl",
+        ),
+        ([ADA, "--scope", "newsletter"], 1, "'custom' stops everything to an address: only 'unsub' has a scope"),
+        ([ADA, "--channel", "pigeon"], 1, "'pigeon' is no channel with addresses: it is one of email or sms"),
+        ([], 2, "invalid value: name an address, or use --list, --import or --export: see 'scenario suppress --help'"),
+        (
+            ["--remove"],
+            2,
+            "invalid value: name an address, or use --list, --import or --export: see 'scenario suppress --help'",
+        ),
+        (
+            [ADA, "--list", "--remove"],
+            2,
+            "invalid value: --remove, --list, --import and --export are not for the same command: "
+            "see 'scenario suppress --help'",
+        ),
+        (
+            [ADA, "--export", "x.csv"],
+            2,
+            "invalid value: --import and --export are about files, and take no address: see 'scenario suppress --help'",
+        ),
+        (["--import", "none.csv"], 1, "none.csv cannot be read: no such file or directory"),
+        (["--export", "none/x.csv"], 1, "none/x.csv cannot be written: no such file or directory"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    suppress: Run, stored: Any, arguments: list[str], status: int, said: str
+) -> None:
+    ran = suppress(*arguments)
+    assert (ran.status, ran.out, ran.err) == (status, "", f"scenario: {said}\n")
+    assert stored() == []
+
+
+def test_without_a_key_it_says_which_setting_is_missing(suppress: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SCENARIO_SUPPRESSION_KEY")
+    missing = "scenario: suppressions are not configured: set SCENARIO_SUPPRESSION_KEY here, as for the workers\n"
+    assert (suppress(ADA).status, suppress(ADA).err) == (1, missing)
+    assert suppress("--list").err == "nothing is suppressed\n", "which needs none"
+
+
+def test_they_are_listed_by_their_hashes(suppress: Run, stored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    at = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+    stored(
+        Suppression("email", ADAS, "unsub", at, "newsletter", "one click"),
+        Suppression("email", ADAS, "bounce", at.replace(day=30), evidence="550 5.1.1 no such user"),
+        Suppression("sms", NUMBERS, "stop", at.replace(day=29)),
+    )
+    ran = suppress("--list")
+    assert ran.err == "on record: 1 email bounce, 1 email unsub, 1 sms stop\n"
+    assert [len(line) <= 80 for line in ran.out.splitlines()] == [True] * len(ran.out.splitlines())
+    assert ADAS[:12] in ran.out
+    found = suppress("--list", "--format", "json").json
+    assert [(one["source"], one["hash"]) for one in found] == [("unsub", ADAS), ("bounce", ADAS), ("stop", NUMBERS)]
+    assert found[0]["suppressed_at"] == "2026-03-31T08:00:00+00:00"
+    assert [one["source"] for one in suppress(ADA, "--list", "--format", "json").json] == ["bounce", "unsub"]
+    assert [one["source"] for one in suppress("--list", "--channel", "sms", "--format", "json").json] == ["stop"]
+    assert [one["source"] for one in suppress("--list", "--limit", "1", "--format", "json").json] == ["unsub"]
+    assert suppress("bob@example.com", "--list").err == "nothing is suppressed\n"
+
+
+def test_a_file_is_brought_in_line_by_line(suppress: Run, stored: Any, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(
+        "address,source,scope,suppressed_at,evidence\n"
+        f"{ADA},unsub,newsletter,2026-03-31T10:00:00+02:00,the old tool\n"
+        "+33612345678,stop,,2026-03-31,\n"
+        "\n"
+        "nobody,,,,\n"
+        f"{ADA},bounce,,yesterday,\n"
+        f"{ADA.upper()},unsub,newsletter,,again\n"
+        f'bob@example.com,,,,"call +33 6 12 34 56 78, or\nwrite to {ADA}"\n'
+        "eve@example.com,custom\n"
+        "eve@example.com,custom,newsletter,,\n",
+        "utf-8-sig",
+    )
+    ran = suppress("--import", "in.csv")
+    assert ran.status == 1
+    assert ran.out == "3 suppressed, 1 known already, 4 wrong\n"
+    assert ran.err.splitlines() == [
+        "line 5 of in.csv: the address is neither an e-mail address nor an international number such as +33612345678",
+        "line 6 of in.csv: its suppressed_at is not a time: write 2026-03-31T10:00:00+02:00",
+        "line 10 of in.csv: it has 2 cells, and there are 5 columns",
+        "line 11 of in.csv: 'custom' stops everything to an address: only 'unsub' has a scope",
+    ]
+    assert stored() == sorted(
+        [
+            ("email", ADAS, "unsub", "newsletter", "the old tool"),
+            ("sms", NUMBERS, "stop", "", ""),
+            ("email", *HASHES.of("email", "bob@example.com"), "custom", "", "call […], or write to […]"),
+        ]
+    )
+
+
+def test_what_was_carried_away_can_be_brought_in_elsewhere(
+    suppress: Run, stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [
+        Suppression("email", ADAS, "unsub", datetime(2026, 3, 31, 8, tzinfo=UTC), "a,b", 'said "no"'),
+        Suppression("sms", NUMBERS, "stop", datetime(2026, 3, 30, 8, 0, 0, 5, tzinfo=UTC)),
+    ]
+    before = stored(*given)
+    ran = suppress("--export", "out.csv")
+    assert (ran.status, ran.out, ran.err) == (0, "", "2 exported\n")
+    text = (tmp_path / "out.csv").read_text("utf-8")
+    assert text.splitlines()[0] == "channel,hash,source,scope,suppressed_at,evidence"
+    assert suppress("--export", "-").out == text
+    assert suppress("--export", "-", "--source", "stop").out.count("\n") == 2
+    monkeypatch.setenv("SCENARIO_STORE", f"sqlite:///{tmp_path / 'other.db'}")
+
+    async def make() -> None:
+        async with Store.open(f"sqlite:///{tmp_path / 'other.db'}"):
+            pass
+
+    asyncio.run(make())
+    monkeypatch.delenv("SCENARIO_SUPPRESSION_KEY")  # which hashes do not need
+    assert suppress("--import", "out.csv", "--format", "json").json == {"new": 2, "known": 0, "bad": []}
+    assert suppress("--export", "-").out == text
+    assert suppress("--import", "out.csv").out == "0 suppressed, 2 known already, 0 wrong\n"
+    assert stored() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("", "and '' is none: there are address, channel, hash, source, scope, suppressed_at and evidence"),
+        ("adress,source", "and 'adress' is none: did you mean 'address'?"),
+        (f"{ADA},unsub", "and '…' is none: there are address, "),
+        ("source,scope", "line 1 has to name one of the columns 'address' and 'hash'"),
+        ("address,hash", "line 1 has to name one of the columns 'address' and 'hash'"),
+        ("address,address", "line 1 names a column twice"),
+    ],
+)
+def test_the_first_line_names_the_columns(suppress: Run, stored: Any, tmp_path: Path, first: str, said: str) -> None:
+    (tmp_path / "in.csv").write_text(f"{first}\n{ADA},unsub\n", "utf-8")
+    ran = suppress("--import", "in.csv")
+    assert (ran.status, ran.out) == (1, "")
+    assert said in ran.err
+    assert ADA not in ran.err
+    assert stored() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("xyz,email,custom", "its hash is not 64 hexadecimal digits"),
+        (f"{ADAS},,custom", "a hash does not tell its channel: name it"),
+        (f"{ADAS},webhook,custom", "'webhook' is no channel with addresses: it is one of email or sms"),
+        (f"{ADAS},email,angry", "'angry' suppresses nothing by email: it is one of custom, unsub, soft, bounce or fbl"),
+    ],
+)
+def test_a_hash_is_looked_at_before_it_is_believed(
+    suppress: Run, stored: Any, tmp_path: Path, line: str, said: str
+) -> None:
+    (tmp_path / "in.csv").write_text(f"hash,channel,source\n{line}\n", "utf-8")
+    ran = suppress("--import", "in.csv")
+    assert (ran.status, ran.err) == (1, f"line 2 of in.csv: {said}\n")
+    assert stored() == []
+
+
+def test_a_spreadsheets_semicolons_will_do_and_options_fill_what_lines_leave_out(
+    suppress: Run, stored: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text(f"Address;Scope\r\n{ADA};vip\r\n{ADA};\r\n", "utf-8")
+    ran = suppress("--import", "in.csv", "--source", "unsub", "--scope", "newsletter", "--evidence", "moved")
+    assert (ran.status, ran.out) == (0, "2 suppressed, 0 known already, 0 wrong\n")
+    assert stored() == [("email", ADAS, "unsub", "newsletter", "moved"), ("email", ADAS, "unsub", "vip", "moved")]
+
+
+def test_many_wrong_lines_do_not_flood_the_screen(suppress: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("address\n" + "nobody\n" * 45, "utf-8")
+    ran = suppress("--import", "in.csv")
+    assert len(ran.err.splitlines()) == 21
+    assert ran.err.endswith("and 25 more lines that are wrong\n")
+    assert ran.out == "0 suppressed, 0 known already, 45 wrong\n"

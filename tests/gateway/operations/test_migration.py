@@ -1,0 +1,115 @@
+"""Where journeys stand that are to go on in another version, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from temporalio.api.workflow.v1 import PendingActivityInfo
+
+from gateway.errors import BadInput
+from gateway.operations.batch import JourneyTarget
+from gateway.operations.migration import MigrationForecast, forecast
+from runtime.store import AdmissionRequest, Store
+from scenario.check.check import check
+from scenario.model.document import digest, document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
+from tests.gateway.search import NOW, Execution, Temporal, client
+
+HOOK = '{webhook: hook, url: "https://x.example.com", body: {a: 1}}'
+MAIL = '{email: mail, subject: "hi", text: "hi"}'
+
+
+async def publish(store: Store, *steps: str) -> None:
+    text = "scenario: a\ntrigger: order\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+    made = check(text, file="a.yaml").scenario
+    assert made is not None
+    content = document(made)
+    await store.publish("a", content, dump_plan(compile_plan(made)), digest(content))
+
+
+@pytest.fixture
+async def two(store: Store) -> Store:
+    """A store with three versions, and six journeys in the first two; one of them was terminated."""
+    await publish(store, MAIL, "{wait: 2d}", HOOK)
+    await publish(store, "{wait: 1d, id: early}", MAIL, "{wait: 2d}", HOOK)
+    await publish(store, MAIL, "{wait: 2d, id: rest}", HOOK.replace("a: 1", "a: 2"))
+    for number, version in enumerate((1, 1, 1, 2, 2, 2, 3)):
+        asking = AdmissionRequest("a", version, str(number), None, f"a/{number}", "r", "always", NOW)
+        await store.admit(asking)
+    return store
+
+
+def temporal() -> Temporal:
+    """Search knows of all but one of them; one that it takes for waiting has a delivery under way."""
+    waiting = [Execution(f"a/{number}", state="waiting") for number in (0, 3)]
+    found = Temporal([*waiting, *(Execution(f"a/{number}") for number in (1, 4, 6))])
+    found.sending["a/0"] = PendingActivityInfo(activity_id="mail")
+    found.sending["a/3"] = PendingActivityInfo(activity_id="early")
+    return found
+
+
+def told(found: MigrationForecast) -> list[str]:
+    return [f"{found.scenario}@{one.version}: {one}" for one in found.standing]
+
+
+async def test_journeys_are_counted_by_where_they_stand(two: Store) -> None:
+    found = await forecast(client(temporal()), two, "a")
+    assert (found.to, found.left_out, found.fitting) == (3, 1, ["a/4", "a/0", "a/1"])
+    assert told(found) == [
+        "a@2: 1 is at early, which is gone: map it, to rest say",
+        "a@2: 1 is held at hook, which stays",
+        "a@1: 1 is at mail, which stays",
+        "a@1: 1 is held at hook, which stays",
+    ]
+    assert {number: str(one) for number, one in found.differences.items()} == {
+        2: "added: rest; removed: early, wait-3; changed: hook (body)",
+        1: "added: rest; removed: wait-2; changed: hook (body)",
+    }
+    assert found.targets("hook")[0] == JourneyTarget("a/4", "hook")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"version": 1}, ["a@1: 1 is at mail, which stays", "a@1: 1 is held at hook, which stays"]),
+        ({"step": "mail"}, ["a@1: 1 is at mail, which stays"]),
+        ({"state": "held", "version": 2}, ["a@2: 1 is held at hook, which stays"]),
+        ({"version": 2, "state": "running", "names": {"early": "rest"}}, ["a@2: 1 is at early, which becomes rest"]),
+        (
+            {"to": 2, "version": 1},
+            ["a@1: 1 is at mail, which stays", "a@1: 1 is held at hook, which stays"],
+        ),
+        ({"limit": 1}, ["a@2: 1 is held at hook, which stays"]),
+        ({"step": "wait-2"}, []),
+    ],
+)
+async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[str, Any], expected: list[str]) -> None:
+    assert told(await forecast(client(temporal()), two, "a", **wanted)) == expected
+
+
+@pytest.mark.parametrize(
+    ("scenario", "wanted", "why"),
+    [
+        ("b", {}, "there is no 'b': 'scenario versions' lists those that are published"),
+        ("a", {"to": 9}, "a has no version 9: 'scenario versions' lists those that are published"),
+        ("a", {"version": 9}, "a has no version 9: 'scenario versions' lists those that are published"),
+        ("a", {"version": 3}, "a@3 is the version to go on in: name another with --from, or leave it out"),
+        ("a", {"names": {"early": "rests"}}, "there is no step 'rests' in a@3: did you mean 'rest'?"),
+        (
+            "a",
+            {"names": {"erly": "rest"}},
+            "there is no step 'erly' in the versions that they follow: did you mean 'early'?",
+        ),
+        (
+            "a",
+            {"version": 1, "step": "xyz"},
+            "there is no step 'xyz' in the versions that they follow: there are mail, wait-2, hook",
+        ),
+    ],
+)
+async def test_what_is_not_there_is_said(two: Store, scenario: str, wanted: dict[str, Any], why: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        await forecast(client(temporal()), two, scenario, **wanted)
+    assert str(caught.value) == why
