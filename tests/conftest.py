@@ -1,10 +1,21 @@
-"""How the suite is spread over the machine."""
+"""How the suite is spread over the machine, and what it keeps between its processes."""
 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+_COMPILED = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"
+
+# Some images set PYTHONDONTWRITEBYTECODE. Then each worker of the tests, each command and each workflow sandbox would
+# compile all it imports again, which takes longer than most tests. Compiled modules are kept here, out of the sources.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_COMPILED)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_xdist_auto_num_workers() -> int:

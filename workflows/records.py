@@ -67,7 +67,7 @@ class Held:
         attempts: How many attempts were made.
         excerpt: The first 2 KB of the reply, redacted.
         cause: The kind in one word that people search by: ``permanent``, ``exhausted`` (attempts or time ran out),
-            ``unknown``, ``unconfigured``, ``template``.
+            ``unknown``, ``unconfigured``, ``template``, ``capped``.
     """
 
     step: str

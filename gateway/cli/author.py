@@ -186,6 +186,8 @@ def _tell(published: Publication) -> None:
     name = published.scenario
     if published.before is not None and published.difference is not None:
         note(f"scenario: {published} after {name}@{published.before}: {published.difference}")
+        for draw in published.difference.redrawn:
+            note(f"scenario: {draw.since(f'{name}@{published.before}')}")
     for earlier in published.under_way:
         is_one = earlier.journeys == 1
         count = (

@@ -15,6 +15,7 @@ from gateway.cli.options import (
     BatchOptions,
     HeldJourneys,
     LeavingJourneys,
+    NowOption,
     OperatorOptions,
     RunningJourneys,
     VersionOption,
@@ -25,13 +26,23 @@ from gateway.terminal import dump, say
 
 @grouped
 def retry(
-    *, record: OperatorOptions, version: VersionOption = None, journeys: HeldJourneys, sending: BatchOptions
+    *,
+    record: OperatorOptions,
+    version: VersionOption = None,
+    now: NowOption = False,
+    journeys: HeldJourneys,
+    sending: BatchOptions,
 ) -> None:
     """Try a held step again, under the same delivery id: of one journey, or of all held ones that fit.
 
     Sends the same bytes; with --with-version those that the fixed template gives. --since: held since then.
+
+    Quiet hours, windows and caps hold for it too. With --now it leaves whatever they say; so does, of one journey, a
+    message that is not held but kept back by them. Suppressions and consent hold all the same.
     """
-    more = {} if version is None else {"version": version}
+    more: dict[str, Any] = {} if version is None else {"version": version}
+    if now:
+        more["now"] = True
     _send(OperationRequest("retry_step", record, sending, more), journeys, "is tried again")
 
 

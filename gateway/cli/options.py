@@ -27,7 +27,7 @@ JourneyArgument = Annotated[
     str, typer.Argument(metavar="JOURNEY", help="the journey's id, such as post-purchase/3028687/CGX0094")
 ]
 
-CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template")
+CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template", "capped")
 """The words for why a journey is held."""
 _LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
@@ -121,6 +121,10 @@ VersionOption = Annotated[
     typer.Option(
         "--with-version", metavar="N|newest", parser=version, help="render again, with this version's templates"
     ),
+]
+
+NowOption = Annotated[
+    bool, typer.Option("--now", help="whatever the hour, and whatever caps say; also what is kept back")
 ]
 
 

@@ -51,6 +51,7 @@ class Operations:
         reason: str,
         step: str | None = None,
         version: Version | None = None,
+        now: bool = False,
     ) -> dict[str, Any]:
         """Tries a held step again, under the same delivery id and with the same bytes.
 
@@ -60,8 +61,10 @@ class Operations:
             reason: Why.
             step: Only if it is held at this one.
             version: Render again, with the templates that this version of the scenario has for the step.
+            now: Whatever the hour, and whatever caps say; it may also be one that is kept back by them, and not held.
         """
-        return await self._update(journey, "retry_step", operator, reason, {"step": step, "version": version})
+        more = {"step": step, "version": version, "now": now or None}
+        return await self._update(journey, "retry_step", operator, reason, more)
 
     async def skip_step(self, journey: str, *, operator: str, reason: str, step: str | None = None) -> dict[str, Any]:
         """Gives up the step at which a journey stands; with `step`, only if it is that one."""

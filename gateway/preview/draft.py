@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from gateway.publishing import check_file
 from scenario.http.destinations import Listing
@@ -19,6 +20,9 @@ from scenario.steps.base import BaseStep as Step
 
 VERSION = 1
 """The version that templates see as `journey.version` where the entry pins none: nobody has counted yet."""
+
+_OF_PUBLISHING: Final = frozenset({"secret", "no-unsubscribe"})
+"""What is for whoever publishes to know: nothing that is shown depends on it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,5 @@ def draft(
     scenario = load(json.loads(json.dumps(document(checked.scenario))))
     plan = load_plan(dump_plan(compile_plan(scenario)))
     steps = dict(named_steps(scenario))
-    # That nobody says where secrets may go is for whoever publishes to know: nothing that is shown depends on it.
-    findings = tuple(finding for finding in checked.findings if finding.code != "secret")
+    findings = tuple(finding for finding in checked.findings if finding.code not in _OF_PUBLISHING)
     return Draft(path, scenario, plan, steps, findings), findings

@@ -12,6 +12,7 @@ from scenario.check.rules import check_rules
 from scenario.check.size import check_plan, is_storable
 from scenario.check.structure import check_structure
 from scenario.check.templates import check_templates
+from scenario.check.unsubscribing import check_unsubscribing
 from scenario.check.ways import ways
 from scenario.check.webhooks import check_destinations
 from scenario.http.destinations import Listing
@@ -71,6 +72,7 @@ def check(
     if destinations is not None:
         check_destinations(data, destinations, report)
     check_templates(data, known, report, destinations)
+    check_unsubscribing(data, report)
     check_remnants(data, report)
     if report.has_errors:
         return Checked(report.findings, None)

@@ -95,16 +95,16 @@ def withheld(scenario: Scenario, contact_id: str, holdout: Holdout | None) -> Wi
         drawn = apart(holdout.seed, HOLDOUT, holdout.share).draw(contact_id)
         if drawn.name:
             return Withheld(HOLDOUT, f"held out of all marketing, {holdout.seed} ({drawn.why})", drawn.why)
-    if (lot := control_of(scenario)) is not None:
-        drawn = lot.draw(contact_id)
+    if scenario.control:
+        drawn = control_of(scenario).draw(contact_id)
         if drawn.name:
             return Withheld(CONTROL, f"in the control group ({drawn.why})", drawn.why)
     return None
 
 
-def control_of(scenario: Scenario) -> Lot | None:
-    """How a scenario's control group is drawn, if it has one."""
-    return None if scenario.control is None else apart(f"{scenario.scenario}/control", CONTROL, scenario.control)
+def control_of(scenario: Scenario) -> Lot:
+    """How a scenario's control group is drawn; of one without it, nobody is in it."""
+    return apart(f"{scenario.scenario}/control", CONTROL, scenario.control or 0)
 
 
 _LATER: Final = ("now", "today", "responses", "event")

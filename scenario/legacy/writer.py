@@ -19,7 +19,7 @@ UNKNOWN: Final = "not_converted"
 _NOWHERE: Final = {
     "mirrorurl": "write a link of your own",
     "mobilewalletsurl": "write a link of your own",
-    "unsubscribeurl": "write a link of your own",
+    "unsubscribeurl": "write {{ journey.unsubscribe_url }}",
     "confirmurl": "write a link of your own",
 }
 _OPENING: Final = re.compile(r"\{+%|\{{2,}|\{\Z")

@@ -7,15 +7,39 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from scenario.entry.admission import control_of
 from scenario.model.document import document
 from scenario.model.outline import Written, outline
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan
+from scenario.policies.draw import CONTACT, CONTROL, UNITS, percent
 from scenario.steps.base import Path
 
 _ELSEWHERE: Final = frozenset({"scenario", "description", "steps"})
 """Keys of a scenario that change nothing for a journey, or that are told step by step."""
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A draw by which not everybody gets what they got before.
+
+    Attributes:
+        what: ``split subject``, or ``control``.
+        share: How many get something else, in hundredths of a per cent; None where all are drawn anew.
+        whom: Of what: ``contacts``, ``journeys``, or what else they are drawn by.
+    """
+
+    what: str
+    share: int | None
+    whom: str
+
+    def since(self, version: str) -> str:
+        """``split subject: 7 % of contacts would now take another branch than in post-purchase@3``."""
+        if self.share is None:
+            return f"{self.what}: all {self.whom} are drawn anew: it has another seed or another 'by' than in {version}"
+        does = "be in another group" if self.what == CONTROL else "take another branch"
+        return f"{self.what}: {percent(self.share)} % of {self.whom} would now {does} than in {version}"
 
 
 @dataclass(frozen=True)
@@ -28,12 +52,14 @@ class Difference:
         changed: What changed of a step: keys of the file (``subject``, ``wait``), and ways that lead elsewhere
             (``then → sms-2``).
         settings: Keys of the scenario itself that changed: ``exit``, ``timezone``.
+        redrawn: Draws that give another result to some.
     """
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     settings: tuple[str, ...] = ()
+    redrawn: tuple[Redrawn, ...] = ()
 
     def __str__(self) -> str:
         """``added: sms-2; removed: wait-2; changed: thank-you (subject, html)``."""
@@ -60,7 +86,20 @@ def difference(earlier: Scenario, later: Scenario) -> Difference:
         removed=tuple(name for name in before if name not in after),
         changed=changed,
         settings=tuple(key for key in _differing(old, new) if key not in _ELSEWHERE),
+        redrawn=tuple(_redrawn(earlier, later, *plans)),
     )
+
+
+def _redrawn(earlier: Scenario, later: Scenario, old: Plan, new: Plan) -> Iterator[Redrawn]:
+    gone = [lot for name, lot in old.lots.items() if name not in new.lots]
+    for name, lot in new.lots.items():
+        # One without an id of its own has another one where a step was added before it.
+        was = old.lots.get(name) or next((other for other in gone if other.shares.keys() == lot.shares.keys()), None)
+        if was is not None and (moved := lot.moved(was)) != 0:
+            whom = f"{lot.by}s" if lot.by in UNITS else f"values of {lot.by}"
+            yield Redrawn(f"{new.steps[name].kind} {name}", moved, whom)
+    if moved := control_of(later).moved(control_of(earlier)):
+        yield Redrawn(CONTROL, moved, f"{CONTACT}s")
 
 
 def _steps(stored: Mapping[str, Any]) -> dict[str, Written]:

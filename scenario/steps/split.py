@@ -115,7 +115,7 @@ def _is_pairs(value: Any) -> bool:
     return sum(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs) == len(cast("list[Any]", value))
 
 
-def _listed(shares: Mapping[str, int]) -> list[list[str | float]]:
+def _listed(shares: Mapping[str, int]) -> list[list[Any]]:
     """Shares for documents, whose keys a database may sort: their order counts, in the document's digest too."""
     return [[name, percent(share)] for name, share in shares.items()]
 
@@ -124,7 +124,7 @@ Shares = Annotated[
     dict[BranchName, Share],
     Field(min_length=_FEWEST, max_length=_MOST),
     BeforeValidator(_pairs),
-    PlainSerializer(_listed, return_type=list[list[str | float]]),
+    PlainSerializer(_listed, return_type=list[list[Any]]),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Two hundred journeys of three webhooks each, while workers are killed, the receiver is down, the server restarts."""
+"""Forty journeys of three webhooks each, while workers are killed, the receiver is down, the server restarts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from runtime.store import Attempt, Store
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
 
-JOURNEYS = 60
+JOURNEYS = 40
 STEPS = ("first", "second", "third")
-KILLS = (12, 40, 66, 94, 140)
+KILLS = (10, 44, 88)
 """After so many deliveries have arrived, the worker is killed."""
-DOWN, RESTART = 54, 118
+DOWN, RESTART = 36, 72
 """After so many the receiver goes down for a while; after so many Temporal's server is restarted."""
 
 CHAOS = """

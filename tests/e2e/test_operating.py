@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.errors import NotEntered
 from runtime.local.devserver import DevServer
@@ -34,40 +37,46 @@ Command = Callable[..., Awaitable[Ran]]
 
 
 @pytest.fixture
-def command(server: DevServer, tmp_path: Path) -> Command:
-    """Runs a command as an operator would: a process of its own, beside the server and the store of the stand."""
-    environ = environment(
-        TEMPORAL_ADDRESS=server.address, SCENARIO_STORE=f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", LOGNAME="ann"
-    )
+def scenario(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Our command line beside the server and the store of the stand, in a thread of this process.
+
+    That it is a program of its own is for the tests of `gateway/cli/program.py`.
+    """
+    for name in os.environ.keys() - environment().keys():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
+    monkeypatch.setenv("SCENARIO_STORE", f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
+    monkeypatch.setenv("LOGNAME", "ann")
+
+    def ran(*arguments: str) -> Ran:
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = program.run(arguments)
+        return Ran(status, out.getvalue(), err.getvalue())
+
+    async def run(*arguments: str) -> Ran:
+        async with asyncio.timeout(60):
+            return await asyncio.to_thread(ran, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def temporal(server: DevServer, temporal_program: Path) -> Command:
+    """Temporal's, as an operator would run it."""
 
     async def run(*arguments: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
-            *arguments, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            *(str(temporal_program), *arguments),
+            env=environment(TEMPORAL_ADDRESS=server.address),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         async with asyncio.timeout(60):
             out, err = await process.communicate()
         assert process.returncode is not None
         return Ran(process.returncode, out.decode(), err.decode())
-
-    return run
-
-
-@pytest.fixture
-def scenario(command: Command) -> Command:
-    """Our command line."""
-
-    async def run(*arguments: str) -> Ran:
-        return await command(sys.executable, "-c", "from gateway.cli import main; main()", *arguments)
-
-    return run
-
-
-@pytest.fixture
-def temporal(command: Command, temporal_program: Path) -> Command:
-    """Temporal's."""
-
-    async def run(*arguments: str) -> Ran:
-        return await command(str(temporal_program), *arguments)
 
     return run
 

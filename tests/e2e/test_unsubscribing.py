@@ -132,8 +132,11 @@ async def test_one_click_in_a_mail_program_ends_it_and_a_link_scanner_ends_nothi
     assert await store.suppressed("email", hashes) == []
 
     # The mail program's click: a POST of multipart or of a form (§3.2), without cookies; then once more.
-    for body in ({"data": {"List-Unsubscribe": "One-Click"}}, {"files": {"List-Unsubscribe": (None, "One-Click")}}):
-        answer = await shop.http.post(url, **body)
+    form = {"List-Unsubscribe": "One-Click"}
+    for answer in (
+        await shop.http.post(url, data=form),
+        await shop.http.post(url, files={"List-Unsubscribe": (None, b"One-Click")}),
+    ):
         assert (answer.status_code, answer.is_redirect, answer.cookies) == (200, False, httpx.Cookies())
     [row] = await store.suppressed("email", hashes)
     assert (row.source, row.scope, row.evidence) == ("unsub", "newsletter", "one click")
@@ -145,6 +148,15 @@ async def test_one_click_in_a_mail_program_ends_it_and_a_link_scanner_ends_nothi
     async with asyncio.timeout(60):
         result = await entered.result()
     assert (result["outcome"], result["reason"]) == ("exited", "event contact.unsubscribed")
+    assert len(shop.inbox.messages()) == 1
+
+    # Whoever has that address gets no marketing of this list any more.
+    other = await shop.enter("another contact")
+    async with asyncio.timeout(60):
+        while not (steps := ((await shop.client.show(other.id)).progress or {}).get("steps")):
+            await asyncio.sleep(0.1)
+    assert steps[0]["outcome"] == "skipped"
+    assert "the address has unsubscribed from newsletter (unsub, " in steps[0]["reason"]
     assert len(shop.inbox.messages()) == 1
 
     # Neither address is anywhere but in the mail and in what the contact came in with.

@@ -73,6 +73,17 @@ async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage
     assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
 
 
+async def test_who_is_let_in_to_get_nothing_is_told_and_shown(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(WAITS.replace("AGAIN", "always").replace("steps:", "control: 99.99\nsteps:"))
+    entered = await client.enter(entry())
+    assert (entered.admitted, entered.withheld[:24]) == (True, "in the control group (0.")
+    assert (await entered.verdict())["outcome"] == "control"
+    shown = as_json.journey(await client.show(entered.id))
+    assert (shown["state"], shown["reason"], shown["steps"]) == ("control", entered.withheld, [])
+    [listed] = await client.journeys(state="control")
+    assert (listed.id, listed.state, listed.reason) == (entered.id, "control", entered.withheld)
+
+
 @pytest.mark.parametrize(("zone", "used"), [("Mars/Olympus", False), ("UTC+2", True), (None, True)])
 async def test_a_time_zone_that_cannot_be_used_is_told(
     stage: Stage, client: ScenarioClient, zone: str | None, used: bool

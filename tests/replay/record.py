@@ -433,6 +433,11 @@ async def split(recorder: Recorder) -> None:
     await recorder.save("split", handle)
 
 
+async def control(recorder: Recorder) -> None:
+    """A contact who is let in to get nothing."""
+    await recorder.save("control", await recorder.start("control", [SMS], more="control: 99.99\n"))
+
+
 async def repeat(recorder: Recorder) -> None:
     """Rounds in rounds, over runs; a condition that ends one, an event that ends another, one that is skipped."""
     inner = "{repeat: {every: 1s, times: 3, until: contact.firstname == 'Ann'}, steps: [" + SMS + "]}"
@@ -578,6 +583,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "noted": noted,
     "switch": switch,
     "split": split,
+    "control": control,
     "several": several,
     "together": together,
     "repeat-1": repeat,

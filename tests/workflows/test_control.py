@@ -73,7 +73,7 @@ async def test_what_is_drawn_is_on_record_from_the_entry_on_where_it_is_known(st
         "shop": Lot(seed="campaign/shop", shares=HALVES).draw("12").name,
     }
     taken = {step["id"]: step["outcome"] for step in result["steps"]}
-    assert {name: taken[name] for name in entry.branches} == entry.branches
+    assert taken.items() >= dict(entry.branches or {}).items()
 
 
 @pytest.mark.parametrize(("purpose", "held"), [("marketing", True), ("transactional", False)])

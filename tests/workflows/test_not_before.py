@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
-from tests.workflows.conftest import Stage
+from runtime.store.claims import Claim
+from scenario.policies.caps import Cap
+from tests.workflows.conftest import Stage, failing
 from tests.workflows.test_continuing import runs
 
 NIGHT = """
@@ -182,3 +185,63 @@ async def test_one_that_may_go_costs_no_event(stage: Stage) -> None:
     await stage.result(handle)
     history = await handle.fetch_history()
     assert not [event for event in history.events if event.HasField("timer_started_event_attributes")]
+
+
+async def test_an_operator_sends_at_once_what_is_kept_back(stage: Stage) -> None:
+    handle = await started(stage, kept_back(stage, by=timedelta(days=3)))
+    with stage.environment.auto_time_skipping_disabled():
+        await stage.until(handle, "waiting")
+        for argument, refusal in (
+            ({}, "nothing to retry: the journey is not held"),
+            ({"now": "yes"}, "'now' must be true or false"),
+            ({"now": True, "version": 1}, "'version' is for a held step: this one is kept back, and has not failed"),
+        ):
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await stage.operate(handle, "retry_step", {**WHO, **argument})
+            assert str(refused.value.cause) == f"NotNow: {refusal}"
+        progress = await stage.operate(handle, "retry_step", {**WHO, "now": True})
+        result = await stage.result(handle)
+    assert progress["operations"][-1]["details"] == {"now": True}
+    first, second = stage.channels.of("hi")
+    assert [first.delivery.at_once, second.delivery.at_once] == [False, True]
+    assert second.delivery == replace(first.delivery, at_once=True)
+    assert not stage.channels.of("after")[0].delivery.at_once, "which was for that step alone"
+    assert [step["outcome"] for step in result["steps"]] == ["delivered", "delivered"]
+
+
+async def test_what_a_cap_holds_is_held_whatever_the_step_does_about_failures(stage: Stage) -> None:
+    def capped(delivery: Delivery, attempt: int) -> Sent:
+        if delivery.at_once:
+            return Sent(status=200, attempt=attempt)
+        raise Failure(
+            kind=FailureKind.CAPPED, reason="capped by week: 4 in 7d, next Thu 10:02", destination="sms", attempt=0
+        ).as_error()
+
+    stage.channels.scripts["hi"] = capped
+    await stage.publish(NIGHT.replace('{{ now }}"', '{{ now }}"\n    on_failure: continue\n    capped: hold'))
+    handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
+    held = (await stage.until(handle, "held"))["waiting"]
+    assert (held["cause"], held["reason"]) == ("capped", "capped by week: 4 in 7d, next Thu 10:02")
+    await stage.operate(handle, "retry_step", {**WHO, "now": True})
+    assert [step["outcome"] for step in (await stage.result(handle))["steps"]] == ["delivered", "delivered"]
+
+
+@pytest.mark.parametrize("how", ["skip", "exit"])
+async def test_what_is_given_up_between_attempts_gives_its_place_back(stage: Stage, how: str) -> None:
+    stage.channels.scripts["hi"] = failing(FailureKind.RETRY)
+    await stage.publish(NIGHT)
+    handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
+    async with asyncio.timeout(60):
+        while not stage.channels.of("hi"):
+            await asyncio.sleep(0.02)
+    delivery = stage.channels.of("hi")[0].delivery.id
+    cap = Cap.model_validate({"name": "one", "at_most": 1, "per": "7d"})
+    now = await stage.now()
+    wanted = Claim(delivery, "7", "sms", "", "night", now)
+    assert await stage.store.claim(wanted, [cap], ZoneInfo("UTC")) is None
+    if how == "skip":
+        await stage.operate(handle, "skip_step", WHO)
+    else:
+        await handle.signal("event", {"name": "gone"})
+    await stage.result(handle)
+    assert await stage.store.claims_of("7", now - timedelta(days=1)) == []

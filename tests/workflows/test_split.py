@@ -6,8 +6,13 @@ from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 
+from scenario.plan.plan import Plan
 from scenario.policies.draw import Lot
+from scenario.steps.split import SplitRow
 from tests.workflows.conftest import Stage
+from workflows.records import StepRecord
+from workflows.state import State
+from workflows.visibility import details
 
 TONES = """
 scenario: tones
@@ -92,6 +97,17 @@ async def test_the_unit_is_the_contact_the_journey_or_what_a_template_prints(sta
     result = await stage.result(handle)
     drawn = Lot(seed="three/store", shares=HALVES).draw("12")
     assert [step["outcome"] for step in result["steps"][-2:]] == [drawn.name, "exited"]
+
+
+def test_what_was_drawn_is_said_once_in_the_details() -> None:
+    lot = Lot(seed="three/tone", shares=HALVES)
+    row = SplitRow(kind="split", seed=lot.seed, shares=tuple(HALVES.items()), branches={"a": None, "b": None})
+    done = StepRecord(
+        id="tone", kind="split", outcome="a", at="2026-11-01T00:00:00+00:00", note="a (0.0412 of 1, by contact)"
+    )
+    state = State(version=1, plan={}, zone="UTC", entered_at=done.at, root="r", steps=[done])
+    told = details(state, Plan(start="tone", steps={"tone": row}), "three@1")
+    assert "| ✓ | `tone` | split a 50 b 50 | a (0.0412 of 1, by contact) | 2026-11-01 00:00:00 |" in told.splitlines()
 
 
 async def test_who_skips_a_split_goes_on_behind_it(stage: Stage) -> None:

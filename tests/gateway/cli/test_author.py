@@ -58,7 +58,9 @@ BAD = {
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "hello.txt").write_text("Hello {{ contact.firstname }}, nice to have you.")
+    (tmp_path / "texts" / "hello.txt").write_text(
+        "Hello {{ contact.firstname }}, nice to have you. {{ journey.unsubscribe_url }}"
+    )
     path = tmp_path / "welcome.yaml"
     path.write_text(GOOD)
     return path
@@ -74,11 +76,11 @@ def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path, content
 
 def test_check_says_which_trigger_brings_a_variable(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(
-        'scenario: a\ntrigger: birthday\nsteps:\n  - email: x\n    subject: "{{ order.id }}"\n    text: hi\n'
+        'scenario: a\ntrigger: birthday\nsteps:\n  - sms: x\n    text: "{{ order.id }}"\n'
     )
     ran = run("check", "bad.yaml")
     assert ran.status == 1
-    assert re.fullmatch(r"bad\.yaml:5:18: error [a-z-]+: .*'order'.* the trigger order or ticket\n", ran.out)
+    assert re.fullmatch(r"bad\.yaml:5:15: error [a-z-]+: .*'order'.* the trigger order or ticket\n", ran.out)
 
 
 def test_check_gives_programs_a_list(run: Run, tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_for_a_newcomer_check_warns_that_nobody_says_where_a_secret_may_go(
     ran = run("check", EXAMPLES / "post-purchase.yaml")
     assert ran.status == 0
     assert ran.out == (
-        f"{EXAMPLES}/post-purchase.yaml:30:57: warning secret: the secret WAX_TOKEN may be sent anywhere: "
+        f"{EXAMPLES}/post-purchase.yaml:31:57: warning secret: the secret WAX_TOKEN may be sent anywhere: "
         "a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md\n"
     )
 
@@ -286,7 +288,7 @@ def test_publishing_makes_the_store_and_prints_the_version(run: Run, good: Path,
     assert (ran.status, ran.out, ran.err) == (0, "welcome@1\n", "")
     assert (tmp_path / ".scenario" / "store.db").is_file()
     assert run("publish", good).out == "welcome@1\n"
-    (tmp_path / "texts" / "hello.txt").write_text("Another text.")
+    (tmp_path / "texts" / "hello.txt").write_text("Another text. {{ journey.unsubscribe_url }}")
     assert run("publish", good).out == "welcome@2\n"
 
 
@@ -302,7 +304,7 @@ def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_wa
 
     assert run("publish", good, "--journeys", "follow").out == "welcome@1\n"
     asyncio.run(enter(1, 1))
-    (tmp_path / "texts" / "hello.txt").write_text("Another text.")
+    (tmp_path / "texts" / "hello.txt").write_text("Another text. {{ journey.unsubscribe_url }}")
     ran = run("publish", good)
     assert (ran.status, ran.out) == (0, "welcome@2\n")
     assert ran.err == (
@@ -321,13 +323,25 @@ def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_wa
     assert run("publish", good).out == "welcome@3\n", "who says no word takes any"
 
 
+def test_publishing_says_how_many_would_take_another_branch(run: Run, tmp_path: Path) -> None:
+    text = "scenario: tones\ntrigger: order\nsteps:\n  - split: {a: 50, b: 50}\n    id: tone\n"
+    path = tmp_path / "tones.yaml"
+    path.write_text(text)
+    assert run("publish", path).err == ""
+    path.write_text(text.replace("{a: 50, b: 50}", "{a: 43, b: 57}"))
+    assert run("publish", path).err == (
+        "scenario: tones@2 after tones@1: changed: tone (split)\n"
+        "scenario: split tone: 7 % of contacts would now take another branch than in tones@1\n"
+    )
+
+
 def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_is_one(
     run: Run, good: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "texts" / "hello.txt"
     first = text.read_text()
     run("publish", good)
-    text.write_text("Another text.")
+    text.write_text("Another text. {{ journey.unsubscribe_url }}")
     run("publish", good)
     text.write_text(first)
     ran = run("publish", good)

@@ -31,6 +31,7 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
   │ subject: Zoé, you have earned: The 4th is free
   │ ─ text
   │ Your reward "The 4th is free" of Cercle is ready.
+  │ Unsubscribe: https://callbacks.example.com/u/preview0000000000000000000000000000000000000000000000000000000000000000000000000000000
 ▶ if-2  if reward.card_code != blank  → then Wed 2026-11-25 14:00
   then of if-2:
     ▶ wallet  webhook → wallet.example.com  sent Wed 2026-11-25 14:00

@@ -295,3 +295,18 @@ def test_what_a_wait_keeps_away_by_its_condition_may_fail(drafted: Drafts) -> No
 """
     trial = tried(drafted, text)
     assert (trial.failure, trial.missed) == (None, {})
+
+
+def test_every_branch_of_a_split_that_has_a_share_is_tried(drafted: Drafts) -> None:
+    text = """steps:
+  - split: {most: 99.99, few: 0.01, nobody: 0}
+    branches:
+      most: [{sms: most, text: hi}]
+      few: [{webhook: w, url: "https://x.example/", headers: {X-Name: "a{{ contact.firstname }}b"}}]
+      nobody: [{sms: never, text: hi}]
+"""
+    failure = tried(drafted, text).failure
+    assert failure is not None
+    assert failure.step == "w"
+    trial = tried(drafted, text.replace("a{{ contact.firstname }}b", "b"))
+    assert (trial.failure, list(trial.missed)) == (None, ["never"])

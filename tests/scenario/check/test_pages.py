@@ -84,4 +84,5 @@ NOT_YAML = (
 @pytest.mark.parametrize(("steps", "report"), NOT_YAML, ids=[steps for steps, _ in NOT_YAML])
 def test_what_yaml_takes_in_another_way_is_said_as_an_author_sees_it(steps: str, report: str):
     findings = check(f"scenario: a\ntrigger: order\nsteps:\n{steps}\n").findings
-    assert [str(finding).removeprefix("scenario.yaml:") for finding in findings] == [report]
+    told = [str(finding).removeprefix("scenario.yaml:") for finding in findings if finding.code != "no-unsubscribe"]
+    assert told == [report]

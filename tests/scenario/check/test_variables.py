@@ -313,7 +313,7 @@ def test_an_exit_rule_may_ask_for_any_response_and_an_entry_rule_for_none():
 
 
 CALLBACK = (
-    ("- email: a\n  subject: s\n  html: '{{ journey.callback_url }}'", None),
+    ("- email: a\n  subject: s\n  html: '{{ journey.callback_url }} {{ journey.unsubscribe_url }}'", None),
     ("- sms: a\n  text: '{{ journey.callback_url }}'", None),
     ("- webhook: a\n  to: b\n  headers: {X-Back: '{{ journey.callback_url }}'}\n  body: {a: '{{ journey.callback_url }}'}", None),
     ("- if: journey.callback_url\n  then: [{exit: x}]", "error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step"),

@@ -3,7 +3,7 @@
 Random templates and random data, of which much is odd: lists within lists, objects in the place of lists, fields that
 some items lack. What a rendering refuses, it refuses in both cases, in the same words.
 
-Examples come in shares of 250, each with a seed of its own. ``LIQUID_EXAMPLES`` sets another number of them, as in
+Examples come in shares of 100, each with a seed of its own. ``LIQUID_EXAMPLES`` sets another number of them, as in
 ``test_properties``.
 """
 
@@ -21,8 +21,8 @@ from scenario.liquid.analysis.fields import Kind
 from scenario.plan.context import pick
 from scenario.plan.inputs import handed
 
-SHARE = 250
-EXAMPLES = int(os.environ.get("LIQUID_EXAMPLES", "500"))
+SHARE = 100
+EXAMPLES = int(os.environ.get("LIQUID_EXAMPLES", "200"))
 
 KEYS = ["a", "b", "rows", "name", "brand"] * 4 + ["size", "first", "custom", "c.d", "e[]", ""]
 VALUES: list[Any] = [None, True, False, 0, 1, 2, 7.5, "", "x", "x", "y", "rows", "2026-01-01"]

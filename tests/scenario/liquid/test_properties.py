@@ -1,7 +1,8 @@
 """What holds whatever the data: results parse, mean what was meant, and nothing can be added to them.
 
-Each property is tried in shares of 250 examples, which pytest-xdist spreads over the processors. Every share has
-examples of its own, and the same ones each time. Those that say what JSON bodies mean have 1,000 each, the others 250.
+Each property is tried in shares of 100 examples, which pytest-xdist spreads over the processors. Every share has
+examples of its own, and the same ones each time. Those that say what JSON bodies mean have 300 each, the others 100:
+enough to notice a change.
 
 ``LIQUID_EXAMPLES`` sets another number for all of them. Before a release, with an hour of processor time:
 ``LIQUID_EXAMPLES=100000 pytest tests/scenario/liquid/test_properties.py``.
@@ -29,8 +30,8 @@ from scenario.plan.context import pick
 from scenario.plan.inputs import handed
 from tests.scenario.liquid.test_odd import ODD
 
-SHARE = 250
-MOST, FEW = (int(os.environ.get("LIQUID_EXAMPLES", number)) for number in (1_000, 250))
+SHARE = 100
+MOST, FEW = (int(os.environ.get("LIQUID_EXAMPLES", number)) for number in (300, 100))
 """Examples of a property."""
 
 # Hypothesis takes the seed of a share from its name, `test_…[7]`.

@@ -53,3 +53,45 @@ def test_what_changed_of_the_scenario_itself_is_named() -> None:
     found = difference(before, after)
     assert found.settings == ("exit", "purpose", "timezone")
     assert str(found) == "changed: exit, purpose, timezone, a (text)"
+
+
+SUBJECT = "{split: {a: %s, b: %s}, id: subject%s}"
+EVEN = SUBJECT % (50, 50, "")
+UNNAMED = "{split: {a: 50, b: 50}}"
+ANEW = "it has another seed or another 'by' than in s@3"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "said"),
+    [
+        ((EVEN,), (EVEN, A), []),
+        (
+            (EVEN,),
+            (SUBJECT % (43, 57, ""),),
+            ["split subject: 7 % of contacts would now take another branch than in s@3"],
+        ),
+        (
+            (SUBJECT % (50, 50, ", by: journey"),),
+            (SUBJECT % ("49.99", "50.01", ", by: journey"),),
+            ["split subject: 0.01 % of journeys would now take another branch than in s@3"],
+        ),
+        ((EVEN,), (SUBJECT % (50, 50, ", seed: x"),), [f"split subject: all contacts are drawn anew: {ANEW}"]),
+        ((EVEN,), (SUBJECT % (50, 50, ", seed: s/subject"),), []),
+        ((UNNAMED,), (A, UNNAMED), [f"split split-2: all contacts are drawn anew: {ANEW}"]),
+        ((A,), (UNNAMED, A), []),
+    ],
+)  # fmt: skip
+def test_how_many_would_take_another_branch_is_told(
+    earlier: tuple[str, ...], later: tuple[str, ...], said: list[str]
+) -> None:
+    found = difference(scenario(*earlier), scenario(*later))
+    assert [draw.since("s@3") for draw in found.redrawn] == said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"), [("control: 10\n", "control: 15\n", 5), ("", "control: 10\n", 10)]
+)
+def test_how_many_would_be_in_another_group_is_told(before: str, after: str, share: int) -> None:
+    for earlier, later in ((before, after), (after, before)):
+        [draw] = difference(scenario(A, more=earlier), scenario(A, more=later)).redrawn
+        assert draw.since("s@3") == f"control: {share} % of contacts would now be in another group than in s@3"
