@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from activities.webhook.route import Diverted
-from gateway.callbacks.server import application, unsubscriptions_of
+from gateway.callbacks.server import application, routes_of
 from gateway.client import Entered, ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
@@ -98,8 +98,8 @@ async def shop(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator
         ):
             ways = opened.channels
             assert ways.callbacks is not None
-            gate = unsubscriptions_of(ways.unsubscribing, ways.hashes, temporal, opened.store)
-            listening.start(application(ways.callbacks, temporal, gate))
+            more = routes_of(settings, temporal, opened.store, opened.destinations)
+            listening.start(application(ways.callbacks, temporal, more["unsubscribing"]))
             client = ScenarioClient(temporal, opened.store)
             await publish(client, tmp_path, SCENARIO)
             yield Shop(client, inbox, http)
