@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -203,6 +205,7 @@ async def _prepare(live: Live, store: Store) -> None:
     case, who = live.cases.file.cases[live.name], live.cases.entries[live.name]["contact"]
     for number, one in enumerate(case.sent):
         at = live.start + (one.after or timedelta(0)) - (one.before or timedelta(0))
+        at = datetime.fromisoformat(one.at).replace(tzinfo=ZoneInfo(ZONE)) if one.at else at
         claim = Claim(f"{live.id}/{number}", str(who["id"]), one.by, "", "other", at)
         assert await store.claim(claim, [ONE], UTC) is None
     for channel, source in case.suppressed.items():
@@ -339,6 +342,11 @@ async def _operate(live: Live, index: int, operation: Any) -> None:
     try:
         await cast("Any", live.handle).execute_update(update, argument)
     except WorkflowUpdateFailedError:
+        live.refused.add(index)
+    except RPCError as error:
+        # The server forgets an update that was refused, at times before it has told so.
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
         live.refused.add(index)
 
 
