@@ -83,8 +83,8 @@ async def serve(settings: Settings, host: str, port: int) -> None:
             unsubscriptions = unsubscriptions_of(*given)
         listening.start(application(callbacks, temporal, unsubscriptions))
         ready = True
-        what = "callbacks and unsubscribing" if unsubscriptions else "callbacks; SCENARIO_SUPPRESSION_KEY is not set"
-        logger.info("ready for %s, listening on port %d", what, listening.port)
+        what = "callbacks and unsubscribing" if unsubscriptions else "callbacks; not configured: unsubscribing"
+        logger.info("ready, listening on port %d for %s", listening.port, what)
         await stop.wait()
         logger.info("stopping: requests under way have %d s", DRAIN)
     logger.info("stopped")
