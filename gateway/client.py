@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities import policies_file
 from activities.content import Content
 from activities.goal import count
 from activities.webhook.destinations.reading import read
@@ -33,6 +34,7 @@ from gateway.operations.one import Operations, targets
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
+from gateway.why.why import Why, why
 from runtime.connection import connect
 from runtime.settings import Settings
 from runtime.store import Store, StoredEntry, StoreError
@@ -76,6 +78,7 @@ class ScenarioClient(Operations):
         store: The workers' store.
         zone: IANA zone of the platform's zone-less dates.
         destinations: The workers' `destinations.yaml`, to check what is published against; None where it is not known.
+        policies: The workers' `policies.yaml`, to tell of places under caps; None where it is not known.
 
     Example::
 
@@ -84,8 +87,15 @@ class ScenarioClient(Operations):
             print(await entered.result())
     """
 
-    def __init__(self, temporal: Client, store: Store, zone: str = "UTC", destinations: Path | None = None) -> None:
-        self.temporal, self.store, self._destinations = temporal, store, destinations
+    def __init__(
+        self,
+        temporal: Client,
+        store: Store,
+        zone: str = "UTC",
+        destinations: Path | None = None,
+        policies: Path | None = None,
+    ) -> None:
+        self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self._zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self._content = Content(store)
 
@@ -109,7 +119,7 @@ class ScenarioClient(Operations):
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
-            yield cls(temporal, store, settings.platform_timezone, settings.destinations)
+            yield cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
 
     async def publish(
         self, path: Path, by: str = "", *, newest: bool = False, journeys: Journeys | None = None
@@ -237,6 +247,33 @@ class ScenarioClient(Operations):
             UnknownJourney: Neither Temporal nor the store knows it.
         """
         return await view.view(self.temporal, self.store, journey, run_id)
+
+    async def why(
+        self,
+        contact: str,
+        scenario: str | None = None,
+        *,
+        step: str | None = None,
+        since: datetime | None = None,
+        limit: int = 20,
+    ) -> Why:
+        """Why a contact did, or did not, get something: from records, in plain words.
+
+        Args:
+            contact: The contact's id.
+            scenario: Only what it asked for in this scenario.
+            step: Answer at first whether it got what this step sends.
+            since: Only entries that asked to come in then or later.
+            limit: So many entries at most, the newest.
+
+        Raises:
+            UnknownContact: There is nothing to tell.
+            BadInput: None of its scenarios has the step.
+            PoliciesError: `policies.yaml` cannot be used.
+        """
+        policies = policies_file.read(self._policies) if self._policies else None
+        wanted = {"step": step, "since": since, "limit": limit, "policies": policies}
+        return await why(self.temporal, self.store, contact, scenario, **wanted)
 
     async def journeys(
         self,

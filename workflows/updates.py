@@ -213,6 +213,7 @@ class UpdateHandlers(StepHost):
             "operations": [operation.as_dict() for operation in state.operations],
             "passed_over": [asdict(one) for one in state.passed_over],
             "goal": self._goal(),
+            "zone": str(self.zone),
             "moves_to": f"{self.entry.name}@{self.moving.version}" if self.moving else None,
         }
 

@@ -27,6 +27,7 @@ from gateway.cli import (
     suppress,
     test,
     versions,
+    why,
 )
 from gateway.terminal import say
 
@@ -55,6 +56,7 @@ _GROUPS: Final = {
     },
     "Run": {"enter": enter.enter, "event": enter.event, "change": enter.change, "serve": serve.serve},
     "Look": {
+        "why": why.why,
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,

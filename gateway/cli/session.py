@@ -44,7 +44,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
         temporal = await connect(role="scenario", patience=PATIENCE)
         async with stored(migrate=False) as store:
             try:
-                yield ScenarioClient(temporal, store, settings.platform_timezone)
+                yield ScenarioClient(temporal, store, settings.platform_timezone, policies=settings.policies)
             except RPCError as error:
                 raise worded(error, temporal.namespace) from error
     finally:

@@ -29,11 +29,18 @@ if TYPE_CHECKING:
 
 _STATES: Final = ("running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost")
 _OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
+_SKIPPED: Final = ("capped", "suppressed", "no_consent", "expired")
 
 
 def _outcome(text: str) -> str:
     if text not in _OUTCOMES:
         raise typer.BadParameter(f"no attempt ends as '{text}': it is one of {', '.join(_OUTCOMES)}")
+    return text
+
+
+def _skipped(text: str) -> str:
+    if text not in _SKIPPED:
+        raise typer.BadParameter(f"nothing is skipped for '{text}': it is one of {', '.join(_SKIPPED)}")
     return text
 
 
@@ -70,6 +77,12 @@ OutcomeOption = Annotated[
     str | None,
     typer.Option(
         "--outcome", metavar="WORD", parser=_outcome, help=f"only those with this outcome: {', '.join(_OUTCOMES)}"
+    ),
+]
+SkippedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--skipped", metavar="WORD", parser=_skipped, help=f"only those skipped for this: {', '.join(_SKIPPED)}"
     ),
 ]
 DeliveryOption = Annotated[
@@ -161,6 +174,7 @@ def deliveries(
     journey: OneJourneyArgument = None,
     destination: DestinationOption = None,
     outcome: OutcomeOption = None,
+    skipped: SkippedOption = None,
     contact: ContactOption = None,
     delivery: DeliveryOption = None,
     since: SinceOption = None,
@@ -175,11 +189,14 @@ def deliveries(
     from gateway.cli import tables
     from gateway.journeys import as_json
 
+    if skipped and outcome not in (None, "skipped"):
+        raise typer.BadParameter(f"--skipped does not go with --outcome {outcome}: leave one of them out")
     found = asyncio.run(
         _deliveries(
             journey,
             destination=destination,
-            outcome=outcome,
+            outcome="skipped" if skipped else outcome,
+            error=skipped,
             contact_id=contact,
             delivery_id=delivery,
             since=since,

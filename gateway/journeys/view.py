@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, cast
 
@@ -23,7 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.entries import why_failed
 from gateway.errors import UnknownJourney
 from gateway.journeys.pending_activities import Pending, describe, pending
-from runtime.search_attributes import JOURNEY_STATE, STEP_ID
+from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry
 from scenario.plan.plan import Plan, load_plan
 from scenario.policies.draw import WITHHELD
@@ -53,6 +53,7 @@ class JourneyView:
         state: What its search attributes say that it is doing, for where no worker answers; some steps behind.
         step: Where they say that it stands.
         earlier: Whether there are attempts on record from before those.
+        last_held: Why it was held the last time, as the journey noted it in its memo; empty where it never was.
     """
 
     id: str
@@ -68,6 +69,7 @@ class JourneyView:
     state: str | None = None
     step: str | None = None
     earlier: bool = False
+    last_held: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 async def view(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneyView:
@@ -85,21 +87,26 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
                 entry = None  # this run has not been admitted yet
             else:
                 described = await describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
-    if described is None:
-        if entry is None:
-            raise UnknownJourney(await _nobody(store, journey))
-        attempts, earlier = await _attempts(store, entry)
-        return JourneyView(
-            journey,
-            entry.run_id,
-            "forgotten",
-            None,
-            entry,
-            attempts,
-            plan=await _plan(store, entry),
-            earlier=earlier,
-        )
-    return await _look(temporal, store, described, entry)
+    if described is not None:
+        return await _look(temporal, store, described, entry)
+    if entry is None:
+        raise UnknownJourney(await _nobody(store, journey))
+    return await _forgotten(store, entry)
+
+
+async def view_of(temporal: Client, store: Store, entry: StoredEntry) -> JourneyView:
+    """The journey that was admitted by an entry, in the run in which it stands or has ended."""
+    journey = entry.workflow_id
+    described = await describe(temporal, journey)
+    if described is not None and described.workflow_execution_info.first_run_id != entry.run_id:
+        described = await describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
+    return await (_forgotten(store, entry) if described is None else _look(temporal, store, described, entry))
+
+
+async def _forgotten(store: Store, entry: StoredEntry) -> JourneyView:
+    attempts, earlier = await _attempts(store, entry)
+    plan = await _plan(store, entry)
+    return JourneyView(entry.workflow_id, entry.run_id, "forgotten", None, entry, attempts, plan=plan, earlier=earlier)
 
 
 async def _look(
@@ -108,7 +115,7 @@ async def _look(
     execution = described.workflow_execution_info.execution
     status = _status(described)
     handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
-    result, failure = await _end(handle) if status not in ("running", "paused") else (None, None)
+    result, failure = await end_of(handle) if status not in ("running", "paused") else (None, None)
     known = decode_typed_search_attributes(described.workflow_execution_info.search_attributes)
     # A run that was over at once knows nothing, and a paused workflow answers nobody.
     asked = status != "paused" and (result is None or result.get("outcome") not in ("refused", *WITHHELD))
@@ -127,7 +134,19 @@ async def _look(
         state=known.get(JOURNEY_STATE),
         step=known.get(STEP_ID) or None,
         earlier=earlier,
+        last_held=await _last_held(temporal, described),
     )
+
+
+async def _last_held(temporal: Client, described: DescribeWorkflowExecutionResponse) -> Mapping[str, Any]:
+    noted = described.workflow_execution_info.memo.fields
+    if LAST_HELD not in noted:
+        return {}
+    try:
+        (held,) = await temporal.data_converter.decode([noted[LAST_HELD]])
+    except Exception:  # of whatever codec: what can be shown without is shown
+        return {}
+    return cast("Mapping[str, Any]", held) if isinstance(held, Mapping) else {}
 
 
 async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bool]:
@@ -191,7 +210,7 @@ async def _last_run(temporal: Client, journey: str, run_id: str) -> str:
         run_id = following
 
 
-async def _end(handle: WorkflowHandle[Any, Any]) -> tuple[dict[str, Any] | None, str | None]:
+async def end_of(handle: WorkflowHandle[Any, Any]) -> tuple[dict[str, Any] | None, str | None]:
     """The result of a closed run, or why it has none."""
     try:
         result: Any = await handle.result(follow_runs=False)

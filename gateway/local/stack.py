@@ -150,14 +150,14 @@ def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Pa
     if not send:
         here.update(smtp=SecretStr(inbox.url), mail_from=SENDER, mail_from_allowed=ANY, sms=SecretStr("local:"))
     if not send or environment.suppression_key is None:
-        here.update(suppression_key=SecretStr(_kept_key(state / _KEY)), suppression_key_previous=None)
+        here.update(suppression_key=SecretStr(kept_key(state / _KEY)), suppression_key_previous=None)
     if not send or environment.callback_url is None:
         key = SecretStr(base64.b64encode(random.token_bytes()).decode())
         here.update(callback_url=gateway.url, callback_key=key)
     return Settings(**here)
 
 
-def _kept_key(path: Path) -> str:
+def kept_key(path: Path) -> str:
     """The key that the folder's suppressions were made with, made anew where there is none yet.
 
     Raises:

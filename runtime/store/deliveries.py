@@ -93,6 +93,7 @@ class Deliveries(Queries):
         channel: str | None = None,
         destination: str | None = None,
         outcome: str | None = None,
+        error: str | None = None,
         since: datetime | None = None,
         before: datetime | None = None,
         limit: int = 1000,
@@ -107,6 +108,7 @@ class Deliveries(Queries):
             channel: Only those by this channel.
             destination: Only those to this destination.
             outcome: Only those with this outcome.
+            error: Only those with this kind of error; of what was skipped, why: ``capped``.
             since: Only those that began then or later.
             before: Only those that began before.
             limit: So many at most, the newest.
@@ -119,6 +121,7 @@ class Deliveries(Queries):
             "channel": channel,
             "destination": destination,
             "outcome": outcome,
+            "error": error,
         }
         statement = select(deliveries).where(
             *(_table[name] == value for name, value in wanted.items() if value is not None)

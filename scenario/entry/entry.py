@@ -140,6 +140,11 @@ def journey_root(workflow_id: str | None, scenario: str, version: int, entered_a
     return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at, "key": key}
 
 
+def journeys_of(scenario: str, contact: str) -> str:
+    """The workflow id of a contact's journey in a scenario; where there are keys, what stands before ``/<key>``."""
+    return f"{scenario}/{contact.replace('/', '%2F')}"
+
+
 def journey_id(entry: Entry, key: str | None) -> str:
     """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
 
@@ -148,7 +153,7 @@ def journey_id(entry: Entry, key: str | None) -> str:
     Raises:
         EntryError: It is too long for Temporal's SQL stores, which keep workflow ids in VARCHAR(255).
     """
-    identifier = "/".join(filter(None, (entry.name, entry.contact_id.replace("/", "%2F"), key)))
+    identifier = "/".join(filter(None, (journeys_of(entry.name, entry.contact_id), key)))
     if len(identifier.encode()) > LONGEST_WORKFLOW_ID:
         raise EntryError(f"scenario, contact id and key together are longer than {LONGEST_WORKFLOW_ID} bytes")
     return identifier

@@ -150,6 +150,15 @@ async def test_one_click_in_a_mail_program_ends_it_and_a_link_scanner_ends_nothi
     assert (result["outcome"], result["reason"]) == ("exited", "event contact.unsubscribed")
     assert len(shop.inbox.messages()) == 1
 
+    # Whoever has that address gets no marketing of this list any more.
+    other = await shop.enter("another contact")
+    async with asyncio.timeout(60):
+        while not (steps := ((await shop.client.show(other.id)).progress or {}).get("steps")):
+            await asyncio.sleep(0.1)
+    assert steps[0]["outcome"] == "skipped"
+    assert "the address has unsubscribed from newsletter (unsub, " in steps[0]["reason"]
+    assert len(shop.inbox.messages()) == 1
+
     # Neither address is anywhere but in the mail and in what the contact came in with.
     token = url.rpartition("/")[2]
     kept = b"".join(path.read_bytes() for path in list(tmp_path.glob("store.db*")))  # noqa: ASYNC240

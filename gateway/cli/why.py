@@ -1,0 +1,164 @@
+"""The command that answers why a contact did, or did not, get something."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from gateway.cli import session
+from gateway.cli.options import Format, FormatOption, LimitOption, SinceOption
+from gateway.terminal import console, dump, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.text import Text
+
+    from gateway.why.caps import CapPlaces
+    from gateway.why.story import EntryStory
+    from gateway.why.why import Why
+
+_WIDTH: Final = 80
+_MOMENT: Final = 20  # characters of ``Tue 2026-03-03 21:04``
+_MARKS: Final = {"refused": "yellow", "held": "bold red", "failed": "bold red", "unknown": "red", "delivered": "green"}
+
+_ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
+_ScenarioArgument = Annotated[
+    str | None, typer.Argument(metavar="[SCENARIO]", help="only what the contact asked for in this scenario")
+]
+_StepOption = Annotated[
+    str | None, typer.Option("--step", metavar="STEP", help="whether the contact got this message, and why, at first")
+]
+
+
+def why(
+    contact: _ContactArgument,
+    scenario: _ScenarioArgument = None,
+    step: _StepOption = None,
+    since: SinceOption = None,
+    limit: LimitOption = 20,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Tell why a contact did, or did not, get something: let in or refused, and all that happened since.
+
+    The newest entry comes first. Times are on the contact's clock, as far as it is known, else on the scenario's.
+    --since counts from when the contact asked to come in.
+
+    JSON has the keys contact, step, answer, entries, caps and zone. Entries have journey, run_id, scenario, key,
+    asked_at, let_in, zone, state, happenings, now and at; happenings have at, what, words, step and over; caps have
+    cap, taken, at_most, per and free_at, and are null where SCENARIO_POLICIES is not set.
+    """
+    found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
+    if form is Format.JSON:
+        dump(_as_json(found))
+    else:
+        _show(found)
+
+
+def _show(found: Why) -> None:
+    from gateway.cli.layout import print_line
+
+    out = console()
+    width = min(out.width, _WIDTH)
+    for line in _lines(found, width):
+        print_line(out, line)
+
+
+def _lines(found: Why, width: int) -> Iterator[Text]:
+    if found.answer:
+        yield from (text(line) for line in _wrapped(found.answer, width))
+        yield text("")
+    for story in found.entries:
+        yield from _entry(story, width)
+        yield text("")
+    yield from (text(line, "dim") for line in _wrapped(_places(found), width))
+    yield from (text(line, "dim") for line in _wrapped(_ADDRESSES, width))
+
+
+_ADDRESSES: Final = (
+    "Whether an address is suppressed is not known from a contact's id: a message that was not sent for it says so."
+)
+
+
+def _entry(story: EntryStory, width: int) -> Iterator[Text]:
+    yield text(story.journey, "bold")
+    yield text(f"  {story.scenario}, times of {story.zone}", "dim")
+    for one in story.happenings:
+        words = f"{one.step}: {one.words}" if one.step else one.words
+        yield from _told(_clock(story, one.at), words, width, _MARKS.get(one.what, ""))
+    if story.now:
+        yield from _told("now", story.now, width, "bold")
+
+
+def _told(when: str, words: str, width: int, style: str) -> Iterator[Text]:
+    margin = f"  {when:{_MOMENT}}  "
+    for line in _wrapped(words, width, margin):
+        yield text(line, style)
+
+
+def _wrapped(words: str, width: int, margin: str = "") -> list[str]:
+    """A text in lines, broken between words alone, so that an id can be copied."""
+    return textwrap.wrap(
+        words,
+        max(width, len(margin) + _MOMENT),
+        initial_indent=margin,
+        subsequent_indent=" " * len(margin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _clock(story: EntryStory, at: Any) -> str:
+    from gateway.why.words import clock
+
+    return clock(at, story.zone)
+
+
+def _places(found: Why) -> str:
+    if found.caps is None:
+        return "Places under caps are not known here: set SCENARIO_POLICIES to the policies.yaml of the workers."
+    if not found.caps:
+        return "No caps are set."
+    return f"Places under caps, now: {'; '.join(_place(found, one) for one in found.caps)} ({found.zone})."
+
+
+def _place(found: Why, place: CapPlaces) -> str:
+    from gateway.why.words import clock
+
+    free = f", next free {clock(place.free_at, found.zone)}" if place.free_at else ""
+    per = place.per if place.per[0].isdigit() else f"this {place.per}"
+    taken = f"{place.taken} of {place.at_most} taken {'in ' if per is place.per else ''}{per}"
+    return f"{place.cap}: {taken}{free}"
+
+
+def _as_json(found: Why) -> dict[str, Any]:
+    from gateway.journeys.as_json import iso
+
+    entries = [
+        {
+            "journey": story.journey,
+            "run_id": story.run_id,
+            "scenario": story.scenario,
+            "key": story.key,
+            "asked_at": iso(story.asked_at),
+            "let_in": story.let_in,
+            "zone": str(story.zone),
+            "state": story.state,
+            "happenings": [{**asdict(one), "at": iso(one.at)} for one in story.happenings],
+            "now": story.now or None,
+            "at": story.at,
+        }
+        for story in found.entries
+    ]
+    caps = None if found.caps is None else [{**asdict(one), "free_at": iso(one.free_at)} for one in found.caps]
+    return {
+        "contact": found.contact,
+        "step": found.step,
+        "answer": found.answer or None,
+        "entries": entries,
+        "caps": caps,
+        "zone": str(found.zone),
+    }

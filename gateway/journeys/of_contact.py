@@ -1,0 +1,134 @@
+"""All that a contact has asked for: journeys that were let in, and entries that were not.
+
+The store remembers who was let in. Of the others only Temporal knows, as long as its retention lasts: their workflows
+are over at once, with a result that says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.journeys.listing import quoted
+from gateway.journeys.pending_activities import describe
+from gateway.journeys.view import JourneyView, end_of, view_of
+from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from runtime.store import Store
+from scenario.entry.entry import journeys_of
+
+_CHUNK: Final = 20  # scenarios in one query
+_LOOKED_AT: Final = 200  # runs that are looked at one by one, for each query
+_ASKED: Final = 10  # at the same time
+
+
+@dataclass(frozen=True)
+class NotLetIn:
+    """An entry that was not let in, or not yet.
+
+    Attributes:
+        id: The workflow id.
+        run_id: Its run.
+        scenario: The scenario's name.
+        asked_at: When it asked.
+        reason: Why it was refused; None where it is not known yet whether it comes in.
+    """
+
+    id: str
+    run_id: str
+    scenario: str
+    asked_at: datetime
+    reason: str | None
+
+
+class _Run(NamedTuple):
+    id: str
+    run_id: str
+    started: datetime
+    running: bool
+
+
+async def journeys(
+    temporal: Client, store: Store, contact: str, scenario: str | None, since: datetime | None, limit: int
+) -> list[JourneyView]:
+    """A contact's journeys that were let in, the newest first."""
+    entries = await store.entries(contact_id=contact, scenario=scenario, since=since, limit=limit)
+    turns = asyncio.Semaphore(_ASKED)
+
+    async def look(index: int) -> JourneyView:
+        async with turns:
+            return await view_of(temporal, store, entries[index])
+
+    return list(await asyncio.gather(*map(look, range(len(entries)))))
+
+
+async def not_let_in(
+    temporal: Client, store: Store, contact: str, scenario: str | None, since: datetime | None, limit: int
+) -> list[NotLetIn]:
+    """A contact's entries that were refused, or still ask, the newest first.
+
+    They are found by the search attribute of the contact, or by the workflow's id: an engine that starts journeys
+    itself need not set the attribute.
+    """
+    names = [scenario] if scenario else [found.scenario for found in await store.scenarios()]
+    runs = {run async for run in _runs(temporal, contact, names, everywhere=scenario is None)}
+    if since is not None:
+        runs = {run for run in runs if run.started >= since}
+    under_way = await store.under_way({run.id for run in runs if run.running})
+    over = await store.admitted({(run.id, run.run_id) for run in runs if not run.running})
+    newest = sorted(runs, key=lambda run: run.started, reverse=True)
+    asking = [run for run in newest if (run.id not in under_way if run.running else run[:2] not in over)]
+    found: list[NotLetIn] = []
+    for start in range(0, len(asking), _ASKED):
+        some = asking[start : start + _ASKED]
+        found += filter(None, await asyncio.gather(*(_asked(temporal, run) for run in some)))
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
+    """What came of a run; None where it was let in."""
+    name = run.id.partition("/")[0]
+    if run.running:
+        return NotLetIn(run.id, run.run_id, name, run.started, None)
+    result, _ = await end_of(temporal.get_workflow_handle(run.id, run_id=run.run_id))
+    if result is None or result.get("outcome") != "refused":
+        return None
+    return NotLetIn(run.id, run.run_id, name, run.started, str(result.get("reason") or "no reason is on record"))
+
+
+async def _runs(temporal: Client, contact: str, names: Sequence[str], *, everywhere: bool) -> AsyncIterator[_Run]:
+    """Runs of a contact's workflows that may not have been let in."""
+    try:
+        for query in _queries(contact, names, everywhere=everywhere):
+            async for one in temporal.list_workflows(query, limit=_LOOKED_AT):
+                is_running = one.status is WorkflowExecutionStatus.RUNNING
+                yield _Run(one.id, one.run_id, one.start_time, is_running)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:
+            raise
+        # A server without search knows the newest run of each id all the same.
+        for name in names:
+            if (described := await describe(temporal, journeys_of(name, contact))) is not None:
+                info = described.workflow_execution_info
+                started = info.start_time.ToDatetime(tzinfo=UTC)
+                yield _Run(info.execution.workflow_id, info.execution.run_id, started, not info.HasField("close_time"))
+
+
+def _queries(contact: str, names: Sequence[str], *, everywhere: bool) -> Iterator[str]:
+    asking = "WorkflowType = 'Journey' AND ExecutionStatus IN ('Completed', 'Running')"
+    marked = f"{CONTACT_ID.name} = {quoted(contact)}"
+    if everywhere:
+        yield f"{asking} AND {marked}"
+    else:
+        yield f"{asking} AND {marked} AND {SCENARIO_NAME.name} = {quoted(names[0])}"
+    for start in range(0, len(names), _CHUNK):
+        ids = [journeys_of(name, contact) for name in names[start : start + _CHUNK]]
+        begun = " OR ".join(f"WorkflowId STARTS_WITH {quoted(f'{name}/')}" for name in ids)
+        yield f"{asking} AND (WorkflowId IN ({', '.join(map(quoted, ids))}) OR {begun})"

@@ -1,0 +1,104 @@
+"""Why a contact did, or did not, get something: looks up all that is on record, and puts it together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from temporalio.client import Client
+
+from gateway.errors import BadInput, UnknownContact
+from gateway.journeys import of_contact
+from gateway.why.answer import answer
+from gateway.why.caps import CapPlaces, places
+from gateway.why.story import EntryStory, refused, told
+from runtime.store import Store
+from scenario.plan.plan import Plan, load_plan
+from scenario.policies import caps
+from scenario.policies.policies import Policies
+from scenario.source.findings import listed, near
+
+
+@dataclass(frozen=True)
+class Why:
+    """The whole answer.
+
+    Attributes:
+        contact: The contact's id.
+        step: The message that was asked about, if one was.
+        answer: Whether the contact got it, and why; empty where no step was asked about.
+        entries: Those of the contact, the newest first.
+        caps: Its places under caps; None where this process knows no caps.
+        zone: On whose clock those are told.
+    """
+
+    contact: str
+    step: str | None
+    answer: str
+    entries: tuple[EntryStory, ...]
+    caps: tuple[CapPlaces, ...] | None
+    zone: tzinfo
+
+
+async def why(
+    temporal: Client,
+    store: Store,
+    contact: str,
+    scenario: str | None = None,
+    *,
+    step: str | None = None,
+    since: datetime | None = None,
+    limit: int = 20,
+    policies: Policies | None = None,
+) -> Why:
+    """See `gateway.client.ScenarioClient.why`."""
+    let_in = await of_contact.journeys(temporal, store, contact, scenario, since, limit)
+    others = await of_contact.not_let_in(temporal, store, contact, scenario, since, limit)
+    plans = await _newest(store, {entry.scenario for entry in others})
+    stories = [told(view, view.entry) for view in let_in if view.entry is not None]
+    stories += [refused(entry, plans.get(entry.scenario)) for entry in others]
+    stories.sort(key=lambda story: story.asked_at, reverse=True)
+    del stories[limit:]
+    if not stories:
+        raise UnknownContact(await _nobody(store, contact, scenario, since))
+    said = ""
+    if step is not None:
+        _require(stories, step)
+        said = answer(contact, stories, step)
+    now, zone = datetime.now(UTC), stories[0].zone
+    taken: tuple[CapPlaces, ...] | None = None
+    if policies is not None:
+        back = caps.since(policies.caps, now, zone) if policies.caps else now
+        taken = places(policies.caps, await store.claims_of(contact, back), now, zone)
+    return Why(contact, step, said, tuple(stories), taken, zone)
+
+
+async def _newest(store: Store, scenarios: set[str]) -> dict[str, Plan]:
+    """The plans of the newest versions."""
+    found: dict[str, Plan] = {}
+    for name in scenarios:
+        number = await store.newest(name)
+        if number is not None and (published := await store.version(name, number)) is not None:
+            found[name] = load_plan(published.plan)
+    return found
+
+
+def _require(stories: Sequence[EntryStory], step: str) -> None:
+    names = {name: None for story in stories if story.plan for name in story.plan.steps}
+    if step in names:
+        return
+    guess = near(step, names)
+    hint = f"did you mean '{guess}'?" if guess else f"there are {listed(list(names), 'and')}"
+    raise BadInput(f"no scenario that the contact asked for has a step '{step}': {hint if names else 'none is known'}")
+
+
+async def _nobody(store: Store, contact: str, scenario: str | None, since: datetime | None) -> str:
+    if not (scenario or since) or not await store.knows(contact):
+        where = f" in {scenario}" if scenario else ""
+        return (
+            f"nothing is on record of a contact '{contact}'{where}: it has never asked to come in, or was refused "
+            f"so long ago that Temporal has forgotten it"
+        )
+    place, time = f" in {scenario}" if scenario else "", " since then" if since else ""
+    return f"contact {contact} has asked for nothing{place}{time}"
