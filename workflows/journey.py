@@ -149,7 +149,7 @@ class Journey(Migrating, Sending):
             match course:
                 case Next():
                     await self.advance(course)
-                    if course.step is not None and self.must_continue:
+                    if self.state.at is not None and self.must_continue:
                         await self._continue_as_new(data)
                 case Leave():
                     return "exited", course.reason
