@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Protocol, TypeAlias
 
 from activities.interface import Channel, Delivery
+from scenario.policies.bounces import Against
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,14 @@ class Gate(Protocol):
 
     async def ask(self, leaving: Leaving) -> Permission:
         """Whether it may leave."""
+        ...
+
+    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+        """Says what the receiver of a message that was let go has said against its address, where it is over for that.
+
+        Returns:
+            Why nothing more goes to that address, where that is so from now on.
+        """
         ...
 
     async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
