@@ -224,7 +224,7 @@ async def world(
     environment: WorkflowEnvironment, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("open_attempt", "backoff", "email.activity", "policy_gate"):
+    for module in ("open_attempt", "backoff", "email.activity"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
