@@ -33,7 +33,7 @@ from activities.email.session import Reply
 from activities.goal import GoalActivities
 from activities.interface import CLEAR, EMAIL, JOURNEYS, SMS, WEBHOOK, Clearance, Cleared
 from activities.last_attempt import Recollections
-from activities.permission import Leaving, Permission
+from activities.permission import Leaving, Never, Permission
 from activities.policy_gate import PolicyGate
 from activities.releases import Releases
 from activities.sms import errors as text
@@ -64,6 +64,7 @@ from runtime.store.claims import Claim
 from runtime.suppression import AddressHashes
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
+from scenario.policies.bounces import Against
 from scenario.policies.caps import Cap
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
@@ -194,6 +195,9 @@ class Gates:
 
     async def ask(self, leaving: Leaving) -> Permission:
         return await self._gates[leaving.delivery.name].ask(leaving)
+
+    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+        return await self._gates[leaving.delivery.name].refused(leaving, against)
 
     async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
         await self._gates[leaving.delivery.name].ended(leaving, arrived=arrived)
