@@ -90,6 +90,11 @@ class OpenAttempt:
         return cast("Sent", self.outcome)  # without one, an error is on its way
 
     @property
+    def now(self) -> datetime:
+        """The time, in UTC: that of a server which skips time, or is ahead of this machine, where that is later."""
+        return max(datetime.now(UTC), activity.info().started_time)
+
+    @property
     def within(self) -> float:
         """Seconds that sending may take from now on: the step's `timeout`, or less where Temporal does not wait for it.
 
@@ -111,7 +116,7 @@ class OpenAttempt:
             Aborted: Not at all.
         """
         if self.gate is not None:
-            leaving = Leaving(self.delivery, self.channel, self.destination, address)
+            leaving = Leaving(self.delivery, self.channel, self.destination, self.now, address)
             self.permitted(await self.gate.ask(leaving))
             self.let_go = leaving
 
@@ -177,7 +182,7 @@ class OpenAttempt:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
         if until.planned and self.number == 1:
-            due = (datetime.now(UTC) + until.delay).isoformat(timespec="seconds")
+            due = (self.now + until.delay).isoformat(timespec="seconds")
             return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
         # A delivery whose deadline comes before that has its last chance just before the deadline.
         delay = (

@@ -6,7 +6,7 @@ A destination's limiter and the pause after a refused login answer so, and so do
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from activities.interface import Channel, Delivery
@@ -69,12 +69,14 @@ class Leaving:
         delivery: What it belongs to.
         channel: By what.
         destination: Host, destination or provider.
+        at: When, in UTC.
         address: Whom it goes to, where the channel has addresses. It is not to be kept in clear, nor shown.
     """
 
     delivery: Delivery
     channel: Channel
     destination: str
+    at: datetime
     address: str = ""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Protocol, cast
 
 from temporalio.service import RPCError
@@ -88,7 +88,7 @@ class PolicyGate:
         match await ask(message, await self._rules(leaving), facts):
             case Later(moment, since, word):
                 then = f"it is sent {spell(moment, message.zone)} or later"
-                return NotYet(moment - facts.at, since, then, word, planned=True)
+                return NotYet(moment - leaving.at, since, then, word, planned=True)
             case Skip(reason, word):
                 return Never(reason, word)
             case Hold(reason):
@@ -134,10 +134,9 @@ class _Looked:
     hashes: AddressHashes | None
     leaving: Leaving
     message: Message
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def now(self) -> datetime:
-        return self.at
+        return self.leaving.at
 
     async def suppressions(self) -> Iterable[Suppression]:
         if self.hashes is None or not self.leaving.address:
@@ -156,7 +155,7 @@ class _Looked:
             channel=self.message.channel,
             destination=self.message.destination,
             scenario=delivery.name,
-            claimed_at=self.at,
+            claimed_at=self.leaving.at,
         )
         return await self.store.claim(wanted, caps, self.message.zone)
 

@@ -272,8 +272,9 @@ class ScenarioClient(Operations):
             PoliciesError: `policies.yaml` cannot be used.
         """
         policies = policies_file.read(self._policies) if self._policies else None
-        wanted = {"step": step, "since": since, "limit": limit, "policies": policies}
-        return await why(self.temporal, self.store, contact, scenario, **wanted)
+        return await why(
+            self.temporal, self.store, contact, scenario, step=step, since=since, limit=limit, policies=policies
+        )
 
     async def journeys(
         self,

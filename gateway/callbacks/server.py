@@ -34,6 +34,7 @@ from runtime.store import Store
 from runtime.suppression import AddressHashes, suppression_keys
 from runtime.telemetry.telemetry import temporal_runtime
 from runtime.unsubscribing import Unsubscribing
+from scenario.source.findings import listed
 
 logger = logging.getLogger("gateway")
 
@@ -114,8 +115,8 @@ async def serve(settings: Settings, host: str, port: int) -> None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations))
         listening.start(application(callbacks, temporal, list(chain.from_iterable(more.values()))))
         ready = True
-        what = ", ".join(["callbacks", *more]) if more else "callbacks; SCENARIO_SUPPRESSION_KEY is not set"
-        logger.info("ready for %s, listening on port %d", what, listening.port)
+        what = listed(["callbacks", *more], "and") if more else "callbacks; not configured: unsubscribing"
+        logger.info("ready, listening on port %d for %s", listening.port, what)
         await stop.wait()
         logger.info("stopping: requests under way have %d s", DRAIN)
     logger.info("stopped")

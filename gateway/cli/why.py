@@ -79,7 +79,7 @@ def _lines(found: Why, width: int) -> Iterator[Text]:
 
 
 _ADDRESSES: Final = (
-    "Whether an address is suppressed is not known from a contact's id: a message that was not sent for it says so."
+    "What stands against an address is not known by a contact's id: see 'scenario suppress ADDRESS --list'."
 )
 
 

@@ -55,7 +55,9 @@ class Gates:
         delivery = Delivery(
             id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=datetime.now(UTC).isoformat(), **given
         )
-        return Leaving(delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", address)
+        return Leaving(
+            delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", datetime.now(UTC), address
+        )
 
     async def ask(self, number: int = 1, channel: Channel = SMS, **given: Any) -> Permission:
         return await self.gate.ask(self.leaving(number, channel, **given))
@@ -126,7 +128,7 @@ async def test_what_is_capped_waits_for_its_place_or_a_person(store: Store, tmp_
     found = await gates.ask(3)
     assert isinstance(found, NotYet)
     assert (found.since, found.word, found.planned) == ("capped by few", "capped", True)
-    assert timedelta(hours=23, minutes=59) < found.delay <= timedelta(hours=24)
+    assert timedelta(hours=23, minutes=59) < found.delay < timedelta(hours=24, minutes=1)
 
 
 async def test_what_is_capped_is_held(store: Store, tmp_path: Path) -> None:

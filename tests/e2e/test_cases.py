@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio import activity
@@ -32,7 +33,7 @@ from activities.email.session import Reply
 from activities.goal import GoalActivities
 from activities.interface import CLEAR, EMAIL, JOURNEYS, SMS, WEBHOOK, Clearance, Cleared
 from activities.last_attempt import Recollections
-from activities.permission import Leaving, Permission
+from activities.permission import Leaving, Never, Permission
 from activities.policy_gate import PolicyGate
 from activities.releases import Releases
 from activities.sms import errors as text
@@ -63,6 +64,7 @@ from runtime.store.claims import Claim
 from runtime.suppression import AddressHashes
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
+from scenario.policies.bounces import Against
 from scenario.policies.caps import Cap
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
@@ -194,6 +196,9 @@ class Gates:
     async def ask(self, leaving: Leaving) -> Permission:
         return await self._gates[leaving.delivery.name].ask(leaving)
 
+    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+        return await self._gates[leaving.delivery.name].refused(leaving, against)
+
     async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
         await self._gates[leaving.delivery.name].ended(leaving, arrived=arrived)
 
@@ -203,9 +208,10 @@ async def _prepare(live: Live, store: Store) -> None:
     case, who = live.cases.file.cases[live.name], live.cases.entries[live.name]["contact"]
     for number, one in enumerate(case.sent):
         at = live.start + (one.after or timedelta(0)) - (one.before or timedelta(0))
+        at = datetime.fromisoformat(one.at).replace(tzinfo=ZoneInfo(ZONE)) if one.at else at
         claim = Claim(f"{live.id}/{number}", str(who["id"]), one.by, "", "other", at)
         assert await store.claim(claim, [ONE], UTC) is None
-    for channel, source in case.suppressed.items():
+    for channel, source in case.suppressed.items():  # for all journeys: each case needs an address of its own
         address = HASHES.of(channel, who[{"sms": "cellphone", "email": "email"}[channel]])[0]
         await store.suppress(Suppression(channel, address, cast("Any", source), live.start))
 
@@ -222,7 +228,7 @@ async def world(
     environment: WorkflowEnvironment, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("open_attempt", "backoff", "email.activity", "policy_gate"):
+    for module in ("open_attempt", "backoff", "email.activity"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
