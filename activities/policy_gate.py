@@ -104,8 +104,8 @@ class PolicyGate:
         """
         if self._suppressing is None or not leaving.address:
             return None
-        identifier = leaving.delivery.id
-        found = await self._suppressing.refused(leaving.channel.name, leaving.address, against, identifier)
+        name, identifier = leaving.channel.name, leaving.delivery.id
+        found = await self._suppressing.refused(name, leaving.address, against, identifier, leaving.at)
         if found is None:
             return None
         try:

@@ -48,7 +48,7 @@ class Suppressing:
         self.tell = tell
 
     async def suppress(
-        self, channel: str, address: str, source: Source, evidence: str, *, scope: str = ""
+        self, channel: str, address: str, source: Source, evidence: str, *, scope: str = "", at: datetime | None = None
     ) -> Suppression:
         """Writes to an address no more. May be repeated. Nobody is told of it yet.
 
@@ -58,6 +58,7 @@ class Suppressing:
             source: Who or what asks for it.
             evidence: What it rests on; no address.
             scope: The list that it is about; "" is all.
+            at: When, in UTC; now by default.
 
         Returns:
             What stands in the store: of one that stood there before, since when.
@@ -67,12 +68,14 @@ class Suppressing:
             StoreError: The store cannot be reached.
         """
         hashes = self._hashes.of(channel, address)
-        new = Suppression(channel, hashes[0], source, datetime.now(UTC), scope, evidence=evidence)
+        new = Suppression(channel, hashes[0], source, at or datetime.now(UTC), scope, evidence=evidence)
         if await self._store.suppress(new):
             return new
         return await self._standing(channel, hashes, source, scope) or new
 
-    async def refused(self, channel: str, address: str, against: Against, delivery_id: str) -> Suppression | None:
+    async def refused(
+        self, channel: str, address: str, against: Against, delivery_id: str, at: datetime | None = None
+    ) -> Suppression | None:
         """Notes what a receiver says against an address. May be repeated. Nobody is told of it yet.
 
         Args:
@@ -80,6 +83,7 @@ class Suppressing:
             address: What was written to.
             against: What the receiver says.
             delivery_id: What was sent: of its passing troubles one counts.
+            at: When, in UTC; now by default.
 
         Returns:
             The suppression; None where the address may be written to as before.
@@ -90,10 +94,10 @@ class Suppressing:
         """
         if against.source == SOFT:
             hashes = self._hashes.of(channel, address)
-            if not await self._store.soft(channel, hashes, delivery_id, datetime.now(UTC)):
+            if not await self._store.soft(channel, hashes, delivery_id, at or datetime.now(UTC)):
                 return None
             return await self._standing(channel, hashes, SOFT, "")
-        return await self.suppress(channel, address, against.source, against.evidence)
+        return await self.suppress(channel, address, against.source, against.evidence, at=at)
 
     async def _standing(self, channel: str, hashes: Sequence[str], source: Source, scope: str) -> Suppression | None:
         stands = await self._store.suppressed(channel, hashes)
