@@ -130,7 +130,8 @@ class Platforms:
         Raises:
             NotConfigured: A secret is missing.
         """
-        secrets, now, identifier = self._secrets(), datetime.now(UTC), activity.info().workflow_id or ""
+        secrets, now = self._secrets(), datetime.now(UTC)
+        identifier = (activity.info().workflow_id or "").rpartition("/")[2]  # the same in every attempt
         base, headers = route.url, {"content-type": "application/json", "accept": "application/json"}
         if route.named is not None:
             base = route.named.rendered_url(secrets)

@@ -61,7 +61,9 @@ def splio() -> Splio:
 
 @pytest.fixture
 def environment() -> ActivityEnvironment:
-    return ActivityEnvironment()
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, workflow_id=f"suppression/splio/{'ab' * 16}")
+    return environment
 
 
 @pytest.fixture
