@@ -43,9 +43,12 @@ from activities.renewal import Renewals
 from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
+from activities.suppressing import untold
+from activities.telling import Telling
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.platform import Platforms
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
@@ -65,6 +68,7 @@ from runtime.telemetry import logs
 from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
 from workflows.enter import Enter
 from workflows.journey import Journey
+from workflows.platform import TellPlatform
 from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
@@ -122,17 +126,24 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     ways, callbacks = given.channels, given.channels.callbacks
-    gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes)
+    tell = Telling(client, ways.seal, lambda: given.destinations.book) if ways.seal else untold
+    gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, tell)
+    platforms = Platforms(given.transport, given.routes, given.secrets.snapshot, limiter, ways.seal)
     webhooks = Webhooks(
         given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, limiter, gate
     )
     emails = Emails(given.content, ways.mailer, given.writer, callbacks, gate, unsubscribing=ways.unsubscribing)
+    emails.return_paths = ways.return_paths
     texts = Texts(given.content, ways.provider, given.writer, callbacks, gate, unsubscribing=ways.unsubscribing)
     # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
-    senders: dict[str, tuple[Callable[..., Any], int, timedelta]] = {
-        WEBHOOK.queue: (webhooks.send_webhook, _CONCURRENT, drain_of(given.destinations.book)),
-        EMAIL.queue: (emails.send_email, ways.mailer.connections if ways.mailer else _CONCURRENT, DRAIN),
-        SMS.queue: (texts.send_sms, ways.provider.connections if ways.provider else _CONCURRENT, DRAIN),
+    senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {
+        WEBHOOK.queue: (
+            [webhooks.send_webhook, platforms.tell_platform],
+            _CONCURRENT,
+            drain_of(given.destinations.book),
+        ),
+        EMAIL.queue: ([emails.send_email], ways.mailer.connections if ways.mailer else _CONCURRENT, DRAIN),
+        SMS.queue: ([texts.send_sms], ways.provider.connections if ways.provider else _CONCURRENT, DRAIN),
     }
     made: list[Worker] = []
     for queue in queues:
@@ -141,7 +152,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                 Worker(
                     client,
                     task_queue=queue,
-                    workflows=[Journey, Enter, UnknownWorkflow],
+                    workflows=[Journey, Enter, TellPlatform, UnknownWorkflow],
                     activities=[
                         admissions.admit,
                         admissions.identify,
@@ -167,9 +178,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
         else:
             send, at_once, grace = senders[queue]
             made.append(
-                ActivityWorker(
-                    client, task_queue=queue, activities=[send], concurrent=at_once, polls=_ASKED, grace=grace
-                )
+                ActivityWorker(client, task_queue=queue, activities=send, concurrent=at_once, polls=_ASKED, grace=grace)
             )
     return made
 

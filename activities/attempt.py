@@ -89,9 +89,12 @@ async def attempt_of(
         raise error from None
     except BaseException as raised:
         error = raised if attempt.began else _translated(attempt, raised, unrendered)
-        if error is raised:
+        if await _suppressed(attempt, error):
+            error = None
+        elif error is raised:
             raise
-        raise error from None
+        else:
+            raise error from None
     finally:
         uncertain = attempt.in_flight and delivery.on_unknown != "retry"
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
@@ -99,6 +102,28 @@ async def attempt_of(
             attempt.mark(SETTLED)
         record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
         await _tell_gate(attempt, error)
+
+
+async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
+    """Whether the address is not written to any more from now on, so that the step is skipped.
+
+    No operator can mend an address that does not exist: a journey that was held for it would be held in vain.
+    """
+    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    if attempt.against is None or failure is None or failure.kind is FailureKind.RETRY:
+        return False
+    if attempt.gate is None or attempt.let_go is None:
+        return False
+    try:
+        never = await attempt.gate.refused(attempt.let_go, attempt.against)
+    except Exception as trouble:  # the store is away, say: the failure stands, and the next attempt will tell again
+        _logger.warning("%s: what its receiver says against the address is lost: %s", attempt.delivery.id, trouble)
+        return False
+    if never is None:
+        return False
+    attempt.skip_word, attempt.excerpt = never.word, failure.excerpt
+    attempt.skipped(never.since, failure.status)
+    return True
 
 
 async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:

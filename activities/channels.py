@@ -16,10 +16,13 @@ from pydantic import SecretStr
 from activities.email.smtp import Mailer, mailer_from
 from activities.sms.configured import provider_from
 from activities.sms.provider import Provider
+from activities.telling import address_seal
 from runtime.callback import Callbacks
 from runtime.errors import SettingsError
+from runtime.return_path import ReturnPaths
+from runtime.seal import Seal
 from runtime.settings import Settings
-from runtime.suppression import AddressHashes
+from runtime.suppression import AddressHashes, suppression_keys
 from runtime.unsubscribing import Unsubscribing
 
 Channel = TypeVar("Channel")
@@ -35,6 +38,8 @@ class Channels:
         callbacks: Makes `journey.callback_url`, or None where it is not configured.
         unsubscribing: Makes `journey.unsubscribe_url`, or None where it is not configured.
         hashes: Know suppressed addresses, or None where they are not configured.
+        seal: Seals those that the platform is told of, or None as with `hashes`.
+        return_paths: Where e-mails bounce to, or None where they bounce to their sender.
     """
 
     mailer: Mailer | None = None
@@ -42,6 +47,8 @@ class Channels:
     callbacks: Callbacks | None = None
     unsubscribing: Unsubscribing | None = None
     hashes: AddressHashes | None = None
+    seal: Seal | None = None
+    return_paths: ReturnPaths | None = None
 
     async def close(self, within: float) -> None:
         """Closes connections.
@@ -63,6 +70,7 @@ class Channels:
             f"SMS ({self.provider.name})" if self.provider else "SMS": self.provider is not None,
             "callbacks": self.callbacks is not None,
             "suppressions": self.hashes is not None,
+            "bounces": self.return_paths is not None,
             "unsubscribing": self.unsubscribing is not None,
         }
         there = ", ".join(word for word, configured in words.items() if configured)
@@ -89,12 +97,15 @@ def channels_of(settings: Settings, inbox: Path) -> Channels:
             wrong.append(str(error))
             return None
 
+    keys = suppression_keys(settings)
     found = Channels(
         mailer=judged(lambda: mailer_from(_text(settings.smtp), settings.mail_from, settings.mail_from_allowed)),
         provider=judged(lambda: provider_from(_text(settings.sms), inbox)),
         callbacks=judged(lambda: Callbacks.configured(settings)),
         unsubscribing=Unsubscribing.configured(settings),
         hashes=AddressHashes.configured(settings),
+        seal=address_seal(keys) if keys else None,
+        return_paths=judged(lambda: ReturnPaths.configured(settings)),
     )
     if wrong:
         raise SettingsError("; ".join(wrong))

@@ -21,6 +21,7 @@ from activities.interface import Channel, Delivery, Sent
 from activities.outcome import Judgement, end_after
 from activities.permission import Gate, Held, Leaving, Never, NotYet
 from scenario.errors import Aborted
+from scenario.policies.bounces import Against
 
 T = TypeVar("T")
 
@@ -60,7 +61,8 @@ class OpenAttempt:
         marked: The server keeps a mark of that, or may do so.
         outcome: How it ended, unless it failed.
         skip_word: Why it was skipped, in one word.
-        excerpt: How the answer to a delivered message begins.
+        excerpt: How the answer begins, unless it failed.
+        against: What the receiver says against the address.
         started: When this attempt began, on the clock of `time.perf_counter`.
     """
 
@@ -79,12 +81,18 @@ class OpenAttempt:
     outcome: Sent | None = None
     skip_word: str | None = None
     excerpt: str = ""
+    against: Against | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @property
     def sent(self) -> Sent:
         """How it ended, which was well."""
         return cast("Sent", self.outcome)  # without one, an error is on its way
+
+    @property
+    def now(self) -> datetime:
+        """The time, in UTC: that of a server which skips time, or is ahead of this machine, where that is later."""
+        return max(datetime.now(UTC), activity.info().started_time)
 
     @property
     def within(self) -> float:
@@ -108,7 +116,7 @@ class OpenAttempt:
             Aborted: Not at all.
         """
         if self.gate is not None:
-            leaving = Leaving(self.delivery, self.channel, self.destination, address)
+            leaving = Leaving(self.delivery, self.channel, self.destination, self.now, address)
             self.permitted(await self.gate.ask(leaving))
             self.let_go = leaving
 
@@ -174,7 +182,7 @@ class OpenAttempt:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
         if until.planned and self.number == 1:
-            due = (datetime.now(UTC) + until.delay).isoformat(timespec="seconds")
+            due = (self.now + until.delay).isoformat(timespec="seconds")
             return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
         # A delivery whose deadline comes before that has its last chance just before the deadline.
         delay = (
@@ -217,9 +225,14 @@ class OpenAttempt:
         self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)
         return self.outcome
 
-    def skipped(self, reason: str) -> Sent:
-        """The result where there is nothing to send, or nobody to send it to."""
-        self.outcome = Sent(outcome="skipped", attempt=self.number, reason=reason)
+    def skipped(self, reason: str, status: int | None = None) -> Sent:
+        """The result where there is nothing to send, or nobody to send it to.
+
+        Args:
+            reason: Why.
+            status: The receiver's reply code, where it was the receiver that said so.
+        """
+        self.outcome = Sent(outcome="skipped", attempt=self.number, reason=reason, status=status)
         return self.outcome
 
     def failed(self, judgement: Judgement, *, status: int | None = None, excerpt: str = "") -> ApplicationError:
@@ -234,6 +247,7 @@ class OpenAttempt:
             excerpt: How the reply begins, redacted.
         """
         (verdict, sentence, asked), info = judgement, activity.info()
+        self.against = verdict.against
         waited, once = datetime.now(UTC) - info.scheduled_time, self.delivery.on_unknown != "retry"
         end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
         return self.failure(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from scenario.plan.retry import SHORT
+from scenario.policies.bounces import Against
 
 
 class Outcome(StrEnum):
@@ -35,11 +36,13 @@ class Verdict:
             Empty where the reply code says it.
         unknown: The request left and no answer came, so the receiver may have acted on it. It is tried again under
             the same delivery id, unless the step's ``on_unknown`` says otherwise.
+        against: What it says against the address that was written to.
     """
 
     outcome: Outcome
     reason: str
     unknown: bool = False
+    against: Against | None = None
 
     @property
     def delivered(self) -> bool:

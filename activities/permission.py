@@ -6,10 +6,11 @@ A destination's limiter and the pause after a refused login answer so, and so do
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from activities.interface import Channel, Delivery
+from scenario.policies.bounces import Against
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,14 @@ class Leaving:
         delivery: What it belongs to.
         channel: By what.
         destination: Host, destination or provider.
+        at: When, in UTC.
         address: Whom it goes to, where the channel has addresses. It is not to be kept in clear, nor shown.
     """
 
     delivery: Delivery
     channel: Channel
     destination: str
+    at: datetime
     address: str = ""
 
 
@@ -82,6 +85,14 @@ class Gate(Protocol):
 
     async def ask(self, leaving: Leaving) -> Permission:
         """Whether it may leave."""
+        ...
+
+    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+        """Says what the receiver of a message that was let go has said against its address, where it is over for that.
+
+        Returns:
+            Why nothing more goes to that address, where that is so from now on.
+        """
         ...
 
     async def ended(self, leaving: Leaving, *, arrived: bool) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Protocol, cast
+
+from temporalio.service import RPCError
 
 from activities.content import Content
 from activities.interface import Delivery
 from activities.permission import Held, Leaving, Never, NotYet, Permission
+from activities.suppressing import Suppressing, SuppressionStore, Tell, untold
 from runtime.store.claims import Claim
 from runtime.suppression import AddressHashes
+from scenario.policies.bounces import Against
 from scenario.policies.caps import Cap, Full
 from scenario.policies.order import Hold, Later, Message, Rules, Skip, ask, rules_of
 from scenario.policies.policies import Policies
@@ -19,13 +24,11 @@ from scenario.policies.suppression import Suppression
 from scenario.steps.delivery import DeliveryStep
 from scenario.time.timing import spell, zone_of
 
+_logger = logging.getLogger(__name__)
 
-class Places(Protocol):
+
+class Places(SuppressionStore, Protocol):
     """Who knows suppressions and places under caps: `runtime.store.Store`."""
-
-    async def suppressed(self, channel: str, addresses: Collection[str]) -> list[Suppression]:
-        """All that stands against an address, by its hashes."""
-        ...
 
     async def claim(self, wanted: Claim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
         """Takes a place, or says what is full."""
@@ -50,12 +53,19 @@ class PolicyGate:
         store: Knows suppressions and places.
         policies: Gives those of all scenarios, as they are at the moment.
         hashes: Know suppressed addresses; None where they are not configured: then none is known.
+        tell: Has the platform told of those that are suppressed here.
     """
 
     def __init__(
-        self, content: Content, store: Places, policies: Callable[[], Policies], hashes: AddressHashes | None
+        self,
+        content: Content,
+        store: Places,
+        policies: Callable[[], Policies],
+        hashes: AddressHashes | None,
+        tell: Tell = untold,
     ) -> None:
         self._content, self._store, self._policies, self._hashes = content, store, policies, hashes
+        self._suppressing = None if hashes is None else Suppressing(store, hashes, tell)
 
     async def ask(self, leaving: Leaving) -> Permission:
         """Whether it may leave now.
@@ -78,13 +88,31 @@ class PolicyGate:
         match await ask(message, await self._rules(leaving), facts):
             case Later(moment, since, word):
                 then = f"it is sent {spell(moment, message.zone)} or later"
-                return NotYet(moment - facts.at, since, then, word, planned=True)
+                return NotYet(moment - leaving.at, since, then, word, planned=True)
             case Skip(reason, word):
                 return Never(reason, word)
             case Hold(reason):
                 return Held(reason)
             case None:
                 return None
+
+    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+        """Suppresses the address, if that is what it comes to.
+
+        Raises:
+            StoreError: It cannot be reached.
+        """
+        if self._suppressing is None or not leaving.address:
+            return None
+        identifier = leaving.delivery.id
+        found = await self._suppressing.refused(leaving.channel.name, leaving.address, against, identifier)
+        if found is None:
+            return None
+        try:
+            await self._suppressing.tell(found, leaving.address)
+        except RPCError as error:  # what is suppressed is so, whoever knows of it
+            _logger.warning("the platform is not told what %s has suppressed: %s", identifier, error.status.name)
+        return Never(found.words, "suppressed")
 
     async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
         """Gives the place under caps back, or keeps it for good."""
@@ -106,10 +134,9 @@ class _Looked:
     hashes: AddressHashes | None
     leaving: Leaving
     message: Message
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def now(self) -> datetime:
-        return self.at
+        return self.leaving.at
 
     async def suppressions(self) -> Iterable[Suppression]:
         if self.hashes is None or not self.leaving.address:
@@ -128,7 +155,7 @@ class _Looked:
             channel=self.message.channel,
             destination=self.message.destination,
             scenario=delivery.name,
-            claimed_at=self.at,
+            claimed_at=self.leaving.at,
         )
         return await self.store.claim(wanted, caps, self.message.zone)
 

@@ -291,7 +291,7 @@ class ScenarioClient(Operations):
 
         Args:
             scenario: Only those of this scenario.
-            version: Only those admitted by its version of this number.
+            version: Only those that follow its version of this number.
             contact: Only this contact's.
             state: Only those that are doing this, or have ended so: one of `gateway.journeys.listing.STATES`.
             step: Only those under way that stand at this step, as far as Temporal's search has learnt.

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
         callback_key_previous: The key before, still accepted.
         suppression_key: What addresses that must not be written to are known by, see `runtime.suppression`.
         suppression_key_previous: Keys that were in use before, separated by commas.
+        bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
+        inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -67,6 +69,8 @@ class Settings(BaseSettings):
     callback_key_previous: SecretStr | None = None
     suppression_key: SecretStr | None = None
     suppression_key_previous: SecretStr | None = None
+    bounce_address: str | None = None
+    inbound_key: SecretStr | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -78,7 +82,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("store", "callback_url", "callback_key", "callback_key_previous"),
-        *("suppression_key", "suppression_key_previous", "platform_timezone"),
+        *("suppression_key", "suppression_key_previous", "bounce_address", "inbound_key", "platform_timezone"),
     )
     @classmethod
     def _good(cls, value: Any, info: ValidationInfo) -> Any:
@@ -99,6 +103,9 @@ _WANTED: Final = {
     "callback_key_previous": "must be base64 of at least 32 random bytes, or not set",
     "suppression_key": _KEY,
     "suppression_key_previous": "must be keys in base64, of at least 32 random bytes each, separated by commas",
+    "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
+    "and '_' at most before its '@'",
+    "inbound_key": _KEY,
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 
@@ -132,6 +139,11 @@ def _bytes(text: str) -> bytes:
         return base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
         return b""
+
+
+_BOUNCES: Final = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,19}[A-Za-z0-9])?@(?=.{1,253}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
+)
 
 
 def _is_callback_url(text: str) -> bool:
@@ -170,5 +182,7 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "callback_key_previous": _is_key,
     "suppression_key": _is_key,
     "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
+    "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
+    "inbound_key": _is_key,
     "platform_timezone": _is_zone,
 }

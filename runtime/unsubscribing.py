@@ -4,33 +4,25 @@ A token says who unsubscribes, from what, and which address it is about. All of 
 address learns it, and nothing has to be kept to know it again. It never expires, as the mail that it stands in does
 not, and belongs to no journey.
 
-It is ``u1`` and URL-safe base64 (RFC 4648 §5, without padding) of AES-256-SIV (RFC 5297): deterministic, so that every
-attempt of a delivery sends the same bytes, and authenticated, so that nobody makes one.
+How it is written is `runtime.seal`'s matter: the same for every attempt of a delivery, and nobody makes one.
 
 Whoever sees the address can unsubscribe its contact, and do nothing else. It is in no log, span or error.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Final, Self
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-
+from runtime.seal import Seal
 from runtime.settings import LEAST_KEY, Settings
-from runtime.suppression import derived, suppression_keys
+from runtime.suppression import suppression_keys
 
 PATH: Final = "/u/"
 """What comes between the gateway's address and a token."""
 
 _LABEL: Final = b"scenario-runner unsubscribe token"
-_VERSION: Final = "u1"
-_TOKEN: Final = re.compile(rf"{_VERSION}([A-Za-z0-9_-]{{32,8192}})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class Unsubscribing:
         if not keys or any(len(key) < LEAST_KEY for key in keys):
             raise ValueError(f"unsubscribing needs a key, of at least {LEAST_KEY} bytes")
         self._base = base_url.rstrip("/")
-        self._ciphers = tuple(AESSIV(derived(key, _LABEL, 64)) for key in keys)
+        self._seal, self._keys = Seal(keys, _LABEL, "u1"), len(keys)
 
     @classmethod
     def configured(cls, settings: Settings) -> Self | None:
@@ -74,13 +66,11 @@ class Unsubscribing:
         return cls(settings.callback_url, keys) if keys and settings.callback_url is not None else None
 
     def __repr__(self) -> str:
-        return f"Unsubscribing({len(self._ciphers)} keys)"
+        return f"Unsubscribing({self._keys} keys)"
 
     def url(self, subscriber: Subscriber) -> str:
         """The address that a message to a subscriber carries: a pure function."""
-        said = json.dumps(astuple(subscriber), ensure_ascii=False, separators=(",", ":"))
-        sealed = self._ciphers[0].encrypt(said.encode("utf-8", "replace"), [_VERSION.encode()])
-        return f"{self._base}{PATH}{_VERSION}{_encoded(sealed)}"
+        return f"{self._base}{PATH}{self._seal.close(astuple(subscriber))}"
 
     def opened(self, token: str) -> Subscriber | None:
         """Who a token is about; None where it was never given out.
@@ -88,20 +78,5 @@ class Unsubscribing:
         Args:
             token: The address's last segment.
         """
-        found = _TOKEN.fullmatch(token)
-        if found is None or len(found[1]) % 4 == 1:
-            return None
-        sealed = base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4))
-        if _encoded(sealed) != found[1]:  # a second spelling of the same bytes: only one was given out
-            return None
-        for cipher in self._ciphers:
-            try:
-                said = cipher.decrypt(sealed, [_VERSION.encode()])
-            except InvalidTag:
-                continue
-            return Subscriber(*json.loads(said))
-        return None
-
-
-def _encoded(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        words = self._seal.open(token)
+        return None if words is None else Subscriber(*words)

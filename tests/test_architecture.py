@@ -27,6 +27,7 @@ ALLOWED = {
     "workflows": (
         *("workflows", "scenario", "runtime.search_attributes"),
         *("activities.call", "activities.failures", "activities.caller", "activities.interface", "activities.moving"),
+        "activities.platform",
     ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),

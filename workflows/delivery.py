@@ -213,7 +213,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
             unknown=True,
         )
     if isinstance(cause, ApplicationError):
-        if found and found.kind is FailureKind.NOT_BEFORE:
+        if found and found.kind in (FailureKind.NOT_BEFORE, FailureKind.CAPPED):
             return found
         if found:
             return _overtaken(found, error.retry_state) if cause is not error.cause or found.turned_away else found

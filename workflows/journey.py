@@ -148,8 +148,8 @@ class Journey(Migrating, Sending):
             course = await self._pause() or await self._interruptible(step)
             match course:
                 case Next():
-                    await self.advance(course)
-                    if course.step is not None and self.must_continue:
+                    following = await self.advance(course)
+                    if following is not None and self.must_continue:
                         await self._continue_as_new(data)
                 case Leave():
                     return "exited", course.reason

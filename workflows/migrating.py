@@ -115,8 +115,8 @@ class Migrating(UpdateHandlers, SignalHandlers):
                 self.rounds = replace(self.rounds, began=workflow.now().isoformat())
         await self._adopted()
 
-    async def advance(self, course: Next) -> None:
-        """Goes on behind a step that is over, in another version where there is one to take."""
+    async def advance(self, course: Next) -> str | None:
+        """Goes on behind a step that is over, in another version where there is one to take. Returns where."""
         newer = await self._newer(course) if self.plan.follows and self.moving is None else None
         moving, self.moving = self.moving, None
         following = course.step
@@ -132,6 +132,7 @@ class Migrating(UpdateHandlers, SignalHandlers):
         if moving is not None or newer is not None:
             self._keep_rounds()
             await self._adopted()
+        return following
 
     async def _newer(self, course: Next) -> Renewed | None:
         """A newer version that the journey can go on in, where it has just done a step."""

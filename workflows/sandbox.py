@@ -13,6 +13,7 @@ PURE: Final = (
     "activities.caller",
     "activities.interface",
     "activities.moving",
+    "activities.platform",
     "runtime.search_attributes",
 )
 """Modules that pass through: pure, and named one by one. They are loaded once instead of for every journey."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
@@ -17,6 +18,7 @@ from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement
 from activities.permission import NotYet
 from activities.redaction import readable
+from runtime.return_path import ReturnPaths
 from scenario.errors import NotConfigured
 from scenario.plan.retry import SHORT
 from scenario.steps.email import Email
@@ -26,6 +28,8 @@ class Emails(ChannelActivity[Mailer | None]):
     """Sends e-mails, by a mail server."""
 
     channel = EMAIL
+    return_paths: ReturnPaths | None = None
+    """Where bounces go; None: to the sender of SCENARIO_MAIL_FROM."""
 
     @activity.defn(name=EMAIL.activity)
     async def send_email(self, delivery: Delivery) -> Sent:
@@ -44,6 +48,8 @@ class Emails(ChannelActivity[Mailer | None]):
             data = await self.data(delivery, step)
             # A large mail takes longer to render than a worker that serves many may stand still.
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
+            if self.return_paths is not None:
+                envelope = replace(envelope, sender=self.return_paths.of(delivery.id, recipient.address))
             hidden = (written, recipient.address, mailer.server.password)
             await attempt.may_leave(recipient.address)
             try:

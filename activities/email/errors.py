@@ -17,6 +17,7 @@ from typing import Final
 from typing_extensions import override
 
 from activities.outcome import Outcome, Verdict
+from scenario.policies.bounces import against
 
 _LEFT_ALONE: Final = "The mail server {host} has refused the login, and is not tried for a while"
 _CHECK_LOGIN: Final = "check user and password in SCENARIO_SMTP"
@@ -101,14 +102,25 @@ class LeftAloneError(UnreachableError):
 
 
 class RefusedError(MailError):
-    """The server said no to this message."""
+    """The server said no to this message.
+
+    Attributes:
+        sender: Whether it did so to its sender already, so that nothing is said of the recipient.
+    """
+
+    def __init__(
+        self, word: str, host: str, *, status: int | None = None, reply: str = "", sender: bool = False
+    ) -> None:
+        self.sender = sender
+        super().__init__(word, host, status=status, reply=reply)
 
     @property
     @override
     def verdict(self) -> Verdict:
         """It would say so again: RFC 5321 §4.2.1, 5yz."""
         permanent = self.status is None or self.status >= _FOR_GOOD
-        return Verdict(Outcome.PERMANENT if permanent else Outcome.RETRY, self.word)
+        said = None if self.sender else against(self.status, self.reply)
+        return Verdict(Outcome.PERMANENT if permanent else Outcome.RETRY, self.word, against=said)
 
 
 class UnansweredError(MailError):

@@ -204,7 +204,8 @@ class Session:
         except SMTPResponseException as error:
             if error.code > 0:
                 # Also after the text: the server said that it does not take it.
-                raise RefusedError("", host, status=error.code, reply=error.message) from None
+                about_us = not self.answered
+                raise RefusedError("", host, status=error.code, reply=error.message, sender=about_us) from None
             raise self._lost("protocol_error", "no_answer") from None
         except SMTPTimeoutError:
             raise self._lost("timeout", "no_answer") from None

@@ -37,6 +37,20 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
         return None
     if url == "local:":
         return LocalSms(inbox)
+    return Twilio(*_account(url))
+
+
+def twilio_token(url: str | None) -> str | None:
+    """The secret of the account of Twilio's that the setting names, by which Twilio signs; None where it names none.
+
+    Raises:
+        SettingsError: It cannot be read. The message does not quote it.
+    """
+    return _account(url)[1] if url and url != "local:" else None
+
+
+def _account(url: str) -> tuple[str, str, str]:
+    """Id, token and sender."""
     try:
         parts = urlsplit(url)
         # A plus means itself here, not the blank that it is in a form.
@@ -48,4 +62,4 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
         raise SettingsError(_FORM)
     if parts.hostname or parts.path not in ("", "/") or "#" in url or not _SENDER.fullmatch(sender[0].strip()):
         raise SettingsError(_FORM)
-    return Twilio(unquote(parts.username), unquote(parts.password), sender[0].strip())
+    return unquote(parts.username), unquote(parts.password), sender[0].strip()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from activities.outcome import Outcome, Verdict
+from scenario.policies.bounces import Against
 
 OURS: Final = frozenset({401, 404})
 """Account or token are wrong: nothing about this message, and somebody may be fixing it."""
@@ -29,13 +30,23 @@ class ProviderError(Exception):
         error: Class of the failure in one word, or None where the status says it.
         status: The provider's status code, or None.
         excerpt: How its answer begins, redacted.
+        against: What it says against the number.
     """
 
     sent: bool | None = False
     outcome: ClassVar[Outcome] = Outcome.RETRY
 
-    def __init__(self, reason: str, *, error: str | None = None, status: int | None = None, excerpt: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        error: str | None = None,
+        status: int | None = None,
+        excerpt: str = "",
+        against: Against | None = None,
+    ) -> None:
         self.error = error
+        self.against = against
         self.status = status
         self.excerpt = excerpt
         super().__init__(reason)
@@ -43,7 +54,7 @@ class ProviderError(Exception):
     @property
     def verdict(self) -> Verdict:
         """What becomes of the delivery."""
-        return Verdict(self.outcome, self.error or "", unknown=self.sent is not False)
+        return Verdict(self.outcome, self.error or "", unknown=self.sent is not False, against=self.against)
 
 
 class BusyError(ProviderError):

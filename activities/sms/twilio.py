@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
 import httpx
@@ -16,11 +16,15 @@ import httpx
 from activities.redaction import readable
 from activities.sms.errors import OURS, BusyError, ProviderError, UnansweredError, error_of
 from activities.sms.provider import Receipt, TextMessage
+from scenario.policies.bounces import BOUNCE, STOP, Against
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
 _SERVICE: Final = "MG"
 """How the id of a messaging service begins, which may stand where a sender's number does."""
+_AGAINST: Final[dict[int, Literal["bounce", "stop"]]] = {21610: STOP, 21614: BOUNCE, 21211: BOUNCE}
+"""Errors that are about the number for good (twilio.com/docs/api/errors): its owner has answered STOP; it is no mobile
+number; it is none at all."""
 # httpx's errors that come before the request's first byte.
 _NOT_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -92,13 +96,15 @@ class Twilio:
 
 def _failure(response: httpx.Response, token: str) -> ProviderError:
     status = response.status_code
-    code = _content(response).get("code")
+    code: Any = _content(response).get("code")
     known = isinstance(code, int)
+    source = _AGAINST.get(code) if known else None
     reason = f"Twilio answered {status}" + (f" with its error {code}" if known else "")
     details: dict[str, Any] = {
         "status": status,
         "error": f"twilio_{code}" if known else None,
         "excerpt": readable(response.content, (token,)),
+        "against": Against(source, f"Twilio's error {code}") if source else None,
     }
     error = error_of(status)
     if error is UnansweredError:

@@ -17,8 +17,8 @@ import hashlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -26,10 +26,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from temporalio.service import RPCError
 
+from activities.suppressing import Suppressing
 from gateway.callbacks import page
 from gateway.callbacks.rate_limit import RateLimit
 from runtime.store import StoreError
-from runtime.suppression import AddressHashes
 from runtime.unsubscribing import PATH, Subscriber, Unsubscribing
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
@@ -52,25 +52,12 @@ TellContact = Callable[[str, str, Mapping[str, Any], str], Awaitable[object]]
 """Tells all journeys of a contact: `gateway.client.ScenarioClient.event`."""
 
 
-class SuppressionStore(Protocol):
-    """Where suppressions are kept: `runtime.store.Store`."""
-
-    async def suppress(self, suppression: Suppression) -> bool:
-        """Write to an address no more."""
-        ...
-
-    async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]:
-        """All that stands against an address."""
-        ...
-
-
 class Unsubscriptions:
     """The routes.
 
     Args:
         unsubscribing: Knows the tokens.
-        hashes: Know addresses.
-        store: Keeps suppressions.
+        suppressing: Suppresses addresses.
         tell: Tells a contact's journeys.
         pace: How often one token may be used.
         patience: See `PATIENCE`.
@@ -80,15 +67,14 @@ class Unsubscriptions:
     def __init__(
         self,
         unsubscribing: Unsubscribing,
-        hashes: AddressHashes,
-        store: SuppressionStore,
+        suppressing: Suppressing,
         tell: TellContact,
         *,
         pace: RateLimit | None = None,
         patience: float = PATIENCE,
         pauses: Sequence[float] = _PAUSES,
     ) -> None:
-        self._unsubscribing, self._hashes, self._store, self._tell = unsubscribing, hashes, store, tell
+        self._unsubscribing, self._suppressing, self._tell = unsubscribing, suppressing, tell
         self._pace, self._patience, self._pauses = pace or RateLimit(*PACE), patience, pauses
 
     @property
@@ -128,32 +114,35 @@ class Unsubscriptions:
             what = subscriber.scope or "all marketing"
             logger.info("contact %s unsubscribed from %s by %s", subscriber.contact_id, what, subscriber.channel)
             # Told twice under it, it counts once; and anew where the contact subscribed again in between.
-            done.background = BackgroundTask(self._told, subscriber, f"{mark}/{said.suppressed_at.isoformat()}")
+            done.background = BackgroundTask(self._told, subscriber, said, f"{mark}/{said.suppressed_at.isoformat()}")
         return done
 
     async def _suppress(self, subscriber: Subscriber, evidence: str) -> Suppression | None:
         """What stands in the store now; None where the address is none, as that of no token of ours."""
         try:
-            hashes = self._hashes.of(subscriber.channel, subscriber.address)
+            return await self._suppressing.suppress(
+                subscriber.channel, subscriber.address, UNSUBSCRIBED, evidence, scope=subscriber.scope
+            )
         except (BadRecipient, KeyError):
             return None
-        new = Suppression(
-            subscriber.channel, hashes[0], UNSUBSCRIBED, datetime.now(UTC), subscriber.scope, evidence=evidence
-        )
-        if await self._store.suppress(new):
-            return new
-        found = await self._store.suppressed(subscriber.channel, hashes)
-        return next((one for one in found if (one.source, one.scope) == (UNSUBSCRIBED, subscriber.scope)), new)
 
-    async def _told(self, subscriber: Subscriber, identifier: str) -> None:
-        """Tells the contact's journeys, several times where that fails."""
+    async def _told(self, subscriber: Subscriber, said: Suppression, identifier: str) -> None:
+        """Tells the contact's journeys and has the platform told, each several times where that fails."""
         properties = {"channel": subscriber.channel, "scope": subscriber.scope}
+        event = partial(self._tell, subscriber.contact_id, EVENT, properties, identifier)
+        news = partial(self._suppressing.tell, said, subscriber.address)
+        await asyncio.gather(
+            self._insist(event, f"the journeys of contact {subscriber.contact_id} were not told of {EVENT}"),
+            self._insist(news, f"the platform is not told that contact {subscriber.contact_id} has unsubscribed"),
+        )
+
+    async def _insist(self, telling: Callable[[], Awaitable[object]], failing: str) -> None:
         for pause in self._pauses:
             try:
-                await self._tell(subscriber.contact_id, EVENT, properties, identifier)
+                await telling()
             except (RPCError, StoreError) as error:
                 what = error.status.name if isinstance(error, RPCError) else str(error)
-                logger.warning("the journeys of contact %s were not told of %s: %s", subscriber.contact_id, EVENT, what)
+                logger.warning("%s: %s", failing, what)
                 await asyncio.sleep(pause)
             else:
                 return

@@ -313,7 +313,7 @@ class _Run:
                 at=journey.until or journey.now(),
                 reason=reason or None,
                 status=held.status if held else None,
-                attempts=held.attempts if held else None,
+                attempts=(held.attempts or None) if held else None,
             )
             steps.append(_got(record, journey, journey.message))
         return Course(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,6 +154,8 @@ def _counts(found: MigrationForecast, write: Any) -> None:
     for number, difference in found.differences.items():
         told = "what is different cannot be read" if difference is None else difference
         write(f"{found.scenario}@{number} to @{found.to}: {told}")
+        for redrawn in difference.redrawn if difference else ():
+            write(f"  {redrawn.since(f'{found.scenario}@{number}')}")
         for one in found.standing:
             if one.version == number:
                 write(f"  {one}")
@@ -166,7 +168,7 @@ def _forecast(found: MigrationForecast, sending: BatchOptions) -> None:
                 "scenario": found.scenario,
                 "to": found.to,
                 "differences": {
-                    str(number): difference and vars(difference) for number, difference in found.differences.items()
+                    str(number): difference and asdict(difference) for number, difference in found.differences.items()
                 },
                 "standing": [{**vars(one), "journeys": len(one.journeys)} for one in found.standing],
             }

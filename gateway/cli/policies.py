@@ -87,10 +87,13 @@ def policies(
 
 
 def _lines(found: Policies) -> Iterator[str]:
+    from scenario.policies.draw import percent
+
     for hours in found.quiet_hours:
         yield f"quiet hours  {_hours(hours)}"
     if found.holdout:
-        yield f"holdout      {found.holdout.share:g} % of all contacts get no marketing, drawn by {found.holdout.seed}"
+        share = percent(found.holdout.share)
+        yield f"holdout      {share} % of all contacts get no marketing, drawn by {found.holdout.seed}"
     for cap in found.caps:
         whom = ", ".join(cap.channels) if cap.channels else "all messages"
         yield f"cap          {cap.name}: {cap.words}, {whom}"

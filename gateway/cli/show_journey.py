@@ -46,6 +46,8 @@ def portray(console: Console, report: Mapping[str, Any], zone: str) -> None:
             show(line)
     if report["paused"] and report["state"] == "held":
         say(_paused(report["id"], report["paused"]), "yellow")
+    if report["moves_to"]:
+        say(f"goes on in {report['moves_to']} once its delivery is over")
     if not report["answered"] and report["status"] == "running":
         say("no worker answers: what follows is what is on record", "yellow")
     if goal := report["goal"]:

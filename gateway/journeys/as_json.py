@@ -17,6 +17,7 @@
 | `waiting` | ``{"for", "until", …}``; held: ``{"for": "an operator", "step", "kind", "reason", "at", "destination",`` |
 |  | ``"status", "attempts", "excerpt", "cause"}``, as far as known |
 | `paused` | the operator's pause as in `operations`, also of a journey that is held; null where it is not paused |
+| `moves_to` | the version in which it goes on once its delivery under way is over; null where it stays |
 | `answered` | whether a worker answered; false: what follows is what the store and the result say |
 | `steps` | ``{"id", "kind", "what", "state", "outcome", "reason", "status", "attempts", "at", "note",`` |
 |  | ``"way"}``; `state` is ``done``, ``now`` or ``to come`` (may come: a fork ahead is not decided) |
@@ -77,6 +78,7 @@ def journey(view: JourneyView) -> dict[str, Any]:
         "waiting": None if over or not waiting else dict(waiting),
         "paused": None if over else pause_in(progress),
         "answered": view.progress is not None,
+        "moves_to": None if over else progress.get("moves_to"),
         "steps": list(_steps(view, progress.get("steps") or result.get("steps") or ())),
         "steps_forgotten": progress.get("steps_forgotten") or 0,
         "rounds": [] if over else list(progress.get("rounds") or ()),

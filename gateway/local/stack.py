@@ -12,6 +12,7 @@ import secrets as random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from activities.email.senders import ANY
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.rate_sync import pacing
-from gateway.callbacks.server import application, unsubscriptions_of
+from gateway.callbacks.server import application, routes_of
 from gateway.client import ScenarioClient
 from gateway.local.stand_ins import StandIns
 from runtime import search_attributes
@@ -124,8 +125,8 @@ async def local(
         await stack.enter_async_context(running(workers(temporal, opened)))
         ways = opened.channels
         if ways.callbacks is not None:
-            unsubscriptions = unsubscriptions_of(ways.unsubscribing, ways.hashes, temporal, opened.store)
-            gateway.start(application(ways.callbacks, temporal, unsubscriptions))
+            more = routes_of(settings, temporal, opened.store, destinations)
+            gateway.start(application(ways.callbacks, temporal, list(chain.from_iterable(more.values()))))
         client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
         yield LocalStack(client, server, inbox, receiver, gateway, opened)
 
@@ -150,14 +151,14 @@ def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Pa
     if not send:
         here.update(smtp=SecretStr(inbox.url), mail_from=SENDER, mail_from_allowed=ANY, sms=SecretStr("local:"))
     if not send or environment.suppression_key is None:
-        here.update(suppression_key=SecretStr(_kept_key(state / _KEY)), suppression_key_previous=None)
+        here.update(suppression_key=SecretStr(kept_key(state / _KEY)), suppression_key_previous=None)
     if not send or environment.callback_url is None:
         key = SecretStr(base64.b64encode(random.token_bytes()).decode())
         here.update(callback_url=gateway.url, callback_key=key)
     return Settings(**here)
 
 
-def _kept_key(path: Path) -> str:
+def kept_key(path: Path) -> str:
     """The key that the folder's suppressions were made with, made anew where there is none yet.
 
     Raises:

@@ -75,8 +75,13 @@ class Suppressions(Queries):
             channel: By what.
             addresses: Its hashes.
         """
-        rows = await self._database.read(_OF_ADDRESS, {"channel": channel, "addresses": list(addresses)})
-        return [_suppression(row) for row in rows]
+        # Nearly always there is one key, and every e-mail asks: a list has the statement written anew each time.
+        first, *others = addresses
+        if others:
+            asked = self._database.read(_OF_ADDRESSES, {"channel": channel, "addresses": [first, *others]})
+        else:
+            asked = self._database.read(_OF_ADDRESS, {"channel": channel, "address": first})
+        return [_suppression(row) for row in await asked]
 
     async def suppressions(
         self,
@@ -140,11 +145,13 @@ class Suppressions(Queries):
 
 _NAMES = tuple(field.name for field in fields(Suppression))
 _ORDER = (_table.suppressed_at, _table.channel, _table.address, _table.scope, _table.source)
-_OF_ADDRESS = (
+_OF_CHANNEL = (
     select(suppressions)
-    .where(_table.channel == bindparam("channel"), _table.address.in_(bindparam("addresses", expanding=True)))
+    .where(_table.channel == bindparam("channel"))
     .order_by(_table.suppressed_at, _table.source, _table.scope)
 )
+_OF_ADDRESS = _OF_CHANNEL.where(_table.address == bindparam("address"))
+_OF_ADDRESSES = _OF_CHANNEL.where(_table.address.in_(bindparam("addresses", expanding=True)))
 _COUNTS = select(_table.channel, _table.source, func.count().label("suppressions")).group_by(
     _table.channel, _table.source
 )

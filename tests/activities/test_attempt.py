@@ -19,13 +19,14 @@ from temporalio.testing import ActivityEnvironment
 from activities.attempt import attempt_of
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
-from activities.interface import SMS, Delivery, Sent
+from activities.interface import EMAIL, SMS, Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.permission import Held, Leaving, Never, NotYet, Permission
 from runtime.errors import SettingsError
 from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError
+from scenario.policies.bounces import Against
 from tests.fakes import Marks, Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -586,6 +587,9 @@ class TestWhetherItMayLeave:
                 asked.append(answer)
                 return answer
 
+            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+                raise AssertionError("nobody refuses anything")
+
             async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
                 raise AssertionError("nothing is over")
 
@@ -670,6 +674,9 @@ class TestWhatTheGateIsToldAtTheEnd:
             async def ask(self, leaving: Leaving) -> Permission:
                 return None
 
+            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+                raise AssertionError("nobody says anything against the address")
+
             async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
                 heard.append(arrived)
                 raise RuntimeError("the store is away")  # which costs the attempt nothing
@@ -696,3 +703,72 @@ class TestWhatTheGateIsToldAtTheEnd:
         with suppress(ApplicationError, asyncio.CancelledError):
             await environment.run(attempted)
         assert heard == ([] if told is None else [told])
+
+
+class TestWhatTheReceiverSaysAgainstTheAddress:
+    """Where that suppresses it, the step is skipped: no operator could mend it."""
+
+    @staticmethod
+    async def run(
+        environment: ActivityEnvironment, outcome: Outcome, against: Against | None, answer: Never | Exception | None
+    ) -> tuple[Sent | ApplicationError, list[Against], list[bool], Attempt]:
+        heard, places, rows = list[Against](), list[bool](), Rows()
+
+        class Told:
+            async def ask(self, leaving: Leaving) -> Permission:
+                return None
+
+            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+                assert leaving.address == "zoe@example.com"
+                heard.append(against)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+                places.append(arrived)
+
+        async def attempted() -> Sent:
+            async with attempt_of(HOLD, channel=EMAIL, destination="mail.example", log=rows, gate=Told()) as open_:
+                await open_.may_leave("zoe@example.com")
+                judgement = Judgement(Verdict(outcome, "", against=against), "mail.example answered 550")
+                raise open_.failed(judgement, status=550, excerpt="5.1.1 ***")
+            return open_.sent
+
+        now = datetime.now(UTC)
+        environment.info = replace(environment.info, scheduled_time=now, started_time=now)
+        try:
+            result: Sent | ApplicationError = await environment.run(attempted)
+        except ApplicationError as error:
+            result = error
+        return result, heard, places, rows[0]
+
+    BOUNCE, NEVER = Against("bounce", "550 5.1.1"), Never("the address has bounced", "suppressed")
+
+    async def test_a_suppressed_address_skips_the_step(self, environment: ActivityEnvironment) -> None:
+        sent, heard, places, row = await self.run(environment, Outcome.PERMANENT, self.BOUNCE, self.NEVER)
+        assert sent == Sent(outcome="skipped", reason="the address has bounced", status=550, attempt=3)
+        assert (heard, places) == ([self.BOUNCE], [False]), "and its place under caps is free again"
+        assert (row.outcome, row.status, row.error, row.response) == ("skipped", 550, "suppressed", "5.1.1 ***")
+
+    @pytest.mark.parametrize(
+        ("outcome", "against", "answer", "kind", "told"),
+        [
+            (Outcome.PERMANENT, None, NEVER, FailureKind.PERMANENT, 0),
+            (Outcome.PERMANENT, BOUNCE, None, FailureKind.PERMANENT, 1),  # no key is set, or one of few soft bounces
+            (Outcome.PERMANENT, BOUNCE, RuntimeError("the store is away"), FailureKind.PERMANENT, 1),
+            (Outcome.RETRY, Against("soft", "452 4.2.2"), NEVER, FailureKind.RETRY, 0),  # it may yet pass
+        ],
+    )
+    async def test_otherwise_it_fails_as_ever(
+        self,
+        environment: ActivityEnvironment,
+        outcome: Outcome,
+        against: Against | None,
+        answer: Never | Exception | None,
+        kind: FailureKind,
+        told: int,
+    ) -> None:
+        error, heard, _, _ = await self.run(environment, outcome, against, answer)
+        assert isinstance(error, ApplicationError)
+        assert (error.type, len(heard)) == (kind, told)

@@ -32,14 +32,14 @@ def found(monkeypatch: pytest.MonkeyPatch, inbox: Path, **variables: str) -> Cha
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({}, "configured: webhooks; not configured: e-mail, SMS, callbacks, suppressions, unsubscribing"),
-        (MAIL, "configured: webhooks, e-mail; not configured: SMS, callbacks, suppressions, unsubscribing"),
+        ({}, "configured: webhooks; not configured: e-mail, SMS, callbacks, suppressions, bounces, unsubscribing"),
+        (MAIL, "configured: webhooks, e-mail; not configured: SMS, callbacks, suppressions, bounces, unsubscribing"),
             ({"SUPPRESSION_KEY": KEY},
-             "configured: webhooks, suppressions; not configured: e-mail, SMS, callbacks, unsubscribing"),
+             "configured: webhooks, suppressions; not configured: e-mail, SMS, callbacks, bounces, unsubscribing"),
         ({"MAIL_FROM": "shop@example.com", "SMS": "local:"},
-         "configured: webhooks, SMS (local); not configured: e-mail, callbacks, suppressions, unsubscribing"),
-        ({**MAIL, **BACK, "SUPPRESSION_KEY": KEY, "SMS": f"twilio://AC1:{PASSWORD}@?from=SHOP"},
-         "configured: webhooks, e-mail, SMS (twilio), callbacks, suppressions, unsubscribing"),
+         "configured: webhooks, SMS (local); not configured: e-mail, callbacks, suppressions, bounces, unsubscribing"),
+        ({**MAIL, **BACK, "SUPPRESSION_KEY": KEY, "BOUNCE_ADDRESS": "bounces@mail.example", "SMS": f"twilio://AC1:{PASSWORD}@?from=SHOP"},
+         "configured: webhooks, e-mail, SMS (twilio), callbacks, suppressions, bounces, unsubscribing"),
     ],
 )  # fmt: skip
 async def test_what_is_configured_is_said_without_an_address_or_a_secret(

@@ -24,7 +24,8 @@ SCENARIO = """
 scenario: sale
 trigger: segment
 entry: {key: "{{ contact.custom.order }}"}
-goal: {event: order.placed, if: event.order == journey.key and event.total > 0, within: 14d, value: "{{ event.total | times: 2 }}"}
+goal: {event: order.placed, if: event.order == journey.key and event.total > 0, within: 14d,
+  value: "{{ event.total | times: 2 }}"}
 steps: [{exit: a}]
 """
 NOW = datetime(2026, 3, 31, 10, tzinfo=UTC)

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.content import Content
 from activities.interface import EMAIL, SMS, WEBHOOK, Channel, Delivery
 from activities.permission import Held, Leaving, Never, NotYet, Permission
 from activities.policy_gate import PolicyGate
+from activities.suppressing import Tell, untold
 from gateway.publishing import publish
 from runtime.store import Store
 from runtime.suppression import AddressHashes
+from scenario.policies.bounces import Against
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 
@@ -38,9 +41,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 class Gates:
     """A gate, and messages that come to it."""
 
-    def __init__(self, store: Store, policies: dict[str, Any]) -> None:
+    def __init__(self, store: Store, policies: dict[str, Any], tell: Tell = untold) -> None:
         self.store, self.policies = store, Policies.model_validate(policies)
-        self.gate = PolicyGate(Content(store), store, lambda: self.policies, HASHES)
+        self.gate = PolicyGate(Content(store), store, lambda: self.policies, HASHES, tell)
 
     async def publish(self, folder: Path, head: str = "", more: str = "") -> None:
         path = folder / "news.yaml"
@@ -52,7 +55,9 @@ class Gates:
         delivery = Delivery(
             id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=datetime.now(UTC).isoformat(), **given
         )
-        return Leaving(delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", address)
+        return Leaving(
+            delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", datetime.now(UTC), address
+        )
 
     async def ask(self, number: int = 1, channel: Channel = SMS, **given: Any) -> Permission:
         return await self.gate.ask(self.leaving(number, channel, **given))
@@ -123,7 +128,7 @@ async def test_what_is_capped_waits_for_its_place_or_a_person(store: Store, tmp_
     found = await gates.ask(3)
     assert isinstance(found, NotYet)
     assert (found.since, found.word, found.planned) == ("capped by few", "capped", True)
-    assert timedelta(hours=23, minutes=59) < found.delay <= timedelta(hours=24)
+    assert timedelta(hours=23, minutes=59) < found.delay < timedelta(hours=24, minutes=1)
 
 
 async def test_what_is_capped_is_held(store: Store, tmp_path: Path) -> None:
@@ -151,3 +156,51 @@ async def test_the_store_is_not_asked_where_nothing_can_apply(tmp_path: Path, st
     assert await gate.ask(gates.leaving(1, WEBHOOK, address="")) is None
     assert await PolicyGate(content, away, Policies, None).ask(gates.leaving(1, EMAIL, "zoe@example.com")) is None
     await gate.ended(gates.leaving(1), arrived=False)
+
+
+BOUNCE, SOFT = Against("bounce", "550 5.1.1"), Against("soft", "552 5.2.2")
+
+
+async def test_a_bounce_suppresses_at_once_and_says_what_the_next_attempt_would(store: Store, tmp_path: Path) -> None:
+    told: list[tuple[str, str, str]] = []
+
+    async def tell(suppression: Suppression, address: str) -> None:
+        told.append((suppression.source, suppression.evidence, address))
+
+    gates = Gates(store, {}, tell)
+    await gates.publish(tmp_path)
+    never = await gates.gate.refused(gates.leaving(1, EMAIL, "Zoe@example.com"), BOUNCE)
+    assert isinstance(never, Never)
+    assert never == await gates.ask(2, EMAIL, address="zoe@example.com")
+    assert told == [("bounce", "550 5.1.1", "Zoe@example.com")]
+    [row] = await store.suppressions()
+    assert (row.channel, row.source, row.evidence) == ("email", "bounce", "550 5.1.1")
+    assert "zoe" not in str(row)
+
+
+async def test_the_third_passing_trouble_within_a_week_suppresses(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, {})
+    await gates.publish(tmp_path)
+    # One delivery counts once, however often an operator tries it again.
+    came = [await gates.gate.refused(gates.leaving(number, EMAIL, "zoe@example.com"), SOFT) for number in (1, 2, 2, 3)]
+    assert came[:3] == [None, None, None]
+    assert came[3] is not None
+    assert came[3].since.startswith("the address has bounced again and again (soft, ")
+    assert await gates.ask(4, EMAIL, address="zoe@example.com") == came[3]
+
+
+async def test_a_platform_that_cannot_be_told_makes_no_difference(store: Store, tmp_path: Path) -> None:
+    async def tell(_suppression: Suppression, _address: str) -> None:
+        raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+
+    gates = Gates(store, {}, tell)
+    await gates.publish(tmp_path)
+    assert isinstance(await gates.gate.refused(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE), Never)
+
+
+async def test_without_a_key_nothing_is_suppressed(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, {})
+    await gates.publish(tmp_path)
+    gate = PolicyGate(Content(store), store, lambda: Policies(), None)
+    assert await gate.refused(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE) is None
+    assert await store.suppressions() == []

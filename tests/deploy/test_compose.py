@@ -144,7 +144,7 @@ def test_the_gateway_may_finish_draining_and_has_the_workers_store_but_none_of_t
     assert seconds(gateway["stop_grace_period"]) > server.DRAIN + telemetry.PATIENCE
     assert (gateway["networks"], gateway["secrets"]) == (["default", "database"], ["scenario_password"])
     assert "SCENARIO_SECRETS_DIR" not in gateway["environment"]
-    assert gateway["volumes"] == ["./secrets/channels:/run/channels:ro"]
+    assert gateway["volumes"] == ["./secrets/channels:/run/channels:ro", "./destinations:/run/destinations:ro"]
 
 
 @pytest.mark.parametrize("name", ["worker", "scenario", "callbacks"])

@@ -17,6 +17,7 @@ from activities.webhook.destinations.form import (
     DestinationsForm,
     LimitsForm,
     SigningForm,
+    SuppressionsForm,
     TlsFiles,
 )
 from activities.webhook.destinations.reading import examine, read
@@ -73,7 +74,17 @@ def test_it_is_tidy(path: Path) -> None:
 def test_the_example_and_the_page_show_every_key() -> None:
     shown = set(re.findall(r"([a-z_]+):", EXAMPLE.read_text("utf-8")))
     page = (DEPLOY.parent / "docs" / "destinations.md").read_text("utf-8")
-    for form in (DestinationsForm, DefaultForm, LimitsForm, DestinationForm, BreakerForm, SigningForm, TlsFiles, Retry):
+    for form in (
+        DestinationsForm,
+        DefaultForm,
+        LimitsForm,
+        DestinationForm,
+        BreakerForm,
+        SigningForm,
+        SuppressionsForm,
+        TlsFiles,
+        Retry,
+    ):
         for key in form.model_fields:
             assert key in shown or key in ("allow_private", "allow_http"), key
             assert f"`{key}`" in page, key

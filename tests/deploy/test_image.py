@@ -101,6 +101,7 @@ def test_nothing_goes_to_the_builder_but_what_the_wheel_is_made_of() -> None:
         "SCENARIO_CALLBACK_KEY_PREVIOUS",
         "SCENARIO_SUPPRESSION_KEY",
         "SCENARIO_SUPPRESSION_KEY_PREVIOUS",
+        "SCENARIO_INBOUND_KEY",
         "TEMPORAL_API_KEY",
         "PGPASSWORD",
     ],

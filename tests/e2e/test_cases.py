@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio import activity
@@ -32,6 +33,8 @@ from activities.email.session import Reply
 from activities.goal import GoalActivities
 from activities.interface import CLEAR, EMAIL, JOURNEYS, SMS, WEBHOOK, Clearance, Cleared
 from activities.last_attempt import Recollections
+from activities.permission import Leaving, Never, Permission
+from activities.policy_gate import PolicyGate
 from activities.releases import Releases
 from activities.sms import errors as text
 from activities.sms.activity import Texts
@@ -56,9 +59,15 @@ from gateway.preview.rendering import (
 )
 from gateway.publishing import publish
 from gateway.virtual.attempts import SMS_ERRORS, AttemptReply
-from runtime.store import Store
+from runtime.store import Attempt, Store
+from runtime.store.claims import Claim
+from runtime.suppression import AddressHashes
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
+from scenario.policies.bounces import Against
+from scenario.policies.caps import Cap
+from scenario.policies.policies import Policies
+from scenario.policies.suppression import Suppression
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.fakes import Rows
 from tests.gateway.cases.conftest import Written, written
@@ -69,8 +78,14 @@ from workflows.journey import Journey
 __all__ = ["environment", "written"]
 
 ZONE = "Europe/Paris"
-TRIED = (*SCENARIOS, *CAMPAIGNS, *(Path(__file__).with_name(f"{name}.yaml") for name in ("kinds", "control")))
-"""The examples, those of campaigns too, and steps that none of them has."""
+TRIED = (
+    *SCENARIOS,
+    *CAMPAIGNS,
+    *(Path(__file__).with_name(f"{name}.yaml") for name in ("kinds", "control", "policies")),
+)
+"""The examples, those of campaigns too, and what none of them has."""
+HASHES = AddressHashes([b"k" * 32])
+ONE = Cap.model_validate({"name": "any", "at_most": 1000, "per": "31d"})
 CLOSE = timedelta(seconds=60)
 """What a journey on a server may be later than one in virtual time."""
 OF_ATTEMPTS = ("webhook-timestamp", "traceparent")
@@ -101,6 +116,7 @@ class World:
     senders = SENDERS
     name = "provider"
     connections = 50
+    store: Store
 
     def __init__(self) -> None:
         self.journeys: dict[str, Live] = {}
@@ -164,6 +180,42 @@ class ServersClock(datetime):
         return activity.info().started_time.astimezone(tz)
 
 
+class Log(Rows):
+    """The log of attempts, which the store has some moments later."""
+
+    async def deliveries(self, *, delivery_id: str, limit: int) -> list[Attempt]:
+        return [row for row in self if row.delivery_id == delivery_id][-limit:]
+
+
+class Gates:
+    """The gate of each scenario, with the policies of its cases."""
+
+    def __init__(self, content: Content, store: Store, policies: Mapping[str, Policies]) -> None:
+        self._gates = {name: PolicyGate(content, store, lambda own=own: own, HASHES) for name, own in policies.items()}
+
+    async def ask(self, leaving: Leaving) -> Permission:
+        return await self._gates[leaving.delivery.name].ask(leaving)
+
+    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+        return await self._gates[leaving.delivery.name].refused(leaving, against)
+
+    async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+        await self._gates[leaving.delivery.name].ended(leaving, arrived=arrived)
+
+
+async def _prepare(live: Live, store: Store) -> None:
+    """What the case says of other journeys' messages, and of its contact's addresses."""
+    case, who = live.cases.file.cases[live.name], live.cases.entries[live.name]["contact"]
+    for number, one in enumerate(case.sent):
+        at = live.start + (one.after or timedelta(0)) - (one.before or timedelta(0))
+        at = datetime.fromisoformat(one.at).replace(tzinfo=ZoneInfo(ZONE)) if one.at else at
+        claim = Claim(f"{live.id}/{number}", str(who["id"]), one.by, "", "other", at)
+        assert await store.claim(claim, [ONE], UTC) is None
+    for channel, source in case.suppressed.items():  # for all journeys: each case needs an address of its own
+        address = HASHES.of(channel, who[{"sms": "cellphone", "email": "email"}[channel]])[0]
+        await store.suppress(Suppression(channel, address, cast("Any", source), live.start))
+
+
 @pytest.fixture
 def files(written: Written) -> list[Path]:
     """Case files: those of the scenarios, and one for each of the small ones whose cases are run elsewhere, too."""
@@ -176,24 +228,28 @@ async def world(
     environment: WorkflowEnvironment, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("activities.open_attempt", "activities.backoff", "activities.email.activity"):
-        monkeypatch.setattr(f"{module}.datetime", ServersClock)
+    for module in ("open_attempt", "backoff", "email.activity"):
+        monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
+        policies: dict[str, Policies] = {}
         for path in files:
-            await publish(path.with_name(path.name.replace(".test", "")), store)
-        content, log, links, away = Content(store), Rows(), StandIn(), UnsubscribeStandIn()
+            published = await publish(path.with_name(path.name.replace(".test", "")), store)
+            policies[published.scenario] = _read(path).policies
+        content, log, links, away = Content(store), Log(), StandIn(), UnsubscribeStandIn()
         admissions = AdmissionActivities(content, store, ZONE)
-        local = [admissions.admit, admissions.depart, decide, Recollections(store).recall, clear]
+        local = [admissions.admit, admissions.depart, decide, Recollections(log).recall, clear]
         local += [GoalActivities(content, store).goal, Releases(store).release]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)
         mailer.server, mailer.senders = world.server, world.senders
         provider = SimpleNamespace(send=world.send_text, name=world.name, connections=50)
+        gate, world.store = Gates(content, store, policies), store
+        webhooks = Webhooks(content, cast("Any", transport), lambda: secrets, log, world, links, gate=gate)
         senders = {
-            WEBHOOK: Webhooks(content, cast("Any", transport), lambda: secrets, log, world, links).send_webhook,
-            EMAIL: Emails(content, cast("Any", mailer), log, links, unsubscribing=away).send_email,
-            SMS: Texts(content, cast("Any", provider), log, links, unsubscribing=away).send_sms,
+            WEBHOOK: webhooks.send_webhook,
+            EMAIL: Emails(content, cast("Any", mailer), log, links, gate, unsubscribing=away).send_email,
+            SMS: Texts(content, cast("Any", provider), log, links, gate, unsubscribing=away).send_sms,
         }
         runner = UnsandboxedWorkflowRunner()
         made = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]
@@ -213,6 +269,7 @@ async def test_a_journey_does_what_its_case_shows(
         entry = live.cases.entries[live.name]
         live.handle = await environment.client.start_workflow("Journey", entry, id=live.id, task_queue=JOURNEYS)
         live.start = (await live.handle.describe()).start_time
+        await _prepare(live, world.store)
     began = min(live.start for live in lives)
     elapsed = timedelta(0)
     for after, live, action in sorted(_happenings(lives), key=lambda one: one[0]):
@@ -282,8 +339,9 @@ async def _signal(live: Live, name: str, argument: Mapping[str, Any]) -> None:
 async def _operate(live: Live, index: int, operation: Any) -> None:
     is_step = operation.verb in ("retry", "skip")
     update = f"{operation.verb}_step" if is_step else operation.verb
-    argument = {"operator": "an operator", "reason": "as the case says" if is_step else operation.says}
+    argument: dict[str, Any] = {"operator": "an operator", "reason": "as the case says" if is_step else operation.says}
     argument |= {"step": operation.says} if is_step else {}
+    argument |= {"now": True} if operation.now else {}
     try:
         await cast("Any", live.handle).execute_update(update, argument)
     except WorkflowUpdateFailedError:

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from activities.webhook.route import Diverted
-from gateway.callbacks.server import application, unsubscriptions_of
+from gateway.callbacks.server import application, routes_of
 from gateway.client import Entered, ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
@@ -98,8 +98,8 @@ async def shop(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator
         ):
             ways = opened.channels
             assert ways.callbacks is not None
-            gate = unsubscriptions_of(ways.unsubscribing, ways.hashes, temporal, opened.store)
-            listening.start(application(ways.callbacks, temporal, gate))
+            more = routes_of(settings, temporal, opened.store, opened.destinations)
+            listening.start(application(ways.callbacks, temporal, more["unsubscribing"]))
             client = ScenarioClient(temporal, opened.store)
             await publish(client, tmp_path, SCENARIO)
             yield Shop(client, inbox, http)
@@ -148,6 +148,15 @@ async def test_one_click_in_a_mail_program_ends_it_and_a_link_scanner_ends_nothi
     async with asyncio.timeout(60):
         result = await entered.result()
     assert (result["outcome"], result["reason"]) == ("exited", "event contact.unsubscribed")
+    assert len(shop.inbox.messages()) == 1
+
+    # Whoever has that address gets no marketing of this list any more.
+    other = await shop.enter("another contact")
+    async with asyncio.timeout(60):
+        while not (steps := ((await shop.client.show(other.id)).progress or {}).get("steps")):
+            await asyncio.sleep(0.1)
+    assert steps[0]["outcome"] == "skipped"
+    assert "the address has unsubscribed from newsletter (unsub, " in steps[0]["reason"]
     assert len(shop.inbox.messages()) == 1
 
     # Neither address is anywhere but in the mail and in what the contact came in with.

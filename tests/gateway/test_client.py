@@ -454,3 +454,22 @@ async def test_a_journey_that_is_gone_when_it_is_told_counts_all_the_same(stage:
     await entered.handle.terminate("incident 42")
     assert await client.event("7", "order.placed", {"total": 1}) == Heard(0, 1)
     assert await values(stage) == {"waits/7": "1"}
+
+
+async def test_a_journey_goes_on_in_another_version(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    entered = await client.enter(entry())
+    await stage.until(entered.handle, "waiting")
+    await stage.publish(WAITS.replace("AGAIN", "never").replace("wait_for: order.delivered", "wait_for: go"))
+    who: dict[str, Any] = {"operator": "ann", "reason": "a better one"}
+    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is not at step 'hook', but at 'w"):
+        await client.migrate(entered.id, step="hook", **who)
+    progress = await client.migrate(entered.id, version=2, waits="keep", **who)
+    assert progress["moves_to"] == "waits@2"
+    async with asyncio.timeout(30):
+        while (told := as_json.journey(await client.show(entered.id)))["scenario"] != "waits@2":
+            await asyncio.sleep(0.05)
+    assert told["operations"][0]["details"] == {"from": "waits@1", "version": "waits@2"}
+    await client.event("7", "go")
+    result = await stage.result(entered.handle)
+    assert (result["version"], [step["outcome"] for step in result["steps"]]) == ("waits@2", ["event", "delivered"])

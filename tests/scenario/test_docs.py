@@ -11,6 +11,7 @@ from scenario.check.suggestions import keys_of
 from scenario.model import parts
 from scenario.model.scenario import TRIGGERS
 from scenario.policies.hours import QuietHours, Window
+from scenario.policies.policies import examine
 from scenario.steps.registry import KINDS
 from scenario.steps.wait import Until
 from tests.documents import COMMAND, DOCS, page
@@ -42,6 +43,9 @@ def whole(example: str) -> str:
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.split("\n")[0] for example in EXAMPLES])
 def test_an_example_has_no_mistake(example: str):
     assert yaml.safe_load(example)
+    if example.startswith("# policies.yaml"):
+        assert examine(example, "policies.yaml").findings == ()
+        return
     findings = check(whole(example), read=lambda _: "<p>").findings
     # Nobody says where secrets may go; and what is shown of an e-mail is not all of it.
     unsaid = {"secret"} if example.startswith("scenario:") else {"secret", "no-unsubscribe"}

@@ -20,6 +20,7 @@ from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
 from activities.interface import JOURNEYS, WEBHOOK, Delivery, Sent
+from activities.releases import Releases
 from runtime.store import Store
 from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
@@ -75,7 +76,7 @@ class Absent:
             self.stage.client,
             task_queue=JOURNEYS,
             workflows=[Journey],
-            activities=[self.admissions.admit, self.admissions.depart, decide],
+            activities=[self.admissions.admit, self.admissions.depart, decide, Releases(self.stage.store).release],
             workflow_runner=sandbox(),
             max_cached_workflows=0,
         )

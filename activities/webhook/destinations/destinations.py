@@ -63,6 +63,19 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressions:
+    """A destination is told of suppressed addresses.
+
+    Attributes:
+        preset: In whose way; see `activities.webhook.platform.PRESETS`.
+        sources: Of those that are suppressed for one of these.
+    """
+
+    preset: str
+    sources: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """A system that webhooks go to.
 
@@ -79,6 +92,7 @@ class Destination:
         limits: What one worker process keeps to.
         access: Where requests may go.
         tls: Whom to trust and who we are.
+        suppressions: Whether it is told of suppressed addresses.
     """
 
     name: str
@@ -93,6 +107,7 @@ class Destination:
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
+    suppressions: Suppressions | None = None
 
     @property
     def own_secrets(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
@@ -46,6 +46,11 @@ def _off(value: object) -> object:
     if not isinstance(value, Mapping | BaseModel):
         raise ValueError("'breaker' is off, or keys such as {failures: 70%, minimum: 10, window: 5m, pause: 30s}")  # noqa: TRY004 pydantic's way
     return cast("object", value)
+
+
+def _preset(value: object) -> object:
+    """``splio`` is short for ``{preset: splio}``."""
+    return {"preset": value} if isinstance(value, str) else value
 
 
 def _secret(value: str) -> str:
@@ -96,6 +101,8 @@ Secret = Annotated[str, Field(strict=True), AfterValidator(_named)]
 """A secret's name."""
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Told = Literal["unsub", "bounce", "soft", "fbl", "stop"]
+"""Why an address is suppressed that a platform is told of: not what operators say, or what came from the platform."""
 Flag = Annotated[bool, Field(strict=True)]
 
 
@@ -137,6 +144,13 @@ class DefaultForm(LimitsForm):
     public_secrets: list[Secret] = Field(default_factory=list[str])
 
 
+class SuppressionsForm(Model):
+    """That a platform is told of suppressed addresses, in its own way. See `activities.webhook.platform`."""
+
+    preset: Literal["splio"]
+    sources: Annotated[list[Told], Field(min_length=1)] = Field(default_factory=lambda: list(get_args(Told)))
+
+
 class DestinationForm(LimitsForm):
     """One destination."""
 
@@ -147,6 +161,7 @@ class DestinationForm(LimitsForm):
     timeout: Timeout | None = None
     retry: Retry = Retry()
     tls: TlsFiles = TlsFiles()
+    suppressions: Annotated[SuppressionsForm, BeforeValidator(_preset)] | None = None
     allow_private: Flag = False
     allow_cidr: list[Network] = Field(default_factory=list[Network])
     allow_http: Flag = False

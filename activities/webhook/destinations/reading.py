@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, Signer
+from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, Signer, Suppressions
 from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.throttle.limits import BreakerLimits, Limits
@@ -148,6 +148,7 @@ def _book(form: DestinationsForm, folder: Path) -> Destinations:
 
 
 def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits, folder: Path) -> Destination:
+    told = entry.suppressions
     return Destination(
         name=name,
         url=entry.url.rstrip("/"),
@@ -161,6 +162,7 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         limits=_limits(entry, limits),
         access=entry.access,
         tls=entry.tls_in(folder),
+        suppressions=told and Suppressions(told.preset, frozenset(told.sources)),
     )
 
 

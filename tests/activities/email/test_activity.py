@@ -1,23 +1,33 @@
 """E-mail steps, from the published templates to the bytes at a real mail server."""
 
 import email
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.content import Content
 from activities.email.activity import Emails
+from activities.email.errors import RefusedError
+from activities.email.message import Envelope
 from activities.email.senders import Senders
 from activities.email.server import Server
 from activities.failures import FailureKind
 from activities.interface import EMAIL, Delivery, Sent
+from activities.policy_gate import PolicyGate
 from runtime.errors import SettingsError
+from runtime.return_path import ReturnPaths
+from runtime.store import Store
+from runtime.suppression import AddressHashes
 from scenario.errors import NotConfigured
+from scenario.policies.policies import Policies
 from tests.fakes import Marks, Rows, Shelf
 
 DELIVERY = Delivery(
@@ -400,3 +410,87 @@ def test_who_may_be_named_is_what_the_settings_say(allowed: str | None, address:
 def test_a_setting_that_allows_nothing_readable_is_refused(allowed: str):
     with pytest.raises(SettingsError, match=r"^SCENARIO_MAIL_FROM_ALLOWED must be domains and addresses"):
         Senders.configured("news@shop.example", allowed)
+
+
+class TestBounces:
+    """A server that refuses the recipient, with a gate that has a store."""
+
+    @pytest.fixture
+    async def bounced(
+        self, environment: ActivityEnvironment, rows: Rows, tmp_path: Path, mail_server: Any, mailer: Any
+    ) -> AsyncIterator[Any]:
+        shelf, received = Content(Shelf(STEP)), await mail_server()
+        post = await mailer(received)
+        async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+            gate = PolicyGate(shelf, store, lambda: Policies(), AddressHashes([b"k" * 32]))
+            emails = Emails(shelf, post, rows, gate=gate)
+
+            async def send(number: int, **replies: str) -> Sent:
+                received.reply = replies
+                return await environment.run(emails.send_email, replace(DELIVERY, id=f"msg_{number}"))
+
+            yield send, received
+
+    async def test_an_address_that_does_not_exist_is_skipped_and_not_written_to_again(
+        self, bounced: Any, rows: Rows
+    ) -> None:
+        send, received = bounced
+        first = await send(1, RCPT="550 5.1.1 <zoe.obrien@example.com>: User unknown")
+        assert (first.outcome, first.status) == ("skipped", 550)
+        assert first.reason.startswith("the address has bounced (bounce, ")
+        second = await send(2)
+        assert (second.outcome, second.reason, received.mails) == ("skipped", first.reason, [])
+        assert [(row.outcome, row.error, row.status) for row in rows] == [
+            ("skipped", "suppressed", 550),
+            ("skipped", "suppressed", None),
+        ]
+        assert "zoe" not in str(rows)
+
+    @pytest.mark.parametrize(
+        "reply",
+        ["550 5.7.1 Access denied, client blocked", "554 5.3.0 no", "550 no"],
+    )
+    async def test_a_refusal_that_may_be_about_us_suppresses_nothing(self, bounced: Any, reply: str) -> None:
+        send, _ = bounced
+        for number in range(4):
+            with pytest.raises(ApplicationError, match="answered 55"):
+                await send(number, RCPT=reply)
+        assert (await send(5)).outcome == "delivered"
+
+    async def test_the_third_full_mailbox_is_one_too_many(self, bounced: Any) -> None:
+        send, _ = bounced
+        for number in range(2):
+            with pytest.raises(ApplicationError, match="answered 552"):
+                await send(number, DATA="552 5.2.2 over quota")
+        assert (await send(3, DATA="552 5.2.2 over quota")).outcome == "skipped"
+        assert (await send(4)).outcome == "skipped"
+
+    async def test_what_is_tried_again_does_not_count(self, bounced: Any) -> None:
+        send, _ = bounced
+        for number in range(4):
+            with pytest.raises(ApplicationError) as caught:
+                await send(number, RCPT="452 4.2.2 over quota")
+            assert caught.value.type == FailureKind.RETRY
+        assert (await send(5)).outcome == "delivered"
+
+
+async def test_a_server_that_refuses_the_sender_says_nothing_of_the_recipient(faulty_server: Any, mailer: Any):
+    faulty = await faulty_server(MAIL="550 5.1.1 sender unknown")
+    post = await mailer(faulty)
+    with pytest.raises(RefusedError) as caught:
+        await post.send(Envelope(sender="a@b.example", recipient="zoe@example.com", message=b"x\r\n"), within=10)
+    assert caught.value.verdict.against is None
+
+
+async def test_bounces_come_back_to_an_address_of_the_delivery(
+    environment: ActivityEnvironment, rows: Rows, mail_server: Any, mailer: Any
+):
+    received, paths = await mail_server(), ReturnPaths("bounces@mail.shop.example", [b"k" * 32])
+    emails = Emails(Content(Shelf(STEP)), await mailer(received), rows)
+    emails.return_paths = paths
+    delivery = replace(DELIVERY, id=f"msg_{'7f' * 16}")
+    await environment.run(emails.send_email, delivery)
+    [mail] = received.mails
+    [token] = paths.tokens(mail.mail_from.encode())
+    assert paths.proven(token, "zoe.obrien@EXAMPLE.com") == delivery.id
+    assert str(read(mail.content)["Message-ID"]) == f"<{delivery.id}@shop.example>"

@@ -8,12 +8,14 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.suppressing import Suppressing
 from gateway.callbacks.app import Receiving
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
@@ -41,12 +43,14 @@ class World:
     Attributes:
         rows: What the store has.
         told: What journeys were told, and under which id.
+        platform: What the platform is told: source, scope, address.
         away: What the store says instead of an answer; None: it never answers.
         deaf: What Temporal says instead of taking an event, one after the other.
     """
 
     rows: list[Suppression] = field(default_factory=list[Suppression])
     told: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    platform: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
     away: Exception | bool = False
     deaf: list[Exception] = field(default_factory=list[Exception])
 
@@ -62,6 +66,12 @@ class World:
 
     async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]:
         return [row for row in self.rows if row.channel == channel and row.address in addresses]
+
+    async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
+        raise AssertionError("nothing bounces")
+
+    async def news(self, suppression: Suppression, address: str) -> None:
+        self.platform.append((suppression.source, suppression.scope, address))
 
     async def tell(self, contact: str, name: str, properties: Mapping[str, Any], identifier: str) -> int:
         if self.deaf:
@@ -81,7 +91,8 @@ async def serve(world: World) -> AsyncIterator[Callable[..., Any]]:
 
         async def start(**options: Any) -> httpx.AsyncClient:
             listening = await stack.enter_async_context(HttpServer())
-            ours = Unsubscriptions(UNSUBSCRIBING, HASHES, world, world.tell, pauses=(0.0, 0.0), **options)
+            suppressing = Suppressing(world, HASHES, world.news)
+            ours = Unsubscriptions(UNSUBSCRIBING, suppressing, world.tell, pauses=(0.0, 0.0), **options)
             receiving = Receiving(Callbacks("", [KEY]), world.tell, more=ours.routes)  # pyright: ignore[reportArgumentType]
             listening.start(receiving.application)
             return await stack.enter_async_context(httpx.AsyncClient(base_url=listening.url, trust_env=False))
@@ -127,6 +138,7 @@ async def test_one_click_unsubscribes_whatever_the_body(
     assert (row.address,) == HASHES.of("email", "ADA@example.com")
     await until_told(world)
     assert world.told[0][:3] == TOLD
+    assert world.platform == [("unsub", "newsletter", "ada@example.com")]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

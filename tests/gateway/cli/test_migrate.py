@@ -9,16 +9,19 @@ import pytest
 
 from gateway.errors import NotAccepted
 from gateway.operations.migration import MigrationForecast, Standing
-from scenario.plan.difference import Difference
+from scenario.plan.difference import Difference, Redrawn
 from tests.gateway.cli.conftest import Client, Run
 
 WAITING = Standing(3, "wait-2", "waiting", ("a/1", "a/2"), fits=False, becomes="which is gone: map it")
 HELD = Standing(3, "hook", "held", ("a/3",), fits=True, becomes="which stays")
 BETWEEN = Standing(2, None, "running", ("a/4", "a/5"), fits=True, becomes="each journey is asked")
-DIFFERENT = Difference(removed=("wait-2",), changed={"hook": ("body",)})
+DIFFERENT = Difference(
+    removed=("wait-2",), changed={"hook": ("body",)}, redrawn=(Redrawn("split halves", 700, "contacts"),)
+)
 FORECAST = MigrationForecast("a", 4, {3: DIFFERENT, 2: None}, (WAITING, HELD, BETWEEN))
 COUNTS = [
     "a@3 to @4: removed: wait-2; changed: hook (body)",
+    "  split halves: 7 % of contacts would now take another branch than in a@3",
     "  2 wait at wait-2, which is gone: map it",
     "  1 is held at hook, which stays",
     "a@2 to @4: what is different cannot be read",
@@ -41,6 +44,7 @@ def test_a_dry_run_counts_and_sends_nothing(run: Run, client: Client) -> None:
         "removed": ["wait-2"],
         "changed": {"hook": ["body"]},
         "settings": [],
+        "redrawn": [{"what": "split halves", "share": 700, "whom": "contacts"}],
     }
     assert ran.json["standing"][1] == {
         "version": 3,

@@ -114,6 +114,11 @@ def test_show_says_whether_the_goal_is_reached(run: Run, client: Client) -> None
     assert "goal reached 2026-04-01 10:00:00, worth 49.9" in run("show", "a/7/K1").out.splitlines()
 
 
+def test_show_says_in_which_version_it_goes_on_after_its_delivery(run: Run, client: Client) -> None:
+    client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "moves_to": "a@4"})
+    assert "goes on in a@4 once its delivery is over" in run("show", "a/7/K1").out.splitlines()
+
+
 def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> None:
     client.views["a/7/K1"] = replace(HELD, earlier=True)
     said = "only the newest 3 attempts are shown: see 'scenario deliveries a/7/K1 --limit 10000'"

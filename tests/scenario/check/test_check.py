@@ -18,9 +18,9 @@ from scenario.source.findings import Finding, listed
 from scenario.steps.registry import KINDS
 
 
-def findings_of(text: str, **more: Any) -> list[Finding]:
+def findings_of(text: str, *, read: Callable[[str], str] | None = None, file: str = "scenario.yaml") -> list[Finding]:
     """But for e-mails that show no link to unsubscribe, which tests of their own are about."""
-    return [finding for finding in check(text, **more).findings if finding.code != "no-unsubscribe"]
+    return [finding for finding in check(text, read=read, file=file).findings if finding.code != "no-unsubscribe"]
 
 
 def lines_of(text: str, read: Callable[[str], str] | None = None) -> list[str]:

@@ -1,0 +1,62 @@
+"""Argument and result of the activity, and of the workflow `TellPlatform`, that tell of a suppressed address.
+
+As with `activities.interface`, they stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from activities.interface import WEBHOOK, ActivityType
+
+WORKFLOW: Final = "TellPlatform"
+"""The workflow's type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """An address is suppressed.
+
+    Attributes:
+        destination: Who is told.
+        channel: ``email`` or ``sms``.
+        address: Sealed, see `runtime.seal`: nothing here shows it.
+        source: Why, in the platform's words.
+        scope: The list that it is about; empty: all.
+        at: Since when, ISO 8601 in UTC.
+    """
+
+    destination: str
+    channel: str
+    address: str
+    source: str
+    scope: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What the platform said.
+
+    Attributes:
+        outcome: ``told``, or ``known`` where it was told nothing new.
+        status: Of its answer.
+    """
+
+    outcome: str
+    status: int = 0
+
+
+TELL: Final = ActivityType("tell_platform", News, Answered, queue=WEBHOOK.queue)
+_READER: Final = TypeAdapter(News)
+
+
+def news_in(argument: object) -> News | None:
+    """The news that a workflow is given; None where it is something else."""
+    try:
+        return _READER.validate_python(argument)
+    except ValidationError:
+        return None

@@ -1,0 +1,77 @@
+"""Has the platform told of suppressed addresses: by a workflow for each, which knows the address sealed only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import astuple
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from activities.interface import JOURNEYS
+from activities.platform import WORKFLOW, News
+from activities.webhook.destinations.destinations import Destinations
+from runtime.seal import Seal
+from scenario.policies.suppression import Suppression
+
+_LABEL: Final = b"scenario-runner address for the platform"
+_CALL: Final = timedelta(seconds=5)
+
+
+def address_seal(keys: Sequence[bytes]) -> Seal:
+    """What seals addresses on their way to the platform."""
+    return Seal(keys, _LABEL, "a1")
+
+
+class Telling:
+    """Starts the workflows: `activities.suppressing.Tell`.
+
+    Args:
+        client: Of the namespace that workers poll.
+        seal: Seals addresses.
+        book: Gives the destinations, as they are at the moment.
+    """
+
+    def __init__(self, client: Client, seal: Seal, book: Callable[[], Destinations]) -> None:
+        self._client, self._seal, self._book = client, seal, book
+
+    async def __call__(self, suppression: Suppression, address: str) -> None:
+        """Has every destination told that wants to know, of one suppression once, however often it is called.
+
+        Raises:
+            RPCError: Temporal cannot be reached.
+        """
+        for name, destination in self._book().destinations.items():
+            wanted = destination.suppressions
+            if wanted is None or suppression.source not in wanted.sources:
+                continue
+            news = News(
+                destination=name,
+                channel=suppression.channel,
+                address=self._seal.close([address]),
+                source=suppression.source,
+                scope=suppression.scope,
+                at=suppression.suppressed_at.isoformat(),
+            )
+            with suppress(WorkflowAlreadyStartedError):
+                await self._client.start_workflow(
+                    WORKFLOW,
+                    news,
+                    id=_identifier(name, suppression),
+                    task_queue=JOURNEYS,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    static_summary=f"tell {name}: {suppression.channel} {suppression.source}",
+                    rpc_timeout=_CALL,
+                )
+
+
+def _identifier(destination: str, suppression: Suppression) -> str:
+    """The workflow's id: one for each row of the table of suppressions, and again where that was removed in between."""
+    channel, address, source, at, scope, _ = astuple(suppression)
+    what = "\n".join((channel, address, source, at.isoformat(), scope))
+    return f"suppression/{destination}/{hashlib.sha256(what.encode()).hexdigest()[:32]}"

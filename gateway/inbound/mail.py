@@ -1,0 +1,159 @@
+"""``POST /inbound/email``: a mail server hands in what came to a return path or to a feedback loop's address.
+
+The body is the mail as it is. Whoever posts shows the key; what he posts, anybody may have written.
+
+- A mail without a token of ours is not read at all.
+- It is read in one of a few threads, for a bounded time.
+- What it says counts where its token proves which delivery, and which of the addresses that it names, it is about.
+- The answer is 202 whatever the mail is, so that the server does not hand it in again; 503 where it shall.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from temporalio.service import RPCError
+
+from activities.suppressing import Suppressing
+from gateway.inbound.body import body
+from gateway.inbound.report import COMPLAINT, MAX_READ, Report, read
+from runtime.return_path import ReturnPaths
+from runtime.store import StoreError
+from scenario.errors import BadRecipient
+from scenario.policies.suppression import Suppression
+
+logger = logging.getLogger(__name__)
+
+PATH: Final = "/inbound/email"
+MAX_BODY: Final = 32 * 1024 * 1024
+"""Bytes of a mail that are taken; what comes after `MAX_READ` of them is not looked at."""
+PATIENCE: Final = 30.0
+"""Seconds that a mail may take to arrive."""
+READING: Final = 5.0
+"""Seconds that it may take to be read."""
+
+_CHANNEL: Final = "email"
+_MOST_TOKENS: Final = 5
+_READERS: Final = 2
+_AGAIN: Final = {"retry-after": "60"}
+
+
+class InboundMail:
+    """The route.
+
+    Args:
+        paths: Know the tokens.
+        suppressing: Suppresses addresses.
+        key: What a mail server shows, as it is set.
+        patience: See `PATIENCE`.
+        reading: See `READING`.
+    """
+
+    def __init__(
+        self,
+        paths: ReturnPaths,
+        suppressing: Suppressing,
+        key: str,
+        *,
+        patience: float = PATIENCE,
+        reading: float = READING,
+    ) -> None:
+        self._paths, self._suppressing, self._key = paths, suppressing, key
+        self._patience, self._reading = patience, reading
+        self._readers = ThreadPoolExecutor(_READERS, "inbound-mail")
+
+    @property
+    def routes(self) -> list[Route]:
+        """Of the gateway's application."""
+        return [Route(PATH, self._take, methods=["POST"])]
+
+    async def _take(self, request: Request) -> Response:
+        if not self._let_in(request.headers.get("authorization", "")):
+            return _said(401, "show SCENARIO_INBOUND_KEY", {"www-authenticate": 'Basic realm="inbound"'})
+        try:
+            async with asyncio.timeout(self._patience):
+                content, length = await body(request, keep=MAX_READ, most=MAX_BODY)
+        except TimeoutError:
+            return _said(408, "the mail did not arrive in time", {"connection": "close"})
+        if length > MAX_BODY:
+            return _said(413, f"a mail may have {MAX_BODY} bytes at most", {"connection": "close"})
+        # Some servers say only outside the mail to which of many addresses it came.
+        outside = request.query_params.get("recipient", "").encode()
+        tokens = list(dict.fromkeys(self._paths.tokens(outside + b"\n" + content)))[:_MOST_TOKENS]
+        if not tokens:
+            return _ignored("it names no return path of ours")
+        try:
+            async with asyncio.timeout(self._reading):
+                report = await asyncio.get_running_loop().run_in_executor(self._readers, read, content)
+        except TimeoutError:
+            logger.warning("a mail of %d bytes to a return path takes too long to be read", length)
+            return _said(503, "the mail cannot be read now", _AGAIN)
+        if report.against is None and not report.complaint:
+            return _ignored(report.word)
+        try:
+            return await self._heard(report, tokens)
+        except (StoreError, RPCError) as error:
+            what = error.status.name if isinstance(error, RPCError) else str(error)
+            logger.warning("a mail to a return path cannot be taken now: %s", what)
+            return _said(503, "the mail cannot be taken now", _AGAIN)
+
+    async def _heard(self, report: Report, tokens: list[str]) -> Response:
+        proven = self._proven(report, tokens)
+        if proven is None:
+            return _ignored("no return path proves that it is about an address that it names")
+        delivery, address = proven
+        found: Suppression | None = None
+        if report.complaint:
+            found = await self._suppressing.suppress(_CHANNEL, address, COMPLAINT, report.word)
+        elif report.against is not None:
+            found = await self._suppressing.refused(_CHANNEL, address, report.against, delivery)
+        if found is None:
+            logger.info("%s has bounced for now", delivery)
+            return JSONResponse({"delivery": delivery, "counted": "soft"}, 202)
+        await self._suppressing.tell(found, address)
+        logger.info("%s has suppressed its address: %s", delivery, found.source)
+        return JSONResponse({"delivery": delivery, "suppressed": found.source}, 202)
+
+    def _proven(self, report: Report, tokens: list[str]) -> tuple[str, str] | None:
+        """Which delivery it is about, and which of the addresses that it names."""
+        for address in report.addresses:
+            for token in tokens:
+                try:
+                    if delivery := self._paths.proven(token, address):
+                        return delivery, address
+                except BadRecipient:
+                    break
+        return None
+
+    def _let_in(self, shown: str) -> bool:
+        """Whether the key is there: as a bearer token, or as the password of whatever user."""
+        scheme, _, value = shown.partition(" ")
+        value = value.strip()
+        if scheme.lower() == "basic":
+            try:
+                value = base64.b64decode(value, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return False
+        elif scheme.lower() != "bearer":
+            return False
+        given, key = (hashlib.sha256(text.encode()).digest() for text in (value, self._key))
+        return hmac.compare_digest(given, key)
+
+
+def _ignored(why: str) -> Response:
+    logger.info("a mail that was handed in is ignored: %s", why)
+    return JSONResponse({"ignored": why}, 202)
+
+
+def _said(status: int, sentence: str, headers: dict[str, str]) -> Response:
+    return JSONResponse({"error": sentence}, status, headers)

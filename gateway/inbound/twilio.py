@@ -1,0 +1,113 @@
+"""``POST /inbound/twilio``: what contacts answer to text messages, of which STOP and START mean something here.
+
+Twilio signs what it posts (twilio.com/docs/usage/security): HMAC-SHA1 over the address and the parameters, with the
+account's token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import logging
+from collections.abc import Collection
+from typing import Final, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from temporalio.service import RPCError
+
+from activities.suppressing import Suppressing
+from gateway.inbound.body import body
+from runtime.store import StoreError
+from runtime.suppression import AddressHashes
+from scenario.errors import BadRecipient
+from scenario.policies.bounces import STOP
+from scenario.policies.suppression import Suppression
+
+logger = logging.getLogger(__name__)
+
+PATH: Final = "/inbound/twilio"
+MAX_BODY: Final = 64 * 1024
+"""Bytes of what is posted."""
+PATIENCE: Final = 10.0
+"""Seconds that it may take to arrive."""
+
+_CHANNEL: Final = "sms"
+_STOP: Final = frozenset(
+    {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRÊT"}
+)
+_START: Final = frozenset({"START", "UNSTOP", "YES"})
+"""Twilio's own words for both, by which it stops and starts sending, and French ones."""
+_NOTHING: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+"""TwiML that sends no answer."""
+
+
+class Removing(Protocol):
+    """Where suppressions are taken back: `runtime.store.Store`."""
+
+    async def unsuppress(
+        self, channel: str, addresses: Collection[str], *, source: str | None = None
+    ) -> list[Suppression]:
+        """Write to an address again."""
+        ...
+
+
+class InboundTexts:
+    """The route.
+
+    Args:
+        url: Where Twilio reaches this gateway, without the path: it is signed, too.
+        token: The account's.
+        suppressing: Suppresses numbers.
+        store: Takes that back.
+        hashes: Know numbers.
+    """
+
+    def __init__(self, url: str, token: str, suppressing: Suppressing, store: Removing, hashes: AddressHashes) -> None:
+        self._url, self._token = f"{url.rstrip('/')}{PATH}", token.encode()
+        self._suppressing, self._store, self._hashes = suppressing, store, hashes
+
+    @property
+    def routes(self) -> list[Route]:
+        """Of the gateway's application."""
+        return [Route(PATH, self._take, methods=["POST"])]
+
+    async def _take(self, request: Request) -> Response:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                content, length = await body(request, keep=MAX_BODY, most=MAX_BODY)
+            form = parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=200)
+        except (TimeoutError, ValueError):
+            return JSONResponse({"error": "that is no message of Twilio's"}, 400)
+        if length > MAX_BODY or not self._signed(form, request.headers.get("x-twilio-signature", "")):
+            return JSONResponse({"error": "the signature is not that of SCENARIO_SMS's account"}, 403)
+        said = dict(form)
+        word = (said.get("OptOutType") or said.get("Body", "")).strip().upper()
+        try:
+            if word in _STOP:
+                await self._stop(said.get("From", ""))
+            elif word in _START:
+                hashes = self._hashes.of(_CHANNEL, said.get("From", ""))
+                gone = await self._store.unsuppress(_CHANNEL, hashes, source=STOP)
+                logger.info("a number has answered START: %d suppressions are taken back", len(gone))
+        except BadRecipient:
+            logger.info("a short code or a name has answered: it is no number")
+        except (StoreError, RPCError) as error:
+            what = error.status.name if isinstance(error, RPCError) else str(error)
+            logger.warning("an answer to a text message cannot be taken now: %s", what)
+            return JSONResponse({"error": "the answer cannot be taken now"}, 503)
+        return Response(_NOTHING, media_type="text/xml")
+
+    async def _stop(self, number: str) -> None:
+        found = await self._suppressing.suppress(_CHANNEL, number, STOP, "an answer to a text message")
+        await self._suppressing.tell(found, number)
+        logger.info("a number has answered STOP")
+
+    def _signed(self, form: list[tuple[str, str]], signature: str) -> bool:
+        what = self._url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
+        made = base64.b64encode(hmac.digest(self._token, what.encode(), hashlib.sha1))
+        return hmac.compare_digest(made, signature.encode())

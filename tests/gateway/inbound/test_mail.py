@@ -1,0 +1,266 @@
+"""What mail servers hand in, as they write it, over a socket and into a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.suppressing import Suppressing
+from gateway.inbound.mail import MAX_BODY, InboundMail
+from gateway.inbound.report import MAX_READ, Report, read
+from runtime.process.http_server import HttpServer
+from runtime.return_path import ReturnPaths
+from runtime.store import Store
+from runtime.suppression import AddressHashes
+from scenario.policies.suppression import Suppression
+
+MAILS = Path(__file__).parent / "mails"
+KEY = b"k" * 32
+HASHES, PATHS = AddressHashes([KEY]), ReturnPaths("bounces@mail.example.com", [KEY])
+ADA = "ada@example.com"
+DELIVERY = "msg_00112233445566778899aabbccddeeff"
+SECRET = "3q2+7w" * 8
+AUTHORIZED = {"authorization": f"Bearer {SECRET}"}
+
+
+def mail(name: str, path: str = PATHS.of(DELIVERY, ADA)) -> bytes:
+    return (MAILS / f"{name}.eml").read_text("utf-8").replace("{path}", path).encode()
+
+
+class Platform:
+    """Who is told of suppressions.
+
+    Attributes:
+        told: What it was told.
+        away: Whether it cannot be.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.away = False
+
+    async def __call__(self, suppression: Suppression, address: str) -> None:
+        if self.away:
+            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+        self.told.append((suppression.source, address))
+
+
+@pytest.fixture
+def platform() -> Platform:
+    return Platform()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def serve(store: Store, platform: Platform) -> AsyncIterator[Callable[..., Any]]:
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> httpx.AsyncClient:
+            listening = await stack.enter_async_context(HttpServer())
+            inbound = InboundMail(PATHS, Suppressing(store, HASHES, platform), SECRET, **options)
+            listening.start(Starlette(routes=inbound.routes))
+            client = httpx.AsyncClient(base_url=listening.url, trust_env=False, headers=AUTHORIZED)
+            return await stack.enter_async_context(client)
+
+        yield start
+
+
+@pytest.fixture
+async def http(serve: Callable[..., Any]) -> httpx.AsyncClient:
+    return await serve()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "evidence"),
+    [
+        ("postfix-unknown", "bounce", "550 5.1.1"),
+        ("exim-unknown", "bounce", "550 5.1.1"),  # the diagnostic says more than the status, 5.0.0
+        ("exim-old", "bounce", "550"),
+        ("qmail", "bounce", "5.1.1"),
+        ("exchange-unknown", "bounce", "550 5.1.10"),
+        ("gmail-inactive", "bounce", "550 5.2.1"),
+        ("forwarded", "bounce", "550 5.1.1"),  # it names another address, and the one that was written to
+        ("arf-abuse", "fbl", "abuse"),
+        ("arf-outlook", "fbl", "abuse"),
+    ],
+)
+async def test_what_is_for_good_suppresses(
+    http: httpx.AsyncClient, store: Store, platform: Platform, name: str, source: str, evidence: str
+) -> None:
+    answer = await http.post("/inbound/email", content=mail(name))
+    assert (answer.status_code, answer.json()) == (202, {"delivery": DELIVERY, "suppressed": source})
+    [row] = await store.suppressions()
+    assert (row.channel, (row.address,), row.source, row.scope) == ("email", HASHES.of("email", ADA), source, "")
+    assert row.evidence == evidence
+    assert platform.told == [(source, ADA)]
+    await http.post("/inbound/email", content=mail(name))
+    assert await store.suppressions() == [row], "once, however often it is handed in"
+
+
+@pytest.mark.parametrize("name", ["postfix-full", "postfix-expired", "qmail-vague"])
+async def test_passing_troubles_are_counted(
+    http: httpx.AsyncClient, store: Store, platform: Platform, name: str
+) -> None:
+    for number in (1, 2, 2, 2):
+        path = PATHS.of(f"msg_{number:032x}", ADA)
+        answer = await http.post("/inbound/email", content=mail(name, path))
+        assert (answer.status_code, answer.json()["counted"]) == (202, "soft")
+    assert (await store.suppressions(), platform.told) == ([], [])
+    answer = await http.post("/inbound/email", content=mail(name, PATHS.of(f"msg_{3:032x}", ADA)))
+    assert answer.json()["suppressed"] == "soft"
+    assert platform.told == [("soft", ADA)]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (mail("postfix-blocked"), "a failure that may not be about the address"),
+        (mail("postfix-delayed"), "delayed: it is still being tried"),
+        (mail("postfix-delivered"), "a notification without a failure"),
+        (mail("arf-not-spam"), "a feedback that is no complaint"),
+        (mail("vacation"), "no bounce"),
+        (mail("forged"), "no return path proves that it is about an address that it names"),
+        (mail("postfix-unknown", "bounces@mail.example.com"), "it names no return path of ours"),
+        (
+            mail("postfix-unknown", ReturnPaths("bounces@mail.example.com", [b"x" * 32]).of(DELIVERY, ADA)),
+            "no return path proves that it is about an address that it names",
+        ),
+        (mail("postfix-unknown").replace(ADA.encode(), b"eve@example.com"), "no return path proves that it is about"),
+        (b"", "it names no return path of ours"),
+        (PATHS.of(DELIVERY, ADA).encode(), "unreadable"),
+    ],
+)
+async def test_the_rest_is_ignored_with_a_word(
+    http: httpx.AsyncClient, store: Store, platform: Platform, content: bytes, why: str
+) -> None:
+    answer = await http.post("/inbound/email", content=content)
+    assert answer.status_code == 202
+    assert answer.json()["ignored"].startswith(why)
+    assert (await store.suppressions(), platform.told) == ([], [])
+
+
+async def test_the_return_path_may_be_told_beside_the_mail(http: httpx.AsyncClient) -> None:
+    """As some servers put a mailing list's or an alias's address in place of the recipient's."""
+    path, content = PATHS.of(DELIVERY, ADA), mail("postfix-unknown", "bounces@mail.example.com")
+    answer = await http.post("/inbound/email", params={"recipient": path}, content=content)
+    assert answer.json() == {"delivery": DELIVERY, "suppressed": "bounce"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": "Basic " + base64.b64encode(f"postfix:{SECRET}".encode()).decode()}, 202),
+        ({"authorization": f"bearer {SECRET}"}, 202),
+        ({"authorization": "Bearer x"}, 401),
+        ({"authorization": "Bearer"}, 401),
+        ({"authorization": SECRET}, 401),
+        ({"authorization": f"Digest {SECRET}"}, 401),
+        ({"authorization": "Basic !"}, 401),
+        ({"authorization": "Basic " + base64.b64encode(f"{SECRET}:x".encode()).decode()}, 401),
+        ({"authorization": ""}, 401),
+    ],
+)
+async def test_only_who_has_the_key_is_let_in(
+    http: httpx.AsyncClient, store: Store, headers: dict[str, str], status: int
+) -> None:
+    answer = await http.post("/inbound/email", content=mail("postfix-unknown"), headers=headers)
+    assert answer.status_code == status
+    assert bool(await store.suppressions()) == (status == 202)
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+async def test_it_is_handed_in_again_where_it_cannot_be_taken(
+    http: httpx.AsyncClient, store: Store, platform: Platform
+) -> None:
+    platform.away = True
+    answer = await http.post("/inbound/email", content=mail("postfix-unknown"))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    platform.away = False
+    assert (await http.post("/inbound/email", content=mail("postfix-unknown"))).status_code == 202
+    assert platform.told == [("bounce", ADA)]
+
+
+async def test_a_mail_that_brings_the_whole_of_a_large_one_back_is_taken(http: httpx.AsyncClient) -> None:
+    content = mail("exim-unknown").replace(b"Hello", b"x" * 70 + (b"\n" + b"x" * 70) * 60_000)
+    assert len(content) > 4 * MAX_READ
+    assert (await http.post("/inbound/email", content=content)).json()["suppressed"] == "bounce"
+
+
+async def test_bodies_are_bounded(http: httpx.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY // 2**20 + 1):
+            yield b"x" * 2**20
+
+    try:
+        answer = await http.post("/inbound/email", content=endless())
+        assert answer.status_code == 413
+    except httpx.TransportError:  # it was cut off before it had said all
+        pass
+
+
+async def test_a_mail_that_takes_too_long_to_be_read_keeps_nobody(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(_content: bytes) -> Report:
+        time.sleep(0.5)
+        return Report()
+
+    monkeypatch.setattr("gateway.inbound.mail.read", slow)
+    http = await serve(reading=0.05)
+    assert (await http.post("/inbound/email", content=mail("qmail"))).status_code == 503
+
+
+async def test_no_log_names_an_address(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in ("postfix-unknown", "forged", "qmail", "vacation", "postfix-full"):
+        await http.post("/inbound/email", content=mail(name))
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith(("gateway", "flufl"))]
+    assert len(ours) == 5
+    assert all("@" not in line for line in ours)
+    await asyncio.sleep(0)
+
+
+NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3_000))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        NESTED,
+        b"Content-Type: message/rfc822\n\n" * 5_000,
+        b"Content-Type: multipart/report; boundary=\n\n--\n" * 100,
+        b"Content-Type: multipart/report; boundary=a\n\n" + b"--a\nContent-Type: message/delivery-status\n\n" * 4_000,
+        b"Content-Type: message/delivery-status\n\nAction: failed\nStatus: 5.1.1\n\n" * 2_000,
+        b"Content-Type: message/feedback-report; charset=nonsense\n\nFeedback-Type: abuse",
+        b"Content-Type: text/rfc822-headers; charset=nonsense\nContent-Transfer-Encoding: base64\n\n\xff\xfe",
+        b"To: " + b"a@b.c, " * 30_000 + b"\n\n",
+        b"Final-Recipient: rfc822; " + b"<" * 100_000 + b"@\n\n",
+        b"Subject: failure notice\n\nHi. This is the qmail-send program\n\n" + b"<a@b.c>:\n" * 20_000,
+        b"X-Failed-Recipients: " + b"\xe9@b.c, " * 10_000 + b"\n\n550 " * 100,
+        b"Content-Type: text/plain\n\n" + b"5.1.1 " * 40_000,
+        b"Content-Type: text/plain\n\n" + b"1" * 250_000,
+        b"\x00" * MAX_READ,
+        b": :\n\n",
+    ],
+)
+def test_a_hostile_mail_is_read_within_bounds(content: bytes) -> None:
+    began = time.process_time()
+    report = read(content)
+    assert time.process_time() - began < 5
+    assert len(report.addresses) <= 50
