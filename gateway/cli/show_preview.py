@@ -114,7 +114,9 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
     line.append_text(text("▶ " if taken else "· ", "bold" if taken else "dim"))
     line.append_text(text(step["id"], "bold" if taken else "dim"))
     line.append_text(text(f"  {step['what']}", "" if taken else "dim"))
-    taken_way = step.get("way") or step.get("note")
+    note = step.get("note", "")
+    is_way = note.startswith(step["outcome"])  # the number by which it was drawn goes with it
+    taken_way = step.get("way") or (note if is_way else "")
     outcome = f"→ {taken_way}" if taken_way else _SHOWN.get(step["outcome"], step["outcome"])
     if outcome:
         line.append_text(text(f"  {outcome}", _OUTCOMES.get(step["outcome"], "cyan") if taken else "dim"))
@@ -122,7 +124,7 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
     error = step.get("error")
     if error and not step["reachable"]:
         line.append_text(text(", were the contact to come here", "dim"))
-    if (reason := step.get("reason")) and not error:
+    if (reason := step.get("reason") or ("" if is_way else note)) and not error:
         line.append_text(text(f": {reason}", "dim"))
     if aside:
         line.append_text(text("  (not on this way)", "dim"))

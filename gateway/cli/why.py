@@ -63,11 +63,12 @@ def _show(found: Why) -> None:
 
     out = console()
     width = min(out.width, _WIDTH)
-    for line in _lines(found, width):
+    for line in lines(found, width):
         print_line(out, line)
 
 
-def _lines(found: Why, width: int) -> Iterator[Text]:
+def lines(found: Why, width: int) -> Iterator[Text]:
+    """The answer as people read it, in lines of so many columns."""
     if found.answer:
         yield from (text(line) for line in _wrapped(found.answer, width))
         yield text("")

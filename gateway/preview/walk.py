@@ -170,7 +170,8 @@ class Walk:
             outcome=record.outcome if record else "held" if host.held else "event",
             way=record.way if record else next((way for way, name in row.awaited.items() if way == name), None),
             note=record.note if record else None,
-            until=None if host.until is None else max(host.until, here.now),
+            # A message that was kept back has no wait of its own: it leaves when that is over.
+            until=max(host.until or host.clock.now, here.now) if host.until or host.clock.now > here.now else None,
             result=self._result,
             delivery=self._delivery,
         )

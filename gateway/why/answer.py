@@ -55,8 +55,9 @@ def _turned(story: EntryStory, plan: Plan, step: str) -> Happening | None:
     for one, following in zip_longest(over, over[1:]):
         after = following.step if following else story.at
         ahead = after is not None and after in plan.steps and (after == step or step in plan.ahead(after))
-        if step in plan.ahead(one.step or "") and not ahead:
-            return None if one.what in ("left", "exited") else one
+        forks = len(plan.steps[one.step or ""].ways) > 1
+        if forks and step in plan.ahead(one.step or "") and not ahead:
+            return None if one.what == "left" else one
     return None
 
 

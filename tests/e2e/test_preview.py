@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from activities.dependencies import Services
 from activities.email.senders import Senders
 from gateway.local.demo import EXAMPLES, DemoRun, run
 from gateway.local.stack import SENDER, LocalStack, local
@@ -62,14 +63,20 @@ steps:
 """
 
 
-def foretold(path: Path, finished: DemoRun, start: datetime, zone: str) -> Preview:
+def foretold(path: Path, finished: DemoRun, start: datetime, services: Services) -> Preview:
     """The preview of a journey that is over, with its ids and its start."""
     made, _ = draft(path)
     assert made is not None
     order: dict[str, Any] = finished.entry["trigger"].get("order") or {}
     delivered = GivenEvent("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
     ids = finished.journey.id, finished.journey.run_id
-    workshop = Workshop(senders=Senders.configured(SENDER, None), identify=lambda step: delivery_id(*ids, step, 0))
+    assert services.channels.unsubscribing is not None
+    workshop = Workshop(
+        senders=Senders.configured(SENDER, None),
+        identify=lambda step: delivery_id(*ids, step, 0),
+        unsubscribing=services.channels.unsubscribing,
+    )
+    zone = services.zone
     return preview(made, finished.entry, Given(at=start, events=[delivered], platform_zone=zone, workshop=workshop))
 
 
@@ -81,7 +88,7 @@ async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[t
     """The steps that the preview foretold, each with what the journey did."""
     entered = await place.services.store.entry(finished.journey.id, finished.journey.run_id)
     assert entered is not None
-    shown = foretold(path, finished, entered.admitted_at, place.services.zone)
+    shown = foretold(path, finished, entered.admitted_at, place.services)
     assert shown.journey == finished.journey.id
     assert shown.refused is None
     taken = [passed for passed in shown.steps if passed.taken]

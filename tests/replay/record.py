@@ -30,7 +30,7 @@ from temporalio.client import (
 
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
-from activities.permission import NotYet, Permission
+from activities.permission import Held, NotYet, Permission
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG
 from workflows.limits import MOST_PARTS
@@ -392,11 +392,34 @@ async def kept_back(recorder: Recorder) -> None:
     """A delivery that may not leave yet: the journey waits for its moment, asks again, and it is sent."""
     answers: list[Permission] = [NotYet(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True)]
 
-    async def may_leave(attempt: OpenAttempt) -> None:
+    async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
+        del address
         attempt.permitted(answers.pop() if answers else None)
 
     with patch.object(OpenAttempt, "may_leave", may_leave):
         await recorder.save("kept-back", await recorder.start("kept-back", [SMS, MAIL]))
+
+
+async def policies(recorder: Recorder) -> None:
+    """Kept back and sent at once by an operator; held by a cap, and so again; given up between two attempts."""
+    answers: list[Permission] = [Held("capped by week: 4 in 7d, next Thu 10:02"), None]
+    night = NotYet(timedelta(hours=6), "quiet hours", "", "quiet", planned=True)
+
+    async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
+        del address
+        hurried = attempt.delivery.at_once
+        attempt.permitted(night if attempt.delivery.step == "text" and not hurried else None)
+        attempt.permitted(answers[hurried] if attempt.delivery.step == "mail" else None)
+
+    with patch.object(OpenAttempt, "may_leave", may_leave):
+        handle = await recorder.start("policies", [SMS, MAIL, SLOW, "{wait: 1s}"])
+        await recorder.reached(handle, "waiting")
+        await recorder.order(handle, "retry_step", now=True)
+        await recorder.reached(handle, "held")
+        await recorder.order(handle, "retry_step", now=True)
+        await recorder.called("/hooks.example.com/slow")
+        await recorder.order(handle, "skip_step")
+        await recorder.save("policies", handle)
 
 
 async def crowded(recorder: Recorder) -> None:
@@ -579,6 +602,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "dated": dated,
     "crowded": crowded,
     "kept-back": kept_back,
+    "policies": policies,
     "lines": lines,
     "noted": noted,
     "switch": switch,

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.cli import program, session
 from gateway.client import Heard
-from gateway.errors import UnknownJourney
+from gateway.errors import UnknownContact, UnknownJourney
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
@@ -22,6 +22,7 @@ from gateway.operations.migration import MigrationForecast
 from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import Glance, InFlight
 from gateway.operations.search import Which
+from gateway.why.why import Why
 from tests.fakes import Ran
 
 Run = Callable[..., Ran]
@@ -88,6 +89,7 @@ class Client:
     troubles: dict[str, str] = field(default_factory=dict[str, str])
     ill: str | None = None
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
+    answered: Why | None = None
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
@@ -121,6 +123,12 @@ class Client:
         if journey not in self.views:
             raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
         return self.views[journey]
+
+    async def why(self, contact: str, scenario: str | None, **wanted: Any) -> Why:
+        self.asked.append(("why", contact, scenario, wanted))
+        if self.answered is None:
+            raise UnknownContact(f"nothing is on record of a contact '{contact}'")
+        return self.answered
 
     async def journeys(self, **wanted: Any) -> list[ListedJourney]:
         self.asked.append(("journeys", wanted))

@@ -49,7 +49,7 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
 ▶ if-3  if reward.expiration_date != blank  → then Wed 2026-11-25 14:00
   then of if-3:
     ▶ wait-3.then.1  wait until a date → Mon 2026-12-28 23:59:59
-    ▶ last-days  sms  sent Mon 2026-12-28 23:59:59
+    ▶ last-days  sms  sent → Tue 2026-12-29 09:00: kept back until Tue 2026-12-29 09:00 Europe/Paris: window
       │ to: +33612345678
       │ Zoé, only three days left for your reward The 4th is free.
 """

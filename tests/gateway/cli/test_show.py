@@ -454,3 +454,19 @@ def test_deliveries_give_programs_all_fields(recorded: Run) -> None:
 
 def test_no_deliveries_are_no_error(recorded: Run) -> None:
     assert recorded("deliveries", "nope") == type(recorded("--version"))(0, "", "no deliveries on record\n")
+
+
+def test_skipped_deliveries_are_found_by_why(run: Run, tmp_path: Path) -> None:
+    rows = [("skipped", "capped"), ("skipped", "expired"), ("failed", None)]
+    made = [attempt("hook", n, outcome=outcome, error=word) for n, (outcome, word) in enumerate(rows)]
+
+    async def fill() -> None:
+        async with Store.open(f"sqlite:///{tmp_path / '.scenario' / 'store.db'}") as store:
+            await store.record(made)
+
+    asyncio.run(fill())
+    found = run("deliveries", "--skipped", "capped", "--format", "json").json
+    assert [(item["outcome"], item["error"]) for item in found] == [("skipped", "capped")]
+    assert "nothing is skipped for 'late'" in run("deliveries", "--skipped", "late").err
+    both = run("deliveries", "--skipped", "capped", "--outcome", "failed").err
+    assert "--skipped does not go with --outcome failed" in both

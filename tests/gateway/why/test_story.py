@@ -1,0 +1,80 @@
+"""What became of an entry, without servers: as the journey, the store and the log of attempts tell it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.journeys.of_contact import NotLetIn
+from gateway.journeys.view import JourneyView
+from gateway.why.answer import answer
+from gateway.why.caps import CapPlaces, places
+from gateway.why.story import refused, told
+from gateway.why.words import clock
+from runtime.store import StoredEntry
+from runtime.store.claims import Claim
+from scenario.policies.caps import Cap
+from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
+
+PARIS = ZoneInfo("Europe/Paris")
+OVER = replace(ENTRY, ended_at=START + timedelta(hours=1), outcome="exited", reason="event order.returned")
+
+
+def story(view: JourneyView = HELD, entry: StoredEntry = ENTRY, **more: Any) -> list[str]:
+    made = told(replace(view, entry=entry, **more), entry)
+    lines = [f"{clock(one.at, made.zone)[15:]} {one.step or ''}: {one.words}" for one in made.happenings]
+    return [*lines, *([f"now {made.now}"] if made.now else [])]
+
+
+def test_a_held_journey_is_told_from_its_beginning() -> None:
+    assert story() == [
+        "10:00 : let in by order with the key K1",
+        "10:00 mail: sent by mx.example.com (250); rendered again with a@4",
+        "10:05 pause: skipped by ann: hurry",
+        "10:05 hook: retune by ann: it is slow",
+        "10:10 hook: not sent to hooks.example.com: 503 (2 times)",
+        "10:20 hook: held for an operator: hooks.example.com answered 503",
+        "now held at hook: decide with 'scenario retry|skip|leave a/7/K1 --reason …'",
+    ]
+
+
+WORDS = {"capped": "a cap had no place", "no_consent": "there was no consent", "expired": "it had waited too long"}
+
+
+@pytest.mark.parametrize(("word", "said"), WORDS.items())
+def test_what_temporal_has_forgotten_is_told_from_the_log(word: str, said: str) -> None:
+    skipped = attempt("hook", 1, outcome="skipped", status=None, error=word)
+    found = story(entry=OVER, status="forgotten", progress=None, attempts=[skipped])
+    assert found == [
+        "10:00 : let in by order with the key K1",
+        f"10:00 hook: not sent: {said}",
+        "11:00 : left: event order.returned",
+    ]
+
+
+def test_whether_a_step_was_reached_is_answered() -> None:
+    held, again = told(HELD, ENTRY), told(replace(HELD, status="running"), ENTRY)
+    assert "Yes: on Tue 2026-03-31 10:00 Europe/Paris, sent" in answer("7", [held], "mail")
+    assert "Not yet: held at hook" in answer("7", [held, again], "hook")
+    assert "Not yet: it comes after hook. Now: held at hook" in answer("7", [held], "later")
+    late = refused(NotLetIn("a/7", "r9", "a", START + timedelta(days=1), "the contact was in a@3 before"), PLAN)
+    said = answer("7", [late, held], "mail")
+    assert "No: on Wed 2026-04-01 10:00 Europe/Paris, not let in: the contact was in a@3 before." in said
+    assert "By an earlier entry, on Tue 2026-03-31 10:00 Europe/Paris, it was sent" in said
+    asking = refused(NotLetIn("a/7", "r9", "a", START, None), PLAN)
+    assert "Not yet: asks to come in: no worker has looked at it yet." in answer("7", [asking], "mail")
+    over = told(replace(HELD, status="completed", progress=None, result={**PROGRESS, "outcome": "exited"}), OVER)
+    assert "No: the journey was over before: on Tue 2026-03-31 11:00" in answer("7", [over], "later")
+
+
+def test_places_under_caps_are_counted_as_they_are_when_a_message_asks() -> None:
+    caps = [Cap.model_validate({"name": "week", "channels": ["sms"], "at_most": 2, "per": "7d"})]
+    claims = [Claim(f"msg_{n}", "7", by, "", "a", START + timedelta(hours=n)) for n, by in enumerate(("sms", "email"))]
+    now = START + timedelta(days=1)
+    assert places(caps, claims, now, PARIS) == (CapPlaces("week", 1, 2, "7d", None),)
+    both = [*claims, Claim("msg_9", "7", "sms", "", "a", now)]
+    assert places(caps, both, now, PARIS) == (CapPlaces("week", 2, 2, "7d", START + timedelta(days=7)),)
