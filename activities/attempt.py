@@ -30,12 +30,14 @@ from activities.heartbeats import SETTLED, turned_away
 from activities.interface import Channel, Delivery
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
-from activities.permission import Gate
+from activities.permission import Gate, Leaving
 from runtime.errors import SettingsError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 
 _logger = logging.getLogger(__name__)
 _SOON: Final = timedelta(seconds=1)
+_AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
+"""Failures after which it is tried again, by Temporal or by the journey."""
 
 
 @asynccontextmanager
@@ -128,16 +130,19 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
 
 async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
     """Says what became of a message that was let go, where its place under caps is to be given back or kept."""
-    if attempt.gate is None or attempt.let_go is None:
+    leaving = attempt.let_go
+    if leaving is None and activity.info().attempt > 1:  # this one was not let go, but an earlier one may have been
+        leaving = Leaving(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
+    if attempt.gate is None or leaving is None:
         return
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     arrived = attempt.in_flight or (failure is not None and failure.unknown)
     skipped = attempt.outcome is not None and attempt.outcome.outcome == "skipped"
-    over = skipped or (failure is not None and failure.kind is not FailureKind.RETRY)
+    over = skipped or (failure is not None and failure.kind not in _AGAIN)
     if not arrived and not over:
         return
     try:
-        await attempt.gate.ended(attempt.let_go, arrived=arrived)
+        await attempt.gate.ended(leaving, arrived=arrived)
     except Exception as trouble:  # whatever is wrong with the store: the outcome stands
         _logger.warning("%s keeps its place under the caps: %s", attempt.delivery.id, trouble)
 

@@ -116,7 +116,7 @@ class PolicyGate:
 
     async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
         """Gives the place under caps back, or keeps it for good."""
-        if (await self._rules(leaving)).caps:
+        if self._policies().caps:
             await (self._store.keep if arrived else self._store.release)(leaving.delivery.id)
 
     async def _rules(self, leaving: Leaving) -> Rules:

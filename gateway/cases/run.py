@@ -276,6 +276,7 @@ class _Run:
                 return made
             case Delivered(outcome="skipped"):
                 journey.message = Nothing(made.reason or "")
+                self._workspace.release(delivery.id)
             case Failed(unknown=False):
                 self._workspace.release(delivery.id)
             case _:

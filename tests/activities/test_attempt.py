@@ -591,7 +591,7 @@ class TestWhetherItMayLeave:
                 raise AssertionError("nobody refuses anything")
 
             async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
-                raise AssertionError("nothing is over")
+                """See `TestWhatTheGateIsToldAtTheEnd`: what is raised here would only be logged."""
 
         async def attempted() -> Sent:
             delivery = replace(HOLD, on_unknown="retry")
@@ -703,6 +703,45 @@ class TestWhatTheGateIsToldAtTheEnd:
         with suppress(ApplicationError, asyncio.CancelledError):
             await environment.run(attempted)
         assert heard == ([] if told is None else [told])
+
+    @pytest.mark.parametrize(
+        ("answer", "attempt", "left", "told"),
+        [
+            (Never("expired", "expired"), 1, [], []),  # nothing was let go before
+            (Never("expired", "expired"), 2, [], [False]),
+            (Held("capped by week"), 2, [], [False]),
+            (NotYet(timedelta(hours=8), "quiet hours", "it is sent later", "quiet", planned=True), 2, [], []),
+            (NotYet(timedelta(hours=8), "quiet hours", "it is sent later", "quiet", True), 2, ["settled", 1, 1], []),
+            (None, 2, ["sending"], [True]),  # the worker was lost while it was sending
+        ],
+    )
+    async def test_what_an_earlier_attempt_was_let_go_for(
+        self, environment: ActivityEnvironment, answer: Permission, attempt: int, left: list[Any], told: list[bool]
+    ) -> None:
+        heard: list[bool] = []
+
+        class Told:
+            async def ask(self, leaving: Leaving) -> Permission:
+                return answer
+
+            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+                raise AssertionError("nobody says anything against the address")
+
+            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+                assert (leaving.delivery.id, leaving.channel) == (HOLD.id, SMS)
+                heard.append(arrived)
+
+        async def attempted() -> Sent:
+            async with attempt_of(HOLD, channel=SMS, destination="twilio", log=Rows(), gate=Told()) as open_:
+                await open_.may_leave()
+            return open_.sent
+
+        now = datetime.now(UTC)
+        times = {"scheduled_time": now, "current_attempt_scheduled_time": now, "started_time": now}
+        environment.info = replace(environment.info, attempt=attempt, heartbeat_details=left, **times)
+        with suppress(ApplicationError):
+            await environment.run(attempted)
+        assert heard == told
 
 
 class TestWhatTheReceiverSaysAgainstTheAddress:

@@ -1,6 +1,7 @@
 """The gate of every message, with a store: what it asks, and what becomes of places under caps."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,16 @@ async def test_a_place_is_taken_once_and_given_back_or_kept(store: Store, tmp_pa
     assert await gates.ask(5, at_once=True) is None
     since = datetime.now(UTC) - timedelta(days=1)
     assert [claim.delivery_id for claim in await store.claims_of("7", since)] == ["msg_2", "msg_3", "msg_5"]
+
+
+async def test_a_place_is_given_back_by_who_does_not_know_the_destination_yet(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, {"caps": [{"name": "few", "channels": ["shop"], "at_most": 1, "per": "24h"}]})
+    await gates.publish(tmp_path)
+    first, second = (replace(gates.leaving(number, WEBHOOK, ""), destination="shop") for number in (1, 2))
+    assert await gates.gate.ask(first) is None
+    assert isinstance(await gates.gate.ask(second), Never)
+    await gates.gate.ended(replace(first, destination="webhook"), arrived=False)
+    assert await gates.gate.ask(second) is None
 
 
 async def test_what_is_capped_waits_for_its_place_or_a_person(store: Store, tmp_path: Path) -> None:

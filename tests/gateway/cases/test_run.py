@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.gateway.cases.conftest import Read, differences
+from tests.gateway.cases.conftest import TOP, Read, differences
 
 HOOK = """
 - webhook: hook
@@ -295,6 +297,23 @@ def test_a_delivery_without_an_end_is_told(reading: Read) -> None:
     assert cases is not None
     (found,) = differences(cases)["one"]
     assert found.got.startswith("step 'hook' is attempted more than 10,000 times")
+
+
+def test_what_expires_between_two_attempts_gives_its_place_back(reading: Read, tmp_path: Path) -> None:
+    (tmp_path / "policies.yaml").write_text("caps: [{name: one, channels: [webhook], at_most: 1, per: 7d}]\n", "utf-8")
+    cases, _ = reading(
+        HOOK.rstrip() + "\n  expires: 5m\n" + HOOK.strip().replace(": hook", ": second"),
+        """
+        answers: {hook: [{status: 503, times: always}]}
+        expect:
+          steps:
+            - {webhook: hook, outcome: skipped, reason: {contains: expired}}
+            - {webhook: second, outcome: delivered}
+        """,
+        top="policies: policies.yaml\n" + TOP.strip(),
+    )
+    assert cases is not None
+    assert differences(cases) == {"one": []}
 
 
 def test_a_malformed_entry_is_told(reading: Read) -> None:
