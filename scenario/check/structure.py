@@ -17,6 +17,8 @@ from scenario.model import goal, parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
 from scenario.policies import hours
+from scenario.policies.capped import CappedWait
+from scenario.policies.consent import Agreement
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path, Source
@@ -33,6 +35,8 @@ _NAMES: Final[Mapping[type[BaseModel], str]] = {
     goal.Goal: "'goal'",
     parts.Retry: "'retry'",
     parts.Save: "'save'",
+    Agreement: "an entry of 'subscription'",
+    CappedWait: "'capped'",
     hours.QuietHours: "'quiet_hours'",
     hours.Window: "'window'",
     parts.File: "a reference to a file",

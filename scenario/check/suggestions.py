@@ -12,6 +12,8 @@ from pydantic_core import ErrorDetails
 
 from scenario.model import goal, parts, scenario
 from scenario.policies import hours
+from scenario.policies.capped import WAITS, CappedWait
+from scenario.policies.consent import Agreement
 from scenario.source.findings import clip, near
 from scenario.source.source import Path
 from scenario.steps.base import BaseStep
@@ -25,7 +27,10 @@ _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "retry": parts.Retry,
     "save": parts.Save,
     "window": hours.Window,
+    WAITS: CappedWait,
 }
+_KEYED: Final[Mapping[str, type[BaseModel]]] = {"subscription": Agreement}
+"""Forms that stand under keys of an author's own choice, by the key around these."""
 _TAG: Final = re.compile(r"<\w+>")
 _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
 """Forms in which a wrong key must have been meant as the one that is missing."""
@@ -167,6 +172,8 @@ def _fault(detail: ErrorDetails, data: Any) -> Fault:
         form = scenario.Scenario
     elif isinstance(place[-1], int):
         form = scenario.ExitRule
+    elif place[:-1] and place[-2] in _KEYED:
+        form = _KEYED[str(place[-2])]
     else:
         # Of a key that an author chooses, it is the tag before it that tells the form.
         before = str(place[-2:][0])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Discriminator, Tag
 
 from scenario.model.parts import Model
 from scenario.model.scalars import Interval
+
+WAITS: Final = "<waits>"
+"""The tag of `CappedWait` in pydantic's reports."""
 
 
 class CappedWait(Model):
@@ -17,10 +20,17 @@ class CappedWait(Model):
     wait: Interval
 
 
-def _capped(value: object) -> object:
-    if value in ("skip", "hold") or isinstance(value, Mapping | CappedWait):
-        return value  # pyright: ignore[reportUnknownVariableType] whatever its keys are
+def _word(value: object) -> object:
+    if value in ("skip", "hold"):
+        return value
     raise ValueError("'capped' is skip, hold, or {wait: 2d}")
 
 
-Capped = Annotated[Literal["skip", "hold"] | CappedWait, BeforeValidator(_capped)]
+def _form(value: object) -> str:
+    return WAITS if isinstance(value, Mapping | CappedWait) else "<word>"
+
+
+Capped = Annotated[
+    Annotated[Literal["skip", "hold"], BeforeValidator(_word), Tag("<word>")] | Annotated[CappedWait, Tag(WAITS)],
+    Discriminator(_form),
+]

@@ -161,6 +161,13 @@ def test_one_mistake_is_one_finding(step: str, report: str | tuple[str, ...]):
 
 
 WHOLE = (
+    ("scenario: a\ntrigger: order\nsubscription: {sms: {liste: 5}}\nsteps: [{wait: 2d}]", "3:22: error unknown-key: unknown key 'liste': did you mean 'list'?"),
+    ("scenario: a\ntrigger: order\nsubscription: {emial: 5}\nsteps: [{wait: 2d}]", "3:15: error value: 'emial' is not a channel: did you mean 'email'?"),
+    ("scenario: a\ntrigger: order\nsubscription: [51]\nsteps: [{wait: 2d}]", "3:15: error type: 'subscription' must be keys with values, not a list"),
+    ("scenario: a\ntrigger: order\npurpose: promo\nsteps: [{wait: 2d}]", "3:10: error value: 'promo' is not allowed in 'purpose': write marketing or transactional"),
+    ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: {wait: 2}}]", "3:42: error value: 2 is not a duration: add its unit, such as 2h or 2d"),
+    ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: {waits: 2d}}]", "3:36: error unknown-key: unknown key 'waits': did you mean 'wait'?"),
+    ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: drop}]", "3:35: error value: 'capped' is skip, hold, or {wait: 2d}"),
     ("just text", "1:1: error type: a scenario file must be keys with values, not a text"),
     ("- wait: 2d", "1:1: error type: a scenario file must be keys with values, not a list"),
     ("trigger: order\nsteps: [{wait: 2d}]", "1:1: error missing: a scenario needs 'scenario'"),
