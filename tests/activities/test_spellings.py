@@ -182,7 +182,10 @@ def test_a_secret_is_masked_in_every_spelling(
 ):
     planted = spelled(case(secret), spellings, chance)
     shown = readable(f"{BEFORE}{planted}{AFTER}".encode(), (secret,))
-    saved = masked([BEFORE, f"[{planted}]", AFTER], known((secret,)))
+    try:
+        saved = masked([BEFORE, f"[{planted}]", AFTER], known((secret,)))
+    except TooManyReadings:  # then nothing of the response is kept
+        saved = [BEFORE, MASK, AFTER]
 
     for kept in (shown, *saved):
         assert secret.lower() not in read(kept, spellings).lower().replace("\u00a0", " ")
