@@ -146,7 +146,7 @@ async def bring(
     """
     first = file.readline()
     delimiter = ";" if first.count(";") > first.count(",") else ","
-    names, rows = _header(first, delimiter), csv.reader(file, delimiter=delimiter)
+    names, rows = _header(first, delimiter), csv.reader(file, delimiter=delimiter, strict=True)
     found = hashes() if "address" in names else None
     brought, batch = Brought(), list[Suppression]()
 
@@ -191,7 +191,10 @@ def _rows(rows: Any, brought: Brought) -> Iterable[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            brought.bad.append((rows.line_num + 1, f"it is not CSV: {error}"))
+            # An unclosed quote makes one cell of all that follows it: other addresses, perhaps.
+            unclosed = "unexpected end" in str(error)
+            what = "the file ends within quotes: close them, since nothing behind them was read" if unclosed else None
+            brought.bad.append((rows.line_num + 1, what or f"it is not CSV: {error}"))
             continue
         if any(cell.strip() for cell in cells):
             yield rows.line_num + 1, cells
@@ -203,6 +206,8 @@ def _line(
     if len(cells) != len(names):
         raise BadInput(f"it has {len(cells)} cells, and there are {len(names)} columns")
     said = {**given, **{name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()}}
+    if any("\ufffd" in cell for name, cell in said.items() if name != "evidence"):
+        raise BadInput("it is not UTF-8: save the file as 'CSV UTF-8'")
     if hashes is not None:
         address = said.get("address", "")
         channel = said["channel"] or channel_of(address)

@@ -188,6 +188,25 @@ def test_a_file_is_brought_in_line_by_line(suppress: Run, stored: Any, tmp_path:
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (f'address,evidence\n{ADA},"by letter\nbob@example.com,by letter\n'.encode(),
+         "line 3 of in.csv: the file ends within quotes: close them, since nothing behind them was read"),
+        (f"address,source,scope\n{ADA},unsub,Fidélité\n".encode("cp1252"),
+         "line 2 of in.csv: it is not UTF-8: save the file as 'CSV UTF-8'"),
+    ],
+    ids=["a quote that is not closed", "another encoding"],
+)  # fmt: skip
+def test_what_cannot_be_read_suppresses_nothing_else(
+    suppress: Run, stored: Any, tmp_path: Path, content: bytes, told: str
+) -> None:
+    (tmp_path / "in.csv").write_bytes(content)
+    ran = suppress("--import", "in.csv")
+    assert (ran.status, ran.out, ran.err) == (1, "0 suppressed, 0 known already, 1 wrong\n", f"{told}\n")
+    assert stored() == []
+
+
 def test_what_was_carried_away_can_be_brought_in_elsewhere(
     suppress: Run, stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
