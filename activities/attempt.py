@@ -130,11 +130,10 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
 
 async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
     """Says what became of a message that was let go, where its place under caps is to be given back or kept."""
-    leaving = attempt.let_go
-    if leaving is None and activity.info().attempt > 1:  # this one was not let go, but an earlier one may have been
-        leaving = Leaving(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
-    if attempt.gate is None or leaving is None:
+    if attempt.gate is None:
         return
+    # One that was not let go tells as well: an earlier one of the same delivery may have been.
+    leaving = attempt.let_go or Leaving(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     arrived = attempt.in_flight or (failure is not None and failure.unknown)
     skipped = attempt.outcome is not None and attempt.outcome.outcome == "skipped"

@@ -58,7 +58,7 @@ class Sending(StepHost):
     async def release(self) -> None:
         """Gives back the place under caps that the present step's delivery may have, which is not tried any more."""
         # Asked for only where it matters: what an attempt itself knows to be over it has given back itself.
-        if not self.begun or self.state.kept_back is not None or not workflow.patched("released"):
+        if not self.begun or not workflow.patched("released"):
             return
         with suppress(FailureError):  # it stays taken then, which does no harm
             await answer_to(RELEASE, Release(delivery=self.begun), tries=3)
