@@ -80,4 +80,4 @@ def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
         value = number_of(liquid.evaluate_value(goal.value, data))
     except TemplateError as error:
         return None, str(error)
-    return value, "" if value is not None else "it is no number"
+    return value, "it is not a number" if value is None else ""

@@ -56,9 +56,9 @@ class Admitted:
         plan: As `scenario.plan.plan.dump_plan` writes it.
         zone: IANA zone of the platform's zone-less dates.
         key: What tells this journey from others of the same contact, if anything.
-        outcome: How the journey ends at once, where the contact is to get nothing: ``control``, ``holdout``. Then there
-            is no plan.
-        reason: Why it does.
+        outcome: ``control`` or ``holdout`` where the contact is to get nothing: the journey ends at once, and `plan` is
+            empty.
+        reason: Why it ends so.
     """
 
     refused: str = ""

@@ -161,5 +161,5 @@ class _Looked:
 
 
 def _destination(leaving: Leaving) -> str:
-    """What policies may name it by: a mail server or a provider is no destination."""
+    """The destination as policies name it; empty for e-mail and SMS, which they name by the channel alone."""
     return leaving.destination if leaving.channel.addressed else ""

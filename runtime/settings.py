@@ -11,6 +11,7 @@ import binascii
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -38,7 +39,8 @@ class Settings(BaseSettings):
         sms: ``twilio://sid:token@?from=+33…`` or ``local:``. None: SMS steps are held.
         secrets_dir: Folder with one file a secret, see `runtime.secrets`.
         destinations: Path of ``destinations.yaml``.
-        policies: Path of ``policies.yaml``.
+        policies: Path of ``policies.yaml``. Whoever needs it reads it, and says so where it is not there: commands that
+            need none go on without.
         callback_url: Where receivers reach the gateway, see `runtime.callback`; https, or http on this machine.
         callback_key: What signs callback addresses: 32 random bytes or more, as base64.
         callback_key_previous: The key before, still accepted.
@@ -63,7 +65,7 @@ class Settings(BaseSettings):
     sms: SecretStr | None = None
     secrets_dir: DirectoryPath | None = None
     destinations: FilePath | None = None
-    policies: FilePath | None = None
+    policies: Path | None = None
     callback_url: str | None = None
     callback_key: SecretStr | None = None
     callback_key_previous: SecretStr | None = None
@@ -97,7 +99,6 @@ _WANTED: Final = {
     "store": "must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or postgresql://user@host/name",
     "secrets_dir": "must name a folder that exists",
     "destinations": "must name a file that exists",
-    "policies": "must name a file that exists",
     "callback_url": "must be an address such as https://hooks.example.com, without user, query or fragment",
     "callback_key": _KEY,
     "callback_key_previous": "must be base64 of at least 32 random bytes, or not set",

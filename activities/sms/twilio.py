@@ -23,8 +23,8 @@ _CONNECT_SECONDS: Final = 5.0
 _SERVICE: Final = "MG"
 """How the id of a messaging service begins, which may stand where a sender's number does."""
 _AGAINST: Final[dict[int, Literal["bounce", "stop"]]] = {21610: STOP, 21614: BOUNCE, 21211: BOUNCE}
-"""Errors that are about the number for good (twilio.com/docs/api/errors): its owner has answered STOP; it is no mobile
-number; it is none at all."""
+"""Errors that no later attempt can mend (twilio.com/docs/api/errors): the owner has answered STOP; the number is not a
+mobile's; it is not a telephone number."""
 # httpx's errors that come before the request's first byte.
 _NOT_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 

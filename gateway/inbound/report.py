@@ -82,7 +82,7 @@ def _read(message: Message) -> Report:
         kind = str(block.get("feedback-type", "")).strip().lower()
         if kind in _COMPLAINTS:
             return Report(complaint=True, addresses=addresses, word=kind)
-        return Report(word="a feedback that is no complaint")
+        return Report(word="not a complaint")
     if (status := kinds.get("message/delivery-status")) is not None:
         return _of_status(status, addresses)
     return _of_words(message, parts, addresses)

@@ -82,7 +82,7 @@ class InboundTexts:
                 content, length = await body(request, keep=MAX_BODY, most=MAX_BODY)
             form = parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=200)
         except (TimeoutError, ValueError):
-            return JSONResponse({"error": "that is no message of Twilio's"}, 400)
+            return JSONResponse({"error": "this is not a message from Twilio"}, 400)
         if length > MAX_BODY or not self._signed(form, request.headers.get("x-twilio-signature", "")):
             return JSONResponse({"error": "the signature is not that of SCENARIO_SMS's account"}, 403)
         said = dict(form)
@@ -95,7 +95,7 @@ class InboundTexts:
                 gone = await self._store.unsuppress(_CHANNEL, hashes, source=STOP)
                 logger.info("a number has answered START: %d suppressions are taken back", len(gone))
         except BadRecipient:
-            logger.info("a short code or a name has answered: it is no number")
+            logger.info("a short code or a name has answered, not a number")
         except (StoreError, RPCError) as error:
             what = error.status.name if isinstance(error, RPCError) else str(error)
             logger.warning("an answer to a text message cannot be taken now: %s", what)

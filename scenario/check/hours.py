@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scenario.http.destinations import Listing
 from scenario.model.outline import Written, outline
 from scenario.policies.hours import Hours, QuietHours, Window
-from scenario.policies.purpose import MARKETING
+from scenario.policies.purpose import MARKETING, TRANSACTIONAL
 from scenario.policies.week import MONDAY, flaws, openings
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
@@ -41,7 +41,7 @@ def check_hours(data: Any, destinations: Listing | None, report: Report, around:
     if quiet is not None:
         _channels(quiet, path, sending, destinations, report)
     is_marketing = scenario.get("purpose", MARKETING) == MARKETING
-    if quiet is not None and not is_marketing:
+    if quiet is not None and scenario.get("purpose") == TRANSACTIONAL:
         message = "these quiet hours hold for nothing: a transactional scenario sends at any hour"
         report.add(path, "redundant", message, key=True, severity="warning")
     kept = [hours for hours in (*around, quiet) if hours is not None and openings(hours)] if is_marketing else []

@@ -19,7 +19,7 @@ from scenario.liquid.lint.findings import Finding
 from scenario.liquid.shapes import Object, Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
-from scenario.policies.purpose import MARKETING
+from scenario.policies.purpose import TRANSACTIONAL
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.source.source import Path
@@ -94,7 +94,7 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
         destinations: Say which secrets may go where; None where they are not known.
     """
     written = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
-    trigger, marketing = written.get("trigger"), written.get("purpose", MARKETING) == MARKETING
+    trigger, marketing = written.get("trigger"), written.get("purpose") != TRANSACTIONAL
     anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)

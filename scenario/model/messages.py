@@ -71,7 +71,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             hint = f": did you mean '{guess}'?" if guess else f": write {listed(words)}"
             what = _quoted(value) if isinstance(value, str | int | float) else f"a {_kind(value)}"
             return Fault("value", f"{what} is not allowed in {name}{hint}")
-        case "list_type":
+        case "list_type" | "tuple_type":
             hint = (
                 f"write [{clip(value)}]"
                 if isinstance(value, str) and name in ("'on'", "'days_off'", "'channels'")

@@ -67,7 +67,10 @@ def _resolved(place: tuple[str | int, ...], data: Any, form: type[BaseModel]) ->
         here = _value(data, tuple(path))
         is_last = len(path) + 1 >= len(place)
         if not _has(here, part) and not (is_last and isinstance(here, Mapping)):
-            forms = [one for one in forms if getattr(one, "__name__", None) == part] or forms
+            named = [one for one in forms if getattr(one, "__name__", None) == part]
+            # An entry that stands alone, without its list.
+            alone = [inner for one in forms for inner in _inside(one, part)] if isinstance(part, int) else []
+            forms = named or alone or forms
             continue
         models = [one for one in forms if isinstance(one, type) and issubclass(one, BaseModel)]
         around = models[0] if models else None

@@ -16,7 +16,7 @@ from scenario.model.goal import Goal
 from scenario.model.parts import Model
 from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
 from scenario.policies.consent import Subscription
-from scenario.policies.draw import WHOLE, Share
+from scenario.policies.draw import KeptOut
 from scenario.policies.hours import QuietHours
 from scenario.policies.purpose import Purpose
 from scenario.source.findings import listed, near
@@ -99,12 +99,6 @@ def _by_channel(subscription: Subscription) -> Subscription:
     return subscription
 
 
-def _not_all(share: int) -> int:
-    if share == WHOLE:
-        raise ValueError("'control' is less than 100: else nobody would get anything")
-    return share
-
-
 class Scenario(Model):
     """A scenario as its author wrote it."""
 
@@ -120,12 +114,12 @@ class Scenario(Model):
         exclude_if=lambda purpose: purpose == "marketing",
         description="Transactional: no quiet hours, caps or holdout; it does not count towards caps.",
     )
-    subscription: Annotated[Subscription, AfterValidator(_by_channel)] | None = Field(
+    subscription: Annotated[Subscription, Field(min_length=1), AfterValidator(_by_channel)] | None = Field(
         default=None,
         exclude_if=lambda subscription: subscription is None,
         description="The list that a contact must be on to be sent marketing, by channel.",
     )
-    control: Annotated[Share, AfterValidator(_not_all)] | None = Field(
+    control: KeptOut | None = Field(
         default=None,
         exclude_if=lambda control: control is None,
         description="Per cent of those let in who get nothing, so that the effect can be measured.",

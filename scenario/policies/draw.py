@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from scenario.model.parts import Model
 from scenario.model.scalars import SEED
@@ -97,10 +97,20 @@ Seed = Annotated[str, Field(min_length=1, max_length=200, pattern=SEED)]
 """What a draw is made with, beside the unit."""
 
 
+def _not_all(share: int) -> int:
+    if share == WHOLE:
+        raise ValueError("the share must be less than 100: else nobody would get anything")
+    return share
+
+
+KeptOut = Annotated[Share, AfterValidator(_not_all)]
+"""A share of those who get nothing."""
+
+
 class Holdout(Model):
     """Contacts that no marketing reaches, in whichever scenario, so that the effect of all of it can be measured."""
 
-    share: Share = Field(description="Per cent of all contacts.")
+    share: KeptOut = Field(description="Per cent of all contacts.")
     seed: Seed = Field(description="Another one keeps others out: change it to begin a new period.")
 
 

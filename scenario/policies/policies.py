@@ -29,7 +29,7 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, Mapping | QuietHours) else value
+    return cast("Any", value) if value is None or isinstance(value, list) else [value]
 
 
 def _apart(caps: list[Cap]) -> list[Cap]:

@@ -8,3 +8,4 @@ Purpose = Literal["marketing", "transactional"]
 """Transactional messages are what the contact has asked for: they keep no quiet hours, count towards no cap, need no
 subscription, and nobody is held out of them."""
 MARKETING: Final = "marketing"
+TRANSACTIONAL: Final = "transactional"

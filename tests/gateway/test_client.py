@@ -443,7 +443,7 @@ async def test_goals_are_counted_of_those_who_got_nothing(stage: Stage, client: 
     for contact in (7, 8):
         assert (await (await client.enter(entry(contact))).result())["outcome"] == "control"
     assert await client.event("7", "order.placed", {"total": 5}) == Heard(0, 1)
-    without = {"waits/8": "the value of its goal is ignored: it is no number"}
+    without = {"waits/8": "the value of its goal is ignored: it is not a number"}
     assert await client.event("8", "order.placed", {"total": 10**13}) == Heard(0, 1, without)
     assert await values(stage) == {"waits/7": "5", "waits/8": None}
 

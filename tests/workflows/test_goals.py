@@ -126,7 +126,7 @@ async def test_what_cannot_be_worked_out_is_on_the_journeys_record(stage: Stage)
     await handle.signal("event", placed(10**13))
     progress = await reached(stage, handle)
     assert [one["what"] for one in progress["passed_over"]] == ["goal order.placed", "value of goal order.placed"]
-    assert progress["passed_over"][1]["reason"] == "it is no number"
+    assert progress["passed_over"][1]["reason"] == "it is not a number"
     assert (await entry(stage)).goal_value is None
     await handle.terminate()
 

@@ -274,10 +274,14 @@ def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
 def test_an_event_says_whose_goals_were_counted(run: Run, client: Client) -> None:
     client.goals = 1
     assert run("event", "7", "x").out == "1 journey told; 1 goal counted\n"
-    client.told, client.goals, client.troubles = 0, 2, {"waits/7": "the value of its goal is ignored: it is no number"}
+    client.told, client.goals, client.troubles = (
+        0,
+        2,
+        {"waits/7": "the value of its goal is ignored: it is not a number"},
+    )
     ran = run("event", "7", "x")
     assert (ran.status, ran.out) == (0, "no journey told: none is under way; 2 goals counted\n")
-    assert ran.err == "scenario: waits/7: the value of its goal is ignored: it is no number\n"
+    assert ran.err == "scenario: waits/7: the value of its goal is ignored: it is not a number\n"
 
 
 @pytest.mark.parametrize(

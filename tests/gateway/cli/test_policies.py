@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.settings import Settings
 from tests.fakes import Ran
 from tests.gateway.cli.conftest import Run
 
@@ -65,7 +66,10 @@ def test_what_holds_is_listed(run: Run, file: Path) -> None:
          "write day, 24h or 7d"),
         ("name: week", "name: sms-a-day", "5:3: error value: two caps are called 'sms-a-day': "
          "give each a name of its own"),
+        ("- {name: week,", "- {name: week, channels: sms,", "6:28: error type: 'channels' must be a list: write [sms]"),
         ("share: 5", "share: 500", "3:18: error value: "),
+        ("share: 5", "share: 100", "3:18: error value: the share must be less than 100: else nobody "
+         "would get anything"),
         ("holdout", "hold_out", "3:1: error unknown-key: unknown key 'hold_out': did you mean 'holdout'?"),
         ("caps:", "---", "4:1: error syntax: the file goes on after '---': put everything before it"),
     ],
@@ -126,3 +130,12 @@ def test_cases_are_run_with_them(run: Run, file: Path, tmp_path: Path) -> None:
     told = run("test", "late.yaml").err
     assert "'fbl' is not why an address of sms is suppressed" in told
     assert "'x' is not a channel that writes to addresses" in told
+
+
+def test_commands_that_need_no_policies_go_on_without_their_file(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCENARIO_POLICIES", "gone.yaml")
+    assert Settings().policies == Path("gone.yaml")
+    assert run("suppress", "--list").err.startswith("scenario: there is no store")
+    assert "gone.yaml cannot be read" in run("check", "late.yaml").err

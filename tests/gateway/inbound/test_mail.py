@@ -133,7 +133,7 @@ async def test_passing_troubles_are_counted(
         (mail("postfix-blocked"), "a failure that may not be about the address"),
         (mail("postfix-delayed"), "delayed: it is still being tried"),
         (mail("postfix-delivered"), "a notification without a failure"),
-        (mail("arf-not-spam"), "a feedback that is no complaint"),
+        (mail("arf-not-spam"), "not a complaint"),
         (mail("vacation"), "no bounce"),
         (mail("forged"), "no return path proves that it is about an address that it names"),
         (mail("postfix-unknown", "bounces@mail.example.com"), "it names no return path of ours"),

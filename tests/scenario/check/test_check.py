@@ -164,6 +164,8 @@ WHOLE = (
     ("scenario: a\ntrigger: order\nsubscription: {sms: {liste: 5}}\nsteps: [{wait: 2d}]", "3:22: error unknown-key: unknown key 'liste': did you mean 'list'?"),
     ("scenario: a\ntrigger: order\nsubscription: {emial: 5}\nsteps: [{wait: 2d}]", "3:15: error value: 'emial' is not a channel: did you mean 'email'?"),
     ("scenario: a\ntrigger: order\nsubscription: [51]\nsteps: [{wait: 2d}]", "3:15: error type: 'subscription' must be keys with values, not a list"),
+    ("scenario: a\ntrigger: order\nsubscription: {}\nsteps: [{wait: 2d}]", "3:15: error empty: 'subscription' is empty: it needs at least one entry"),
+    ("scenario: a\ntrigger: order\npurpose: promo\nsteps: [{sms: a, text: '{{ journey.unsubscribe_url }}'}]", "3:10: error value: 'promo' is not allowed in 'purpose': write marketing or transactional"),
     ("scenario: a\ntrigger: order\npurpose: promo\nsteps: [{wait: 2d}]", "3:10: error value: 'promo' is not allowed in 'purpose': write marketing or transactional"),
     ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: {wait: 2}}]", "3:42: error value: 2 is not a duration: add its unit, such as 2h or 2d"),
     ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: {waits: 2d}}]", "3:36: error unknown-key: unknown key 'waits': did you mean 'wait'?"),

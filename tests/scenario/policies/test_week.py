@@ -10,6 +10,8 @@ from scenario.policies.week import openings
 POLICIES = (
     ("quiet_hours: {from: 21:00, to: 08:00, days_off: [sun, FR], spread: 15m}", ()),
     ("quiet_hours: {days_off: [sun, UK]}", ("1:31: error value: the public holidays of 'UK' are not known: did you mean 'GB'?",)),
+    ("quiet_hours: true", ("1:14: error type: 'quiet_hours' must be keys with values, not a true or false",)),
+    ("quiet_hours: {days_off: [sun], zone: UTC}", ("1:32: error unknown-key: unknown key 'zone': the keys here are from, to, on, days_off, spread and channels",)),
     ("quiet_hours: {from: 00:00, to: 24:00}", ("1:1: error never-open: nothing is ever sent: these hours leave no time of the week",)),
     ("quiet_hours:\n- {days_off: [sun]}\n- {from: 08:00, to: 07:00, spread: 2h}", ("3:36: error spread: 'spread' (2h) is longer than it is open at a time: write 1h at most",)),
 )  # fmt: skip
