@@ -74,6 +74,7 @@ class StoredEntry:
         goal_until: Until when the scenario's goal counts for it; None where there is none.
         reached_at: When it reached the goal, if it did.
         goal_value: What that was worth, a decimal number.
+        counted: How many of its passages through steps are counted.
     """
 
     workflow_id: str
@@ -93,6 +94,7 @@ class StoredEntry:
     goal_until: datetime | None = None
     reached_at: datetime | None = None
     goal_value: str | None = None
+    counted: int = 0
 
     @property
     def entered_by(self) -> int:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
+from sqlalchemy import Column, Float, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
 from runtime.store.columns import Instant, Json, Words
 
@@ -76,6 +76,8 @@ entries = Table(
     Column("goal_until", Instant, nullable=True),
     Column("reached_at", Instant, nullable=True),
     Column("goal_value", Words, nullable=True),
+    # How many of its passages are counted in `passages`: told again, none counts twice.
+    Column("counted", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("workflow_id", "run_id"),
     # The contact first, so that the same index answers "which journeys of this contact are under way?".
     UniqueConstraint("contact_id", "scenario", "key", "nth"),
@@ -168,3 +170,92 @@ soft_bounces = Table(
     PrimaryKeyConstraint("channel", "address", "delivery_id"),
 )
 """Passing troubles with an address: too many within days suppress it."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Words, nullable=False),
+    # SHA-256 of the secret, in hex: a secret of 256 random bits needs no slow hash.
+    Column("digest", Words, nullable=False),
+    Column("scopes", Json, nullable=False),
+    # Names of the only scenarios that it is for; null: all.
+    Column("scenarios", Json, nullable=True),
+    # Requests a second; null: as the gateway has it.
+    Column("rate", Float, nullable=True),
+    Column("note", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", Words, nullable=False),
+    Column("expires_at", Instant, nullable=True),
+    Column("revoked_at", Instant, nullable=True),
+    PrimaryKeyConstraint("id"),
+)
+"""Keys of the HTTP API. A revoked one stays, to be told from one that never was."""
+
+api_answers = Table(
+    "api_answers",
+    metadata,
+    Column("key_id", Words, nullable=False),
+    Column("idempotency_key", Words, nullable=False),
+    # Of the request: the same key for another request is a mistake.
+    Column("digest", Words, nullable=False),
+    Column("begun_at", Instant, nullable=False),
+    # Null while the request is under way.
+    Column("status", Integer, nullable=True),
+    Column("headers", Json, nullable=True),
+    Column("body", Words, nullable=True),
+    PrimaryKeyConstraint("key_id", "idempotency_key"),
+    Index(None, "begun_at"),
+)
+"""What requests with an Idempotency-Key were answered."""
+
+passages = Table(
+    "passages",
+    metadata,
+    Column("scenario", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("outcome", Words, nullable=False),
+    # Its beginning.
+    Column("hour", Instant, nullable=False),
+    Column("n", Integer, nullable=False),
+    # The hour before the step: what is asked for are the last hours of one scenario.
+    PrimaryKeyConstraint("scenario", "version", "hour", "step", "outcome"),
+    Index(None, "hour"),
+)
+"""How many people passed a step in an hour, and with which outcome."""
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Words, nullable=False),
+    Column("verb", Words, nullable=False),
+    # Which journeys, at which rate, whether only to look, and what else the operation takes.
+    Column("request", Json, nullable=False),
+    Column("operator", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=True),
+    Column("outcome", Words, nullable=True),
+    PrimaryKeyConstraint("id"),
+    Index(None, "created_at"),
+)
+"""Operations on many journeys, under way or over."""
+
+_NOT_YET = text("outcome IS NULL")
+
+operation_items = Table(
+    "operation_items",
+    metadata,
+    Column("operation", Words, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("workflow_id", Words, nullable=False),
+    # The step that it was found at, if that matters.
+    Column("step", Words, nullable=True),
+    # Null as long as it has not been asked.
+    Column("outcome", Words, nullable=True),
+    Column("reason", Words, nullable=True),
+    Column("answered_at", Instant, nullable=True),
+    PrimaryKeyConstraint("operation", "number"),
+    Index("ix_operation_items_to_do", "operation", "number", sqlite_where=_NOT_YET, postgresql_where=_NOT_YET),
+)
+"""The journeys of an operation, and what each answered."""
