@@ -48,6 +48,9 @@ class Settings(BaseSettings):
         suppression_key_previous: Keys that were in use before, separated by commas.
         bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
         inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
+        encryption_keys: What contacts' keys are wrapped by, see `runtime.encryption`: keys in base64, separated by commas,
+            the newest first. None: what Temporal and the store hold is in clear.
+        encryption_keys_file: A file that says the same, where it is not to stand in the environment.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -73,6 +76,8 @@ class Settings(BaseSettings):
     suppression_key_previous: SecretStr | None = None
     bounce_address: str | None = None
     inbound_key: SecretStr | None = None
+    encryption_keys: SecretStr | None = None
+    encryption_keys_file: FilePath | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -85,6 +90,7 @@ class Settings(BaseSettings):
     @field_validator(
         *("store", "callback_url", "callback_key", "callback_key_previous"),
         *("suppression_key", "suppression_key_previous", "bounce_address", "inbound_key", "platform_timezone"),
+        "encryption_keys",
     )
     @classmethod
     def _good(cls, value: Any, info: ValidationInfo) -> Any:
@@ -107,6 +113,8 @@ _WANTED: Final = {
     "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
     "and '_' at most before its '@'",
     "inbound_key": _KEY,
+    "encryption_keys": "must be keys in base64, of at least 32 random bytes each, separated by commas, the newest first",
+    "encryption_keys_file": "must name a file that exists",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 
@@ -185,5 +193,6 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
+    "encryption_keys": lambda text: all(map(_is_key, text.split(","))),
     "platform_timezone": _is_zone,
 }

@@ -259,3 +259,18 @@ operation_items = Table(
     Index("ix_operation_items_to_do", "operation", "number", sqlite_where=_NOT_YET, postgresql_where=_NOT_YET),
 )
 """The journeys of an operation, and what each answered."""
+
+contact_keys = Table(
+    "contact_keys",
+    metadata,
+    Column("key_id", Words, nullable=False),
+    # An HMAC of the contact's id; or a word for a key that is nobody's.
+    Column("contact", Words, nullable=False),
+    # The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed.
+    Column("wrapped", Words, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("destroyed_at", Instant, nullable=True),
+    PrimaryKeyConstraint("key_id"),
+    UniqueConstraint("contact"),
+)
+"""Contacts' keys. The row of an erased contact stays, lest a new key is made for what comes in late."""
