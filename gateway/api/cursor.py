@@ -44,8 +44,8 @@ def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
 
     Args:
         cursor: As a caller gave it back.
-        shape: What `encode_cursor` was given, as a model, a dataclass or a TypedDict (of ``typing_extensions``: pydantic
-            wants that one before Python 3.12): the cursor is held against it.
+        shape: What `encode_cursor` was given, as a model, a dataclass or a TypedDict (of ``typing_extensions``, as
+            pydantic wants it before Python 3.12): the cursor is held against it.
 
     Raises:
         Problem: It is none of this list.
