@@ -36,6 +36,8 @@ from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
 from gateway.why.why import Why, why
 from runtime.connection import connect
+from runtime.encryption.codec import encrypted
+from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import Store, StoredEntry, StoreError
 from scenario.steps.host import Event
@@ -117,8 +119,9 @@ class ScenarioClient(Operations):
             StoreError: The store cannot be opened, or has to be made or brought up to date first.
         """
         settings = settings or Settings()
-        temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
+            converter = encrypted(keyring_of(settings, store))
+            temporal = await connect(role="scenario", patience=patience, converter=converter)
             yield cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
 
     async def publish(

@@ -34,6 +34,10 @@ from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
 from runtime.callback import Callbacks
 from runtime.connection import connect
+from runtime.data_converter import CONVERTER
+from runtime.encryption.codec import encrypted
+from runtime.encryption.opening import keyring_of
+from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.process.http_guard import ALIVE
 from runtime.process.http_server import DRAIN, HttpServer
@@ -122,15 +126,18 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
         loop.add_signal_handler(number, ask_to_stop)
     async with AsyncExitStack() as stack:
         listening = await stack.enter_async_context(HttpServer(port, host, purpose="the gateway"))
-        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime())
         parts: dict[str, ASGIApp] = {}
         what: list[str] = []
         # Without these, what is open to the world has no way to the store.
-        needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) is not None
+        needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
         store = None
+        converter = CONVERTER
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
+            converter = encrypted(keyring_of(settings, store))
+        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime(), converter=converter)
+        if store is not None:
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )

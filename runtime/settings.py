@@ -48,8 +48,8 @@ class Settings(BaseSettings):
         suppression_key_previous: Keys that were in use before, separated by commas.
         bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
         inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
-        encryption_keys: What contacts' keys are wrapped by, see `runtime.encryption`: keys in base64, separated by commas,
-            the newest first. None: what Temporal and the store hold is in clear.
+        encryption_keys: What contacts' keys are wrapped by, see `runtime.encryption`: keys in base64, separated by
+            commas, the newest first. None: what Temporal and the store hold is in clear.
         encryption_keys_file: A file that says the same, where it is not to stand in the environment.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
@@ -113,7 +113,7 @@ _WANTED: Final = {
     "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
     "and '_' at most before its '@'",
     "inbound_key": _KEY,
-    "encryption_keys": "must be keys in base64, of at least 32 random bytes each, separated by commas, the newest first",
+    "encryption_keys": "must be keys in base64, of at least 32 random bytes each, separated by commas",
     "encryption_keys_file": "must name a file that exists",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }

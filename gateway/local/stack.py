@@ -31,6 +31,8 @@ from gateway.client import ScenarioClient
 from gateway.local.stand_ins import StandIns
 from runtime import search_attributes
 from runtime.connection import connect
+from runtime.encryption.codec import encrypted
+from runtime.encryption.opening import keyring_of
 from runtime.errors import LocalError
 from runtime.local.answers import NAME
 from runtime.local.devserver import DevServer
@@ -39,6 +41,7 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
+from runtime.store import Store
 from worker import Services, running, services, workers
 
 _KEY = "suppression.key"
@@ -104,7 +107,9 @@ async def local(
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail, told=state / NAME))
         gateway = await stack.enter_async_context(HttpServer(purpose="the gateway"))
-        temporal = await connect(server.address, role="local")
+        opened_store = await stack.enter_async_context(Store.open(store.get_secret_value()))
+        keys = keyring_of(environment, opened_store)
+        temporal = await connect(server.address, role="local", converter=encrypted(keys, worker=True))
         await search_attributes.ensure(temporal)
         if send and not resume:
             await _refuse_others(temporal, state)
@@ -112,6 +117,7 @@ async def local(
         opened = await stack.enter_async_context(
             services(
                 settings,
+                store=opened_store,
                 inbox=inbox.folder,
                 routes=None if send else Diverted(receiver.url, receiver.refuses),
                 destinations=destinations,

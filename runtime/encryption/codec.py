@@ -1,8 +1,8 @@
 """The codec of all payloads: each is encrypted by the key of the contact whose journey it belongs to.
 
-What is encrypted names its key, and is decoded by that alone: a codec server knows no workflow. What is not encrypted is
-passed on as it is: journeys that began before encryption was turned on stay readable, and so is what an engine sends that
-knows no codec.
+What is encrypted names its key, and is decoded by that alone: a codec server knows no workflow. What is not encrypted
+is passed on as it is: journeys that began before encryption was turned on stay readable, and so is what an engine sends
+that knows no codec.
 """
 
 from __future__ import annotations

@@ -162,25 +162,24 @@ class Keyring:
         self._of.pop(contact, None)
         self._by_id.clear()
 
-    async def seal(self, contact: str | None, text: str) -> str:
-        """A text, encrypted for the store.
-
-        Raises:
-            Erased: The contact was erased.
-        """
-        key = await self.key_of(contact)
+    async def seal(self, contact: str, text: str) -> str | None:
+        """A text, encrypted for the store; None where the contact was erased."""
+        try:
+            key = await self.key_of(contact)
+        except Erased:
+            return None
         return f"e1.{key.id}.{base64.urlsafe_b64encode(key.encrypt(text.encode())).decode()}"
 
-    async def open(self, text: str) -> str:
-        """What a sealed text says; a text that is not sealed stands for itself.
-
-        Raises:
-            Erased: Its contact was erased.
-        """
+    async def unseal(self, text: str) -> str | None:
+        """What a sealed text says; None where its contact was erased. A text that is not sealed stands for itself."""
         found = _SEALED.fullmatch(text)
         if found is None:
             return text
-        return (await self.key(found[1])).decrypt(base64.urlsafe_b64decode(found[2])).decode()
+        try:
+            key = await self.key(found[1])
+        except Erased:
+            return None
+        return key.decrypt(base64.urlsafe_b64decode(found[2])).decode()
 
     async def name_of(self, contact: str) -> str:
         """What a contact is known by where its id must not stand: an HMAC, in hex."""

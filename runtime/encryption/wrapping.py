@@ -1,8 +1,8 @@
 """How contacts' keys are kept: each wrapped by a key of `SCENARIO_ENCRYPTION_KEYS`, the newest of them first.
 
 AES-256-GCM (NIST SP 800-38D) with a random nonce, bound to the id of what is wrapped, so that one row's key cannot be
-put into another's. The text names the wrapping key by the first bytes of its SHA-256: a key that is missing is said, and
-not guessed at.
+put into another's. The text names the wrapping key by the first bytes of its SHA-256: a key that is missing is said,
+and not guessed at.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select
 
@@ -69,8 +69,26 @@ class Attempt:
     now: str | None = None
 
 
+class Sealing(Protocol):
+    """Encrypts texts of contacts."""
+
+    async def seal(self, contact: str, text: str) -> str | None:
+        """A text, encrypted; None where the contact was erased."""
+        ...
+
+    async def unseal(self, text: str) -> str | None:
+        """What it says; None where its contact was erased. A text that is not encrypted stands for itself."""
+        ...
+
+
 class Deliveries(Queries):
-    """The table of attempts."""
+    """The table of attempts.
+
+    Attributes:
+        sealing: Encrypts what receivers answered; None: it is kept in clear.
+    """
+
+    sealing: Sealing | None = None
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Write attempts down. One that is there already (same delivery, number and start) is left as it is.
@@ -81,7 +99,8 @@ class Deliveries(Queries):
             attempts: In any order.
         """
         if attempts:
-            await self._database.write_many(_add(self._database.insert), [_row(attempt) for attempt in attempts])
+            rows = [await self._row(attempt) for attempt in attempts]
+            await self._database.write_many(_add(self._database.insert), rows)
 
     async def deliveries(
         self,
@@ -133,7 +152,7 @@ class Deliveries(Queries):
         if before is not None:
             statement = statement.where(_table.started_at < before)
         statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
-        return [_attempt(row) for row in reversed(await self._database.read(statement))]
+        return await self._opened(reversed(await self._database.read(statement)))
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """The newest attempt of each delivery that is to be tried again, those first that are due first.
@@ -147,7 +166,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
+        return await self._opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """As `between_attempts`, to whomever they are, the newest first.
@@ -157,7 +176,25 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
+        return await self._opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
+
+    async def _row(self, attempt: Attempt) -> dict[str, Any]:
+        response = attempt.response
+        if response is not None:
+            if len(response) > RESPONSE_LENGTH:
+                response = response[: RESPONSE_LENGTH - 1] + "…"
+            if self.sealing is not None:
+                response = await self.sealing.seal(attempt.contact_id, response)
+        return {name: getattr(attempt, name) for name in _FIELDS} | {"response": response}
+
+    async def _opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
+        found = [Attempt(**row) for row in rows]
+        if (sealing := self.sealing) is None:
+            return found
+        return [
+            item if item.response is None else replace(item, response=await sealing.unseal(item.response))
+            for item in found
+        ]
 
 
 _WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
@@ -185,16 +222,6 @@ _BETWEEN_ATTEMPTS = (
     .limit(bindparam("limit"))
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
-
-
-def _row(attempt: Attempt) -> dict[str, Any]:
-    if attempt.response is not None and len(attempt.response) > RESPONSE_LENGTH:
-        attempt = replace(attempt, response=attempt.response[: RESPONSE_LENGTH - 1] + "…")
-    return {name: getattr(attempt, name) for name in _FIELDS}
-
-
-def _attempt(row: RowMapping) -> Attempt:
-    return Attempt(**row)
 
 
 @cache
