@@ -25,6 +25,7 @@ from activities.webhook.destinations.reading import read
 from gateway import events
 from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered, EntryClient
+from gateway.errors import BadInput
 from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
@@ -37,6 +38,7 @@ from gateway.publishing import Journeys, Publication, publish
 from gateway.why.why import Why, why
 from runtime.connection import connect
 from runtime.encryption.codec import encrypted
+from runtime.encryption.keyring import Erased
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import Store, StoredEntry, StoreError
@@ -231,6 +233,8 @@ class ScenarioClient(Operations):
         handle = self.temporal.get_workflow_handle(entry.workflow_id, first_execution_run_id=entry.run_id)
         try:
             await handle.signal(signal, argument)
+        except Erased as error:
+            raise BadInput(str(error)) from None
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

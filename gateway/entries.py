@@ -17,6 +17,7 @@ from activities.admission import open_for
 from activities.content import Content
 from activities.interface import JOURNEYS
 from gateway.errors import JourneyFailed, NotEntered
+from runtime.encryption.keyring import Erased
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
 from scenario.entry.admission import Refused, identity
@@ -118,6 +119,8 @@ class EntryClient:
                     ]
                 ),
             )
+        except Erased as error:
+            raise NotEntered(str(error)) from None
         except WorkflowAlreadyStartedError as error:
             if opened.scenario.entry.again != "always":
                 raise NotEntered(f"the contact is in {opened.name} already, as {identifier}") from None
