@@ -36,7 +36,7 @@ steps:
     body: {name: "{{ contact.firstname }}"}
     retry: {initial_interval: 1s}
     save: {as: call, when: json}
-  - if: contact.firstname == "Zo3-S34L3D"
+  - if: contact.firstname contains "Zo"
     then:
       - sms: text
         text: "hello {{ contact.firstname }}, {{ responses.call.name }}"
@@ -45,7 +45,7 @@ steps:
     body: {name: "{{ contact.firstname }}"}
     on_failure: continue
   - wait_for: order.delivered
-    if: event.note == "Zo3-S34L3D"
+    if: event.note == contact.firstname
     for: 7d
 """
 
