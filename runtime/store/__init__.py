@@ -19,6 +19,7 @@ from runtime.store.errors import (
     StoreUnavailable,
 )
 from runtime.store.goals import Tally
+from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
@@ -34,6 +35,7 @@ __all__ = [
     "LetIn",
     "Listed",
     "Newest",
+    "OperationItem",
     "Published",
     "Store",
     "StoreAddressError",
@@ -44,5 +46,6 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
+    "StoredOperation",
     "Tally",
 ]
