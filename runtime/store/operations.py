@@ -83,7 +83,7 @@ _table = operations.c
 _items = operation_items.c
 
 
-class ManyOperations(Queries):
+class StoredOperations(Queries):
     """The tables of operations on many journeys. Every call may be repeated."""
 
     async def add_operation(self, operation: StoredOperation) -> bool:
@@ -114,14 +114,21 @@ class ManyOperations(Queries):
         statement = statement.order_by(_table.created_at.desc(), _table.id.desc()).limit(limit)
         return [StoredOperation(**row) for row in await self._database.read(statement)]
 
-    async def add_items(self, operation: str, items: Sequence[OperationItem]) -> None:
-        """Adds journeys to an operation. Those that are in it stay as they are."""
+    async def add_items(self, operation: str, items: Sequence[OperationItem]) -> int:
+        """Adds journeys to an operation. Those that are in it stay as they are.
+
+        Returns:
+            How many were not in it before.
+        """
+        added = 0
         for start in range(0, len(items), ITEMS_TOGETHER):
             rows = [
                 {"operation": operation, **{name: getattr(item, name) for name in _ITEM}}
                 for item in items[start : start + ITEMS_TOGETHER]
             ]
-            await self._database.write(self._database.insert(operation_items).values(rows).on_conflict_do_nothing())
+            statement = self._database.insert(operation_items).values(rows).on_conflict_do_nothing()
+            added += len(await self._database.write(statement.returning(_items.number)))
+        return added
 
     async def surveyed(self, operation: str, request: Mapping[str, Any], at: datetime) -> None:
         """Notes that all journeys of an operation were found.

@@ -20,7 +20,7 @@ from runtime.store.entries import Entries
 from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
-from runtime.store.operations import ManyOperations
+from runtime.store.operations import StoredOperations
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
@@ -34,7 +34,7 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Goals, Closures, Deliveries, Claims, Suppressions, ManyOperations):
+class Store(Versions, Entries, Goals, Closures, Deliveries, Claims, Suppressions, StoredOperations):
     """Versions, journeys, delivery attempts, places under caps, suppressions, operations, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it

@@ -37,8 +37,9 @@ async def test_operations_are_listed_page_by_page_the_newest_first(store: Store)
 
 async def test_a_journey_is_in_an_operation_once_however_often_it_is_found(store: Store, another: Store) -> None:
     await store.add_operation(ONE)
-    await store.add_items("op1", items(*range(1, 700)))
-    await another.add_items("op1", [OperationItem(number=1, workflow_id=f"a/{number}") for number in range(600, 800)])
+    assert await store.add_items("op1", items(*range(1, 700))) == 699
+    more = [OperationItem(number=1, workflow_id=f"a/{number}") for number in range(600, 800)]
+    assert await another.add_items("op1", more) == 100
     assert await store.item_counts(["op1", "op2"]) == {"op1": {"not_asked": 799}, "op2": {}}
     found = await store.items("op1", limit=3)
     assert [(item.number, item.workflow_id) for item in found] == [(1, "a/1"), (1, "a/700"), (1, "a/701")]
