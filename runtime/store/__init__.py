@@ -20,6 +20,7 @@ from runtime.store.errors import (
     StoreUnavailable,
 )
 from runtime.store.goals import Tally
+from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.passages import Passage, Passed
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
@@ -37,6 +38,7 @@ __all__ = [
     "LetIn",
     "Listed",
     "Newest",
+    "OperationItem",
     "Passage",
     "Passed",
     "Population",
@@ -50,5 +52,6 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
+    "StoredOperation",
     "Tally",
 ]
