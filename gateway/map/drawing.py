@@ -90,7 +90,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Pill:
-    """An end of the map, or of one of its blocks: where contacts come in, the end, a way to a step that is elsewhere."""
+    """Where contacts come in, the end, or a way to a step that stands elsewhere."""
 
     area: Area
     text: str

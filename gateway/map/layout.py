@@ -81,8 +81,7 @@ def _part(item: Item, shown: Overlay, room: float) -> Part:
     card = Card(item.step, shown)
     if item.round is not None:
         on = next(way for way in item.step.ways if way is not item.round.way)
-        block = item.round.block
-        return Loop(card, item.round.way, on, _column(block, shown, room - _NESTED), comes_back=block.goes_on)
+        return Loop(card, item.round.way, on, _column(item.round.block, shown, room - _NESTED))
     if not item.branches:
         return Plain(card)
     columns = [_column(branch.block, shown, room - _NESTED) for branch in item.branches]

@@ -185,8 +185,8 @@ class _Reader:
     def _join(self, ways: Iterable[Way], stop: str | None) -> str | None:
         """What follows a fork: the first step that two of its ways lead to.
 
-        Where none is, all but one may end in their branches; then that one goes on, rather than be a branch. Of ways that
-        all end, it is the one that ends last.
+        Where there is none, and one way alone does not end in its branch, that one goes on rather than be a branch. Of
+        ways that all end, it is the one whose steps stand last.
         """
         reached = [self._reached(way.to, stop) for way in ways]
         counts: dict[str, int] = {}
@@ -222,7 +222,5 @@ class _Reader:
 
 def _step(name: str, row: Row) -> Step:
     labels = row.labels
-    ways = tuple(
-        Way(key, _line(label) if len(labels) > 1 else "", row.ways[key]) for key, label in labels.items()
-    )
+    ways = tuple(Way(key, _line(label) if len(labels) > 1 else "", row.ways[key]) for key, label in labels.items())
     return Step(name, row.kind, row.role, _line(row.describe()), _line(row.detail), ways)

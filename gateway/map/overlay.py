@@ -54,5 +54,8 @@ def since(
         numbers: As in `Overlay`.
         link: As in `Overlay`.
     """
-    marks: dict[str, Mark] = {**dict.fromkeys(difference.changed, "changed"), **dict.fromkeys(difference.added, "added")}
+    marks: dict[str, Mark] = {
+        **dict.fromkeys(difference.changed, "changed"),
+        **dict.fromkeys(difference.added, "added"),
+    }
     return Overlay(numbers or {}, marks, difference.changed, difference.removed, link)

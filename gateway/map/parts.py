@@ -210,8 +210,8 @@ class Below:
 class Loop:
     """A repetition: the steps of a round below it, a line back on the left, the way on to the right."""
 
-    def __init__(self, card: Card, back: Way, on: Way, body: Column, *, comes_back: bool) -> None:
-        self._card, self._back, self._on, self._body, self._comes_back = card, back, on, body, comes_back
+    def __init__(self, card: Card, back: Way, on: Way, body: Column) -> None:
+        self._card, self._back, self._on, self._body = card, back, on, body
         inner, outer = label_of(back.label)[1] / 2, label_of(on.label)[1] / 2
         self._return = max(body.left, WIDTH / 2, inner) + _RAIL
         self._rail = max(body.right + _RAIL, WIDTH / 2 + _RAIL, inner + outer + _RAIL)

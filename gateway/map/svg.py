@@ -62,7 +62,7 @@ def escaped(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{round(value, 1):g}" if abs(value) < 100_000 else f"{value:.0f}"  # noqa: PLR2004 g has six digits
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def _description(drawing: Drawing) -> str:

@@ -132,9 +132,9 @@ class Row:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What people read at each way that a journey may take by itself, by its key; nothing where there is but one."""
+        """What people read at each way that a journey may take by itself, by its key; nothing at an only one."""
         ways = self.ways
-        return dict.fromkeys(ways, "") if len(ways) < 2 else {key: key for key in ways}  # noqa: PLR2004 two divide
+        return {key: key if len(ways) > 1 else "" for key in ways}
 
     @property
     def role(self) -> Role:
