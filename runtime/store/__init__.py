@@ -6,6 +6,7 @@ async with Store.open(url) as store:
 """
 
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.attempt_log import AttemptPlace, Outcomes, WhichAttempts, place_of
 from runtime.store.claims import Claim
 from runtime.store.closures import Closure
 from runtime.store.deliveries import Attempt
@@ -28,12 +29,14 @@ __all__ = [
     "Again",
     "AlreadyIn",
     "Attempt",
+    "AttemptPlace",
     "AttemptWriter",
     "Claim",
     "Closure",
     "LetIn",
     "Listed",
     "Newest",
+    "Outcomes",
     "Published",
     "Store",
     "StoreAddressError",
@@ -45,4 +48,6 @@ __all__ = [
     "StoreUnavailable",
     "StoredEntry",
     "Tally",
+    "WhichAttempts",
+    "place_of",
 ]
