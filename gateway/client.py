@@ -29,8 +29,10 @@ from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
+from gateway.operations.many import ManyOperations
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.one import Operations, targets
+from gateway.operations.one import targets
+from gateway.operations.progress import OperationView
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
@@ -48,6 +50,7 @@ __all__ = [
     "JourneyView",
     "ListedJourney",
     "MigrationForecast",
+    "OperationView",
     "ScenarioClient",
     "Tally",
     "Which",
@@ -70,7 +73,7 @@ class Heard:
     troubles: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class ScenarioClient(Operations):
+class ScenarioClient(ManyOperations):
     """Scenario Runner, for Python programs.
 
     Args:

@@ -20,6 +20,7 @@ from runtime.store.errors import (
     StoreUnavailable,
 )
 from runtime.store.goals import Tally
+from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
@@ -36,6 +37,7 @@ __all__ = [
     "LetIn",
     "Listed",
     "Newest",
+    "OperationItem",
     "Outcomes",
     "Published",
     "Store",
@@ -47,6 +49,7 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
+    "StoredOperation",
     "Tally",
     "WhichAttempts",
     "place_of",

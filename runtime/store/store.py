@@ -22,6 +22,7 @@ from runtime.store.entries import Entries
 from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
+from runtime.store.operations import StoredOperations
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
@@ -35,8 +36,10 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Goals, Closures, Deliveries, AttemptLog, Claims, Suppressions, ApiKeys):
-    """Published versions, journeys, delivery attempts, places under caps, suppressions, keys, in SQLite or PostgreSQL.
+class Store(
+    Versions, Entries, Goals, Closures, Deliveries, AttemptLog, Claims, Suppressions, StoredOperations, ApiKeys
+):
+    """What is published, journeys, attempts, caps, suppressions, operations, keys, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.

@@ -79,6 +79,13 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.claims_of("7", NOW), "(contact_id=? AND claimed_at>?)"),
     (lambda store: store.keep("msg_1"), "(delivery_id=?)"),
     (lambda store: store.release("msg_1"), "(delivery_id=?)"),
+    (
+        lambda store: store.to_do("op", after=(3, "a")),
+        "ix_operation_items_to_do (operation=? AND (number,workflow_id)>(?,?))",
+    ),
+    (lambda store: store.items("op", after=(3, "a")), "(operation=? AND (number,workflow_id)>(?,?))"),
+    (lambda store: store.answered("op", "a", "accepted", None, NOW), "(operation=? AND workflow_id=?)"),
+    (lambda store: store.item_counts(["op"]), "(operation=?)"),
 ]
 
 
