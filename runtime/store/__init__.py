@@ -6,6 +6,7 @@ async with Store.open(url) as store:
 """
 
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.attempt_log import AttemptPlace, Outcomes, WhichAttempts, place_of
 from runtime.store.claims import Claim
 from runtime.store.closures import Closure
 from runtime.store.deliveries import Attempt, Attempted
@@ -31,6 +32,7 @@ __all__ = [
     "Again",
     "AlreadyIn",
     "Attempt",
+    "AttemptPlace",
     "AttemptWriter",
     "Attempted",
     "Claim",
@@ -39,6 +41,7 @@ __all__ = [
     "Listed",
     "Newest",
     "OperationItem",
+    "Outcomes",
     "Passage",
     "Passed",
     "Population",
@@ -54,4 +57,6 @@ __all__ = [
     "StoredEntry",
     "StoredOperation",
     "Tally",
+    "WhichAttempts",
+    "place_of",
 ]

@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from runtime.store.api_keys import ApiKeys
+from runtime.store.attempt_log import AttemptLog
 from runtime.store.claims import Claims
 from runtime.store.closures import Closures
 from runtime.store.database import Database
@@ -36,7 +37,19 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Goals, Closures, Deliveries, Passages, Claims, Suppressions, StoredOperations, ApiKeys):
+class Store(
+    Versions,
+    Entries,
+    Goals,
+    Closures,
+    Deliveries,
+    AttemptLog,
+    Passages,
+    Claims,
+    Suppressions,
+    StoredOperations,
+    ApiKeys,
+):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
