@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.api_answers import ApiAnswers
 from runtime.store.api_keys import ApiKeys
 from runtime.store.claims import Claims
 from runtime.store.closures import Closures
@@ -34,7 +35,7 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Goals, Closures, Deliveries, Claims, Suppressions, ApiKeys):
+class Store(Versions, Entries, Goals, Closures, Deliveries, Claims, Suppressions, ApiKeys, ApiAnswers):
     """Published versions, journeys, delivery attempts, places under caps, suppressions, keys, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
