@@ -229,7 +229,7 @@ _of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= b
 _ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
 _TRYING_AGAIN = (
     select(_table.version, _table.step, func.count().label("n"))
-    .where(_WENT_WRONG, *_of_scenario, *_IS_LATEST)
+    .where(WENT_WRONG, *_of_scenario, *_IS_LATEST)
     .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.api_answers import ApiAnswers
 from runtime.store.api_keys import ApiKeys
 from runtime.store.attempt_log import AttemptLog
 from runtime.store.claims import Claims
@@ -49,6 +50,7 @@ class Store(
     Suppressions,
     StoredOperations,
     ApiKeys,
+    ApiAnswers,
 ):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
