@@ -18,6 +18,7 @@ from activities.goal import count
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario.entry.admission import (
+    Mistaken,
     Refused,
     branches,
     check_identity,
@@ -168,7 +169,7 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
     """The version that an entry asks for.
 
     Raises:
-        Refused: There is none; the text says which there are.
+        Mistaken: There is none; the text says which there are.
     """
     try:
         return await content.open(entry.name, entry.version)
@@ -176,10 +177,10 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
         pass
     newest = {item.scenario: item.version for item in await store.scenarios()}
     if (version := newest.get(entry.name)) is not None:
-        raise Refused(f"{entry.name} has no version {entry.version}: the newest is {version}")
-    close = get_close_matches(entry.name, newest, 1)
-    hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
-    raise Refused(f"there is no scenario '{entry.name}': {hint}")
+        raise Mistaken(f"{entry.name} has no version {entry.version}: the newest is {version}", at=["scenario"])
+    close = next(iter(get_close_matches(entry.name, newest, 1)), None)
+    hint = f"did you mean '{close}'?" if close else "publish it with 'scenario publish'"
+    raise Mistaken(f"there is no scenario '{entry.name}': {hint}", at=["scenario"], meant=close)
 
 
 def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta:

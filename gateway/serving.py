@@ -32,6 +32,8 @@ from gateway.api.authentication import Keys
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.pages import app as pages
+from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.errors import SettingsError
@@ -81,18 +83,24 @@ class Front:
         await JSONResponse({"error": "there is nothing here"}, 404)(scope, receive, send)
 
 
-def parts_of(client: ScenarioClient, store: Store, wanted: Parts) -> dict[str, ASGIApp]:
+def parts_of(
+    client: ScenarioClient, store: Store, wanted: Parts, *, temporal_ui: str | None = None, door: Door | None = None
+) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
     Args:
         client: Does what they ask for.
         store: Keeps their keys.
         wanted: Which of them.
+        temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
+        door: Signs in whoever opens its address; None: there is none.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
         made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys))
+    if wanted.pages:
+        made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
     return made
 
 
@@ -134,7 +142,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
-            parts.update(parts_of(client, store, wanted))
+            parts.update(parts_of(client, store, wanted, temporal_ui=settings.temporal_ui))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
