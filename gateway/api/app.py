@@ -8,13 +8,13 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from gateway.api import entries, problem
+from gateway.api import entries, problem, stats
 from gateway.api.authentication import Keys
 from gateway.api.bounds import Bounds
 from gateway.client import ScenarioClient
 
 PREFIX: Final = "/v1"
-ROUTERS: Final[tuple[APIRouter, ...]] = (entries.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (entries.router, stats.router)
 LARGER: Final = {f"{PREFIX}/{name}/batch": 5 * 1024 * 1024 for name in ("entries", "events")}
 """Bytes of a body where it may be larger than others."""
 
