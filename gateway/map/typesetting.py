@@ -7,6 +7,7 @@ widest of the fonts that "sans-serif" stands for. Texts in other fonts leave som
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _EMS: Final = {
@@ -36,6 +37,7 @@ _WIDE: Final = 1.3
 ELLIPSIS: Final = "…"
 
 
+@lru_cache(maxsize=4096)
 def width_of(text: str, size: float, *, bold: bool = False) -> float:
     """An upper bound of a text's width.
 
