@@ -12,12 +12,11 @@ import pytest
 from gateway.map.map import ScenarioMap
 from gateway.map.overlay import Overlay, since
 from gateway.map.style import STYLE
-from gateway.preview.draft import draft
 from scenario.plan.difference import Difference
 from scenario.plan.plan import Plan, load_plan
 from tests.documents import COMMAND, DOCS, DRAWN
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
-from tests.gateway.map.plans import many, plan_of
+from tests.gateway.map.plans import example, many, plan_of
 from tests.gateway.map.test_layout import crowded
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
@@ -55,9 +54,7 @@ def assert_twins(made: ScenarioMap) -> None:
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
 def test_the_table_says_what_the_drawing_shows(path: Path) -> None:
-    made, _ = draft(path)
-    assert made is not None
-    assert_twins(ScenarioMap(made.plan, "a@1"))
+    assert_twins(ScenarioMap(example(path), "a@1"))
 
 
 def test_the_table_says_what_the_drawing_of_200_steps_shows() -> None:
