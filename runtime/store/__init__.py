@@ -8,7 +8,8 @@ async with Store.open(url) as store:
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
 from runtime.store.claims import Claim
 from runtime.store.closures import Closure
-from runtime.store.deliveries import Attempt
+from runtime.store.deliveries import Attempt, Attempted
+from runtime.store.entries import Population
 from runtime.store.errors import (
     StoreAddressError,
     StoreError,
@@ -19,6 +20,7 @@ from runtime.store.errors import (
     StoreUnavailable,
 )
 from runtime.store.goals import Tally
+from runtime.store.passages import Passage, Passed
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
@@ -29,11 +31,15 @@ __all__ = [
     "AlreadyIn",
     "Attempt",
     "AttemptWriter",
+    "Attempted",
     "Claim",
     "Closure",
     "LetIn",
     "Listed",
     "Newest",
+    "Passage",
+    "Passed",
+    "Population",
     "Published",
     "Store",
     "StoreAddressError",

@@ -22,6 +22,7 @@ from runtime.store.entries import Entries
 from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
+from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
@@ -35,7 +36,7 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Goals, Closures, Deliveries, Claims, Suppressions, ApiKeys, ApiAnswers):
+class Store(Versions, Entries, Goals, Closures, Deliveries, Passages, Claims, Suppressions, ApiKeys, ApiAnswers):
     """Published versions, journeys, delivery attempts, places under caps, suppressions, keys, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
