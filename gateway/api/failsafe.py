@@ -40,16 +40,16 @@ class Failsafe:
             await self._application(scope, receive, watched)
         except ClientDisconnect:  # nobody is there any more
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except Exception as error:
             problem = problem_of(error)
             if problem.code == "failed":
-                _log(error, scope)
+                log_unexpected(error, scope)
             if not begun:
                 await answer(problem)(scope, receive, send)
 
 
-def _log(error: Exception, scope: Scope) -> None:
-    """One line: the error's text, and the path, may be a contact's."""
+def log_unexpected(error: Exception, scope: Scope) -> None:
+    """Logs an error in one line: neither its text nor the request's path, which may say something of a contact."""
     route: Any = scope.get("route")
     where = traceback.extract_tb(error.__traceback__)[-1]
     logger.error(

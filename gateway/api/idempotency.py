@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: a request that is sent again, since its answer was lost, is answered as before and not done twice.
+"""``Idempotency-Key``: a request that is sent again, since its answer was lost, is answered as before, and done once.
 
 For a day, each key of the API remembers by these what it was answered (as the IETF's draft
 ``draft-ietf-httpapi-idempotency-key-header`` has it). The same key with another request is a mistake; while the first
@@ -170,7 +170,8 @@ def _replay(found: Answered, digest: str) -> Response:
 
 
 def _mistake(sentence: str) -> Problem:
-    return Problem("invalid", sentence, [Mistake(pointer="header:idempotency-key", code="idempotency-key", detail=sentence)])
+    where = Mistake(pointer="header:idempotency-key", code="idempotency-key", detail=sentence)
+    return Problem("invalid", sentence, [where])
 
 
 def _id_of(taken: Taken) -> UUID:

@@ -194,7 +194,7 @@ def _invalid(error: RequestValidationError) -> Problem:
         return Problem("unsupported-media", _OF_HTTP[415][1])
     if any(item["type"] == "json_invalid" for item in found):
         return Problem("malformed", "the body is not JSON")
-    mistakes = [Mistake(pointer=_pointer(item["loc"]), code=item["type"], detail=_sentence(item)) for item in found]
+    mistakes = [Mistake(pointer=_pointer(item["loc"]), code=item["type"], detail=sentence_of(item)) for item in found]
     where = ", ".join(sorted({item.pointer or "the body" for item in mistakes}))
     return Problem("invalid", f"the request has mistakes at {where}", mistakes)
 
@@ -211,7 +211,8 @@ def pointer_to(place: Sequence[str | int]) -> str:
     return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in place)
 
 
-def _sentence(item: Mapping[str, Any]) -> str:
+def sentence_of(item: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says; it quotes no input."""
     # Pydantic quotes no input in its messages; what our own validators say follows this prefix.
     return str(item["msg"]).removeprefix("Value error, ")
 
