@@ -2,6 +2,7 @@
 
 Refusal
 ├── BadInput        a file or an argument that cannot be read
+├── Busy            too many others ask at this moment
 ├── CheckFailed     a scenario file with mistakes
 ├── NotEntered      a contact that is not admitted
 ├── NotAccepted     an operation that makes no sense
@@ -32,6 +33,10 @@ class BadInput(Refusal):
     def __init__(self, text: str, *, line: int | None = None) -> None:
         self.line = line
         super().__init__(text)
+
+
+class Busy(Refusal):
+    """Too many others ask for the same at this moment."""
 
 
 def unreadable(name: object, error: OSError, advice: str = "") -> BadInput:

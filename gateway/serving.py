@@ -29,6 +29,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api import app as api
 from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
@@ -81,18 +83,21 @@ class Front:
         await JSONResponse({"error": "there is nothing here"}, 404)(scope, receive, send)
 
 
-def parts_of(client: ScenarioClient, store: Store, wanted: Parts) -> dict[str, ASGIApp]:
+def parts_of(
+    client: ScenarioClient, store: Store, wanted: Parts, authors: Authoring | None = None
+) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
     Args:
         client: Does what they ask for.
         store: Keeps their keys.
         wanted: Which of them.
+        authors: Checks and previews scenarios; without it, as if nothing were set.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors))
     return made
 
 
@@ -134,7 +139,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
-            parts.update(parts_of(client, store, wanted))
+            parts.update(parts_of(client, store, wanted, Authoring(Setup.of(settings))))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
