@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
@@ -145,19 +146,22 @@ class ScenarioClient(ManyOperations):
         known = read(self._destinations).listing if self._destinations else None
         return await publish(path, self.store, by, newest=newest, journeys=journeys, destinations=known)
 
-    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> Entered:
+    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0, request: UUID | None = None) -> Entered:
         """Lets a contact in.
 
         Args:
             entry: As the contract describes it: scenario, contact, trigger, and optionally a key.
             settle: Seconds to wait for the admission; the journey goes on by itself if that takes longer. With 0 it is
                 only started: of many, `settling` then tells who came in.
+            request: What tells this request from others. The same again gives the journey that it started, as if that
+                had just been done, for as long as the contact has not come in once more.
 
         Raises:
-            NotEntered: The contact is not admitted; the text says why.
+            NotEntered: The contact is not admitted; the text says why. It is `MistakenEntry` where the entry has to be
+                mended, and `UnderWay` where its journey is under way.
             JourneyFailed: It came in and failed at once.
         """
-        return await self._door.enter(entry, settle)
+        return await self._door.enter(entry, settle, request)
 
     def settling(self) -> AdmissionWatch:
         """What tells of many journeys that were started whether they came in: one watch for all."""

@@ -9,7 +9,8 @@ from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, S
 from runtime.store.attempt_log import AttemptPlace, Outcomes, WhichAttempts, place_of
 from runtime.store.claims import Claim
 from runtime.store.closures import Closure
-from runtime.store.deliveries import Attempt
+from runtime.store.deliveries import Attempt, Attempted
+from runtime.store.entries import Population
 from runtime.store.errors import (
     StoreAddressError,
     StoreError,
@@ -21,6 +22,7 @@ from runtime.store.errors import (
 )
 from runtime.store.goals import Tally
 from runtime.store.operations import OperationItem, StoredOperation
+from runtime.store.passages import Passage, Passed
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
@@ -32,6 +34,7 @@ __all__ = [
     "Attempt",
     "AttemptPlace",
     "AttemptWriter",
+    "Attempted",
     "Claim",
     "Closure",
     "LetIn",
@@ -39,6 +42,9 @@ __all__ = [
     "Newest",
     "OperationItem",
     "Outcomes",
+    "Passage",
+    "Passed",
+    "Population",
     "Published",
     "Store",
     "StoreAddressError",

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select
+from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select
 
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import deliveries, entries
@@ -67,6 +67,25 @@ class Attempt:
     response: str | None = None
     trace_id: str | None = None
     now: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """Attempts of one kind, counted.
+
+    Attributes:
+        version: The version that said what to send.
+        step: The step's id.
+        outcome: Theirs.
+        error: Their kind of error, where there is one.
+        n: How many.
+    """
+
+    version: int
+    step: str
+    outcome: str
+    error: str | None
+    n: int
 
 
 class Deliveries(Queries):
@@ -159,6 +178,26 @@ class Deliveries(Queries):
         wanted = {"since": since, "limit": limit}
         return [attempt_in(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
 
+    async def attempted(self, scenario: str, *, since: datetime) -> list[Attempted]:
+        """How many attempts a scenario's steps made, of each kind apart.
+
+        Args:
+            scenario: Its name.
+            since: Only those that began then or later.
+        """
+        wanted = {"scenario": scenario, "since": since}
+        return [Attempted(**row) for row in await self._database.read(_ATTEMPTED, wanted)]
+
+    async def trying_again(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
+        """How many deliveries of journeys under way are to be tried again, by version and step.
+
+        Args:
+            scenario: Its name.
+            since: Only those whose latest attempt began then or later.
+        """
+        rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
+        return {(row["version"], row["step"]): row["n"] for row in rows}
+
 
 WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
 """Of the few attempts that were not delivered, which have an index of their own."""
@@ -184,6 +223,14 @@ _BETWEEN_ATTEMPTS = (
     .where(_table.destination == bindparam("destination"), _table.next_try_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.next_try_at, _table.delivery_id)
     .limit(bindparam("limit"))
+)
+_kind = (_table.version, _table.step, _table.outcome, _table.error)
+_of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= bindparam("since"))
+_ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
+_TRYING_AGAIN = (
+    select(_table.version, _table.step, func.count().label("n"))
+    .where(WENT_WRONG, *_of_scenario, *_IS_LATEST)
+    .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
 

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.api_answers import ApiAnswers
 from runtime.store.api_keys import ApiKeys
 from runtime.store.attempt_log import AttemptLog
 from runtime.store.claims import Claims
@@ -23,6 +24,7 @@ from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.operations import StoredOperations
+from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
@@ -37,9 +39,20 @@ NOTICE = 5.0
 
 
 class Store(
-    Versions, Entries, Goals, Closures, Deliveries, AttemptLog, Claims, Suppressions, StoredOperations, ApiKeys
+    Versions,
+    Entries,
+    Goals,
+    Closures,
+    Deliveries,
+    AttemptLog,
+    Passages,
+    Claims,
+    Suppressions,
+    StoredOperations,
+    ApiKeys,
+    ApiAnswers,
 ):
-    """What is published, journeys, attempts, caps, suppressions, operations, keys, in SQLite or PostgreSQL.
+    """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.
