@@ -150,6 +150,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             parts.update(dict.fromkeys(OPEN, open_to_all))
             what += ["callbacks", *more]
         listening.start(Front(parts))
+        stack.push_async_callback(listening.stop)  # before what its requests need is closed
         ready = True
         unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""
         logger.info("ready, listening on port %d for %s%s", listening.port, listed(what, "and"), unset)

@@ -77,7 +77,8 @@ async def test_what_is_open_to_the_world_has_nothing_of_the_other_parts(path: st
 
 
 @pytest.mark.parametrize(
-    ("wanted", "served"), [(Parts(), []), (Parts(callbacks=True), []), (Parts(api=True), ["/v1/"])]
+    ("wanted", "served"),
+    [(Parts(), []), (Parts(callbacks=True), []), (Parts(api=True), ["/v1/"]), (Parts(pages=True), ["/"])],
 )
 async def test_only_what_is_wanted_is_made(store: Store, wanted: Parts, served: list[str]) -> None:
     assert list(parts_of(ScenarioClient(no_temporal(), store), store, wanted)) == served
@@ -129,6 +130,13 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "connect", connect)
 
 
+async def ready_port(running: asyncio.Task[None], caplog: pytest.LogCaptureFixture) -> int:
+    while not (ready := [text for text in caplog.messages if text.startswith("ready")]):
+        assert not running.done() or running.result()
+        await asyncio.sleep(0.001)
+    return int(ready[0].split("port ")[1].split()[0])
+
+
 @pytest.mark.usefixtures("connected", "store")
 @pytest.mark.parametrize(
     ("wanted", "more", "said"),
@@ -144,11 +152,8 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
     caplog.set_level(logging.INFO)
     given = {"callback_url": "https://hooks.example.com", "callback_key": SecretStr(KEY)} if more else {}
     running = asyncio.create_task(serve(settings(tmp_path, **given), "127.0.0.1", 0, wanted))
-    while not (ready := [text for text in caplog.messages if text.startswith("ready")]):
-        assert not running.done() or running.result()
-        await asyncio.sleep(0.001)
-    assert said in ready[0]
-    port = int(ready[0].split("port ")[1].split()[0])
+    port = await ready_port(running, caplog)
+    assert said in caplog.text
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         assert (await client.get("/healthz")).json() == {"alive": True}
         assert (await client.post("/v1/entries", json={})).status_code == (401 if wanted.api else 404)
@@ -157,6 +162,27 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
     os.kill(os.getpid(), signal.SIGTERM)
     await running
     assert caplog.messages[-1] == "stopped"
+
+
+@pytest.mark.usefixtures("connected", "store")
+async def test_what_is_under_way_at_the_end_still_has_its_store(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    running = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
+    reader, writer = await asyncio.open_connection("127.0.0.1", await ready_port(running, caplog))
+    head = f"POST /v1/entries HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sr_abcdefgh_{'0' * 64}\r\n"
+    writer.write(f"{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{".encode())
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{writer.get_extra_info('peername')[1]}") as client:
+        await client.get("/healthz")  # by now the one before is under way
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not any(text.startswith("stopping") for text in caplog.messages):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)  # for a store that is closed too early
+    writer.write(b"}")
+    assert (await reader.readline()).split()[1] == b"401"
+    writer.close()
+    await running
 
 
 async def test_callbacks_without_their_settings_are_a_sentence(tmp_path: Path) -> None:
