@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
@@ -29,8 +30,10 @@ from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
+from gateway.operations.many import ManyOperations
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.one import Operations, targets
+from gateway.operations.one import targets
+from gateway.operations.progress import OperationView
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
@@ -48,6 +51,7 @@ __all__ = [
     "JourneyView",
     "ListedJourney",
     "MigrationForecast",
+    "OperationView",
     "ScenarioClient",
     "Tally",
     "Which",
@@ -70,7 +74,7 @@ class Heard:
     troubles: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class ScenarioClient(Operations):
+class ScenarioClient(ManyOperations):
     """Scenario Runner, for Python programs.
 
     Args:
@@ -142,19 +146,22 @@ class ScenarioClient(Operations):
         known = read(self._destinations).listing if self._destinations else None
         return await publish(path, self.store, by, newest=newest, journeys=journeys, destinations=known)
 
-    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> Entered:
+    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0, request: UUID | None = None) -> Entered:
         """Lets a contact in.
 
         Args:
             entry: As the contract describes it: scenario, contact, trigger, and optionally a key.
             settle: Seconds to wait for the admission; the journey goes on by itself if that takes longer. With 0 it is
                 only started: of many, `settling` then tells who came in.
+            request: What tells this request from others. The same again gives the journey that it started, as if that
+                had just been done, for as long as the contact has not come in once more.
 
         Raises:
-            NotEntered: The contact is not admitted; the text says why.
+            NotEntered: The contact is not admitted; the text says why. It is `MistakenEntry` where the entry has to be
+                mended, and `UnderWay` where its journey is under way.
             JourneyFailed: It came in and failed at once.
         """
-        return await self._door.enter(entry, settle)
+        return await self._door.enter(entry, settle, request)
 
     def settling(self) -> AdmissionWatch:
         """What tells of many journeys that were started whether they came in: one watch for all."""

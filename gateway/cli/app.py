@@ -30,6 +30,7 @@ from gateway.cli import (
     versions,
     why,
 )
+from gateway.cli.map import draw
 from gateway.terminal import say
 
 app: Final = typer.Typer(
@@ -45,6 +46,7 @@ _GROUPS: Final = {
     "Try it": {"demo": local.demo, "dev": local.dev, "receiver": receiver.receiver},
     "Write": {
         "check": author.check,
+        "map": draw,
         "preview": preview.preview,
         "send": send.send,
         "sample": sample.sample,

@@ -16,7 +16,7 @@ from scenario.errors import EntryError
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Path, Row, Source
+from scenario.steps.base import BaseStep, Compiler, Path, Role, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
@@ -97,6 +97,11 @@ class WaitRow(Row):
     @override
     def ways(self) -> Mapping[str, str | None]:
         return {"next": self.next}
+
+    @property
+    @override
+    def role(self) -> Role:
+        return "waits"
 
     @property
     @override
