@@ -28,6 +28,7 @@ from activities.webhook.throttle.rate_sync import pacing
 from gateway.client import ScenarioClient
 from gateway.local.stand_ins import StandIns
 from gateway.local.ways_in import WaysIn, let_in
+from gateway.operations.background import running_operations
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.errors import LocalError
@@ -130,6 +131,7 @@ async def local(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),
         )
+        await stack.enter_async_context(running_operations(client))
         ways_in = await let_in(
             gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url
         )
