@@ -51,6 +51,7 @@ class Settings(BaseSettings):
         encryption_keys: What contacts' keys are wrapped by, see `runtime.encryption`: keys in base64, separated by
             commas, the newest first. None: what Temporal and the store hold is in clear.
         encryption_keys_file: A file that says the same, where it is not to stand in the environment.
+        temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
     inbound_key: SecretStr | None = None
     encryption_keys: SecretStr | None = None
     encryption_keys_file: FilePath | None = None
+    temporal_ui: str | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -89,15 +91,22 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("store", "callback_url", "callback_key", "callback_key_previous"),
-        *("suppression_key", "suppression_key_previous", "bounce_address", "inbound_key", "platform_timezone"),
-        "encryption_keys",
+        *(
+            "suppression_key",
+            "suppression_key_previous",
+            "bounce_address",
+            "inbound_key",
+            "encryption_keys",
+            "temporal_ui",
+            "platform_timezone",
+        ),
     )
     @classmethod
     def _good(cls, value: Any, info: ValidationInfo) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if text is not None and not _GOOD[info.field_name or ""](text):
             raise ValueError
-        return text.rstrip("/") if text and info.field_name == "callback_url" else value
+        return text.rstrip("/") if text and info.field_name in ("callback_url", "temporal_ui") else value
 
 
 _KEY: Final = "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it"
@@ -115,6 +124,7 @@ _WANTED: Final = {
     "inbound_key": _KEY,
     "encryption_keys": "must be keys in base64, of at least 32 random bytes each, separated by commas",
     "encryption_keys_file": "must name a file that exists",
+    "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 
@@ -156,6 +166,13 @@ _BOUNCES: Final = re.compile(
 
 
 def _is_callback_url(text: str) -> bool:
+    if not _is_address(text):
+        return False
+    url = urlsplit(text)
+    return url.scheme == "https" or _is_loopback(url.hostname or "")
+
+
+def _is_address(text: str) -> bool:
     if re.search(r"[^!-~]", text):
         return False
     try:
@@ -163,9 +180,8 @@ def _is_callback_url(text: str) -> bool:
         host, port = url.hostname, url.port
     except ValueError:
         return False
-    plain = url.scheme == "http" and _is_loopback(host or "")
     bare = "@" not in url.netloc and "?" not in text and "#" not in text
-    return bool(host) and (url.scheme == "https" or plain) and bare and port != 0
+    return bool(host) and url.scheme in ("http", "https") and bare and port != 0
 
 
 def _is_loopback(host: str) -> bool:
@@ -194,5 +210,6 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
     "encryption_keys": lambda text: all(map(_is_key, text.split(","))),
+    "temporal_ui": _is_address,
     "platform_timezone": _is_zone,
 }

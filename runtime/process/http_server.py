@@ -56,13 +56,19 @@ class HttpServer:
         """Where it listens, as this machine reaches it."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._server.server_state.connections) if self._server is not None else 0
+
     def start(self, application: ASGIApp, *, requests: int = 500, patience: float = 10.0, drain: int = DRAIN) -> None:
         """Begins to serve; connections that came before have waited.
 
         Args:
             application: Answers the requests.
             requests: How many of them may be under way at once.
-            patience: Seconds that a connection may wait for a request, and this for its line and headers to arrive.
+            patience: Seconds that a connection may wait for a request, and this for its line and headers to arrive. A
+                client that is behind with reading what it is answered has six times as long to catch up.
             drain: Seconds that requests under way may take when the server stops.
         """
         self._guard = Guard(application, requests=requests, patience=patience)
@@ -84,10 +90,8 @@ class HttpServer:
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Stops listening, and lets requests under way come to their end. Done again, it does nothing."""
         if self._server is not None and self._task is not None:
             # Told before it has started, it would leave its sockets open.
             while not (self._server.started or self._task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
@@ -97,6 +101,12 @@ class HttpServer:
         if self._guard is not None:
             self._guard.malformed.tell()
         self._socket.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
 
 def _listen(host: str, port: int, purpose: str) -> socket.socket:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Protocol
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select
+from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import deliveries, entries
@@ -81,14 +81,57 @@ class Sealing(Protocol):
         ...
 
 
-class Deliveries(Queries):
-    """The table of attempts.
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """Attempts of one kind, counted.
+
+    Attributes:
+        version: The version that said what to send.
+        step: The step's id.
+        outcome: Theirs.
+        error: Their kind of error, where there is one.
+        n: How many.
+    """
+
+    version: int
+    step: str
+    outcome: str
+    error: str | None
+    n: int
+
+
+class Attempts(Queries):
+    """Attempts as rows, and rows as attempts.
 
     Attributes:
         sealing: Encrypts what receivers answered; None: it is kept in clear.
     """
 
     sealing: Sealing | None = None
+
+    async def closed(self, attempt: Attempt) -> dict[str, Any]:
+        """The row of an attempt."""
+        response = attempt.response
+        if response is not None:
+            if len(response) > RESPONSE_LENGTH:
+                response = response[: RESPONSE_LENGTH - 1] + "…"
+            if self.sealing is not None:
+                response = await self.sealing.seal(attempt.contact_id, response)
+        return {name: getattr(attempt, name) for name in _FIELDS} | {"response": response}
+
+    async def opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
+        """The attempts of rows."""
+        found = [Attempt(**row) for row in rows]
+        if (sealing := self.sealing) is None:
+            return found
+        return [
+            item if item.response is None else replace(item, response=await sealing.unseal(item.response))
+            for item in found
+        ]
+
+
+class Deliveries(Attempts):
+    """The table of attempts."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Write attempts down. One that is there already (same delivery, number and start) is left as it is.
@@ -99,7 +142,7 @@ class Deliveries(Queries):
             attempts: In any order.
         """
         if attempts:
-            rows = [await self._row(attempt) for attempt in attempts]
+            rows = [await self.closed(attempt) for attempt in attempts]
             await self._database.write_many(_add(self._database.insert), rows)
 
     async def deliveries(
@@ -111,10 +154,12 @@ class Deliveries(Queries):
         contact_id: str | None = None,
         channel: str | None = None,
         destination: str | None = None,
+        scenario: str | None = None,
         outcome: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
         before: datetime | None = None,
+        after: tuple[datetime, int, str] | None = None,
         limit: int = 1000,
     ) -> list[Attempt]:
         """The newest attempts, in the order in which they began.
@@ -126,10 +171,13 @@ class Deliveries(Queries):
             contact_id: Only those to this contact.
             channel: Only those by this channel.
             destination: Only those to this destination.
+            scenario: Only this scenario's.
             outcome: Only those with this outcome.
             error: Only those with this kind of error; of what was skipped, why: ``capped``.
             since: Only those that began then or later.
             before: Only those that began before.
+            after: Only those that come after one in this list read from its end: when that began, its number, its
+                delivery.
             limit: So many at most, the newest.
         """
         wanted = {
@@ -139,6 +187,7 @@ class Deliveries(Queries):
             "contact_id": contact_id,
             "channel": channel,
             "destination": destination,
+            "scenario": scenario,
             "outcome": outcome,
             "error": error,
         }
@@ -146,13 +195,18 @@ class Deliveries(Queries):
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
         if outcome is not None and outcome != DELIVERED:
-            statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
+            statement = statement.where(WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
         if before is not None:
             statement = statement.where(_table.started_at < before)
-        statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
-        return await self._opened(reversed(await self._database.read(statement)))
+        order = _table.started_at, _table.attempt, _table.delivery_id
+        if after is not None:
+            # The first alone, too: it is what an index is read by.
+            place = tuple_(*after, types=[column.type for column in order])
+            statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
+        statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
+        return await self.opened(reversed(await self._database.read(statement)))
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """The newest attempt of each delivery that is to be tried again, those first that are due first.
@@ -166,7 +220,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
-        return await self._opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
+        return await self.opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """As `between_attempts`, to whomever they are, the newest first.
@@ -176,28 +230,31 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"since": since, "limit": limit}
-        return await self._opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
+        return await self.opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
 
-    async def _row(self, attempt: Attempt) -> dict[str, Any]:
-        response = attempt.response
-        if response is not None:
-            if len(response) > RESPONSE_LENGTH:
-                response = response[: RESPONSE_LENGTH - 1] + "…"
-            if self.sealing is not None:
-                response = await self.sealing.seal(attempt.contact_id, response)
-        return {name: getattr(attempt, name) for name in _FIELDS} | {"response": response}
+    async def attempted(self, scenario: str, *, since: datetime) -> list[Attempted]:
+        """How many attempts a scenario's steps made, of each kind apart.
 
-    async def _opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
-        found = [Attempt(**row) for row in rows]
-        if (sealing := self.sealing) is None:
-            return found
-        return [
-            item if item.response is None else replace(item, response=await sealing.unseal(item.response))
-            for item in found
-        ]
+        Args:
+            scenario: Its name.
+            since: Only those that began then or later.
+        """
+        wanted = {"scenario": scenario, "since": since}
+        return [Attempted(**row) for row in await self._database.read(_ATTEMPTED, wanted)]
+
+    async def trying_again(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
+        """How many deliveries of journeys under way are to be tried again, by version and step.
+
+        Args:
+            scenario: Its name.
+            since: Only those whose latest attempt began then or later.
+        """
+        rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
+        return {(row["version"], row["step"]): row["n"] for row in rows}
 
 
-_WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
+WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
+"""Of the few attempts that were not delivered, which have an index of their own."""
 _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
@@ -211,7 +268,7 @@ _IS_LATEST = (
 )
 _TO_BE_TRIED_AGAIN = (
     select(deliveries)
-    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
+    .where(WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.started_at.desc())
     .limit(bindparam("limit"))
 )
@@ -220,6 +277,14 @@ _BETWEEN_ATTEMPTS = (
     .where(_table.destination == bindparam("destination"), _table.next_try_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.next_try_at, _table.delivery_id)
     .limit(bindparam("limit"))
+)
+_kind = (_table.version, _table.step, _table.outcome, _table.error)
+_of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= bindparam("since"))
+_ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
+_TRYING_AGAIN = (
+    select(_table.version, _table.step, func.count().label("n"))
+    .where(WENT_WRONG, *_of_scenario, *_IS_LATEST)
+    .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
 
