@@ -201,6 +201,7 @@ async def _is_patient(state: OperationState, done: ChunkDone, closing: Closing) 
     now = workflow.now()
     state.silent_since = state.silent_since or now.isoformat(timespec="seconds")
     if now - datetime.fromisoformat(state.silent_since) >= PATIENCE:
+        closing.outcome = "failed"
         closing.trouble = f"no worker has answered since {state.silent_since}: {done.left} journeys were given up"
         return False
     pause = PAUSES[min(state.silences, len(PAUSES) - 1)]
