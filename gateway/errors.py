@@ -5,6 +5,8 @@ Refusal
 │   └── BadOperation what an operation on many journeys is to do, or to whom
 ├── CheckFailed     a scenario file with mistakes
 ├── NotEntered      a contact that is not admitted
+│   ├── MistakenEntry  since the entry itself is wrong
+│   └── UnderWay       since its journey is under way
 ├── NotAccepted     an operation that makes no sense
 │   └── NotAnswered an operation that no worker took
 ├── UnknownJourney  a journey that nobody knows
@@ -71,7 +73,36 @@ class CheckFailed(Refusal):
 
 
 class NotEntered(Refusal):
-    """A contact is not admitted."""
+    """A contact is not admitted.
+
+    Attributes:
+        journey: The journey that was started and refused; None where none was.
+    """
+
+    def __init__(self, text: str, *, journey: str | None = None) -> None:
+        self.journey = journey
+        super().__init__(text)
+
+
+class MistakenEntry(NotEntered):
+    """The entry itself is wrong: whoever made it has to mend it.
+
+    Attributes:
+        at: Keys and indexes that lead to the mistake; empty where it is the whole, or the place is not known.
+        meant: What was probably meant there, if anything is like it.
+    """
+
+    def __init__(self, text: str, *, at: Sequence[str | int] = (), meant: str | None = None) -> None:
+        self.at, self.meant = tuple(at), meant
+        super().__init__(text)
+
+
+class UnderWay(NotEntered):
+    """The contact's journey is under way.
+
+    Attributes:
+        journey: Its id.
+    """
 
 
 class NotAccepted(Refusal):

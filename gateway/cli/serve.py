@@ -1,4 +1,4 @@
-"""The command that serves callbacks and unsubscribing: serve."""
+"""The command that serves the ways in over HTTP: serve."""
 
 from __future__ import annotations
 
@@ -11,15 +11,30 @@ HostOption = Annotated[str, typer.Option("--host", help="the address to listen o
 PortOption = Annotated[int, typer.Option("--port", help="the port to listen on; 0 takes a free one")]
 
 
-def serve(host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
-    """Receive callbacks of journeys, contacts who unsubscribe, bounces and STOP, until asked to stop.
+ApiOption = Annotated[bool, typer.Option("--api", help="the HTTP API for engines")]
+PagesOption = Annotated[bool, typer.Option("--pages", help="the pages for people")]
+CallbacksOption = Annotated[bool, typer.Option("--callbacks", help="what is open to the world; alone by default")]
 
-    It needs TEMPORAL_*, SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them; for unsubscribing,
+
+def serve(
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    api: ApiOption = False,
+    pages: PagesOption = False,
+    callbacks: CallbacksOption = False,
+) -> None:
+    """Serve the ways in over HTTP, on one port, until asked to stop: those that are named, else callbacks.
+
+    --api and --pages need TEMPORAL_* and SCENARIO_* as the workers have them, and a key: 'scenario keys create'.
+
+    --callbacks receives callbacks of journeys, contacts who unsubscribe, bounces and STOP. It needs TEMPORAL_*,
+    SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them; for unsubscribing,
     SCENARIO_SUPPRESSION_KEY and SCENARIO_STORE too; for bounces SCENARIO_BOUNCE_ADDRESS and SCENARIO_INBOUND_KEY, for
     answers to SMS SCENARIO_SMS; and SCENARIO_DESTINATIONS where the platform is told of them. Put a proxy with TLS in
     front of it.
     """
-    from gateway.callbacks.server import serve as run
+    from gateway.serving import Parts
+    from gateway.serving import serve as run
     from runtime.settings import Settings
     from runtime.telemetry import logs
     from runtime.telemetry.telemetry import Telemetry
@@ -28,7 +43,8 @@ def serve(host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
     logs.configure()
     telemetry = Telemetry.start()
     try:
-        asyncio.run(run(settings, host, port))
+        wanted = Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages))
+        asyncio.run(run(settings, host, port, wanted))
     except asyncio.CancelledError:  # asked to stop before it was ready
         return
     finally:

@@ -198,7 +198,10 @@ api_answers = Table(
     Column("idempotency_key", Words, nullable=False),
     # Of the request: the same key for another request is a mistake.
     Column("digest", Words, nullable=False),
+    # When it was first asked. It tells what is done for the key now from what is done for it when it is forgotten.
     Column("begun_at", Instant, nullable=False),
+    # When whoever carries it out took it up: they may have been killed, and another does after a while.
+    Column("taken_at", Instant, nullable=False),
     # Null while the request is under way.
     Column("status", Integer, nullable=True),
     Column("headers", Json, nullable=True),

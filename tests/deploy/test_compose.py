@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from gateway.callbacks import server
 from runtime import search_attributes
 from runtime.local.devserver import DYNAMIC_CONFIG
+from runtime.process import http_server
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
 from worker import DRAIN, ENDING, PLATFORM
@@ -141,7 +141,7 @@ def test_a_worker_may_finish_draining_and_what_it_does_after_it() -> None:
 
 def test_the_gateway_may_finish_draining_and_has_the_workers_store_but_none_of_their_secrets() -> None:
     gateway = SERVICES["callbacks"]
-    assert seconds(gateway["stop_grace_period"]) > server.DRAIN + telemetry.PATIENCE
+    assert seconds(gateway["stop_grace_period"]) > http_server.DRAIN + telemetry.PATIENCE
     assert (gateway["networks"], gateway["secrets"]) == (["default", "database"], ["scenario_password"])
     assert "SCENARIO_SECRETS_DIR" not in gateway["environment"]
     assert gateway["volumes"] == ["./secrets/channels:/run/channels:ro", "./destinations:/run/destinations:ro"]

@@ -40,6 +40,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("idempotency_key", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("begun_at", _INSTANT, nullable=False),
+        sa.Column("taken_at", _INSTANT, nullable=False),
         sa.Column("status", sa.Integer, nullable=True),
         sa.Column("headers", sa.Text, nullable=True),
         sa.Column("body", sa.Text, nullable=True),

@@ -1,0 +1,17 @@
+"""What routes are given of the application that they are in."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from gateway.client import ScenarioClient
+
+
+def _client(request: Request) -> ScenarioClient:
+    return cast("ScenarioClient", request.app.state.client)
+
+
+Client = Annotated[ScenarioClient, Depends(_client)]
+"""The client through which everything is done."""

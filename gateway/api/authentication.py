@@ -1,0 +1,189 @@
+"""Who asks: the key of a request, what it is good for, and how often.
+
+A request without a good key is told no more than that, whatever it asks for; so is one whose key lacks the scope.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Annotated, Any, Final
+
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Connection
+
+from gateway.api.problem import Problem, again
+from gateway.callbacks.rate_limit import RateLimit
+from runtime.api_key import ApiKey, Scope, digest_of, parse_token
+from runtime.store import Store
+
+RATE: Final = 200.0
+"""Requests a second that a key may make, where it says nothing else."""
+REMEMBERED: Final = 5.0
+"""Seconds after which a revoked key is no good at the latest."""
+_KEPT: Final = 1000
+_WINDOW: Final = 2.0  # seconds over which requests are counted: a short burst is no offence
+_CHALLENGE: Final = {"www-authenticate": "Bearer"}
+_NOBODY: Final = digest_of("")
+
+bearer: Final = HTTPBearer(auto_error=False, bearerFormat="sr_<id>_<secret>", description="`scenario keys create`")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever made a request.
+
+    Attributes:
+        key: Their key.
+    """
+
+    key: ApiKey
+
+    @property
+    def name(self) -> str:
+        """What they are called where their operations are kept."""
+        return f"key {self.key.id}"
+
+    def has(self, scope: Scope) -> bool:
+        """Whether the key is good for this."""
+        return scope in self.key.scopes
+
+    def may_use(self, scenario: str) -> bool:
+        """Whether the key is for this scenario."""
+        return self.key.scenarios is None or scenario in self.key.scenarios
+
+    def check(self, scenario: str) -> None:
+        """Makes sure that the key is for a scenario.
+
+        Raises:
+            Problem: It is not.
+        """
+        if not self.may_use(scenario):
+            raise Problem("forbidden", "this key is not for that")
+
+
+class Keys:
+    """Knows keys by what is shown of them, and remembers good ones for some seconds.
+
+    Args:
+        store: Where they are kept.
+        rate: Requests a second of a key that has no rate of its own.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, store: Store, *, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
+        self._store, self._rate, self._clock = store, rate, clock
+        self._known: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._limits: dict[float, RateLimit] = {}
+
+    async def verify(self, token: str) -> ApiKey | None:
+        """The good key that a token is, or None.
+
+        Raises:
+            StoreError: The store cannot be asked.
+        """
+        parsed = parse_token(token)
+        if parsed is None:
+            return None
+        identifier, secret = parsed
+        key = await self._key(identifier)
+        if key is None:
+            hmac.compare_digest(digest_of(secret), _NOBODY)  # takes as long as where there is one
+            return None
+        return key if key.fits(secret) and key.is_good(datetime.now(UTC)) else None
+
+    async def named(self, identifier: str) -> ApiKey | None:
+        """The good key of an id, or None: for who has shown it before."""
+        key = await self._key(identifier)
+        return key if key is not None and key.is_good(datetime.now(UTC)) else None
+
+    def wait(self, key: ApiKey) -> float:
+        """Counts one request of a key. Returns 0 where it may be made, else the seconds after which it may."""
+        rate = key.rate or self._rate
+        limit = self._limits.get(rate)
+        if limit is None:
+            limit = self._limits[rate] = RateLimit(max(1, round(rate * _WINDOW)), _WINDOW, self._clock)
+        return limit.take(key.id)
+
+    async def _key(self, identifier: str) -> ApiKey | None:
+        found = self._known.get(identifier)
+        if found is not None and self._clock() - found[0] < REMEMBERED:
+            return found[1]
+        key = await self._store.key(identifier)
+        if key is not None:
+            self._known[identifier] = (self._clock(), key)
+            self._known.move_to_end(identifier)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return key
+
+
+class Authentication:
+    """An ASGI application around another, which sees no request without a good key, and no body of one.
+
+    Args:
+        application: What is guarded. It finds who asks in its scope's ``state``, as ``caller``.
+        keys: Knows who asks.
+        public: Paths that anybody may read.
+    """
+
+    def __init__(self, application: ASGIApp, keys: Keys, public: Collection[str] = ()) -> None:
+        self._application, self._keys, self._public = application, keys, public
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Lets a request through.
+
+        Raises:
+            Problem: Nobody may make it who shows such a key.
+        """
+        if scope["type"] == "http" and not (scope["path"] in self._public and scope["method"] in ("GET", "HEAD")):
+            scope.setdefault("state", {})["caller"] = await caller_of(self._keys, _shown(scope))
+        await self._application(scope, receive, send)
+
+
+def _shown(scope: Connection) -> str | None:
+    """The key that a request shows; None where it shows none, or several."""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(given) != 1:
+        return None
+    scheme, _, token = given[0].decode("latin-1").partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
+
+
+async def caller_of(keys: Keys, token: str | None) -> Caller:
+    """Who shows a key; counts the request.
+
+    Raises:
+        Problem: Nobody who may.
+    """
+    key = await keys.verify(token) if token else None
+    if key is None:
+        raise Problem("unauthorized", "give a key: Authorization: Bearer sr_…", headers=_CHALLENGE)
+    if seconds := keys.wait(key):
+        raise again("too-many", "this key makes too many requests: wait, or send batches", seconds)
+    return Caller(key)
+
+
+def requires(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    """The dependency of a route for those whose key has a scope. Its value is the `Caller`."""
+
+    async def check(request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
+        caller: Caller = request.state.caller
+        if not caller.has(scope):
+            raise Problem("forbidden", "this key is not for that")
+        return caller
+
+    return check
+
+
+Entering = Annotated[Caller, Security(requires("enter"))]
+Telling = Annotated[Caller, Security(requires("events"))]
+Reading = Annotated[Caller, Security(requires("read"))]
+Operating = Annotated[Caller, Security(requires("operate"))]
+Publishing = Annotated[Caller, Security(requires("publish"))]

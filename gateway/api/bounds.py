@@ -1,0 +1,81 @@
+"""What a request may cost before anybody has looked at it: bytes, seconds, and the form that it comes in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.api.problem import Problem, answer
+
+MOST: Final = 1024 * 1024 + 64 * 1024
+"""Bytes of a body: of the largest entry and what is around it."""
+PATIENCE: Final = 10.0
+"""Seconds that a body may take to arrive."""
+
+
+class Bounds:
+    """An ASGI application around another, which sees no body that is too large or too slow.
+
+    Args:
+        application: What is guarded.
+        larger: Path → bytes, where a body may be larger than `MOST`.
+        patience: See `PATIENCE`.
+        refuse: Makes an answer of what is wrong.
+    """
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        *,
+        larger: Mapping[str, int] | None = None,
+        patience: float = PATIENCE,
+        refuse: Callable[[Problem], ASGIApp] = answer,
+    ) -> None:
+        self._application, self._larger, self._patience, self._refuse = application, larger or {}, patience, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, or lets it through."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        most = self._larger.get(scope["path"], MOST)
+        headers = dict(scope["headers"])
+        said = headers.get(b"content-length", b"0")
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            problem = Problem("unsupported-media", "send the body as it is, without a content-encoding", headers=_CLOSE)
+            await self._refuse(problem)(scope, receive, send)
+            return
+        if not said.isdigit() or int(said) > most:
+            await self._refuse(_too_large(most))(scope, receive, send)
+            return
+        came = 0
+        end = asyncio.get_running_loop().time() + self._patience
+        whole = False
+
+        async def bounded() -> Message:
+            nonlocal came, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(end):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem("too-slow", "the body did not arrive in time", headers=_CLOSE) from None
+            if message["type"] == "http.request":
+                came += len(message.get("body", b""))
+                whole = not message.get("more_body", False)
+                if came > most:
+                    raise _too_large(most)
+            return message
+
+        await self._application(scope, bounded, send)
+
+
+_CLOSE: Final = {"connection": "close"}
+
+
+def _too_large(most: int) -> Problem:
+    return Problem("too-large", f"the body may have {most:,} bytes at most", headers=_CLOSE)

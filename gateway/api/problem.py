@@ -1,0 +1,249 @@
+"""What the API answers where it does not do what was asked: problem details (RFC 9457), one sentence each.
+
+A program goes by ``code``, which is stable; ``type`` is the same as a URN. ``errors`` has one item for each mistake of
+a request, with a JSON pointer (RFC 6901) into its body, or the name of the parameter. Nothing here quotes a request:
+its values may be a contact's.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.errors import (
+    BadInput,
+    JourneyFailed,
+    MistakenEntry,
+    NotAccepted,
+    NotAnswered,
+    NotEntered,
+    Refusal,
+    UnderWay,
+    UnknownContact,
+    UnknownJourney,
+)
+from runtime.errors import SetupError
+from runtime.store import StoreError
+
+logger = logging.getLogger(__name__)
+
+MEDIA: Final = "application/problem+json"
+AGAIN: Final = 5
+"""Seconds after which it is worth trying again, where nothing more is known."""
+
+
+class Mistake(BaseModel):
+    """One mistake of a request.
+
+    Attributes:
+        pointer: Where: a JSON pointer into the body, ``""`` for the whole; or ``query:limit``, ``header:prefer``.
+        code: What, in a word.
+        detail: One sentence.
+        did_you_mean: What was probably meant.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+    did_you_mean: str | None = None
+
+
+class ProblemBody(BaseModel):
+    """A problem (RFC 9457)."""
+
+    type: str = Field(examples=["urn:scenario-runner:not-entered"])
+    title: str
+    status: int
+    code: str = Field(examples=["not-entered"])
+    detail: str
+    errors: list[Mistake] = Field(default_factory=list[Mistake])
+    journey: str | None = Field(None, description="The journey that is meant, where there is one")
+
+
+TITLES: Final = {
+    "malformed": (400, "The request cannot be read"),
+    "unauthorized": (401, "No key, or none that is good"),
+    "forbidden": (403, "The key is not for this"),
+    "not-found": (404, "There is no such thing"),
+    "not-allowed": (405, "The method is not for this address"),
+    "too-slow": (408, "The request did not arrive in time"),
+    "conflict": (409, "It is already so, or under way"),
+    "not-accepted": (409, "The operation makes no sense now"),
+    "too-large": (413, "The request is too large"),
+    "unsupported-media": (415, "The request has another form"),
+    "invalid": (422, "The request has mistakes"),
+    "too-many": (429, "Too many requests"),
+    "failed": (500, "Something is wrong here"),
+    "no-answer": (503, "No worker answered"),
+    "unavailable": (503, "Something that is needed cannot be reached"),
+}
+"""Status and title of each code."""
+
+
+class Problem(HTTPException):
+    """Ends a request with a problem. It is an `HTTPException` so that FastAPI lets it through where it reads a body.
+
+    Attributes:
+        code: One of `TITLES`.
+        detail: One sentence, without anything of a contact but ids.
+        errors: The mistakes, where they have places.
+        headers: Of the answer.
+        journey: The journey that is meant.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        errors: Sequence[Mistake] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+        journey: str | None = None,
+    ) -> None:
+        super().__init__(TITLES[code][0], detail, headers)
+        self.code, self.errors, self.journey = code, errors, journey
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The answer, as JSON."""
+        status, title = TITLES[self.code]
+        body = ProblemBody(
+            type=f"urn:scenario-runner:{self.code}",
+            title=title,
+            status=status,
+            code=self.code,
+            detail=self.detail,
+            errors=list(self.errors),
+            journey=self.journey,
+        )
+        return body.model_dump(exclude_none=True)
+
+
+def again(code: str, detail: str, seconds: float = AGAIN) -> Problem:
+    """A problem that may be over after so many seconds."""
+    return Problem(code, detail, headers={"retry-after": str(math.ceil(seconds))})
+
+
+def problem_of(error: Exception) -> Problem:
+    """What an error of the client means to a caller."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            return _invalid(error)
+        case MistakenEntry():
+            pointer = pointer_to(error.at)
+            mistake = Mistake(pointer=pointer, code="entry", detail=str(error), did_you_mean=error.meant)
+            return Problem("invalid", str(error), [mistake])
+        case UnderWay():
+            return Problem("conflict", str(error), journey=error.journey)
+        case UnknownJourney() | UnknownContact():
+            return Problem("not-found", str(error))
+        case NotAnswered():
+            return again("no-answer", str(error))
+        case NotAccepted() | NotEntered() | JourneyFailed():
+            return Problem("not-accepted", str(error))
+        case BadInput() | Refusal():
+            return Problem("invalid", str(error))
+        case StoreError() | SetupError():
+            logger.warning("a request failed: %s", error)
+            return again("unavailable", "the store or a setting is in trouble: see the log of this server")
+        case RPCError():
+            return _of_temporal(error)
+        case HTTPException():
+            return _of_http(error)
+        case _:
+            return Problem("failed", "something went wrong here, and is in the log of this server")
+
+
+def _of_temporal(error: RPCError) -> Problem:
+    # Its own text is not passed on: it may quote what was sent.
+    logger.warning("Temporal refused a call: %s", error.status.name)
+    if error.status is RPCStatusCode.INVALID_ARGUMENT:
+        return Problem("invalid", "Temporal does not take an id or a value of this request: it may be too long")
+    return again("unavailable", f"the Temporal server cannot do it now ({error.status.name}): try again")
+
+
+_OF_HTTP: Final = {
+    401: ("unauthorized", "give a key: Authorization: Bearer sr_…"),
+    403: ("forbidden", "this key is not for that"),
+    404: ("not-found", "there is nothing at this address: see /v1/openapi.json"),
+    405: ("not-allowed", "this address does not take this method: see /v1/openapi.json"),
+    413: ("too-large", "the request is too large"),
+    415: ("unsupported-media", "send JSON, with content-type: application/json"),
+}
+
+
+def _of_http(error: HTTPException) -> Problem:
+    code, detail = _OF_HTTP.get(error.status_code, ("malformed", "the request cannot be read"))
+    return Problem(code, detail, headers=error.headers)
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    found = error.errors()
+    if isinstance(error.body, bytes) and error.body:  # FastAPI has not read it: it is not said to be JSON
+        return Problem("unsupported-media", _OF_HTTP[415][1])
+    if any(item["type"] == "json_invalid" for item in found):
+        return Problem("malformed", "the body is not JSON")
+    mistakes = [Mistake(pointer=_pointer(item["loc"]), code=item["type"], detail=sentence_of(item)) for item in found]
+    where = ", ".join(sorted({item.pointer or "the body" for item in mistakes}))
+    return Problem("invalid", f"the request has mistakes at {where}", mistakes)
+
+
+def _pointer(place: Sequence[str | int]) -> str:
+    part, *rest = place
+    if part == "body":
+        return pointer_to(rest)
+    return f"{part}:{'.'.join(map(str, rest))}"
+
+
+def pointer_to(place: Sequence[str | int]) -> str:
+    """The JSON pointer (RFC 6901) of keys and indexes."""
+    return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in place)
+
+
+def sentence_of(item: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says; it quotes no input."""
+    # Pydantic quotes no input in its messages; what our own validators say follows this prefix.
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def answer(problem: Problem) -> JSONResponse:
+    """The problem as an answer."""
+    return JSONResponse(problem.body, problem.status_code, problem.headers, media_type=MEDIA)
+
+
+def install(application: FastAPI) -> None:
+    """Lets an application answer with problems what FastAPI would answer itself; all else is `Failsafe`'s."""
+
+    async def handle(_request: Request, error: Exception) -> JSONResponse:
+        return answer(problem_of(error))
+
+    for kind in (Problem, RequestValidationError, HTTPException):
+        application.add_exception_handler(kind, handle)
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer beside what every route may, for its ``responses``."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        status, title = TITLES[code]
+        found[status] = {"description": title, "content": {MEDIA: {"schema": REFERENCE}}}
+    return found
+
+
+REFERENCE: Final = {"$ref": "#/components/schemas/ProblemBody"}
+EVERYWHERE: Final = (
+    *("malformed", "unauthorized", "forbidden", "too-slow", "too-large", "unsupported-media", "invalid", "too-many"),
+    *("failed", "unavailable"),
+)
+"""What every route may answer."""

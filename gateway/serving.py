@@ -1,0 +1,158 @@
+"""The gateway's process: the ways in over HTTP, on one port, until it is asked to stop.
+
+Each way is a part of its own, told from the others by how its paths begin:
+
+| part | paths | for whom |
+|---|---|---|
+| callbacks | ``/callbacks/ /u/ /inbound/`` | receivers and contacts: open to the world |
+| api | ``/v1/`` | engines, with a key |
+| pages | all others | people, with a key |
+
+``/healthz`` is answered beside them. A process serves the parts that it is asked to: what is open to the world can so
+be kept from what is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from activities.webhook.destinations.watch import DestinationsFile
+from gateway.api import app as api
+from gateway.api.authentication import Keys
+from gateway.callbacks.server import application as callbacks_application
+from gateway.callbacks.server import routes_of
+from gateway.client import ScenarioClient
+from gateway.pages import app as pages
+from gateway.pages.sign_in import Door
+from runtime.callback import Callbacks
+from runtime.connection import connect
+from runtime.errors import SettingsError
+from runtime.process.http_guard import ALIVE
+from runtime.process.http_server import DRAIN, HttpServer
+from runtime.settings import Settings
+from runtime.store import Store
+from runtime.telemetry.telemetry import temporal_runtime
+from runtime.unsubscribing import Unsubscribing
+from scenario.source.findings import listed
+
+logger = logging.getLogger("gateway")
+
+OPEN: Final = ("/callbacks/", "/u/", "/inbound/")
+"""How the paths begin that are open to the world."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a process serves."""
+
+    api: bool = False
+    pages: bool = False
+    callbacks: bool = False
+
+
+class Front:
+    """One ASGI application of several.
+
+    Args:
+        parts: How paths begin → the application that answers them; ``/`` all others.
+    """
+
+    def __init__(self, parts: Mapping[str, ASGIApp]) -> None:
+        self._parts = dict(sorted(parts.items(), key=lambda item: -len(item[0])))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        path: str = scope["path"]
+        if path == ALIVE:
+            await JSONResponse({"alive": True})(scope, receive, send)
+            return
+        for beginning, application in self._parts.items():
+            if path.startswith(beginning):
+                await application(scope, receive, send)
+                return
+        await JSONResponse({"error": "there is nothing here"}, 404)(scope, receive, send)
+
+
+def parts_of(
+    client: ScenarioClient, store: Store, wanted: Parts, *, temporal_ui: str | None = None, door: Door | None = None
+) -> dict[str, ASGIApp]:
+    """The parts for engines and people.
+
+    Args:
+        client: Does what they ask for.
+        store: Keeps their keys.
+        wanted: Which of them.
+        temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
+        door: Signs in whoever opens its address; None: there is none.
+    """
+    keys = Keys(store)
+    made: dict[str, ASGIApp] = {}
+    if wanted.api:
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys))
+    if wanted.pages:
+        made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
+    return made
+
+
+async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None:
+    """Runs the gateway until the process is asked to stop.
+
+    Raises:
+        SetupError: A setting is missing or wrong, the port is taken, or there is no Temporal server.
+        StoreError: The store cannot be opened, which all but callbacks need.
+    """
+    callbacks = Callbacks.configured(settings)
+    if wanted.callbacks and callbacks is None:
+        raise SettingsError(
+            "callbacks are not configured: set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY here, as for the workers"
+        )
+    stop = asyncio.Event()
+    task = asyncio.current_task()
+    ready = False
+
+    def ask_to_stop() -> None:
+        stop.set()
+        if task is not None and not ready:  # it may still wait for a server
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask_to_stop)
+    async with AsyncExitStack() as stack:
+        listening = await stack.enter_async_context(HttpServer(port, host, purpose="the gateway"))
+        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime())
+        parts: dict[str, ASGIApp] = {}
+        what: list[str] = []
+        # Without these, what is open to the world has no way to the store.
+        needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) is not None
+        store = None
+        if needs_store:
+            opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
+            store = await stack.enter_async_context(opened)
+            client = ScenarioClient(
+                temporal, store, settings.platform_timezone, settings.destinations, settings.policies
+            )
+            parts.update(parts_of(client, store, wanted, temporal_ui=settings.temporal_ui))
+            what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
+        if wanted.callbacks and callbacks is not None:
+            more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
+            open_to_all = callbacks_application(callbacks, temporal, list(chain.from_iterable(more.values())))
+            parts.update(dict.fromkeys(OPEN, open_to_all))
+            what += ["callbacks", *more]
+        listening.start(Front(parts))
+        ready = True
+        unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""
+        logger.info("ready, listening on port %d for %s%s", listening.port, listed(what, "and"), unset)
+        await stop.wait()
+        logger.info("stopping: requests under way have %d s", DRAIN)
+    logger.info("stopped")
