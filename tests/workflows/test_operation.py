@@ -119,9 +119,10 @@ async def test_a_dry_run_asks_nobody(client: Client, gateway: Gateway) -> None:
 
 
 async def test_its_history_stays_small(client: Client, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        workflow.Info, "is_continue_as_new_suggested", lambda info: info.get_current_history_length() > 15
-    )
+    def suggested(self: workflow.Info) -> bool:
+        return self.get_current_history_length() > 15
+
+    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
     gateway.script = all_but([4, 3, 2, 1, 0])
     handle = await begin(client)
     assert await handle.result() == "finished"
