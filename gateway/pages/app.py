@@ -19,7 +19,7 @@ from gateway.api.bounds import Bounds
 from gateway.api.problem import TITLES, Problem, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
-from gateway.pages import assets, contact, journey, journeys, scenarios, sign_in
+from gateway.pages import assets, contact, journey, journeys, scenario, scenarios, sign_in
 from gateway.pages.headers import Headers
 from gateway.pages.links import link
 from gateway.pages.page import Page, SignInFirst, go_to
@@ -29,7 +29,7 @@ from runtime.errors import SetupError
 from runtime.store import StoreError
 
 ROUTES: Final = tuple(
-    chain.from_iterable(module.ROUTES for module in (assets, sign_in, scenarios, contact, journeys, journey))
+    chain.from_iterable(module.ROUTES for module in (assets, sign_in, scenarios, scenario, contact, journeys, journey))
 )
 LARGER: Final[Mapping[str, int]] = {}
 """Bytes of a form where it may be larger than others."""
