@@ -29,9 +29,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api import app as api
 from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
@@ -84,7 +87,15 @@ class Front:
 
 
 def parts_of(
-    client: ScenarioClient, store: Store, wanted: Parts, *, temporal_ui: str | None = None, door: Door | None = None
+    client: ScenarioClient,
+    store: Store,
+    wanted: Parts,
+    authors: Authoring | None = None,
+    *,
+    outbox: Outbox | None = None,
+    book: DestinationsFile | None = None,
+    temporal_ui: str | None = None,
+    door: Door | None = None,
 ) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
@@ -92,15 +103,19 @@ def parts_of(
         client: Does what they ask for.
         store: Keeps their keys.
         wanted: Which of them.
+        authors: Checks and previews scenarios; without it, as if nothing were set.
+        outbox: Sends test messages from pages; None: none are sent.
+        book: The destinations, for pages; None where they are not known.
         temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors))
     if wanted.pages:
-        made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
+        site = pages.application(client, keys, authors, outbox=outbox, book=book, temporal_ui=temporal_ui, door=door)
+        made["/"] = pages.bounded(site)
     return made
 
 
@@ -142,7 +157,10 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
-            parts.update(parts_of(client, store, wanted, temporal_ui=settings.temporal_ui))
+            authors = Authoring(Setup.of(settings))
+            book, ui = DestinationsFile(settings.destinations), settings.temporal_ui
+            outbox = await stack.enter_async_context(Outbox.configured(settings, book)) if wanted.pages else None
+            parts.update(parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}

@@ -8,23 +8,36 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from gateway.api import entries, problem
+from gateway.api import authoring, deliveries, entries, problem, results, scenarios, why
 from gateway.api.authentication import Keys
 from gateway.api.bounds import Bounds
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 
 PREFIX: Final = "/v1"
-ROUTERS: Final[tuple[APIRouter, ...]] = (entries.router,)
-LARGER: Final = {f"{PREFIX}/{name}/batch": 5 * 1024 * 1024 for name in ("entries", "events")}
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    entries.router,
+    scenarios.router,
+    authoring.router,
+    deliveries.router,
+    why.router,
+    results.router,
+)
+LARGER: Final = dict.fromkeys(
+    (f"{PREFIX}/{name}" for name in ("entries/batch", "events/batch", "scenarios/", "check", "preview")),
+    5 * 1024 * 1024,
+)
 """Bytes of a body where it may be larger than others."""
 
 
-def application(client: ScenarioClient, keys: Keys) -> FastAPI:
+def application(client: ScenarioClient, keys: Keys, authors: Authoring | None = None) -> FastAPI:
     """The API.
 
     Args:
         client: Does what is asked for.
         keys: Knows who asks.
+        authors: Checks and previews scenarios; without it, as if nothing were set.
     """
     app = FastAPI(
         title="Scenario Runner",
@@ -36,7 +49,7 @@ def application(client: ScenarioClient, keys: Keys) -> FastAPI:
         redirect_slashes=False,
         responses=problem.problems(*problem.EVERYWHERE),
     )
-    app.state.client, app.state.keys = client, keys
+    app.state.client, app.state.keys, app.state.authoring = client, keys, authors or Authoring(Setup())
     problem.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)

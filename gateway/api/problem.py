@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import (
     BadInput,
+    Busy,
     JourneyFailed,
     NotAccepted,
     NotAnswered,
@@ -47,12 +48,18 @@ class Mistake(BaseModel):
         code: What, in a word.
         detail: One sentence.
         did_you_mean: What was probably meant.
+        file: Of a scenario: its file, or the file that it refers to.
+        line: Of that file, counted from 1.
+        column: Of that line, counted from 1, in characters.
     """
 
     pointer: str
     code: str
     detail: str
     did_you_mean: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
 
 
 class ProblemBody(BaseModel):
@@ -140,6 +147,8 @@ def problem_of(error: Exception) -> Problem:
             return _invalid(error)
         case UnknownJourney() | UnknownContact():
             return Problem("not-found", str(error))
+        case Busy():
+            return again("no-answer", str(error))
         case NotAnswered():
             return again("no-answer", str(error))
         case NotAccepted() | NotEntered() | JourneyFailed():
