@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     suppression_key_previous: SecretStr | None = None
     bounce_address: str | None = None
     inbound_key: SecretStr | None = None
+    api_origins: str | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -84,7 +85,14 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("store", "callback_url", "callback_key", "callback_key_previous"),
-        *("suppression_key", "suppression_key_previous", "bounce_address", "inbound_key", "platform_timezone"),
+        *(
+            "suppression_key",
+            "suppression_key_previous",
+            "bounce_address",
+            "inbound_key",
+            "platform_timezone",
+            "api_origins",
+        ),
     )
     @classmethod
     def _good(cls, value: Any, info: ValidationInfo) -> Any:
@@ -107,6 +115,7 @@ _WANTED: Final = {
     "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
     "and '_' at most before its '@'",
     "inbound_key": _KEY,
+    "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 
@@ -119,6 +128,11 @@ def callback_key(value: SecretStr) -> bytes:
 def keys_in(value: SecretStr) -> list[bytes]:
     """The keys that a setting of several holds."""
     return [_bytes(text) for text in value.get_secret_value().split(",")]
+
+
+def origins_in(value: str | None) -> list[str]:
+    """The origins that a setting of several names."""
+    return [text.strip() for text in (value or "").split(",") if text.strip()]
 
 
 def _sentences(error: ValidationError) -> list[str]:
@@ -142,6 +156,7 @@ def _bytes(text: str) -> bytes:
         return b""
 
 
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)  # as browsers write it: in lower case
 _BOUNCES: Final = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,19}[A-Za-z0-9])?@(?=.{1,253}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
 )
@@ -185,5 +200,6 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
+    "api_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "platform_timezone": _is_zone,
 }
