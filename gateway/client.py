@@ -31,11 +31,16 @@ from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
+from gateway.operations.many import ManyOperations
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.one import Operations, targets
+from gateway.operations.one import targets
+from gateway.operations.progress import OperationView
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
+from gateway.stats import stats
+from gateway.stats.recent import Recent
+from gateway.stats.stats import Stats
 from gateway.why.why import Why, why
 from runtime.connection import connect
 from runtime.settings import Settings
@@ -50,7 +55,9 @@ __all__ = [
     "JourneyView",
     "ListedJourney",
     "MigrationForecast",
+    "OperationView",
     "ScenarioClient",
+    "Stats",
     "Tally",
     "Which",
     "targets",
@@ -72,7 +79,7 @@ class Heard:
     troubles: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class ScenarioClient(Operations):
+class ScenarioClient(ManyOperations):
     """Scenario Runner, for Python programs.
 
     Args:
@@ -100,6 +107,7 @@ class ScenarioClient(Operations):
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self._zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self._content = Content(store)
+        self._stats = Recent(self._count)
 
     @classmethod
     @asynccontextmanager
@@ -121,7 +129,15 @@ class ScenarioClient(Operations):
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
-            yield cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
+            client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
+            try:
+                yield client
+            finally:
+                await client.close()
+
+    async def close(self) -> None:
+        """Gives up what is still being counted. The client of Temporal and the store stay open."""
+        await self._stats.close()
 
     async def publish(
         self, path: Path, by: str = "", *, newest: bool = False, journeys: Journeys | None = None
@@ -333,6 +349,24 @@ class ScenarioClient(Operations):
         return await why(
             self.temporal, self.store, contact, scenario, step=step, since=since, limit=limit, policies=policies
         )
+
+    async def stats(self, scenario: str, version: int | None = None) -> Stats:
+        """How many people stand at each step of a scenario, and how many passed.
+
+        Counted every few seconds for all who ask this client: `Stats.as_of` says when.
+
+        Args:
+            scenario: Its name.
+            version: Only this one. None: the newest, and those that journeys follow or passed a step of in the last
+                day.
+
+        Raises:
+            BadInput: There is no such scenario or version, or it is not for this release.
+        """
+        return await self._stats.get((scenario, version))
+
+    async def _count(self, asked: tuple[str, int | None], before: Stats | None) -> Stats:
+        return await stats.stats(self.temporal, self.store, self._content, *asked, before=before)
 
     async def journeys(
         self,

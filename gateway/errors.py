@@ -2,6 +2,8 @@
 
 Refusal
 ├── BadInput        a file or an argument that cannot be read
+│   └── BadOperation what an operation on many journeys is to do, or to whom
+├── Busy            too many others ask at this moment
 ├── CheckFailed     a scenario file with mistakes
 ├── NotEntered      a contact that is not admitted
 │   ├── MistakenEntry  since the entry itself is wrong
@@ -10,6 +12,7 @@ Refusal
 │   └── NotAnswered an operation that no worker took
 ├── UnknownJourney  a journey that nobody knows
 ├── UnknownContact  a contact that nobody knows
+├── UnknownOperation an operation on many journeys that nobody knows
 └── JourneyFailed   a journey that ended without a result
 """
 
@@ -34,6 +37,22 @@ class BadInput(Refusal):
     def __init__(self, text: str, *, line: int | None = None) -> None:
         self.line = line
         super().__init__(text)
+
+
+class BadOperation(BadInput):
+    """What an operation on many journeys is to do, or to whom, makes no sense.
+
+    Attributes:
+        at: Which part of what was asked for, such as ``("which", "step")``.
+    """
+
+    def __init__(self, text: str, *at: str) -> None:
+        self.at = at
+        super().__init__(text)
+
+
+class Busy(Refusal):
+    """Too many others ask for the same at this moment."""
 
 
 def unreadable(name: object, error: OSError, advice: str = "") -> BadInput:
@@ -113,6 +132,10 @@ class UnknownJourney(Refusal):
 
 class UnknownContact(Refusal):
     """No journey was ever this contact's."""
+
+
+class UnknownOperation(Refusal):
+    """There is no such operation on many journeys."""
 
 
 class JourneyFailed(Refusal):

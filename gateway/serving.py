@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -29,15 +29,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api import app as api
 from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.pages import app as pages
+from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.errors import SettingsError
 from runtime.process.http_guard import ALIVE
 from runtime.process.http_server import DRAIN, HttpServer
-from runtime.settings import Settings
+from runtime.settings import Settings, origins_in
 from runtime.store import Store
 from runtime.telemetry.telemetry import temporal_runtime
 from runtime.unsubscribing import Unsubscribing
@@ -81,18 +85,33 @@ class Front:
         await JSONResponse({"error": "there is nothing here"}, 404)(scope, receive, send)
 
 
-def parts_of(client: ScenarioClient, store: Store, wanted: Parts) -> dict[str, ASGIApp]:
+def parts_of(
+    client: ScenarioClient,
+    store: Store,
+    wanted: Parts,
+    authors: Authoring | None = None,
+    *,
+    temporal_ui: str | None = None,
+    door: Door | None = None,
+    origins: Sequence[str] = (),
+) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
     Args:
         client: Does what they ask for.
         store: Keeps their keys.
         wanted: Which of them.
+        authors: Checks and previews scenarios; without it, as if nothing were set.
+        temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
+        door: Signs in whoever opens its address; None: there is none.
+        origins: Of pages elsewhere whose scripts may use the API.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors, origins=origins))
+    if wanted.pages:
+        made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
     return made
 
 
@@ -134,7 +153,9 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
-            parts.update(parts_of(client, store, wanted))
+            authors = Authoring(Setup.of(settings))
+            origins = origins_in(settings.api_origins)
+            parts.update(parts_of(client, store, wanted, authors, temporal_ui=settings.temporal_ui, origins=origins))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}

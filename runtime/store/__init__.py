@@ -6,6 +6,7 @@ async with Store.open(url) as store:
 """
 
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.attempt_log import AttemptPlace, Outcomes, WhichAttempts, place_of
 from runtime.store.claims import Claim
 from runtime.store.closures import Closure
 from runtime.store.deliveries import Attempt, Attempted
@@ -20,6 +21,7 @@ from runtime.store.errors import (
     StoreUnavailable,
 )
 from runtime.store.goals import Tally
+from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.passages import Passage, Passed
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
@@ -30,6 +32,7 @@ __all__ = [
     "Again",
     "AlreadyIn",
     "Attempt",
+    "AttemptPlace",
     "AttemptWriter",
     "Attempted",
     "Claim",
@@ -37,6 +40,8 @@ __all__ = [
     "LetIn",
     "Listed",
     "Newest",
+    "OperationItem",
+    "Outcomes",
     "Passage",
     "Passed",
     "Population",
@@ -50,5 +55,8 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
+    "StoredOperation",
     "Tally",
+    "WhichAttempts",
+    "place_of",
 ]

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select
+from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import deliveries, entries
@@ -111,10 +111,12 @@ class Deliveries(Queries):
         contact_id: str | None = None,
         channel: str | None = None,
         destination: str | None = None,
+        scenario: str | None = None,
         outcome: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
         before: datetime | None = None,
+        after: tuple[datetime, int, str] | None = None,
         limit: int = 1000,
     ) -> list[Attempt]:
         """The newest attempts, in the order in which they began.
@@ -126,10 +128,13 @@ class Deliveries(Queries):
             contact_id: Only those to this contact.
             channel: Only those by this channel.
             destination: Only those to this destination.
+            scenario: Only this scenario's.
             outcome: Only those with this outcome.
             error: Only those with this kind of error; of what was skipped, why: ``capped``.
             since: Only those that began then or later.
             before: Only those that began before.
+            after: Only those that come after one in this list read from its end: when that began, its number, its
+                delivery.
             limit: So many at most, the newest.
         """
         wanted = {
@@ -139,6 +144,7 @@ class Deliveries(Queries):
             "contact_id": contact_id,
             "channel": channel,
             "destination": destination,
+            "scenario": scenario,
             "outcome": outcome,
             "error": error,
         }
@@ -146,13 +152,18 @@ class Deliveries(Queries):
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
         if outcome is not None and outcome != DELIVERED:
-            statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
+            statement = statement.where(WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
         if before is not None:
             statement = statement.where(_table.started_at < before)
-        statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
-        return [_attempt(row) for row in reversed(await self._database.read(statement))]
+        order = _table.started_at, _table.attempt, _table.delivery_id
+        if after is not None:
+            # The first alone, too: it is what an index is read by.
+            place = tuple_(*after, types=[column.type for column in order])
+            statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
+        statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
+        return [attempt_in(row) for row in reversed(await self._database.read(statement))]
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """The newest attempt of each delivery that is to be tried again, those first that are due first.
@@ -166,7 +177,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
+        return [attempt_in(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """As `between_attempts`, to whomever they are, the newest first.
@@ -176,7 +187,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
+        return [attempt_in(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
 
     async def attempted(self, scenario: str, *, since: datetime) -> list[Attempted]:
         """How many attempts a scenario's steps made, of each kind apart.
@@ -199,7 +210,8 @@ class Deliveries(Queries):
         return {(row["version"], row["step"]): row["n"] for row in rows}
 
 
-_WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
+WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
+"""Of the few attempts that were not delivered, which have an index of their own."""
 _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
@@ -213,7 +225,7 @@ _IS_LATEST = (
 )
 _TO_BE_TRIED_AGAIN = (
     select(deliveries)
-    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
+    .where(WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.started_at.desc())
     .limit(bindparam("limit"))
 )
@@ -228,7 +240,7 @@ _of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= b
 _ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
 _TRYING_AGAIN = (
     select(_table.version, _table.step, func.count().label("n"))
-    .where(_WENT_WRONG, *_of_scenario, *_IS_LATEST)
+    .where(WENT_WRONG, *_of_scenario, *_IS_LATEST)
     .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
@@ -240,7 +252,8 @@ def _row(attempt: Attempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in _FIELDS}
 
 
-def _attempt(row: RowMapping) -> Attempt:
+def attempt_in(row: RowMapping) -> Attempt:
+    """The attempt of a row."""
     return Attempt(**row)
 
 
