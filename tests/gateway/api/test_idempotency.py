@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gateway.api.problem import Problem, again
 from gateway.errors import UnderWay
-from runtime.store.api_answers import ApiAnswers
+from runtime.store.api_answers import Answered, ApiAnswers, Taken
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
@@ -92,14 +92,13 @@ async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
         patched.setattr(ApiAnswers, "keep_answer", killed)
         await api.post("/entries", ENTRY, idempotency_key="a")
     assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 409
-    database = api.client.store
-    take = database.take_request
+    store = api.client.store
+    take = store.take_request
 
-    async def much_later(*given: Any, **more: Any) -> Any:
-        *rest, now = given
-        return await take(*rest, now + timedelta(seconds=61), **more)
+    async def later(key_id: str, key: str, digest: str, now: datetime, *, lease: timedelta) -> Taken | Answered:
+        return await take(key_id, key, digest, now + timedelta(seconds=61), lease=lease)
 
-    monkeypatch.setattr(database, "take_request", much_later)
+    monkeypatch.setattr(store, "take_request", later)
     assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
     [first, second] = [request for *_, request in api.client.asked]
     assert first == second is not None
