@@ -34,6 +34,7 @@ from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.operations.background import running_operations
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
@@ -121,6 +122,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
     Raises:
         SetupError: A setting is missing or wrong, the port is taken, or there is no Temporal server.
         StoreError: The store cannot be opened, which all but callbacks need.
+        WorkerFailed: Operations in the background are not carried out any more.
     """
     callbacks = Callbacks.configured(settings)
     if wanted.callbacks and callbacks is None:
@@ -146,7 +148,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
         what: list[str] = []
         # Without these, what is open to the world has no way to the store.
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) is not None
-        store = None
+        store = crew = None
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
@@ -156,6 +158,8 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             authors = Authoring(Setup.of(settings))
             origins = origins_in(settings.api_origins)
             parts.update(parts_of(client, store, wanted, authors, temporal_ui=settings.temporal_ui, origins=origins))
+            if wanted.api or wanted.pages:
+                crew = await stack.enter_async_context(running_operations(client))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
@@ -163,9 +167,10 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             parts.update(dict.fromkeys(OPEN, open_to_all))
             what += ["callbacks", *more]
         listening.start(Front(parts))
+        stack.push_async_callback(listening.stop)  # before what its requests need is closed
         ready = True
         unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""
         logger.info("ready, listening on port %d for %s%s", listening.port, listed(what, "and"), unset)
-        await stop.wait()
+        await (crew.until(stop) if crew is not None else stop.wait())
         logger.info("stopping: requests under way have %d s", DRAIN)
     logger.info("stopped")
