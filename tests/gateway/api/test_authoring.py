@@ -82,7 +82,7 @@ async def test_where_a_template_fails_is_told(door: Door) -> None:
     entry["trigger"] = {"type": "order", "order": {"external_id": "1", "status": "soon"}}
     shown = await door.call("POST", "/preview", json={**path, "entry": entry})
     sent = shown["steps"][0]["error"]
-    assert (sent["file"], sent["line"]) == ("scenario.yaml", 5), sent
+    assert (sent["file"], sent["line"]) == ("scenario.yaml", 4), sent
     await door.call("PUT", "/scenarios/hello", json=path)
     shown = await door.call("POST", "/preview", json={"scenario": "hello", "entry": entry})
     published = shown["steps"][0]["error"]
