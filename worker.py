@@ -157,6 +157,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         admissions.admit,
                         admissions.identify,
                         admissions.depart,
+                        admissions.count,
                         goals.goal,
                         decide,
                         clearances.clear,

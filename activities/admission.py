@@ -13,10 +13,12 @@ from temporalio import activity
 
 from activities.caller import IDENTIFY, Identification, Identified
 from activities.content import Content, Opened, UnknownVersion
+from activities.counting import COUNT, Passages
 from activities.goal import count
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from scenario.entry.admission import (
+    Mistaken,
     Refused,
     branches,
     check_identity,
@@ -74,13 +76,16 @@ class AdmissionActivities:
 
     @activity.defn(name=DEPART.name)
     async def depart(self, departure: Departure) -> None:
-        """Notes that a journey is over, and counts its goal where its last events reach it."""
+        """Notes that a journey is over, and counts what it passed, and its goal where its last events reach it."""
         if departure.delivery:
             await self._store.release(departure.delivery)
         if departure.events and (entry := await self._store.entry(departure.workflow_id, departure.run_id)):
             for event in departure.events:
                 if (await count(self._store, self._content, entry, event)).reached:
                     break
+        if departure.passed:
+            journey = {"workflow_id": departure.workflow_id, "run_id": departure.run_id}
+            await self.count(Passages(**journey, first=departure.first, passed=departure.passed))
         await self._store.depart(
             departure.workflow_id,
             departure.run_id,
@@ -88,6 +93,14 @@ class AdmissionActivities:
             departure.reason or None,
             datetime.fromisoformat(departure.now),
         )
+
+    @activity.defn(name=COUNT.name)
+    async def count(self, told: Passages) -> None:
+        """Counts steps that a journey is through with. Told again, they count once."""
+        passed = [
+            stored.Passage(one.version, one.step, one.outcome, datetime.fromisoformat(one.at)) for one in told.passed
+        ]
+        await self._store.count_passages(told.workflow_id, told.run_id, told.first, passed)
 
     async def _admit(self, admission: Admission) -> Admitted:
         if is_too_large(admission.entry, LARGEST):
@@ -156,7 +169,7 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
     """The version that an entry asks for.
 
     Raises:
-        Refused: There is none; the text says which there are.
+        Mistaken: There is none; the text says which there are.
     """
     try:
         return await content.open(entry.name, entry.version)
@@ -164,10 +177,10 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
         pass
     newest = {item.scenario: item.version for item in await store.scenarios()}
     if (version := newest.get(entry.name)) is not None:
-        raise Refused(f"{entry.name} has no version {entry.version}: the newest is {version}")
-    close = get_close_matches(entry.name, newest, 1)
-    hint = f"did you mean '{close[0]}'?" if close else "publish it with 'scenario publish'"
-    raise Refused(f"there is no scenario '{entry.name}': {hint}")
+        raise Mistaken(f"{entry.name} has no version {entry.version}: the newest is {version}", at=["scenario"])
+    close = next(iter(get_close_matches(entry.name, newest, 1)), None)
+    hint = f"did you mean '{close}'?" if close else "publish it with 'scenario publish'"
+    raise Mistaken(f"there is no scenario '{entry.name}': {hint}", at=["scenario"], meant=close)
 
 
 def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta:

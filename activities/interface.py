@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, Literal
 
 from activities.call import ActivityType
+from activities.counting import Passage
 from scenario.errors import EntryError
 from scenario.steps.host import Event
 from scenario.time.timing import parse_moment, shift
@@ -82,6 +83,8 @@ class Departure:
         now: When, ISO 8601 in UTC.
         delivery: The id of the delivery that it ended in the middle of, if it did.
         events: Those that may reach its goal and have not been looked at yet.
+        passed: The steps that it is through with and that are not counted yet, in its order.
+        first: How many there were before these.
     """
 
     workflow_id: str
@@ -91,6 +94,8 @@ class Departure:
     now: str
     delivery: str = ""
     events: list[Event] | None = None
+    passed: list[Passage] | None = None
+    first: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,13 @@ An engine in another language needs none of this: it starts the workflow `Journe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
@@ -25,15 +26,21 @@ from activities.webhook.destinations.reading import read
 from gateway import events
 from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered, EntryClient
+from gateway.errors import UnknownJourney
 from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
+from gateway.operations.many import ManyOperations
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.one import Operations, targets
+from gateway.operations.one import targets
+from gateway.operations.progress import OperationView
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
+from gateway.stats import stats
+from gateway.stats.recent import Recent
+from gateway.stats.stats import Stats
 from gateway.why.why import Why, why
 from runtime.connection import connect
 from runtime.settings import Settings
@@ -48,7 +55,9 @@ __all__ = [
     "JourneyView",
     "ListedJourney",
     "MigrationForecast",
+    "OperationView",
     "ScenarioClient",
+    "Stats",
     "Tally",
     "Which",
     "targets",
@@ -70,7 +79,7 @@ class Heard:
     troubles: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class ScenarioClient(Operations):
+class ScenarioClient(ManyOperations):
     """Scenario Runner, for Python programs.
 
     Args:
@@ -98,6 +107,7 @@ class ScenarioClient(Operations):
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self._zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self._content = Content(store)
+        self._stats = Recent(self._count)
 
     @classmethod
     @asynccontextmanager
@@ -119,7 +129,15 @@ class ScenarioClient(Operations):
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
-            yield cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
+            client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
+            try:
+                yield client
+            finally:
+                await client.close()
+
+    async def close(self) -> None:
+        """Gives up what is still being counted. The client of Temporal and the store stay open."""
+        await self._stats.close()
 
     async def publish(
         self, path: Path, by: str = "", *, newest: bool = False, journeys: Journeys | None = None
@@ -142,19 +160,22 @@ class ScenarioClient(Operations):
         known = read(self._destinations).listing if self._destinations else None
         return await publish(path, self.store, by, newest=newest, journeys=journeys, destinations=known)
 
-    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> Entered:
+    async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0, request: UUID | None = None) -> Entered:
         """Lets a contact in.
 
         Args:
             entry: As the contract describes it: scenario, contact, trigger, and optionally a key.
             settle: Seconds to wait for the admission; the journey goes on by itself if that takes longer. With 0 it is
                 only started: of many, `settling` then tells who came in.
+            request: What tells this request from others. The same again gives the journey that it started, as if that
+                had just been done, for as long as the contact has not come in once more.
 
         Raises:
-            NotEntered: The contact is not admitted; the text says why.
+            NotEntered: The contact is not admitted; the text says why. It is `MistakenEntry` where the entry has to be
+                mended, and `UnderWay` where its journey is under way.
             JourneyFailed: It came in and failed at once.
         """
-        return await self._door.enter(entry, settle)
+        return await self._door.enter(entry, settle, request)
 
     def settling(self) -> AdmissionWatch:
         """What tells of many journeys that were started whether they came in: one watch for all."""
@@ -169,7 +190,14 @@ class ScenarioClient(Operations):
         return None
 
     async def event(
-        self, contact: str, name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None
+        self,
+        contact: str,
+        name: str,
+        properties: Mapping[str, Any] | None = None,
+        identifier: str | None = None,
+        *,
+        at: datetime | None = None,
+        scenarios: Collection[str] | None = None,
     ) -> Heard | None:
         """Tells every journey of a contact that something happened, and counts the goals of those that are over.
 
@@ -178,6 +206,9 @@ class ScenarioClient(Operations):
             name: Such as ``order.delivered``.
             properties: What conditions see as ``event.…``.
             identifier: The engine's id of the event: told twice, it counts once.
+            at: When it happened, where that was not just now. What waits for it goes on now all the same; `event.time`
+                and the goal go by this.
+            scenarios: Tell only journeys of these.
 
         Returns:
             Who heard of it; None where nobody knows the contact.
@@ -185,16 +216,18 @@ class ScenarioClient(Operations):
         Raises:
             BadInput: It is not an event that a journey takes; the text says why.
         """
-        message = events.event(name, properties, identifier)
-        heard = await self._tell(contact, "event", message)
+        message = events.event(name, properties, identifier, at)
+        heard = await self._tell(contact, "event", message, scenarios)
         if heard is None:
             return None
         # Looked for when the others have been told: what ends in between is over by now, or has heard of it.
         now = datetime.now(UTC)
-        event = Event(name=message["name"], properties=message["properties"], at=now.isoformat())
+        happened = now if at is None else min(at, now)
+        event = Event(name=message["name"], properties=message["properties"], at=happened.isoformat())
         counted = {
             entry.workflow_id: await count(self.store, self._content, entry, event)
-            for entry in await self.store.open_goals(contact, now)
+            for entry in await self.store.open_goals(contact, happened)
+            if entry.admitted_at <= happened and (scenarios is None or entry.scenario in scenarios)
         }
         troubles = {
             journey: f"{'the value of its goal' if told.reached else 'its goal'} is ignored: {told.error}"
@@ -203,10 +236,48 @@ class ScenarioClient(Operations):
         }
         return Heard(heard, sum(told.reached for told in counted.values()), troubles)
 
-    async def contact_changed(self, contact: str, patch: Mapping[str, Any]) -> int | None:
+    async def event_for(
+        self,
+        journey: str,
+        name: str,
+        properties: Mapping[str, Any] | None = None,
+        identifier: str | None = None,
+        *,
+        at: datetime | None = None,
+    ) -> bool:
+        """Tells one journey that something happened.
+
+        Args:
+            journey: The workflow id.
+            name: As for `event`, and so are the others.
+            properties: See there.
+            identifier: See there.
+            at: See there.
+
+        Returns:
+            Whether it was told; False where it is over.
+
+        Raises:
+            BadInput: It is not an event that a journey takes; the text says why.
+            UnknownJourney: The store knows no such journey.
+        """
+        message = events.event(name, properties, identifier, at)
+        entry = await self.store.entry(journey)
+        if entry is None:
+            raise UnknownJourney(f"there is no journey {journey}")
+        return entry.ended_at is None and await self._signal(entry, "event", message)
+
+    async def contact_changed(
+        self, contact: str, patch: Mapping[str, Any], *, scenarios: Collection[str] | None = None
+    ) -> int | None:
         """Tells every journey of a contact which of its fields changed.
 
         A journey passes the change over where its contact would be larger than 1 MB with it.
+
+        Args:
+            contact: The contact's id.
+            patch: Fields of the contact.
+            scenarios: Tell only journeys of these.
 
         Returns:
             How many were told; None where nobody knows the contact.
@@ -215,12 +286,15 @@ class ScenarioClient(Operations):
             BadInput: It is not a change that a journey takes; the text says why.
         """
         changes = events.change(patch, self._zone)
-        return await self._tell(contact, "contact_changed", changes)
+        return await self._tell(contact, "contact_changed", changes, scenarios)
 
-    async def _tell(self, contact: str, signal: str, argument: dict[str, Any]) -> int | None:
+    async def _tell(
+        self, contact: str, signal: str, argument: dict[str, Any], scenarios: Collection[str] | None
+    ) -> int | None:
         running = await self.store.running(contact)
         if not running and not await self.store.knows(contact):
             return None
+        running = [entry for entry in running if scenarios is None or entry.scenario in scenarios]
         return sum(await asyncio.gather(*(self._signal(entry, signal, argument) for entry in running)))
 
     async def _signal(self, entry: StoredEntry, signal: str, argument: dict[str, Any]) -> bool:
@@ -275,6 +349,24 @@ class ScenarioClient(Operations):
         return await why(
             self.temporal, self.store, contact, scenario, step=step, since=since, limit=limit, policies=policies
         )
+
+    async def stats(self, scenario: str, version: int | None = None) -> Stats:
+        """How many people stand at each step of a scenario, and how many passed.
+
+        Counted every few seconds for all who ask this client: `Stats.as_of` says when.
+
+        Args:
+            scenario: Its name.
+            version: Only this one. None: the newest, and those that journeys follow or passed a step of in the last
+                day.
+
+        Raises:
+            BadInput: There is no such scenario or version, or it is not for this release.
+        """
+        return await self._stats.get((scenario, version))
+
+    async def _count(self, asked: tuple[str, int | None], before: Stats | None) -> Stats:
+        return await stats.stats(self.temporal, self.store, self._content, *asked, before=before)
 
     async def journeys(
         self,

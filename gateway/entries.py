@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
@@ -16,10 +17,11 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from activities.admission import open_for
 from activities.content import Content
 from activities.interface import JOURNEYS
-from gateway.errors import JourneyFailed, NotEntered
+from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, UnderWay
+from gateway.starting import under
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
-from scenario.entry.admission import Refused, identity
+from scenario.entry.admission import Mistaken, Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent
 from scenario.errors import EntryError
@@ -75,7 +77,7 @@ class Entered:
         """
         result = await self.result()
         if result.get("outcome") == "refused":
-            raise NotEntered(str(result.get("reason")))
+            raise NotEntered(str(result.get("reason")), journey=self.id)
         return result
 
 
@@ -92,17 +94,22 @@ class EntryClient:
         self._temporal, self._store, self._zone = temporal, store, zone
         self._content = Content(store)
 
-    async def enter(self, entry: Mapping[str, Any], settle: float) -> Entered:
+    async def enter(self, entry: Mapping[str, Any], settle: float, request: UUID | None) -> Entered:
         """See `gateway.client.ScenarioClient.enter`."""
         try:
             argument = plain(entry)
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
             identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
-        except (EntryError, Refused) as error:
+        except EntryError as error:
+            raise MistakenEntry(str(error), at=error.at) from None
+        except Mistaken as error:
+            raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None
+        except Refused as error:
             raise NotEntered(str(error)) from None
         try:
-            handle = await self._temporal.start_workflow(
+            temporal = self._temporal if request is None else under(request, self._temporal)
+            handle = await temporal.start_workflow(
                 "Journey",
                 argument,
                 id=identifier,
@@ -120,7 +127,8 @@ class EntryClient:
             )
         except WorkflowAlreadyStartedError as error:
             if opened.scenario.entry.again != "always":
-                raise NotEntered(f"the contact is in {opened.name} already, as {identifier}") from None
+                text = f"the contact is in {opened.name} already, as {identifier}"
+                raise UnderWay(text, journey=identifier) from None
             handle = self._temporal.get_workflow_handle(identifier, run_id=error.run_id, result_type=dict)
             return Entered(identifier, error.run_id or "", already=True, handle=handle)
         problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)

@@ -2,13 +2,17 @@
 
 Refusal
 ├── BadInput        a file or an argument that cannot be read
+│   └── BadOperation what an operation on many journeys is to do, or to whom
 ├── Busy            too many others ask at this moment
 ├── CheckFailed     a scenario file with mistakes
 ├── NotEntered      a contact that is not admitted
+│   ├── MistakenEntry  since the entry itself is wrong
+│   └── UnderWay       since its journey is under way
 ├── NotAccepted     an operation that makes no sense
 │   └── NotAnswered an operation that no worker took
 ├── UnknownJourney  a journey that nobody knows
 ├── UnknownContact  a contact that nobody knows
+├── UnknownOperation an operation on many journeys that nobody knows
 └── JourneyFailed   a journey that ended without a result
 """
 
@@ -32,6 +36,18 @@ class BadInput(Refusal):
 
     def __init__(self, text: str, *, line: int | None = None) -> None:
         self.line = line
+        super().__init__(text)
+
+
+class BadOperation(BadInput):
+    """What an operation on many journeys is to do, or to whom, makes no sense.
+
+    Attributes:
+        at: Which part of what was asked for, such as ``("which", "step")``.
+    """
+
+    def __init__(self, text: str, *at: str) -> None:
+        self.at = at
         super().__init__(text)
 
 
@@ -62,7 +78,36 @@ class CheckFailed(Refusal):
 
 
 class NotEntered(Refusal):
-    """A contact is not admitted."""
+    """A contact is not admitted.
+
+    Attributes:
+        journey: The journey that was started and refused; None where none was.
+    """
+
+    def __init__(self, text: str, *, journey: str | None = None) -> None:
+        self.journey = journey
+        super().__init__(text)
+
+
+class MistakenEntry(NotEntered):
+    """The entry itself is wrong: whoever made it has to mend it.
+
+    Attributes:
+        at: Keys and indexes that lead to the mistake; empty where it is the whole, or the place is not known.
+        meant: What was probably meant there, if anything is like it.
+    """
+
+    def __init__(self, text: str, *, at: Sequence[str | int] = (), meant: str | None = None) -> None:
+        self.at, self.meant = tuple(at), meant
+        super().__init__(text)
+
+
+class UnderWay(NotEntered):
+    """The contact's journey is under way.
+
+    Attributes:
+        journey: Its id.
+    """
 
 
 class NotAccepted(Refusal):
@@ -87,6 +132,10 @@ class UnknownJourney(Refusal):
 
 class UnknownContact(Refusal):
     """No journey was ever this contact's."""
+
+
+class UnknownOperation(Refusal):
+    """There is no such operation on many journeys."""
 
 
 class JourneyFailed(Refusal):

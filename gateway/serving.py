@@ -34,6 +34,8 @@ from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.pages import app as pages
+from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.errors import SettingsError
@@ -84,7 +86,13 @@ class Front:
 
 
 def parts_of(
-    client: ScenarioClient, store: Store, wanted: Parts, authors: Authoring | None = None
+    client: ScenarioClient,
+    store: Store,
+    wanted: Parts,
+    authors: Authoring | None = None,
+    *,
+    temporal_ui: str | None = None,
+    door: Door | None = None,
 ) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
@@ -93,11 +101,15 @@ def parts_of(
         store: Keeps their keys.
         wanted: Which of them.
         authors: Checks and previews scenarios; without it, as if nothing were set.
+        temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
+        door: Signs in whoever opens its address; None: there is none.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
         made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors))
+    if wanted.pages:
+        made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
     return made
 
 
@@ -139,7 +151,8 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
-            parts.update(parts_of(client, store, wanted, Authoring(Setup.of(settings))))
+            authors = Authoring(Setup.of(settings))
+            parts.update(parts_of(client, store, wanted, authors, temporal_ui=settings.temporal_ui))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
         suppression_key_previous: Keys that were in use before, separated by commas.
         bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
         inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
+        temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     suppression_key_previous: SecretStr | None = None
     bounce_address: str | None = None
     inbound_key: SecretStr | None = None
+    temporal_ui: str | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -84,14 +86,21 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("store", "callback_url", "callback_key", "callback_key_previous"),
-        *("suppression_key", "suppression_key_previous", "bounce_address", "inbound_key", "platform_timezone"),
+        *(
+            "suppression_key",
+            "suppression_key_previous",
+            "bounce_address",
+            "inbound_key",
+            "temporal_ui",
+            "platform_timezone",
+        ),
     )
     @classmethod
     def _good(cls, value: Any, info: ValidationInfo) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if text is not None and not _GOOD[info.field_name or ""](text):
             raise ValueError
-        return text.rstrip("/") if text and info.field_name == "callback_url" else value
+        return text.rstrip("/") if text and info.field_name in ("callback_url", "temporal_ui") else value
 
 
 _KEY: Final = "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it"
@@ -107,6 +116,7 @@ _WANTED: Final = {
     "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
     "and '_' at most before its '@'",
     "inbound_key": _KEY,
+    "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 
@@ -148,6 +158,13 @@ _BOUNCES: Final = re.compile(
 
 
 def _is_callback_url(text: str) -> bool:
+    if not _is_address(text):
+        return False
+    url = urlsplit(text)
+    return url.scheme == "https" or _is_loopback(url.hostname or "")
+
+
+def _is_address(text: str) -> bool:
     if re.search(r"[^!-~]", text):
         return False
     try:
@@ -155,9 +172,8 @@ def _is_callback_url(text: str) -> bool:
         host, port = url.hostname, url.port
     except ValueError:
         return False
-    plain = url.scheme == "http" and _is_loopback(host or "")
     bare = "@" not in url.netloc and "?" not in text and "#" not in text
-    return bool(host) and (url.scheme == "https" or plain) and bare and port != 0
+    return bool(host) and url.scheme in ("http", "https") and bare and port != 0
 
 
 def _is_loopback(host: str) -> bool:
@@ -185,5 +201,6 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
+    "temporal_ui": _is_address,
     "platform_timezone": _is_zone,
 }

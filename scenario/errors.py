@@ -16,6 +16,7 @@ messages end up in logs, in Temporal's history and in its UI.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -30,7 +31,15 @@ class DurationError(ScenarioError):
 
 
 class EntryError(ScenarioError):
-    """An entry that is not one: no object, no contact, no id, an unknown trigger."""
+    """An entry that is not one: no object, no contact, no id, an unknown trigger.
+
+    Attributes:
+        at: Keys and indexes that lead to what is wrong; empty where it is the whole, or the place is not known.
+    """
+
+    def __init__(self, text: str, *, at: Sequence[str | int] = ()) -> None:
+        self.at = tuple(at)
+        super().__init__(text)
 
 
 class TemplateError(ScenarioError):

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
 from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
 from workflows.local_activities import answer_to
 from workflows.migrating import Migrating
 from workflows.sending import Sending
-from workflows.state import State
+from workflows.state import KEPT_STEPS, State
 
 with workflow.unsafe.imports_passed_through():
+    from activities.counting import COUNT, Passages
     from activities.interface import ADMIT, CHANNELS, DEPART, Admission, Departure
     from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
     from scenario.errors import ScenarioError
@@ -30,6 +31,8 @@ with workflow.unsafe.imports_passed_through():
     from scenario.steps.delivery import Send
     from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
     from scenario.time.timing import zone_of
+
+_TRIES: Final = 3
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
@@ -212,6 +215,8 @@ class Journey(Migrating, Sending):
 
     async def _continue_as_new(self, data: dict[str, Any]) -> None:
         """Starts the next run, unless somebody has just decided something: that is acted upon first."""
+        if self.moving is None and self._undecided:
+            await self._count_passed()
         if self.moving is None:
             await workflow.wait_condition(lambda: self.taken_in and workflow.all_handlers_finished())
         if self.moving is None and self._undecided:
@@ -221,6 +226,25 @@ class Journey(Migrating, Sending):
             # The command would be refused, and the workflow task fail over and over.
             workflow.logger.warning("what the journey has to remember is too large for another run: this one goes on")
             self.stays = True
+
+    async def _count_passed(self) -> None:
+        """Has what was passed counted, so that the next run need not carry it along.
+
+        Where the store does not answer, it does all the same, and the journey goes on.
+        """
+        # Asked for only where it matters: journeys under way have gone on without.
+        if not self.state.passed or not workflow.patched("passages"):
+            return
+        journey, passed = workflow.info().workflow_id, [*self.state.passed]
+        told = Passages(workflow_id=journey, run_id=self.state.root, first=self.state.told, passed=passed)
+        try:
+            await answer_to(COUNT, told, about=str(len(passed)), tries=_TRIES)
+        except FailureError as error:  # of a local activity it comes unwrapped
+            if isinstance(error, CancelledError) or isinstance(error.cause, CancelledError):
+                raise asyncio.CancelledError from error
+            self.state.count(max(len(passed) - KEPT_STEPS, 0))
+        else:
+            self.state.count(len(passed))
 
     @property
     def _undecided(self) -> bool:
@@ -236,6 +260,8 @@ class Journey(Migrating, Sending):
             now=workflow.now().isoformat(),
             delivery=self.begun,
             events=self.uncounted or None,
+            passed=self.state.passed or None,
+            first=self.state.told,
         )
         await answer_to(DEPART, departure, about=outcome)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer

@@ -11,6 +11,7 @@ PURE: Final = (
     "activities.call",
     "activities.failures",
     "activities.caller",
+    "activities.counting",
     "activities.interface",
     "activities.moving",
     "activities.platform",

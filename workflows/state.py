@@ -17,6 +17,7 @@ from workflows.limits import size_of
 from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
 
 with workflow.unsafe.imports_passed_through():
+    from activities.counting import Passage
     from scenario.entry.plain_json import has_form
     from scenario.plan.plan import load_plan
     from scenario.steps.host import Event, Rounds
@@ -64,6 +65,8 @@ class State:
         visits: How often a step was begun again after it was over.
         steps: Steps that are over, in order.
         forgotten: How many records of such steps were forgotten.
+        passed: Steps that are over and are not counted in the store yet, under the names that they had then.
+        told: How many there were before these, which are.
         rounds: How far each repetition is, by its step.
         events: Events kept for later.
         counted: How many events were kept in all.
@@ -124,6 +127,8 @@ class State:
     at_once: bool = False
     goals: list[Event] = field(default_factory=list[Event])
     reached: str | None = None
+    passed: list[Passage] = field(default_factory=list[Passage])
+    told: int = 0
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
@@ -134,6 +139,10 @@ class State:
         """Reads what `dump` wrote, be it an older or a newer version of this code."""
         state = made(cls, data)
         state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
+        if "passed" in data:
+            state.passed = [made(Passage, item) for item in data["passed"]]
+        else:  # an older version of this code carried none along; of those that are counted already, the store knows
+            state.passed, state.told = [state.passage(done) for done in state.steps], state.forgotten
         state.events = [made(Event, item) for item in data.get("events", ())]
         state.goals = [made(Event, item) for item in data.get("goals", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]
@@ -187,12 +196,22 @@ class State:
     def record(self, done: StepRecord) -> None:
         """Notes that a step is over."""
         self.steps.append(done)
+        self.passed.append(self.passage(done))
         if len(self.steps) > KEPT_STEPS:
             counts = Counter(one.id for one in self.steps)
             oldest = next((index for index, one in enumerate(self.steps) if counts[one.id] > 1), None)
             if oldest is not None:
                 del self.steps[oldest]
                 self.forgotten += 1
+
+    def passage(self, done: StepRecord) -> Passage:
+        """What is counted of a step that is over."""
+        return Passage(version=self.version, step=done.id, outcome=done.outcome, at=done.at)
+
+    def count(self, number: int) -> None:
+        """Forgets the first so many of the steps to be counted."""
+        self.told += number
+        self.passed = self.passed[number:]
 
     def note(self, operation: Operation) -> None:
         """Notes an operation, and forgets the oldest where there are too many."""

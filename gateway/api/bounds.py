@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,12 +23,18 @@ class Bounds:
         application: What is guarded.
         larger: Path, or how paths begin if it ends in ``/`` → bytes, where a body may be larger than `MOST`.
         patience: See `PATIENCE`.
+        refuse: Makes an answer of what is wrong.
     """
 
     def __init__(
-        self, application: ASGIApp, *, larger: Mapping[str, int] | None = None, patience: float = PATIENCE
+        self,
+        application: ASGIApp,
+        *,
+        larger: Mapping[str, int] | None = None,
+        patience: float = PATIENCE,
+        refuse: Callable[[Problem], ASGIApp] = answer,
     ) -> None:
-        self._application, self._larger, self._patience = application, larger or {}, patience
+        self._application, self._larger, self._patience, self._refuse = application, larger or {}, patience, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or lets it through."""
@@ -40,10 +46,10 @@ class Bounds:
         said = headers.get(b"content-length", b"0")
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             problem = Problem("unsupported-media", "send the body as it is, without a content-encoding", headers=_CLOSE)
-            await answer(problem)(scope, receive, send)
+            await self._refuse(problem)(scope, receive, send)
             return
         if not said.isdigit() or int(said) > most:
-            await answer(_too_large(most))(scope, receive, send)
+            await self._refuse(_too_large(most))(scope, receive, send)
             return
         came = 0
         end = asyncio.get_running_loop().time() + self._patience

@@ -12,6 +12,7 @@ from gateway.cli import (
     convert,
     destinations,
     enter,
+    keys,
     local,
     migrate,
     operate,
@@ -24,11 +25,13 @@ from gateway.cli import (
     send,
     serve,
     show,
+    stats,
     suppress,
     test,
     versions,
     why,
 )
+from gateway.cli.map import draw
 from gateway.terminal import say
 
 app: Final = typer.Typer(
@@ -44,6 +47,7 @@ _GROUPS: Final = {
     "Try it": {"demo": local.demo, "dev": local.dev, "receiver": receiver.receiver},
     "Write": {
         "check": author.check,
+        "map": draw,
         "preview": preview.preview,
         "send": send.send,
         "sample": sample.sample,
@@ -60,6 +64,7 @@ _GROUPS: Final = {
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,
+        "stats": stats.stats,
         "results": results.results,
         "versions": versions.versions,
     },
@@ -77,8 +82,12 @@ _GROUPS: Final = {
     },
 }
 
-COMMANDS: Final = tuple(name for group in _GROUPS.values() for name in group)
-"""Every command's name, in the order of the help."""
+_KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
+_SUBCOMMANDS: Final = {"keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke})}
+"""Commands of commands: their group in the help, and what they have."""
+
+COMMANDS: Final = (*(name for group in _GROUPS.values() for name in group), *_SUBCOMMANDS)
+"""Every command's name."""
 
 
 def _help(function: Callable[..., None]) -> str:
@@ -89,6 +98,10 @@ def _help(function: Callable[..., None]) -> str:
 for _group, _commands in _GROUPS.items():
     for _name, _function in _commands.items():
         app.command(_name, help=_help(_function), rich_help_panel=_group)(_function)
+for _name, (_made, _group, _commands) in _SUBCOMMANDS.items():
+    app.add_typer(_made, name=_name, rich_help_panel=_group)
+    for _word, _function in _commands.items():
+        _made.command(_word, help=_help(_function))(_function)
 
 
 def _version(wanted: bool) -> None:

@@ -134,12 +134,8 @@ async def forecast(
         BadInput: There is no such scenario, version or step.
     """
     names = names or {}
-    target = await _version(store, scenario, None if to == "newest" else to)
+    target, known = await _versions(store, scenario, to, version, names)
     number = target.published.version
-    if version == number:
-        raise BadInput(f"{scenario}@{number} is the version to go on in: name another with --from, or leave it out")
-    known = {} if version is None else {version: await _version(store, scenario, version)}
-    _require(f"in {scenario}@{number}", names.values(), [target])
     found: list[ListedJourney] = []
     versions: dict[str, int] = {}
     async for entries in under_way(store, Which(scenario=scenario, version=version)):
@@ -186,6 +182,31 @@ def _standing(
         standing,
         key=lambda one: (-one.version, order[one.version].index(one.step) if one.step else -1, one.state),
     )
+
+
+async def check_migration(
+    store: Store, scenario: str, *, to: Version, version: int | None, names: Mapping[str, str]
+) -> int:
+    """Makes sure that a migration makes sense, without looking for journeys; gives the number of the version.
+
+    Raises:
+        BadInput: There is no such scenario, version or step.
+    """
+    target, _ = await _versions(store, scenario, to, version, names)
+    return target.published.version
+
+
+async def _versions(
+    store: Store, scenario: str, to: Version, version: int | None, names: Mapping[str, str]
+) -> tuple[_Known, dict[int, _Known]]:
+    """The version to go on in, and by its number the one to come from, if that matters."""
+    target = await _version(store, scenario, None if to == "newest" else to)
+    number = target.published.version
+    if version == number:
+        raise BadInput(f"{scenario}@{number} is the version to go on in: name another one to come from, or none")
+    known = {} if version is None else {version: await _version(store, scenario, version)}
+    _require(f"in {scenario}@{number}", names.values(), [target])
+    return target, known
 
 
 async def _version(store: Store, scenario: str, number: int | None) -> _Known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -27,6 +27,9 @@ ANSWER: Final = 10.0
 
 Verb = Literal["retry_step", "skip_step", "leave", "pause", "resume", "retune", "migrate"]
 """The updates of a journey, which are the operations."""
+
+NOT_HELD: Final = frozenset({"pause", "resume"})
+"""Those that make sense for journeys which are not held, too."""
 
 
 class Operations:
@@ -200,10 +203,19 @@ class Operations:
         Raises:
             NotAnswered: Journeys that an earlier release held have to be asked, and no worker answers.
         """
-        if everybody or verb in ("pause", "resume"):
+        if everybody or verb in NOT_HELD:
             paused = None if everybody else verb == "resume"
             return await search.running(self.temporal, self.store, which, paused=paused, limit=limit)
         return await search.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
+
+    def select_by_page(
+        self, verb: Verb, which: Which, *, everybody: bool = False
+    ) -> AsyncIterator[list[ListedJourney]]:
+        """As `select`, page by page: as many as there are."""
+        if everybody or verb in NOT_HELD:
+            paused = None if everybody else verb == "resume"
+            return search.running_by_page(self.temporal, self.store, which, paused=paused)
+        return search.held_by_page(self.temporal, self.store, which, ask=False, insist=True)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
         """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.glance`."""
@@ -244,14 +256,34 @@ class Operations:
             found = await client.select("retry_step", which)
             tally = await client.batch("retry_step", operator="ann", reason="wax is back").run(targets(found))
         """
+        return Batch(self.sender(verb, operator=operator, reason=reason, **more), rate, done)
 
-        async def send(target: JourneyTarget) -> None:
-            await self._update(target.id, verb, operator, reason, {**more, "step": target.step})
+    def sender(
+        self, verb: Verb, *, operator: str, reason: str, update_id: str | None = None, **more: Any
+    ) -> Callable[[JourneyTarget], Awaitable[dict[str, Any]]]:
+        """What sends one operation to a journey, and gives its progress.
 
-        return Batch(send, rate, done)
+        Args:
+            verb: The operation.
+            operator: Who.
+            reason: Why.
+            update_id: Sent again under the same one, a journey does nothing, and gives its first answer once more.
+            more: What else the update takes; see `batch`.
+        """
+
+        async def send(target: JourneyTarget) -> dict[str, Any]:
+            return await self._update(target.id, verb, operator, reason, {**more, "step": target.step}, update_id)
+
+        return send
 
     async def _update(
-        self, journey: str, name: Verb, operator: str, reason: str, more: Mapping[str, Any] | None = None
+        self,
+        journey: str,
+        name: Verb,
+        operator: str,
+        reason: str,
+        more: Mapping[str, Any] | None = None,
+        update_id: str | None = None,
     ) -> dict[str, Any]:
         handle = self.temporal.get_workflow_handle(journey)
         given = {key: value for key, value in (more or {}).items() if value is not None}
@@ -259,7 +291,7 @@ class Operations:
         try:
             async with asyncio.timeout(ANSWER):
                 return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
-                    name, argument, result_type=dict
+                    name, argument, id=update_id, result_type=dict
                 )
         except WorkflowUpdateFailedError as error:
             cause = error.cause

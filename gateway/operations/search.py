@@ -70,7 +70,21 @@ class _Told(NamedTuple):
 async def held(
     temporal: Client, store: Store, which: Which, *, limit: int = EVERY, ask: bool = True, insist: bool = False
 ) -> list[ListedJourney]:
-    """Journeys that wait for an operator.
+    """Journeys that wait for an operator: so many at most. See `held_by_page`."""
+    found: list[ListedJourney] = []
+    # What comes after search has picked may leave less of a page than is wanted.
+    size = _PAGE if which.since is not None else min(limit, _PAGE)
+    async for page in held_by_page(temporal, store, which, ask=ask, insist=insist, size=size):
+        found += page
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+async def held_by_page(
+    temporal: Client, store: Store, which: Which, *, ask: bool = True, insist: bool = False, size: int = _PAGE
+) -> AsyncIterator[list[ListedJourney]]:
+    """Journeys that wait for an operator, page by page.
 
     What is told of them is what search gives along, and what the store knows. Only those that were held by an earlier
     release, which noted less, are asked themselves.
@@ -79,31 +93,26 @@ async def held(
         temporal: Whose search is asked.
         store: Knows since when they are in.
         which: Only these.
-        limit: So many at most.
         ask: Find out why each of them is held, since when, and when it came in. Otherwise only what search can look
             for is told; and since when, with `Which.since`.
         insist: Some journey must answer, where they have to be asked. Of one that does not, search alone tells.
+        size: Of a page; a page may have fewer, and none.
 
     Raises:
         NotAnswered: With `insist`, none of the first journeys answered.
     """
-    found: list[ListedJourney] = []
     answered = not insist
-    # What comes after search has picked may leave less of a page than is wanted.
-    size = _PAGE if which.since is not None else min(limit, _PAGE)
     async for page in _pages(temporal, _query(which), size):
         if not ask and which.since is None:
-            found += map(_searched, page)
-        else:
-            turns = asyncio.Semaphore(_ASKED)
-            told = await asyncio.gather(*(_told(temporal, item, turns) for item in page))
-            answered = answered or any(item.answered for item in told)
-            if not answered:
-                raise NotAnswered(page[0].id, "no worker answered: check that one is running, and try again")
-            found += [item.journey for item in told if _fits(item.journey, which)]
-        if len(found) >= limit:
-            break
-    return await _on_record(store, found[:limit]) if ask else found[:limit]
+            yield [_searched(item) for item in page]
+            continue
+        turns = asyncio.Semaphore(_ASKED)
+        told = await asyncio.gather(*(_told(temporal, item, turns) for item in page))
+        answered = answered or any(item.answered for item in told)
+        if not answered:
+            raise NotAnswered(page[0].id, "no worker answered: check that one is running, and try again")
+        found = [item.journey for item in told if _fits(item.journey, which)]
+        yield await _on_record(store, found) if ask else found
 
 
 async def _pages(temporal: Client, query: str, size: int) -> AsyncIterator[list[WorkflowExecution]]:
@@ -201,6 +210,18 @@ def _fits(now: ListedJourney, which: Which) -> bool:
 async def running(
     temporal: Client, store: Store, which: Which, *, paused: bool | None, limit: int = EVERY
 ) -> list[ListedJourney]:
+    """Journeys under way that are paused, or that are not: so many at most. See `running_by_page`."""
+    found: list[ListedJourney] = []
+    async for page in running_by_page(temporal, store, which, paused=paused):
+        found += page
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+async def running_by_page(
+    temporal: Client, store: Store, which: Which, *, paused: bool | None
+) -> AsyncIterator[list[ListedJourney]]:
     """Journeys under way that are paused, or that are not. The store knows them at once, search their state.
 
     Args:
@@ -208,7 +229,6 @@ async def running(
         store: Knows who is in.
         which: Only these; `Which.reason` and `Which.step` do not count.
         paused: Which of the two; None: all. A journey that is held as well is asked whether it is paused.
-        limit: So many at most.
     """
     turns = asyncio.Semaphore(_ASKED)
 
@@ -220,16 +240,12 @@ async def running(
         async with turns:
             return await _is_paused(temporal, item.id) is paused
 
-    found: list[ListedJourney] = []
     async for entries in under_way(store, which):
         seen = await states(temporal, [entry.workflow_id for entry in entries])
         # One that search does not know was terminated, and could not tell the store.
         items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
         fitting = await asyncio.gather(*(fits(item) for item in items))
-        found += [item for item, wanted in zip(items, fitting, strict=True) if wanted]
-        if len(found) >= limit:
-            return found[:limit]
-    return found
+        yield [item for item, wanted in zip(items, fitting, strict=True) if wanted]
 
 
 async def under_way(store: Store, which: Which, *, size: int = _CHUNK) -> AsyncIterator[list[StoredEntry]]:

@@ -1,6 +1,7 @@
 """What stands between the network and an application, so that nobody keeps anybody else out, or fills the log.
 
 - Connections on which no request comes to be are closed after a while, and sooner where others need their places.
+- So are those whose client does not take what it is answered.
 - Requests under way are counted. Where there are too many, the next is answered 503; ``/healthz`` never is: whoever
   watches over the process would otherwise restart it because it is busy.
 - A request that says its length in two ways is refused: a proxy in front may have believed the other one, and then sees
@@ -30,6 +31,7 @@ EVERY: Final = 60.0
 
 ALIVE: Final = "/healthz"
 _AGAIN: Final = "5"  # seconds
+_STALLED: Final = 6  # times the patience with a request
 _TWO_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 _CLOSE: Final = {"connection": "close"}
 
@@ -71,7 +73,7 @@ class Guard:
         application: What is guarded.
         requests: How many of its requests may be under way at once.
         patience: Seconds that a request's line and headers may take to arrive, from when the connection is free for
-            them.
+            them. For what does not fit into the buffers a client has six times as long.
     """
 
     def __init__(self, application: ASGIApp, *, requests: int, patience: float) -> None:
@@ -107,7 +109,9 @@ class Guarded(H11Protocol):
     """
 
     _late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
     _since = 0.0
+    _dropped = False
 
     @property
     def _guard(self) -> Guard:
@@ -134,9 +138,21 @@ class Guarded(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It waits for nothing any more."""
-        if self._late is not None:
-            self._late.cancel()
+        for timer in (self._late, self._stalled):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Its client is behind with reading, and has a while to catch up."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._guard.patience * _STALLED, self._drop)
+
+    def resume_writing(self) -> None:
+        """Its client has caught up."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is counted, and answered where that can still be done."""
@@ -160,15 +176,22 @@ class Guarded(H11Protocol):
         self._late = self.loop.call_later(self._guard.patience, self._give_up)
 
     def _give_up(self) -> None:
-        if self.waits:
-            self.transport.close()
+        # To close it would wait for its client to take what is still to be sent.
+        if (self.waits or self.transport.is_closing()) and not self.flow.write_paused:
+            self._drop()
+        else:
+            self._late = self.loop.call_later(self._guard.patience, self._give_up)
 
     def _make_room(self) -> None:
-        others = [other for other in cast("set[Guarded]", self.connections) if not other.transport.is_closing()]
+        others = [other for other in cast("set[Guarded]", self.connections) if not other._dropped]
         if len(others) > self._guard.connections:
-            waiting = [other for other in others if other.waits and other is not self]
-            if waiting:
-                min(waiting, key=lambda other: other._since).transport.abort()
+            idle = [other for other in others if other is not self and (other.waits or other.transport.is_closing())]
+            if idle:
+                min(idle, key=lambda other: other._since)._drop()
+
+    def _drop(self) -> None:
+        self._dropped = True
+        self.transport.abort()
 
 
 def _try_again(why: str) -> JSONResponse:

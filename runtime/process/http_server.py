@@ -56,13 +56,19 @@ class HttpServer:
         """Where it listens, as this machine reaches it."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._server.server_state.connections) if self._server is not None else 0
+
     def start(self, application: ASGIApp, *, requests: int = 500, patience: float = 10.0, drain: int = DRAIN) -> None:
         """Begins to serve; connections that came before have waited.
 
         Args:
             application: Answers the requests.
             requests: How many of them may be under way at once.
-            patience: Seconds that a connection may wait for a request, and this for its line and headers to arrive.
+            patience: Seconds that a connection may wait for a request, and this for its line and headers to arrive. A
+                client that is behind with reading what it is answered has six times as long to catch up.
             drain: Seconds that requests under way may take when the server stops.
         """
         self._guard = Guard(application, requests=requests, patience=patience)

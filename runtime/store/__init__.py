@@ -6,9 +6,11 @@ async with Store.open(url) as store:
 """
 
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.attempt_log import AttemptPlace, Outcomes, WhichAttempts, place_of
 from runtime.store.claims import Claim
 from runtime.store.closures import Closure
-from runtime.store.deliveries import Attempt
+from runtime.store.deliveries import Attempt, Attempted
+from runtime.store.entries import Population
 from runtime.store.errors import (
     StoreAddressError,
     StoreError,
@@ -19,6 +21,8 @@ from runtime.store.errors import (
     StoreUnavailable,
 )
 from runtime.store.goals import Tally
+from runtime.store.operations import OperationItem, StoredOperation
+from runtime.store.passages import Passage, Passed
 from runtime.store.store import Store
 from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
@@ -28,12 +32,19 @@ __all__ = [
     "Again",
     "AlreadyIn",
     "Attempt",
+    "AttemptPlace",
     "AttemptWriter",
+    "Attempted",
     "Claim",
     "Closure",
     "LetIn",
     "Listed",
     "Newest",
+    "OperationItem",
+    "Outcomes",
+    "Passage",
+    "Passed",
+    "Population",
     "Published",
     "Store",
     "StoreAddressError",
@@ -44,5 +55,8 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
+    "StoredOperation",
     "Tally",
+    "WhichAttempts",
+    "place_of",
 ]

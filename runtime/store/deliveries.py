@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, literal_column, select, tuple_
+from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import deliveries, entries
@@ -67,6 +67,25 @@ class Attempt:
     response: str | None = None
     trace_id: str | None = None
     now: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """Attempts of one kind, counted.
+
+    Attributes:
+        version: The version that said what to send.
+        step: The step's id.
+        outcome: Theirs.
+        error: Their kind of error, where there is one.
+        n: How many.
+    """
+
+    version: int
+    step: str
+    outcome: str
+    error: str | None
+    n: int
 
 
 class Deliveries(Queries):
@@ -133,7 +152,7 @@ class Deliveries(Queries):
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
         if outcome is not None and outcome != DELIVERED:
-            statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
+            statement = statement.where(WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
         if before is not None:
@@ -144,7 +163,7 @@ class Deliveries(Queries):
             place = tuple_(*after, types=[column.type for column in order])
             statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
         statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
-        return [_attempt(row) for row in reversed(await self._database.read(statement))]
+        return [attempt_in(row) for row in reversed(await self._database.read(statement))]
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """The newest attempt of each delivery that is to be tried again, those first that are due first.
@@ -158,7 +177,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
+        return [attempt_in(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """As `between_attempts`, to whomever they are, the newest first.
@@ -168,10 +187,31 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
+        return [attempt_in(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
+
+    async def attempted(self, scenario: str, *, since: datetime) -> list[Attempted]:
+        """How many attempts a scenario's steps made, of each kind apart.
+
+        Args:
+            scenario: Its name.
+            since: Only those that began then or later.
+        """
+        wanted = {"scenario": scenario, "since": since}
+        return [Attempted(**row) for row in await self._database.read(_ATTEMPTED, wanted)]
+
+    async def trying_again(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
+        """How many deliveries of journeys under way are to be tried again, by version and step.
+
+        Args:
+            scenario: Its name.
+            since: Only those whose latest attempt began then or later.
+        """
+        rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
+        return {(row["version"], row["step"]): row["n"] for row in rows}
 
 
-_WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
+WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
+"""Of the few attempts that were not delivered, which have an index of their own."""
 _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
@@ -185,7 +225,7 @@ _IS_LATEST = (
 )
 _TO_BE_TRIED_AGAIN = (
     select(deliveries)
-    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
+    .where(WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.started_at.desc())
     .limit(bindparam("limit"))
 )
@@ -194,6 +234,14 @@ _BETWEEN_ATTEMPTS = (
     .where(_table.destination == bindparam("destination"), _table.next_try_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.next_try_at, _table.delivery_id)
     .limit(bindparam("limit"))
+)
+_kind = (_table.version, _table.step, _table.outcome, _table.error)
+_of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= bindparam("since"))
+_ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
+_TRYING_AGAIN = (
+    select(_table.version, _table.step, func.count().label("n"))
+    .where(WENT_WRONG, *_of_scenario, *_IS_LATEST)
+    .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
 
@@ -204,7 +252,8 @@ def _row(attempt: Attempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in _FIELDS}
 
 
-def _attempt(row: RowMapping) -> Attempt:
+def attempt_in(row: RowMapping) -> Attempt:
+    """The attempt of a row."""
     return Attempt(**row)
 
 

@@ -9,7 +9,7 @@ looks again. What else may happen in between (a journey ends) could only have tu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -20,6 +20,7 @@ from sqlalchemy import (
     RowMapping,
     and_,
     bindparam,
+    case,
     exists,
     func,
     literal,
@@ -43,6 +44,23 @@ TOGETHER: Final = 500
 
 T = TypeVar("T")
 _table = entries.c
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Journeys of one kind, counted.
+
+    Attributes:
+        version: The version that they follow, or followed at their end.
+        entered_by: The version that let them in.
+        outcome: How they ended; None of those under way.
+        n: How many.
+    """
+
+    version: int
+    entered_by: int
+    outcome: str | None
+    n: int
 
 
 class Entries(Queries):
@@ -209,6 +227,10 @@ class Entries(Queries):
         rows = await self._database.read(_COUNTS)
         return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
 
+    async def population(self, scenario: str) -> list[Population]:
+        """How many journeys of a scenario there are, of each kind apart."""
+        return [Population(**row) for row in await self._database.read(_POPULATION, {"scenario": scenario})]
+
     async def knows(self, contact_id: str) -> bool:
         """Whether any journey was ever this contact's."""
         return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
@@ -297,6 +319,13 @@ _COUNTS = (
     select(_table.scenario, _table.version, func.count().label("journeys"))
     .where(_table.ended_at.is_(None))
     .group_by(_table.scenario, _table.version)
+)
+_entered_by = func.coalesce(_table.entered_version, _table.version)
+_outcome = case((_table.ended_at.is_not(None), func.coalesce(_table.outcome, "over")))
+_POPULATION = (
+    select(_table.version, _entered_by.label("entered_by"), _outcome.label("outcome"), func.count().label("n"))
+    .where(_table.scenario == bindparam("scenario"))
+    .group_by(_table.version, _entered_by, _outcome)
 )
 _CLOSED = select(closed).where(closed.c.scenario == bindparam("scenario"))
 _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)

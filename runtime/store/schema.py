@@ -198,7 +198,10 @@ api_answers = Table(
     Column("idempotency_key", Words, nullable=False),
     # Of the request: the same key for another request is a mistake.
     Column("digest", Words, nullable=False),
+    # When it was first asked. It tells what is done for the key now from what is done for it when it is forgotten.
     Column("begun_at", Instant, nullable=False),
+    # When whoever carries it out took it up: they may have been killed, and another does after a while.
+    Column("taken_at", Instant, nullable=False),
     # Null while the request is under way.
     Column("status", Integer, nullable=True),
     Column("headers", Json, nullable=True),
@@ -234,10 +237,17 @@ operations = Table(
     Column("operator", Words, nullable=False),
     Column("reason", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
+    # When all its journeys were found.
+    Column("surveyed_at", Instant, nullable=True),
     Column("ended_at", Instant, nullable=True),
     Column("outcome", Words, nullable=True),
+    # What is in its way, or why it failed: a sentence.
+    Column("trouble", Words, nullable=True),
+    Column("stopped_by", Words, nullable=True),
+    Column("stop_reason", Words, nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "created_at"),
+    Index("ix_operations_open", "created_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
 )
 """Operations on many journeys, under way or over."""
 
@@ -247,15 +257,24 @@ operation_items = Table(
     "operation_items",
     metadata,
     Column("operation", Words, nullable=False),
+    # Gives them an order; two that look for journeys at the same time may use one twice.
     Column("number", Integer, nullable=False),
     Column("workflow_id", Words, nullable=False),
     # The step that it was found at, if that matters.
     Column("step", Words, nullable=True),
-    # Null as long as it has not been asked.
+    # Null as long as it has not answered.
     Column("outcome", Words, nullable=True),
+    # Why it refused; without an outcome, why there was no answer.
     Column("reason", Words, nullable=True),
     Column("answered_at", Instant, nullable=True),
-    PrimaryKeyConstraint("operation", "number"),
-    Index("ix_operation_items_to_do", "operation", "number", sqlite_where=_NOT_YET, postgresql_where=_NOT_YET),
+    # However often it is looked for, a journey is in an operation once.
+    PrimaryKeyConstraint("operation", "workflow_id"),
+    Index(None, "operation", "number", "workflow_id"),
+    Index(
+        "ix_operation_items_to_do",
+        *("operation", "number", "workflow_id"),
+        sqlite_where=_NOT_YET,
+        postgresql_where=_NOT_YET,
+    ),
 )
 """The journeys of an operation, and what each answered."""

@@ -12,7 +12,9 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.api_answers import ApiAnswers
 from runtime.store.api_keys import ApiKeys
+from runtime.store.attempt_log import AttemptLog
 from runtime.store.claims import Claims
 from runtime.store.closures import Closures
 from runtime.store.database import Database
@@ -21,6 +23,8 @@ from runtime.store.entries import Entries
 from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
+from runtime.store.operations import StoredOperations
+from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
@@ -34,8 +38,21 @@ NOTICE = 5.0
 """Seconds between two lines in the log meanwhile."""
 
 
-class Store(Versions, Entries, Goals, Closures, Deliveries, Claims, Suppressions, ApiKeys):
-    """Published versions, journeys, delivery attempts, places under caps, suppressions, keys, in SQLite or PostgreSQL.
+class Store(
+    Versions,
+    Entries,
+    Goals,
+    Closures,
+    Deliveries,
+    AttemptLog,
+    Passages,
+    Claims,
+    Suppressions,
+    StoredOperations,
+    ApiKeys,
+    ApiAnswers,
+):
+    """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
     One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
     returns, and may be repeated after a ``StoreError``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -26,6 +26,19 @@ class Refused(ScenarioError):
     """The contact is not admitted; the text says why, without any of its data."""
 
 
+class Mistaken(Refused):
+    """The entry itself is mistaken: it names what there is not, or comes by another trigger than the scenario's.
+
+    Attributes:
+        at: Keys that lead to the mistake.
+        meant: What was probably meant there, if anything is like it.
+    """
+
+    def __init__(self, text: str, *, at: Sequence[str], meant: str | None = None) -> None:
+        self.at, self.meant = tuple(at), meant
+        super().__init__(text)
+
+
 def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> dict[str, Any]:
     """What the entry rules' templates and conditions see.
 
@@ -46,10 +59,11 @@ def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: d
 
 
 def check_trigger(entry: Entry, scenario: Scenario) -> None:
-    """Raises `Refused` where the entry's trigger is not the scenario's."""
+    """Raises `Mistaken` where the entry's trigger is not the scenario's."""
     kind = entry.trigger["type"]
     if kind != scenario.trigger:
-        raise Refused(f"{scenario.scenario} is entered by '{scenario.trigger}', not by '{kind}'")
+        text = f"{scenario.scenario} is entered by '{scenario.trigger}', not by '{kind}'"
+        raise Mistaken(text, at=["trigger", "type"], meant=scenario.trigger)
 
 
 def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
@@ -157,7 +171,7 @@ def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: dat
     The arguments are those of `entry_data`.
 
     Raises:
-        Refused: It is not admitted: the trigger is another, or the rule gives no key.
+        Refused: It is not admitted: the trigger is another (`Mistaken`), or the rule gives no key.
         EntryError: Its data are malformed, or the id would be too long.
     """
     check_trigger(entry, scenario)  # the key's template would fail first, and say less

@@ -74,21 +74,22 @@ def parse_entry(data: object) -> Entry:
     try:
         entry = Entry.model_validate(data)
     except ValidationError as error:
-        raise EntryError(_sentence("the entry", error)) from None
+        raise EntryError(_sentence("the entry", error), at=_place(error)) from None
     if not _SCENARIO.fullmatch(entry.scenario):
-        raise EntryError("'scenario' must be a scenario's name, or a name and a version such as post-purchase@3")
+        sentence = "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"
+        raise EntryError(sentence, at=["scenario"])
     kind = entry.trigger.get("type")
     if kind not in TRIGGERS:
-        raise EntryError(f"'trigger.type' must be one of {', '.join(TRIGGERS)}")
+        raise EntryError(f"'trigger.type' must be one of {', '.join(TRIGGERS)}", at=["trigger", "type"])
     try:
         identifier = Contact.model_validate({"id": entry.contact.get("id")}).id
     except ValidationError as error:
-        raise EntryError(_sentence("contact", error)) from None
-    for what, value in (("'contact.id'", identifier), ("'key'", entry.key)):
+        raise EntryError(_sentence("contact", error), at=["contact", "id"]) from None
+    for place, value in ((("contact", "id"), identifier), (("key",), entry.key)):
         if value is not None and len(value.encode()) > _LONGEST_ID:
-            raise EntryError(f"{what} is longer than {_LONGEST_ID} bytes")
+            raise EntryError(f"'{'.'.join(place)}' is longer than {_LONGEST_ID} bytes", at=place)
     if identifier is None:
-        raise EntryError("the contact has no id: give 'contact.id'")
+        raise EntryError("the contact has no id: give 'contact.id'", at=["contact", "id"])
     return entry
 
 
@@ -175,7 +176,7 @@ def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
         root, shape = DATA[kind]
         given = entry.trigger.get(root, entry.trigger.get(ALIASES.get(kind, root)))
         if not isinstance(given, Mapping):
-            raise EntryError(f"a trigger '{kind}' needs its data under 'trigger.{root}'")
+            raise EntryError(f"a trigger '{kind}' needs its data under 'trigger.{root}'", at=["trigger", root])
         context[root] = _clean(shape, cast("Mapping[str, Any]", given), f"trigger.{root}", zone)
         if kind == "event":
             event = context[root]
@@ -204,7 +205,7 @@ def _clean(shape: type[Shape], data: object, where: str, zone: tzinfo) -> dict[s
     try:
         return shape.model_validate(_sound(data, where), context={ZONE: zone}).model_dump()
     except ValidationError as error:
-        raise EntryError(_sentence(where, error)) from None
+        raise EntryError(_sentence(where, error), at=[*where.split("."), *_place(error)]) from None
 
 
 def _sound(data: Any, where: str, depth: int = 0) -> Any:
@@ -213,7 +214,7 @@ def _sound(data: Any, where: str, depth: int = 0) -> Any:
     JSON that comes in may spell all of these, and what is not checked here would fail when it is written again.
     """
     if depth > _DEEPEST:
-        raise EntryError(f"{where} is nested more than {_DEEPEST} levels deep")
+        raise EntryError(f"{where} is nested more than {_DEEPEST} levels deep", at=where.split("."))
     match data:
         case str():
             return data if data.isascii() else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -235,6 +236,12 @@ _WORDS: Final[Mapping[str, str]] = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
+
+
+def _place(error: ValidationError) -> tuple[str | int, ...]:
+    """Where the first thing is wrong; of a field that is too many, the whole: its name may be a contact's."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
 
 
 def _sentence(where: str, error: ValidationError) -> str:

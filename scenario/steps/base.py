@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass as plain
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scenario.source.findings import Severity
 
 Path = tuple[str | int, ...]
+Role = Literal["acts", "sends", "waits", "divides", "repeats", "ends"]
+"""What a step does in the course of a journey, by which maps draw it."""
 Handed = tuple[tuple[str, ...], dict[str, tuple[str, ...]]]
 """Fields of the journey's data, and what is needed of the items of those that may be lists."""
 
@@ -129,6 +131,19 @@ class Row:
         return tuple(self.ways.values())
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """What people read at each way that a journey may take by itself, by its key; nothing at an only one."""
+        ways = self.ways
+        return {key: key if len(ways) > 1 else "" for key in ways}
+
+    @property
+    def role(self) -> Role:
+        """What it does in the course of a journey."""
+        if not self.ways:
+            return "ends"
+        return "repeats" if self.again is not None else "divides" if len(self.ways) > 1 else "acts"
+
+    @property
     def skipped_to(self) -> str | None:
         """Where it goes when an operator skips the step: a fork is left by its last way."""
         return self.successors[-1] if self.successors else None
@@ -161,6 +176,12 @@ class Row:
     def describe(self) -> str:
         """The step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
         return self.kind
+
+    @property
+    def detail(self) -> str:
+        """What `describe` leaves out to be brief: a condition, as it was written."""
+        asked = self.asked or ""
+        return "" if asked in self.describe() else asked
 
     def on(self, host: Host) -> Self:
         """The row by which the step is performed: this one, unless an operator took it from another version."""

@@ -18,7 +18,7 @@ from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.capped import Capped
 from scenario.policies.hours import Window
 from scenario.policies.suppression import Source
-from scenario.steps.base import BaseStep, Compiler, Row
+from scenario.steps.base import BaseStep, Compiler, Role, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
 
@@ -68,6 +68,11 @@ class Send(Row):
     @override
     def ways(self) -> Mapping[str, str | None]:
         return {"next": self.next}
+
+    @property
+    @override
+    def role(self) -> Role:
+        return "sends"
 
     @property
     def calls_back(self) -> bool:

@@ -19,6 +19,11 @@ class ExitRow(Row):
 
     reason: str
 
+    @property
+    @override
+    def detail(self) -> str:
+        return self.reason
+
     async def perform(self, host: Host) -> Outcome:
         """Ends the journey."""
         host.record("exited", self.reason)

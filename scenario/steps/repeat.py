@@ -56,6 +56,11 @@ class RepeatRow(Row):
 
     @property
     @override
+    def labels(self) -> Mapping[str, str]:
+        return {_ROUND: "each round", _END: "over"}
+
+    @property
+    @override
     def again(self) -> str | None:
         return _ROUND
 

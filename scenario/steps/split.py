@@ -62,6 +62,11 @@ class SplitRow(Row):
 
     @property
     @override
+    def labels(self) -> Mapping[str, str]:
+        return {name: f"{name}: {percent(share)} %" for name, share in self.shares}
+
+    @property
+    @override
     def skipped_to(self) -> str | None:
         return self.following
 

@@ -16,7 +16,7 @@ from scenario.errors import EntryError
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Path, Row, Source
+from scenario.steps.base import BaseStep, Compiler, Path, Role, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
@@ -100,6 +100,11 @@ class WaitRow(Row):
 
     @property
     @override
+    def role(self) -> Role:
+        return "waits"
+
+    @property
+    @override
     def asked(self) -> str | None:
         return self.date
 
@@ -111,9 +116,17 @@ class WaitRow(Row):
             return f"wait until {' '.join((*self.days, self.clock))}"
         if self.date is None or _is_template(self.date):
             return "wait until a date"
+        return f"wait until {self._shift}{self.date.replace('T', ' ')}"
+
+    @property
+    @override
+    def detail(self) -> str:
+        return f"{self._shift}{self.date}" if self.date is not None and _is_template(self.date) else ""
+
+    @property
+    def _shift(self) -> str:
         shifted = format_duration(timedelta(seconds=abs(self.offset)))
-        before = f"{shifted} {'before' if self.offset < 0 else 'after'} " if self.offset else ""
-        return f"wait until {before}{self.date.replace('T', ' ')}"
+        return f"{shifted} {'before' if self.offset < 0 else 'after'} " if self.offset else ""
 
     @override
     def instead(self, other: object) -> WaitRow:

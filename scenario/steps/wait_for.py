@@ -15,7 +15,7 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.source.findings import clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Row, Source
+from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Role, Row, Source
 from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
@@ -53,6 +53,20 @@ class WaitForRow(Row):
     def ways(self) -> Mapping[str, str | None]:
         opened = {name: choice.then for name, choice in self.several.items()} or {_THEN: self.then}
         return {**opened, _ELSE: self.otherwise}
+
+    @property
+    @override
+    def labels(self) -> Mapping[str, str]:
+        """Without an end to the wait nobody goes the other way."""
+        opened = {name: name for name in self.several} or {_THEN: "it comes"}
+        if self.seconds is not None:
+            return {**opened, _ELSE: f"after {format_duration(timedelta(seconds=self.seconds))}"}
+        return opened if len(opened) > 1 else dict.fromkeys(opened, "")
+
+    @property
+    @override
+    def role(self) -> Role:
+        return "waits"
 
     @property
     @override

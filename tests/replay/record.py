@@ -264,6 +264,19 @@ async def continued(recorder: Recorder) -> None:
     await recorder.save("continued-2", latest)
 
 
+async def counted(recorder: Recorder) -> None:
+    """Continue-as-new behind steps that are counted first; the next run carries none of them along."""
+    handle = await recorder.start("counted", [MAIL, "{wait_for: go}", SMS], ORDER)
+    temporal = recorder.place.client.temporal
+    latest = temporal.get_workflow_handle(handle.id)
+    async with asyncio.timeout(60):
+        while (await latest.describe()).run_id == handle.first_execution_run_id:
+            await latest.signal("event", {"name": "page.viewed"})
+    await latest.signal("event", {"name": "go"})
+    await recorder.save("counted-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
+    await recorder.save("counted-2", latest)
+
+
 async def refused(recorder: Recorder) -> None:
     """An entry that may not come in."""
     entry = {"scenario": "unheard-of", "contact": {"id": 1}, "trigger": {"type": "segment"}}
@@ -588,6 +601,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "dropped": dropped,
     "paused": paused,
     "continued-1": continued,
+    "counted-1": counted,
     "refused": refused,
     "entered": entered,
     "no-entry": no_entry,

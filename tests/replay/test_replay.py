@@ -95,7 +95,7 @@ def test_every_recording_and_every_step_kind_has_a_history() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["admit", "identify", "depart", "decide", "clear", "amend", "retune", "recall", "renew", "adopt"]
+    "name", ["admit", "identify", "depart", "decide", "clear", "amend", "retune", "recall", "renew", "adopt", "count"]
 )
 def test_every_local_activity_is_recorded(name: str) -> None:
     assert name in {
@@ -106,7 +106,7 @@ def test_every_local_activity_is_recorded(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("patch", ["large-changes", "many-parts", "missed-events", "offset-zones"])
+@pytest.mark.parametrize("patch", ["large-changes", "many-parts", "missed-events", "offset-zones", "passages"])
 def test_every_patch_that_takes_little_to_be_asked_for_is_recorded(patch: str) -> None:
     assert patch in {
         json.loads(event.marker_recorded_event_attributes.details["patch-data"].payloads[0].data)["id"]

@@ -284,7 +284,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
             task_queue=JOURNEYS,
             workflows=[Journey, Enter, UnknownWorkflow],
             activities=[
-                *(admissions.admit, admissions.identify, admissions.depart, decide),
+                *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide),
                 *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
                 *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],

@@ -13,6 +13,7 @@ revision = "0007"
 down_revision = "0006"
 
 _INSTANT = sa.DateTime(timezone=True)
+_OPEN = "ended_at IS NULL"
 _TO_DO = "outcome IS NULL"
 
 
@@ -39,6 +40,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("idempotency_key", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("begun_at", _INSTANT, nullable=False),
+        sa.Column("taken_at", _INSTANT, nullable=False),
         sa.Column("status", sa.Integer, nullable=True),
         sa.Column("headers", sa.Text, nullable=True),
         sa.Column("body", sa.Text, nullable=True),
@@ -64,11 +66,17 @@ def upgrade(op: Operations) -> None:
         sa.Column("operator", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("created_at", _INSTANT, nullable=False),
+        sa.Column("surveyed_at", _INSTANT, nullable=True),
         sa.Column("ended_at", _INSTANT, nullable=True),
         sa.Column("outcome", sa.Text, nullable=True),
+        sa.Column("trouble", sa.Text, nullable=True),
+        sa.Column("stopped_by", sa.Text, nullable=True),
+        sa.Column("stop_reason", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_operations"),
     )
     op.create_index("ix_operations_created_at", "operations", ["created_at"])
+    where = sa.text(_OPEN)
+    op.create_index("ix_operations_open", "operations", ["created_at"], sqlite_where=where, postgresql_where=where)
     op.create_table(
         "operation_items",
         sa.Column("operation", sa.Text, nullable=False),
@@ -78,13 +86,15 @@ def upgrade(op: Operations) -> None:
         sa.Column("outcome", sa.Text, nullable=True),
         sa.Column("reason", sa.Text, nullable=True),
         sa.Column("answered_at", _INSTANT, nullable=True),
-        sa.PrimaryKeyConstraint("operation", "number", name="pk_operation_items"),
+        sa.PrimaryKeyConstraint("operation", "workflow_id", name="pk_operation_items"),
     )
+    order = ["operation", "number", "workflow_id"]
+    op.create_index("ix_operation_items_operation_number_workflow_id", "operation_items", order)
     where = sa.text(_TO_DO)
     op.create_index(
         "ix_operation_items_to_do",
         "operation_items",
-        ["operation", "number"],
+        order,
         sqlite_where=where,
         postgresql_where=where,
     )

@@ -118,6 +118,52 @@ async def test_a_request_with_two_lengths_is_refused_and_what_follows_it_is_not_
     assert site.seen == []
 
 
+LARGE = 16 * 1024 * 1024
+"""More bytes than a connection's buffers hold."""
+
+
+@pytest.mark.parametrize("way", ["streamed", "at once", "then broken"])
+async def test_whoever_does_not_read_the_answer_is_left(caplog: pytest.LogCaptureFixture, way: str):
+    ended = asyncio.Event()
+
+    async def page(_request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                for _ in range(LARGE // 2**16):
+                    yield bytes(2**16)
+            finally:
+                ended.set()
+
+        if way == "at once":
+            ended.set()
+            return Response(bytes(LARGE))
+        return StreamingResponse(body())
+
+    async with HttpServer() as listening:
+        listening.start(Starlette(routes=[Route("/", page)]), patience=0.02)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port, limit=2**10)
+        writer.write(GET % (b"", b""))
+        await reader.readline()
+        if way == "then broken":  # what follows is no HTTP: the connection is closed with its answer not taken
+            writer.write(b"\x16\x03\x01 no HTTP\r\n\r\n")
+        await ended.wait()
+        while listening.connections:
+            await asyncio.sleep(0.001)
+        writer.close()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_thousand_idle_connections_cost_no_more_than_are_kept(site: Site):
+    for _ in range(4):
+        idle = [await site.connect() for _ in range(250)]
+        for number, (_, writer) in enumerate(idle):
+            writer.write((GET % (b"", b""))[: number % 20])
+        assert await site.status(b"healthz") == 200
+        assert site.listening.connections <= PLACES + SPARE + 1
+        for _, writer in idle:  # a process may have no more than a thousand files open, here and there
+            writer.close()
+
+
 CHUNKED = b"POST /%s HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 
 

@@ -1,0 +1,176 @@
+"""The commands about keys of the HTTP API and the pages: keys create, list, revoke."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final, cast
+
+import typer
+
+from gateway.cli import session
+from gateway.cli.layout import Table
+from gateway.cli.options import Format, FormatOption, a_second, login, record
+from gateway.terminal import console, dump, local, note, say, styled
+from runtime.api_key import SCOPES, Scope
+
+if TYPE_CHECKING:
+    from runtime.api_key import ApiKey
+
+_SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def _scope(text: str) -> str:
+    if text not in SCOPES:
+        raise typer.BadParameter(f"'{text}' is no scope: it is one of {', '.join(SCOPES)}")
+    return text
+
+
+def _name(text: str) -> str:
+    if not _SCENARIO.fullmatch(text):
+        raise typer.BadParameter("name a scenario without its version, such as post-purchase")
+    return text
+
+
+def _expiry(text: str) -> datetime:
+    """In so long (``90d``), or a date, with its time or without, in ISO 8601; on this machine's clock."""
+    from scenario.errors import DurationError
+    from scenario.time.duration import parse_duration
+
+    now = datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        try:
+            moment = now + parse_duration(text)
+        except (DurationError, OverflowError):
+            raise typer.BadParameter(f"'{text}' is neither a date nor a duration: write 2027-03-31 or 90d") from None
+    if moment <= now:
+        raise typer.BadParameter(f"'{text}' is over already: name a time to come")
+    return moment
+
+
+_ScopeOption = Annotated[
+    list[str],
+    typer.Option(
+        "--scope", metavar="SCOPE", parser=_scope, help=f"what it is good for: {', '.join(SCOPES)}; again for more"
+    ),
+]
+_ScenarioOption = Annotated[
+    list[str] | None,
+    typer.Option("--scenario", metavar="NAME", parser=_name, help="only for this scenario; again for more"),
+]
+_ExpiresOption = Annotated[
+    datetime | None,
+    typer.Option("--expires", metavar="DURATION|DATE", parser=_expiry, help="when it ends: 90d, or 2027-03-31"),
+]
+_RateOption = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="N/s", parser=a_second, help="requests a second: 500/s; by default 200/s"),
+]
+_NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", parser=record, help="what it is for")]
+_KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="the key's id, as 'scenario keys list' shows it")]
+
+
+def create(
+    scopes: _ScopeOption,
+    scenario: _ScenarioOption = None,
+    expires: _ExpiresOption = None,
+    rate: _RateOption = None,
+    note_: _NoteOption = None,
+) -> None:
+    """Make a key, and print it. It is shown this once: the store keeps its hash alone.
+
+    Scopes: enter lets contacts in, events tells events and changes, read looks, operate operates journeys, publish
+    publishes scenarios, erase erases contacts. The pages need read, and operate for what they change.
+    """
+    from runtime.api_key import ApiKey, make_token
+
+    token, identifier, digest = make_token()
+    wanted = cast("list[Scope]", list(dict.fromkeys(scopes)))
+    scenarios = list(dict.fromkeys(scenario)) if scenario else None
+    key = ApiKey(
+        identifier, digest, wanted, scenarios, rate, note_ or "", datetime.now(UTC), login(), expires_at=expires
+    )
+
+    async def do() -> None:
+        async with session.stored(migrate=False) as store:
+            await store.add_key(key)
+
+    asyncio.run(do())
+    say(token)
+    note(f"key {identifier} is shown this once: keep it where secrets are kept")
+
+
+def listing(form: FormatOption = Format.TEXT) -> None:
+    """List the keys, the newest first: what each is good for, and whether it still is.
+
+    JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,
+    created_by, expires_at and revoked_at.
+    """
+
+    async def look() -> list[ApiKey]:
+        async with session.stored(migrate=False) as store:
+            return await store.keys()
+
+    found, now = asyncio.run(look()), datetime.now(UTC)
+    if form is Format.JSON:
+        dump([_as_json(key, now) for key in found])
+        return
+    if not found:
+        note("there are no keys: 'scenario keys create' makes one")
+        return
+    columns = ("id", "state", "scopes", "scenarios", "rate", "made (local)", "by", "ends (local)", "note")
+    rows = Table(*columns, right=("rate",), prose=("scopes", "scenarios", "note"))
+    for key in found:
+        state, rate = _state(key, now), "" if key.rate is None else f"{key.rate:g}/s"
+        what = " ".join(key.scopes), " ".join(key.scenarios) if key.scenarios is not None else "all"
+        ends = local(key.revoked_at or key.expires_at)
+        rows.add(
+            key.id, styled(_STYLED[state], state), *what, rate, local(key.created_at), key.created_by, ends, key.note
+        )
+    rows.show(console())
+
+
+def revoke(identifier: _KeyArgument) -> None:
+    """Make a key no good any more, within seconds. It cannot be taken back: make another one."""
+    from gateway.errors import BadInput
+    from runtime.api_key import parse_token
+
+    parsed = parse_token(identifier)  # somebody has only the key itself at hand
+    name = parsed[0] if parsed else identifier
+
+    async def do() -> bool:
+        async with session.stored(migrate=False) as store:
+            done = await store.revoke_key(name, datetime.now(UTC))
+            if not done and await store.key(name) is None:
+                # What it is called is not repeated: it may be a key with a letter missing.
+                raise BadInput("there is no key of this id: 'scenario keys list' lists those there are")
+            return done
+
+    say(f"key {name} is revoked" if asyncio.run(do()) else f"key {name} was revoked already")
+
+
+_STYLED: Final = {"good": "running", "expired": "skipped", "revoked": "skipped"}
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    if key.is_good(now):
+        return "good"
+    return "revoked" if key.revoked_at else "expired"
+
+
+def _as_json(key: ApiKey, now: datetime) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "state": _state(key, now),
+        "scopes": list(key.scopes),
+        "scenarios": None if key.scenarios is None else list(key.scenarios),
+        "rate": key.rate,
+        "note": key.note,
+        "created_at": key.created_at.isoformat(),
+        "created_by": key.created_by,
+        "expires_at": key.expires_at and key.expires_at.isoformat(),
+        "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
+    }

@@ -1,0 +1,49 @@
+"""The map of a plan, in each of its forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from gateway.map.layout import lay_out
+from gateway.map.mermaid import mermaid
+from gateway.map.outline import Outline, outline
+from gateway.map.overlay import Overlay
+from gateway.map.svg import svg
+from gateway.map.table import MapRow, table
+from scenario.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class ScenarioMap:
+    """A map.
+
+    Attributes:
+        plan: Of what.
+        title: What it is called: ``post-purchase@3``.
+        trigger: What lets contacts in.
+        overlay: What is shown beside the scenario: people, changes, links.
+    """
+
+    plan: Plan
+    title: str
+    trigger: str = ""
+    overlay: Overlay = field(default_factory=Overlay)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """Its blocks."""
+        return outline(self.plan)
+
+    @cached_property
+    def rows(self) -> list[MapRow]:
+        """What it shows, as a table."""
+        return table(self.outline, self.overlay)
+
+    def svg(self, *, standalone: bool = False) -> str:
+        """As SVG: for a page that has the style sheet `gateway.map.style.STYLE`, or as a file of its own."""
+        return svg(lay_out(self.outline, self.title, trigger=self.trigger, overlay=self.overlay), standalone=standalone)
+
+    def mermaid(self) -> str:
+        """As Mermaid, for documents."""
+        return mermaid(self.outline, trigger=self.trigger, overlay=self.overlay)

@@ -1,0 +1,180 @@
+"""A map as SVG: text, made by hand, everything in it escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from gateway.map.boxes import ICON, PADDING, SIZES
+from gateway.map.drawing import Area, Box, Drawing, Edge, Label, Pill, Point, Text
+from gateway.map.parts import LABEL_SIZE
+from gateway.map.style import FONT, STYLE
+from scenario.steps.base import Role
+
+_ILLEGAL: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML may hold (XML 1.0, §2.2)."""
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
+_CORNER: Final = 7.0
+_HEAD: Final = 5.0
+_ICONS: Final[dict[Role, str]] = {
+    "acts": "M11 5.5v11M5.5 11h11",
+    "sends": "M17.5 4.5 10 12M17.5 4.5l-4.7 13-2.8-5.5-5.5-2.8z",
+    "waits": "M11 4.5a6.5 6.5 0 1 0 .01 0M11 7.5V11l2.5 1.8",
+    "divides": "M11 4v4M11 8 5.5 12.5V17M11 8l5.5 4.5V17",
+    "repeats": "M5 10.5a6 6 0 0 1 11-3.2M16.5 4v3.5H13M17 11.5a6 6 0 0 1-11 3.2M5.5 18v-3.5H9",
+    "ends": "M6.5 6.5h9v9h-9z",
+}
+"""Lines in a square of 22 by 22."""
+
+
+def svg(drawing: Drawing, *, standalone: bool = False) -> str:
+    """Writes a map.
+
+    Args:
+        drawing: The map.
+        standalone: With its style sheet and its ground, as a file; without, to stand in a page that has the style.
+    """
+    width, height = _number(drawing.width), _number(drawing.height)
+    has_links = any(box.link for box in drawing.boxes)
+    title = f"Map of {drawing.title}"
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="{"group" if has_links else "img"}" aria-label="{escaped(title)}" '
+        f'font-family="{escaped(FONT)}">',
+        f"<title>{escaped(title)}</title>",
+        f"<desc>{escaped(_description(drawing))}</desc>",
+    ]
+    if standalone:
+        lines.append(f"<style>\n{STYLE}</style>")
+        lines.append(f'<rect class="ground" width="{width}" height="{height}"/>')
+    lines += (_text(text) for text in drawing.texts)
+    lines += (line for edge in drawing.edges for line in _edge(edge))
+    lines += (_label(label) for label in drawing.labels)
+    lines += (_pill(pill) for pill in drawing.pills)
+    lines += (line for box in drawing.boxes for line in _step(box))
+    return "\n".join((*lines, "</svg>", ""))
+
+
+def escaped(text: str) -> str:
+    """A text as XML and HTML hold it, in an element or between quotes."""
+    return re.sub("[&<>\"']", lambda found: _ENTITIES[found[0]], _ILLEGAL.sub("\ufffd", text))
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _description(drawing: Drawing) -> str:
+    count = len(drawing.boxes)
+    return f"{count} step{'' if count == 1 else 's'}, from where contacts come in to the end."
+
+
+def _rect(area: Area, radius: float, look: str = "") -> str:
+    named = f'class="{look}" ' if look else ""
+    return (
+        f'<rect {named}x="{_number(area.x)}" y="{_number(area.y)}" width="{_number(area.width)}" '
+        f'height="{_number(area.height)}" rx="{_number(radius)}"/>'
+    )
+
+
+def _text(text: Text) -> str:
+    size = SIZES.get(text.look) or {"heading": 16.0, "note": 12.0}[text.look]
+    weight = ' font-weight="600"' if text.look in ("title", "heading") else ""
+    return (
+        f'<text class="{text.look}" x="{_number(text.x)}" y="{_number(text.y)}" font-size="{_number(size)}"{weight}>'
+        f"{escaped(text.text)}</text>"
+    )
+
+
+def _middle(area: Area, text: str, size: float) -> str:
+    x, y = area.x + area.width / 2, area.y + area.height / 2 + size * 0.35
+    return (
+        f'<text x="{_number(x)}" y="{_number(y)}" font-size="{_number(size)}" text-anchor="middle">'
+        f"{escaped(text)}</text>"
+    )
+
+
+def _hint(text: str, whole: str) -> str:
+    return f"<title>{escaped(whole)}</title>" if text != whole else ""
+
+
+def _label(label: Label) -> str:
+    inside = f"{_hint(label.text, label.whole)}{_rect(label.area, 9)}{_middle(label.area, label.text, LABEL_SIZE)}"
+    return f'<g class="label">{inside}</g>'
+
+
+def _pill(pill: Pill) -> str:
+    inside = f"{_hint(pill.text, pill.whole)}{_rect(pill.area, 13)}{_middle(pill.area, pill.text, LABEL_SIZE)}"
+    return f'<g class="pill {pill.look}">{inside}</g>'
+
+
+def _edge(edge: Edge) -> Iterator[str]:
+    points = _corners(edge.points)
+    ends = {"from": edge.source, "way": edge.way, "label": edge.label, "to": edge.target}
+    data = "".join(f' data-{name}="{escaped(value)}"' for name, value in ends.items() if value is not None)
+    yield f'<path class="edge" d="{_rounded(points)}"{data}/>'
+    (x0, y0), (x, y) = points[-2:]
+    if y == y0:
+        side = -_HEAD if x > x0 else _HEAD
+        yield f'<path class="head" d="M{_number(x)} {_number(y)}l{_number(side * 1.4)} -4v8z"/>'
+    else:
+        yield f'<path class="head" d="M{_number(x)} {_number(y)}l-4 {_number(-_HEAD * 1.4)}h8z"/>'
+
+
+def _corners(points: list[Point]) -> list[Point]:
+    """The points at which a line begins, turns and ends."""
+    kept: list[Point] = []
+    for point in points:
+        if kept and point == kept[-1]:
+            continue
+        if len(kept) > 1 and (kept[-2][0] == kept[-1][0] == point[0] or kept[-2][1] == kept[-1][1] == point[1]):
+            kept.pop()
+        kept.append(point)
+    return kept
+
+
+def _rounded(points: list[Point]) -> str:
+    """A line with rounded corners."""
+    made = [f"M{_number(points[0][0])} {_number(points[0][1])}"]
+    for before, at, after in zip(points, points[1:], points[2:], strict=False):
+        into, out = _toward(at, before), _toward(at, after)
+        made.append(f"L{_number(into[0])} {_number(into[1])}")
+        made.append(f"Q{_number(at[0])} {_number(at[1])} {_number(out[0])} {_number(out[1])}")
+    made.append(f"L{_number(points[-1][0])} {_number(points[-1][1])}")
+    return "".join(made)
+
+
+def _toward(start: Point, end: Point) -> Point:
+    """A point a corner's radius away, or half way where that is nearer."""
+    across, down = end[0] - start[0], end[1] - start[1]
+    length = abs(across) + abs(down)
+    part = min(_CORNER, length / 2) / length
+    return start[0] + across * part, start[1] + down * part
+
+
+def _step(box: Box) -> Iterator[str]:
+    step, area = box.step, box.area
+    looks = " ".join(("step", step.role, *((box.mark,) if box.mark else ())))
+    tag, link = ("g", "") if box.link is None else ("a", f' href="{escaped(box.link)}"')
+    yield f'<{tag} class="{looks}" data-step="{escaped(step.id)}" data-kind="{escaped(step.kind)}"{link}>'
+    yield f"<title>{escaped(_told(box))}</title>"
+    yield _rect(area, 10, "box")
+    yield _rect(Area(area.x + PADDING, area.y + PADDING, ICON, ICON), 6, "tile")
+    at = f"translate({_number(area.x + PADDING)} {_number(area.y + PADDING)})"
+    yield f'<path class="icon" transform="{at}" d="{_ICONS[step.role]}"/>'
+    yield from (_text(text) for text in box.texts)
+    for badge in box.badges:
+        inside = f"{_rect(badge.area, 8)}{_middle(badge.area, badge.text, SIZES['badge'])}"
+        yield f'<g class="badge {badge.look}">{inside}</g>'
+    yield f"</{tag}>"
+
+
+def _told(box: Box) -> str:
+    """All that is known of a step, for whoever points at it."""
+    step = box.step
+    lines = [f"{step.id}: {step.what}", step.detail]
+    lines += [f"{number:,} {word}" for word, number in box.numbers.items()]
+    if box.mark is not None:
+        lines.append(f"{box.mark}: {', '.join(box.changes)}" if box.changes else box.mark)
+    return "\n".join(line for line in lines if line)

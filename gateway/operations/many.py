@@ -1,0 +1,245 @@
+"""Operations on many journeys as background work: asked for here, carried out by whichever gateway runs.
+
+What is asked for is in the store first, and then a workflow is started: see `workflows.operation`. So an operation
+whose program died in between is started by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.errors import NotAccepted, UnknownOperation
+from gateway.operations.batch import RATE
+from gateway.operations.migration import check_migration
+from gateway.operations.one import Operations, Verb
+from gateway.operations.progress import OperationView, seen
+from gateway.operations.request import BadOperation, OperationRequest
+from gateway.operations.search import Which
+from runtime.store import OperationItem, StoredOperation
+from workflows.operation import QUEUE, STOP, WORKFLOW, OperationState
+
+logger = logging.getLogger(__name__)
+
+_STARTING: Final = timedelta(seconds=30)  # how long its program may take from the store to the workflow
+
+
+class ManyOperations(Operations):
+    """The part of the client that operates many journeys in the background."""
+
+    async def operate(
+        self,
+        verb: Verb,
+        which: Which,
+        *,
+        operator: str,
+        reason: str,
+        rate: float = RATE,
+        limit: int | None = None,
+        dry_run: bool = False,
+        everybody: bool = False,
+        **more: Any,
+    ) -> OperationView:
+        """Begins an operation on all journeys that fit; it goes on by itself, in whichever gateway runs.
+
+        Args:
+            verb: The update that each journey gets.
+            which: What the journeys have in common. As with `select`: those to be paused are under way and not paused,
+                those to be resumed are; for `retune` they have a delivery to the destination under way; for `migrate`
+                they follow another version than the one to go on in; for the others they are held.
+            operator: Who.
+            reason: Why.
+            rate: Journeys a second at most.
+            limit: So many at most.
+            dry_run: Only look for them.
+            everybody: Of `leave`: all that are under way, whatever they are doing.
+            more: What else the update takes: ``version`` and ``now`` of retry_step; ``retry`` of retune; ``version``
+                (the one to go on in, by default the newest), ``map`` and ``waits`` of migrate.
+
+        Returns:
+            How it stands; `operation` tells how it goes.
+
+        Raises:
+            BadInput: It makes no sense; nothing has begun.
+
+        Example::
+
+            begun = await client.operate("retry_step", Which(destination="wax"), operator="ann", reason="wax is back")
+            print((await client.operation(begun.id)).accepted)
+        """
+        request = OperationRequest(
+            verb=verb,
+            which=which,
+            operator=operator,
+            reason=reason,
+            rate=rate,
+            limit=limit,
+            dry_run=dry_run,
+            everybody=everybody,
+            more={name: value for name, value in more.items() if value is not None},
+        )
+        stored = StoredOperation(
+            id=uuid.uuid4().hex[:20],
+            verb=verb,
+            request=await self._checked(request),
+            operator=operator,
+            reason=reason,
+            created_at=datetime.now(UTC),
+        )
+        await self.store.add_operation(stored)
+        try:
+            await self._start(stored)
+        except RPCError:
+            await self.store.end_operation(stored.id, "failed", datetime.now(UTC), trouble="it could not be started")
+            raise
+        return seen(stored, {})
+
+    async def _checked(self, request: OperationRequest) -> dict[str, Any]:
+        """A request as it is stored, once it makes sense.
+
+        Raises:
+            BadInput: It makes none.
+        """
+        request.check()
+        scenario, stored = request.which.scenario, request.as_json()
+        if request.verb == "migrate" and scenario is not None:
+            more = request.more
+            stored["more"]["version"] = await check_migration(
+                self.store,
+                scenario,
+                to=more.get("version", "newest"),
+                version=request.which.version,
+                names=more.get("map") or {},
+            )
+        elif scenario is not None and await self.store.newest(scenario) is None:
+            text = f"there is no '{scenario}': 'scenario versions' lists those that are published"
+            raise BadOperation(text, "which", "scenario")
+        return stored
+
+    async def operation(self, identifier: str) -> OperationView:
+        """How an operation goes.
+
+        Raises:
+            UnknownOperation: There is none of that id.
+        """
+        stored = await self._stored(identifier)
+        if stored.ended_at is None and await self._settled(stored):
+            stored = await self._stored(identifier)
+        return (await self._seen([stored]))[0]
+
+    async def operations(self, *, limit: int = 50, after: str | None = None) -> list[OperationView]:
+        """Operations, the newest first.
+
+        Args:
+            limit: So many at most.
+            after: Only those that come after the one of this id: the last of a page, for the next page.
+
+        Raises:
+            UnknownOperation: There is none of that id.
+        """
+        last = None if after is None else await self._stored(after)
+        return await self._seen(await self.store.stored_operations(after=last, limit=limit))
+
+    async def operation_items(
+        self, identifier: str, *, outcome: str | None = None, after: tuple[int, str] | None = None, limit: int = 50
+    ) -> list[OperationItem]:
+        """The journeys of an operation, and what each answered.
+
+        Args:
+            identifier: The operation's id.
+            outcome: Only those with this one: ``accepted``, ``refused``, ``unanswered``, ``stopped``; ``not_asked``
+                means those without.
+            after: Only those behind this place (`OperationItem.place`): that of the last of a page, for the next page.
+            limit: So many at most.
+
+        Raises:
+            UnknownOperation: There is none of that id.
+        """
+        await self._stored(identifier)
+        return await self.store.items(identifier, outcome=outcome, after=after, limit=limit)
+
+    async def stop_operation(self, identifier: str, *, operator: str, reason: str) -> OperationView:
+        """Stops an operation: no further journey is asked, within a second or two. What was done stays done.
+
+        Where no gateway runs, it is stopped as soon as one does.
+
+        Raises:
+            UnknownOperation: There is none of that id.
+            NotAccepted: It is over.
+            BadInput: Operator or reason is missing.
+        """
+        OperationRequest(verb="pause", which=Which(scenario="-"), operator=operator, reason=reason).check()
+        stored = await self._stored(identifier)
+        if stored.ended_at is None:
+            handle = self.temporal.get_workflow_handle(_workflow(identifier))
+            try:
+                await handle.signal(STOP, {"operator": operator, "reason": reason})
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                await self._settled(stored)
+                stored = await self._stored(identifier)
+        if stored.ended_at is not None:
+            raise NotAccepted(identifier, f"the operation is over ({stored.outcome})")
+        return (await self._seen([stored]))[0]
+
+    async def settle_operations(self) -> None:
+        """Starts what was asked for and not started, and notes of what was ended on the server that it is over."""
+        for stored in await self.store.stored_operations(is_open=True, limit=1_000):
+            if await self._settled(stored):
+                logger.info("the operation %s has no workflow under way: settled", stored.id)
+
+    async def _settled(self, stored: StoredOperation) -> bool:
+        """Whether something had to be done for an operation that is open, but has no workflow under way."""
+        try:
+            described = await self.temporal.get_workflow_handle(_workflow(stored.id)).describe()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            if datetime.now(UTC) - stored.created_at < _STARTING:
+                return False
+            await self._start(stored)
+            return True
+        if described.status is WorkflowExecutionStatus.RUNNING:
+            return False
+        # It says itself when it is over, before it is: then this changes nothing.
+        trouble = "its workflow was ended on the server: begin another one for those that are left"
+        await self.store.end_operation(stored.id, "failed", datetime.now(UTC), trouble=trouble)
+        return True
+
+    async def _start(self, stored: StoredOperation) -> None:
+        request = stored.request
+        state = OperationState(operation=stored.id, rate=request["rate"], dry_run=request["dry_run"])
+        try:
+            await self.temporal.start_workflow(
+                WORKFLOW,
+                state,
+                id=_workflow(stored.id),
+                task_queue=QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                static_summary=f"{stored.verb}, at most {request['rate']:g} a second",
+            )
+        except WorkflowAlreadyStartedError:
+            return  # another gateway was quicker
+
+    async def _stored(self, identifier: str) -> StoredOperation:
+        stored = await self.store.stored_operation(identifier)
+        if stored is None:
+            raise UnknownOperation(f"there is no operation '{identifier[:80]}'")
+        return stored
+
+    async def _seen(self, stored: Sequence[StoredOperation]) -> list[OperationView]:
+        counts = await self.store.item_counts([item.id for item in stored])
+        return [seen(item, counts[item.id]) for item in stored]
+
+
+def _workflow(identifier: str) -> str:
+    return f"operation/{identifier}"

@@ -1,0 +1,91 @@
+"""The pages as one application. Each module of pages beside this one has ``ROUTES``; all of them are listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp
+from temporalio.service import RPCError
+
+from gateway.api.authentication import Keys
+from gateway.api.bounds import Bounds
+from gateway.api.problem import TITLES, Problem, problem_of
+from gateway.client import ScenarioClient
+from gateway.errors import Refusal
+from gateway.pages import assets, held, operations, scenarios, sign_in
+from gateway.pages.headers import Headers
+from gateway.pages.links import link
+from gateway.pages.page import Page, SignInFirst, go_to
+from gateway.pages.rendering import render
+from gateway.pages.sign_in import Door
+from runtime.errors import SetupError
+from runtime.store import StoreError
+
+ROUTES: Final = (*assets.ROUTES, *sign_in.ROUTES, *scenarios.ROUTES, *held.ROUTES, *operations.ROUTES)
+LARGER: Final[Mapping[str, int]] = {}
+"""Bytes of a form where it may be larger than others."""
+
+
+def application(
+    client: ScenarioClient, keys: Keys, *, temporal_ui: str | None = None, door: Door | None = None
+) -> Starlette:
+    """The pages.
+
+    Args:
+        client: Does what people ask for.
+        keys: Knows who asks.
+        temporal_ui: The address of Temporal's UI, to link to; None where it is not known.
+        door: Signs in whoever opens its address; None: there is none.
+    """
+    kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError, Exception)
+    handlers: dict[Any, Any] = {SignInFirst: _sign_in_first, **dict.fromkeys(kinds, _tell)}
+    app = Starlette(routes=ROUTES, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
+    app.state.temporal_ui, app.state.door = temporal_ui, door
+    app.state.held = held.remembered(client)
+    return app
+
+
+def bounded(app: Starlette) -> ASGIApp:
+    """The pages with bounds around them, and the headers of their answers, as they are served."""
+    return Headers(Bounds(app, larger=LARGER, refuse=_page_of))
+
+
+async def _sign_in_first(request: Request, _error: Exception) -> Response:
+    here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    to = link("/sign-in", next=here if request.method == "GET" and here != "/" else None)
+    # What is refreshed in a page is not replaced by another page: the whole one is.
+    return Response(status_code=401, headers={"hx-redirect": to}) if "hx-request" in request.headers else go_to(to)
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and not isinstance(error, Problem) and error.status_code == 404:
+        error = Problem("not-found", "there is no page at this address")
+    return _page_of(problem_of(error), getattr(request.state, "page", None), _back(request))
+
+
+def _back(request: Request) -> str | None:
+    """The page with the form that was sent."""
+    came = urlsplit(request.headers.get("referer", ""))
+    if request.method != "POST" or came.netloc != request.headers.get("host"):
+        return None
+    return f"{came.path}?{came.query}" if came.query else came.path
+
+
+def _page_of(problem: Problem, page: Page | None = None, back: str | None = None) -> HTMLResponse:
+    return render(
+        "problem.html",
+        status=problem.status_code,
+        headers=dict(problem.headers or {}),
+        page=page,
+        title=TITLES[problem.code][1],
+        problem=problem,
+        back=back,
+    )

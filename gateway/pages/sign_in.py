@@ -1,0 +1,99 @@
+"""Signing in with a key, and out."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.api.authentication import Keys
+from gateway.api.problem import Problem, again
+from gateway.callbacks.rate_limit import RateLimit
+from gateway.pages.links import is_here
+from gateway.pages.page import Form, Page, does, go_to, read_form
+from gateway.pages.rendering import render
+from gateway.pages.session import begin, forget, is_from_here, keep, session_of
+
+TRIES: Final = 30
+"""How often a minute one address may try to sign in."""
+_ONLY_OTHERS: Final = "this key cannot look: it needs the scope 'read'"
+_NO_GOOD: Final = "this is not a key that is good: it begins with sr_, and is shown once, when it is made"
+
+
+@dataclass(frozen=True)
+class Door:
+    """An address that signs in whoever opens it, for a server that only its own machine reaches.
+
+    Attributes:
+        token: What the address ends with: unguessable, and made anew with each start.
+        key: The id of the key that it signs in with.
+    """
+
+    token: str
+    key: str
+
+
+def attempts() -> RateLimit:
+    """What counts how often somebody tries to sign in."""
+    return RateLimit(TRIES, 60.0)
+
+
+async def _ask(request: Request) -> Response:
+    next_one = request.query_params.get("next", "/")
+    if await session_of(request, request.app.state.keys) is not None:
+        return go_to(next_one if is_here(next_one) else "/")
+    return render("sign_in.html", next=next_one, wrong=None)
+
+
+async def _sign_in(request: Request) -> Response:
+    if not is_from_here(request):
+        raise Problem("forbidden", "this form was sent by another site: open /sign-in, and sign in there")
+    limit: RateLimit = request.app.state.attempts
+    if seconds := limit.take(request.client.host if request.client else ""):
+        raise again("too-many", "somebody tries too often to sign in from this address: wait a minute", seconds)
+    form = await read_form(request)
+    keys: Keys = request.app.state.keys
+    key = await keys.verify(form.get("key", "").strip())
+    next_one = form.get("next", "/")
+    if key is None:
+        return render("sign_in.html", status=401, next=next_one, wrong=_NO_GOOD)
+    if "read" not in key.scopes:
+        return render(
+            "sign_in.html", status=403, next=next_one, wrong="this key cannot look: it needs the scope 'read'"
+        )
+    response = go_to(next_one if is_here(next_one) else "/")
+    keep(request, response, begin(key, datetime.now(UTC)))
+    return response
+
+
+async def _open(request: Request) -> Response:
+    door: Door | None = request.app.state.door
+    token = request.path_params["token"]
+    if door is None or not hmac.compare_digest(token.encode(), door.token.encode()):
+        raise Problem("not-found", "this address is no good any more: take the one that was printed at the last start")
+    keys: Keys = request.app.state.keys
+    key = await keys.named(door.key)
+    if key is None:
+        raise Problem("forbidden", "the key of this address is no good any more: start anew")
+    response = go_to("/")
+    keep(request, response, begin(key, datetime.now(UTC)))
+    return response
+
+
+async def _sign_out(page: Page, _form: Form) -> Response:
+    response = go_to("/sign-in")
+    forget(page.request, response)
+    return response
+
+
+ROUTES: Final = (
+    Route("/sign-in", _ask, methods=["GET"]),
+    Route("/sign-in", _sign_in, methods=["POST"]),
+    Route("/open/{token}", _open, methods=["GET"]),
+    does("/sign-out", _sign_out, "read"),
+)

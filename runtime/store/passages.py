@@ -1,0 +1,179 @@
+"""How many people passed which step, by the hour and by how it went: counted when journeys depart or continue as new.
+
+A journey numbers its passages from 0, in their order, and says with each report at which number it begins. ``counted``,
+in its row of ``entries``, says how far the count has come: what is told twice, by a repeated departure, say, or after
+a reset of the journey, is below that and counts once. Both are written in one movement, and only where the other is
+still as it was when that was looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Executable, bindparam, case, delete, func, select, text, tuple_, update
+
+from runtime.store.columns import Instant, Words, storable
+from runtime.store.database import Inserting, Queries
+from runtime.store.schema import entries, passages
+
+
+class Passage(NamedTuple):
+    """A step that a journey is through with.
+
+    Attributes:
+        version: The version that it followed.
+        step: The step's id there.
+        outcome: How it went.
+        at: When.
+    """
+
+    version: int
+    step: str
+    outcome: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """How many passed a step of a version with one outcome.
+
+    Attributes:
+        version: The version.
+        step: The step's id.
+        outcome: How it went.
+        n: How many, as far back as they are kept.
+        lately: How many of them since the time that was asked for.
+    """
+
+    version: int
+    step: str
+    outcome: str
+    n: int
+    lately: int
+
+
+class Passages(Queries):
+    """The table of people per step."""
+
+    async def count_passages(self, workflow_id: str, run_id: str, first: int, passed: Sequence[Passage]) -> None:
+        """Count steps that a journey is through with. May be repeated, also at the same time: each counts once.
+
+        Args:
+            workflow_id: The journey; nothing is counted of one that was not admitted.
+            run_id: Its first execution run id.
+            first: The number of the first of them, among all of the journey's.
+            passed: They, in the journey's order.
+        """
+        this = {"of_workflow": workflow_id, "of_run": run_id}
+        after, known = first + len(passed), first
+        while known < after:
+            left = passed[max(known - first, 0) :]
+            if await self._count({**this, "known": known, "after": after}, left):
+                return
+            rows = await self._database.read(_COUNTED, this)
+            if not rows:
+                return
+            known = rows[0]["counted"]
+
+    async def _count(self, given: dict[str, Any], left: Sequence[Passage]) -> bool:
+        """Count them where the journey's count is still the known one."""
+        tallied = Counter((one.version, storable(one.step), storable(one.outcome), _hour(one.at)) for one in left)
+        # In one order for all: two who write the same rows then wait for each other, and not both at once.
+        rows = [dict(zip(_KEYS, key, strict=True), n=n) for key, n in sorted(tallied.items())]
+        if self._database.one_writer:
+            return await self._database.alone(partial(_count_in_turn, self._database.insert, given, rows))
+        lists = {f"{name}s": [row[name] for row in rows] for name in (*_KEYS, "n")}
+        return bool(await self._database.write(_COUNT, given | lists))
+
+    async def passed(self, scenario: str, since: datetime) -> list[Passed]:
+        """How many passed the steps of a scenario.
+
+        Args:
+            scenario: Its name.
+            since: `Passed.lately` counts from the beginning of this hour.
+        """
+        rows = await self._database.read(_PASSED, {"scenario": scenario, "since": _hour(since)})
+        return [Passed(**row) for row in rows]
+
+    async def prune_passages(self, before: datetime, limit: int = 10_000) -> int:
+        """Forget hours that began before.
+
+        Args:
+            before: The time.
+            limit: So many rows at most in one movement.
+
+        Returns:
+            How many rows are gone; fewer than `limit` where none is left.
+        """
+        return len(await self._database.write(_PRUNE, {"before": before, "limit": limit}))
+
+
+def _hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _count_in_turn(
+    insert: Inserting, given: dict[str, Any], rows: list[dict[str, Any]], connection: Connection
+) -> bool:
+    """Both in one transaction, which has the database for itself."""
+    told = connection.execute(_TELL, given).first()
+    if told is not None:
+        connection.execute(_add(insert), [{**row, "scenario": told.scenario} for row in rows])
+    return told is not None
+
+
+_table = passages.c
+_KEYS: Final = ("version", "step", "outcome", "hour")
+_this = (entries.c.workflow_id == bindparam("of_workflow"), entries.c.run_id == bindparam("of_run"))
+_COUNTED = select(entries.c.counted).where(*_this)
+_TELL = (
+    update(entries)
+    .where(*_this, entries.c.counted == bindparam("known"))
+    .values(counted=bindparam("after"))
+    .returning(entries.c.scenario)
+)
+# One statement, so that nobody waits for another's round trip while rows are locked that many write.
+_COUNT = text("""
+WITH told AS (
+    UPDATE entries SET counted = :after
+    WHERE workflow_id = :of_workflow AND run_id = :of_run AND counted = :known
+    RETURNING scenario
+)
+INSERT INTO passages (scenario, version, step, outcome, hour, n)
+SELECT told.scenario, one.*
+FROM told, unnest(
+    CAST(:versions AS integer[]), CAST(:steps AS text[]), CAST(:outcomes AS text[]),
+    CAST(:hours AS timestamptz[]), CAST(:ns AS integer[])
+) AS one (version, step, outcome, hour, n)
+ORDER BY one.version, one.step, one.outcome, one.hour
+ON CONFLICT (scenario, version, hour, step, outcome) DO UPDATE SET n = passages.n + excluded.n
+RETURNING n
+""").bindparams(bindparam("of_workflow", type_=Words), bindparam("of_run", type_=Words))
+_lately = func.sum(case((_table.hour >= bindparam("since", type_=Instant), _table.n), else_=0))
+_PASSED = (
+    select(_table.version, _table.step, _table.outcome, func.sum(_table.n).label("n"), _lately.label("lately"))
+    .where(_table.scenario == bindparam("scenario"))
+    .group_by(_table.version, _table.step, _table.outcome)
+    .order_by(_table.version, _table.step, _table.outcome)
+)
+_key = tuple_(*passages.primary_key.columns)
+_PRUNE = (
+    delete(passages)
+    .where(
+        _key.in_(
+            select(*passages.primary_key.columns).where(_table.hour < bindparam("before")).limit(bindparam("limit"))
+        )
+    )
+    .returning(_table.n)
+)
+
+
+@cache
+def _add(insert: Inserting) -> Executable:
+    row = insert(passages).values({name: bindparam(name) for name in ("scenario", *_KEYS, "n")})
+    return row.on_conflict_do_update(index_elements=passages.primary_key.columns, set_={"n": _table.n + row.excluded.n})

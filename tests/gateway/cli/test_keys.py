@@ -1,0 +1,139 @@
+"""Keys are shown once, and are good for what was said until they end or are revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from runtime.api_key import ApiKey, parse_token
+from runtime.store import Store
+from tests.gateway.cli.conftest import Run
+
+
+@pytest.fixture
+def url(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty store, which commands find."""
+    del run  # it clears the environment, and must have done so
+    made = f"sqlite:///{tmp_path / 'store.db'}"
+
+    async def fill() -> None:
+        async with Store.open(made):
+            pass
+
+    asyncio.run(fill())
+    monkeypatch.setenv("SCENARIO_STORE", made)
+    return made
+
+
+def kept(url: str, identifier: str) -> ApiKey:
+    async def look() -> ApiKey | None:
+        async with Store.open(url) as store:
+            return await store.key(identifier)
+
+    key = asyncio.run(look())
+    assert key is not None
+    return key
+
+
+def test_a_key_is_alone_on_the_output_and_its_secret_is_not_kept(run: Run, url: str, tmp_path: Path) -> None:
+    begun = datetime.now(UTC)
+    ran = run(
+        *("keys", "create", "--scope", "enter", "--scope", "events", "--scope", "enter", "--scenario", "sale"),
+        *("--expires", "90d", "--rate", "500/s", "--note", "the engine"),
+    )
+    parsed = parse_token(ran.out.removesuffix("\n"))
+    assert (ran.status, parsed is not None) == (0, True)
+    assert parsed is not None
+    identifier, secret = parsed
+    assert ran.err == f"key {identifier} is shown this once: keep it where secrets are kept\n"
+    key = kept(url, identifier)
+    assert key.fits(secret)
+    assert (key.scopes, key.scenarios, key.rate, key.note) == (["enter", "events"], ["sale"], 500.0, "the engine")
+    assert key.expires_at is not None
+    assert timedelta(days=90) <= key.expires_at - begun < timedelta(days=90, minutes=5)
+    for path in tmp_path.glob("store.db*"):
+        assert secret.encode() not in path.read_bytes()
+
+
+def test_a_key_is_by_default_for_all_scenarios_and_without_an_end(run: Run, url: str) -> None:
+    key = kept(url, run("keys", "create", "--scope", "read").out.split("_")[1])
+    assert (key.scenarios, key.rate, key.expires_at, key.note) == (None, None, None, "")
+
+
+@pytest.mark.usefixtures("paris")
+def test_a_key_may_end_on_a_date(run: Run, url: str) -> None:
+    ran = run("keys", "create", "--scope", "read", "--expires", "2036-03-31")
+    assert kept(url, ran.out.split("_")[1]).expires_at == datetime(2036, 3, 30, 22, tzinfo=UTC)
+
+
+def test_they_are_listed_with_what_became_of_them(run: Run, url: str) -> None:
+    first = run("keys", "create", "--scope", "read", "--note", "dashboards").out.split("_")[1]
+    second = run("keys", "create", "--scope", "operate", "--scope", "read", "--scenario", "sale").out.split("_")[1]
+    ran = run("keys", "revoke", first)
+    assert (ran.status, ran.out) == (0, f"key {first} is revoked\n")
+    assert run("keys", "revoke", first).out == f"key {first} was revoked already\n"
+    found = {item["id"]: item for item in run("keys", "list", "--format", "json").json}
+    assert {name: item["state"] for name, item in found.items()} == {first: "revoked", second: "good"}
+    assert found[second].keys() == {
+        *("id", "state", "scopes", "scenarios", "rate", "note", "created_at", "created_by", "expires_at"),
+        "revoked_at",
+    }
+    lines = run("keys", "list").out.splitlines()
+    assert any(line.startswith(f"{first}   revoked   read") and line.rstrip().endswith("dashboards") for line in lines)
+    assert any(line.startswith(f"{second}   good") and "operate read   sale" in line for line in lines)
+    assert kept(url, first).digest not in "".join(lines)
+
+
+def test_a_key_may_be_revoked_by_itself(run: Run, url: str) -> None:
+    token = run("keys", "create", "--scope", "read").out.strip()
+    assert run("keys", "revoke", token).status == 0
+    assert kept(url, token.split("_")[1]).revoked_at is not None
+
+
+def test_one_that_is_over_says_so(run: Run, url: str) -> None:
+    now = datetime.now(UTC)
+
+    async def fill() -> None:
+        async with Store.open(url) as store:
+            await store.add_key(ApiKey("a", "d", ["read"], None, None, "", now, "ann", expires_at=now))
+
+    asyncio.run(fill())
+    assert [item["state"] for item in run("keys", "list", "--format", "json").json] == ["expired"]
+
+
+@pytest.mark.usefixtures("url")
+def test_nothing_is_there_yet(run: Run) -> None:
+    ran = run("keys", "list")
+    assert (ran.status, ran.out, ran.err) == (0, "", "there are no keys: 'scenario keys create' makes one\n")
+    ran = run("keys", "revoke", "sr_nearly_the_key")
+    assert (ran.status, ran.err) == (
+        1,
+        "scenario: there is no key of this id: 'scenario keys list' lists those there are\n",
+    )
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "missing option '--scope'"),
+        (["--scope", "write"], "invalid value for '--scope': 'write' is no scope: it is one of enter, events, read,"),
+        (["--scope", "read", "--scenario", "sale@2"], "invalid value for '--scenario': name a scenario without its"),
+        (["--scope", "read", "--expires", "soon"], "invalid value for '--expires': 'soon' is neither a date nor a"),
+        (["--scope", "read", "--expires", "2020-01-01"], "invalid value for '--expires': '2020-01-01' is over already"),
+        (["--scope", "read", "--rate", "fast"], "invalid value for '--rate': 'fast' is not a rate"),
+    ],
+)
+def test_a_misuse_is_one_sentence(run: Run, arguments: list[str], said: str) -> None:
+    ran = run("keys", "create", *arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"scenario: {said}")
+    assert ran.err.endswith(": see 'scenario keys --help'\n")
+
+
+def test_alone_it_says_what_it_wants(run: Run) -> None:
+    assert (run("keys").status, run("keys").err) == (2, "scenario: missing command: see 'scenario keys --help'\n")
+    assert run("keys", "creat").err.startswith("scenario: no such command 'creat': did you mean 'create'?")

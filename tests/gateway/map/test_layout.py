@@ -1,0 +1,147 @@
+"""Nothing on a map covers anything else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from gateway.map.boxes import SIZES
+from gateway.map.drawing import Area, Drawing
+from gateway.map.layout import WIDEST, lay_out
+from gateway.map.outline import outline
+from gateway.map.overlay import NUMBERS, Overlay
+from gateway.map.parts import LABEL_SIZE
+from gateway.map.typesetting import width_of
+from scenario.plan.plan import Plan
+from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
+from tests.gateway.map.plans import STEPS, example, many, names_in, plan_of
+
+CROWD = {word: 1_234_567 * number for number, word in enumerate(NUMBERS, 1)}
+
+
+def crowded(plan: Plan) -> Overlay:
+    """An overlay that shows all that there may be."""
+    return Overlay(
+        numbers=dict.fromkeys(plan.steps, CROWD),
+        marks={name: "added" if number % 2 else "changed" for number, name in enumerate(plan.steps)},
+        removed=tuple(plan.steps),
+    )
+
+
+def laid_out(plan: Plan, overlay: Overlay | None = None) -> Drawing:
+    return lay_out(outline(plan), "a@1", trigger="order", overlay=overlay)
+
+
+def crossings(areas: list[Area]) -> list[tuple[Area, Area]]:
+    """Areas that cover a part of each other; each is compared with those that begin above its end."""
+    found: list[tuple[Area, Area]] = []
+    areas = sorted(areas, key=lambda area: area.y)
+    for number, area in enumerate(areas):
+        for other in areas[number + 1 :]:
+            if other.y >= area.y + area.height:
+                break
+            if area.overlaps(other):
+                found.append((area, other))
+    return found
+
+
+def assert_clear(drawing: Drawing) -> None:
+    """Boxes, labels and pills are apart, and within the map; what is written in each fits; no line crosses a box."""
+    areas = [item.area for item in (*drawing.boxes, *drawing.labels, *drawing.pills)]
+    areas += [Area(text.x, text.y - 12, text.width, 14) for text in drawing.texts]
+    assert crossings(areas) == []
+    whole = Area(0, 0, drawing.width, drawing.height)
+    assert [area for area in areas if not inside(area, whole)] == []
+    for box in drawing.boxes:
+        written = [Area(text.x, text.y - 11, text.width, 14) for text in box.texts]
+        parts = [*written, *(badge.area for badge in box.badges)]
+        assert crossings(parts) == []
+        assert [part for part in parts if not inside(part, box.area)] == []
+        for text in box.texts:
+            assert width_of(text.text, SIZES[text.look], bold=text.look == "title") <= text.width
+        for badge in box.badges:
+            assert width_of(badge.text, SIZES["badge"]) <= badge.area.width
+    for label in (*drawing.labels, *drawing.pills):
+        assert width_of(label.text, LABEL_SIZE) <= label.area.width
+    boxes = sorted((box.area for box in drawing.boxes), key=lambda area: area.y)
+    for edge in drawing.edges:
+        for (x, y), (to_x, to_y) in pairwise(edge.points):
+            assert x == to_x or y == to_y
+            line = Area(min(x, to_x), min(y, to_y), abs(to_x - x), abs(to_y - y))
+            assert [box for box in boxes if box.overlaps(line)] == []
+
+
+def inside(area: Area, other: Area) -> bool:
+    return (
+        area.x >= other.x
+        and area.y >= other.y
+        and area.x + area.width <= other.x + other.width
+        and area.y + area.height <= other.y + other.height
+    )
+
+
+@pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
+def test_the_maps_of_the_examples_are_clear(path: Path) -> None:
+    plan = example(path)
+    assert_clear(laid_out(plan))
+    assert_clear(laid_out(plan, crowded(plan)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_map_of_200_steps_is_clear_and_no_wider_than_a_screen(seed: int) -> None:
+    plan = many(200, seed)
+    for drawing in (laid_out(plan), laid_out(plan, crowded(plan))):
+        assert len(drawing.boxes) >= 200
+        assert_clear(drawing)
+        assert drawing.width < 1.5 * WIDEST
+
+
+@given(STEPS)
+@settings(max_examples=30, deadline=None)
+def test_the_map_of_any_plan_is_clear(steps: list[dict[str, Any]]) -> None:
+    names = names_in(steps)
+    if len(set(names)) < len(names):
+        return  # `check` refuses two steps of one name
+    plan = plan_of(steps)
+    assert_clear(laid_out(plan))
+    assert_clear(laid_out(plan, crowded(plan)))
+
+
+def test_every_way_is_drawn_from_its_step_to_where_it_leads() -> None:
+    plan = many(60)
+    drawing = laid_out(plan)
+    boxes = {box.step.id: box.area for box in drawing.boxes}
+    ends = [pill.area for pill in drawing.pills if pill.look == "end"]
+    drawn = {(edge.source, edge.way, edge.target) for edge in drawing.edges}
+    assert drawn == {
+        (None, "", plan.start),
+        *((step.id, way.key, way.to) for step in outline(plan).steps for way in step.ways),
+    }
+    for edge in drawing.edges:
+        if edge.source is not None:
+            assert touches(boxes[edge.source], edge.points[0])
+        if edge.target is not None:
+            assert touches(boxes[edge.target], edge.points[-1])
+        else:
+            assert any(touches(end, edge.points[-1]) for end in ends)
+
+
+def touches(area: Area, point: tuple[float, float]) -> bool:
+    x, y = point
+    return area.x <= x <= area.x + area.width and area.y <= y <= area.y + area.height
+
+
+def test_branches_that_are_too_wide_beside_each_other_stand_below_each_other() -> None:
+    cases = {str(number): [{"wait": "1d"}] for number in range(12)}
+    drawing = laid_out(plan_of([{"switch": "contact.language", "cases": cases}]))
+    assert drawing.width < WIDEST
+    assert len({box.area.y for box in drawing.boxes}) == 13
+    assert_clear(drawing)
+
+
+def test_a_map_is_the_same_each_time() -> None:
+    assert laid_out(many(50)) == laid_out(many(50))

@@ -1,0 +1,196 @@
+"""Blocks are found again in the flat table of a plan."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from hypothesis import given, settings
+
+from gateway.map.outline import Block, Item, outline
+from scenario.plan.plan import load_plan
+from tests.gateway.map.plans import STEPS, names_in, plan_of
+
+HISTORIES = Path(__file__).parents[2] / "replay" / "histories"
+EXIT: dict[str, Any] = {"exit": "done"}
+
+
+def wait(name: str) -> dict[str, Any]:
+    return {"wait": "1d", "id": name}
+
+
+def drawn(block: Block) -> list[Any]:
+    """A block in brief: names, and by each way the steps on it."""
+    found: list[Any] = [_item(item) for item in block.items]
+    if block.jump is not None:
+        found.append(f"→ {block.jump.to}")
+    return found
+
+
+def _item(item: Item) -> Any:
+    branches = (*item.branches, *((item.round,) if item.round else ()))
+    inside = {branch.way.key: drawn(branch.block) for branch in branches}
+    return {item.step.id: inside} if inside else item.step.id
+
+
+def course(*steps: dict[str, Any]) -> list[Any]:
+    return drawn(outline(plan_of(list(steps))).course)
+
+
+def test_branches_end_where_they_come_together() -> None:
+    inner = {"if": "order.b", "id": "inner", "then": [wait("b")], "else": [wait("c")]}
+    fork = {"if": "order.a", "id": "fork", "then": [wait("a"), inner], "else": [wait("d")]}
+    assert course(fork, wait("last")) == [
+        {"fork": {"then": ["a", {"inner": {"then": ["b"], "else": ["c"]}}], "else": ["d"]}},
+        "last",
+    ]
+
+
+def test_an_empty_branch_leads_on() -> None:
+    assert course({"if": "order.a", "id": "fork", "then": [wait("a")]}, wait("b")) == [
+        {"fork": {"then": ["a"], "else": []}},
+        "b",
+    ]
+
+
+def test_the_one_way_that_goes_on_is_no_branch() -> None:
+    fork = {"if": "order.a", "id": "fork", "then": [{**EXIT, "id": "out"}], "else": [wait("a")]}
+    assert course(fork, wait("b")) == [{"fork": {"then": ["out"], "else": []}}, "a", "b"]
+    ended = {"if": "order.a", "id": "fork", "then": [{**EXIT, "id": "x"}], "else": [{**EXIT, "id": "y"}]}
+    assert course(ended) == [{"fork": {"then": ["x"], "else": []}}, "y"]
+
+
+def test_the_steps_of_a_round_lead_back() -> None:
+    inner = {"if": "order.a", "id": "fork", "then": [wait("a")], "else": [{**EXIT, "id": "out"}]}
+    steps = {"repeat": {"every": "7d", "times": 3}, "id": "poll", "steps": [inner, wait("b")]}
+    assert course(steps, wait("last")) == [
+        {"poll": {"round": [{"fork": {"then": [], "else": ["out"]}}, "a", "b"]}},
+        "last",
+    ]
+
+
+def test_a_way_that_nobody_goes_by_itself_is_none() -> None:
+    assert course({"wait_for": "order.paid", "id": "paid", "then": [wait("a")]}, wait("b")) == ["paid", "a", "b"]
+
+
+def test_what_stands_behind_an_exit_stands_aside() -> None:
+    read = outline(plan_of([wait("a"), {**EXIT, "id": "out"}, wait("b"), wait("c")]))
+    assert drawn(read.course) == ["a", "out"]
+    assert [drawn(block) for block in read.aside] == [["b", "c"]]
+
+
+def test_a_plan_that_no_file_makes_is_read_too() -> None:
+    plan = load_plan(
+        {
+            "start": "a",
+            "steps": {
+                "a": {"kind": "if", "condition": "x", "then": "b", "otherwise": "c"},
+                "b": {"kind": "wait", "seconds": 1, "next": "a"},
+                "c": {"kind": "wait", "seconds": 1, "next": "gone"},
+            },
+        }
+    )
+    read = outline(plan)
+    assert {step.id for step in read.steps} == {"a", "b", "c"}
+    assert drawn(read.course) == [{"a": {"then": ["b", "→ a"], "else": []}}, "c", "→ gone"]
+
+
+def test_the_labels_are_what_people_read_at_each_way() -> None:
+    steps = plan_of(
+        [
+            {"wait_for": {"order.paid": {}, "order.lost": {}}, "for": "7d"},
+            {"wait_for": "order.sent", "for": "36h"},
+            {"split": {"a": 50, "b": 49.5, "none": 0.5}},
+            {"switch": "contact.language", "cases": {"fr": [], "de": []}},
+            {"repeat": {"every": "7d", "times": 3}, "steps": [wait("a")]},
+        ]
+    )
+    labels = {step.id: [way.label for way in step.ways] for step in outline(steps).steps}
+    assert labels == {
+        "wait_for-1": ["order.paid", "order.lost", "after 7d"],
+        "wait_for-2": ["it comes", "after 1d12h"],
+        "split-3": ["a: 50 %", "b: 49.5 %", "none: 0.5 %"],
+        "switch-4": ["fr", "de", "else"],
+        "repeat-5": ["each round", "over"],
+        "a": [""],
+    }
+
+
+def test_what_is_too_long_for_a_few_words_is_a_detail() -> None:
+    read = outline(
+        plan_of(
+            [
+                {"wait": {"until": "{{ order.due }}", "offset": "-3d"}},
+                {"wait": {"until": "2026-12-24T09:00", "offset": "1d"}},
+                {"wait_for": "order.paid", "if": "event.id ==\n order.id"},
+                {"if": "order.a", "then": [{"exit": "it is over"}]},
+            ]
+        )
+    )
+    assert [(step.what, step.detail) for step in read.steps] == [
+        ("wait until a date", "3d before {{ order.due }}"),
+        ("wait until 1d after 2026-12-24 09:00", ""),
+        ("wait for order.paid", "event.id == order.id"),
+        ("if order.a", ""),
+        ("exit", "it is over"),
+    ]
+
+
+def test_what_holds_everywhere_is_said_once() -> None:
+    rules = [{"event": "order.returned", "if": "event.a ==\n  order.b"}, {"event": "contact.left"}]
+    read = outline(plan_of([wait("a")], exit=rules, goal={"event": "order.placed", "within": "14d"}))
+    assert read.notes == (
+        "leaves on order.returned if event.a == order.b",
+        "leaves on contact.left",
+        "goal: order.placed within 14d",
+    )
+
+
+@given(STEPS)
+@settings(max_examples=30, deadline=None)
+def test_each_step_stands_in_an_outline_once(steps: list[dict[str, Any]]) -> None:
+    names = names_in(steps)
+    if len(set(names)) < len(names):
+        return  # `check` refuses two steps of one name
+    plan = plan_of(steps)
+    read = outline(plan)
+    ids = [step.id for step in read.steps]
+    assert len(ids) == len(set(ids)) == len(plan.steps)
+    assert not jumps(read.course)  # what is written as lists in lists can be read as such
+
+
+def jumps(block: Block) -> bool:
+    branches = [branch for item in block.items for branch in (*item.branches, *((item.round,) if item.round else ()))]
+    return block.jump is not None or any(jumps(branch.block) for branch in branches)
+
+
+def plans_in(value: Any) -> Iterator[dict[str, Any]]:
+    """The plans in a saved history, wherever one is."""
+    if isinstance(value, list):
+        for inner in cast("list[Any]", value):
+            yield from plans_in(inner)
+    elif isinstance(value, dict):
+        keys = cast("dict[str, Any]", value)
+        if isinstance(keys.get("start"), str) and isinstance(keys.get("steps"), dict):
+            yield keys
+        for key, inner in keys.items():
+            if key == "data" and isinstance(inner, str) and (content := base64.b64decode(inner)).startswith(b"{"):
+                yield from plans_in(json.loads(content))
+            else:
+                yield from plans_in(inner)
+
+
+def test_the_plans_of_all_histories_are_read() -> None:
+    plans = {
+        json.dumps(plan, sort_keys=True): load_plan(plan)
+        for path in HISTORIES.glob("*.json")
+        for plan in plans_in(json.loads(path.read_text("utf-8")))
+    }
+    assert len(plans) > 10
+    for plan in plans.values():
+        read = outline(plan)
+        assert sorted(step.id for step in read.steps) == sorted(plan.steps)
+        assert not any(jumps(block) for block in (read.course, *read.aside))

@@ -1,0 +1,150 @@
+"""A map as SVG: well-formed, harmless, and saying what the table says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+import pytest
+
+from gateway.map.map import ScenarioMap
+from gateway.map.overlay import Overlay, since
+from gateway.map.style import STYLE
+from scenario.plan.difference import Difference
+from scenario.plan.plan import Plan, load_plan
+from tests.documents import COMMAND, DOCS, DRAWN
+from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
+from tests.gateway.map.plans import example, many, plan_of
+from tests.gateway.map.test_layout import crowded
+
+SVG: Final = "{http://www.w3.org/2000/svg}"
+HOSTILE: Final = "<script>alert('\"&amp;')</script>\x00\ufffe]]>"
+
+
+def parsed(made: ScenarioMap, *, standalone: bool = False) -> ElementTree.Element:
+    return ElementTree.fromstring(made.svg(standalone=standalone))
+
+
+def assert_twins(made: ScenarioMap) -> None:
+    """The drawing and the table have the same steps, words, ways and numbers."""
+    root = parsed(made)
+    steps = {found.attrib["data-step"]: found for found in root.iter() if "data-step" in found.attrib}
+    assert list(steps) == [row.id for row in made.rows]
+    edges = [found.attrib for found in root.iter(f"{SVG}path") if found.get("class") == "edge"]
+    for row in made.rows:
+        drawn = steps[row.id]
+        assert drawn.attrib["data-kind"] == row.kind
+        assert drawn.get("href") == row.link
+        said = drawn.findtext(f"{SVG}title", "").split("\n")
+        assert said[0] == f"{row.id}: {row.what}"
+        assert row.detail in ("", *said)
+        badges = [found.findtext(f"{SVG}text") for found in drawn.iter(f"{SVG}g") if "badge" in found.get("class", "")]
+        assert badges == [
+            *([row.mark] if row.mark else []),
+            *(f"{number:,} {word}" for word, number in row.numbers.items()),
+        ]
+        ways = [(edge["data-label"], edge.get("data-to")) for edge in edges if edge.get("data-from") == row.id]
+        assert sorted(ways, key=str) == sorted(row.ways, key=str)
+    labels = [found for found in root.iter(f"{SVG}g") if found.get("class") == "label"]
+    whole = [found.findtext(f"{SVG}title") or found.findtext(f"{SVG}text") for found in labels]
+    assert sorted(str(text) for text in whole) == sorted(label for row in made.rows for label, _ in row.ways if label)
+
+
+@pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
+def test_the_table_says_what_the_drawing_shows(path: Path) -> None:
+    assert_twins(ScenarioMap(example(path), "a@1"))
+
+
+def test_the_table_says_what_the_drawing_of_200_steps_shows() -> None:
+    plan = many(200)
+    shown = crowded(plan)
+    assert_twins(
+        ScenarioMap(plan, "a@1", overlay=Overlay(shown.numbers, shown.marks, link=lambda step: f"?step={step}"))
+    )
+
+
+def hostile() -> Plan:
+    return load_plan(
+        {
+            "start": HOSTILE,
+            "steps": {
+                HOSTILE: {"kind": "switch", "value": HOSTILE, "cases": {HOSTILE: None, "b": "out"}, "otherwise": None},
+                "out": {"kind": "exit", "reason": HOSTILE},
+            },
+            "exit": [{"event": HOSTILE, "condition": HOSTILE}],
+        }
+    )
+
+
+def test_what_an_author_writes_is_text() -> None:
+    plan = hostile()
+    overlay = Overlay(
+        marks={"out": "changed"}, changes={"out": (HOSTILE,)}, removed=(HOSTILE,), link=lambda step: f"?{step}"
+    )
+    text = ScenarioMap(plan, HOSTILE, HOSTILE, overlay).svg(standalone=True)
+    root = ElementTree.fromstring(text)
+    tags = {found.tag.removeprefix(SVG) for found in root.iter()}
+    assert tags == {"svg", "title", "desc", "style", "rect", "text", "path", "g", "a"}
+    assert "<script" not in text
+
+
+def test_a_page_may_forbid_styles_and_scripts() -> None:
+    text = ScenarioMap(many(50), "a@1", overlay=crowded(many(50))).svg()
+    assert re.findall(r"\sstyle=|\son\w+=|<style|<script|\sid=|url\(", text) == []
+
+
+def test_a_file_of_its_own_carries_its_style_for_light_and_dark() -> None:
+    text = ScenarioMap(many(5), "a@1").svg(standalone=True)
+    assert STYLE in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_every_class_of_a_map_has_a_look() -> None:
+    root = parsed(ScenarioMap(many(60), "a@1", overlay=crowded(many(60))))
+    used = {name for found in root.iter() for name in found.get("class", "").split()}
+    styled = set(re.findall(r"\.([a-z]+)", STYLE))
+    plain = {"title", "heading", "acts", "end", "skipped"}  # they look as what they stand in
+    assert used - styled <= plain
+
+
+def test_steps_lead_where_the_caller_says() -> None:
+    made = ScenarioMap(
+        plan_of([{"wait": "1d"}, {"wait": "2d"}]), "a@1", overlay=Overlay(link={"wait-2": "/?a=1&b"}.get)
+    )
+    root = parsed(made)
+    assert [found.get("href") for found in root.iter(f"{SVG}a")] == ["/?a=1&b"]
+    assert root.get("role") == "group"
+    assert parsed(ScenarioMap(made.plan, "a@1")).get("role") == "img"
+
+
+def test_it_is_called_what_it_shows() -> None:
+    root = parsed(ScenarioMap(plan_of([{"wait": "1d"}]), "post-purchase@3"))
+    assert root.get("aria-label") == root.findtext(f"{SVG}title") == "Map of post-purchase@3"
+    assert root.findtext(f"{SVG}desc") == "1 step, from where contacts come in to the end."
+
+
+def test_changes_since_another_version_are_marked() -> None:
+    plan = plan_of([{"wait": "1d"}, {"sms": "hello", "text": "t"}, {"wait": "2d"}])
+    different = Difference(added=("hello",), removed=("bye",), changed={"wait-1": ("wait",)})
+    made = ScenarioMap(plan, "a@2", overlay=since(different, {"hello": {"held": 2, "waiting": 0}}))
+    root = parsed(made)
+    looks = {found.get("data-step"): found.get("class") for found in root.iter() if "data-step" in found.attrib}
+    assert looks == {"wait-1": "step waits changed", "hello": "step sends added", "wait-3": "step waits"}
+    assert "changed: wait" in made.svg()
+    assert "removed: bye" in made.svg()
+    assert [(row.mark, row.changes, row.numbers) for row in made.rows] == [
+        ("changed", ("wait",), {}),
+        ("added", (), {"held": 2}),
+        (None, (), {}),
+    ]
+
+
+def test_a_map_is_written_the_same_each_time() -> None:
+    assert ScenarioMap(many(50), "a@1").svg() == ScenarioMap(many(50), "a@1").svg()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_map_in_the_documentation_is_what_is_drawn(name: str) -> None:
+    assert (DOCS / name).read_text("utf-8") == DRAWN[name](), f"run {COMMAND}"

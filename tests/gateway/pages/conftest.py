@@ -1,0 +1,156 @@
+"""Pages over a real store, as a browser without JavaScript sees them, and as no page may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+from starlette.routing import BaseRoute
+from temporalio.client import Client
+
+from gateway.api.authentication import Keys
+from gateway.client import ScenarioClient
+from gateway.pages.app import application, bounded
+from runtime.api_key import ApiKey, Scope, make_token
+from runtime.store import Store
+from tests.gateway.conftest import store
+from tests.gateway.search import Temporal
+
+__all__ = ["store"]
+
+SITE = "http://pages.example.com"
+
+
+class Document:
+    """An answer's HTML, which has to be as all pages have to be.
+
+    Args:
+        answer: It.
+    """
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.status, self.headers, self.html = answer.status_code, answer.headers, answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["content-type"] == "text/html; charset=utf-8", answer.text
+        self._tree = LexborHTMLParser(answer.text)
+        well_formed(self._tree)
+
+    def text(self, selector: str = "main") -> str:
+        """What stands in the first such element, in one line."""
+        (found, *_) = self._tree.css(selector)
+        return " ".join(found.text(separator=" ").split())
+
+    def texts(self, selector: str) -> list[str]:
+        """What stands in each of them."""
+        return [" ".join(one.text(separator=" ").split()) for one in self._tree.css(selector)]
+
+    def values(self, selector: str, attribute: str) -> list[str]:
+        """An attribute of each of them."""
+        return [one.attributes.get(attribute) or "" for one in self._tree.css(selector)]
+
+    def rows(self, caption: str) -> list[list[str]]:
+        """The rows of a table."""
+        for table in self._tree.css("table"):
+            (title,) = table.css("caption")
+            if title.text(strip=True) == caption:
+                return [
+                    [" ".join(cell.text(separator=" ").split()) for cell in row.css("th, td")]
+                    for row in table.css("tbody tr")
+                ]
+        raise AssertionError(f"no table '{caption}'")
+
+    @property
+    def token(self) -> str:
+        """What forms carry."""
+        return self.values("input[name=token]", "value")[0]
+
+
+def well_formed(tree: LexborHTMLParser) -> None:
+    """Makes sure of what holds for all pages: nothing inline, each id once, each field with a label."""
+    assert tree.css("style") == []
+    ids: list[str] = []
+    for element in tree.css("*"):
+        for name, value in element.attributes.items():
+            assert name != "style", element.html
+            assert not re.match(r"on|hx-on|data-hx-on", name), element.html
+            assert not re.match(r"\s*javascript:", value or "", re.IGNORECASE), element.html
+            ids += [value or ""] if name == "id" else []
+    assert len(ids) == len(set(ids)), ids
+    for script in tree.css("script"):
+        assert script.attributes["src"], "an inline script"
+        assert not script.text(strip=True)
+    for of in tree.css("label"):
+        assert of.attributes["for"] in ids
+    labelled = {label.attributes["for"] for label in tree.css("label")}
+    for name in tree.css("input:not([type=hidden]), select, textarea"):
+        assert name.attributes.get("id") in labelled or name.attributes.get("aria-label"), name.html
+    assert len(tree.css("h1")) == 1
+    assert len(tree.css("main")) == 1
+
+
+@dataclass
+class Site:
+    """The pages, and somebody who looks at them."""
+
+    store: Store
+    client: ScenarioClient
+    routes: list[BaseRoute]
+    browser: httpx.AsyncClient
+    keys: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, route: BaseRoute) -> None:
+        """Adds a route of the test's own."""
+        self.routes.append(route)
+
+    async def key(self, *scopes: Scope, **more: Any) -> str:
+        """A new key; scopes are its own."""
+        token, name, digest = make_token()
+        made: dict[str, Any] = {"scenarios": None, "rate": None, "note": "", "created_by": "ann", **more}
+        await self.store.add_key(
+            ApiKey(id=name, digest=digest, scopes=list(scopes), created_at=datetime.now(UTC), **made)
+        )
+        self.keys[token] = name
+        return token
+
+    async def sign_in(self, *scopes: Scope, **more: Any) -> str:
+        """Signs in with a new key; returns its id."""
+        token = await self.key(*scopes or ("read", "operate"), **more)
+        answer = await self.browser.post("/sign-in", data={"key": token})
+        assert answer.status_code == 303
+        return self.keys[token]
+
+    async def get(self, address: str, status: int = 200) -> Document:
+        """A page."""
+        answer = await self.browser.get(address)
+        assert answer.status_code == status, (answer.status_code, answer.headers, answer.text[:2000])
+        return Document(answer)
+
+    async def send(self, address: str, form: dict[str, str], status: int = 303, page: str | None = None) -> Document:
+        """Sends a form of a page as a browser does, and follows to what comes of it."""
+        token = (await self.get(page or address)).token
+        headers = {"origin": SITE, "referer": SITE + (page or address), "sec-fetch-site": "same-origin"}
+        answer = await self.browser.post(address, data={"token": token, **form}, headers=headers)
+        assert answer.status_code == status, (answer.status_code, answer.text[:2000])
+        return await self.get(answer.headers["location"]) if status == 303 else Document(answer)
+
+
+@pytest.fixture
+def temporal() -> Temporal:
+    """A server that knows of no journey."""
+    return Temporal([])
+
+
+@pytest.fixture
+async def site(store: Store, temporal: Temporal) -> AsyncIterator[Site]:
+    """The pages, without a server behind them."""
+    client = ScenarioClient(cast("Client", temporal), store, "Europe/Paris")
+    app = application(client, Keys(store), temporal_ui="http://temporal.example.com")
+    transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
+        yield Site(store, client, app.router.routes, browser)

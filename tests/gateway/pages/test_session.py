@@ -1,0 +1,193 @@
+"""Who gets to see a page, and whose forms are taken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from gateway.api.authentication import Keys
+from gateway.pages.app import application
+from gateway.pages.page import does, go_to
+from gateway.pages.session import begin
+from gateway.pages.sign_in import TRIES, Door
+from tests.gateway.pages.conftest import SITE, Document, Site
+
+
+async def test_nobody_sees_a_page_without_signing_in(site: Site) -> None:
+    answer = await site.browser.get("/?scenario=a%26b")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2F%3Fscenario%3Da%2526b")
+    shown = await site.get(answer.headers["location"])
+    assert shown.values("input[name=next]", "value") == ["/?scenario=a%26b"]
+    assert shown.texts("nav") == []
+
+
+async def test_a_live_part_sends_the_whole_page_to_sign_in(site: Site) -> None:
+    answer = await site.browser.get("/", headers={"hx-request": "true"})
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
+
+
+async def test_a_key_begins_a_session(site: Site) -> None:
+    token = await site.key("read")
+    answer = await site.browser.post("/sign-in", data={"key": f" {token} ", "next": "/?x=1"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?x=1")
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith(f"session={site.keys[token]}.")
+    assert "; HttpOnly; Max-Age=43200; Path=/; SameSite=strict" in cookie
+    assert token.rpartition("_")[2] not in cookie
+    assert (await site.get("/")).text("h1") == "Scenarios"
+
+
+async def test_by_https_the_cookie_is_for_https_alone(site: Site) -> None:
+    token = await site.key("read")
+    answer = await site.browser.post("/sign-in", data={"key": token}, headers={"x-forwarded-proto": "https"})
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-session=")
+    assert cookie.endswith("; Secure")
+    assert (await site.browser.get("/")).status_code == 303  # by http: another cookie
+
+
+@pytest.mark.parametrize("given", ["", "sr_nonsense", "sr_aaaaaaaa_" + "0" * 64])
+async def test_what_is_no_key_begins_nothing(site: Site, given: str) -> None:
+    answer = await site.browser.post("/sign-in", data={"key": given})
+    assert "set-cookie" not in answer.headers
+    assert answer.status_code == 401
+    shown = Document(answer)
+    assert shown.text("[role=alert]").startswith("This is not a key that is good")
+    assert shown.values("input[type=password]", "value") == [""]
+
+
+async def test_a_key_that_may_not_look_begins_nothing(site: Site) -> None:
+    answer = await site.browser.post("/sign-in", data={"key": await site.key("enter", "operate")})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["//evil.example.com", "https://evil.example.com", "/\\evil.example.com", "/\t/evil"]
+)
+async def test_signing_in_leads_nowhere_else(site: Site, elsewhere: str) -> None:
+    answer = await site.browser.post("/sign-in", data={"key": await site.key("read"), "next": elsewhere})
+    assert answer.headers["location"] == "/"
+
+
+async def test_trying_keys_ends_after_a_while(site: Site) -> None:
+    for _ in range(TRIES):
+        assert (await site.browser.post("/sign-in", data={"key": "sr_x"})).status_code == 401
+    answer = await site.browser.post("/sign-in", data={"key": await site.key("read")})
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+
+
+async def test_a_session_ends_with_its_key(site: Site) -> None:
+    name = await site.sign_in()
+    await site.store.revoke_key(name, datetime.now(UTC))
+    fresh = application(site.client, Keys(site.store))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(fresh), base_url=SITE) as browser:
+        browser.cookies = site.browser.cookies
+        assert (await browser.get("/")).status_code == 303
+
+
+async def test_a_session_lasts_twelve_hours_and_cannot_be_made_up(site: Site) -> None:
+    token = await site.key("read")
+    key = await Keys(site.store).verify(token)
+    assert key is not None
+    now = datetime.now(UTC)
+    old, good = begin(key, now - timedelta(hours=12)).value, begin(key, now - timedelta(hours=11, minutes=59)).value
+    name, ends, signed = good.split(".")
+    later = f"{name}.{int(ends) + 60}.{signed}"
+    for value, status in ((good, 200), (old, 303), (later, 303), (good[:-1], 303), ("..", 303), (f"{name}.٣.x", 303)):
+        answer = await site.browser.get("/", headers=[(b"cookie", f"session={value}".encode())])
+        assert answer.status_code == status, value
+
+
+async def test_signing_out_forgets_the_session(site: Site) -> None:
+    await site.sign_in("read")
+    shown = await site.send("/sign-out", {}, page="/")
+    assert shown.text("h1") == "Sign in"
+    assert (await site.browser.get("/")).status_code == 303
+
+
+async def test_a_form_of_another_session_or_site_is_refused(site: Site) -> None:
+    await site.sign_in("read")
+    mine = (await site.get("/")).token
+    stranger = "0" * 64
+    for token, headers in (
+        (stranger, {}),
+        ("", {}),
+        (mine, {"sec-fetch-site": "cross-site"}),
+        (mine, {"sec-fetch-site": "same-site"}),
+        (mine, {"origin": "https://evil.example.com"}),
+        (mine, {"origin": "null"}),
+    ):
+        answer = await site.browser.post("/sign-out", data={"token": token}, headers=headers)
+        assert answer.status_code == 403, (token, headers)
+        assert "this form is not of your session" in Document(answer).html.lower()
+    answer = await site.browser.post("/sign-out", data={"token": mine}, headers={"origin": SITE})
+    assert answer.status_code == 303
+
+
+async def test_signing_in_from_another_site_is_refused(site: Site) -> None:
+    given = {"key": await site.key("read")}
+    answer = await site.browser.post("/sign-in", data=given, headers={"sec-fetch-site": "cross-site"})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+async def test_a_door_signs_in_who_knows_its_address(site: Site) -> None:
+    token = await site.key("read", "operate")
+    app = application(site.client, Keys(site.store), door=Door("opensesame", site.keys[token]))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as browser:
+        assert (await browser.get("/open/opensesam")).status_code == 404
+        answer = await browser.get("/open/opensesame")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert (await browser.get("/")).status_code == 200
+    assert (await site.browser.get("/open/opensesame")).status_code == 404
+
+
+async def test_operations_need_the_scope(site: Site) -> None:
+    async def do(_page: object, _form: object) -> object:
+        return go_to("/done")
+
+    site.add(does("/do", do))  # pyright: ignore[reportArgumentType]
+    await site.sign_in("read")
+    answer = await site.send("/do", {}, page="/", status=403)
+    assert "it needs the scope 'operate'" in answer.text()
+
+
+async def test_errors_are_pages_without_a_word_of_the_request(site: Site) -> None:
+    nobody = await site.get("/no/such/<script>page", status=404)
+    assert "There is no page at this address." in nobody.text()
+    assert "script&gt;page" not in nobody.html
+    await site.sign_in("read")
+    wrong = Document(await site.browser.put("/"))
+    assert wrong.status == 405
+    large = Document(await site.browser.post("/sign-in", content=b"x" * 2_000_000))
+    assert (large.status, large.text("h1")) == (413, "The request is too large")
+
+
+async def test_what_goes_wrong_here_is_told_without_details(site: Site) -> None:
+    async def do(_page: object, _form: object) -> object:
+        raise RuntimeError("secret thing")
+
+    site.add(does("/do", do))  # pyright: ignore[reportArgumentType]
+    await site.sign_in()
+    shown = await site.send("/do", {}, page="/", status=500)
+    assert "secret" not in shown.html
+    assert shown.values("main a", "href") == ["/"]
+
+
+async def test_files_are_kept_for_as_long_as_they_are_the_same(site: Site) -> None:
+    await site.sign_in("read")
+    page = await site.get("/")
+    assert page.headers["cache-control"] == "no-store"
+    (style, icon) = sorted(page.values("link", "href"), reverse=True)
+    (script,) = page.values("script", "src")
+    for address in (style, icon, script):
+        file = await site.browser.get(address)
+        assert file.status_code == 200
+        assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert file.headers["x-content-type-options"] == "nosniff"
+    other = await site.browser.get(script.replace(script.split("/")[2], "old"))
+    assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache")
+    assert (await site.browser.get("/static/x/../app.py")).status_code == 404
+    assert (await site.browser.get("/static/x/app.py")).status_code == 404

@@ -1,0 +1,193 @@
+"""One process serves what it is asked to, and nothing else; it says so where it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway import serving
+from gateway.client import ScenarioClient
+from gateway.serving import OPEN, Front, Parts, parts_of, serve
+from runtime.errors import LocalError, SettingsError
+from runtime.process.http_server import HttpServer
+from runtime.settings import Settings
+from runtime.store import Store, StoreError
+
+
+def no_temporal() -> Client:
+    return Mock(Client)
+
+
+NOTHING = {"error": "there is nothing here"}
+
+
+def saying(word: str) -> ASGIApp:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(f"{word} {scope['path']}")(scope, receive, send)
+
+    return application
+
+
+def asking(application: ASGIApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://here")
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("/v1/entries", "api"),
+        ("/v1/openapi.json", "api"),
+        ("/%761/entries", "api"),
+        ("/callbacks/abc", "open"),
+        ("/u/abc", "open"),
+        ("/inbound/mail", "open"),
+        ("/", "pages"),
+        ("/v1", "pages"),
+        ("/v10/entries", "pages"),
+        ("/unsubscribe", "pages"),
+        ("//v1/entries", "pages"),
+    ],
+)
+async def test_parts_are_told_apart_by_path(path: str, part: str) -> None:
+    front = Front({"/": saying("pages"), "/v1/": saying("api"), **dict.fromkeys(OPEN, saying("open"))})
+    async with asking(front) as client:
+        assert (await client.get(path)).text.split()[0] == part
+
+
+@pytest.mark.parametrize("path", ["/", "/journeys", "/v1/entries", "/v1/openapi.json", "/healthz/", "/sign-in"])
+async def test_what_is_open_to_the_world_has_nothing_of_the_other_parts(path: str) -> None:
+    async with asking(Front(dict.fromkeys(OPEN, saying("open")))) as client:
+        for method in ("GET", "POST"):
+            answer = await client.request(method, path)
+            assert (answer.status_code, answer.json()) == (404, NOTHING)
+        assert (await client.get("/healthz")).json() == {"alive": True}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "served"), [(Parts(), []), (Parts(callbacks=True), []), (Parts(api=True), ["/v1/"])]
+)
+async def test_only_what_is_wanted_is_made(store: Store, wanted: Parts, served: list[str]) -> None:
+    assert list(parts_of(ScenarioClient(no_temporal(), store), store, wanted)) == served
+
+
+async def test_the_api_answers_paths_that_it_does_not_have_with_a_problem(store: Store) -> None:
+    front = Front(parts_of(ScenarioClient(no_temporal(), store), store, Parts(api=True)))
+    async with asking(front) as client:
+        answer = await client.get("/v1/nothing")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert (await client.get("/callbacks/abc")).json() == NOTHING
+
+
+async def test_a_process_is_alive_while_all_its_places_are_taken() -> None:
+    go = asyncio.Event()
+    seen = 0
+
+    async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal seen
+        seen += 1
+        await go.wait()
+        await PlainTextResponse("at last")(scope, receive, send)
+
+    async with HttpServer() as listening, httpx.AsyncClient(base_url=listening.url) as client:
+        listening.start(Front({"/": hangs, "/v1/": hangs}), requests=4)
+        hung = [asyncio.create_task(client.get(path)) for path in ("/", "/v1/a", "/v1/b", "/c")]
+        while seen < 4:
+            await asyncio.sleep(0.001)
+        assert (await client.get("/v1/entries")).status_code == 503
+        assert (await client.get("/healthz")).json() == {"alive": True}
+        go.set()
+        assert [answer.text for answer in await asyncio.gather(*hung)] == ["at last"] * 4
+
+
+KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+def settings(tmp_path: Path, **more: Any) -> Settings:
+    return Settings(store=SecretStr(f"sqlite:///{tmp_path / 'store.db'}"), **more)
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Temporal server that is there, and knows nothing."""
+
+    async def connect(**_: Any) -> Client:
+        return no_temporal()
+
+    monkeypatch.setattr(serving, "connect", connect)
+
+
+@pytest.mark.usefixtures("connected", "store")
+@pytest.mark.parametrize(
+    ("wanted", "more", "said"),
+    [
+        (Parts(api=True), {}, "for the API"),
+        (Parts(api=True, callbacks=True), {"callback": True}, "for the API and callbacks; not configured: unsub"),
+        (Parts(callbacks=True), {"callback": True}, "for callbacks; not configured: unsubscribing"),
+    ],
+)
+async def test_it_says_what_it_serves_and_ends_when_asked_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, bool], said: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    given = {"callback_url": "https://hooks.example.com", "callback_key": SecretStr(KEY)} if more else {}
+    running = asyncio.create_task(serve(settings(tmp_path, **given), "127.0.0.1", 0, wanted))
+    while not (ready := [text for text in caplog.messages if text.startswith("ready")]):
+        assert not running.done() or running.result()
+        await asyncio.sleep(0.001)
+    assert said in ready[0]
+    port = int(ready[0].split("port ")[1].split()[0])
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        assert (await client.get("/healthz")).json() == {"alive": True}
+        assert (await client.post("/v1/entries", json={})).status_code == (401 if wanted.api else 404)
+        assert (await client.post("/callbacks/abc", json={})).json().keys() == {"error"}
+        assert (await client.get("/")).json() == NOTHING
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+    assert caplog.messages[-1] == "stopped"
+
+
+async def test_callbacks_without_their_settings_are_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY here"):
+        await serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True, callbacks=True))
+
+
+@pytest.mark.usefixtures("connected")
+async def test_without_a_store_the_api_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store"):
+        await serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True))
+
+
+async def test_a_taken_port_is_said_before_anything_is_opened(tmp_path: Path) -> None:
+    async with HttpServer() as taken:
+        with pytest.raises(LocalError, match=f"port {taken.port} is in use by another program"):
+            await serve(settings(tmp_path), "127.0.0.1", taken.port, Parts(api=True))
+
+
+@pytest.mark.usefixtures("store")
+async def test_asked_to_stop_before_it_is_ready_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = asyncio.Event()
+
+    async def connect(**_: Any) -> Client:
+        waiting.set()
+        await asyncio.Event().wait()
+        raise RPCError("", RPCStatusCode.UNAVAILABLE, b"")
+
+    monkeypatch.setattr(serving, "connect", connect)
+    running = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
+    await waiting.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(asyncio.CancelledError):
+        await running

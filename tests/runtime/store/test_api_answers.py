@@ -1,0 +1,69 @@
+"""Requests with an Idempotency-Key: one at a time is carried out, and what it was answered is kept for a day."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from runtime.store import Store
+from runtime.store.api_answers import KEPT, LEASE, Answered, Taken
+
+NOW = datetime(2026, 11, 27, 9, 30, 0, 123456, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+async def take(store: Store, now: datetime = NOW, *, key: str = "k", digest: str = "d") -> Taken | Answered:
+    return await store.take_request("aaaaaaaa", key, digest, now)
+
+
+async def test_of_many_at_once_one_is_to_carry_it_out(store: Store, another: Store) -> None:
+    told = await asyncio.gather(*(take(one, NOW + number * SECOND) for number in range(10) for one in (store, another)))
+    assert [type(one) for one in told].count(Taken) == 1
+    assert {one for one in told if isinstance(one, Answered)} == {Answered("d", None, None, None)}
+
+
+async def test_what_was_answered_is_told_until_a_day_is_over(store: Store) -> None:
+    taken = await take(store)
+    assert taken == Taken("aaaaaaaa", "k", NOW, NOW)
+    await store.keep_answer(taken, 202, {"location": "/v1"}, '{"é": 1}')
+    answered = Answered("d", 202, {"location": "/v1"}, '{"é": 1}')
+    assert await take(store, NOW + KEPT) == answered
+    assert await take(store, digest="another") == answered
+    assert await store.take_request("bbbbbbbb", "k", "d", NOW) == Taken("bbbbbbbb", "k", NOW, NOW)
+    later = NOW + KEPT + SECOND
+    assert await take(store, later, digest="another") == Taken("aaaaaaaa", "k", later, later)
+    assert await take(store, later) == Answered("another", None, None, None)
+
+
+async def test_what_a_killed_process_left_is_taken_over_once_and_under_its_first_time(
+    store: Store, another: Store
+) -> None:
+    slow = await take(store)
+    assert isinstance(slow, Taken)
+    assert isinstance(await take(store, NOW + LEASE), Answered)
+    later = NOW + LEASE + SECOND
+    assert isinstance(await take(store, later, digest="another"), Answered)
+    told = await asyncio.gather(*(take(one, later) for one in (store, another) for _ in range(5)))
+    [taken] = [one for one in told if isinstance(one, Taken)]
+    assert taken == Taken("aaaaaaaa", "k", NOW, later)
+    await store.keep_answer(slow, 500, {}, "of one that was only slow")
+    await store.keep_answer(taken, 202, {}, "{}")
+    await store.keep_answer(taken, 404, {}, "said once more")
+    assert await take(store, later) == Answered("d", 202, {}, "{}")
+
+
+async def test_what_was_given_up_is_taken_up_at_once(store: Store) -> None:
+    taken = await take(store)
+    assert isinstance(taken, Taken)
+    await store.give_up_request(taken)
+    assert await take(store, NOW + SECOND) == Taken("aaaaaaaa", "k", NOW, NOW + SECOND)
+
+
+async def test_old_ones_are_forgotten_in_small_batches(store: Store) -> None:
+    for number in range(501):
+        await take(store, key=str(number))
+    await take(store, NOW + SECOND, key="younger")
+    later = NOW + KEPT + SECOND / 2
+    assert await store.prune_answers(later)
+    assert not await store.prune_answers(later)
+    assert await take(store, NOW + SECOND, key="younger") == Answered("d", None, None, None)

@@ -1,0 +1,91 @@
+"""Operations on many journeys, and what each of these answered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from runtime.store import OperationItem, Store, StoredOperation
+
+NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+ONE = StoredOperation(
+    id="op1", verb="retry_step", request={"which": {"destination": "wax"}}, operator="ann", reason="x", created_at=NOW
+)
+
+
+def items(*numbers: int) -> list[OperationItem]:
+    return [OperationItem(number=number, workflow_id=f"a/{number}", step="hook") for number in numbers]
+
+
+async def test_an_operation_is_put_on_record_once(store: Store, another: Store) -> None:
+    assert await store.add_operation(ONE)
+    assert not await another.add_operation(replace(ONE, operator="bob"))
+    assert await another.stored_operation("op1") == ONE
+    assert await store.stored_operation("op2") is None
+
+
+async def test_operations_are_listed_page_by_page_the_newest_first(store: Store) -> None:
+    made = [replace(ONE, id=f"op{n}", created_at=NOW + timedelta(seconds=n // 2)) for n in range(5)]
+    for operation in made:
+        await store.add_operation(operation)
+    first = await store.stored_operations(limit=2)
+    rest = await store.stored_operations(after=first[-1])
+    assert [item.id for item in (*first, *rest)] == ["op4", "op3", "op2", "op1", "op0"]
+    await store.end_operation("op3", "finished", NOW)
+    assert [item.id for item in await store.stored_operations(is_open=True)] == ["op4", "op2", "op1", "op0"]
+
+
+async def test_a_journey_is_in_an_operation_once_however_often_it_is_found(store: Store, another: Store) -> None:
+    await store.add_operation(ONE)
+    assert await store.add_items("op1", items(*range(1, 700))) == 699
+    more = [OperationItem(number=1, workflow_id=f"a/{number}") for number in range(600, 800)]
+    assert await another.add_items("op1", more) == 100
+    assert await store.item_counts(["op1", "op2"]) == {"op1": {"not_asked": 799}, "op2": {}}
+    found = await store.items("op1", limit=3)
+    assert [(item.number, item.workflow_id) for item in found] == [(1, "a/1"), (1, "a/700"), (1, "a/701")]
+    behind = await store.items("op1", after=found[-1].place, limit=2)
+    assert [item.workflow_id for item in behind] == ["a/702", "a/703"]
+
+
+async def test_what_is_to_do_gets_less_with_each_answer_and_the_first_stays(store: Store, another: Store) -> None:
+    await store.add_operation(ONE)
+    await store.add_items("op1", items(1, 2, 3, 4))
+    await store.answered("op1", "a/1", "accepted", None, NOW)
+    await another.answered("op1", "a/1", "refused", "the journey is over", NOW)
+    await store.answered("op1", "a/2", "refused", "the journey is not held", NOW)
+    await store.answered("op1", "a/3", None, "no worker answered", NOW)
+    assert [item.workflow_id for item in await store.to_do("op1")] == ["a/3", "a/4"]
+    assert [item.workflow_id for item in await store.to_do("op1", after=(3, "a/3"))] == ["a/4"]
+    assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "refused": 1, "unanswered": 1, "not_asked": 1}}
+    (refused,) = await store.items("op1", outcome="refused")
+    assert (refused.reason, refused.answered_at) == ("the journey is not held", NOW)
+    assert [item.workflow_id for item in await store.items("op1", outcome="not_asked")] == ["a/3", "a/4"]
+
+
+async def test_what_was_not_asked_is_stopped_with_its_operation(store: Store) -> None:
+    await store.add_operation(ONE)
+    await store.add_items("op1", items(1, 2, 3))
+    await store.surveyed("op1", {"which": {}, "more": {"destination": "email"}}, NOW)
+    await store.answered("op1", "a/1", "accepted", None, NOW)
+    await store.answered("op1", "a/2", None, "no worker answered", NOW)
+    await store.trouble_of("op1", "no worker answers")
+    await store.end_operation("op1", "stopped", NOW, stopped_by="bob", stop_reason="wrong one")
+    await store.end_operation("op1", "finished", NOW + timedelta(hours=1))
+    await store.trouble_of("op1", "too late")
+    assert await store.stored_operation("op1") == replace(
+        ONE,
+        request={"which": {}, "more": {"destination": "email"}},
+        surveyed_at=NOW,
+        ended_at=NOW,
+        outcome="stopped",
+        stopped_by="bob",
+        stop_reason="wrong one",
+    )
+    assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "unanswered": 1, "stopped": 1}}
+
+
+async def test_a_dry_run_leaves_its_journeys_as_they_were_found(store: Store) -> None:
+    await store.add_operation(ONE)
+    await store.add_items("op1", items(1, 2))
+    await store.end_operation("op1", "finished", NOW, items=False)
+    assert await store.item_counts(["op1"]) == {"op1": {"not_asked": 2}}

@@ -1,0 +1,148 @@
+"""People per step: each passage counts once, whoever tells of it, how often, and beside whom."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+
+import pytest
+from sqlalchemy import select
+
+from runtime.store import Passage, Passed, Store
+from runtime.store.admission import AdmissionRequest
+from runtime.store.schema import entries
+
+NOW = datetime(2026, 3, 3, 10, 40, tzinfo=UTC)
+_ids = count()
+
+
+async def admitted(store: Store, version: int = 3) -> str:
+    """A journey that is in; its run is ``r``."""
+    journey = f"a/{next(_ids)}"
+    asking = AdmissionRequest(
+        scenario="a",
+        version=version,
+        contact_id=journey,
+        key=None,
+        workflow_id=journey,
+        run_id="r",
+        again="when_finished",
+        now=NOW,
+        trigger="segment",
+    )
+    await store.admit(asking)
+    return journey
+
+
+def passages(*steps: str, version: int = 3, at: datetime = NOW) -> list[Passage]:
+    return [Passage(version, step, "delivered", at) for step in steps]
+
+
+async def seen(store: Store) -> dict[str, int]:
+    """By step."""
+    return {one.step: one.n for one in await store.passed("a", NOW)}
+
+
+async def counted(store: Store, journey: str) -> int:
+    statement = select(entries.c.counted).where(entries.c.workflow_id == journey)
+    return (await store._database.read(statement))[0]["counted"]  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_what_is_told_twice_counts_once(store: Store) -> None:
+    journey = await admitted(store)
+    for _ in range(3):
+        await store.count_passages(journey, "r", 0, passages("mail", "wait", "mail"))
+    assert await seen(store) == {"mail": 2, "wait": 1}
+    assert await counted(store, journey) == 3
+
+
+async def test_a_longer_report_counts_only_what_is_new(store: Store) -> None:
+    journey = await admitted(store)
+    await store.count_passages(journey, "r", 0, passages("mail", "wait"))
+    await store.count_passages(journey, "r", 0, passages("mail", "wait", "sms"))
+    await store.count_passages(journey, "r", 2, passages("sms", "last"))
+    assert await seen(store) == {"mail": 1, "wait": 1, "sms": 1, "last": 1}
+    await store.count_passages(journey, "r", 1, passages("wait"))
+    assert await counted(store, journey) == 4
+
+
+async def test_what_an_older_worker_did_not_tell_is_left_out(store: Store) -> None:
+    journey = await admitted(store)
+    await store.count_passages(journey, "r", 5, passages("sms"))
+    await store.count_passages(journey, "r", 0, passages("mail", "wait"))
+    assert await seen(store) == {"sms": 1}
+    assert await counted(store, journey) == 6
+
+
+async def test_of_who_was_not_admitted_and_of_nothing_nothing_counts(store: Store) -> None:
+    await store.count_passages("nobody", "r", 0, passages("mail"))
+    journey = await admitted(store)
+    await store.count_passages(journey, "another", 0, passages("mail"))
+    await store.count_passages(journey, "r", 0, [])
+    assert await seen(store) == {}
+
+
+async def test_the_same_departure_at_once_counts_once(store: Store, another: Store) -> None:
+    journey = await admitted(store)
+    steps = passages("mail", "wait", "sms")
+    reports = [(0, steps), (0, steps[:2]), (1, steps[1:]), (0, steps)] * 5
+    told = [one.count_passages(journey, "r", *report) for one in (store, another) for report in reports]
+    await asyncio.gather(*told)
+    assert await seen(store) == {"mail": 1, "wait": 1, "sms": 1}
+    assert await counted(store, journey) == 3
+
+
+async def test_departures_at_once_sum_up(store: Store, another: Store) -> None:
+    """They write the same rows, in whatever order their journeys went: none waits for another forever."""
+    journeys = [await admitted(store) for _ in range(50)]
+    orders = (("a", "b", "c", "d"), ("d", "c", "b", "a"), ("c", "a", "d", "b"))
+    await asyncio.gather(
+        *(
+            (store, another)[number % 2].count_passages(journey, "r", 0, passages(*orders[number % 3]))
+            for number, journey in enumerate(journeys)
+        )
+    )
+    assert await seen(store) == dict.fromkeys("abcd", 50)
+
+
+async def test_hours_versions_and_outcomes_are_told_apart(store: Store) -> None:
+    journey = await admitted(store)
+    india = timezone(timedelta(hours=5, minutes=30))
+    early = Passage(2, "mail", "skipped", NOW - timedelta(hours=1))
+    late = [Passage(3, "mail", "delivered", NOW.astimezone(india)), Passage(3, "mail", "failed\x00", NOW)]
+    await store.count_passages(journey, "r", 0, [early, *late])
+    assert await store.passed("a", NOW) == [
+        Passed(2, "mail", "skipped", 1, 0),
+        Passed(3, "mail", "delivered", 1, 1),
+        Passed(3, "mail", "failed\ufffd", 1, 1),
+    ]
+    assert await store.passed("a", NOW - timedelta(hours=1)) == [
+        Passed(2, "mail", "skipped", 1, 1),
+        Passed(3, "mail", "delivered", 1, 1),
+        Passed(3, "mail", "failed\ufffd", 1, 1),
+    ]
+    assert await store.passed("b", NOW) == []
+
+
+@pytest.mark.parametrize("limit", [2, 100])
+async def test_old_hours_are_forgotten_a_few_at_a_time(store: Store, limit: int) -> None:
+    journey = await admitted(store)
+    old, new = NOW - timedelta(days=2), NOW
+    await store.count_passages(journey, "r", 0, passages("a", "b", "c", at=old) + passages("a", at=new))
+    gone = await store.prune_passages(NOW - timedelta(days=1), limit)
+    assert gone == min(limit, 3)
+    assert sum((await seen(store)).values()) == 4 - gone
+    if gone == limit:
+        await store.prune_passages(NOW - timedelta(days=1), limit)
+    assert await seen(store) == {"a": 1}
+
+
+async def test_who_is_in_by_which_version_and_how_it_ended(store: Store) -> None:
+    first, second, third, _ = [await admitted(store, version=version) for version in (1, 1, 2, 2)]
+    await store.adopt(second, "r", 2)
+    await store.depart(first, "r", "finished", None, NOW)
+    await store.depart(third, "r", "exited", None, NOW)
+    found = {(one.version, one.entered_by, one.outcome): one.n for one in await store.population("a")}
+    assert found == {(1, 1, "finished"): 1, (2, 1, None): 1, (2, 2, "exited"): 1, (2, 2, None): 1}
+    assert await store.population("b") == []

@@ -1,0 +1,154 @@
+"""People per step: what journeys tell of the steps that they are through with, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError
+
+from runtime.store import Passage, Store
+from runtime.store.errors import StoreUnavailable
+from tests.workflows.conftest import Stage
+from tests.workflows.test_continuing import LONG, runs
+from tests.workflows.test_migrating import A, B, C, Handle, begin, migrate, scenario
+from workflows.state import KEPT_STEPS, State, StepRecord
+
+ORDER = {"type": "order", "order": {"external_id": "A"}}
+WHO = {"operator": "ann", "reason": "seen"}
+
+
+async def passed(stage: Stage, name: str) -> dict[str, int]:
+    """How many passed, by version, step and outcome."""
+    found = await stage.store.passed(name, datetime(2020, 1, 1, tzinfo=UTC))
+    return {f"@{one.version} {one.step} {one.outcome}": one.n for one in found}
+
+
+async def test_steps_are_counted_when_the_journey_departs_and_not_before(stage: Stage) -> None:
+    await stage.publish(LONG)
+    began = await stage.now()
+    handle = await stage.start("long", ORDER)
+    await stage.until(handle, "waiting")
+    assert await passed(stage, "long") == {}
+    await stage.result(handle)
+    assert await passed(stage, "long") == {
+        "@1 first delivered": 1,
+        "@1 wait-2 waited": 1,
+        "@1 wait_for-3 timeout": 1,
+        "@1 last delivered": 1,
+    }
+    # Each in the hour in which its step was over, by the journey's clock: days apart.
+    since = {days: await stage.store.passed("long", began + timedelta(days=days)) for days in (0, 1, 8, 10)}
+    late = {days: sorted(one.step for one in found if one.lately) for days, found in since.items()}
+    assert late == {
+        0: ["first", "last", "wait-2", "wait_for-3"],
+        1: ["last", "wait-2", "wait_for-3"],
+        8: ["last", "wait_for-3"],
+        10: [],
+    }
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_each_step_counts_once_over_many_runs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[tuple[int, int]] = []
+    count = Store.count_passages
+
+    async def noted(self: Store, journey: str, run_id: str, first: int, steps: Sequence[Passage]) -> None:
+        reports.append((first, len(steps)))
+        await count(self, journey, run_id, first, steps)
+        await count(self, journey, run_id, first, steps)  # as a local activity may be done again
+
+    monkeypatch.setattr(Store, "count_passages", noted)
+    await stage.publish(LONG)
+    handle = await stage.start("long", ORDER)
+    await handle.signal("event", {"name": "order.delivered", "id": "e-1"})
+    result = await stage.result(handle)
+    assert await runs(stage, handle) > 1
+    assert await passed(stage, "long") == {f"@1 {step['id']} {step['outcome']}": 1 for step in result["steps"]}
+    assert len(reports) > 1
+    assert [first for first, _ in reports] == [sum(n for _, n in reports[:index]) for index in range(len(reports))]
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_a_store_that_is_away_keeps_no_journey_from_going_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 0
+    count = Store.count_passages
+
+    async def away(self: Store, journey: str, run_id: str, first: int, steps: Sequence[Passage]) -> None:
+        nonlocal failures
+        if (await stage.client.get_workflow_handle(journey).describe()).run_id == run_id:  # the first run
+            failures += 1
+            raise StoreUnavailable("away")
+        await count(self, journey, run_id, first, steps)
+
+    monkeypatch.setattr(Store, "count_passages", away)
+    await stage.publish(LONG)
+    handle = await stage.start("long", ORDER)
+    result = await stage.result(handle)
+    assert failures == 3
+    assert await passed(stage, "long") == {f"@1 {step['id']} {step['outcome']}": 1 for step in result["steps"]}
+
+
+async def test_how_a_journey_ends_counts_too(stage: Stage) -> None:
+    """Skipped, left in the middle, cancelled."""
+    await stage.publish(LONG)
+    first, second = await stage.start("long", ORDER), await stage.start("long", ORDER)
+    for handle in (first, second):
+        await stage.until(handle, "waiting")
+    await stage.operate(first, "skip_step", {**WHO, "step": "wait-2"})
+    async with asyncio.timeout(60):
+        while (await first.query("progress"))["at"] != "wait_for-3":
+            await asyncio.sleep(0.02)
+    await second.cancel()
+    await stage.operate(first, "leave", WHO)
+    await first.result()
+    with pytest.raises(WorkflowFailureError):
+        await second.result()
+    assert await passed(stage, "long") == {
+        "@1 first delivered": 2,
+        "@1 wait-2 skipped": 1,
+        "@1 wait_for-3 left": 1,
+    }
+
+
+async def test_a_step_counts_for_the_version_and_by_the_name_under_which_it_was_done(stage: Stage) -> None:
+    handle: Handle = await begin(stage, A, "{wait: 2d}", B)
+    await stage.publish(scenario("{sms: first, text: hi}", "{wait: 1d}", C))
+    await migrate(stage, handle, map={"a": "first"})
+    await stage.result(handle)
+    assert await passed(stage, "moving") == {"@1 a delivered": 1, "@2 wait-2 waited": 1, "@2 c delivered": 1}
+
+
+def record(step: str, at: str = "2027-01-01T00:00:00+00:00") -> StepRecord:
+    return StepRecord(id=step, kind="sms", outcome="delivered", at=at)
+
+
+def state() -> State:
+    return State(version=3, plan={}, zone="UTC", entered_at="t", root="run")
+
+
+def test_rounds_that_are_forgotten_are_counted_all_the_same() -> None:
+    made = state()
+    for number in range(KEPT_STEPS + 500):
+        made.record(record("poll" if number % 2 else "wait"))
+    assert (len(made.steps), made.forgotten) == (KEPT_STEPS, 500)
+    assert (made.told, len(made.passed)) == (0, KEPT_STEPS + 500)
+    made.count(600)
+    assert (made.told, len(made.passed)) == (600, KEPT_STEPS - 100)
+
+
+def test_a_journey_of_before_has_its_steps_counted_at_its_end() -> None:
+    """What carried it here knew nothing of counting; where a newer worker has counted some, its entry says so."""
+    made = state()
+    for step in ("mail", "wait", "sms"):
+        made.record(record(step))
+    made.forgotten = 2
+    older: dict[str, Any] = made.dump()
+    del older["passed"], older["told"]
+    found = State.load(older)
+    assert (found.told, found.passed) == (2, made.passed)

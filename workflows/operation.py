@@ -1,0 +1,247 @@
+"""One operation for many journeys, as background work: it goes on whatever becomes of the process that began it.
+
+Its history holds ids and counts. Whom it goes to, and what each answered, is in the store, which the activities write;
+those run in the gateway, since it finds journeys and sends them updates. An operation whose gateway has stopped waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar, cast
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.workflow import ActivityCancellationType
+
+QUEUE: Final = "operations"
+"""The task queue of these workflows and their activities."""
+WORKFLOW: Final = "Operation"
+SURVEY: Final = "survey_journeys"
+OPERATE: Final = "operate_journeys"
+CLOSE: Final = "close_operation"
+STOP: Final = "stop"
+
+HEARTBEAT: Final = timedelta(seconds=10)
+"""After it, an activity whose gateway was killed is given to another."""
+CHUNK: Final = timedelta(minutes=1)
+"""How long one activity sends, about: it asks ever so many journeys."""
+PAUSES: Final = (timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=1))
+"""Between two looks for a worker that answers; the last again and again."""
+PATIENCE: Final = timedelta(hours=24)
+"""How long nobody may have answered before those that are left are given up."""
+_ASKED_AGAIN: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
+_SLACK: Final = timedelta(minutes=10)  # beyond the time that a chunk takes by its rate: answers are slow at times
+_SURVEY: Final = timedelta(hours=6)
+SLOWEST: Final = 0.01
+"""Journeys a second, at least."""
+_MOST: Final = 1_000
+_CHUNKS: Final = 200  # a run; then it continues as new
+_PLACE: Final = 2  # number and workflow id
+_LONGEST: Final = 500  # characters of operator and reason
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class OperationState:
+    """What an operation is started with, and hands on to its next run.
+
+    Attributes:
+        operation: Its id in the store.
+        rate: Journeys a second at most.
+        dry_run: Whether it only looks for its journeys.
+        surveyed: Whether they were all found.
+        after: Behind which place the next chunk begins.
+        silent_since: Since when nobody answers, ISO 8601.
+        silences: How many chunks that is.
+    """
+
+    operation: str
+    rate: float
+    dry_run: bool = False
+    surveyed: bool = False
+    after: tuple[int, str] | None = None
+    silent_since: str | None = None
+    silences: int = 0
+
+
+@dataclass(kw_only=True)
+class Chunk:
+    """Some of an operation's journeys, to be asked.
+
+    Attributes:
+        operation: Its id in the store.
+        rate: Journeys a second at most.
+        most: So many of them.
+        after: Only those behind this place.
+        silent_since: Since when nobody answers, ISO 8601.
+    """
+
+    operation: str
+    rate: float
+    most: int
+    after: tuple[int, str] | None = None
+    silent_since: str | None = None
+
+
+@dataclass(kw_only=True)
+class ChunkDone:
+    """How it went.
+
+    Attributes:
+        asked: How many journeys it was sent to.
+        answered: How many of them accepted or refused.
+        after: The place of the last that was asked; None where it was the last of all.
+        left: How many of the operation have not answered.
+    """
+
+    asked: int
+    answered: int
+    after: tuple[int, str] | None
+    left: int
+
+
+@dataclass(kw_only=True)
+class Closing:
+    """How an operation ends.
+
+    Attributes:
+        operation: Its id in the store.
+        outcome: ``finished``, ``stopped`` or ``failed``.
+        trouble: Why it failed, or who was given up.
+        operator: Who stopped it.
+        reason: Why.
+        looked: Whether it was a dry run, which leaves its journeys as they were found.
+    """
+
+    operation: str
+    outcome: str
+    trouble: str | None = None
+    operator: str | None = None
+    reason: str | None = None
+    looked: bool = False
+
+
+@workflow.defn(name=WORKFLOW)
+class Operation:
+    """Finds journeys, sends each an update, and stops when it is told to."""
+
+    def __init__(self) -> None:
+        self._stopped: tuple[str, str] | None = None
+
+    @workflow.signal(name=STOP, description="Asks no further journey.")
+    def stop(self, argument: Any = None, *_: Any) -> None:
+        """Ends the operation: ``{"operator": …, "reason": …}``. The first to stop it is on record."""
+        data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
+        told = (str(data.get(key) or "not said")[:_LONGEST] for key in ("operator", "reason"))
+        self._stopped = self._stopped or (next(told), next(told))
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> str:
+        """Carries the operation out; gives its outcome.
+
+        Raises:
+            ApplicationError: The argument is none of ours.
+        """
+        state = _read(argument)
+        closing = Closing(operation=state.operation, outcome="finished", looked=state.dry_run)
+        work = asyncio.create_task(self._carry_out(state, closing))
+        try:
+            await workflow.wait_condition(lambda: work.done() or self._stopped is not None)
+        except asyncio.CancelledError:
+            self._stopped = self._stopped or ("Temporal", "its workflow was cancelled")
+        if self._stopped:
+            work.cancel()
+        goes_on = False
+        try:
+            goes_on = await work
+        except (ActivityError, asyncio.CancelledError) as error:
+            if self._stopped is None:
+                closing.outcome, closing.trouble = "failed", _why(error)
+        if self._stopped:
+            closing.outcome, (closing.operator, closing.reason) = "stopped", self._stopped
+        elif goes_on:
+            workflow.continue_as_new(state)
+        await _call(CLOSE, closing, _SLACK, None)
+        return closing.outcome
+
+    async def _carry_out(self, state: OperationState, closing: Closing) -> bool:
+        """Asks journey after journey; tells whether another run is to go on with it."""
+        if not state.surveyed:
+            await _call(SURVEY, state.operation, _SURVEY, None)
+            state.surveyed = True
+        for _ in range(0 if state.dry_run else _CHUNKS):
+            chunk = Chunk(
+                operation=state.operation,
+                rate=state.rate,
+                most=most_of(state.rate),
+                after=state.after,
+                silent_since=state.silent_since,
+            )
+            span = timedelta(seconds=(chunk.most + 1) / chunk.rate) + _SLACK
+            done = await _call(OPERATE, chunk, span, ChunkDone)
+            workflow.set_current_details(f"{done.left} journeys have not answered yet")
+            if not done.left:
+                return False
+            state.after = done.after
+            if done.answered or not done.asked:
+                state.silent_since, state.silences = None, 0
+            elif not await _is_patient(state, done, closing):
+                return False
+            if workflow.info().is_continue_as_new_suggested():
+                break
+        return not state.dry_run
+
+
+async def _is_patient(state: OperationState, done: ChunkDone, closing: Closing) -> bool:
+    """Waits a while, since nobody answered; False where nobody has for too long."""
+    now = workflow.now()
+    state.silent_since = state.silent_since or now.isoformat(timespec="seconds")
+    if now - datetime.fromisoformat(state.silent_since) >= PATIENCE:
+        closing.trouble = f"no worker has answered since {state.silent_since}: {done.left} journeys were given up"
+        return False
+    pause = PAUSES[min(state.silences, len(PAUSES) - 1)]
+    state.silences += 1
+    await workflow.sleep(pause, summary="until a worker may answer")
+    return True
+
+
+async def _call(name: str, argument: Any, span: timedelta, result: type[T] | None) -> T:
+    """Calls an activity as often as it takes."""
+    return await workflow.execute_activity(
+        name,
+        argument,
+        result_type=result,
+        start_to_close_timeout=span,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=_ASKED_AGAIN,
+        # What was on its way is put on record before the operation is over.
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+def most_of(rate: float) -> int:
+    """How many journeys one activity asks, at a rate."""
+    return max(1, min(_MOST, int(rate * CHUNK.total_seconds())))
+
+
+def _why(error: BaseException) -> str:
+    cause = error.cause if isinstance(error, ActivityError) else None
+    return cause.message if isinstance(cause, ApplicationError) else "it was ended from outside: see its workflow"
+
+
+def _read(argument: Any) -> OperationState:
+    data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
+    known = {field.name: data[field.name] for field in fields(OperationState) if field.name in data}
+    operation, rate, after = data.get("operation"), data.get("rate"), data.get("after")
+    if (
+        not (isinstance(operation, str) and operation)
+        or not (isinstance(rate, int | float) and rate >= SLOWEST)
+        or not (after is None or (isinstance(after, list | tuple) and len(cast("list[Any]", after)) == _PLACE))
+    ):
+        message = f"The argument of {WORKFLOW} must be what the gateway gives it"
+        raise ApplicationError(message, type="NotAnOperation", non_retryable=True)
+    return OperationState(**known)
