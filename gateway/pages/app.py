@@ -28,8 +28,8 @@ from runtime.errors import SetupError
 from runtime.store import StoreError
 
 ROUTES: Final = (*assets.ROUTES, *sign_in.ROUTES, *scenarios.ROUTES)
-LARGER: Final[Mapping[str, int]] = {}
-"""Bytes of a form where it may be larger than others."""
+LARGER: Final[Mapping[str, int]] = {"/sign-in": 8 * 1024}
+"""Bytes of a form where it may be larger than others, or must be smaller: anybody can send that of who signs in."""
 
 
 def application(
