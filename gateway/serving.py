@@ -29,6 +29,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api import app as api
 from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
@@ -85,7 +87,13 @@ class Front:
 
 
 def parts_of(
-    client: ScenarioClient, store: Store, wanted: Parts, *, temporal_ui: str | None = None, door: Door | None = None
+    client: ScenarioClient,
+    store: Store,
+    wanted: Parts,
+    authors: Authoring | None = None,
+    *,
+    temporal_ui: str | None = None,
+    door: Door | None = None,
 ) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
@@ -93,13 +101,14 @@ def parts_of(
         client: Does what they ask for.
         store: Keeps their keys.
         wanted: Which of them.
+        authors: Checks and previews scenarios; without it, as if nothing were set.
         temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors))
     if wanted.pages:
         made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
     return made
@@ -144,7 +153,8 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
-            parts.update(parts_of(client, store, wanted, temporal_ui=settings.temporal_ui))
+            authors = Authoring(Setup.of(settings))
+            parts.update(parts_of(client, store, wanted, authors, temporal_ui=settings.temporal_ui))
             if wanted.api or wanted.pages:
                 crew = await stack.enter_async_context(running_operations(client))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]

@@ -18,7 +18,7 @@ from gateway.api.bounds import Bounds
 from gateway.api.problem import TITLES, Problem, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
-from gateway.pages import assets, scenarios, sign_in
+from gateway.pages import assets, held, operations, scenarios, sign_in
 from gateway.pages.headers import Headers
 from gateway.pages.links import link
 from gateway.pages.page import Page, SignInFirst, go_to
@@ -27,7 +27,7 @@ from gateway.pages.sign_in import Door
 from runtime.errors import SetupError
 from runtime.store import StoreError
 
-ROUTES: Final = (*assets.ROUTES, *sign_in.ROUTES, *scenarios.ROUTES)
+ROUTES: Final = (*assets.ROUTES, *sign_in.ROUTES, *scenarios.ROUTES, *held.ROUTES, *operations.ROUTES)
 LARGER: Final[Mapping[str, int]] = {"/sign-in": 8 * 1024}
 """Bytes of a form where it may be larger than others, or must be smaller: anybody can send that of who signs in."""
 
@@ -49,6 +49,7 @@ def application(
     app.router.redirect_slashes = False
     app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
     app.state.temporal_ui, app.state.door = temporal_ui, door
+    app.state.held = held.remembered(client)
     return app
 
 
