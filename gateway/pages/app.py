@@ -50,8 +50,8 @@ _PAGES: Final = (
     *(held, operations, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
-LARGER: Final[Mapping[str, int]] = preview.LARGER
-"""Bytes of a form where it may be larger than others."""
+LARGER: Final[Mapping[str, int]] = {**preview.LARGER, "/sign-in": 8 * 1024}
+"""Bytes of a form where it may be larger than others, or must be smaller: anybody can send that of who signs in."""
 
 
 def application(
