@@ -10,12 +10,25 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.api import entries, events, openapi, problem, stats
+from gateway.api import (
+    authoring,
+    deliveries,
+    entries,
+    events,
+    openapi,
+    problem,
+    results,
+    scenarios,
+    stats,
+    why,
+)
 from gateway.api.authentication import Authentication, Keys
 from gateway.api.body import StrictJson
 from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 
 PREFIX: Final = "/v1"
@@ -25,17 +38,32 @@ METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SENT: Final = ("Authorization", "Content-Type", HEADER, "Prefer")
 TOLD: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
 """Headers that scripts of other origins may send, and read."""
-ROUTERS: Final[tuple[APIRouter, ...]] = (entries.router, events.router, stats.router)
-LARGER: Final = {f"{PREFIX}/{name}/batch": 5 * 1024 * 1024 for name in ("entries", "events")}
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    entries.router,
+    events.router,
+    scenarios.router,
+    authoring.router,
+    deliveries.router,
+    why.router,
+    results.router,
+    stats.router,
+)
+LARGER: Final = dict.fromkeys(
+    (f"{PREFIX}/{name}" for name in ("entries/batch", "events/batch", "scenarios/", "check", "preview")),
+    5 * 1024 * 1024,
+)
 """Bytes of a body where it may be larger than others."""
 
 
-def application(client: ScenarioClient, keys: Keys, *, origins: Sequence[str] = ()) -> FastAPI:
+def application(
+    client: ScenarioClient, keys: Keys, authors: Authoring | None = None, *, origins: Sequence[str] = ()
+) -> FastAPI:
     """The API.
 
     Args:
         client: Does what is asked for.
         keys: Knows who asks.
+        authors: Checks and previews scenarios; without it, as if nothing were set.
         origins: Of pages elsewhere whose scripts may use it (CORS), such as ``https://shop.example.com``.
     """
     app = FastAPI(
@@ -49,7 +77,7 @@ def application(client: ScenarioClient, keys: Keys, *, origins: Sequence[str] = 
         responses=problem.problems(*problem.EVERYWHERE),
         generate_unique_id_function=openapi.operation_id,
     )
-    app.state.client, app.state.keys = client, keys
+    app.state.client, app.state.keys, app.state.authoring = client, keys, authors or Authoring(Setup())
     problem.install(app)
     # The last is the outermost: what comes of a request's form and key is known before anything of its body is.
     app.add_middleware(Idempotency, client.store)

@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import (
     BadInput,
+    Busy,
     JourneyFailed,
     MistakenEntry,
     NotAccepted,
@@ -49,12 +50,18 @@ class Mistake(BaseModel):
         code: What, in a word.
         detail: One sentence.
         did_you_mean: What was probably meant.
+        file: Of a scenario: its file, or the file that it refers to.
+        line: Of that file, counted from 1.
+        column: Of that line, counted from 1, in characters.
     """
 
     pointer: str
     code: str
     detail: str
     did_you_mean: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
 
 
 class ProblemBody(BaseModel):
@@ -148,6 +155,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem("conflict", str(error), journey=error.journey)
         case UnknownJourney() | UnknownContact():
             return Problem("not-found", str(error))
+        case Busy():
+            return again("no-answer", str(error))
         case NotAnswered():
             return again("no-answer", str(error))
         case NotAccepted() | NotEntered() | JourneyFailed():

@@ -19,18 +19,28 @@ from gateway.api.bounds import Bounds
 from gateway.api.problem import TITLES, Problem, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
-from gateway.pages import assets, contact, journey, journeys, scenario, scenarios, sign_in
+from gateway.pages import assets, contact, held, journey, journeys, operations, scenario, scenarios, sign_in
 from gateway.pages.headers import Headers
 from gateway.pages.links import link
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import render
+from gateway.pages.shelf import Shelf
 from gateway.pages.sign_in import Door
 from runtime.errors import SetupError
 from runtime.store import StoreError
 
-ROUTES: Final = tuple(
-    chain.from_iterable(module.ROUTES for module in (assets, sign_in, scenarios, scenario, contact, journeys, journey))
+_MODULES: Final = (
+    assets,
+    sign_in,
+    scenarios,
+    scenario,
+    contact,
+    journeys,
+    journey,
+    held,
+    operations,
 )
+ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _MODULES))
 LARGER: Final[Mapping[str, int]] = {}
 """Bytes of a form where it may be larger than others."""
 
@@ -52,6 +62,8 @@ def application(
     app.router.redirect_slashes = False
     app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
     app.state.temporal_ui, app.state.door = temporal_ui, door
+    app.state.shelf = Shelf(client.store)
+    app.state.held = held.remembered(client)
     return app
 
 
