@@ -41,6 +41,7 @@ from gateway.pages.headers import Headers
 from gateway.pages.links import link
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import render
+from gateway.pages.shelf import Shelf
 from gateway.pages.sign_in import Door
 from runtime.errors import SetupError
 from runtime.store import StoreError
@@ -83,6 +84,7 @@ def application(
     app.state.temporal_ui, app.state.door = temporal_ui, door
     app.state.authoring, app.state.outbox, app.state.destinations = authors or Authoring(Setup()), outbox, book
     app.state.held, app.state.standings = held.remembered(client), destinations.remembered(client, book)
+    app.state.shelf = Shelf(client.store)
     return app
 
 
