@@ -50,7 +50,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
 )
 BATCHES: Final = (f"{PREFIX}/entries/batch", f"{PREFIX}/events/batch")
 LARGER: Final = dict.fromkeys(
-    (*BATCHES, *(f"{PREFIX}/{name}" for name in ("scenarios/", "check", "preview"))), 5 * 2**20
+    (*BATCHES, *(f"{PREFIX}/{name}" for name in ("scenarios/", "check", "preview"))), 5 * 1024 * 1024
 )
 """Bytes of a body where it may be larger than others."""
 

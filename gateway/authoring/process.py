@@ -80,6 +80,21 @@ class Authoring:
         """
         return await self._ask({"do": "preview", **request})
 
+    async def sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry to begin with, made up.
+
+        Args:
+            request: The scenario, as a preview takes it.
+
+        Returns:
+            ``{"entry", "findings"}``; the entry is None where none was found, or a finding is an error.
+
+        Raises:
+            BadInput: The scenario cannot be read, or it takes too long, or too much memory.
+            Busy: Too many ask at once.
+        """
+        return json.loads(await self._ask({"do": "sample", **request}))
+
     async def _ask(self, request: Mapping[str, Any]) -> bytes:
         if self._asked >= PROCESSES + WAITING:
             raise Busy("too many scenarios are being checked or previewed: try again")
