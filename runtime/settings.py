@@ -52,6 +52,7 @@ class Settings(BaseSettings):
             commas, the newest first. None: what Temporal and the store hold is in clear.
         encryption_keys_file: A file that says the same, where it is not to stand in the environment.
         temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
+        api_origins: Origins of pages elsewhere whose scripts may use the API, separated by commas. None: no others.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     inbound_key: SecretStr | None = None
     encryption_keys: SecretStr | None = None
     encryption_keys_file: FilePath | None = None
+    api_origins: str | None = None
     temporal_ui: str | None = None
     platform_timezone: str = "Europe/Paris"
 
@@ -98,6 +100,7 @@ class Settings(BaseSettings):
             "inbound_key",
             "encryption_keys",
             "temporal_ui",
+            "api_origins",
             "platform_timezone",
         ),
     )
@@ -124,6 +127,7 @@ _WANTED: Final = {
     "inbound_key": _KEY,
     "encryption_keys": "must be keys in base64, of at least 32 random bytes each, separated by commas",
     "encryption_keys_file": "must name a file that exists",
+    "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
     "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
@@ -137,6 +141,11 @@ def callback_key(value: SecretStr) -> bytes:
 def keys_in(value: SecretStr) -> list[bytes]:
     """The keys that a setting of several holds."""
     return [_bytes(text) for text in value.get_secret_value().split(",")]
+
+
+def origins_in(value: str | None) -> list[str]:
+    """The origins that a setting of several names."""
+    return [text.strip() for text in (value or "").split(",") if text.strip()]
 
 
 def _sentences(error: ValidationError) -> list[str]:
@@ -160,6 +169,7 @@ def _bytes(text: str) -> bytes:
         return b""
 
 
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)  # as browsers write it: in lower case
 _BOUNCES: Final = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,19}[A-Za-z0-9])?@(?=.{1,253}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
 )
@@ -210,6 +220,7 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
     "encryption_keys": lambda text: all(map(_is_key, text.split(","))),
+    "api_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "temporal_ui": _is_address,
     "platform_timezone": _is_zone,
 }

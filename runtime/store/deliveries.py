@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
@@ -155,6 +155,8 @@ class Deliveries(Attempts):
         channel: str | None = None,
         destination: str | None = None,
         scenario: str | None = None,
+        scenarios: Collection[str] | None = None,
+        step: str | None = None,
         outcome: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
@@ -172,6 +174,8 @@ class Deliveries(Attempts):
             channel: Only those by this channel.
             destination: Only those to this destination.
             scenario: Only this scenario's.
+            scenarios: Only those of one of these scenarios.
+            step: Only this step's.
             outcome: Only those with this outcome.
             error: Only those with this kind of error; of what was skipped, why: ``capped``.
             since: Only those that began then or later.
@@ -188,14 +192,17 @@ class Deliveries(Attempts):
             "channel": channel,
             "destination": destination,
             "scenario": scenario,
+            "step": step,
             "outcome": outcome,
             "error": error,
         }
         statement = select(deliveries).where(
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
+        if scenarios is not None:
+            statement = statement.where(_table.scenario.in_(sorted(scenarios)))
         if outcome is not None and outcome != DELIVERED:
-            statement = statement.where(WENT_WRONG)  # which says that the index of those will do
+            statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
         if before is not None:
@@ -253,8 +260,7 @@ class Deliveries(Attempts):
         return {(row["version"], row["step"]): row["n"] for row in rows}
 
 
-WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
-"""Of the few attempts that were not delivered, which have an index of their own."""
+_WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
 _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
@@ -268,7 +274,7 @@ _IS_LATEST = (
 )
 _TO_BE_TRIED_AGAIN = (
     select(deliveries)
-    .where(WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
+    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.started_at.desc())
     .limit(bindparam("limit"))
 )
@@ -283,7 +289,7 @@ _of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= b
 _ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
 _TRYING_AGAIN = (
     select(_table.version, _table.step, func.count().label("n"))
-    .where(WENT_WRONG, *_of_scenario, *_IS_LATEST)
+    .where(_WENT_WRONG, *_of_scenario, *_IS_LATEST)
     .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
