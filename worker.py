@@ -258,7 +258,7 @@ async def serve(
                 deadline=deadline,
             )
         )
-        if keys is None:
+        if not keys.encrypts:
             logger.warning("payloads are in clear for whoever reads Temporal: SCENARIO_ENCRYPTION_KEYS encrypts them")
         if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)

@@ -19,8 +19,10 @@ from temporalio.client import Client
 from activities import policies_file
 from activities.content import Content
 from activities.webhook.destinations.reading import read
+from gateway import erasing
 from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered, EntryClient
+from gateway.erasing import Erasing
 from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
@@ -39,6 +41,7 @@ from gateway.telling import Heard, Telling
 from gateway.why.why import Why, why
 from runtime.connection import connect
 from runtime.encryption.codec import encrypted
+from runtime.encryption.keyring import Keyring
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
@@ -162,6 +165,21 @@ class ScenarioClient(ManyOperations, Telling):
     def settling(self) -> AdmissionWatch:
         """What tells of many journeys that were started whether they came in: one watch for all."""
         return AdmissionWatch(self.temporal, self.store)
+
+    async def erase(self, contact: str, *, operator: str, reason: str, dry_run: bool = False) -> Erasing:
+        """Erases a contact, for good: see `gateway.erasing`.
+
+        Args:
+            contact: The contact's id.
+            operator: Who.
+            reason: Why, for the report.
+            dry_run: Only tell what there is.
+        """
+        sealing = self.store.sealing
+        keyring = sealing if isinstance(sealing, Keyring) else Keyring(self.store, None)
+        return await erasing.erase(
+            self.temporal, self.store, keyring, contact, operator=operator, reason=reason, dry_run=dry_run
+        )
 
     async def trouble(self) -> str | None:
         """Why the store cannot be used now, its disk full, say; None where it can. Nobody is admitted meanwhile."""

@@ -19,9 +19,9 @@ from activities.content import Content
 from activities.interface import JOURNEYS
 from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, UnderWay
 from gateway.starting import under
-from runtime.encryption.keyring import Erased
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
+from runtime.store.erasure import ERASED
 from scenario.entry.admission import Mistaken, Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent
@@ -100,6 +100,8 @@ class EntryClient:
         try:
             argument = plain(entry)
             parsed = parse_entry(argument)
+            if await self._store.is_erased(parsed.contact_id):
+                raise Refused(ERASED)
             opened = await open_for(parsed, self._content, self._store)
             identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
         except EntryError as error:
@@ -126,8 +128,6 @@ class EntryClient:
                     ]
                 ),
             )
-        except Erased as error:
-            raise NotEntered(str(error)) from None
         except WorkflowAlreadyStartedError as error:
             if opened.scenario.entry.again != "always":
                 text = f"the contact is in {opened.name} already, as {identifier}"

@@ -16,8 +16,8 @@ from activities.content import Content
 from activities.goal import count
 from gateway import events
 from gateway.errors import BadInput, UnknownJourney
-from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoredEntry
+from runtime.store.erasure import ERASED
 from scenario.steps.host import Event
 
 
@@ -146,6 +146,8 @@ class Telling:
     async def _tell(
         self, contact: str, signal: str, argument: dict[str, Any], scenarios: Collection[str] | None
     ) -> int | None:
+        if await self.store.is_erased(contact):
+            raise BadInput(ERASED)
         running = await self.store.running(contact)
         if not running and not await self.store.knows(contact):
             return None
@@ -157,8 +159,6 @@ class Telling:
         handle = self.temporal.get_workflow_handle(entry.workflow_id, first_execution_run_id=entry.run_id)
         try:
             await handle.signal(signal, argument)
-        except Erased as error:
-            raise BadInput(str(error)) from None
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

@@ -143,11 +143,11 @@ class Authentication:
             Problem: Nobody may make it who shows such a key.
         """
         if scope["type"] == "http" and not (scope["path"] in self._public and scope["method"] in ("GET", "HEAD")):
-            scope.setdefault("state", {})["caller"] = await caller_of(self._keys, _shown(scope))
+            scope.setdefault("state", {})["caller"] = await caller_of(self._keys, shown(scope))
         await self._application(scope, receive, send)
 
 
-def _shown(scope: Connection) -> str | None:
+def shown(scope: Connection) -> str | None:
     """The key that a request shows; None where it shows none, or several."""
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(given) != 1:

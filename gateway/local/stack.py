@@ -114,7 +114,9 @@ async def local(
         opened_store = await stack.enter_async_context(Store.open(store.get_secret_value()))
         keys = keyring_of(environment, opened_store)
         temporal = await connect(server.address, role="local", converter=encrypted(keys))
-        working = temporal if keys is None else await connect(server.address, converter=encrypted(keys, worker=True))
+        working = (
+            temporal if not keys.encrypts else await connect(server.address, converter=encrypted(keys, worker=True))
+        )
         await search_attributes.ensure(temporal)
         if send and not resume:
             await _refuse_others(temporal, state)

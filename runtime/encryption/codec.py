@@ -113,7 +113,7 @@ def encrypted(keys: Keyring | None, *, worker: bool = False) -> DataConverter:
         keys: None where nothing is encrypted.
         worker: Whether it is a worker's, see `Encryption`.
     """
-    if keys is None:
+    if keys is None or not keys.encrypts:
         return CONVERTER
     codec = Encryption.of_a_worker(keys) if worker else Encryption(keys)
     return replace(CONVERTER, payload_codec=codec, failure_converter_class=EncodedFailures)

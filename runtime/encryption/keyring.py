@@ -22,9 +22,10 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from runtime.encryption.wrapping import NONCE, Wrapping
+from runtime.encryption.wrapping import NONCE, Wrapping, plain, read_plain
 from runtime.errors import SetupError
 from runtime.store.contact_keys import WrappedKey
+from runtime.store.erasure import ERASED
 
 REMEMBERED: Final = 60.0
 """Seconds after which a process has forgotten a key that was destroyed elsewhere."""
@@ -39,7 +40,7 @@ class Erased(Exception):
     """Something is to be encrypted for a contact that was erased, or was encrypted for one."""
 
     def __init__(self) -> None:
-        super().__init__("the contact was erased: nothing is kept of it, and nothing is taken for it")
+        super().__init__(ERASED)
 
 
 class UnknownKey(SetupError):
@@ -102,15 +103,20 @@ class Keyring:
 
     Args:
         store: Where they are kept.
-        wrapping: What they are wrapped by.
+        wrapping: What they are wrapped by; None where nothing is encrypted: then it knows who was erased, and no more.
         clock: Seconds that only go forward.
     """
 
-    def __init__(self, store: KeyStore, wrapping: Wrapping, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, store: KeyStore, wrapping: Wrapping | None, *, clock: Callable[[], float] = monotonic) -> None:
         self._store, self._wrapping, self._clock = store, wrapping, clock
         self._by_id: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
         self._of: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
         self._index: bytes = b""
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether anything is encrypted."""
+        return self._wrapping is not None
 
     async def key_of(self, contact: str | None) -> DataKey:
         """A contact's key, made where there is none yet; None: that of what belongs to no contact.
@@ -163,7 +169,9 @@ class Keyring:
         self._by_id.clear()
 
     async def seal(self, contact: str, text: str) -> str | None:
-        """A text, encrypted for the store; None where the contact was erased."""
+        """A text, encrypted for the store if anything is; None where the contact was erased."""
+        if not self.encrypts:
+            return text
         try:
             key = await self.key_of(contact)
         except Erased:
@@ -185,7 +193,7 @@ class Keyring:
         """What a contact is known by where its id must not stand: an HMAC, in hex."""
         if not self._index:
             row = await self._kept(_INDEX)
-            self._index = self._wrapping.open(row.wrapped, _INDEX)
+            self._index = self._unwrapped(row)
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
     async def _made(self, name: str) -> DataKey:
@@ -194,14 +202,28 @@ class Keyring:
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
         if row is None:
-            wrapped = self._wrapping.close(secrets.token_bytes(32), name)
+            wrapped = self._wrapped(secrets.token_bytes(32), name)
             row = await self._store.add_contact_key(WrappedKey(_identifier(), name, wrapped, datetime.now(UTC)))
         return row
 
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:
             raise Erased
-        return DataKey(row.key_id, AESGCM(self._wrapping.open(row.wrapped, row.contact)))
+        return DataKey(row.key_id, AESGCM(self._unwrapped(row)))
+
+    def _wrapped(self, key: bytes, name: str) -> str:
+        if self._wrapping is not None:
+            return self._wrapping.close(key, name)
+        if name != _INDEX:
+            raise UnknownKey("something is to be encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
+        return plain(key)
+
+    def _unwrapped(self, row: WrappedKey) -> bytes:
+        if (key := read_plain(row.wrapped)) is not None:
+            return key
+        if self._wrapping is None:
+            raise UnknownKey("something is encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
+        return self._wrapping.open(row.wrapped, row.contact)
 
     def _remembered(self, known: OrderedDict[str, tuple[float, DataKey]], name: str) -> DataKey | None:
         found = known.get(name)

@@ -8,13 +8,11 @@ from runtime.settings import Settings
 from runtime.store import Store
 
 
-def keyring_of(settings: Settings, store: Store) -> Keyring | None:
-    """The keys of contacts, by which the store then encrypts what it keeps; None where nothing is to be encrypted.
+def keyring_of(settings: Settings, store: Store) -> Keyring:
+    """The keys of contacts, by which the store then encrypts what it keeps, where something is to be encrypted.
 
     Raises:
         SettingsError: The setting cannot be used.
     """
-    wrapping = Wrapping.configured(settings)
-    keys = None if wrapping is None else Keyring(store, wrapping)
-    store.sealing = keys
+    keys = store.sealing = Keyring(store, Wrapping.configured(settings))
     return keys

@@ -28,6 +28,16 @@ _LABEL: Final = b"scenario-runner contact keys"
 _FORM: Final = re.compile(r"w1\.([0-9a-f]{8})\.([A-Za-z0-9_=-]{16,})", re.ASCII)
 
 
+def plain(key: bytes) -> str:
+    """A key that nothing wraps, as text: the one that contacts are known by, where nothing is encrypted."""
+    return f"p1.{base64.urlsafe_b64encode(key).decode()}"
+
+
+def read_plain(text: str) -> bytes | None:
+    """The key of such a text; None where it is wrapped."""
+    return base64.urlsafe_b64decode(text[3:]) if text.startswith("p1.") else None
+
+
 class Wrapping:
     """Wraps keys, and opens what it has wrapped.
 

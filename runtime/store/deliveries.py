@@ -80,6 +80,10 @@ class Sealing(Protocol):
         """What it says; None where its contact was erased. A text that is not encrypted stands for itself."""
         ...
 
+    async def is_erased(self, contact: str) -> bool:
+        """Whether a contact was erased."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
@@ -108,6 +112,10 @@ class Attempts(Queries):
     """
 
     sealing: Sealing | None = None
+
+    async def is_erased(self, contact: str) -> bool:
+        """Whether a contact was erased: nothing is taken for it any more."""
+        return self.sealing is not None and await self.sealing.is_erased(contact)
 
     async def closed(self, attempt: Attempt) -> dict[str, Any]:
         """The row of an attempt."""

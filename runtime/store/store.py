@@ -21,6 +21,7 @@ from runtime.store.contact_keys import ContactKeys
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
+from runtime.store.erasure import Erasure
 from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
@@ -53,6 +54,7 @@ class Store(
     ApiKeys,
     ApiAnswers,
     ContactKeys,
+    Erasure,
 ):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
