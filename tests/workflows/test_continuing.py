@@ -46,10 +46,10 @@ async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:
     return count
 
 
-async def shown_as_held(handle: WorkflowHandle[Any, Any]) -> bool:
-    """Whether the journey's newest run is searchable as held."""
+async def shown_as(handle: WorkflowHandle[Any, Any], state: str) -> bool:
+    """Whether the journey's newest run is searchable as being in a state."""
     newest = await handle.describe()
-    return list(newest.search_attributes.get("JourneyState", ())) == ["held"]
+    return list(newest.search_attributes.get("JourneyState", ())) == [state]
 
 
 @pytest.mark.usefixtures("_always_suggested")
@@ -83,9 +83,9 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
     await handle.signal("event", {"name": "order.delivered"})
     # Its search attributes say so without a query: one that meets continue-as-new is lost by the test server.
     async with asyncio.timeout(60):
-        while await runs(stage, handle) < 3 or not await shown_as_held(handle):
+        while await runs(stage, handle) < 3 or not await shown_as(handle, "held"):
             await asyncio.sleep(0.05)
-            if await shown_as_held(handle):  # its history is too short yet: let it grow
+            if await shown_as(handle, "held"):  # its history is too short yet: let it grow
                 await handle.signal("event", {"name": "order.paid"})
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
     await stage.operate(handle, "retry_step", WHO)
