@@ -3,6 +3,7 @@
 Refusal
 ├── BadInput        a file or an argument that cannot be read
 │   └── BadOperation what an operation on many journeys is to do, or to whom
+├── Busy            too many others ask at this moment
 ├── CheckFailed     a scenario file with mistakes
 ├── NotEntered      a contact that is not admitted
 │   ├── MistakenEntry  since the entry itself is wrong
@@ -48,6 +49,10 @@ class BadOperation(BadInput):
     def __init__(self, text: str, *at: str) -> None:
         self.at = at
         super().__init__(text)
+
+
+class Busy(Refusal):
+    """Too many others ask for the same at this moment."""
 
 
 def unreadable(name: object, error: OSError, advice: str = "") -> BadInput:

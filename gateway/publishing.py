@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from gateway.errors import CheckFailed, unreadable
+from gateway.errors import CheckFailed
+from gateway.scenario_file import ScenarioFile
 from scenario.check.check import Checked, check
-from scenario.check.files import MAX_TEXT
 from scenario.errors import ScenarioError
 from scenario.http.destinations import Listing
 from scenario.model import scenario
@@ -21,7 +20,6 @@ from scenario.plan.difference import Difference, difference
 from scenario.plan.plan import dump_plan
 from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
-from scenario.source.yaml import MAX_BYTES
 
 if TYPE_CHECKING:  # checking a file needs no database
     from runtime.store import Store
@@ -74,51 +72,24 @@ class Publication:
         return f"{self.scenario}@{self.version}"
 
 
-def check_file(path: Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()) -> Checked:
+def check_file(
+    file: ScenarioFile | Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
+) -> Checked:
     """Checks a scenario file together with the texts that it refers to.
 
     Args:
-        path: Of the file.
+        file: The file, or its path.
         destinations: Those that exist; None where they are not known.
         quiet_hours: Those of the workspace.
 
     Raises:
         BadInput: The file itself cannot be read.
     """
+    file = file if isinstance(file, ScenarioFile) else ScenarioFile.at(file)
     now = datetime.now(UTC)
     return check(
-        content(path), read=beside(path), file=str(path), destinations=destinations, quiet_hours=quiet_hours, now=now
+        file.content, read=file.read, file=file.name, destinations=destinations, quiet_hours=quiet_hours, now=now
     )
-
-
-def content(path: Path) -> bytes:
-    """A scenario file's bytes; of one that is too large as many as tell that it is.
-
-    Raises:
-        BadInput: It cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise unreadable(path, error) from None
-
-
-def beside(path: Path) -> Callable[[str], str]:
-    """Reads the texts that a scenario file refers to, see `scenario.check.check.check`.
-
-    Links are followed within the scenario's folder, as Kubernetes lays out its ConfigMaps, and not out of it: what is
-    read is published, and whoever may put a file there need not be one who may read everything here.
-    """
-
-    def read(name: str) -> str:
-        with (path.parent / name).open(encoding="utf-8-sig") as file:
-            # Once it is open: whatever cannot be resolved cannot be opened either.
-            if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
-                raise PermissionError(errno.EACCES, "a link leads out of the scenario's folder")
-            return file.read(MAX_TEXT + 1)
-
-    return read
 
 
 async def publish(

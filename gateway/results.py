@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from activities.content import Content, UnknownVersion
 from gateway import publications
@@ -249,3 +249,28 @@ def _strata_of_control(version: _Version) -> list[tuple[int, float]]:
 def _seldom(strata: Iterable[Sequence[tuple[int, float]]]) -> float | None:
     p = p_of_shares(list(strata))
     return p if p is not None and p < MISMATCH else None
+
+
+def as_json(found: Results) -> dict[str, Any]:
+    """Results as plain data; amounts of money as text, exact to the last digit."""
+    goal = found.goal
+    return {
+        **{name: value for name, value in vars(found).items() if name != "comparisons"},
+        "goal": goal and goal.model_dump(mode="json", by_alias=True),
+        "comparisons": [{**vars(one), "arms": [_arm_as_json(arm) for arm in one.arms]} for one in found.comparisons],
+    }
+
+
+def _arm_as_json(arm: Arm) -> dict[str, Any]:
+    each = arm.each
+    return {
+        **asdict(arm),
+        "rate": arm.rate,
+        "interval": list(arm.interval),
+        "value": _exact(arm.value),
+        "value_each": None if each is None else _exact(round(each, 6)),
+    }
+
+
+def _exact(amount: Decimal) -> str:
+    return format(amount.normalize() + 0, "f")

@@ -142,7 +142,7 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
     began = time.perf_counter()
     match made:
         case Problem():
-            raise BadInput(str(Places(draft.path).find(step, made)))
+            raise BadInput(str(Places(draft.file).find(step, made)))
         case Nothing():
             raise BadInput(f"there is nothing to send: {made.reason}")
         case RenderedRequest():

@@ -29,9 +29,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api import app as api
 from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.operations.background import running_operations
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
@@ -84,7 +87,13 @@ class Front:
 
 
 def parts_of(
-    client: ScenarioClient, store: Store, wanted: Parts, *, temporal_ui: str | None = None, door: Door | None = None
+    client: ScenarioClient,
+    store: Store,
+    wanted: Parts,
+    authors: Authoring | None = None,
+    *,
+    temporal_ui: str | None = None,
+    door: Door | None = None,
 ) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
@@ -92,13 +101,14 @@ def parts_of(
         client: Does what they ask for.
         store: Keeps their keys.
         wanted: Which of them.
+        authors: Checks and previews scenarios; without it, as if nothing were set.
         temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors))
     if wanted.pages:
         made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
     return made
@@ -110,6 +120,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
     Raises:
         SetupError: A setting is missing or wrong, the port is taken, or there is no Temporal server.
         StoreError: The store cannot be opened, which all but callbacks need.
+        WorkerFailed: Operations in the background are not carried out any more.
     """
     callbacks = Callbacks.configured(settings)
     if wanted.callbacks and callbacks is None:
@@ -135,14 +146,17 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
         what: list[str] = []
         # Without these, what is open to the world has no way to the store.
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) is not None
-        store = None
+        store = crew = None
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
-            parts.update(parts_of(client, store, wanted, temporal_ui=settings.temporal_ui))
+            authors = Authoring(Setup.of(settings))
+            parts.update(parts_of(client, store, wanted, authors, temporal_ui=settings.temporal_ui))
+            if wanted.api or wanted.pages:
+                crew = await stack.enter_async_context(running_operations(client))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
@@ -150,9 +164,10 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             parts.update(dict.fromkeys(OPEN, open_to_all))
             what += ["callbacks", *more]
         listening.start(Front(parts))
+        stack.push_async_callback(listening.stop)  # before what its requests need is closed
         ready = True
         unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""
         logger.info("ready, listening on port %d for %s%s", listening.port, listed(what, "and"), unset)
-        await stop.wait()
+        await (crew.until(stop) if crew is not None else stop.wait())
         logger.info("stopping: requests under way have %d s", DRAIN)
     logger.info("stopped")

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from gateway.authoring.process import Authoring
 from gateway.client import ScenarioClient
 
 
@@ -13,5 +14,11 @@ def _client(request: Request) -> ScenarioClient:
     return cast("ScenarioClient", request.app.state.client)
 
 
+def _authoring(request: Request) -> Authoring:
+    return cast("Authoring", request.app.state.authoring)
+
+
 Client = Annotated[ScenarioClient, Depends(_client)]
 """The client through which everything is done."""
+Authors = Annotated[Authoring, Depends(_authoring)]
+"""What checks and previews scenarios."""

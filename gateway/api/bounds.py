@@ -21,7 +21,7 @@ class Bounds:
 
     Args:
         application: What is guarded.
-        larger: Path → bytes, where a body may be larger than `MOST`.
+        larger: Path, or how paths begin if it ends in ``/`` → bytes, where a body may be larger than `MOST`.
         patience: See `PATIENCE`.
         refuse: Makes an answer of what is wrong.
     """
@@ -41,7 +41,7 @@ class Bounds:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        most = self._larger.get(scope["path"], MOST)
+        most = self._most(scope["path"])
         headers = dict(scope["headers"])
         said = headers.get(b"content-length", b"0")
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
@@ -72,6 +72,10 @@ class Bounds:
             return message
 
         await self._application(scope, bounded, send)
+
+    def _most(self, path: str) -> int:
+        begins = (most for name, most in self._larger.items() if name.endswith("/") and path.startswith(name))
+        return self._larger.get(path) or next(begins, MOST)
 
 
 _CLOSE: Final = {"connection": "close"}

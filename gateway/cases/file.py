@@ -13,7 +13,8 @@ from gateway.cases import model
 from gateway.cases.model import Case, CaseFile
 from gateway.errors import BadInput
 from gateway.preview.draft import Draft, draft
-from gateway.publishing import CASES, content
+from gateway.publishing import CASES
+from gateway.scenario_file import content
 from gateway.virtual.attempts import ERRORS
 from scenario.model.messages import empty
 from scenario.model.mistakes import tell

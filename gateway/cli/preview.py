@@ -227,7 +227,7 @@ def _show(
     from gateway.preview.report import report
 
     shown = follow(made, entry, given)
-    told = report(shown, Places(made.path), step)
+    told = report(shown, Places(made.file), step)
     failing = sum("error" in item and item["reachable"] for item in told["steps"])
     if form is Format.JSON:
         dump({**told, "findings": _plain(made.warnings)})

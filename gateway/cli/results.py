@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -39,6 +37,7 @@ def results(
     arm has name, entered, reached, open, rate, interval, value, value_each, uplift, p and is_too_small.
     """
     from gateway import results as made
+    from gateway.results import as_json
 
     async def look() -> Results:
         async with session.stored(migrate=False) as store:
@@ -49,31 +48,6 @@ def results(
         dump(as_json(found))
     else:
         _show(found)
-
-
-def as_json(found: Results) -> dict[str, Any]:
-    """Results as plain data; amounts of money as text, exact to the last digit."""
-    goal = found.goal
-    return {
-        **{name: value for name, value in vars(found).items() if name != "comparisons"},
-        "goal": goal and goal.model_dump(mode="json", by_alias=True),
-        "comparisons": [{**vars(one), "arms": [_arm_as_json(arm) for arm in one.arms]} for one in found.comparisons],
-    }
-
-
-def _arm_as_json(arm: Arm) -> dict[str, Any]:
-    each = arm.each
-    return {
-        **asdict(arm),
-        "rate": arm.rate,
-        "interval": list(arm.interval),
-        "value": _exact(arm.value),
-        "value_each": None if each is None else _exact(round(each, 6)),
-    }
-
-
-def _exact(amount: Decimal) -> str:
-    return format(amount.normalize() + 0, "f")
 
 
 def _show(found: Results) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -53,7 +52,9 @@ def why(
     """
     found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
     if form is Format.JSON:
-        dump(_as_json(found))
+        from gateway.why.as_json import as_json
+
+        dump(as_json(found))
     else:
         _show(found)
 
@@ -133,33 +134,3 @@ def _place(found: Why, place: CapPlaces) -> str:
     per = place.per if place.per[0].isdigit() else f"this {place.per}"
     taken = f"{place.taken} of {place.at_most} taken {'in ' if per is place.per else ''}{per}"
     return f"{place.cap}: {taken}{free}"
-
-
-def _as_json(found: Why) -> dict[str, Any]:
-    from gateway.journeys.as_json import iso
-
-    entries = [
-        {
-            "journey": story.journey,
-            "run_id": story.run_id,
-            "scenario": story.scenario,
-            "key": story.key,
-            "asked_at": iso(story.asked_at),
-            "let_in": story.let_in,
-            "zone": str(story.zone),
-            "state": story.state,
-            "happenings": [{**asdict(one), "at": iso(one.at)} for one in story.happenings],
-            "now": story.now or None,
-            "at": story.at,
-        }
-        for story in found.entries
-    ]
-    caps = None if found.caps is None else [{**asdict(one), "free_at": iso(one.free_at)} for one in found.caps]
-    return {
-        "contact": found.contact,
-        "step": found.step,
-        "answer": found.answer or None,
-        "entries": entries,
-        "caps": caps,
-        "zone": str(found.zone),
-    }

@@ -42,18 +42,18 @@ class HeldAt(NamedTuple):
         scenario: The scenario's name.
         step: The step's id.
         destination: What could not be delivered to; None where it is none.
-        reason: Why, in one word, as the search attribute `HeldReason` has it; None where it has none.
+        cause: Why, in one word, as the search attribute `HeldReason` has it; None where it has none.
     """
 
     scenario: str
     step: str
     destination: str | None
-    reason: str | None
+    cause: str | None
 
     @property
     def which(self) -> Which:
         """The same, for an operation on them."""
-        return Which(scenario=self.scenario, step=self.step, destination=self.destination, reason=self.reason)
+        return Which(scenario=self.scenario, step=self.step, destination=self.destination, reason=self.cause)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +159,18 @@ async def count_held(temporal: Client, at: HeldAt) -> int:
     return await _count(temporal, f"{_HELD} AND {_at(at)}")
 
 
+async def look_at(temporal: Client, at: HeldAt, limit: int) -> list[Sample]:
+    """Some journeys of a group: those that came in last.
+
+    Args:
+        temporal: Whose search is asked.
+        at: The group.
+        limit: So many at most.
+    """
+    found = [item async for item in temporal.list_workflows(f"{_HELD} AND {_at(at)}", limit=limit)]
+    return await asyncio.gather(*map(_sample, found))
+
+
 async def _counts(temporal: Client, places: Sequence[HeldAt]) -> list[int]:
     turns = asyncio.Semaphore(_COUNTED)
 
@@ -179,7 +191,7 @@ def _place(execution: WorkflowExecution) -> HeldAt:
         scenario=known.get(SCENARIO_NAME) or execution.id.partition("/")[0],
         step=known.get(STEP_ID) or "",
         destination=known.get(DESTINATION) or None,
-        reason=known.get(HELD_REASON) or None,
+        cause=known.get(HELD_REASON) or None,
     )
 
 

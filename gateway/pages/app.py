@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,7 +19,17 @@ from gateway.api.bounds import Bounds
 from gateway.api.problem import TITLES, Problem, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
-from gateway.pages import assets, scenarios, sign_in
+from gateway.pages import (
+    assets,
+    contact,
+    held,
+    journey,
+    journeys,
+    operations,
+    scenario,
+    scenarios,
+    sign_in,
+)
 from gateway.pages.headers import Headers
 from gateway.pages.links import link
 from gateway.pages.page import Page, SignInFirst, go_to
@@ -27,7 +38,8 @@ from gateway.pages.sign_in import Door
 from runtime.errors import SetupError
 from runtime.store import StoreError
 
-ROUTES: Final = (*assets.ROUTES, *sign_in.ROUTES, *scenarios.ROUTES)
+_PAGES: Final = (assets, sign_in, scenarios, scenario, contact, journeys, journey, held, operations)
+ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 LARGER: Final[Mapping[str, int]] = {}
 """Bytes of a form where it may be larger than others."""
 
@@ -49,6 +61,7 @@ def application(
     app.router.redirect_slashes = False
     app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
     app.state.temporal_ui, app.state.door = temporal_ui, door
+    app.state.held = held.remembered(client)
     return app
 
 

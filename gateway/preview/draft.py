@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gateway.publishing import check_file
+from gateway.scenario_file import ScenarioFile
 from scenario.http.destinations import Listing
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
@@ -30,14 +31,14 @@ class Draft:
     """A scenario that was checked and compiled.
 
     Attributes:
-        path: Its file.
+        file: As it was written.
         scenario: As it would be read back after publishing.
         plan: What journeys would follow.
         steps: Steps by id, in the order of the file.
         warnings: What the check found that does not stand in the way.
     """
 
-    path: Path
+    file: ScenarioFile
     scenario: Scenario
     plan: Plan
     steps: Mapping[str, Step]
@@ -45,7 +46,7 @@ class Draft:
 
 
 def draft(
-    path: Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
+    file: ScenarioFile | Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Checks and compiles a scenario file; see `gateway.publishing.check_file`.
 
@@ -55,7 +56,8 @@ def draft(
     Raises:
         BadInput: The file cannot be read.
     """
-    checked = check_file(path, destinations, quiet_hours)
+    file = file if isinstance(file, ScenarioFile) else ScenarioFile.at(file)
+    checked = check_file(file, destinations, quiet_hours)
     if checked.scenario is None:
         return None, checked.findings
     # By way of the stored form, in case that changes anything.
@@ -63,4 +65,20 @@ def draft(
     plan = load_plan(dump_plan(compile_plan(scenario)))
     steps = dict(named_steps(scenario))
     findings = tuple(finding for finding in checked.findings if finding.code not in _OF_PUBLISHING)
-    return Draft(path, scenario, plan, steps, findings), findings
+    return Draft(file, scenario, plan, steps, findings), findings
+
+
+def published(version: str, stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Draft:
+    """A published version as a draft. What was written is gone: places are those in its document, laid out as JSON.
+
+    Args:
+        version: ``post-purchase@3``.
+        stored: Its document, from the store.
+        plan: Its plan, from the store.
+
+    Raises:
+        ScenarioError: A newer program has stored it.
+    """
+    scenario = load(stored)
+    written = json.dumps(document(scenario), ensure_ascii=False, indent=2)
+    return Draft(ScenarioFile.sent(written, name=version), scenario, load_plan(plan), dict(named_steps(scenario)))

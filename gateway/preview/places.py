@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, cast
 
 from gateway.preview.rendering import Problem
-from gateway.publishing import beside, content
+from gateway.scenario_file import ScenarioFile
 from scenario import liquid
 from scenario.check.files import inline_files
 from scenario.check.structure import check_structure
@@ -39,11 +38,11 @@ class Places:
     """The file of a scenario, to be pointed into.
 
     Args:
-        path: The file. It is read at the first question.
+        file: The file. It is looked through at the first question.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: ScenarioFile) -> None:
+        self._file = file
         self._report: Report | None = None
         self._data: Any = None
         self._steps: dict[str, Place] = {}
@@ -99,10 +98,10 @@ class Places:
 
     def _read(self) -> Report:
         if self._report is None:
-            source = Source(content(self._path), str(self._path))
+            source = Source(self._file.content, self._file.name)
             self._report = Report(source)
             data = check_structure(source, self._report)
-            self._data = inline_files(data, beside(self._path), self._report)
+            self._data = inline_files(data, self._file.read, self._report)
             self._steps = {step.id: step.path for step in outline(self._data) if step.id is not None}
         return self._report
 

@@ -92,7 +92,7 @@ def attempt(
         step: The one step to look at.
         each: Called after each contact.
     """
-    samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), Places(draft.path)
+    samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), Places(draft.file)
     trial = Trial(wanted=wanted)
     missed: dict[str, Problem | None] = dict.fromkeys(draft.steps)
     seen: set[str] = set()

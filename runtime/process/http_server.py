@@ -90,10 +90,8 @@ class HttpServer:
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Stops listening, and lets requests under way come to their end. Done again, it does nothing."""
         if self._server is not None and self._task is not None:
             # Told before it has started, it would leave its sockets open.
             while not (self._server.started or self._task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
@@ -103,6 +101,12 @@ class HttpServer:
         if self._guard is not None:
             self._guard.malformed.tell()
         self._socket.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
 
 def _listen(host: str, port: int, purpose: str) -> socket.socket:

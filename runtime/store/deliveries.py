@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select
+from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import deliveries, entries
@@ -111,10 +111,12 @@ class Deliveries(Queries):
         contact_id: str | None = None,
         channel: str | None = None,
         destination: str | None = None,
+        scenario: str | None = None,
         outcome: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
         before: datetime | None = None,
+        after: tuple[datetime, int, str] | None = None,
         limit: int = 1000,
     ) -> list[Attempt]:
         """The newest attempts, in the order in which they began.
@@ -126,10 +128,13 @@ class Deliveries(Queries):
             contact_id: Only those to this contact.
             channel: Only those by this channel.
             destination: Only those to this destination.
+            scenario: Only this scenario's.
             outcome: Only those with this outcome.
             error: Only those with this kind of error; of what was skipped, why: ``capped``.
             since: Only those that began then or later.
             before: Only those that began before.
+            after: Only those that come after one in this list read from its end: when that began, its number, its
+                delivery.
             limit: So many at most, the newest.
         """
         wanted = {
@@ -139,6 +144,7 @@ class Deliveries(Queries):
             "contact_id": contact_id,
             "channel": channel,
             "destination": destination,
+            "scenario": scenario,
             "outcome": outcome,
             "error": error,
         }
@@ -151,7 +157,12 @@ class Deliveries(Queries):
             statement = statement.where(_table.started_at >= since)
         if before is not None:
             statement = statement.where(_table.started_at < before)
-        statement = statement.order_by(_table.started_at.desc(), _table.attempt.desc()).limit(limit)
+        order = _table.started_at, _table.attempt, _table.delivery_id
+        if after is not None:
+            # The first alone, too: it is what an index is read by.
+            place = tuple_(*after, types=[column.type for column in order])
+            statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
+        statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
         return [attempt_in(row) for row in reversed(await self._database.read(statement))]
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:

@@ -13,7 +13,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
-from gateway.operations.held_groups import GROUPS, LOOKED_AT, HeldAt, count_held, held_groups
+from gateway.operations.held_groups import GROUPS, LOOKED_AT, HeldAt, count_held, held_groups, look_at
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME, STEP_ID
 
 NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
@@ -87,6 +87,10 @@ async def test_what_is_held_for_the_same_is_one_group_and_the_largest_comes_firs
     assert (wax.since, wax.latest.since) == (NOW, NOW + timedelta(seconds=2))
     assert (wax.latest.status, wax.latest.why) == (422, f"since {(NOW + timedelta(seconds=2)).isoformat()}")
     assert await count_held(client(search), crm) == 1
+    assert [sample.since for sample in await look_at(client(search), WAX, 2)] == [
+        NOW + timedelta(seconds=2),
+        NOW + timedelta(seconds=1),
+    ]
 
 
 async def test_a_group_is_found_behind_thousands_of_another_and_few_are_looked_at(search: Search) -> None:
@@ -107,8 +111,8 @@ async def test_groups_that_differ_by_one_thing_alone_are_counted_apart(search: S
         WAX._replace(scenario="another"),
         WAX._replace(step="wax-2"),
         WAX._replace(destination=None),
-        WAX._replace(reason=None),
-        WAX._replace(destination=None, reason=None),
+        WAX._replace(cause=None),
+        WAX._replace(destination=None, cause=None),
     ]
     for number, at in enumerate(places, LOOKED_AT):
         search.hold(at, number)

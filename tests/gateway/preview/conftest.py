@@ -13,6 +13,7 @@ from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import Draft, draft
 from gateway.preview.places import Places
 from gateway.preview.report import report
+from gateway.scenario_file import ScenarioFile
 
 Drafts = Callable[[str], Draft]
 Follow = Callable[..., Preview]
@@ -52,4 +53,4 @@ def follow(drafted: Drafts) -> Follow:
 
 def told(shown: Preview, folder: Path) -> dict[str, dict[str, Any]]:
     """The steps as JSON, by id."""
-    return {step["id"]: step for step in report(shown, Places(folder / "scenario.yaml"))["steps"]}
+    return {step["id"]: step for step in report(shown, Places(ScenarioFile.at(folder / "scenario.yaml")))["steps"]}

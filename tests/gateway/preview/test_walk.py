@@ -12,6 +12,7 @@ from gateway.preview.places import Places
 from gateway.preview.rendering import RenderedRequest
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
+from gateway.scenario_file import ScenarioFile
 from scenario.policies.draw import Holdout, Lot, apart
 from scenario.policies.policies import Policies
 from tests.gateway.preview.conftest import AT, Drafts, Follow, told
@@ -109,7 +110,7 @@ def test_a_zone_that_cannot_be_used_is_told_and_one_that_is_an_offset_is_used(fo
         "contact.timezone is ignored: it is neither the name of a time zone, such as Europe/Paris, nor an offset, "
         "such as +02:00: the scenario's is used, Europe/Paris",
     )
-    shown = report(follow(text, timezone="UTC+5:30"), Places(tmp_path / "scenario.yaml"))
+    shown = report(follow(text, timezone="UTC+5:30"), Places(ScenarioFile.at(tmp_path / "scenario.yaml")))
     assert (shown["timezone"], shown["notes"]) == ("UTC+05:30", [])
     assert shown["steps"][0]["waits_until"] == "2026-03-04T10:00:00+05:30"
 
@@ -460,7 +461,7 @@ def test_who_would_get_nothing_is_told_what_it_would_be(follow: Follow, tmp_path
     kept = next(number for number in range(20) if control.draw(str(number)).name)
     shown = follow(text, id=kept)
     said = {"outcome": "control", "reason": f"in the control group ({control.draw(str(kept)).why})"}
-    assert report(shown, Places(tmp_path / "scenario.yaml"))["withheld"] == said
+    assert report(shown, Places(ScenarioFile.at(tmp_path / "scenario.yaml")))["withheld"] == said
     assert told(shown, tmp_path)["offer"]["taken"], "what others get is shown all the same"
     out = next(number for number in range(20) if apart("q4", "holdout", 5000).draw(str(number)).name)
     given = Given(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))

@@ -1,0 +1,87 @@
+"""``/v1/contacts/{id}/why``: why a contact did, or did not, get something."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime, BaseModel, Field
+
+from gateway.api.app_state import Client
+from gateway.api.authentication import Reading
+from gateway.api.problem import Problem, problems
+from gateway.why.as_json import as_json
+
+router = APIRouter(tags=["contacts"])
+
+
+class HappeningBody(BaseModel):
+    """Something that happened on the way."""
+
+    at: datetime
+    what: str = Field(description="In one word", examples=["delivered"])
+    words: str = Field(description="In plain words, without the step")
+    step: str | None
+    over: bool = Field(description="Whether the step was over with it")
+
+
+class EntryBody(BaseModel):
+    """What became of one entry."""
+
+    journey: str
+    run_id: str
+    scenario: str
+    key: str | None
+    asked_at: datetime
+    let_in: bool | None = Field(description="null where that is not known yet")
+    zone: str = Field(description="On whose clock the words tell times")
+    state: str
+    happenings: list[HappeningBody] = Field(description="The oldest first")
+    now: str | None = Field(description="Where it stands and what it waits for; null where it is over")
+    at: str | None = Field(description="The step at which it stands")
+
+
+class CapBody(BaseModel):
+    """The contact's places under a cap."""
+
+    cap: str
+    taken: int
+    at_most: int
+    per: str
+    free_at: datetime | None
+
+
+class WhyBody(BaseModel):
+    """The whole answer, from what is on record."""
+
+    contact: str
+    step: str | None
+    answer: str | None = Field(description="Whether the contact got what the step sends, and why")
+    entries: list[EntryBody] = Field(description="The newest first")
+    caps: list[CapBody] | None = Field(description="null where this server knows no policies")
+    zone: str = Field(description="On whose clock places under caps are told")
+
+
+@router.get("/contacts/{id}/why", responses=problems("not-found"))
+async def explain_contact(
+    identifier: Annotated[str, Path(alias="id", max_length=200, description="The contact's id")],
+    client: Client,
+    caller: Reading,
+    scenario: Annotated[
+        str | None,
+        Query(max_length=100, description="Only what it asked for in this one; keys for some scenarios need it"),
+    ] = None,
+    step: Annotated[
+        str | None, Query(max_length=200, description="Tell whether the contact got what this step sends, and why")
+    ] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Only entries from then on")] = None,
+    limit: Annotated[int, Query(ge=1, le=250, description="So many entries at most, the newest")] = 20,
+) -> WhyBody:
+    """Why a contact did, or did not, get something: let in or refused, and all that happened since."""
+    if scenario is not None:
+        caller.check(scenario)
+    elif caller.key.scenarios is not None:
+        raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
+    found = await client.why(identifier, scenario, step=step, since=since, limit=limit)
+    return WhyBody.model_validate(as_json(found))

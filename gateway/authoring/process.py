@@ -1,0 +1,171 @@
+"""Processes that check and preview scenarios, so that none can block the gateway, fill its memory or end it.
+
+Templates are bounded (`scenario.liquid`), and so is a scenario; but a large one of two hundred steps may well take
+seconds, and Python does nothing else meanwhile. So a process of its own does it, which is ended where that takes long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import IO, Any, Final
+
+from gateway.authoring.work import DONE, LENGTH, Setup
+from gateway.errors import BadInput, Busy, Refusal
+
+logger = logging.getLogger("gateway")
+
+SECONDS: Final = 10.0
+"""That one request may take."""
+PROCESSES: Final = 2
+"""How many there are at most, each started when it is needed first."""
+WAITING: Final = 20
+"""How many requests may wait for one of them."""
+
+_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from gateway.authoring.work import serve; serve()"
+_KEPT: Final = ("LD_LIBRARY_PATH",)
+
+
+class Authoring:
+    """Checks and previews scenarios in processes of their own. They end with this one, however that ends.
+
+    Args:
+        setup: What of the settings they depend on.
+        seconds: See `SECONDS`.
+    """
+
+    def __init__(self, setup: Setup, *, seconds: float = SECONDS) -> None:
+        self._setup, self._seconds = setup.as_json(), seconds
+        self._idle = [_Process() for _ in range(PROCESSES)]
+        self._places = asyncio.Semaphore(PROCESSES)
+        self._asked = 0
+
+    async def check(self, source: str, files: Mapping[str, str] | None = None, name: str = "") -> dict[str, Any]:
+        """Checks a scenario.
+
+        Args:
+            source: YAML.
+            files: The texts that it refers to, by their paths.
+            name: How findings name it.
+
+        Returns:
+            ``{"findings", "document"}``; the document is None where a finding is an error.
+
+        Raises:
+            BadInput: It takes too long, or too much memory.
+            Busy: Too many ask at once.
+        """
+        request = {"do": "check", "source": source, "files": dict(files or {}), "name": name}
+        return json.loads(await self._ask(request))
+
+    async def preview(self, request: Mapping[str, Any]) -> bytes:
+        """What a scenario would send to a contact.
+
+        Args:
+            request: See `gateway.authoring.work`.
+
+        Returns:
+            JSON, in UTF-8: what `gateway.preview.report.report` makes, and the check's ``findings``.
+
+        Raises:
+            BadInput: The entry or the scenario cannot be read, or it takes too long, or too much memory.
+            Busy: Too many ask at once.
+        """
+        return await self._ask({"do": "preview", **request})
+
+    async def _ask(self, request: Mapping[str, Any]) -> bytes:
+        if self._asked >= PROCESSES + WAITING:
+            raise Busy("too many scenarios are being checked or previewed: try again")
+        self._asked += 1
+        try:
+            data = json.dumps({**request, "with": self._setup}).encode()
+            async with self._places:
+                process = self._idle.pop()
+                try:
+                    return await _within(self._seconds, process, data)
+                finally:
+                    self._idle.append(process)
+        finally:
+            self._asked -= 1
+
+
+async def _within(seconds: float, process: _Process, data: bytes) -> bytes:
+    """An answer, or the end of the process: also where nobody waits for the answer any more."""
+    asking = asyncio.ensure_future(asyncio.to_thread(process.ask, data))
+    try:
+        done, _ = await asyncio.wait([asking], timeout=seconds)
+        if not done:
+            raise BadInput(f"this takes more than {seconds:g} seconds: make the scenario smaller")
+        told = asking.result()
+    finally:
+        if not asking.done():
+            process.kill()
+            with suppress(Refusal, RuntimeError):
+                await asking
+    if told[:1] != DONE:
+        raise BadInput(told[1:].decode())
+    return told[1:]
+
+
+class _Process:
+    """One such process: started when it is needed first, and again when a request has ended it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._end: Callable[[], object] = int
+
+    def ask(self, data: bytes) -> bytes:
+        """Gives it a request and waits for the answer; in a thread."""
+        process = self._running()
+        asked, told = _pipes(process)
+        with suppress(BrokenPipeError):
+            asked.write(len(data).to_bytes(LENGTH, "big") + data)
+            asked.flush()
+        answer = told.read(int.from_bytes(told.read(LENGTH), "big"))
+        if not answer:
+            self._end()
+            logger.warning("a process that checks scenarios ended (%s)", process.returncode)
+            if process.returncode == 1:  # by an exception: it could not be started, or there is a mistake in it
+                raise RuntimeError("a scenario could not be checked or previewed")
+            raise BadInput("this takes too much time or memory: make the scenario smaller")
+        return answer
+
+    def kill(self) -> None:
+        """Ends it in the middle of a request."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = subprocess.Popen(  # noqa: S603 - the words are ours
+                [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # No secrets; only where a Python finds its own libraries.
+                env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            )
+            self._end = weakref.finalize(self, _end, self._process)
+        return self._process
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError
+    return process.stdin, process.stdout
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends it by closing its input, and forgets it."""
+    asked, told = _pipes(process)
+    with suppress(BrokenPipeError):
+        asked.close()
+    told.close()
+    process.wait()

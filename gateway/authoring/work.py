@@ -1,0 +1,175 @@
+"""What is done in a process of its own: a scenario that somebody sent is checked, or shown to a contact.
+
+A request and its answer are JSON objects. A request has ``do`` (``check`` or ``preview``) and ``with`` (`Setup`). Of a
+scenario that was sent it has ``source``, ``files`` and ``name``; of one that is published ``version`` (with its name),
+``document`` and ``plan``. A preview also has ``entry``, and may have ``at``, ``events``, ``responses`` and ``step``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from activities import policies_file
+from activities.email.senders import Senders
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.reading import read as read_destinations
+from gateway.errors import Refusal
+from gateway.preview import draft as drafts
+from gateway.preview.contact import Given, preview
+from gateway.preview.draft import Draft
+from gateway.preview.places import Places
+from gateway.preview.rendering import BASE, SENDERS, StandIn, UnsubscribeStandIn, Workshop
+from gateway.preview.report import report
+from gateway.preview.walk import GivenEvent
+from gateway.publishing import check_file
+from gateway.scenario_file import ScenarioFile
+from runtime.errors import SetupError
+from runtime.settings import Settings
+from scenario.errors import EntryError, ScenarioError
+from scenario.model.document import document
+from scenario.policies.policies import Policies
+from scenario.source.findings import Finding, listed, near
+
+LENGTH: Final = 4
+"""Bytes that tell how many follow, in both directions."""
+DONE: Final = b"+"
+"""How an answer begins that holds what was asked for."""
+REFUSED: Final = b"-"
+"""How an answer begins that says in a sentence why not."""
+LARGEST: Final = 16 * 2**20
+"""Bytes of an answer."""
+MEGABYTES: Final = 512
+"""Of memory, beyond what the process has before it begins."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What of the settings checks and previews depend on. There is no secret among it.
+
+    Attributes:
+        destinations: Path of `destinations.yaml`; None where it is not known.
+        policies: Path of `policies.yaml`, likewise.
+        zone: IANA zone of the platform's zone-less dates.
+        mail_from: Who sends e-mails.
+        mail_from_allowed: Who else may.
+        base: Where callbacks lead.
+    """
+
+    destinations: str | None = None
+    policies: str | None = None
+    zone: str = "UTC"
+    mail_from: str | None = None
+    mail_from_allowed: str | None = None
+    base: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """That of the settings."""
+        destinations, policies = (path and str(path) for path in (settings.destinations, settings.policies))
+        return cls(
+            destinations=destinations or None,
+            policies=None if policies in (None, ".") else policies,  # a variable that is empty counts as not set
+            zone=settings.platform_timezone,
+            mail_from=settings.mail_from,
+            mail_from_allowed=settings.mail_from_allowed,
+            base=settings.callback_url,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        return asdict(self)
+
+
+def answer(request: Mapping[str, Any]) -> bytes:
+    """Does one thing. Returns `DONE` and JSON, or `REFUSED` and a sentence."""
+    setup = Setup(**request["with"])
+    try:
+        book = read_destinations(Path(setup.destinations)) if setup.destinations else None
+        policies = policies_file.read(Path(setup.policies)) if setup.policies else Policies()
+        made = (_check if request["do"] == "check" else _preview)(request, setup, book, policies)
+    except (Refusal, ScenarioError, EntryError) as error:
+        return REFUSED + str(error).encode(errors="replace")
+    except SetupError:
+        return REFUSED + b"destinations.yaml or policies.yaml of this server cannot be used"
+    told = DONE + json.dumps(made, ensure_ascii=False).encode(errors="replace")
+    return told if len(told) <= LARGEST else REFUSED + f"that would be more than {LARGEST // 2**20} MB".encode()
+
+
+def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
+    """Returns ``{"findings", "document"}``; the document is null where a finding is an error."""
+    checked = check_file(_sent(request), book and book.listing, policies.quiet_hours)
+    made = checked.scenario and document(checked.scenario)
+    return {"findings": _plain(checked.findings), "document": made}
+
+
+def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
+    """Returns what `gateway.preview.report.report` makes, and ``findings``; where one is an error, no step."""
+    if "document" in request:
+        made: Draft | None = drafts.published(request["version"], request["document"], request["plan"])
+        findings: tuple[Finding, ...] = ()
+    else:
+        made, findings = drafts.draft(_sent(request), book and book.listing, policies.quiet_hours)
+    if made is None:
+        return {"steps": [], "findings": _plain(findings)}
+    step = request.get("step")
+    if step is not None and step not in made.steps:
+        guess = near(step, made.steps)
+        hint = f"did you mean '{guess}'?" if guess else f"there are {listed(made.steps, 'and')}"
+        raise ScenarioError(f"there is no step '{step}': {hint}")
+    at = request.get("at")
+    given = Given(
+        at=datetime.fromisoformat(at) if at else None,
+        events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
+        responses=request.get("responses") or {},
+        platform_zone=setup.zone,
+        workshop=_workshop(setup, book),
+        policies=policies,
+    )
+    told = report(preview(made, request["entry"], given), Places(made.file), step)
+    return {**told, "findings": _plain(findings)}
+
+
+def _workshop(setup: Setup, book: Destinations | None) -> Workshop:
+    senders = Senders.configured(setup.mail_from, setup.mail_from_allowed) if setup.mail_from else SENDERS
+    base = setup.base or BASE
+    return Workshop(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
+
+
+def _sent(request: Mapping[str, Any]) -> ScenarioFile:
+    return ScenarioFile.sent(request["source"], request.get("files"), request.get("name") or "scenario.yaml")
+
+
+def _plain(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    return [finding.as_json() for finding in findings]
+
+
+def serve() -> None:
+    """Answers one request after the other, from standard input, until that is closed."""
+    # Whoever stops the gateway stops this by closing the input: a request under way still needs it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold somebody's entry
+    with suppress(OSError, ValueError):  # macOS has neither the file nor the limit
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + MEGABYTES * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    # Whoever started this reads there why it could not begin. From here on it might be something of an entry.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    while length := source.read(LENGTH):
+        try:
+            told = answer(json.loads(source.read(int.from_bytes(length, "big"))))
+        except (MemoryError, RecursionError):
+            os.abort()
+        target.write(len(told).to_bytes(LENGTH, "big") + told)
+        target.flush()

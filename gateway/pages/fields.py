@@ -1,0 +1,83 @@
+"""What people fill in beside texts: numbers, rates, moments. Each is a sentence where it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gateway.api.problem import Problem
+from gateway.operations.batch import RATE
+from scenario.errors import DurationError
+from scenario.time.duration import parse_duration
+
+RATES: Final = (0.01, 1000.0)
+"""Operations a second: the fewest and the most."""
+_MOST: Final = 1_000_000
+
+
+def rate_in(given: Mapping[str, Any]) -> float:
+    """How many operations a second the field ``rate`` says.
+
+    Raises:
+        Problem: It is no such number.
+    """
+    text = str(given.get("rate", "")).strip() or str(RATE)
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    low, high = RATES
+    if not low <= rate <= high:
+        raise Problem("invalid", f"the rate is a number of journeys a second, from {low:g} to {high:g}")
+    return rate
+
+
+def most_in(given: Mapping[str, Any]) -> int | None:
+    """How many at most the field ``most`` says; None where it is empty.
+
+    Raises:
+        Problem: It is no such number.
+    """
+    text = str(given.get("most", "")).strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= _MOST):
+        raise Problem("invalid", "how many at most is a number from 1")
+    return int(text)
+
+
+def since_in(text: str | None) -> datetime | None:
+    """A moment: so long ago (``2h``), or a date and time in ISO 8601, which is in UTC where it has no zone.
+
+    Raises:
+        Problem: It is neither.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return datetime.now(UTC) - abs(parse_duration(text))
+    except (DurationError, OverflowError):
+        raise Problem("invalid", "'since' is neither a time nor a duration: write 2026-03-31T10:00 or 2h") from None
+
+
+def seconds_in(given: Mapping[str, Any], name: str) -> float | None:
+    """The seconds of the duration that a field says, ``30s`` or ``3d``; None where it is empty.
+
+    Raises:
+        Problem: It is none.
+    """
+    text = str(given.get(name, "")).strip()
+    if not text:
+        return None
+    try:
+        return parse_duration(text).total_seconds()
+    except (DurationError, OverflowError):
+        what = name.replace("_", " ")
+        raise Problem("invalid", f"the {what} is a duration: write 30s, 15m, 2h or 3d") from None

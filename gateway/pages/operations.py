@@ -1,0 +1,121 @@
+"""The pages of operations on many journeys: which there are, how one goes, and the button that stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from gateway.api.authentication import Caller
+from gateway.api.problem import Problem
+from gateway.errors import UnknownOperation
+from gateway.journeys.listing import states
+from gateway.operations.held_groups import HeldAt
+from gateway.operations.progress import OperationView
+from gateway.pages.held import operating
+from gateway.pages.links import link
+from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+
+LISTED: Final = 50
+"""Operations, and journeys of one, that a page has."""
+_WORDS: Final[Mapping[str, str]] = {"retry_step": "retry", "skip_step": "skip"}
+_OUTCOMES: Final = ("accepted", "refused", "unanswered", "not_asked", "stopped")
+
+
+async def _list(page: Page) -> Response:
+    found = await page.client.operations(limit=LISTED, after=page.asked("after"))
+    older = link("/operations", after=found[-1].id) if len(found) == LISTED else None
+    mine = [one for one in found if _is_theirs(page.caller, one)]
+    return page.render("operations.html", operations=mine, older=older, word=word, which=which)
+
+
+async def _show(page: Page) -> Response:
+    view = await _operation(page)
+    outcome = page.asked("outcome")
+    if outcome not in (None, *_OUTCOMES):
+        raise Problem("invalid", f"no journey of an operation is '{outcome}': it is one of {', '.join(_OUTCOMES)}")
+    items = await page.client.operation_items(view.id, outcome=outcome, after=_place(page), limit=LISTED)
+    now = await states(page.client.temporal, [item.workflow_id for item in items])
+    at = f"/operations/{view.id}"
+    older = link(at, outcome=outcome, after=items[-1].workflow_id, number=items[-1].number)
+    return page.render(
+        "operation.html",
+        operation=view,
+        at=at,
+        items=items,
+        now=now,
+        outcome=outcome,
+        outcomes=[(name, of) for name, of in _counts(view).items() if of],
+        older=older if len(items) == LISTED else None,
+        rest=_rest(view),
+        word=word,
+        which=which,
+    )
+
+
+async def _stop(page: Page, form: Form) -> Response:
+    view = await _operation(page)
+    await page.client.stop_operation(view.id, operator=page.caller.name, reason=reason_in(form))
+    return go_to(f"/operations/{view.id}")
+
+
+def word(verb: str) -> str:
+    """What people call an operation."""
+    return _WORDS.get(verb, verb)
+
+
+def which(view: OperationView) -> str:
+    """Which journeys an operation is about, in a line."""
+    names = {"reason": "held for", "since": "since", "contact": "contact"}
+    return ", ".join(f"{names.get(name, name)} {value}" for name, value in view.which.items())
+
+
+async def _operation(page: Page) -> OperationView:
+    unknown = Problem("not-found", "there is no such operation")
+    try:
+        view = await page.client.operation(page.request.path_params["operation"])
+    except UnknownOperation:
+        raise unknown from None
+    if not _is_theirs(page.caller, view):
+        raise unknown
+    return view
+
+
+def _is_theirs(caller: Caller, view: OperationView) -> bool:
+    """Whether somebody may see an operation: one whose key is for some scenarios only sees what is about those."""
+    return caller.key.scenarios is None or caller.may_use(str(view.which.get("scenario", "")))
+
+
+def _place(page: Page) -> tuple[int, str] | None:
+    after, number = page.asked("after"), page.asked("number") or ""
+    if after is None:
+        return None
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise Problem("invalid", "this is no page of this list: begin with its first one")
+    return int(number), after
+
+
+def _counts(view: OperationView) -> dict[str, int]:
+    return {
+        "accepted": view.accepted,
+        "refused": view.refused,
+        "unanswered": view.unanswered,
+        "not_asked" if not view.over else "stopped": view.left,
+    }
+
+
+def _rest(view: OperationView) -> str | None:
+    """Where a trial leads to: the same for all that are left."""
+    verb, given = word(view.verb), view.which
+    if not view.over or view.limit is None or verb not in ("retry", "skip", "leave") or "step" not in given:
+        return None
+    return operating(HeldAt(given["scenario"], given["step"], given.get("destination"), given.get("reason")), verb)
+
+
+ROUTES: Final[tuple[BaseRoute, ...]] = (
+    shows("/operations", _list),
+    shows("/operations/{operation}", _show),
+    does("/operations/{operation}/stop", _stop),
+)

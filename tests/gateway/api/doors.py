@@ -1,0 +1,66 @@
+"""The API over a store, without a server: what its routes for authors and readers need."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+
+from gateway.api import app
+from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
+from gateway.client import ScenarioClient
+from runtime.api_key import SCOPES, ApiKey, Scope, make_token
+from runtime.store import Store
+
+AUTHORS = Authoring(Setup(zone="Europe/Paris"))
+"""One for all tests of a process: each starts processes of its own."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """The API, and its store."""
+
+    http: httpx.AsyncClient
+    store: Store
+
+    async def call(self, method: str, path: str, *, status: int = 200, **options: Any) -> Any:
+        """Asks for something, and expects a status. Returns the answer's JSON."""
+        answer = await self.http.request(method, f"/v1{path}", **options)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def limited(self, *scenarios: str, scopes: Sequence[Scope] = SCOPES) -> Door:
+        """As who has a key for some scenarios alone."""
+        token = await _key(self.store, scopes, scenarios or None)
+        http = httpx.AsyncClient(
+            transport=self.http._transport,  # pyright: ignore[reportPrivateUsage]
+            base_url="http://test",
+            headers={"authorization": f"Bearer {token}"},
+        )
+        return replace(self, http=http)
+
+
+async def _key(store: Store, scopes: Sequence[Scope], scenarios: Sequence[str] | None = None) -> str:
+    token, identifier, digest = make_token()
+    await store.add_key(ApiKey(identifier, digest, scopes, scenarios, None, "", datetime.now(UTC), "test"))
+    return token
+
+
+@asynccontextmanager
+async def opened(store: Store, temporal: object = None) -> AsyncGenerator[Door]:
+    """The API, asked by who may do all."""
+    client = ScenarioClient(cast("Any", temporal), store, "Europe/Paris")
+    application = app.bounded(app.application(client, Keys(store), AUTHORS))
+    token = await _key(store, SCOPES)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(application),
+        base_url="http://test",
+        headers={"authorization": f"Bearer {token}"},
+    ) as http:
+        yield Door(http, store)

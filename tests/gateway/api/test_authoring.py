@@ -1,0 +1,116 @@
+"""Checks and previews over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.preview.contact import Given, preview
+from gateway.preview.draft import draft
+from gateway.preview.places import Places
+from gateway.preview.report import report
+from gateway.publishing import publish
+from runtime.store import Store
+from tests.gateway.api.doors import Door, opened
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+POST_PURCHASE = EXAMPLES / "post-purchase.yaml"
+FILES = {"mails/thank-you.html": (EXAMPLES / "mails" / "thank-you.html").read_text()}
+ENTRY: dict[str, Any] = json.loads((EXAMPLES / "entries" / "post-purchase.json").read_text())
+AT = "2026-03-03T10:00:00+01:00"
+
+
+@pytest.fixture
+async def door(store: Store) -> AsyncIterator[Door]:
+    async with opened(store) as door:
+        yield door
+
+
+async def test_a_check_finds_what_the_command_finds(door: Door) -> None:
+    text = (
+        "scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: '{{ contact.firstnam }}'\n    retries: 1\n"
+    )
+    found = await door.call("POST", "/check", json={"source": text})
+    assert found["ok"] is False
+    assert [(one["file"], one["line"], one["column"]) for one in found["findings"]] == [
+        ("scenario.yaml", 5, 15),
+        ("scenario.yaml", 6, 5),
+    ]
+    yaml = {"content-type": "application/yaml; charset=utf-8"}
+    assert await door.call("POST", "/check", content=text, headers=yaml) == found
+    good = await door.call("POST", "/check", json={"source": POST_PURCHASE.read_text(), "files": FILES})
+    assert good == {"ok": True, "findings": []}
+    await door.call("POST", "/check", json={"source": "", "newest": True}, status=422)
+
+
+async def test_a_preview_shows_what_the_command_shows(door: Door) -> None:
+    body = {"source": POST_PURCHASE.read_text(), "files": FILES, "entry": ENTRY, "at": AT}
+    body["events"] = [{"name": "order.delivered", "properties": {"order_id": "CGX0094"}}]
+    body["responses"] = {"whatsapp": {"id": "7"}}
+    shown = await door.call("POST", "/preview", json=body)
+    assert [step["id"] for step in shown["steps"] if step["taken"]][:2] == ["thank-you", "wait-1"]
+    made, _ = draft(POST_PURCHASE)
+    assert made is not None
+    entry = {**body, "events": []}
+    from datetime import datetime
+
+    expected = report(
+        preview(made, ENTRY, Given(at=datetime.fromisoformat(AT), platform_zone="Europe/Paris")), Places(made.file)
+    )
+    plain = await door.call("POST", "/preview", json={**entry, "responses": {}})
+    assert {key: plain[key] for key in expected} == expected
+    only = await door.call("POST", "/preview", json={**body, "step": "thank-you"})
+    assert [step["id"] for step in only["steps"]] == ["thank-you"]
+
+
+async def test_what_is_published_is_previewed_as_the_file_is(door: Door) -> None:
+    await publish(POST_PURCHASE, door.store)
+    sent = {"source": POST_PURCHASE.read_text(), "files": FILES, "entry": ENTRY, "at": AT}
+    for name in ("post-purchase", "post-purchase@1"):
+        shown = await door.call("POST", "/preview", json={"scenario": name, "entry": ENTRY, "at": AT})
+        assert shown["steps"] == (await door.call("POST", "/preview", json=sent))["steps"]
+    for name in ("post-purchase@2", "nobody"):
+        await door.call("POST", "/preview", json={"scenario": name, "entry": ENTRY}, status=404)
+
+
+async def test_where_a_template_fails_is_told(door: Door) -> None:
+    text = (
+        "scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: \"{{ order.total_price | date: '%Y' }}\"\n"
+    )
+    path = {"source": text}
+    entry = {**ENTRY, "scenario": "hello"}
+    entry["trigger"] = {"type": "order", "order": {"external_id": "1", "total_price": "x"}}
+    shown = await door.call("POST", "/preview", json={**path, "entry": entry})
+    sent = shown["steps"][0]["error"]
+    assert (sent["file"], sent["line"]) == ("scenario.yaml", 5)
+    await door.call("PUT", "/scenarios/hello", json=path)
+    shown = await door.call("POST", "/preview", json={"scenario": "hello", "entry": entry})
+    published = shown["steps"][0]["error"]
+    assert (published["file"], published["message"]) == ("hello@1", sent["message"])
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        ({"source": "a: 1", "scenario": "b"}, 422, "give either 'source' or 'scenario'"),
+        ({}, 422, "give either 'source' or 'scenario'"),
+        ({"source": POST_PURCHASE.read_text(), "files": FILES, "entry": {}}, 422, "scenario"),
+        ({"source": POST_PURCHASE.read_text(), "files": FILES, "step": "thank-yuo"}, 422, "did you mean 'thank-you'?"),
+        ({"scenario": "post purchase"}, 422, "pattern"),
+        ({"scenario": "post-purchase@0"}, 422, "pattern"),
+        ({"source": "a", "at": "yesterday"}, 422, "datetime"),
+    ],
+)
+async def test_what_cannot_be_shown_is_said(door: Door, change: dict[str, Any], status: int, said: str) -> None:
+    problem = await door.call("POST", "/preview", json={"entry": ENTRY, **change}, status=status)
+    assert said in json.dumps(problem)
+
+
+async def test_a_scenario_with_mistakes_has_findings_and_no_steps(door: Door) -> None:
+    shown = await door.call("POST", "/preview", json={"source": "scenario: hello\n", "entry": ENTRY})
+    assert shown["steps"] == []
+    assert {finding["severity"] for finding in shown["findings"]} == {"error"}
