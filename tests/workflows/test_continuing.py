@@ -7,6 +7,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
+from activities.counting import Passage
 from activities.failures import FailureKind
 from activities.interface import Sent
 from runtime.data_converter import CONVERTER
@@ -152,6 +153,8 @@ def test_the_state_comes_back_as_it_went() -> None:
         digest="0123456789abcdef",
         passed_over=[PassedOver(what="event", reason="r", at="t", count=2)],
         reset=True,
+        passed=[Passage(version=2, step="a", outcome="delivered", at="t")],
+        told=4,
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state
@@ -164,7 +167,7 @@ def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
     """What a later version may have written: everything has one field more."""
     more: dict[str, Any] = {"a_field_of_a_later_version": 1}
     made: dict[str, Any] = {**data, **more}
-    for name in ("steps", "events", "operations", "passed_over"):
+    for name in ("steps", "events", "operations", "passed_over", "passed"):
         made[name] = [{**item, **more} for item in data[name]]
     for name in ("held", "paused", "anew"):
         made[name] = {**data[name], **more}
