@@ -73,7 +73,7 @@ class StatsBody(_Body):
     trouble: str = Field(description="Why nobody knows who stands where; empty where that is known")
 
 
-@router.get("/stats/{name}", responses=problems("not-found"))
+@router.get("/stats/{name}", operation_id="showStats", responses=problems("not-found"))
 async def show_stats(
     name: Name,
     client: Client,
