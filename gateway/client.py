@@ -84,8 +84,8 @@ class ScenarioClient(ManyOperations, Telling):
         policies: Path | None = None,
     ) -> None:
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
-        self._door, self._zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
-        self._content = Content(store)
+        self._door, self.zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
+        self.content = Content(store)
         self._stats = Recent(self._count)
 
     @classmethod
@@ -224,7 +224,7 @@ class ScenarioClient(ManyOperations, Telling):
         return await self._stats.get((scenario, version))
 
     async def _count(self, asked: tuple[str, int | None], before: Stats | None) -> Stats:
-        return await stats.stats(self.temporal, self.store, self._content, *asked, before=before)
+        return await stats.stats(self.temporal, self.store, self.content, *asked, before=before)
 
     async def journeys(
         self,

@@ -1,4 +1,4 @@
-"""Tells journeys what happened and what changed: the part of the client that reports events."""
+"""What contacts are told: what happened to them, and which of their fields changed. Each of their journeys hears it."""
 
 from __future__ import annotations
 
@@ -36,17 +36,12 @@ class Heard:
 
 
 class Telling:
-    """The part of the client that tells journeys.
-
-    All of it raises:
-        RPCError: Temporal does not answer, or refuses.
-        StoreError: The store cannot be asked.
-    """
+    """The part of the client that tells."""
 
     temporal: Client
     store: Store
-    _content: Content
-    _zone: ZoneInfo
+    content: Content
+    zone: ZoneInfo
 
     async def event(
         self,
@@ -84,7 +79,7 @@ class Telling:
         happened = now if at is None else min(at, now)
         event = Event(name=message["name"], properties=message["properties"], at=happened.isoformat())
         counted = {
-            entry.workflow_id: await count(self.store, self._content, entry, event)
+            entry.workflow_id: await count(self.store, self.content, entry, event)
             for entry in await self.store.open_goals(contact, happened)
             if entry.admitted_at <= happened and (scenarios is None or entry.scenario in scenarios)
         }
@@ -144,7 +139,7 @@ class Telling:
         Raises:
             BadInput: It is not a change that a journey takes; the text says why.
         """
-        changes = events.change(patch, self._zone)
+        changes = events.change(patch, self.zone)
         return await self._tell(contact, "contact_changed", changes, scenarios)
 
     async def _tell(
