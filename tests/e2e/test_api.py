@@ -224,7 +224,9 @@ def ask_all(api: Served) -> None:
                 )
                 @given(case=operation.as_strategy(mode))
                 def ask(case: Any) -> None:
-                    case.validate_response(case.call(headers=api.headers), checks=CHECKS)
+                    answer = case.call(headers=api.headers)
+                    if answer.status_code != 431:  # too long for the server, which has not asked the API
+                        case.validate_response(answer, checks=CHECKS)
 
                 ask()
                 asked += 1
