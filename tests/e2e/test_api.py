@@ -64,7 +64,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 6
+EXAMPLES = 3
 """Requests of each kind that are tried at each address."""
 
 
