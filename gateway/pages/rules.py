@@ -41,7 +41,7 @@ def rules(scenario: Scenario) -> Iterator[tuple[str, str]]:
             f"{percent(scenario.control)} % of those let in get nothing, so that the effect can be measured",
         )
     if scenario.subscription:
-        lists = [f"{channel}: {one.mailing_list}" for channel, one in scenario.subscription.items()]
+        lists = [f"{channel}: {one.mailing_list or one.tracking}" for channel, one in scenario.subscription.items()]
         yield "Only who is on", listed(lists, "and")
     yield "Purpose", scenario.purpose
     if scenario.quiet_hours:
@@ -50,7 +50,7 @@ def rules(scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 
 def _hours(hours: QuietHours) -> str:
-    said = hours.model_dump(mode="json", by_alias=True, exclude_none=True)
+    said = hours.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return ", ".join(f"{name} {_plain(value)}" for name, value in said.items())
 
 
