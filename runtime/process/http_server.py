@@ -14,13 +14,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from runtime.errors import LocalError
-from runtime.process.http_guard import Guard, Guarded
+from runtime.process.http_guard import HEAD, Guard, Guarded
 from runtime.process.ports import HOST, refusal
 
 DRAIN: Final = 15
 """Seconds that requests under way may take when the server stops: more than any of them is given to be answered."""
-
-_HEAD: Final = 16 * 1024  # bytes of a request's line and headers
 
 
 class _Server(uvicorn.Server):
@@ -85,7 +83,7 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=math.ceil(patience),
             timeout_graceful_shutdown=drain,
-            h11_max_incomplete_event_size=_HEAD,
+            h11_max_incomplete_event_size=HEAD,
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))

@@ -98,6 +98,8 @@ def test_a_page_may_forbid_styles_and_scripts() -> None:
 def test_a_file_of_its_own_carries_its_style_for_light_and_dark() -> None:
     text = ScenarioMap(many(5), "a@1").svg(standalone=True)
     assert STYLE in text
+    assert ">a@1</text>" in text
+    assert ">a@1</text>" not in ScenarioMap(many(5), "a@1").svg()  # a page has its own heading
     assert "prefers-color-scheme: dark" in text
 
 
@@ -105,7 +107,7 @@ def test_every_class_of_a_map_has_a_look() -> None:
     root = parsed(ScenarioMap(many(60), "a@1", overlay=crowded(many(60))))
     used = {name for found in root.iter() for name in found.get("class", "").split()}
     styled = set(re.findall(r"\.([a-z]+)", STYLE))
-    plain = {"title", "heading", "acts", "end", "skipped"}  # they look as what they stand in
+    plain = {"title", "heading", "acts", "end", "skipped", "running"}  # they look as what they stand in
     assert used - styled <= plain
 
 
