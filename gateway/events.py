@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -18,13 +19,19 @@ LONGEST_ID: Final = 200
 """Characters of an event's id: a journey compares no more of them."""
 
 
-def event(name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None) -> dict[str, Any]:
+def event(
+    name: str,
+    properties: Mapping[str, Any] | None = None,
+    identifier: str | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
     """The argument of the signal `event`.
 
     Args:
         name: Such as ``order.delivered``.
         properties: What conditions see as ``event.…``.
         identifier: Told twice under it, the event counts once.
+        at: When it happened, with its zone; None is now.
 
     Raises:
         BadInput: A journey would not take it; the sentence says why, and quotes nothing of it.
@@ -35,6 +42,8 @@ def event(name: str, properties: Mapping[str, Any] | None = None, identifier: st
         if not 0 < len(identifier) <= LONGEST_ID or not identifier.isprintable():
             raise BadInput(f"an event's id must be 1 to {LONGEST_ID} printable characters")
         message["id"] = identifier
+    if at is not None:
+        message["at"] = at.astimezone(UTC).isoformat()
     return message
 
 

@@ -73,14 +73,16 @@ async def reopen(store: Store, scenario: str) -> bool:
     return await store.open_scenario(scenario)
 
 
-async def require(store: Store, scenario: str) -> None:
-    """Makes sure that there is a scenario.
+async def require(store: Store, scenario: str) -> int:
+    """Makes sure that there is a scenario. Returns the number of its newest version.
 
     Raises:
         BadInput: There is none of that name.
     """
-    if await store.newest(scenario) is None:
+    newest = await store.newest(scenario)
+    if newest is None:
         names = [item.scenario for item in await store.scenarios()]
         near = get_close_matches(scenario, names, 1)
         hint = f"did you mean '{near[0]}'?" if near else "'scenario versions' lists those that are published"
         raise BadInput(f"there is no scenario '{scenario}': {hint}")
+    return newest

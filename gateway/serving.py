@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -34,6 +34,7 @@ from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.operations.background import running_operations
 from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
@@ -42,7 +43,7 @@ from runtime.connection import connect
 from runtime.errors import SettingsError
 from runtime.process.http_guard import ALIVE
 from runtime.process.http_server import DRAIN, HttpServer
-from runtime.settings import Settings
+from runtime.settings import Settings, origins_in
 from runtime.store import Store
 from runtime.telemetry.telemetry import temporal_runtime
 from runtime.unsubscribing import Unsubscribing
@@ -96,6 +97,7 @@ def parts_of(
     book: DestinationsFile | None = None,
     temporal_ui: str | None = None,
     door: Door | None = None,
+    origins: Sequence[str] = (),
 ) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
@@ -108,11 +110,12 @@ def parts_of(
         book: The destinations, for pages; None where they are not known.
         temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
+        origins: Of pages elsewhere whose scripts may use the API.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors, origins=origins))
     if wanted.pages:
         site = pages.application(client, keys, authors, outbox=outbox, book=book, temporal_ui=temporal_ui, door=door)
         made["/"] = pages.bounded(site)
@@ -125,6 +128,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
     Raises:
         SetupError: A setting is missing or wrong, the port is taken, or there is no Temporal server.
         StoreError: The store cannot be opened, which all but callbacks need.
+        WorkerFailed: Operations in the background are not carried out any more.
     """
     callbacks = Callbacks.configured(settings)
     if wanted.callbacks and callbacks is None:
@@ -150,7 +154,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
         what: list[str] = []
         # Without these, what is open to the world has no way to the store.
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) is not None
-        store = None
+        store = crew = None
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
@@ -158,9 +162,17 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
             authors = Authoring(Setup.of(settings))
-            book, ui = DestinationsFile(settings.destinations), settings.temporal_ui
+            book, ui, origins = (
+                DestinationsFile(settings.destinations),
+                settings.temporal_ui,
+                origins_in(settings.api_origins),
+            )
             outbox = await stack.enter_async_context(Outbox.configured(settings, book)) if wanted.pages else None
-            parts.update(parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui))
+            parts.update(
+                parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
+            )
+            if wanted.api or wanted.pages:
+                crew = await stack.enter_async_context(running_operations(client))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
@@ -168,9 +180,10 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
             parts.update(dict.fromkeys(OPEN, open_to_all))
             what += ["callbacks", *more]
         listening.start(Front(parts))
+        stack.push_async_callback(listening.stop)  # before what its requests need is closed
         ready = True
         unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""
         logger.info("ready, listening on port %d for %s%s", listening.port, listed(what, "and"), unset)
-        await stop.wait()
+        await (crew.until(stop) if crew is not None else stop.wait())
         logger.info("stopping: requests under way have %d s", DRAIN)
     logger.info("stopped")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from gateway.map.map import ScenarioMap
+from gateway.preview.draft import draft
 from scenario.check.variables import roots, tree_of
 from scenario.entry.objects import Shape
 from scenario.legacy.fields import CONTACT, TABLES, pairs
@@ -145,6 +147,20 @@ def page(name: str) -> str:
     return text
 
 
+def _map() -> str:
+    path = DOCS.parent / "examples" / "post-purchase.yaml"
+    made, findings = draft(path)
+    if made is None:
+        raise ValueError(findings)
+    return ScenarioMap(made.plan, path.stem, made.scenario.trigger).svg(standalone=True)
+
+
+DRAWN: Final[Mapping[str, Callable[[], str]]] = {"map.svg": _map}
+"""Files that are generated as a whole."""
+
+
 if __name__ == "__main__":
+    for name, drawn in DRAWN.items():
+        (DOCS / name).write_text(drawn(), encoding="utf-8")
     for document in {file for file, _ in GENERATED}:
         (DOCS / document).write_text(page(document), encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -41,8 +41,6 @@ _MOST: Final = 1_000
 _CHUNKS: Final = 200  # a run; then it continues as new
 _PLACE: Final = 2  # number and workflow id
 _LONGEST: Final = 500  # characters of operator and reason
-
-T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -165,13 +163,13 @@ class Operation:
             closing.outcome, (closing.operator, closing.reason) = "stopped", self._stopped
         elif goes_on:
             workflow.continue_as_new(state)
-        await _call(CLOSE, closing, _SLACK, None)
+        await _call(CLOSE, closing, _SLACK)
         return closing.outcome
 
     async def _carry_out(self, state: OperationState, closing: Closing) -> bool:
         """Asks journey after journey; tells whether another run is to go on with it."""
         if not state.surveyed:
-            await _call(SURVEY, state.operation, _SURVEY, None)
+            await _call(SURVEY, state.operation, _SURVEY)
             state.surveyed = True
         for _ in range(0 if state.dry_run else _CHUNKS):
             chunk = Chunk(
@@ -182,7 +180,7 @@ class Operation:
                 silent_since=state.silent_since,
             )
             span = timedelta(seconds=(chunk.most + 1) / chunk.rate) + _SLACK
-            done = await _call(OPERATE, chunk, span, ChunkDone)
+            done = ChunkDone(**_known(ChunkDone, await _call(OPERATE, chunk, span)))
             workflow.set_current_details(f"{done.left} journeys have not answered yet")
             if not done.left:
                 return False
@@ -201,6 +199,7 @@ async def _is_patient(state: OperationState, done: ChunkDone, closing: Closing) 
     now = workflow.now()
     state.silent_since = state.silent_since or now.isoformat(timespec="seconds")
     if now - datetime.fromisoformat(state.silent_since) >= PATIENCE:
+        closing.outcome = "failed"
         closing.trouble = f"no worker has answered since {state.silent_since}: {done.left} journeys were given up"
         return False
     pause = PAUSES[min(state.silences, len(PAUSES) - 1)]
@@ -209,12 +208,11 @@ async def _is_patient(state: OperationState, done: ChunkDone, closing: Closing) 
     return True
 
 
-async def _call(name: str, argument: Any, span: timedelta, result: type[T] | None) -> T:
-    """Calls an activity as often as it takes."""
+async def _call(name: str, argument: Any, span: timedelta) -> Any:
+    """Calls an activity as often as it takes; gives its answer as it is, since to make a schema takes its time."""
     return await workflow.execute_activity(
         name,
         argument,
-        result_type=result,
         start_to_close_timeout=span,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=_ASKED_AGAIN,
@@ -233,9 +231,13 @@ def _why(error: BaseException) -> str:
     return cause.message if isinstance(cause, ApplicationError) else "it was ended from outside: see its workflow"
 
 
+def _known(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    """What there is for the fields of a dataclass; another release may have written more."""
+    return {field.name: data[field.name] for field in fields(kind) if field.name in data}
+
+
 def _read(argument: Any) -> OperationState:
     data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
-    known = {field.name: data[field.name] for field in fields(OperationState) if field.name in data}
     operation, rate, after = data.get("operation"), data.get("rate"), data.get("after")
     if (
         not (isinstance(operation, str) and operation)
@@ -244,4 +246,4 @@ def _read(argument: Any) -> OperationState:
     ):
         message = f"The argument of {WORKFLOW} must be what the gateway gives it"
         raise ApplicationError(message, type="NotAnOperation", non_retryable=True)
-    return OperationState(**known)
+    return OperationState(**_known(OperationState, data))

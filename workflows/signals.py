@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
@@ -23,6 +23,15 @@ _LARGE: Final = "large-changes"
 _PLACE: Final = "contact.timezone"
 
 
+def _happened(at: object, now: datetime) -> datetime:
+    """When an event happened: as it says of itself in ISO 8601 with a zone, but never later than now."""
+    try:
+        said = datetime.fromisoformat(at) if isinstance(at, str) else now
+        return min(said, now).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):  # no time, without a zone, or at the very end of all
+        return now
+
+
 class SignalHandlers(StepHost):
     """The part of a journey that takes in events and changes of the contact.
 
@@ -38,7 +47,7 @@ class SignalHandlers(StepHost):
         self._signals = 0
         self.patches: list[dict[str, Any]] = []
 
-    @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id"}.')
+    @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id" and "at"}.')
     def event(self, message: Any = None, *_: Any) -> None:
         """Takes an event; one that cannot be read is ignored and logged, since nobody could be told."""
         self._count()
@@ -52,9 +61,9 @@ class SignalHandlers(StepHost):
         if is_too_large(data, LARGEST_EVENT) and workflow.patched("large-events"):
             self.pass_over("event", f"it is larger than {LARGEST_EVENT // 1024} KB")
             return
-        now = workflow.now().isoformat()
+        at = _happened(data.get("at"), workflow.now()).isoformat()
         known = None if identifier is None else str(identifier)[:200]
-        self._arrived.append(Event(name=name, properties=cast("dict[str, Any]", properties), at=now, id=known))
+        self._arrived.append(Event(name=name, properties=cast("dict[str, Any]", properties), at=at, id=known))
 
     def _count(self) -> None:
         self._signals += 1
@@ -107,8 +116,8 @@ class SignalHandlers(StepHost):
         goal, state = self.plan.goal, self.state
         if goal is None or goal.event != event.name or state.reached is not None:
             return False
-        until = datetime.fromisoformat(state.entered_at) + timedelta(seconds=goal.within)
-        return datetime.fromisoformat(event.at) <= until
+        entered = datetime.fromisoformat(state.entered_at)
+        return entered <= datetime.fromisoformat(event.at) <= entered + timedelta(seconds=goal.within)
 
     async def count_goals(self) -> None:
         """Has events looked at that may reach the goal. The journey does not wait for that: it is only measured."""

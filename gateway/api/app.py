@@ -2,76 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.api import authoring, deliveries, entries, problem, results, scenarios, why
-from gateway.api.authentication import Keys
+from gateway.api import (
+    authoring,
+    deliveries,
+    entries,
+    events,
+    openapi,
+    problem,
+    results,
+    scenarios,
+    stats,
+    why,
+)
+from gateway.api.authentication import Authentication, Keys
+from gateway.api.body import StrictJson
 from gateway.api.bounds import Bounds
+from gateway.api.failsafe import Failsafe
+from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 
 PREFIX: Final = "/v1"
+DESCRIPTION: Final = f"{PREFIX}/openapi.json"
+"""Where the API is described, to anybody."""
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+SENT: Final = ("Authorization", "Content-Type", HEADER, "Prefer")
+TOLD: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
+"""Headers that scripts of other origins may send, and read."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
+    events.router,
     scenarios.router,
     authoring.router,
     deliveries.router,
     why.router,
     results.router,
+    stats.router,
 )
+BATCHES: Final = (f"{PREFIX}/entries/batch", f"{PREFIX}/events/batch")
 LARGER: Final = dict.fromkeys(
-    (f"{PREFIX}/{name}" for name in ("entries/batch", "events/batch", "scenarios/", "check", "preview")),
-    5 * 1024 * 1024,
+    (*BATCHES, *(f"{PREFIX}/{name}" for name in ("scenarios/", "check", "preview"))), 5 * 1024 * 1024
 )
 """Bytes of a body where it may be larger than others."""
 
 
-def application(client: ScenarioClient, keys: Keys, authors: Authoring | None = None) -> FastAPI:
+def application(
+    client: ScenarioClient, keys: Keys, authors: Authoring | None = None, *, origins: Sequence[str] = ()
+) -> FastAPI:
     """The API.
 
     Args:
         client: Does what is asked for.
         keys: Knows who asks.
         authors: Checks and previews scenarios; without it, as if nothing were set.
+        origins: Of pages elsewhere whose scripts may use it (CORS), such as ``https://shop.example.com``.
     """
     app = FastAPI(
         title="Scenario Runner",
         version=version("scenario-runner"),
         description="Lets contacts into scenarios, tells events, looks at journeys and operates them. See docs/api.md.",
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=DESCRIPTION,
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
         responses=problem.problems(*problem.EVERYWHERE),
+        generate_unique_id_function=openapi.operation_id,
     )
     app.state.client, app.state.keys, app.state.authoring = client, keys, authors or Authoring(Setup())
     problem.install(app)
+    # The last is the outermost: what comes of a request's form and key is known before anything of its body is.
+    app.add_middleware(Idempotency, client.store)
+    app.add_middleware(StrictJson, BATCHES)
+    app.add_middleware(Authentication, keys, {DESCRIPTION})
+    app.add_middleware(Failsafe)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=METHODS, allow_headers=SENT, expose_headers=TOLD
+        )
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = described()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for name, schema in _problem_schemas().items():
-            schemas.setdefault(name, schema)
-        return document
-
-    app.openapi = openapi  # pyright: ignore[reportAttributeAccessIssue] as its documentation does
+    openapi.describe(app)
     return app
 
 
 def bounded(app: FastAPI) -> ASGIApp:
     """The API with bounds around it, as it is served."""
     return Bounds(app, larger=LARGER)
-
-
-def _problem_schemas() -> dict[str, Any]:
-    schema = problem.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-    inner: dict[str, Any] = schema.pop("$defs", {})
-    return {**inner, "ProblemBody": schema}

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Connection
 
 from gateway.api.problem import Problem, again
 from gateway.callbacks.rate_limit import RateLimit
@@ -122,13 +124,44 @@ class Keys:
         return key
 
 
-async def caller_of(request: Request, token: str | None) -> Caller:
-    """Who made a request; counts it.
+class Authentication:
+    """An ASGI application around another, which sees no request without a good key, and no body of one.
+
+    Args:
+        application: What is guarded. It finds who asks in its scope's ``state``, as ``caller``.
+        keys: Knows who asks.
+        public: Paths that anybody may read.
+    """
+
+    def __init__(self, application: ASGIApp, keys: Keys, public: Collection[str] = ()) -> None:
+        self._application, self._keys, self._public = application, keys, public
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Lets a request through.
+
+        Raises:
+            Problem: Nobody may make it who shows such a key.
+        """
+        if scope["type"] == "http" and not (scope["path"] in self._public and scope["method"] in ("GET", "HEAD")):
+            scope.setdefault("state", {})["caller"] = await caller_of(self._keys, _shown(scope))
+        await self._application(scope, receive, send)
+
+
+def _shown(scope: Connection) -> str | None:
+    """The key that a request shows; None where it shows none, or several."""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(given) != 1:
+        return None
+    scheme, _, token = given[0].decode("latin-1").partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
+
+
+async def caller_of(keys: Keys, token: str | None) -> Caller:
+    """Who shows a key; counts the request.
 
     Raises:
         Problem: Nobody who may.
     """
-    keys: Keys = request.app.state.keys
     key = await keys.verify(token) if token else None
     if key is None:
         raise Problem("unauthorized", "give a key: Authorization: Bearer sr_…", headers=_CHALLENGE)
@@ -140,10 +173,8 @@ async def caller_of(request: Request, token: str | None) -> Caller:
 def requires(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """The dependency of a route for those whose key has a scope. Its value is the `Caller`."""
 
-    async def check(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
-    ) -> Caller:
-        caller = await caller_of(request, credentials.credentials if credentials else None)
+    async def check(request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
+        caller: Caller = request.state.caller
         if not caller.has(scope):
             raise Problem("forbidden", "this key is not for that")
         return caller

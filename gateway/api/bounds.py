@@ -8,12 +8,14 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.problem import Problem, answer
+from gateway.api.problem import Problem, again, answer
 
 MOST: Final = 1024 * 1024 + 64 * 1024
 """Bytes of a body: of the largest entry and what is around it."""
 PATIENCE: Final = 10.0
 """Seconds that a body may take to arrive."""
+TOGETHER: Final = 64 * 1024 * 1024
+"""Bytes of all bodies under way: what is read of each is kept until its request is answered."""
 
 
 class Bounds:
@@ -21,8 +23,9 @@ class Bounds:
 
     Args:
         application: What is guarded.
-        larger: Path, or how paths begin if it ends in ``/`` → bytes, where a body may be larger than `MOST`.
+        larger: Path, or how paths begin if it ends in ``/`` → bytes, where a body may have another size than `MOST`.
         patience: See `PATIENCE`.
+        together: See `TOGETHER`.
         refuse: Makes an answer of what is wrong.
     """
 
@@ -32,9 +35,11 @@ class Bounds:
         *,
         larger: Mapping[str, int] | None = None,
         patience: float = PATIENCE,
+        together: int = TOGETHER,
         refuse: Callable[[Problem], ASGIApp] = answer,
     ) -> None:
         self._application, self._larger, self._patience, self._refuse = application, larger or {}, patience, refuse
+        self._together, self._under_way = together, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or lets it through."""
@@ -65,13 +70,21 @@ class Bounds:
             except TimeoutError:
                 raise Problem("too-slow", "the body did not arrive in time", headers=_CLOSE) from None
             if message["type"] == "http.request":
-                came += len(message.get("body", b""))
+                size = len(message.get("body", b""))
+                came += size
+                self._under_way += size
                 whole = not message.get("more_body", False)
                 if came > most:
                     raise _too_large(most)
+                if self._under_way > self._together:
+                    problem = again("unavailable", "too much is being sent at once: try again")
+                    raise Problem(problem.code, problem.detail, headers={**(problem.headers or {}), **_CLOSE})
             return message
 
-        await self._application(scope, bounded, send)
+        try:
+            await self._application(scope, bounded, send)
+        finally:
+            self._under_way -= came
 
     def _most(self, path: str) -> int:
         begins = (most for name, most in self._larger.items() if name.endswith("/") and path.startswith(name))

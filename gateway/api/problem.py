@@ -23,10 +23,12 @@ from gateway.errors import (
     BadInput,
     Busy,
     JourneyFailed,
+    MistakenEntry,
     NotAccepted,
     NotAnswered,
     NotEntered,
     Refusal,
+    UnderWay,
     UnknownContact,
     UnknownJourney,
 )
@@ -145,6 +147,12 @@ def problem_of(error: Exception) -> Problem:
             return error
         case RequestValidationError():
             return _invalid(error)
+        case MistakenEntry():
+            pointer = pointer_to(error.at)
+            mistake = Mistake(pointer=pointer, code="entry", detail=str(error), did_you_mean=error.meant)
+            return Problem("invalid", str(error), [mistake])
+        case UnderWay():
+            return Problem("conflict", str(error), journey=error.journey)
         case UnknownJourney() | UnknownContact():
             return Problem("not-found", str(error))
         case Busy():
@@ -191,9 +199,11 @@ def _of_http(error: HTTPException) -> Problem:
 
 def _invalid(error: RequestValidationError) -> Problem:
     found = error.errors()
+    if isinstance(error.body, bytes) and error.body:  # FastAPI has not read it: it is not said to be JSON
+        return Problem("unsupported-media", _OF_HTTP[415][1])
     if any(item["type"] == "json_invalid" for item in found):
         return Problem("malformed", "the body is not JSON")
-    mistakes = [Mistake(pointer=_pointer(item["loc"]), code=item["type"], detail=_sentence(item)) for item in found]
+    mistakes = [Mistake(pointer=_pointer(item["loc"]), code=item["type"], detail=sentence_of(item)) for item in found]
     where = ", ".join(sorted({item.pointer or "the body" for item in mistakes}))
     return Problem("invalid", f"the request has mistakes at {where}", mistakes)
 
@@ -201,11 +211,17 @@ def _invalid(error: RequestValidationError) -> Problem:
 def _pointer(place: Sequence[str | int]) -> str:
     part, *rest = place
     if part == "body":
-        return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in rest)
+        return pointer_to(rest)
     return f"{part}:{'.'.join(map(str, rest))}"
 
 
-def _sentence(item: Mapping[str, Any]) -> str:
+def pointer_to(place: Sequence[str | int]) -> str:
+    """The JSON pointer (RFC 6901) of keys and indexes."""
+    return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in place)
+
+
+def sentence_of(item: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says; it quotes no input."""
     # Pydantic quotes no input in its messages; what our own validators say follows this prefix.
     return str(item["msg"]).removeprefix("Value error, ")
 
@@ -216,12 +232,12 @@ def answer(problem: Problem) -> JSONResponse:
 
 
 def install(application: FastAPI) -> None:
-    """Lets an application answer all that goes wrong with problems."""
+    """Lets an application answer all that is known to go wrong with problems; what nobody expected is `Failsafe`'s."""
 
     async def handle(_request: Request, error: Exception) -> JSONResponse:
         return answer(problem_of(error))
 
-    for kind in (Problem, RequestValidationError, HTTPException, Refusal, StoreError, SetupError, RPCError, Exception):
+    for kind in (Problem, RequestValidationError, HTTPException, Refusal, StoreError, SetupError, RPCError):
         application.add_exception_handler(kind, handle)
 
 

@@ -44,6 +44,8 @@ from scenario.source.findings import Finding, listed, near
 
 LENGTH: Final = 4
 """Bytes that tell how many follow, in both directions."""
+READY: Final = b"!"
+"""What a process says when it has begun."""
 DONE: Final = b"+"
 """How an answer begins that holds what was asked for."""
 REFUSED: Final = b"-"
@@ -188,6 +190,8 @@ def serve() -> None:
     # Whoever started this reads there why it could not begin. From here on it might be something of an entry.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     source, target = sys.stdin.buffer, sys.stdout.buffer
+    target.write(READY)
+    target.flush()
     while length := source.read(LENGTH):
         try:
             told = answer(json.loads(source.read(int.from_bytes(length, "big"))))

@@ -11,8 +11,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.layout import Table
-from gateway.cli.options import Format, FormatOption, login, record
-from gateway.cli.options import rate as per_second
+from gateway.cli.options import Format, FormatOption, a_second, login, record
 from gateway.terminal import console, dump, local, note, say, styled
 from runtime.api_key import SCOPES, Scope
 
@@ -68,7 +67,7 @@ _ExpiresOption = Annotated[
 ]
 _RateOption = Annotated[
     float | None,
-    typer.Option("--rate", metavar="N/s", parser=per_second, help="requests a second: 500/s; by default 200/s"),
+    typer.Option("--rate", metavar="N/s", parser=a_second, help="requests a second: 500/s; by default 200/s"),
 ]
 _NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", parser=record, help="what it is for")]
 _KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="the key's id, as 'scenario keys list' shows it")]

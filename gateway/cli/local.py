@@ -14,6 +14,7 @@ from gateway.terminal import console
 StayOption = Annotated[bool, typer.Option("--stay", help="keep everything running afterwards, to look around")]
 PortOption = Annotated[int, typer.Option("--port", help="of the Temporal server")]
 UiPortOption = Annotated[int, typer.Option("--ui-port", help="of Temporal's UI")]
+GatewayPortOption = Annotated[int, typer.Option("--gateway-port", help="of the API, the pages and callbacks")]
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="FOLDER", help="where the servers' state, the store and the inbox are kept")
 ]
@@ -37,12 +38,13 @@ def demo(stay: StayOption = False) -> None:
 def dev(
     port: PortOption = 7233,
     ui_port: UiPortOption = 8233,
+    gateway_port: GatewayPortOption = 8080,
     state: StateOption = Path(".scenario"),
     send: SendOption = False,
     resume: ResumeOption = False,
     skip_time: SkipTimeOption = False,
 ) -> None:
-    """Run the local server, its UI, an inbox, a receiver and a worker until Ctrl-C, and say what leaves.
+    """Run the local server, the API, the pages, an inbox, a receiver and a worker until Ctrl-C, and say what leaves.
 
     Nothing is sent to anybody: e-mails and SMS end in the inbox, webhooks at the receiver, which 'scenario receiver'
     makes fail, and secrets are stand-ins. With --send, messages reach real recipients: the settings say how, and
@@ -59,6 +61,7 @@ def dev(
                 state=state,
                 port=port,
                 ui_port=ui_port,
+                gateway_port=gateway_port,
                 send=send,
                 resume=resume,
                 skip_time=skip_time,

@@ -63,7 +63,7 @@ def _moment(text: str) -> datetime:
         raise typer.BadParameter(f"'{text}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h") from None
 
 
-def rate(text: str) -> float:
+def a_second(text: str) -> float:
     """So many a second: ``10/s``, ``600/m``, ``0.5/s``."""
     from scenario.time.duration import per_second
 
@@ -201,7 +201,9 @@ class BatchOptions:
 
     rate: Annotated[
         float,
-        typer.Option("--rate", metavar="N/s", parser=rate, help="how many operations a second at most: 10/s, 600/m"),
+        typer.Option(
+            "--rate", metavar="N/s", parser=a_second, help="how many operations a second at most: 10/s, 600/m"
+        ),
     ] = "10/s"  # pyright: ignore[reportAssignmentType] - its parser makes it a number
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="how many journeys at most")] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the journeys it would go to, and send nothing")] = (

@@ -1,4 +1,4 @@
-"""`scenario dev`: the local servers and a worker, until Ctrl-C."""
+"""`scenario dev`: the local servers, the ways in and a worker, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ _INBOX: Final = {EMAIL.name: "inbox", SMS.name: "inbox"}
 
 
 async def dev(
-    *, state: Path, port: int, ui_port: int, send: bool, resume: bool, skip_time: bool, console: Console
+    *,
+    state: Path,
+    port: int,
+    ui_port: int,
+    gateway_port: int,
+    send: bool,
+    resume: bool,
+    skip_time: bool,
+    console: Console,
 ) -> int:
     """Runs until it is interrupted.
 
@@ -37,6 +45,7 @@ async def dev(
         state: Folder that keeps everything from one start to the next.
         port: Of Temporal.
         ui_port: Of Temporal's UI.
+        gateway_port: Of the API, the pages and callbacks.
         send: Send for real, as the environment says.
         resume: Let journeys that are under way send, too.
         skip_time: Do not wait where a step waits long for a time.
@@ -45,7 +54,7 @@ async def dev(
     Returns:
         The exit status.
     """
-    say = partial(console.print, markup=True, highlight=False)
+    say = partial(console.print, markup=True, highlight=False, soft_wrap=True)  # addresses and keys are copied
 
     def tell(text: Text) -> None:
         console.print(text, soft_wrap=True, highlight=False)
@@ -54,9 +63,14 @@ async def dev(
         return LiveLog(kept, tell, {} if send else _INBOX)
 
     with LiveWarnings(tell):
-        async with local(state, port=port, ui_port=ui_port, send=send, resume=resume, log=log) as place:
+        async with local(
+            state, port=port, ui_port=ui_port, gateway_port=gateway_port, send=send, resume=resume, log=log
+        ) as place:
             if send:
                 say("[bold red]Messages leave this machine and reach real recipients.[/]")
+            say(f"[bold]Pages[/]      {place.ways_in.pages}  (signs you in)")
+            say(f"[bold]API[/]        {place.ways_in.api}")
+            say(f"[bold]Key[/]        {place.ways_in.key}  (of the API and the pages)")
             say(f"[bold]Temporal[/]   {place.server.address}")
             say(f"[bold]UI[/]         {place.server.ui_url}")
             for name, where in _sent(place) if send else _kept(place, state):

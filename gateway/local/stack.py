@@ -12,7 +12,6 @@ import secrets as random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,10 @@ from activities.email.senders import ANY
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.rate_sync import pacing
-from gateway.callbacks.server import application, routes_of
 from gateway.client import ScenarioClient
 from gateway.local.stand_ins import StandIns
+from gateway.local.ways_in import WaysIn, let_in
+from gateway.operations.background import running_operations
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.errors import LocalError
@@ -55,6 +55,7 @@ class LocalStack:
         inbox: Where e-mails and SMS end.
         receiver: Where webhooks end.
         gateway: Where callbacks are received, at addresses that are good until it stops.
+        ways_in: Where people and engines come in, by the same server.
         services: What the worker works with.
     """
 
@@ -63,6 +64,7 @@ class LocalStack:
     inbox: Inbox
     receiver: Receiver
     gateway: HttpServer
+    ways_in: WaysIn
     services: Services
 
 
@@ -72,6 +74,7 @@ async def local(
     *,
     port: int = 0,
     ui_port: int = 0,
+    gateway_port: int = 0,
     fail: Mapping[str, Sequence[int]] | None = None,
     send: bool = False,
     resume: bool = True,
@@ -83,6 +86,7 @@ async def local(
         state: Folder of databases, inbox and what the receiver got.
         port: Of Temporal; 0 takes a free one.
         ui_port: Of Temporal's UI; 0 takes a free one.
+        gateway_port: Of the API, the pages and callbacks; 0 takes a free one.
         fail: Place at the receiver → statuses that it answers first.
         send: Send messages to where they are meant for, as the environment sets the channels, with its secrets.
         resume: Whether journeys that are under way may go on to do so.
@@ -100,10 +104,10 @@ async def local(
     if send:
         channels_of(environment, INBOX)
     async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(HttpServer(gateway_port, purpose="the API and the pages"))
         server = await stack.enter_async_context(DevServer(state, port=port, ui_port=ui_port))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail, told=state / NAME))
-        gateway = await stack.enter_async_context(HttpServer(purpose="the gateway"))
         temporal = await connect(server.address, role="local")
         await search_attributes.ensure(temporal)
         if send and not resume:
@@ -123,12 +127,16 @@ async def local(
             opened = replace(opened, secrets=StandIns())
         opened = replace(opened, writer=log(opened.writer))
         await stack.enter_async_context(running(workers(temporal, opened)))
-        ways = opened.channels
-        if ways.callbacks is not None:
-            more = routes_of(settings, temporal, opened.store, destinations)
-            gateway.start(application(ways.callbacks, temporal, list(chain.from_iterable(more.values()))))
-        client = ScenarioClient(temporal, opened.store, settings.platform_timezone)
-        yield LocalStack(client, server, inbox, receiver, gateway, opened)
+        client = ScenarioClient(
+            *(temporal, opened.store, settings.platform_timezone),
+            *(settings.destinations if send else None, settings.policies),
+        )
+        await stack.enter_async_context(running_operations(client))
+        ways_in = await let_in(
+            gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url
+        )
+        stack.push_async_callback(gateway.stop)  # before what its requests need is closed
+        yield LocalStack(client, server, inbox, receiver, gateway, ways_in, opened)
 
 
 async def _refuse_others(temporal: Client, state: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from gateway.map.drawing import Area, Badge, Box, Drawing, Text
 from gateway.map.outline import Step
 from gateway.map.overlay import Overlay
-from gateway.map.typesetting import clipped, width_of, wrapped
+from gateway.map.typesetting import width_of, wrapped
 
 WIDTH: Final = 232.0
 """Of every box."""
@@ -21,7 +21,7 @@ _LINES: Final = {"title": 17.0, "id": 15.0, "detail": 15.0}
 _ROOM: Final = WIDTH - 3 * PADDING - ICON
 _TEXT_AT: Final = 2 * PADDING + ICON
 _BADGE: Final = 17.0
-_MOST: Final = {"title": 3, "detail": 2}
+_MOST: Final = {"title": 3, "detail": 2, "id": 2}
 
 
 class Card:
@@ -79,10 +79,9 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
     """What stands in the box: of what has a name of its own, the name first."""
     title, below = (step.id, step.what) if step.role == "sends" else (step.what, step.id)
     detail = "" if step.what.endswith("…") else step.detail
-    for look, text in (("title", title), ("detail", detail)):
+    for look, text in (("title", title), ("detail", detail), ("id", below)):
         for line in wrapped(text, _ROOM, SIZES[look], _MOST[look], bold=look == "title"):
             yield look, line
-    yield "id", clipped(below, _ROOM, SIZES["id"])
 
 
 def _rows(badges: list[tuple[str, str]]) -> Iterator[list[tuple[str, str, float]]]:

@@ -21,7 +21,9 @@ _LINES: Final = {"heading": 22.0, "note": 17.0}
 _NARROWEST: Final = 320.0
 
 
-def lay_out(read: Outline, title: str, *, trigger: str = "", overlay: Overlay | None = None) -> Drawing:
+def lay_out(
+    read: Outline, title: str, *, trigger: str = "", overlay: Overlay | None = None, heading: bool = True
+) -> Drawing:
     """Gives everything on a map its place.
 
     Args:
@@ -29,6 +31,7 @@ def lay_out(read: Outline, title: str, *, trigger: str = "", overlay: Overlay | 
         title: What the map is of: ``post-purchase@3``.
         trigger: What lets contacts in.
         overlay: What is shown beside the scenario.
+        heading: Whether the title is written on it.
     """
     shown = overlay or Overlay()
     on = Drawing(title)
@@ -37,7 +40,7 @@ def lay_out(read: Outline, title: str, *, trigger: str = "", overlay: Overlay | 
     left = max(column.left for column in (course, *aside)) + _MARGIN
     on.width = max(left + max(column.right for column in (course, *aside)) + _MARGIN, _NARROWEST)
     left = max(left, on.width / 2) if on.width == _NARROWEST else left
-    y = _head(on, [title], "heading", _MARGIN)
+    y = _head(on, [title] if heading else [], "heading", _MARGIN)
     y = _head(on, read.notes, "note", y)
     y += 10.0
     put_pill(on, trigger or "start", "start", left, y)

@@ -41,8 +41,9 @@ class ScenarioMap:
         return table(self.outline, self.overlay)
 
     def svg(self, *, standalone: bool = False) -> str:
-        """As SVG: for a page that has the style sheet `gateway.map.style.STYLE`, or as a file of its own."""
-        return svg(lay_out(self.outline, self.title, trigger=self.trigger, overlay=self.overlay), standalone=standalone)
+        """As SVG: for a page, which has a heading and `gateway.map.style.STYLE`, or as a file of its own."""
+        drawing = lay_out(self.outline, self.title, trigger=self.trigger, overlay=self.overlay, heading=standalone)
+        return svg(drawing, standalone=standalone)
 
     def mermaid(self) -> str:
         """As Mermaid, for documents."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from scenario.plan.difference import Difference
 
 Mark = Literal["added", "changed"]
-NUMBERS: Final = ("waiting", "held", "passed", "failed", "skipped")
+NUMBERS: Final = ("waiting", "held", "paused", "running", "passed", "failed", "skipped")
 """What is counted at steps, in the order in which it is shown."""
 
 

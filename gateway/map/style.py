@@ -58,6 +58,6 @@ STYLE: Final = f"""\
 .map .badge.waiting {{ --badge: var(--map-sends); }}
 .map .badge.held, .map .badge.failed {{ --badge: var(--map-bad); }}
 .map .badge.passed, .map .badge.added {{ --badge: var(--map-good); }}
-.map .badge.changed {{ --badge: var(--map-warn); }}
+.map .badge.paused, .map .badge.changed {{ --badge: var(--map-warn); }}
 """
 """Colours by custom properties, which a page may set otherwise; everything under the class ``map``."""

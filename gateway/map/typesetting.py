@@ -7,6 +7,7 @@ widest of the fonts that "sans-serif" stands for. Texts in other fonts leave som
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _EMS: Final = {
@@ -36,6 +37,7 @@ _WIDE: Final = 1.3
 ELLIPSIS: Final = "…"
 
 
+@lru_cache(maxsize=4096)
 def width_of(text: str, size: float, *, bold: bool = False) -> float:
     """An upper bound of a text's width.
 
@@ -92,7 +94,7 @@ def wrapped(text: str, width: float, size: float, lines: int, *, bold: bool = Fa
         kept = max(kept, 1)
         space, mark = rest.rfind(" ", 0, kept + 1), max(rest.rfind(mark, 0, kept) + 1 for mark in ".-_/")
         # A long word is broken rather than leave most of a line empty.
-        at = space if 2 * space > kept else mark or max(space, 0) or kept
+        at = space if 3 * space > kept else mark or max(space, 0) or kept
         made.append(rest[:at].rstrip())
         rest = rest[at:].lstrip()
     return [*made, clipped(rest, width, size, bold=bold)] if rest else made

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from gateway.errors import BadInput, NotAccepted, NotAnswered, Refusal
+from gateway.errors import BadInput, NotAnswered
+from gateway.operations.asking import Asking
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.many import ManyOperations
-from gateway.operations.one import targets
 from gateway.operations.request import OperationRequest, request_of
 from gateway.operations.search import EVERY
+from gateway.operations.survey import Found
 from runtime.process.workers import Workers, running
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.store.operations import NOT_ASKED, UNANSWERED
@@ -35,22 +35,8 @@ logger = logging.getLogger(__name__)
 
 _BEAT: Final = 0.5
 """Seconds between two heartbeats, which also bring the news that an operation was stopped."""
-_ENDING: Final = 3.0
-"""Seconds that journeys have to answer which were asked when the operation, or its gateway, was stopped."""
 _AT_ONCE: Final = 50
 """Operations that one gateway carries out at the same time, and looks for the journeys of."""
-# What the server says to a single journey's request, and to all others like it as long as that lasts.
-_PASSING: Final = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.UNKNOWN,
-        RPCStatusCode.INTERNAL,
-    }
-)
 
 
 class OperationActivities:
@@ -89,7 +75,7 @@ class OperationActivities:
         limit, number = request.limit or EVERY, 0
         counts = await self._store.item_counts([operation])
         room = limit - sum(counts[operation].values())
-        found = _Found(request)
+        found = Found(request)
         async for page in found.pages(self._client):
             while page and room > 0:
                 some, page = page[:room], page[room:]
@@ -121,7 +107,7 @@ class OperationActivities:
             send = self._client.sender(
                 request.verb, operator=request.operator, reason=request.reason, update_id=update_id, **more
             )
-            asking = _Asking(self._store, chunk.operation, send)
+            asking = Asking(self._store, chunk.operation, send)
             batch = Batch(asking.ask, chunk.rate)
             try:
                 await asyncio.sleep(1 / chunk.rate)  # after the last one of the chunk before
@@ -135,7 +121,7 @@ class OperationActivities:
             after = None if at_the_end or not asking.asked else items[asking.asked - 1].place
             return ChunkDone(asked=asking.asked, answered=asking.answered, after=after, left=left)
 
-    async def _note(self, stored: StoredOperation, chunk: Chunk, asking: _Asking, left: int) -> None:
+    async def _note(self, stored: StoredOperation, chunk: Chunk, asking: Asking, left: int) -> None:
         """Says in the operation's progress that nobody answers, or that somebody does again."""
         if asking.answered and stored.trouble is not None:
             await self._store.trouble_of(stored.id, None)
@@ -163,102 +149,6 @@ class OperationActivities:
         if stored is None:
             raise BadInput("the store knows nothing of this operation: is it the one that the gateway uses?")
         return stored, request_of(stored)
-
-
-class _Found:
-    """The journeys that a request is about, page by page; and the request, with what is known once they are found."""
-
-    def __init__(self, request: OperationRequest) -> None:
-        self.request = request
-
-    async def pages(self, client: ManyOperations) -> AsyncIterator[list[tuple[JourneyTarget, str | None]]]:
-        """Journeys, each with why it cannot be asked, if that is known already."""
-        request, which = self.request, self.request.which
-        if request.verb == "retune" and which.destination is not None:
-            found = await client.in_flight(which.destination, limit=request.limit or EVERY)
-            # A name stands for one destination of one channel.
-            goes_to = found[0].goes_to if found else which.destination
-            self.request = replace(request, more={**request.more, "destination": goes_to})
-            yield [(target, None) for target in targets(found)]
-        elif request.verb == "migrate" and which.scenario is not None:
-            forecast = await client.forecast_migration(
-                which.scenario,
-                to=request.more["version"],
-                version=which.version,
-                step=which.step,
-                names=request.more.get("map"),
-                limit=request.limit or EVERY,
-            )
-            for one in forecast.standing:
-                why = None if one.fits else f"it is at {one.step}, {one.becomes}"
-                yield [(JourneyTarget(journey, which.step), why) for journey in one.journeys]
-        else:
-            async for page in client.select_by_page(request.verb, which, everybody=request.everybody):
-                # Who is to end wherever it is must not escape by going on to its next step.
-                given = [JourneyTarget(item.id) for item in page] if request.everybody else targets(page)
-                yield [(target, None) for target in given]
-
-
-class _Asking:
-    """Asks journeys and notes what each answers, also where that is interrupted.
-
-    Attributes:
-        asked: How many were asked.
-        answered: How many of them accepted or refused.
-    """
-
-    def __init__(self, store: Store, operation: str, send: Callable[[JourneyTarget], Awaitable[Any]]) -> None:
-        self.asked = self.answered = 0
-        self._store, self._operation, self._send = store, operation, send
-        self._under_way: dict[asyncio.Task[None], JourneyTarget] = {}
-
-    async def ask(self, target: JourneyTarget) -> None:
-        """Asks one. Who is interrupted meanwhile calls `end`.
-
-        Raises:
-            Refusal: It refused, or did not answer.
-        """
-        self.asked += 1
-        task = asyncio.create_task(self._ask(target))
-        self._under_way[task] = target
-        task.add_done_callback(self._over)
-        await asyncio.shield(task)
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        del self._under_way[task]
-        if not task.cancelled():
-            task.exception()  # whoever was interrupted does not ask for it
-
-    async def _ask(self, target: JourneyTarget) -> None:
-        try:
-            await self._send(target)
-        except NotAnswered as error:
-            await self._note(target, None, error.reason)
-            raise
-        except Refusal as error:
-            await self._note(target, "refused", error.reason if isinstance(error, NotAccepted) else str(error))
-            raise
-        except RPCError as error:
-            why = f"the server did not take it ({error.status.name})"
-            if error.status in _PASSING:
-                await self._note(target, None, why)
-                raise NotAnswered(target.id, why) from None
-            await self._note(target, "refused", why)
-            raise NotAccepted(target.id, why) from None
-        await self._note(target, "accepted", None)
-
-    async def _note(self, target: JourneyTarget, outcome: str | None, reason: str | None) -> None:
-        await self._store.answered(self._operation, target.id, outcome, reason, datetime.now(UTC))
-        self.answered += outcome is not None
-
-    async def end(self) -> None:
-        """Lets those that were asked answer, for a moment."""
-        if not self._under_way:
-            return
-        _, late = await asyncio.wait(list(self._under_way), timeout=_ENDING)
-        for task in late:
-            await self._note(self._under_way[task], None, "it had not answered yet when it was interrupted")
-            task.cancel()
 
 
 @asynccontextmanager

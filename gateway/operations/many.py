@@ -1,7 +1,7 @@
 """Operations on many journeys as background work: asked for here, carried out by whichever gateway runs.
 
-What is asked for is in the store first, and then a workflow is started: see `workflows.operation`. So an operation whose
-program died in between is started by the next one.
+What is asked for is in the store first, and then a workflow is started: see `workflows.operation`. So an operation
+whose program died in between is started by the next one.
 """
 
 from __future__ import annotations

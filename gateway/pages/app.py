@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,21 +23,36 @@ from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
 from gateway.outbox import Outbox
-from gateway.pages import assets, deliveries, destinations, held, operations, preview, scenarios, sign_in
+from gateway.pages import (
+    assets,
+    contact,
+    deliveries,
+    destinations,
+    held,
+    journey,
+    journeys,
+    operations,
+    preview,
+    scenario,
+    scenarios,
+    sign_in,
+)
 from gateway.pages.headers import Headers
 from gateway.pages.links import link
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import render
+from gateway.pages.shelf import Shelf
 from gateway.pages.sign_in import Door
 from runtime.errors import SetupError
 from runtime.store import StoreError
 
-ROUTES: Final = (
-    *(*assets.ROUTES, *sign_in.ROUTES, *scenarios.ROUTES),
-    *(*held.ROUTES, *operations.ROUTES, *deliveries.ROUTES, *destinations.ROUTES, *preview.ROUTES),
+_PAGES: Final = (
+    *(assets, sign_in, scenarios, scenario, contact, journeys, journey),
+    *(held, operations, deliveries, destinations, preview),
 )
-LARGER: Final[Mapping[str, int]] = preview.LARGER
-"""Bytes of a form where it may be larger than others."""
+ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
+LARGER: Final[Mapping[str, int]] = {**preview.LARGER, "/sign-in": 8 * 1024}
+"""Bytes of a form where it may be larger than others, or must be smaller: anybody can send that of who signs in."""
 
 
 def application(
@@ -68,6 +84,7 @@ def application(
     app.state.temporal_ui, app.state.door = temporal_ui, door
     app.state.authoring, app.state.outbox, app.state.destinations = authors or Authoring(Setup()), outbox, book
     app.state.held, app.state.standings = held.remembered(client), destinations.remembered(client, book)
+    app.state.shelf = Shelf(client.store)
     return app
 
 

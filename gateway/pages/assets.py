@@ -12,9 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.map.style import STYLE
+
 FOLDER: Final = Path(__file__).with_name("static")
 _KINDS: Final = {
     "pages.css": "text/css; charset=utf-8",
+    "map.css": "text/css; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -25,7 +28,7 @@ _NOT_YET: Final = {"cache-control": "no-cache"}
 
 @cache
 def _read(name: str) -> tuple[bytes, str]:
-    content = (FOLDER / name).read_bytes()
+    content = STYLE.encode() if name == "map.css" else (FOLDER / name).read_bytes()
     return content, hashlib.sha256(content).hexdigest()[:12]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,27 @@ NAVIGATION: Final = (
     ("/preview", "Preview"),
 )
 """What the header leads to."""
+
+_TONES: Final[Mapping[str, tuple[str, ...]]] = {
+    "blue": ("running", "waiting", "entering", "now", "let in", "surveying"),
+    "green": ("finished", "delivered", "completed", "goal", "up", "sent", "accepted"),
+    "amber": (
+        "paused",
+        "retry",
+        "refused",
+        "closed",
+        "leaving",
+        "ignored",
+        "pause",
+        "warning",
+        "stopped",
+        "no answer",
+        "unanswered",
+    ),
+    "red": ("held", "failed", "lost", "terminated", "timed_out", "unknown", "down", "left alone", "error"),
+}
+"""The colours of states and outcomes; all others are grey. A word always stands beside its colour."""
+_TONE: Final = {word: tone for tone, words in _TONES.items() for word in words}
 
 
 def render(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
@@ -57,7 +79,16 @@ def environment() -> Environment:
         to_journey=links.to_journey,
         to_scenario=links.to_scenario,
     )
-    cast("dict[str, Any]", made.filters).update(moment=moment, clock=clock_of, duration=format_duration, number=number)
+    cast("dict[str, Any]", made.filters).update(
+        beyond=beyond,
+        clock=clock_of,
+        day=day_of,
+        duration=format_duration,
+        moment=moment,
+        number=number,
+        time=time_of,
+        tone=tone_of,
+    )
     return made
 
 
@@ -69,6 +100,27 @@ def moment(value: datetime | str) -> datetime:
 def clock_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
     """A moment on a clock: ``Tue 2026-03-03 21:04``."""
     return clock(moment(value), ZoneInfo(zone) if isinstance(zone, str) else zone)
+
+
+def day_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
+    """The day of a moment."""
+    return clock_of(value, zone).rpartition(" ")[0]
+
+
+def time_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
+    """The time of a moment."""
+    return clock_of(value, zone).rpartition(" ")[2]
+
+
+def beyond(words: str, said: str) -> str:
+    """What words tell beside a word that stands before them already: ``let in by order`` without ``let in``."""
+    rest = words.removeprefix(said)
+    return rest.lstrip(":, ") if rest == "" or (rest != words and not rest[0].isalnum()) else words
+
+
+def tone_of(word: str) -> str:
+    """The colour of a state or an outcome."""
+    return _TONE.get(word, "grey")
 
 
 def number(value: int) -> str:

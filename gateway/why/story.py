@@ -58,6 +58,7 @@ class EntryStory:
         state: What it is doing, or how it ended: see `gateway.journeys.as_json`.
         happenings: What happened, the oldest first.
         now: Where it stands and what it waits for; empty where it is over.
+        stands: The same, without the commands by which an operator decides.
         at: The step at which it stands.
         known: Whether the steps that it went through are on record, beside what was sent.
         plan: What it follows; of an entry that was not let in, the newest version. None where there is none.
@@ -73,6 +74,7 @@ class EntryStory:
     state: str
     happenings: tuple[Happening, ...]
     now: str = ""
+    stands: str = ""
     at: str | None = None
     known: bool = True
     plan: Plan | None = field(default=None, repr=False)
@@ -86,6 +88,7 @@ def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
         plan: The newest version of its scenario, if there is one.
     """
     over = () if entry.reason is None else (Happening(entry.asked_at, "refused", f"not let in: {entry.reason}"),)
+    asks = "" if over else "asks to come in: no worker has looked at it yet"
     return EntryStory(
         journey=entry.id,
         run_id=entry.run_id,
@@ -95,7 +98,8 @@ def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
         zone=zone_of(plan.zone if plan else None),
         state="refused" if over else "entering",
         happenings=over,
-        now="" if over else "asks to come in: no worker has looked at it yet",
+        now=asks,
+        stands=asks,
         plan=plan,
     )
 
@@ -111,6 +115,7 @@ def told(view: JourneyView, entry: StoredEntry) -> EntryStory:
     zone = zone_of((view.progress or {}).get("zone"), view.plan.zone if view.plan else None)
     happenings = [_entered(entry), *_on_the_way(report, view, zone), *_end(report, entry)]
     happenings.sort(key=lambda one: _second(one.at))
+    under_way = view.status in ("running", "paused")
     return EntryStory(
         journey=view.id,
         run_id=entry.run_id,
@@ -121,7 +126,8 @@ def told(view: JourneyView, entry: StoredEntry) -> EntryStory:
         zone=zone,
         state=report["state"],
         happenings=tuple(happenings),
-        now=standing(report, view, zone) if view.status in ("running", "paused") else "",
+        now=standing(report, view, zone) if under_way else "",
+        stands=standing(report, view, zone, commands=False) if under_way else "",
         at=report["at"],
         known=view.progress is not None or view.result is not None,
         plan=view.plan,

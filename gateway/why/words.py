@@ -126,15 +126,23 @@ def _to(attempts: Sequence[Mapping[str, Any]]) -> str:
     return f" {'to' if channel and channel.addressed else 'by'} {last['destination']}"
 
 
-def standing(report: Mapping[str, Any], view: JourneyView, zone: tzinfo) -> str:
-    """Where a journey stands and what it waits for."""
+def standing(report: Mapping[str, Any], view: JourneyView, zone: tzinfo, *, commands: bool = True) -> str:
+    """Where a journey stands and what it waits for.
+
+    Args:
+        report: The journey, from `gateway.journeys.as_json`.
+        view: The same.
+        zone: On whose clock times are told.
+        commands: Tell also by which commands an operator decides.
+    """
     waiting: Mapping[str, Any] = report["waiting"] or {}
     at, paused = report["at"], report["paused"]
     until = f" until {clock(moment(waiting['until']), zone)}" if waiting.get("until") else ""
     sends = view.plan is not None and isinstance(view.plan.steps.get(at or ""), Send)
     said: list[str] = []
     if report["state"] == "held":
-        said.append(f"held at {at}: decide with 'scenario retry|skip|leave {view.id} --reason …'")
+        decide = f"decide with 'scenario retry|skip|leave {view.id} --reason …'"
+        said.append(joined(f"held at {at}", decide if commands else report["reason"]))
     elif report["pending"] and not paused:
         going = report["pending"][0]
         again = f", next try {clock(moment(going['next_try_at']), zone)}" if going["next_try_at"] else ""
@@ -147,7 +155,8 @@ def standing(report: Mapping[str, Any], view: JourneyView, zone: tzinfo) -> str:
     elif not paused:
         said.append(f"{report['state']} at {at}" if at else str(report["state"]))
     if paused:
-        said.append(f"paused at {at} by {paused['operator']}: go on with 'scenario resume {view.id} --reason …'")
+        go_on = f"go on with 'scenario resume {view.id} --reason …'"
+        said.append(joined(f"paused at {at} by {paused['operator']}", go_on if commands else paused["reason"]))
     if not report["answered"]:
         said.append("no worker answers: this is what is on record")
     return "; ".join(said)

@@ -29,6 +29,9 @@ SPARE: Final = 32
 EVERY: Final = 60.0
 """Seconds between two lines about malformed requests."""
 
+HEAD: Final = 16 * 1024
+"""Bytes of a request's line and headers."""
+
 ALIVE: Final = "/healthz"
 _AGAIN: Final = "5"  # seconds
 _STALLED: Final = 6  # times the patience with a request
@@ -88,6 +91,8 @@ class Guard:
         if _TWO_LENGTHS.issubset(name for name, _ in scope["headers"]):
             self.malformed.add()
             await _refused(400, "give content-length or transfer-encoding, not both", _CLOSE)(scope, receive, send)
+        elif _size(scope) > HEAD:  # h11 bounds one that comes in parts, and uvicorn reads 256 KB at once
+            await _refused(431, f"line and headers of a request may have {HEAD} bytes", _CLOSE)(scope, receive, send)
         elif self._under_way >= self._requests and scope["path"] != ALIVE:
             await _try_again("too many requests are under way")(scope, receive, send)
         else:
@@ -192,6 +197,11 @@ class Guarded(H11Protocol):
     def _drop(self) -> None:
         self._dropped = True
         self.transport.abort()
+
+
+def _size(scope: Scope) -> int:
+    line = len(scope["raw_path"]) + len(scope["query_string"])
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def _try_again(why: str) -> JSONResponse:

@@ -14,13 +14,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from runtime.errors import LocalError
-from runtime.process.http_guard import Guard, Guarded
+from runtime.process.http_guard import HEAD, Guard, Guarded
 from runtime.process.ports import HOST, refusal
 
 DRAIN: Final = 15
 """Seconds that requests under way may take when the server stops: more than any of them is given to be answered."""
-
-_HEAD: Final = 16 * 1024  # bytes of a request's line and headers
 
 
 class _Server(uvicorn.Server):
@@ -85,15 +83,13 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=math.ceil(patience),
             timeout_graceful_shutdown=drain,
-            h11_max_incomplete_event_size=_HEAD,
+            h11_max_incomplete_event_size=HEAD,
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Stops listening, and lets requests under way come to their end. Done again, it does nothing."""
         if self._server is not None and self._task is not None:
             # Told before it has started, it would leave its sockets open.
             while not (self._server.started or self._task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
@@ -103,6 +99,12 @@ class HttpServer:
         if self._guard is not None:
             self._guard.malformed.tell()
         self._socket.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
 
 def _listen(host: str, port: int, purpose: str) -> socket.socket:

@@ -56,17 +56,29 @@ class TooDeep(NotJson):
     """More than `DEPTH` brackets are within each other."""
 
 
-def read_json(text: str) -> Any:
+class KeyTwice(NotJson):
+    """An object has a key twice. Readers differ in which they take (RFC 8259 §4). Its place is not known."""
+
+
+def read_json(text: str, *, unique: bool = False) -> Any:
     """What a JSON text says.
+
+    Args:
+        text: All of it.
+        unique: Whether an object may have a key only once.
 
     Raises:
         NotJson: It is not JSON, in which Python would also read NaN and Infinity.
         TooDeep: It is nested too deeply.
+        KeyTwice: An object has a key twice, where that may not be.
     """
     if text.count("[") + text.count("{") > DEPTH:
         _refuse_deep(text)
+    pairs = _once if unique else None
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_float)
+        return json.loads(text, parse_constant=_no_constant, parse_float=_float, object_pairs_hook=pairs)
+    except _Twice:
+        raise KeyTwice("an object has a key twice", text, 0) from None
     except json.JSONDecodeError as error:
         raise NotJson(*_told(error.msg, text, error.pos)) from None
     except ValueError:
@@ -74,6 +86,17 @@ def read_json(text: str) -> Any:
         digits = text[at : at + 1].isdigit()
         reason = TOO_LONG if digits else "NaN and Infinity do not exist there"
         raise NotJson(reason, text, at) from None
+
+
+class _Twice(Exception):
+    """See `KeyTwice`."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _Twice
+    return made
 
 
 def _refuse_deep(text: str) -> None:

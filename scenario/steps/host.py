@@ -66,7 +66,7 @@ class Event:
     Attributes:
         name: Such as ``order.delivered``.
         properties: As the engine sent them.
-        at: When the journey heard of it, ISO 8601 in UTC.
+        at: When it happened, where that was said, else when the journey heard of it; ISO 8601 in UTC.
         id: The engine's id of it, if it gives one.
         number: Counts the kept events of this journey from 1.
     """

@@ -116,9 +116,17 @@ class WaitRow(Row):
             return f"wait until {' '.join((*self.days, self.clock))}"
         if self.date is None or _is_template(self.date):
             return "wait until a date"
+        return f"wait until {self._shift}{self.date.replace('T', ' ')}"
+
+    @property
+    @override
+    def detail(self) -> str:
+        return f"{self._shift}{self.date}" if self.date is not None and _is_template(self.date) else ""
+
+    @property
+    def _shift(self) -> str:
         shifted = format_duration(timedelta(seconds=abs(self.offset)))
-        before = f"{shifted} {'before' if self.offset < 0 else 'after'} " if self.offset else ""
-        return f"wait until {before}{self.date.replace('T', ' ')}"
+        return f"{shifted} {'before' if self.offset < 0 else 'after'} " if self.offset else ""
 
     @override
     def instead(self, other: object) -> WaitRow:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 
 from gateway.map.map import ScenarioMap
@@ -29,10 +30,8 @@ def main() -> None:
             made = ScenarioMap(plan, "a@1") if overlay is None else ScenarioMap(plan, "a@1", overlay=overlay)
             size = len(made.svg()) + len(made.rows)
             took.append(1000 * (time.process_time() - start))
-        print(
-            f"{len(plan.steps)} steps {what}: {min(took):.1f} ms at best, {statistics.median(took):.1f} ms in the middle, "
-            f"{size / 1000:.0f} kB"
-        )
+        cost = f"{min(took):.1f} ms at best, {statistics.median(took):.1f} ms in the middle, {size / 1000:.0f} kB"
+        sys.stdout.write(f"{len(plan.steps)} steps {what}: {cost}\n")
 
 
 if __name__ == "__main__":

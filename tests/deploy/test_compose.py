@@ -85,7 +85,7 @@ def test_ports_are_open_to_this_host_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"worker", "callbacks", "scenario"}))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"worker", "gateway", "callbacks", "scenario"}))
 def test_images_of_others_have_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:\d+(\.\d+)*", SERVICES[name]["image"])
 
@@ -139,15 +139,24 @@ def test_a_worker_may_finish_draining_and_what_it_does_after_it() -> None:
     assert ENDING < PLATFORM
 
 
-def test_the_gateway_may_finish_draining_and_has_the_workers_store_but_none_of_their_secrets() -> None:
-    gateway = SERVICES["callbacks"]
+@pytest.mark.parametrize("name", ["gateway", "callbacks"])
+def test_a_gateway_may_finish_draining_and_has_the_workers_store_but_none_of_their_secrets(name: str) -> None:
+    gateway = SERVICES[name]
     assert seconds(gateway["stop_grace_period"]) > http_server.DRAIN + telemetry.PATIENCE
     assert (gateway["networks"], gateway["secrets"]) == (["default", "database"], ["scenario_password"])
     assert "SCENARIO_SECRETS_DIR" not in gateway["environment"]
     assert gateway["volumes"] == ["./secrets/channels:/run/channels:ro", "./destinations:/run/destinations:ro"]
 
 
-@pytest.mark.parametrize("name", ["worker", "scenario", "callbacks"])
+def test_what_is_open_to_the_world_is_a_process_of_its_own() -> None:
+    assert {"--api", "--pages"} <= set(SERVICES["gateway"]["command"])
+    assert not {"--api", "--pages"} & set(SERVICES["callbacks"]["command"])
+    assert "--callbacks" not in SERVICES["gateway"]["command"]
+    ports = [port.rpartition(":")[0] for name in SERVICES for port in SERVICES[name].get("ports", [])]
+    assert len(ports) == len(set(ports)), "two services at one port of the host"
+
+
+@pytest.mark.parametrize("name", ["worker", "scenario", "gateway", "callbacks"])
 def test_the_settings_are_ones_that_exist(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     set_here = dict(SERVICES[name]["environment"])
     set_here.pop("SCENARIO_SECRETS_DIR", None)  # a folder of the container

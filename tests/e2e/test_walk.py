@@ -33,6 +33,7 @@ steps:
     for: 7d
 """
 Scenario = Callable[..., str]
+PORTS = ("--port", "0", "--ui-port", "0", "--gateway-port", "0")
 
 
 class Dev:
@@ -41,7 +42,7 @@ class Dev:
     def __init__(self, folder: Path, *options: str) -> None:
         self._out, self._seen = folder / "dev.out", 0
         program = [sys.executable, "-c", "from gateway.cli.program import main; main()"]
-        command = [*program, "dev", "--port", "0", "--ui-port", "0", *options]
+        command = [*program, "dev", *PORTS, *options]
         with self._out.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=out)
 
@@ -127,7 +128,7 @@ def test_what_fails_is_retried_held_mended_and_retuned(
     assert {dict(request["headers"])["authorization"] for request in received} == {"Bearer stand-in-WAX_TOKEN"}
     assert dev.end(signal.SIGINT) == 0
     # Who came in when nothing was sent is not written to by surprise.
-    assert program.run(["dev", "--send", "--port", "0", "--ui-port", "0"]) == 1
+    assert program.run(["dev", "--send", *PORTS]) == 1
     assert "(3), and would send for real: let them by --resume" in capsys.readouterr().err
     sending = Dev(tmp_path, "--send", "--resume")
     sending.says("Messages leave this machine")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -21,8 +22,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway import serving
 from gateway.client import ScenarioClient
 from gateway.serving import OPEN, Front, Parts, parts_of, serve
-from runtime.errors import LocalError, SettingsError
+from runtime.errors import LocalError, SettingsError, WorkerFailed
 from runtime.process.http_server import HttpServer
+from runtime.process.workers import Workers, running
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 
@@ -77,7 +79,8 @@ async def test_what_is_open_to_the_world_has_nothing_of_the_other_parts(path: st
 
 
 @pytest.mark.parametrize(
-    ("wanted", "served"), [(Parts(), []), (Parts(callbacks=True), []), (Parts(api=True), ["/v1/"])]
+    ("wanted", "served"),
+    [(Parts(), []), (Parts(callbacks=True), []), (Parts(api=True), ["/v1/"]), (Parts(pages=True), ["/"])],
 )
 async def test_only_what_is_wanted_is_made(store: Store, wanted: Parts, served: list[str]) -> None:
     assert list(parts_of(ScenarioClient(no_temporal(), store), store, wanted)) == served
@@ -119,14 +122,44 @@ def settings(tmp_path: Path, **more: Any) -> Settings:
     return Settings(store=SecretStr(f"sqlite:///{tmp_path / 'store.db'}"), **more)
 
 
+class Queue:
+    """Stands in for the worker of operations on many journeys."""
+
+    task_queue = "operations"
+    is_running = True
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def run(self) -> None:
+        await self.ended.wait()
+
+    async def shutdown(self) -> None:
+        self.ended.set()
+
+
 @pytest.fixture
-def connected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Temporal server that is there, and knows nothing."""
+def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """A Temporal server that is there, and knows nothing: nor would it be polled."""
 
     async def connect(**_: Any) -> Client:
         return no_temporal()
 
+    queue = Queue()
+
+    def operations(_client: ScenarioClient) -> AbstractAsyncContextManager[Workers]:
+        return running([queue])
+
     monkeypatch.setattr(serving, "connect", connect)
+    monkeypatch.setattr(serving, "running_operations", operations)
+    return queue
+
+
+async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture) -> int:
+    while not (ready := [text for text in caplog.messages if text.startswith("ready")]):
+        assert not task.done() or task.result()
+        await asyncio.sleep(0.001)
+    return int(ready[0].split("port ")[1].split()[0])
 
 
 @pytest.mark.usefixtures("connected", "store")
@@ -143,20 +176,62 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
 ) -> None:
     caplog.set_level(logging.INFO)
     given = {"callback_url": "https://hooks.example.com", "callback_key": SecretStr(KEY)} if more else {}
-    running = asyncio.create_task(serve(settings(tmp_path, **given), "127.0.0.1", 0, wanted))
-    while not (ready := [text for text in caplog.messages if text.startswith("ready")]):
-        assert not running.done() or running.result()
-        await asyncio.sleep(0.001)
-    assert said in ready[0]
-    port = int(ready[0].split("port ")[1].split()[0])
+    task = asyncio.create_task(serve(settings(tmp_path, **given), "127.0.0.1", 0, wanted))
+    port = await ready_port(task, caplog)
+    assert said in caplog.text
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         assert (await client.get("/healthz")).json() == {"alive": True}
         assert (await client.post("/v1/entries", json={})).status_code == (401 if wanted.api else 404)
         assert (await client.post("/callbacks/abc", json={})).json().keys() == {"error"}
         assert (await client.get("/")).json() == NOTHING
     os.kill(os.getpid(), signal.SIGTERM)
-    await running
+    await task
     assert caplog.messages[-1] == "stopped"
+
+
+@pytest.mark.usefixtures("connected", "store")
+async def test_what_is_under_way_at_the_end_still_has_its_store(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
+    reader, writer = await asyncio.open_connection("127.0.0.1", await ready_port(task, caplog))
+    head = f"POST /v1/entries HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sr_abcdefgh_{'0' * 64}\r\n"
+    writer.write(f"{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{".encode())
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{writer.get_extra_info('peername')[1]}") as client:
+        await client.get("/healthz")  # by now the one before is under way
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not any(text.startswith("stopping") for text in caplog.messages):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)  # for a store that is closed too early
+    writer.write(b"}")
+    assert (await reader.readline()).split()[1] == b"401"
+    writer.close()
+    await task
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("wanted", [Parts(api=True), Parts(pages=True)])
+async def test_it_ends_where_operations_are_not_carried_out_any_more(
+    tmp_path: Path, connected: Queue, wanted: Parts
+) -> None:
+    connected.ended.set()
+    with pytest.raises(WorkerFailed, match="the worker of the queue 'operations' failed"):
+        await serve(settings(tmp_path), "127.0.0.1", 0, wanted)
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_process_open_to_the_world_carries_none_out(
+    tmp_path: Path, connected: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    connected.ended.set()
+    given = {"callback_url": "https://hooks.example.com", "callback_key": SecretStr(KEY)}
+    wanted = Parts(callbacks=True)
+    task = asyncio.create_task(serve(settings(tmp_path, **given), "127.0.0.1", 0, wanted))
+    await ready_port(task, caplog)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
 
 
 async def test_callbacks_without_their_settings_are_a_sentence(tmp_path: Path) -> None:
@@ -186,8 +261,8 @@ async def test_asked_to_stop_before_it_is_ready_it_does(tmp_path: Path, monkeypa
         raise RPCError("", RPCStatusCode.UNAVAILABLE, b"")
 
     monkeypatch.setattr(serving, "connect", connect)
-    running = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
+    task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
     await waiting.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(asyncio.CancelledError):
-        await running
+        await task

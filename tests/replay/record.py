@@ -31,7 +31,9 @@ from temporalio.client import (
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
 from activities.permission import Held, NotYet, Permission
+from gateway.client import Which
 from gateway.local.stack import LocalStack, local
+from gateway.operations.background import running_operations
 from runtime.local.devserver import DYNAMIC_CONFIG
 from workflows.limits import MOST_PARTS
 
@@ -589,6 +591,31 @@ async def followed(recorder: Recorder) -> None:
     await recorder.save("followed", handle)
 
 
+async def operations(recorder: Recorder) -> None:
+    """Operations on many journeys: one to its end, one that is stopped at work, one that only looks."""
+    client = recorder.place.client
+    await recorder.publish("operation", [NO.replace("ON", "hold"), "{wait: 30d}"])
+    for number in range(3):
+        entry = {"scenario": "operation", "contact": {"id": f"o{number}"}, "trigger": {"type": "segment"}}
+        await recorder.reached((await client.enter(entry)).handle, "held")
+    async with asyncio.timeout(60):
+        while len(await client.held(scenario="operation")) < 3:
+            await asyncio.sleep(0.1)
+    which = Which(scenario="operation")
+    async with running_operations(client):
+        for name in ("operation-looks", "operation", "operation-stopped"):
+            verb, rate = ("pause", 0.1) if name == "operation-stopped" else ("skip_step", 10.0)
+            looks = name == "operation-looks"
+            begun = await client.operate(verb, which, operator="ann", reason="incident 42", rate=rate, dry_run=looks)
+            handle = client.temporal.get_workflow_handle(f"operation/{begun.id}")
+            if name == "operation-stopped":
+                async with asyncio.timeout(60):
+                    while (await client.operation(begun.id)).state != "running":
+                        await asyncio.sleep(0.1)
+                await client.stop_operation(begun.id, operator="bob", reason="wrong one")
+            await recorder.save(name, handle)
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -628,6 +655,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "goal": goal,
     "migrated-1": migrated,
     "followed": followed,
+    "operation": operations,
 }
 """By the name of the (first) history that each writes."""
 

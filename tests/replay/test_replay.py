@@ -25,6 +25,7 @@ from scenario.steps.registry import KINDS
 from tests.replay.record import FOLDER, RECORDINGS
 from workflows.enter import Enter
 from workflows.journey import Journey
+from workflows.operation import Operation
 from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
@@ -37,7 +38,7 @@ def read(path: Path) -> WorkflowHistory:
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
     return Replayer(
-        workflows=[journey, Enter, UnknownWorkflow],
+        workflows=[journey, Enter, Operation, UnknownWorkflow],
         workflow_runner=runner or sandbox(),
         data_converter=pydantic_data_converter,
     )
@@ -46,7 +47,7 @@ def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> R
 def as_workers_do() -> Replayer:
     """With all that a worker brings along: its converter, its sandbox, its tracing."""
     return Replayer(
-        workflows=[Journey, Enter, UnknownWorkflow],
+        workflows=[Journey, Enter, Operation, UnknownWorkflow],
         workflow_runner=sandbox(strict=False),
         data_converter=CONVERTER,
         interceptors=[JourneyTracing(TracerProvider(id_generator=JourneyIds()))],
@@ -58,8 +59,9 @@ def kinds_of(history: WorkflowHistory) -> set[str]:
     last = history.events[-1]
     if last.event_type is not EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
         return set()
-    result: dict[str, Any] = json.loads(last.workflow_execution_completed_event_attributes.result.payloads[0].data)
-    return {step["kind"] for step in result.get("steps", ())}
+    result: Any = json.loads(last.workflow_execution_completed_event_attributes.result.payloads[0].data)
+    steps = cast("dict[str, Any]", result).get("steps", ()) if isinstance(result, dict) else ()
+    return {step["kind"] for step in steps}
 
 
 def kinds_of_plans() -> set[str]:

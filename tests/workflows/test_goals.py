@@ -141,7 +141,7 @@ async def test_the_next_run_remembers_that_the_goal_is_reached(stage: Stage) -> 
     await later.signal("event", placed(1000))
     await stage.result(handle)
     first = stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
-    assert await names(first) == ["admit", "goal"]
+    assert await names(first) == ["admit", "goal", "count"]
     assert await names(later) == ["depart"], "in the last run nobody asks any more"
     assert (await entry(stage)).goal_value == "10"
 
@@ -178,7 +178,7 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
         stage.client,
         task_queue=queue,
         workflows=[Journey],
-        activities=[admissions.admit, admissions.depart, decide, slow.goal],
+        activities=[admissions.admit, admissions.depart, admissions.count, decide, slow.goal],
         workflow_runner=sandbox(),
     )
     async with worker:

@@ -50,6 +50,7 @@ def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, A
         "state": Path(".scenario"),
         "port": 7233,
         "ui_port": 8233,
+        "gateway_port": 8080,
         "send": False,
         "resume": False,
         "skip_time": False,
@@ -57,8 +58,8 @@ def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, A
 
 
 def test_dev_takes_other_ports_and_another_folder(run: Run, begun: list[dict[str, Any]]) -> None:
-    run("dev", "--port", "0", "--ui-port", "0", "--state", "elsewhere")
-    assert (begun[0]["port"], begun[0]["ui_port"], begun[0]["state"]) == (0, 0, Path("elsewhere"))
+    run("dev", "--port", "0", "--ui-port", "0", "--gateway-port", "0", "--state", "elsewhere")
+    assert [begun[0][name] for name in ("port", "ui_port", "gateway_port", "state")] == [0, 0, 0, Path("elsewhere")]
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
 
 from hypothesis import strategies as st
 
+from gateway.preview.draft import draft
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan, dump_plan, load_plan
 
 LONG: Final = "contact.custom.loyalty_programme_of_the_flagship_store != blank and order.total_price > 1000"
 LONGEST_NAME: Final = f"x-{'antidisestablishmentarianism-' * 2}y"
+
+
+@cache
+def example(path: Path) -> Plan:
+    """The plan of an example."""
+    made, findings = draft(path)
+    assert made is not None, findings
+    return made.plan
 
 
 def plan_of(steps: list[dict[str, Any]], **keys: Any) -> Plan:

@@ -16,10 +16,9 @@ from gateway.map.outline import outline
 from gateway.map.overlay import NUMBERS, Overlay
 from gateway.map.parts import LABEL_SIZE
 from gateway.map.typesetting import width_of
-from gateway.preview.draft import draft
 from scenario.plan.plan import Plan
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
-from tests.gateway.map.plans import STEPS, many, names_in, plan_of
+from tests.gateway.map.plans import STEPS, example, many, names_in, plan_of
 
 CROWD = {word: 1_234_567 * number for number, word in enumerate(NUMBERS, 1)}
 
@@ -87,10 +86,9 @@ def inside(area: Area, other: Area) -> bool:
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
 def test_the_maps_of_the_examples_are_clear(path: Path) -> None:
-    made, _ = draft(path)
-    assert made is not None
-    assert_clear(laid_out(made.plan))
-    assert_clear(laid_out(made.plan, crowded(made.plan)))
+    plan = example(path)
+    assert_clear(laid_out(plan))
+    assert_clear(laid_out(plan, crowded(plan)))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,9 +9,8 @@ import pytest
 from gateway.map.map import ScenarioMap
 from gateway.map.mermaid import quoted
 from gateway.map.overlay import Overlay
-from gateway.preview.draft import draft
 from tests.examples.scenarios import EXAMPLES
-from tests.gateway.map.plans import many
+from tests.gateway.map.plans import example, many
 from tests.gateway.map.test_svg import hostile
 
 POST_PURCHASE = """\
@@ -50,9 +49,8 @@ LINE = re.compile(
 
 
 def test_the_map_of_an_example() -> None:
-    made, _ = draft(EXAMPLES / "post-purchase.yaml")
-    assert made is not None
-    assert ScenarioMap(made.plan, "post-purchase", "order").mermaid() == POST_PURCHASE
+    plan = example(EXAMPLES / "post-purchase.yaml")
+    assert ScenarioMap(plan, "post-purchase", "order").mermaid() == POST_PURCHASE
 
 
 @pytest.mark.parametrize(

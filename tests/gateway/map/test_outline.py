@@ -119,6 +119,26 @@ def test_the_labels_are_what_people_read_at_each_way() -> None:
     }
 
 
+def test_what_is_too_long_for_a_few_words_is_a_detail() -> None:
+    read = outline(
+        plan_of(
+            [
+                {"wait": {"until": "{{ order.due }}", "offset": "-3d"}},
+                {"wait": {"until": "2026-12-24T09:00", "offset": "1d"}},
+                {"wait_for": "order.paid", "if": "event.id ==\n order.id"},
+                {"if": "order.a", "then": [{"exit": "it is over"}]},
+            ]
+        )
+    )
+    assert [(step.what, step.detail) for step in read.steps] == [
+        ("wait until a date", "3d before {{ order.due }}"),
+        ("wait until 1d after 2026-12-24 09:00", ""),
+        ("wait for order.paid", "event.id == order.id"),
+        ("if order.a", ""),
+        ("exit", "it is over"),
+    ]
+
+
 def test_what_holds_everywhere_is_said_once() -> None:
     rules = [{"event": "order.returned", "if": "event.a ==\n  order.b"}, {"event": "contact.left"}]
     read = outline(plan_of([wait("a")], exit=rules, goal={"event": "order.placed", "within": "14d"}))

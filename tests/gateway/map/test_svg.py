@@ -12,11 +12,11 @@ import pytest
 from gateway.map.map import ScenarioMap
 from gateway.map.overlay import Overlay, since
 from gateway.map.style import STYLE
-from gateway.preview.draft import draft
 from scenario.plan.difference import Difference
 from scenario.plan.plan import Plan, load_plan
+from tests.documents import COMMAND, DOCS, DRAWN
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
-from tests.gateway.map.plans import many, plan_of
+from tests.gateway.map.plans import example, many, plan_of
 from tests.gateway.map.test_layout import crowded
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
@@ -54,9 +54,7 @@ def assert_twins(made: ScenarioMap) -> None:
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
 def test_the_table_says_what_the_drawing_shows(path: Path) -> None:
-    made, _ = draft(path)
-    assert made is not None
-    assert_twins(ScenarioMap(made.plan, "a@1"))
+    assert_twins(ScenarioMap(example(path), "a@1"))
 
 
 def test_the_table_says_what_the_drawing_of_200_steps_shows() -> None:
@@ -100,6 +98,8 @@ def test_a_page_may_forbid_styles_and_scripts() -> None:
 def test_a_file_of_its_own_carries_its_style_for_light_and_dark() -> None:
     text = ScenarioMap(many(5), "a@1").svg(standalone=True)
     assert STYLE in text
+    assert ">a@1</text>" in text
+    assert ">a@1</text>" not in ScenarioMap(many(5), "a@1").svg()  # a page has its own heading
     assert "prefers-color-scheme: dark" in text
 
 
@@ -107,7 +107,7 @@ def test_every_class_of_a_map_has_a_look() -> None:
     root = parsed(ScenarioMap(many(60), "a@1", overlay=crowded(many(60))))
     used = {name for found in root.iter() for name in found.get("class", "").split()}
     styled = set(re.findall(r"\.([a-z]+)", STYLE))
-    plain = {"title", "heading", "acts", "end", "skipped"}  # they look as what they stand in
+    plain = {"title", "heading", "acts", "end", "skipped", "running"}  # they look as what they stand in
     assert used - styled <= plain
 
 
@@ -145,3 +145,8 @@ def test_changes_since_another_version_are_marked() -> None:
 
 def test_a_map_is_written_the_same_each_time() -> None:
     assert ScenarioMap(many(50), "a@1").svg() == ScenarioMap(many(50), "a@1").svg()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_map_in_the_documentation_is_what_is_drawn(name: str) -> None:
+    assert (DOCS / name).read_text("utf-8") == DRAWN[name](), f"run {COMMAND}"

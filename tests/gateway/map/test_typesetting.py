@@ -22,6 +22,7 @@ def test_lines_are_no_wider_than_they_may_be(text: str, width: int, lines: int, 
     [
         ("wait 2d", ["wait 2d"]),
         ("wait until mon tue wed thu fri 10:00", ["wait until mon tue", "wed thu fri 10:00"]),
+        ("wait for optin.confirmed, 2d", ["wait for", "optin.confirmed,", "2d"]),
         ("if reward.expiration_date != blank", ["if reward.", "expiration_date !=", "blank"]),
         ("a" * 50, ["a" * 15, "a" * 15, "a" * 13 + "…"]),
         ("", []),

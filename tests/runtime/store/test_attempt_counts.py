@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from runtime.store import Store
-from tests.runtime.store.test_deliveries import DELIVERED, FAILED, MINUTE, NOW
+from tests.runtime.store.test_deliveries import DELIVERED, FAILED, NOW
 
 OTHER = replace(
     DELIVERED,

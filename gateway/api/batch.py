@@ -1,0 +1,227 @@
+"""Many things in one request: each is done, or refused, by itself, and answered at its place.
+
+What comes is a JSON array, or one JSON value a line (NDJSON). It is kept as the text that it came as, and each item is
+read when its turn comes: of 5 MB of brackets, Python would otherwise make a hundred.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, cast
+from uuid import UUID, uuid5
+
+from fastapi import Request
+from pydantic import BaseModel, Field
+
+from gateway.api.body import decoded, media_of, parse, unreadable
+from gateway.api.failsafe import log_unexpected
+from gateway.api.idempotency import unsettle
+from gateway.api.problem import Mistake, Problem, ProblemBody, problem_of
+from gateway.concurrency import Concurrency
+from scenario.source.decoding import NotJson, TooDeep, read_json
+
+MOST: Final = 1000
+"""Items of a batch."""
+TOGETHER: Final = 50
+"""Items that are under way at the same time. More would queue: a server takes some hundreds a second."""
+LINES: Final = "application/x-ndjson"
+_LINE: Final = re.compile("[^\n]+")
+_BLANK: Final = " \t\n\r"
+_DECODER: Final = json.JSONDecoder()
+
+
+class ItemResult(BaseModel):
+    """What became of one item.
+
+    Attributes:
+        index: Its place in the batch, counted from 0.
+        status: What it would have been answered alone.
+    """
+
+    index: int
+    status: int
+    problem: ProblemBody | None = Field(None, description="What is wrong with it, where it was not accepted")
+
+
+class BatchAnswer(BaseModel):
+    """What became of a batch.
+
+    Attributes:
+        accepted: How many of its items were.
+    """
+
+    accepted: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item.
+
+    Attributes:
+        index: Its place in the batch, counted from 0.
+        value: What it says.
+        request: Its own request id, where the batch has one.
+    """
+
+    index: int
+    value: dict[str, Any]
+    request: UUID | None
+
+
+@dataclass
+class Batch:
+    """A batch whose items are done side by side.
+
+    Those about the same thing, a contact say, are done one after the other, in their order.
+
+    Attributes:
+        request: Its own.
+        request_id: Its id, if it has one.
+        about: What an item is about.
+        work: Does an item; gives status and what else its result says, or raises why not.
+    """
+
+    request: Request
+    request_id: UUID | None
+    about: Callable[[dict[str, Any]], object]
+    work: Callable[[Item], Awaitable[tuple[int, dict[str, Any]]]]
+
+    async def run(self) -> tuple[int, list[dict[str, Any]]]:
+        """Does all items.
+
+        Where something that all need is out of reach, those that have not begun are not tried any more, and nobody
+        keeps the answer: the batch may be sent again as it is.
+
+        Returns:
+            How many were accepted, and the results in the order of the items.
+
+        Raises:
+            Problem: It cannot be read as a batch.
+        """
+        texts = _texts(decoded(await self.request.body()), media_of(self.request.scope))
+        results: list[dict[str, Any]] = [{} for _ in texts]
+        before: dict[object, asyncio.Event] = {}
+        self._trouble: Problem | None = None
+        async with Concurrency(TOGETHER) as working:
+            for index, text in enumerate(texts):
+                await working.place()
+                try:
+                    item = self._item(index, text)
+                except Problem as problem:
+                    results[index] = _refused(index, problem)
+                    working.start(_nothing())
+                    continue
+                over, about = asyncio.Event(), self.about(item.value)
+                working.start(self._one(item, results, before.get(about), over))
+                before[about] = over
+        if any(result["status"] >= 500 for result in results):
+            unsettle(self.request)
+        return sum(result["status"] == 202 for result in results), results
+
+    def _item(self, index: int, text: str) -> Item:
+        value = parse(text, f"item {index}")
+        if not isinstance(value, dict):
+            raise Problem("invalid", "an item must be an object", [_at_whole("an item must be an object")])
+        request = None if self.request_id is None else uuid5(self.request_id, str(index))
+        return Item(index, cast("dict[str, Any]", value), request)
+
+    async def _one(
+        self, item: Item, results: list[dict[str, Any]], earlier: asyncio.Event | None, over: asyncio.Event
+    ) -> None:
+        try:
+            if earlier is not None:
+                await earlier.wait()
+            if self._trouble is not None:
+                results[item.index] = _refused(item.index, self._trouble)
+                return
+            status, told = await self.work(item)
+            results[item.index] = {"index": item.index, "status": status, **told}
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.code == "failed":
+                log_unexpected(error, self.request.scope)
+            elif problem.status_code >= 500:
+                self._trouble = problem
+            results[item.index] = _refused(item.index, problem)
+        finally:
+            over.set()
+
+
+async def _nothing() -> None:
+    """Gives a place back."""
+
+
+def _refused(index: int, problem: Problem) -> dict[str, Any]:
+    return {"index": index, "status": problem.status_code, "problem": problem.body}
+
+
+def _texts(text: str, media: str) -> Sequence[str]:
+    """The text of each item.
+
+    Raises:
+        Problem: It is no batch.
+    """
+    match media:
+        case "application/json":
+            texts = _elements(text)
+        case "application/x-ndjson" | "application/ndjson" | "application/jsonl":
+            lines = (found[0] for found in _LINE.finditer(text))
+            texts = list(islice((line for line in lines if line.strip()), MOST + 1))
+        case _:
+            raise Problem("unsupported-media", f"send a JSON array as application/json, or a value a line as {LINES}")
+    if not texts:
+        raise Problem("invalid", "the batch is empty", [_at_whole("the batch is empty")])
+    if len(texts) > MOST:
+        sentence = f"a batch may have {MOST:,} items at most: send several"
+        raise Problem("invalid", sentence, [_at_whole(sentence)])
+    return texts
+
+
+def _at_whole(sentence: str) -> Mistake:
+    return Mistake(pointer="", code="batch", detail=sentence)
+
+
+def _elements(text: str) -> list[str]:
+    """The texts of an array's elements; one more than may be, where it has too many."""
+    # All is read once before anything is done: an array that breaks off in its middle is none.
+    at = _skip(text, 0)
+    if text[at : at + 1] != "[":
+        raise Problem("invalid", "a batch must be an array", [_at_whole("a batch must be an array")])
+    found: list[str] = []
+    at = _skip(text, at + 1)
+    while text[at : at + 1] != "]" and len(found) <= MOST:
+        try:
+            _, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            raise _broken(text) from None
+        found.append(text[at:end])
+        at = _skip(text, end)
+        if text[at : at + 1] == "]":
+            break
+        if text[at : at + 1] != "," or text[(at := _skip(text, at + 1)) : at + 1] == "]":
+            raise _broken(text)
+    if len(found) <= MOST and _skip(text, at + 1) != len(text):
+        raise _broken(text)
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] and text[at] in _BLANK:
+        at += 1
+    return at
+
+
+def _broken(text: str) -> Problem:
+    """Why an array is none, in the words of all others."""
+    try:
+        read_json(text)
+    except TooDeep as error:
+        return unreadable(f"the body cannot be read: {error.reason}")
+    except NotJson as error:
+        return unreadable(f"the body is not JSON (line {error.line}, column {error.column}): {error.reason}")
+    return unreadable("the body is not JSON")

@@ -1,0 +1,140 @@
+"""The body of a request: read at once, and as JSON that means the same to everybody (RFC 7493).
+
+FastAPI reads what Python reads: NaN, keys that come twice, half characters. What is nested too deeply ends it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from email.message import Message as Headers
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.api.problem import Mistake, Problem
+from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
+
+WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose requests have a body."""
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # how a half character may be written; whole ones are in two of these
+
+
+async def read(receive: Receive) -> bytes:
+    """All of a body.
+
+    Raises:
+        ClientDisconnect: Whoever sent it is gone.
+        Problem: It is too large or too slow; see `gateway.api.bounds`.
+    """
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """What an application receives of a body that was read before it."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def media_of(scope: Scope) -> str:
+    """The media type of a body, such as ``application/json``; empty where it is not said."""
+    said = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    headers = Headers()
+    headers["content-type"] = said.decode("latin-1")
+    return headers.get_content_type() if said else ""
+
+
+def decoded(body: bytes, what: str = "the body") -> str:
+    """A body's text.
+
+    Raises:
+        Problem: It is not UTF-8.
+    """
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise unreadable(f"{what} is not UTF-8") from None
+
+
+def parse(text: str, what: str = "the body") -> Any:
+    """What JSON says.
+
+    Args:
+        text: All of it.
+        what: What it is called.
+
+    Raises:
+        Problem: It is none, or not the same to all readers; the sentence quotes nothing of it.
+    """
+    try:
+        value = read_json(text, unique=True)
+    except (TooDeep, KeyTwice) as error:
+        raise unreadable(f"{what} cannot be read: {error.reason}") from None
+    except NotJson as error:
+        raise unreadable(f"{what} is not JSON (line {error.line}, column {error.column}): {error.reason}") from None
+    if _HALF.search(text) and not _is_whole(value):
+        raise unreadable(f"a text of {what} holds half a character (a lone surrogate): send whole ones")
+    return value
+
+
+def unreadable(sentence: str) -> Problem:
+    """The problem of a body that cannot be read."""
+    return Problem("malformed", sentence, [Mistake(pointer="", code="json", detail=sentence)])
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether all texts are."""
+    level = [value]
+    while level:
+        following: list[Any] = []
+        for item in level:
+            match item:
+                case str():
+                    if not item.isascii() and any("\ud800" <= letter <= "\udfff" for letter in item):
+                        return False
+                case dict():
+                    following += [*item, *item.values()]
+                case list():
+                    following += item
+                case _:
+                    pass
+        level = following
+    return True
+
+
+class StrictJson:
+    """An ASGI application around another, which is given no JSON that readers understand differently.
+
+    Args:
+        application: What is guarded.
+        other: Paths whose bodies it reads itself.
+    """
+
+    def __init__(self, application: ASGIApp, other: Collection[str] = ()) -> None:
+        self._application, self._other = application, other
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets a request through, or refuses it."""
+        checked = scope["type"] == "http" and scope["method"] in WRITING and scope["path"] not in self._other
+        if checked and media_of(scope).partition("/")[2].rpartition("+")[2] == "json":
+            body = await read(receive)
+            if body:
+                parse(decoded(body))
+            receive = replayed(body, receive)
+        await self._application(scope, receive, send)

@@ -1,0 +1,189 @@
+"""``/v1/events`` and ``/v1/contacts``: tells journeys what happened, and what changed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Request
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from gateway.api.app_state import Client
+from gateway.api.authentication import Caller, Telling
+from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
+from gateway.api.idempotency import RequestId
+from gateway.api.problem import Mistake, Problem, pointer_to, problems, sentence_of
+from gateway.client import ScenarioClient
+from scenario.entry.values import as_id
+from scenario.model.scalars import EventName
+
+router = APIRouter()
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(as_id)]
+
+
+class Event(BaseModel):
+    """Something that happened, to a contact or in one journey.
+
+    Attributes:
+        contact: The contact's id: all its journeys under way are told.
+        journey: Instead of it, the id of the one journey to be told.
+        name: Such as `order.delivered`.
+        properties: What conditions see as `event.…`.
+        id: Told twice under it, the event counts once.
+        at: When it happened, with its zone, where that was not just now. `event.time` and goals go by it; what waits
+            for the event goes on when it is told.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    contact: Annotated[Id | int | None, AfterValidator(as_id), Field(examples=["3028687"])] = None
+    journey: Annotated[str | None, StringConstraints(min_length=1, max_length=1000)] = None
+    name: EventName
+    properties: dict[str, Any] = Field(default_factory=dict[str, Any], examples=[{"order_id": "CGX0094"}])
+    id: Annotated[str | None, StringConstraints(min_length=1, max_length=200)] = None
+    at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _whom(self) -> Self:
+        if (self.contact is None) == (self.journey is None):
+            raise ValueError("give either 'contact' or 'journey'")
+        return self
+
+
+class Told(BaseModel):
+    """Who heard of it.
+
+    Attributes:
+        told: How many journeys were told; 0 where none is under way, or nobody knows the contact.
+        goals: How many goals were counted of journeys that are over.
+    """
+
+    told: int
+    goals: int = 0
+
+
+class Changed(BaseModel):
+    """Who heard of a change.
+
+    Attributes:
+        told: How many journeys were told; 0 where none is under way, or nobody knows the contact.
+    """
+
+    told: int
+
+
+class EventResult(ItemResult):
+    """What became of an event.
+
+    Attributes:
+        told: How many journeys were told.
+        goals: How many goals were counted of journeys that are over.
+    """
+
+    told: int | None = None
+    goals: int | None = None
+
+
+class EventsAnswer(BatchAnswer):
+    """What became of a batch of events.
+
+    Attributes:
+        results: What became of each, in their order.
+    """
+
+    results: list[EventResult]
+
+
+_BATCH: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "An array of events, or one event a line (NDJSON): 1,000 and 5 MB at most",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "array",
+                    "items": {"$ref": "#/components/schemas/Event"},
+                    "minItems": 1,
+                    "maxItems": 1000,
+                }
+            },
+            LINES: {"schema": {"type": "string", "description": "One event a line"}},
+        },
+    }
+}
+
+
+@router.post(
+    "/events", status_code=202, operation_id="tellEvent", responses=problems("not-found", "conflict"), tags=["events"]
+)
+async def tell_event(event: Event, client: Client, caller: Telling, request: RequestId) -> Told:
+    """Tells journeys that something happened, and counts the goals of the contact's journeys that are over."""
+    return await _tell(event, client, caller, request)
+
+
+@router.post(
+    "/events/batch", operation_id="tellEvents", response_model_exclude_none=True, openapi_extra=_BATCH, tags=["events"]
+)
+async def tell_events(request: Request, client: Client, caller: Telling, request_id: RequestId) -> EventsAnswer:
+    """Tells journeys of many events. Those of one contact are told in their order."""
+
+    async def work(item: Item) -> tuple[int, dict[str, Any]]:
+        told = await _tell(_read(item.value), client, caller, item.request)
+        return 202, told.model_dump(exclude_defaults=True)
+
+    accepted, results = await Batch(request, request_id, _about, work).run()
+    return EventsAnswer(accepted=accepted, results=[EventResult(**result) for result in results])
+
+
+@router.patch("/contacts/{contact:path}", operation_id="changeContact", tags=["contacts"])
+async def change_contact(
+    contact: Id,
+    changes: Annotated[dict[str, Any], Body(examples=[{"language": "fr", "timezone": "Europe/Paris"}])],
+    client: Client,
+    caller: Telling,
+) -> Changed:
+    """Tells all journeys of a contact which of its fields changed; custom fields one by one."""
+    return Changed(told=await client.contact_changed(contact, changes, scenarios=caller.key.scenarios) or 0)
+
+
+async def _tell(event: Event, client: ScenarioClient, caller: Caller, request: UUID | None) -> Told:
+    # Without an id of its own, the request's: what is carried out anew is not told twice.
+    identifier = event.id if event.id is not None or request is None else str(request)
+    if event.journey is not None:
+        caller.check(event.journey.partition("/")[0])
+        told = await client.event_for(event.journey, event.name, event.properties, identifier, at=event.at)
+        return Told(told=int(told))
+    heard = await client.event(
+        str(event.contact),
+        event.name,
+        event.properties,
+        identifier,
+        at=event.at,
+        scenarios=caller.key.scenarios,
+    )
+    return Told(told=heard.journeys, goals=heard.goals) if heard else Told(told=0)
+
+
+def _read(value: dict[str, Any]) -> Event:
+    try:
+        return Event.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        mistakes = [
+            Mistake(pointer=pointer_to(item["loc"]), code=item["type"], detail=sentence_of(item)) for item in found
+        ]
+        raise Problem("invalid", "the event has mistakes", mistakes) from None
+
+
+def _about(event: dict[str, Any]) -> object:
+    return str(event.get("journey") or event.get("contact"))

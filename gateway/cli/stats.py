@@ -1,0 +1,91 @@
+"""The command that says how many people are where in a scenario: stats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from gateway.cli import session
+from gateway.cli.layout import Table, print_prose
+from gateway.cli.options import Format, FormatOption
+from gateway.terminal import console, dump, local, styled, text
+
+if TYPE_CHECKING:
+    from gateway.stats.stats import Stats, StepStats, VersionStats
+
+_ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
+_VersionOption = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")]
+_LEGEND: Final = (
+    "now: where Temporal's search saw them last; while a journey sends, that is the step at which it waited. passed: "
+    "by journeys that are over or went on in another run; what those under way passed since is not in yet. attempts: "
+    "all of them, from the log of deliveries."
+)
+
+
+def stats(name: _ScenarioArgument, version: _VersionOption = None, form: FormatOption = Format.TEXT) -> None:
+    """Show how many people stand at each step of a scenario now, and how many passed.
+
+    Without --version: the newest, and those that journeys still follow or passed a step of in the last day. JSON has
+    the keys scenario, as_of, since, trouble and versions; a version has version, is_newest, entered, under_way, over,
+    now and steps; a step has id, kind, what, now, passed, passed_lately, attempts, skipped and trying_again.
+    """
+    found = session.ask(lambda client: client.stats(name, version))
+    if form is Format.JSON:
+        dump(as_json(found))
+    else:
+        _show(found)
+
+
+def as_json(found: Stats) -> dict[str, Any]:
+    """The numbers as plain data."""
+    return {**asdict(found), "as_of": found.as_of.isoformat(), "since": found.since.isoformat()}
+
+
+def _show(found: Stats) -> None:
+    page = console()
+    for version in found.versions:
+        print_prose(page, text(_head(found, version), "bold"))
+        print_prose(page, text(_people(version)))
+        page.print()
+        _steps(version)
+        page.print()
+    if found.trouble:
+        print_prose(page, styled("warning", f"warning: {found.trouble}"))
+    print_prose(page, text(_LEGEND, "dim"))
+
+
+def _head(found: Stats, version: VersionStats) -> str:
+    older = "" if version.is_newest else ", an older version"
+    return f"{found.scenario}@{version.version}{older}, at {local(found.as_of)}; last day: since {local(found.since)}"
+
+
+def _people(version: VersionStats) -> str:
+    doing = f" ({now})" if version.now is not None and (now := _listed(vars(version.now))) else ""
+    over = _listed(version.over)
+    return f"{version.entered:,} came in; {version.under_way:,} under way{doing}{over and f'; over: {over}'}"
+
+
+def _steps(version: VersionStats) -> None:
+    columns = ("step", "what", "now", "passed, last day", "passed, in all", "attempts, last day")
+    rows = Table(*columns, prose=columns[1:])
+    for step in version.steps:
+        now = "?" if step.now is None else _listed(vars(step.now))
+        sent = "; ".join(_sent(step))
+        rows.add(text(step.id, "bold"), step.what, now, _listed(step.passed_lately), _listed(step.passed), sent)
+    rows.show(console())
+
+
+def _sent(step: StepStats) -> Iterator[str]:
+    if step.attempts:
+        yield _listed(step.attempts)
+    if step.skipped:
+        yield f"skipped: {_listed(step.skipped)}"
+    if step.trying_again:
+        yield f"{step.trying_again:,} to be tried again"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)

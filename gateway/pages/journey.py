@@ -1,0 +1,98 @@
+"""The page of a journey: where it stands, what happened, and what an operator can do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from activities.interface import CHANNELS
+from gateway.api.problem import Problem
+from gateway.journeys import as_json
+from gateway.journeys.view import JourneyView
+from gateway.pages.links import link, to_journey
+from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.why.story import told
+from scenario.time.timing import zone_of
+
+_DONE: Final = {
+    "retry_step": "The step is tried again.",
+    "send_now": "It is sent now.",
+    "skip_step": "The step is skipped.",
+    "leave": "The journey is over.",
+    "pause": "The journey is paused: it starts no further step.",
+    "resume": "The journey goes on.",
+}
+"""The operations of this page, and what is told where one was accepted."""
+_UNDER_WAY: Final = ("running", "paused")
+
+
+async def _show(page: Page) -> Response:
+    journey = page.request.path_params["journey"]
+    page.caller.check(_scenario_in(journey))
+    view = await page.client.show(journey, page.asked("run"))
+    report = as_json.journey(view)
+    page.caller.check((report["scenario"] or _scenario_in(journey)).partition("@")[0])
+    story = told(view, view.entry) if view.entry else None
+    return page.render(
+        "journey.html",
+        journey=report,
+        zone=story.zone if story else zone_of((view.progress or {}).get("zone")),
+        happenings=reversed(story.happenings) if story else (),
+        operations=_operations(report) if view.status == "running" else (),
+        temporal=_in_temporal(page, view),
+        done=_DONE.get(page.asked("done") or ""),
+    )
+
+
+async def _operate(page: Page, form: Form) -> Response:
+    journey = page.request.path_params["journey"]
+    entry = await page.client.store.entry(journey)
+    page.caller.check(entry.scenario if entry else _scenario_in(journey))
+    name, step = form.get("operation", ""), form.get("step") or None
+    operator, reason, client = page.caller.name, reason_in(form), page.client
+    match name:
+        case "retry_step" | "send_now":
+            now = name == "send_now" or form.get("now") == "yes"
+            await client.retry_step(journey, step=step, now=now, operator=operator, reason=reason)
+        case "skip_step":
+            await client.skip_step(journey, step=step, operator=operator, reason=reason)
+        case "leave":
+            await client.leave(journey, operator=operator, reason=reason)
+        case "pause":
+            await client.pause(journey, operator=operator, reason=reason)
+        case "resume":
+            await client.resume(journey, operator=operator, reason=reason)
+        case _:
+            raise Problem("invalid", "this page has no such operation")
+    return go_to(link(to_journey(journey), done=name))
+
+
+def _operations(report: Mapping[str, Any]) -> list[str]:
+    """The operations that make sense now; the journey itself has the last word."""
+    state, waiting = report["state"], report["waiting"]
+    now = next((step for step in report["steps"] if step["state"] == "now"), None)
+    found = ["retry_step"] if state == "held" else []
+    if waiting and state != "held" and now is not None and now["kind"] in CHANNELS:
+        found.append("send_now")
+    found += ["skip_step"] if now is not None else []
+    return [*found, "resume" if report["paused"] else "pause", "leave"]
+
+
+def _in_temporal(page: Page, view: JourneyView) -> str | None:
+    """Its page in Temporal's UI, where that is known and still has it."""
+    if page.temporal_ui is None or view.status == "forgotten":
+        return None
+    namespace = quote(page.client.temporal.namespace, safe="")
+    run = f"{quote(view.id, safe='')}/{quote(view.run_id, safe='')}"
+    return f"{page.temporal_ui}/namespaces/{namespace}/workflows/{run}/history"
+
+
+def _scenario_in(journey: str) -> str:
+    """The scenario that an id names."""
+    return journey.partition("/")[0]
+
+
+ROUTES: Final = (shows("/journeys/{journey:path}", _show), does("/journeys/{journey:path}", _operate))

@@ -1,0 +1,95 @@
+"""Maps on the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from gateway.publishing import publish
+from runtime.store import Store
+from tests.examples.scenarios import EXAMPLES
+from tests.gateway.cli.conftest import Run
+
+FIRST = "scenario: sale\ntrigger: order\nsteps:\n- wait: 1d\n- wait: 2d\n  id: second\n- exit: done\n"
+SECOND = FIRST.replace("wait: 1d", "wait: 3d").replace("- wait: 2d\n  id: second\n", "- wait: 5d\n  id: third\n")
+
+
+@pytest.fixture
+def published(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Commands beside a store with two versions of a scenario, and one that nobody can read."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+
+    async def fill() -> None:
+        async with Store.open(url) as store:
+            for text in (FIRST, SECOND):
+                (tmp_path / "sale.yaml").write_text(text, "utf-8")
+                await publish(tmp_path / "sale.yaml", store)
+            await store.publish("newer", {}, {"start": "a", "steps": {"a": {"kind": "teleport"}}}, "d", "ann")
+
+    asyncio.run(fill())
+    monkeypatch.setenv("SCENARIO_STORE", url)
+    return run
+
+
+def steps(text: str) -> dict[str, str]:
+    """The steps of a drawing, and the classes of each."""
+    found = ElementTree.fromstring(text).iter()
+    return {one.attrib["data-step"]: one.attrib["class"] for one in found if "data-step" in one.attrib}
+
+
+def test_a_file_is_drawn_without_any_server(run: Run) -> None:
+    ran = run("map", EXAMPLES / "reward.yaml")
+    assert (ran.status, ran.err) == (0, "")
+    assert list(steps(ran.out)) == ["you-earned-it", "if-2", "wallet", "if-3", "wait-3.then.1", "last-days"]
+    assert "prefers-color-scheme" in ran.out
+    assert run("map", EXAMPLES / "reward.yaml", "--format", "mermaid").out.startswith("flowchart TD\n")
+
+
+def test_it_is_written_into_a_file(run: Run, tmp_path: Path) -> None:
+    ran = run("map", EXAMPLES / "reward.yaml", "--output", tmp_path / "map.svg")
+    assert (ran.status, ran.out) == (0, "")
+    assert (tmp_path / "map.svg").read_text("utf-8") == run("map", EXAMPLES / "reward.yaml").out
+    ran = run("map", EXAMPLES / "reward.yaml", "--output", tmp_path / "none" / "map.svg")
+    assert (ran.status, ran.err) == (
+        1,
+        f"scenario: {tmp_path / 'none' / 'map.svg'} cannot be written: no such file or directory\n",
+    )
+
+
+def test_a_published_version_is_drawn_by_its_name(published: Run) -> None:
+    assert list(steps(published("map", "sale").out)) == ["wait-1", "third", "exit-3"]
+    assert "Map of sale@2" in published("map", "sale").out
+    assert list(steps(published("map", "sale@1").out)) == ["wait-1", "second", "exit-3"]
+
+
+def test_what_is_different_from_an_earlier_version_is_marked(published: Run, tmp_path: Path) -> None:
+    for what in ("sale", "sale@2", tmp_path / "sale.yaml"):
+        ran = published("map", what, "--since", "1")
+        assert steps(ran.out) == {"wait-1": "step waits changed", "third": "step waits added", "exit-3": "step ends"}
+        assert "removed: second" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.yaml"], "none.yaml cannot be read: no such file or directory"),
+        (["sael"], "there is no scenario 'sael': did you mean 'sale'?"),
+        (["sale@7"], "sale has no version 7: 'scenario versions sale' lists them"),
+        (["sale", "--since", "7"], "sale has no version 7: 'scenario versions sale' lists them"),
+        (["sale@x"], "'sale@x' is neither a file nor a version: write post-purchase.yaml or post-purchase@3"),
+        (["newer"], "newer@1 is not for this version of the program: update it"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_a_sentence(published: Run, arguments: list[str], said: str) -> None:
+    ran = published("map", *arguments)
+    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+
+
+def test_a_file_with_a_mistake_is_not_drawn(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("scenario: a\ntrigger: order\nsteps: []\n", "utf-8")
+    ran = run("map", tmp_path / "wrong.yaml")
+    assert (ran.status, ran.out) == (1, "")
+    assert "wrong.yaml:3" in ran.err

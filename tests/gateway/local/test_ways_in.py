@@ -1,0 +1,49 @@
+"""The key that the local servers have, from one start to the next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.local.ways_in import kept_api_key
+from runtime.api_key import SCOPES, parse_token
+from runtime.errors import LocalError
+from runtime.store import Store
+
+
+async def test_the_key_is_its_users_alone_and_stays(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "api.key"
+    token = await kept_api_key(path, store)
+    assert path.read_text() == f"{token}\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert await kept_api_key(path, store) == token
+    (key,) = await store.keys()
+    assert (tuple(key.scopes), key.scenarios, key.expires_at) == (SCOPES, None, None)
+
+
+@pytest.mark.parametrize("content", ["", "sr_nothing", f"sr_abcdefgh_{'0' * 64}"])
+async def test_what_is_no_key_of_this_store_is_replaced(tmp_path: Path, store: Store, content: str) -> None:
+    path = tmp_path / "api.key"
+    path.write_text(content)
+    token = await kept_api_key(path, store)
+    assert path.read_text() == f"{token}\n"
+    (key,) = await store.keys()
+    assert token.split("_")[1] == key.id
+
+
+async def test_a_revoked_key_is_replaced_too(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "api.key"
+    first = await kept_api_key(path, store)
+    parsed = parse_token(first)
+    assert parsed is not None
+    await store.revoke_key(parsed[0], datetime.now(UTC))
+    assert await kept_api_key(path, store) != first
+
+
+async def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "api.key"
+    path.write_bytes(b"\xff")
+    with pytest.raises(LocalError, match="cannot be read or written: check its permissions"):
+        await kept_api_key(path, store)
