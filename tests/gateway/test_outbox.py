@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from activities.webhook.destinations.watch import DestinationsFile
@@ -10,7 +12,7 @@ from gateway.errors import BadInput
 from gateway.outbox import Outbox
 from runtime.settings import Settings
 
-REQUEST = {"source": "scenario: hello\ntrigger: order\nsteps: [{mail: x}]\n", "entry": {}}
+REQUEST: dict[str, Any] = {"source": "scenario: hello\ntrigger: order\nsteps: [{mail: x}]\n", "entry": {}}
 
 
 async def test_it_sends_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
