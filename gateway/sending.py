@@ -5,10 +5,12 @@ Its webhook or e-mail says so in a header, and its delivery id begins with ``msg
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -102,12 +104,17 @@ class Means:
         routes: Where webhooks lead.
         secrets: All there are.
         to: Where it goes instead: a URL, to which no secret is sent; an e-mail address, or a number.
+        called: What the person who sends it knows `to` by.
+        guarded: Whether a URL that `to` names is called as those of scenarios are: at public addresses only. Without
+            it, whoever sends is trusted to know what may be called from this machine, as its own user is.
     """
 
     channels: Channels
     routes: Routes
     secrets: Mapping[str, str] = field(repr=False)
     to: str | None = None
+    called: str = "--to"
+    guarded: bool = False
 
 
 async def send(draft: Draft, entry: object, given: Given, step: str, means: Means) -> Exchange:
@@ -129,16 +136,11 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
     def identify(_step: str) -> str:
         return identifier
 
+    # Rendering may take its time, and something else may be going on here meanwhile.
     workshop = replace(given.workshop, identify=identify)
-    contact = preview(draft, entry, replace(given, workshop=workshop))
-    passed = next(passed for passed in contact.steps if passed.id == step)
-    if passed.delivery is None:
-        raise BadInput(f"the step '{step}' sends no message")
-    delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.workshop.book))
-    try:
-        made = replace(workshop, to=means.to).render(draft.steps[step], delivery, contact.journey, draft.scenario)
-    except BadRecipient as error:
-        raise BadInput(f"--to is not {_RECIPIENTS[error.word]}") from None
+    contact, delivery, made = await asyncio.to_thread(
+        _rendered, draft, entry, replace(given, workshop=workshop), step, means
+    )
     began = time.perf_counter()
     match made:
         case Problem():
@@ -156,6 +158,21 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
     return Exchange(id=delivery.id, contact=contact, message=message, answer=answer, milliseconds=milliseconds)
 
 
+def _rendered(
+    draft: Draft, entry: object, given: Given, step: str, means: Means
+) -> tuple[Preview, Delivery, Rendered | Nothing | Problem]:
+    contact = preview(draft, entry, given)
+    passed = next(passed for passed in contact.steps if passed.id == step)
+    if passed.delivery is None:
+        raise BadInput(f"the step '{step}' sends no message")
+    delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.workshop.book))
+    workshop = replace(given.workshop, to=means.to)
+    try:
+        return contact, delivery, workshop.render(draft.steps[step], delivery, contact.journey, draft.scenario)
+    except BadRecipient as error:
+        raise BadInput(f"{means.called} is not {_RECIPIENTS[error.word]}") from None
+
+
 def _timeout(row: Row, book: Destinations | None) -> float:
     assert isinstance(row, Send)  # noqa: S101 others deliver nothing
     found = book.get(row.to) if book and row.destination else None
@@ -169,13 +186,14 @@ async def _request(
     now = datetime.now(UTC)
     hidden = redaction.known(tuple(means.secrets.values()))
     if means.to is not None:
-        access, host = _place(means.to)
+        url, access, host = _place(means.to, means)
         made = replace(made, url=means.to, headers={**made.headers, **signing.headers([], delivery.id, now, made.body)})
-        request = Request(made.method, means.to, {**made.headers, HEADER: "1"}, made.body, delivery.timeout, access)
+        request = Request(made.method, url, {**made.headers, HEADER: "1"}, made.body, delivery.timeout, access)
     else:
         granted = named_secrets(step) if step.secrets else frozenset[str]()
-        ready = outgoing(
-            step, delivery.step, data, delivery.id, routes=means.routes, secrets=means.secrets, named=granted
+        ready = await asyncio.to_thread(
+            partial(outgoing, routes=means.routes, secrets=means.secrets, named=granted),
+            *(step, delivery.step, data, delivery.id),
         )
         sent, route, hidden = ready.rendered, ready.route, ready.hidden
         mine = {name: value for name, value in sent.headers.items() if name in made.attempt_headers}
@@ -200,20 +218,24 @@ async def _request(
     return shown, answer
 
 
-def _place(url: str) -> tuple[Access, str]:
-    """What the person who names a URL may reach, which is anything that may be called at all; and its host.
+def _place(named: str, means: Means) -> tuple[str, Access, str]:
+    """Where a URL leads that a person names, what may be reached there, and its host.
 
     Raises:
         BadInput: It is not a URL that may be called.
     """
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(named)
         port = parts.port or {"http": 80}.get(parts.scheme, 443)
-        access = Access(allow_private=True, allow_http=True, ports=(port,))
+        if means.guarded:
+            route = means.routes.find(named)
+            url, access = route.url, route.access
+        else:
+            url, access = named, Access(allow_private=True, allow_http=True, ports=(port,))
         parse(url, access)
     except (UrlError, ValueError) as error:
-        raise BadInput(f"--to is not a URL that may be called: {error}") from None
-    return access, parts.hostname or ""
+        raise BadInput(f"{means.called} is not a URL that may be called: {error}") from None
+    return url, access, parts.hostname or ""
 
 
 def _said(sentence: str, verdict: Verdict) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -35,6 +35,7 @@ from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
+from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
@@ -42,7 +43,7 @@ from runtime.connection import connect
 from runtime.errors import SettingsError
 from runtime.process.http_guard import ALIVE
 from runtime.process.http_server import DRAIN, HttpServer
-from runtime.settings import Settings
+from runtime.settings import Settings, origins_in
 from runtime.store import Store
 from runtime.telemetry.telemetry import temporal_runtime
 from runtime.unsubscribing import Unsubscribing
@@ -92,8 +93,11 @@ def parts_of(
     wanted: Parts,
     authors: Authoring | None = None,
     *,
+    outbox: Outbox | None = None,
+    book: DestinationsFile | None = None,
     temporal_ui: str | None = None,
     door: Door | None = None,
+    origins: Sequence[str] = (),
 ) -> dict[str, ASGIApp]:
     """The parts for engines and people.
 
@@ -102,15 +106,19 @@ def parts_of(
         store: Keeps their keys.
         wanted: Which of them.
         authors: Checks and previews scenarios; without it, as if nothing were set.
+        outbox: Sends test messages from pages; None: none are sent.
+        book: The destinations, for pages; None where they are not known.
         temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
+        origins: Of pages elsewhere whose scripts may use the API.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors, origins=origins))
     if wanted.pages:
-        made["/"] = pages.bounded(pages.application(client, keys, temporal_ui=temporal_ui, door=door))
+        site = pages.application(client, keys, authors, outbox=outbox, book=book, temporal_ui=temporal_ui, door=door)
+        made["/"] = pages.bounded(site)
     return made
 
 
@@ -154,7 +162,15 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
             authors = Authoring(Setup.of(settings))
-            parts.update(parts_of(client, store, wanted, authors, temporal_ui=settings.temporal_ui))
+            book, ui, origins = (
+                DestinationsFile(settings.destinations),
+                settings.temporal_ui,
+                origins_in(settings.api_origins),
+            )
+            outbox = await stack.enter_async_context(Outbox.configured(settings, book)) if wanted.pages else None
+            parts.update(
+                parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
+            )
             if wanted.api or wanted.pages:
                 crew = await stack.enter_async_context(running_operations(client))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]

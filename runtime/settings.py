@@ -49,6 +49,7 @@ class Settings(BaseSettings):
         bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
         inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
         temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
+        api_origins: Origins of pages elsewhere whose scripts may use the API, separated by commas. None: no others.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     suppression_key_previous: SecretStr | None = None
     bounce_address: str | None = None
     inbound_key: SecretStr | None = None
+    api_origins: str | None = None
     temporal_ui: str | None = None
     platform_timezone: str = "Europe/Paris"
 
@@ -92,6 +94,7 @@ class Settings(BaseSettings):
             "bounce_address",
             "inbound_key",
             "temporal_ui",
+            "api_origins",
             "platform_timezone",
         ),
     )
@@ -116,6 +119,7 @@ _WANTED: Final = {
     "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
     "and '_' at most before its '@'",
     "inbound_key": _KEY,
+    "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
     "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
@@ -129,6 +133,11 @@ def callback_key(value: SecretStr) -> bytes:
 def keys_in(value: SecretStr) -> list[bytes]:
     """The keys that a setting of several holds."""
     return [_bytes(text) for text in value.get_secret_value().split(",")]
+
+
+def origins_in(value: str | None) -> list[str]:
+    """The origins that a setting of several names."""
+    return [text.strip() for text in (value or "").split(",") if text.strip()]
 
 
 def _sentences(error: ValidationError) -> list[str]:
@@ -152,6 +161,7 @@ def _bytes(text: str) -> bytes:
         return b""
 
 
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)  # as browsers write it: in lower case
 _BOUNCES: Final = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,19}[A-Za-z0-9])?@(?=.{1,253}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
 )
@@ -201,6 +211,7 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
+    "api_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "temporal_ui": _is_address,
     "platform_timezone": _is_zone,
 }

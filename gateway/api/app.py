@@ -48,9 +48,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     results.router,
     stats.router,
 )
+BATCHES: Final = (f"{PREFIX}/entries/batch", f"{PREFIX}/events/batch")
 LARGER: Final = dict.fromkeys(
-    (f"{PREFIX}/{name}" for name in ("entries/batch", "events/batch", "scenarios/", "check", "preview")),
-    5 * 1024 * 1024,
+    (*BATCHES, *(f"{PREFIX}/{name}" for name in ("scenarios/", "check", "preview"))), 5 * 1024 * 1024
 )
 """Bytes of a body where it may be larger than others."""
 
@@ -81,7 +81,7 @@ def application(
     problem.install(app)
     # The last is the outermost: what comes of a request's form and key is known before anything of its body is.
     app.add_middleware(Idempotency, client.store)
-    app.add_middleware(StrictJson, LARGER)
+    app.add_middleware(StrictJson, BATCHES)
     app.add_middleware(Authentication, keys, {DESCRIPTION})
     app.add_middleware(Failsafe)
     if origins:

@@ -31,7 +31,7 @@ class AttemptBody(BaseModel):
     scenario: str
     version: int
     step: str
-    channel: str = Field(examples=["webhook"])
+    channel: str
     destination: str
     contact_id: str
     started_at: datetime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field
@@ -25,7 +25,7 @@ ENTRY: dict[str, Any] = {
     "contact": {"id": 3028687, "email": "zoe@example.com", "timezone": "Europe/Paris"},
     "trigger": {"type": "order", "order": {"external_id": "CGX0094", "total_price": "59.90", "products": []}},
 }
-_ENTRY: dict[str, Any] = {
+SCHEMA: Final[dict[str, Any]] = {
     "title": "Entry",
     "description": "One contact and the trigger's data, asking to come in.",
     "type": "object",
@@ -41,12 +41,14 @@ _ENTRY: dict[str, Any] = {
             "description": "As the platform sends it; `id` is needed",
             "required": ["id"],
             "properties": {"id": {"type": ["string", "integer"]}},
+            "additionalProperties": True,
         },
         "trigger": {
             "type": "object",
             "description": "What happened, and its data under its own name",
             "required": ["type"],
             "properties": {"type": {"type": "string", "enum": list(TRIGGERS)}},
+            "additionalProperties": True,
         },
         "key": {
             "type": ["string", "integer", "null"],
@@ -56,6 +58,8 @@ _ENTRY: dict[str, Any] = {
     "additionalProperties": False,
     "examples": [ENTRY],
 }
+"""What an entry looks like, for the API's description; `scenario.entry` tells what is wrong with one."""
+_ENTRY: Final = {"$ref": "#/components/schemas/Entry"}
 
 
 class Accepted(BaseModel):

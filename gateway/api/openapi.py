@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 
 from gateway.api import problem
 from gateway.api.body import WRITING
+from gateway.api.entries import SCHEMA
 from gateway.api.idempotency import HEADER, REPLAYED
 
 _SECTION: Final = re.compile(r"\n\s*\n(Args|Attributes|Raises|Returns|Example):+\n(.*?)(?=\n\s*\n\S|\Z)", re.DOTALL)
@@ -58,7 +59,7 @@ def describe(app: FastAPI) -> None:
 
 def _complete(document: dict[str, Any]) -> None:
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
-    for name, schema in _problems().items():
+    for name, schema in {**_problems(), "Entry": SCHEMA}.items():
         schemas.setdefault(name, schema)
     for schema in schemas.values():
         _tell_attributes(schema)

@@ -232,12 +232,12 @@ def answer(problem: Problem) -> JSONResponse:
 
 
 def install(application: FastAPI) -> None:
-    """Lets an application answer with problems what FastAPI would answer itself; all else is `Failsafe`'s."""
+    """Lets an application answer all that is known to go wrong with problems; what nobody expected is `Failsafe`'s."""
 
     async def handle(_request: Request, error: Exception) -> JSONResponse:
         return answer(problem_of(error))
 
-    for kind in (Problem, RequestValidationError, HTTPException):
+    for kind in (Problem, RequestValidationError, HTTPException, Refusal, StoreError, SetupError, RPCError):
         application.add_exception_handler(kind, handle)
 
 

@@ -121,7 +121,7 @@ class _Place(TypedDict):
     version: int
 
 
-@router.get("/scenarios")
+@router.get("/scenarios", responses=problems("not-found"))
 async def list_scenarios(
     client: Client,
     caller: Reading,
@@ -131,8 +131,8 @@ async def list_scenarios(
 ) -> Versions:
     """What is published: of each scenario the newest version, and those that journeys still follow."""
     if scenario is not None:
-        await require(client, scenario)
         caller.check(scenario)
+        await require(client, scenario)
     found = [
         item for item in await publications.versions(client.store, scenario) if caller.may_use(item.published.scenario)
     ]

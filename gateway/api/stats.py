@@ -76,7 +76,7 @@ class StatsBody(_Body):
     trouble: str = Field(description="Why nobody knows who stands where; empty where that is known")
 
 
-@router.get("/stats/{scenario}", responses=problems("not-found"))
+@router.get("/stats/{scenario}", operation_id="showStats", responses=problems("not-found"))
 async def stats(
     scenario: str,
     client: Client,

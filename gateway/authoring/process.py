@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any, Final
 
-from gateway.authoring.work import DONE, LENGTH, Setup
+from gateway.authoring.work import DONE, LENGTH, READY, Setup
 from gateway.errors import BadInput, Busy, Refusal
 
 logger = logging.getLogger("gateway")
 
 SECONDS: Final = 10.0
-"""That one request may take."""
+"""That one request may take, once there is a process."""
 PROCESSES: Final = 2
 """How many there are at most, each started when it is needed first."""
 WAITING: Final = 20
@@ -80,6 +80,21 @@ class Authoring:
         """
         return await self._ask({"do": "preview", **request})
 
+    async def sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry to begin with, made up.
+
+        Args:
+            request: The scenario, as a preview takes it.
+
+        Returns:
+            ``{"entry", "findings"}``; the entry is None where none was found, or a finding is an error.
+
+        Raises:
+            BadInput: The scenario cannot be read, or it takes too long, or too much memory.
+            Busy: Too many ask at once.
+        """
+        return json.loads(await self._ask({"do": "sample", **request}))
+
     async def _ask(self, request: Mapping[str, Any]) -> bytes:
         if self._asked >= PROCESSES + WAITING:
             raise Busy("too many scenarios are being checked or previewed: try again")
@@ -89,6 +104,7 @@ class Authoring:
             async with self._places:
                 process = self._idle.pop()
                 try:
+                    await asyncio.to_thread(process.start)
                     return await _within(self._seconds, process, data)
                 finally:
                     self._idle.append(process)
@@ -121,39 +137,52 @@ class _Process:
         self._process: subprocess.Popen[bytes] | None = None
         self._end: Callable[[], object] = int
 
+    def start(self) -> None:
+        """Makes sure that there is one; in a thread.
+
+        Raises:
+            RuntimeError: It could not be started.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._end()
+        self._process = subprocess.Popen(  # noqa: S603 - the words are ours
+            [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # No secrets; only where a Python finds its own libraries.
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+        )
+        self._end = weakref.finalize(self, _end, self._process)
+        if _pipes(self._process)[1].read(len(READY)) != READY:
+            raise RuntimeError("the process that checks scenarios could not be started")  # it has said why itself
+
     def ask(self, data: bytes) -> bytes:
-        """Gives it a request and waits for the answer; in a thread."""
-        process = self._running()
-        asked, told = _pipes(process)
+        """Gives it a request and waits for the answer; in a thread, after `start`.
+
+        Raises:
+            BadInput: A limit ended it.
+            RuntimeError: A mistake in it did.
+        """
+        if self._process is None:
+            raise AssertionError
+        asked, told = _pipes(self._process)
         with suppress(BrokenPipeError):
             asked.write(len(data).to_bytes(LENGTH, "big") + data)
             asked.flush()
         answer = told.read(int.from_bytes(told.read(LENGTH), "big"))
         if not answer:
             self._end()
-            logger.warning("a process that checks scenarios ended (%s)", process.returncode)
-            if process.returncode == 1:  # by an exception: it could not be started, or there is a mistake in it
+            logger.warning("a process that checks scenarios ended (%s)", self._process.returncode)
+            if self._process.returncode == 1:
                 raise RuntimeError("a scenario could not be checked or previewed")
-            raise BadInput("this takes too much time or memory: make the scenario smaller")
+            raise BadInput("this takes too much memory: make the scenario smaller")
         return answer
 
     def kill(self) -> None:
         """Ends it in the middle of a request."""
         if self._process is not None:
             self._process.kill()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._end()
-            self._process = subprocess.Popen(  # noqa: S603 - the words are ours
-                [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # No secrets; only where a Python finds its own libraries.
-                env={name: os.environ[name] for name in _KEPT if name in os.environ},
-            )
-            self._end = weakref.finalize(self, _end, self._process)
-        return self._process
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

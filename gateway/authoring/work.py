@@ -1,8 +1,9 @@
 """What is done in a process of its own: a scenario that somebody sent is checked, or shown to a contact.
 
-A request and its answer are JSON objects. A request has ``do`` (``check`` or ``preview``) and ``with`` (`Setup`). Of a
-scenario that was sent it has ``source``, ``files`` and ``name``; of one that is published ``version`` (with its name),
-``document`` and ``plan``. A preview also has ``entry``, and may have ``at``, ``events``, ``responses`` and ``step``.
+A request and its answer are JSON objects. A request has ``do`` (``check``, ``preview``, or ``sample``: an entry to
+begin with) and ``with`` (`Setup`). Of a scenario that was sent it has ``source``, ``files`` and ``name``; of one that
+is published ``version`` (with its name), ``document`` and ``plan``. A preview also has ``entry``, and may have ``at``,
+``events``, ``responses`` and ``step``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gateway.errors import Refusal
 from gateway.preview import draft as drafts
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import Draft
+from gateway.preview.first_entry import first_entry
 from gateway.preview.places import Places
 from gateway.preview.rendering import BASE, SENDERS, StandIn, UnsubscribeStandIn, Workshop
 from gateway.preview.report import report
@@ -42,6 +44,8 @@ from scenario.source.findings import Finding, listed, near
 
 LENGTH: Final = 4
 """Bytes that tell how many follow, in both directions."""
+READY: Final = b"!"
+"""What a process says when it has begun."""
 DONE: Final = b"+"
 """How an answer begins that holds what was asked for."""
 REFUSED: Final = b"-"
@@ -96,7 +100,7 @@ def answer(request: Mapping[str, Any]) -> bytes:
     try:
         book = read_destinations(Path(setup.destinations)) if setup.destinations else None
         policies = policies_file.read(Path(setup.policies)) if setup.policies else Policies()
-        made = (_check if request["do"] == "check" else _preview)(request, setup, book, policies)
+        made = _DONE[request["do"]](request, setup, book, policies)
     except (Refusal, ScenarioError, EntryError) as error:
         return REFUSED + str(error).encode(errors="replace")
     except SetupError:
@@ -114,11 +118,7 @@ def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None,
 
 def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
     """Returns what `gateway.preview.report.report` makes, and ``findings``; where one is an error, no step."""
-    if "document" in request:
-        made: Draft | None = drafts.published(request["version"], request["document"], request["plan"])
-        findings: tuple[Finding, ...] = ()
-    else:
-        made, findings = drafts.draft(_sent(request), book and book.listing, policies.quiet_hours)
+    made, findings = draft_of(request, book, policies)
     if made is None:
         return {"steps": [], "findings": _plain(findings)}
     step = request.get("step")
@@ -126,20 +126,41 @@ def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None
         guess = near(step, made.steps)
         hint = f"did you mean '{guess}'?" if guess else f"there are {listed(made.steps, 'and')}"
         raise ScenarioError(f"there is no step '{step}': {hint}")
-    at = request.get("at")
-    given = Given(
-        at=datetime.fromisoformat(at) if at else None,
-        events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
-        responses=request.get("responses") or {},
-        platform_zone=setup.zone,
-        workshop=_workshop(setup, book),
-        policies=policies,
-    )
+    given = given_in(request, setup, book, policies)
     told = report(preview(made, request["entry"], given), Places(made.file), step)
     return {**told, "findings": _plain(findings)}
 
 
-def _workshop(setup: Setup, book: Destinations | None) -> Workshop:
+def _sample(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
+    """Returns ``{"entry", "findings"}``; the entry is null where none was found, or a finding is an error."""
+    made, findings = draft_of(request, book, policies)
+    return {"entry": made and first_entry(made), "findings": _plain(findings)}
+
+
+def draft_of(
+    request: Mapping[str, Any], book: Destinations | None, policies: Policies
+) -> tuple[Draft | None, tuple[Finding, ...]]:
+    """The scenario of a request, or None where it has a mistake; and what its check found."""
+    if "document" in request:
+        return drafts.published(request["version"], request["document"], request["plan"]), ()
+    return drafts.draft(_sent(request), book and book.listing, policies.quiet_hours)
+
+
+def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> Given:
+    """The circumstances of a request for a preview."""
+    at = request.get("at")
+    return Given(
+        at=datetime.fromisoformat(at) if at else None,
+        events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
+        responses=request.get("responses") or {},
+        platform_zone=setup.zone,
+        workshop=workshop_of(setup, book),
+        policies=policies,
+    )
+
+
+def workshop_of(setup: Setup, book: Destinations | None) -> Workshop:
+    """What renders, with what the settings say of it."""
     senders = Senders.configured(setup.mail_from, setup.mail_from_allowed) if setup.mail_from else SENDERS
     base = setup.base or BASE
     return Workshop(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
@@ -151,6 +172,9 @@ def _sent(request: Mapping[str, Any]) -> ScenarioFile:
 
 def _plain(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
     return [finding.as_json() for finding in findings]
+
+
+_DONE: Final = {"check": _check, "preview": _preview, "sample": _sample}
 
 
 def serve() -> None:
@@ -166,6 +190,8 @@ def serve() -> None:
     # Whoever started this reads there why it could not begin. From here on it might be something of an entry.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     source, target = sys.stdin.buffer, sys.stdout.buffer
+    target.write(READY)
+    target.flush()
     while length := source.read(LENGTH):
         try:
             told = answer(json.loads(source.read(int.from_bytes(length, "big"))))

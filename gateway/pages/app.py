@@ -14,18 +14,25 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 from temporalio.service import RPCError
 
+from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.api.bounds import Bounds
 from gateway.api.problem import TITLES, Problem, problem_of
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
+from gateway.outbox import Outbox
 from gateway.pages import (
     assets,
     contact,
+    deliveries,
+    destinations,
     held,
     journey,
     journeys,
     operations,
+    preview,
     scenario,
     scenarios,
     sign_in,
@@ -34,24 +41,38 @@ from gateway.pages.headers import Headers
 from gateway.pages.links import link
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import render
+from gateway.pages.shelf import Shelf
 from gateway.pages.sign_in import Door
 from runtime.errors import SetupError
 from runtime.store import StoreError
 
-_PAGES: Final = (assets, sign_in, scenarios, scenario, contact, journeys, journey, held, operations)
+_PAGES: Final = (
+    *(assets, sign_in, scenarios, scenario, contact, journeys, journey),
+    *(held, operations, deliveries, destinations, preview),
+)
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
-LARGER: Final[Mapping[str, int]] = {"/sign-in": 8 * 1024}
+LARGER: Final[Mapping[str, int]] = {**preview.LARGER, "/sign-in": 8 * 1024}
 """Bytes of a form where it may be larger than others, or must be smaller: anybody can send that of who signs in."""
 
 
 def application(
-    client: ScenarioClient, keys: Keys, *, temporal_ui: str | None = None, door: Door | None = None
+    client: ScenarioClient,
+    keys: Keys,
+    authors: Authoring | None = None,
+    *,
+    outbox: Outbox | None = None,
+    book: DestinationsFile | None = None,
+    temporal_ui: str | None = None,
+    door: Door | None = None,
 ) -> Starlette:
     """The pages.
 
     Args:
         client: Does what people ask for.
         keys: Knows who asks.
+        authors: Previews scenarios; without it, as if nothing were set.
+        outbox: Sends test messages; None: none are sent.
+        book: The destinations; None where they are not known.
         temporal_ui: The address of Temporal's UI, to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
     """
@@ -61,7 +82,9 @@ def application(
     app.router.redirect_slashes = False
     app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
     app.state.temporal_ui, app.state.door = temporal_ui, door
-    app.state.held = held.remembered(client)
+    app.state.authoring, app.state.outbox, app.state.destinations = authors or Authoring(Setup()), outbox, book
+    app.state.held, app.state.standings = held.remembered(client), destinations.remembered(client, book)
+    app.state.shelf = Shelf(client.store)
     return app
 
 

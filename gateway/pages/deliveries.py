@@ -13,7 +13,7 @@ from gateway.journeys.next_tries import to_come
 from gateway.pages.fields import since_in
 from gateway.pages.links import link
 from gateway.pages.page import Page, shows
-from runtime.store import AttemptPlace, WhichAttempts, place_of
+from runtime.store import Attempt
 
 LISTED: Final = 50
 """Attempts that a page has."""
@@ -22,6 +22,7 @@ LOOKED_BACK: Final = timedelta(days=7)
 OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
 """How attempts end."""
 _FIELDS: Final = ("journey", "contact", "scenario", "step", "destination", "outcome", "since")
+_PLACE: Final = ("after_at", "after_attempt", "after_delivery")
 _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 
 
@@ -31,8 +32,9 @@ async def _show(page: Page) -> Response:
         raise Problem("invalid", f"no attempt ends like that: the outcome is one of {', '.join(OUTCOMES)}")
     since = since_in(asked["since"])
     is_bounded = since is None and not any(asked[name] for name in _INDEXED)
-    which = WhichAttempts(
-        workflow_id=asked["journey"],
+    store = page.client.store
+    found = await store.deliveries(
+        asked["journey"],
         contact_id=asked["contact"],
         scenario=asked["scenario"],
         scenarios=page.caller.key.scenarios,
@@ -40,11 +42,10 @@ async def _show(page: Page) -> Response:
         destination=asked["destination"],
         outcome=asked["outcome"],
         since=datetime.now(UTC) - LOOKED_BACK if is_bounded else since,
+        after=_place(page),
+        limit=LISTED,
     )
-    store = page.client.store
-    found = await store.attempts(which, after=_place(page), limit=LISTED)
-    # Which of them are still to be followed by another is told oldest first.
-    found = [*reversed(await to_come(store, [*reversed(found)]))]
+    found = [*reversed(await to_come(store, found))]
     more = len(found) == LISTED
     return page.render(
         "deliveries.html",
@@ -53,22 +54,22 @@ async def _show(page: Page) -> Response:
         outcomes=OUTCOMES,
         days=LOOKED_BACK.days if is_bounded else None,
         filtered=any(asked.values()),
-        older=link("/deliveries", **asked, **_after(place_of(found[-1]))) if more else None,
+        older=link("/deliveries", **asked, **_after(found[-1])) if more else None,
     )
 
 
-def _after(place: AttemptPlace) -> dict[str, Any]:
-    told = {**place._asdict(), "started_at": place.started_at.isoformat()}
-    return {f"after_{name}": value for name, value in told.items()}
+def _after(last: Attempt) -> dict[str, Any]:
+    """Where the next page begins, as its address says it."""
+    return dict(zip(_PLACE, (last.started_at.isoformat(), last.attempt, last.delivery_id), strict=True))
 
 
-def _place(page: Page) -> AttemptPlace | None:
-    at, number, delivery = (page.asked(f"after_{name}") for name in AttemptPlace._fields)
+def _place(page: Page) -> tuple[datetime, int, str] | None:
+    at, number, delivery = (page.asked(name) for name in _PLACE)
     if at is None and number is None and delivery is None:
         return None
     try:
-        return AttemptPlace(datetime.fromisoformat(at or "").astimezone(UTC), int(number or ""), delivery or "")
-    except ValueError:
+        return datetime.fromisoformat(at or "").astimezone(UTC), int(number or ""), delivery or ""
+    except (ValueError, OverflowError):
         raise Problem("invalid", "this is no page of this list: begin with its first one") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -81,3 +82,21 @@ def seconds_in(given: Mapping[str, Any], name: str) -> float | None:
     except (DurationError, OverflowError):
         what = name.replace("_", " ")
         raise Problem("invalid", f"the {what} is a duration: write 30s, 15m, 2h or 3d") from None
+
+
+def number_in(given: Mapping[str, Any], name: str) -> float | None:
+    """The number that a field says; None where it is empty.
+
+    Raises:
+        Problem: It is none.
+    """
+    text = str(given.get(name, "")).strip()
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise Problem("invalid", f"the {name.replace('_', ' ')} is a number")
+    return number

@@ -19,6 +19,7 @@ from gateway.api.problem import Problem, again
 from gateway.client import ScenarioClient
 from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of
+from gateway.pages.shelf import Shelf
 from runtime.api_key import Scope
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
@@ -53,6 +54,11 @@ class Page:
     def client(self) -> ScenarioClient:
         """Does what they ask for."""
         return cast("ScenarioClient", self.request.app.state.client)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The published versions."""
+        return cast("Shelf", self.request.app.state.shelf)
 
     @property
     def temporal_ui(self) -> str | None:

@@ -27,10 +27,22 @@ NAVIGATION: Final = (
 """What the header leads to."""
 
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
-    "blue": ("running", "waiting", "entering", "now", "let in"),
-    "green": ("finished", "delivered", "completed", "goal", "up"),
-    "amber": ("paused", "retry", "refused", "closed", "leaving", "ignored", "pause"),
-    "red": ("held", "failed", "lost", "terminated", "timed_out", "unknown", "down"),
+    "blue": ("running", "waiting", "entering", "now", "let in", "surveying"),
+    "green": ("finished", "delivered", "completed", "goal", "up", "sent", "accepted"),
+    "amber": (
+        "paused",
+        "retry",
+        "refused",
+        "closed",
+        "leaving",
+        "ignored",
+        "pause",
+        "warning",
+        "stopped",
+        "no answer",
+        "unanswered",
+    ),
+    "red": ("held", "failed", "lost", "terminated", "timed_out", "unknown", "down", "left alone", "error"),
 }
 """The colours of states and outcomes; all others are grey. A word always stands beside its colour."""
 _TONE: Final = {word: tone for tone, words in _TONES.items() for word in words}

@@ -16,14 +16,10 @@ from gateway.map.overlay import since as changed_since
 from gateway.pages.links import link
 from gateway.pages.page import Page, shows
 from gateway.pages.rules import rules
+from gateway.pages.shelf import Opened
 from gateway.stats.standing import Now
 from gateway.stats.stats import Stats, StepStats, VersionStats
-from runtime.store import Published
-from scenario.errors import ScenarioError
-from scenario.model.document import load
-from scenario.model.scenario import Scenario
 from scenario.plan.difference import Difference, difference
-from scenario.plan.plan import load_plan
 
 _FAILED: Final = ("failed", "unknown")
 _NOT_PASSED: Final = (*_FAILED, "skipped", "left")
@@ -64,23 +60,22 @@ async def _show(page: Page) -> Response:
     versions = await store.listed(name)
     if not versions:
         raise Problem("not-found", f"no scenario '{name}' is published")
-    published = await _version(page, name, page.asked("version") or str(versions[0].version))
+    version = await _version(page, name, page.asked("version") or str(versions[0].version))
     earlier = await _version(page, name, asked) if (asked := page.asked("compare")) else None
-    scenario = _read(published)
-    changes = difference(_read(earlier), scenario) if earlier else None
-    counted, numbers = await _count(page, name, published.version)
+    changes = difference(earlier.scenario, version.scenario) if earlier else None
+    counted, numbers = await _count(page, name, version.published.version)
     people = {step.id: _people(step) for step in numbers.steps}
-    drawn = _map(scenario, published, people, changes)
+    drawn = _map(version, people, changes)
     return page.render(
         "scenario.html",
         name=name,
-        published=published,
-        scenario=scenario,
-        rules=list(rules(scenario)),
+        published=version.published,
+        scenario=version.scenario,
+        rules=list(rules(version.scenario)),
         versions=versions,
         under_way={one.version: one.under_way for one in counted.versions},
         closure=await store.closure(name),
-        compared=earlier,
+        compared=earlier.published if earlier else None,
         changes=changes,
         stats=counted,
         numbers=numbers,
@@ -90,20 +85,13 @@ async def _show(page: Page) -> Response:
     )
 
 
-async def _version(page: Page, name: str, number: str) -> Published:
+async def _version(page: Page, name: str, number: str) -> Opened:
     found = None
     if number.isascii() and number.isdigit() and len(number) < 10:
-        found = await page.client.store.version(name, int(number))
+        found = await page.shelf.open(name, int(number))
     if found is None:
         raise Problem("not-found", f"{name} has no version '{number}'")
     return found
-
-
-def _read(published: Published) -> Scenario:
-    try:
-        return load(published.document)
-    except ScenarioError as error:
-        raise Problem("invalid", f"{published.scenario}@{published.version}: {error}") from None
 
 
 async def _count(page: Page, name: str, number: int) -> tuple[Stats, VersionStats]:
@@ -129,17 +117,15 @@ def _people(step: StepStats) -> People:
     )
 
 
-def _map(
-    scenario: Scenario, published: Published, people: Mapping[str, People], changes: Difference | None
-) -> ScenarioMap:
+def _map(version: Opened, people: Mapping[str, People], changes: Difference | None) -> ScenarioMap:
     numbers = {step: one.on_the_map for step, one in people.items()}
+    published = version.published
 
     def to_step(step: str) -> str:
         return link("/journeys", scenario=published.scenario, version=published.version, step=step)
 
     overlay = changed_since(changes, numbers, to_step) if changes else Overlay(numbers, link=to_step)
-    title = f"{published.scenario}@{published.version}"
-    return ScenarioMap(load_plan(published.plan), title, scenario.trigger, overlay)
+    return ScenarioMap(version.plan, version.title, version.scenario.trigger, overlay)
 
 
 ROUTES: Final = (shows("/scenarios/{name}", _show),)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.responses import Response
+from temporalio.service import RPCError
 
+from gateway.pages.held import held_of
 from gateway.pages.page import Page, shows
 from gateway.publications import versions
 
@@ -13,10 +17,26 @@ from gateway.publications import versions
 async def _show(page: Page) -> Response:
     listed = await versions(page.client.store)
     mine = [item for item in listed if page.caller.may_use(item.published.scenario)]
-    under_way: dict[str, int] = {}
+    newest = [item for item in mine if item.newest]
+    under_way = Counter[str]()
     for item in mine:
-        under_way[item.published.scenario] = under_way.get(item.published.scenario, 0) + item.under_way
-    return page.render("scenarios.html", scenarios=[item for item in mine if item.newest], under_way=under_way)
+        under_way[item.published.scenario] += item.under_way
+    named = [(item.published.scenario, item.published.version) for item in newest]
+    triggers = {scenario: await page.shelf.trigger(scenario, version) for scenario, version in named}
+    held = await _held(page)
+    return page.render("scenarios.html", scenarios=newest, under_way=under_way, held=held, triggers=triggers)
+
+
+async def _held(page: Page) -> Mapping[str, int] | None:
+    """How many journeys of each scenario are held; None where nobody knows."""
+    try:
+        found = await held_of(page)
+    except RPCError:
+        return None
+    counts = Counter[str]()
+    for group in found.groups:
+        counts[group.at.scenario] += group.count
+    return counts
 
 
 ROUTES: Final = (shows("/", _show),)

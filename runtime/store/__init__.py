@@ -6,7 +6,7 @@ async with Store.open(url) as store:
 """
 
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
-from runtime.store.attempt_log import AttemptPlace, Outcomes, WhichAttempts, place_of
+from runtime.store.attempt_counts import Outcomes
 from runtime.store.claims import Claim
 from runtime.store.closures import Closure
 from runtime.store.deliveries import Attempt, Attempted
@@ -32,7 +32,6 @@ __all__ = [
     "Again",
     "AlreadyIn",
     "Attempt",
-    "AttemptPlace",
     "AttemptWriter",
     "Attempted",
     "Claim",
@@ -57,6 +56,4 @@ __all__ = [
     "StoredEntry",
     "StoredOperation",
     "Tally",
-    "WhichAttempts",
-    "place_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
@@ -112,6 +112,8 @@ class Deliveries(Queries):
         channel: str | None = None,
         destination: str | None = None,
         scenario: str | None = None,
+        scenarios: Collection[str] | None = None,
+        step: str | None = None,
         outcome: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
@@ -129,6 +131,8 @@ class Deliveries(Queries):
             channel: Only those by this channel.
             destination: Only those to this destination.
             scenario: Only this scenario's.
+            scenarios: Only those of one of these scenarios.
+            step: Only this step's.
             outcome: Only those with this outcome.
             error: Only those with this kind of error; of what was skipped, why: ``capped``.
             since: Only those that began then or later.
@@ -145,14 +149,17 @@ class Deliveries(Queries):
             "channel": channel,
             "destination": destination,
             "scenario": scenario,
+            "step": step,
             "outcome": outcome,
             "error": error,
         }
         statement = select(deliveries).where(
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
+        if scenarios is not None:
+            statement = statement.where(_table.scenario.in_(sorted(scenarios)))
         if outcome is not None and outcome != DELIVERED:
-            statement = statement.where(WENT_WRONG)  # which says that the index of those will do
+            statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
         if since is not None:
             statement = statement.where(_table.started_at >= since)
         if before is not None:
@@ -163,7 +170,7 @@ class Deliveries(Queries):
             place = tuple_(*after, types=[column.type for column in order])
             statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
         statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
-        return [attempt_in(row) for row in reversed(await self._database.read(statement))]
+        return [_attempt(row) for row in reversed(await self._database.read(statement))]
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """The newest attempt of each delivery that is to be tried again, those first that are due first.
@@ -177,7 +184,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
-        return [attempt_in(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
+        return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """As `between_attempts`, to whomever they are, the newest first.
@@ -187,7 +194,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"since": since, "limit": limit}
-        return [attempt_in(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
+        return [_attempt(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
 
     async def attempted(self, scenario: str, *, since: datetime) -> list[Attempted]:
         """How many attempts a scenario's steps made, of each kind apart.
@@ -210,8 +217,7 @@ class Deliveries(Queries):
         return {(row["version"], row["step"]): row["n"] for row in rows}
 
 
-WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
-"""Of the few attempts that were not delivered, which have an index of their own."""
+_WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
 _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
@@ -225,7 +231,7 @@ _IS_LATEST = (
 )
 _TO_BE_TRIED_AGAIN = (
     select(deliveries)
-    .where(WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
+    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
     .order_by(_table.started_at.desc())
     .limit(bindparam("limit"))
 )
@@ -240,7 +246,7 @@ _of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= b
 _ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
 _TRYING_AGAIN = (
     select(_table.version, _table.step, func.count().label("n"))
-    .where(WENT_WRONG, *_of_scenario, *_IS_LATEST)
+    .where(_WENT_WRONG, *_of_scenario, *_IS_LATEST)
     .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
@@ -252,8 +258,7 @@ def _row(attempt: Attempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in _FIELDS}
 
 
-def attempt_in(row: RowMapping) -> Attempt:
-    """The attempt of a row."""
+def _attempt(row: RowMapping) -> Attempt:
     return Attempt(**row)
 
 

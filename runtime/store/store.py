@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from runtime.store.api_answers import ApiAnswers
 from runtime.store.api_keys import ApiKeys
-from runtime.store.attempt_log import AttemptLog
+from runtime.store.attempt_counts import AttemptCounts
 from runtime.store.claims import Claims
 from runtime.store.closures import Closures
 from runtime.store.database import Database
@@ -44,7 +44,7 @@ class Store(
     Goals,
     Closures,
     Deliveries,
-    AttemptLog,
+    AttemptCounts,
     Passages,
     Claims,
     Suppressions,

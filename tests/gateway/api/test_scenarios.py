@@ -88,11 +88,11 @@ async def test_no_file_of_the_server_is_read(door: Door, path: str, monkeypatch:
     problem = await door.call("PUT", "/scenarios/welcome", json=body, status=422)
     assert [error["code"] for error in problem["errors"]] == ["file"]
     found = await door.call("POST", "/check", json=body)
-    assert (found["ok"], [one["code"] for one in found["findings"]]) == (False, ["file"])
+    assert (found["ok"], [one["code"] for one in found["findings"] if one["severity"] == "error"]) == (False, ["file"])
 
 
 async def test_mistakes_have_places(door: Door) -> None:
-    text = "scenario: hello\ntrigger: order\nsteps:\n  - smss: hello\n    text: '{{ contact.firstnam | upcas }}'\n"
+    text = "scenario: hello\ntrigger: order\nsteps:\n  - smss: hello\n    text: Hello\n"
     problem = await door.call("PUT", "/scenarios/hello", content=text, headers=YAML, status=422)
     assert problem["detail"] == "the scenario has 1 mistake: nothing was published"
     assert [(error["pointer"], error["line"], error["column"], error["code"]) for error in problem["errors"]] == [
@@ -152,7 +152,7 @@ async def test_a_version_is_shown_with_its_plan(door: Door) -> None:
     shown = await door.call("GET", "/scenarios/hello?version=1")
     assert shown["version"]["newest"] is False
     assert shown["document"]["steps"][0]["text"] == "Hello"
-    assert shown["steps"] == [{"id": "hello", "kind": "sms", "what": "sms hello"}]
+    assert shown["steps"] == [{"id": "hello", "kind": "sms", "what": "sms"}]
     assert [item["version"] for item in shown["versions"]] == [2, 1]
     problem = await door.call("GET", "/scenarios/hello?version=3", status=404)
     assert problem["detail"] == "there is no version 3 of hello: its newest is hello@2"
@@ -194,5 +194,4 @@ async def test_a_key_for_some_scenarios_sees_no_others(door: Door) -> None:
     await put(reader, "mine", status=403)
     await reader.call("POST", "/scenarios/mine/open", status=403)
     await reader.call("POST", "/check", content=scenario("mine"), headers=YAML, status=403)
-    preview = {"scenario": "other", "entry": {}}
-    await mine.call("POST", "/preview", json=preview, status=403)
+    await mine.call("POST", "/preview", json={"scenario": "other", "entry": {}}, status=403)

@@ -23,8 +23,8 @@ async def test_of_many_at_once_one_is_to_carry_it_out(store: Store, another: Sto
 
 
 async def test_what_was_answered_is_told_until_a_day_is_over(store: Store) -> None:
-    taken = await take(store)
-    assert taken == Taken("aaaaaaaa", "k", NOW, NOW)
+    taken = Taken("aaaaaaaa", "k", NOW, NOW)
+    assert await take(store) == taken
     await store.keep_answer(taken, 202, {"location": "/v1"}, '{"é": 1}')
     answered = Answered("d", 202, {"location": "/v1"}, '{"é": 1}')
     assert await take(store, NOW + KEPT) == answered

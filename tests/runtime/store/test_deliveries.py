@@ -163,3 +163,26 @@ async def test_what_is_between_attempts_is_of_one_destination_due_since_a_time_a
     found = await store.between_attempts("wax", since=NOW)
     assert [attempt.delivery_id for attempt in found] == ["sooner", "later"]
     assert len(await store.between_attempts("wax", since=NOW, limit=1)) == 1
+
+
+async def test_pages_of_the_log_tell_nothing_twice_and_leave_nothing_out(store: Store) -> None:
+    # Many at the same moment, as a worker records what it has sent.
+    made = [
+        replace(FAILED, delivery_id=f"msg_{n % 7}", attempt=1 + n // 7, started_at=NOW + n // 20 * MINUTE)
+        for n in range(50)
+    ]
+    await store.record(made)
+    read: list[Attempt] = []
+    after = None
+    while page := await store.deliveries(after=after, limit=3):
+        read = page + read
+        after = (page[0].started_at, page[0].attempt, page[0].delivery_id)
+    assert read == sorted(made, key=lambda one: (one.started_at, one.attempt, one.delivery_id))
+
+
+async def test_attempts_of_some_scenarios_or_a_step_alone(store: Store) -> None:
+    other = replace(DELIVERED, delivery_id="msg_2", scenario="reward", step="mail")
+    await store.record([FAILED, other])
+    assert await store.deliveries(scenarios={"reward", "more"}) == [other]
+    assert await store.deliveries(scenarios=[]) == []
+    assert await store.deliveries(step="whatsapp") == [FAILED]

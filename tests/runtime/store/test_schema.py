@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from runtime.store import AdmissionRequest, AttemptPlace, Claim, Store, StoredEntry, WhichAttempts
+from runtime.store import AdmissionRequest, Claim, Store, StoredEntry
 from runtime.store.store import connect
 from scenario.policies.caps import Cap
 from tests.runtime.store.conftest import Server
@@ -14,7 +14,7 @@ from tests.runtime.store.conftest import Server
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 ASKING = AdmissionRequest("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
 LAST = StoredEntry("welcome/7/A1", "run-1", "welcome", 1, "7", "A1", 1, "order", NOW, None, None, None)
-PLACE = AttemptPlace(NOW, 1, "msg_1")
+PLACE = (NOW, 1, "msg_1")
 CLAIM = Claim("msg_1", "7", "sms", "", "welcome", NOW)
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 
@@ -68,9 +68,8 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.deliveries(contact_id="7", channel="sms", since=NOW), "(contact_id=? AND started_at>?)"),
     (lambda store: store.deliveries(since=NOW), "(started_at>?)"),
     (lambda store: store.deliveries(outcome="unknown"), "ix_deliveries_outcome_started_at (outcome=?)"),
-    (lambda store: store.attempts(WhichAttempts(), after=PLACE), "(started_at<?)"),
-    (lambda store: store.attempts(WhichAttempts(workflow_id="a/7", since=NOW)), "(workflow_id=? AND started_at>?)"),
-    (lambda store: store.attempts(WhichAttempts(outcome="retry"), after=PLACE), "(outcome=? AND started_at<?)"),
+    (lambda store: store.deliveries(after=PLACE), "(started_at<?)"),
+    (lambda store: store.deliveries(outcome="retry", after=PLACE), "(outcome=? AND started_at<?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(destination=? AND next_try_at>?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(delivery_id=?)"),
     (lambda store: store.between_attempts("wax", since=NOW), "(workflow_id=?)"),

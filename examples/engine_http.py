@@ -1,0 +1,103 @@
+"""An automation engine that knows HTTP and nothing else: it lets a contact in, tells an event, and asks why.
+
+    scenario dev                                      # servers, a worker and the API; prints a key
+    scenario publish examples/post-purchase.yaml
+    SCENARIO_API=http://127.0.0.1:8080 SCENARIO_API_KEY=sr_… python examples/engine_http.py
+
+It needs Python alone. The requests are the same in every language; see docs/api.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+SAMPLE: Final = Path(__file__).parent / "entries" / "post-purchase.json"
+AGAIN: Final = {429, 502, 503, 504}
+"""What is worth trying again, as is all that has a Retry-After: there are too many requests, or something is out."""
+
+
+class Answered(Exception):
+    """The API did not do what was asked; its problem says why (RFC 9457)."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        self.problem = problem
+        super().__init__(f"{problem['title']}: {problem['detail']}")
+
+
+def call(method: str, path: str, body: object = None, *, key: str | None = None, patience: float = 60.0) -> Any:
+    """Makes a request, again and again until it is answered.
+
+    Args:
+        method: HTTP's.
+        path: Behind ``/v1``.
+        body: Becomes JSON.
+        key: What the request is known by. Made twice with one key, it is done once, and the second gets the first's
+            answer: so a request whose answer was lost is simply made again.
+        patience: Seconds.
+    """
+    headers = {
+        "authorization": f"Bearer {os.environ['SCENARIO_API_KEY']}",
+        "content-type": "application/json",
+        "prefer": "wait=10",  # of entries: until it is known whether the contact comes in
+    }
+    if key is not None:
+        headers["idempotency-key"] = key
+    request = urllib.request.Request(  # noqa: S310 - the address is the operator's
+        os.environ["SCENARIO_API"] + "/v1" + path,
+        None if body is None else json.dumps(body).encode(),
+        headers,
+        method=method,
+    )
+    end = time.monotonic() + patience
+    pause = 0.2
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            later = error.headers.get("retry-after")
+            if (later is None and error.code not in AGAIN) or time.monotonic() > end:
+                raise Answered(json.load(error)) from None
+            wait = float(later or pause)
+        except OSError:  # nobody there, or the answer was lost on its way: with a key that is no matter
+            if time.monotonic() > end or (key is None and method == "POST"):
+                raise
+            wait = pause
+        time.sleep(wait)
+        pause = min(pause * 2, 5.0)
+
+
+def main(entry: dict[str, Any]) -> None:
+    """Lets the entry's contact in, tells that the order was delivered, and asks what became of it."""
+    order = str(entry["trigger"]["order"]["external_id"])
+    entered = call("POST", "/entries", entry, key=f"order-{order}")
+    # As if the answer had been lost: the same request again is the same journey.
+    assert call("POST", "/entries", entry, key=f"order-{order}") == entered  # noqa: S101
+    sys.stdout.write(f"{entered['journey']}\n")
+
+    # The event has an id of its own: told twice under one id, it counts once.
+    event = {
+        "journey": entered["journey"],
+        "name": "order.delivered",
+        "properties": {"order_id": order},
+        "id": f"delivered-{order}",
+    }
+    call("POST", "/events", event)
+
+    # What became of the contact, in plain words.
+    contact = quote(str(entry["contact"]["id"]), safe="")
+    told = call("GET", f"/contacts/{contact}/why?scenario={quote(entry['scenario'])}")
+    for happening in told["entries"][0]["happenings"]:
+        sys.stdout.write(f"{happening['at']}  {happening['step'] or ''}  {happening['words']}\n")
+
+
+if __name__ == "__main__":
+    main(json.loads(SAMPLE.read_text(encoding="utf-8")))

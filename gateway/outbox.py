@@ -1,0 +1,98 @@
+"""What a process sends test messages with, for who asks over HTTP: its own channels, destinations and secrets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from activities.channels import Channels, channels_of
+from activities.dependencies import INBOX
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.route import Direct, Routes
+from gateway.authoring.work import Setup, draft_of, given_in
+from gateway.errors import BadInput
+from gateway.preview.contact import Given
+from gateway.preview.draft import Draft
+from gateway.sending import Exchange, Means, send
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from scenario.policies.policies import Policies
+
+_AT_ONCE: Final = 4
+_CLOSING: Final = 2.0  # seconds that a mail server may take to say good-bye
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Sends test messages.
+
+    Attributes:
+        setup: What of the settings rendering depends on.
+        channels: E-mail and SMS.
+        routes: Where webhooks lead.
+        secrets: All there are.
+        book: The destinations; None where none are set.
+    """
+
+    setup: Setup
+    channels: Channels
+    routes: Routes
+    secrets: Secrets = field(repr=False)
+    book: DestinationsFile | None = None
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), repr=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def configured(cls, settings: Settings, book: DestinationsFile) -> AsyncGenerator[Self]:
+        """One for what the settings say.
+
+        Args:
+            settings: Of the process.
+            book: The destinations.
+
+        Raises:
+            SettingsError: A channel's setting is wrong.
+        """
+        channels = channels_of(settings, INBOX)
+        known = book if book.configured else None
+        try:
+            yield cls(Setup.of(settings), channels, Direct(book), Secrets(settings), known)
+        finally:
+            await channels.close(_CLOSING)
+
+    async def send(self, request: Mapping[str, Any], step: str, to: str | None = None) -> Exchange:
+        """Sends what one step would send. Preview it first: that bounds what this may take.
+
+        Args:
+            request: Scenario, entry and circumstances, as `gateway.authoring.work` takes them for a preview.
+            step: The step's id.
+            to: Where it goes instead: a URL at a public address, to which no secret is sent; an e-mail address, or a
+                number.
+
+        Raises:
+            BadInput: The step sends nothing, or what it sends cannot be rendered, or cannot be sent there.
+            NotConfigured: A channel, a destination or a secret is not set.
+        """
+        async with self._places:
+            made, given = await asyncio.to_thread(self._read, request)
+            secrets = await asyncio.to_thread(self.secrets.snapshot)
+            means = Means(
+                channels=self.channels,
+                routes=self.routes,
+                secrets=secrets,
+                to=to,
+                called="the address it is sent to instead",
+                guarded=True,
+            )
+            return await send(made, request["entry"], given, step, means)
+
+    def _read(self, request: Mapping[str, Any]) -> tuple[Draft, Given]:
+        book: Destinations | None = self.book.book if self.book else None
+        made, _ = draft_of(request, book, Policies())
+        if made is None:
+            raise BadInput("the scenario has mistakes: preview it to see them")
+        return made, given_in(request, self.setup, book, Policies())

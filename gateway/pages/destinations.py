@@ -1,0 +1,107 @@
+"""The page of destinations: how they may be sent to, how that goes, and what waits for them; and how to retune that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.throttle.limits import BreakerLimits
+from gateway.api.problem import Problem
+from gateway.client import ScenarioClient
+from gateway.operations.held_groups import held_groups
+from gateway.operations.retry_policy import Change
+from gateway.operations.search import Which
+from gateway.operations.standing import Standings, standings
+from gateway.pages.fields import number_in, rate_in, seconds_in
+from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.recent import Recent
+
+FRESH: Final = 10.0
+"""Seconds for which it is remembered how destinations stand."""
+SHOWN: Final = 10
+"""Deliveries under way that are shown of those that a change would go to."""
+_ALL: Final = "destinations are of all scenarios, and your key is for some only"
+
+Known = Recent[None, Standings]
+
+
+def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
+    """What finds out how destinations stand, and remembers it for some seconds."""
+
+    async def find(_: None) -> Standings:
+        book = file.book if file is not None and file.configured else None
+        return await standings(client.temporal, client.store, book, await held_groups(client.temporal))
+
+    return Recent(FRESH, find)
+
+
+async def _show(page: Page) -> Response:
+    if page.caller.key.scenarios is not None:
+        raise Problem("forbidden", _ALL)
+    file = cast("DestinationsFile | None", page.request.app.state.destinations)
+    known = await cast("Known", page.request.app.state.standings).get(None)
+    others = file.book if file is not None and file.configured else None
+    return page.render("destinations.html", known=known, others=others, breaker=breaker)
+
+
+def breaker(limits: BreakerLimits | None) -> str:
+    """When a destination is left alone, in words."""
+    if limits is None:
+        return "never left alone"
+    return f"left alone when {limits.failures:.0%} of at least {limits.minimum} fail"
+
+
+async def _look(page: Page) -> Response:
+    destination = _destination(page, page.request.query_params)
+    glance = await page.client.glance(destination, limit=SHOWN + 1)
+    known = await cast("Known", page.request.app.state.standings).get(None)
+    standing = next((one for one in known.destinations if one.name == destination), None)
+    return page.render(
+        "retune.html",
+        destination=destination,
+        flights=glance.found[:SHOWN],
+        more=len(glance.found) > SHOWN,
+        waiting=standing.now.waiting if standing and standing.now else 0,
+    )
+
+
+async def _retune(page: Page, form: Form) -> Response:
+    destination = _destination(page, form)
+    attempts = number_in(form, "maximum_attempts")
+    change = Change(
+        initial_interval=seconds_in(form, "initial_interval"),
+        backoff_coefficient=number_in(form, "backoff_coefficient"),
+        maximum_interval=seconds_in(form, "maximum_interval"),
+        maximum_attempts=None if attempts is None else int(attempts),
+        deadline=seconds_in(form, "deadline"),
+    )
+    begun = await page.client.operate(
+        "retune",
+        Which(destination=destination),
+        operator=page.caller.name,
+        reason=reason_in(form),
+        rate=rate_in(form),
+        retry=change.given(),
+    )
+    cast("Known", page.request.app.state.standings).forget()
+    return go_to(f"/operations/{begun.id}")
+
+
+def _destination(page: Page, given: Mapping[str, Any]) -> str:
+    if page.caller.key.scenarios is not None:
+        raise Problem("forbidden", _ALL)
+    name = str(given.get("destination", "")).strip()
+    if not name or len(name) > 300:
+        raise Problem("invalid", "say which destination is meant: go to it from the page of destinations")
+    return name
+
+
+ROUTES: Final[tuple[BaseRoute, ...]] = (
+    shows("/destinations", _show),
+    shows("/destinations/retune", _look),
+    does("/destinations/retune", _retune),
+)

@@ -1,0 +1,262 @@
+"""The page that shows what a scenario would send to a contact, byte by byte, and sends one message of it as a test.
+
+What is filled in comes by POST and is neither stored nor logged: an entry is a contact's data.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final, cast
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from gateway import publications
+from gateway.api.problem import Problem
+from gateway.authoring.process import Authoring
+from gateway.errors import BadInput, Busy
+from gateway.outbox import Outbox
+from gateway.pages.page import Form, Page, does, shows
+from gateway.pages.shown_preview import cut, local_time, masked
+from gateway.sending import Exchange
+from scenario.errors import NotConfigured
+
+logger = logging.getLogger("gateway")
+
+_BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three
+LARGER: Final[Mapping[str, int]] = dict.fromkeys(("/preview", "/preview/sample", "/preview/send"), _BYTES)
+"""Bytes of a form here: an entry, and perhaps a scenario."""
+_YEARS: Final = (1970, 9000)
+_LINES: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What somebody filled in, as they did.
+
+    Attributes:
+        version: A published version, ``post-purchase@3``; empty where `source` is meant.
+        source: A scenario file, YAML.
+        entry: JSON.
+        at: When the contact comes in; empty: now.
+        events: One a line, ``NAME`` or ``NAME={…}``.
+        responses: One a line, ``NAME={…}``.
+        step: Whose message is sent.
+        to: Where it is sent instead.
+    """
+
+    version: str = ""
+    source: str = ""
+    entry: str = ""
+    at: str = ""
+    events: str = ""
+    responses: str = ""
+    step: str = ""
+    to: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Asked:
+        """That of a form, or of an address."""
+        return cls(**{field.name: str(given.get(field.name, "")).strip() for field in fields(cls)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the page tells.
+
+    Attributes:
+        asked: What was filled in.
+        told: The preview, as `gateway.preview.report.report` makes it.
+        sent: The test message.
+        wrong: Why there is none of it: a sentence.
+    """
+
+    asked: Asked
+    told: Mapping[str, Any] | None = None
+    sent: Exchange | None = None
+    wrong: str | None = None
+
+
+async def _show(page: Page) -> Response:
+    given = page.request.query_params
+    return await _render(page, Shown(asked=Asked(version=given.get("version", ""), step=given.get("step", ""))))
+
+
+def _answers(do: Callable[[Page, Asked, Form], Awaitable[Shown]]) -> Callable[[Page, Form], Awaitable[Response]]:
+    """What answers a form with its own page: what was filled in is not lost where something is wrong with it."""
+
+    async def answer(page: Page, form: Form) -> Response:
+        asked = Asked.of(form)
+        try:
+            return await _render(page, await do(page, asked, form))
+        except Problem as problem:
+            return await _render(page, Shown(asked=asked, wrong=problem.detail), problem.status_code)
+        except (BadInput, NotConfigured) as error:
+            return await _render(page, Shown(asked=asked, wrong=str(error)), 422)
+        except Busy as error:
+            return await _render(page, Shown(asked=asked, wrong=str(error)), 503)
+
+    return answer
+
+
+async def _preview(page: Page, asked: Asked, _form: Form) -> Shown:
+    scenario = await _scenario(page, asked)
+    if not asked.entry:
+        asked = await _with_sample(page, asked, scenario)
+    return Shown(asked=asked, told=await _told(page, scenario | _circumstances(asked)))
+
+
+async def _sample(page: Page, asked: Asked, _form: Form) -> Shown:
+    return Shown(asked=await _with_sample(page, asked, await _scenario(page, asked)))
+
+
+async def _send(page: Page, asked: Asked, form: Form) -> Shown:
+    outbox = cast("Outbox | None", page.request.app.state.outbox)
+    if outbox is None:
+        raise Problem("not-accepted", "nothing can be sent from here: this server has no channels")
+    if not asked.step:
+        raise Problem("invalid", "say which step's message is to be sent")
+    if form.get("sure") != "yes":
+        raise Problem("invalid", "tick that the message is to be sent for real")
+    request = await _scenario(page, asked) | _circumstances(asked)
+    # It is made once more where it is sent; this one tells, in a process of its own, that it can be made in time.
+    told = await _told(page, request)
+    name = _name(asked, told)
+    page.caller.check(name)
+    step = next((one for one in told["steps"] if one["id"] == asked.step), None)
+    if step is None or not ({"request", "message"} & step.keys()):
+        raise Problem("invalid", f"the step '{asked.step}' sends nothing: preview it to see why")
+    sent = await outbox.send(request, asked.step, asked.to or None)
+    logger.info(
+        "%s sent a test message of %s, step %s: %s",
+        *(page.caller.name, name, asked.step, "delivered" if sent.answer.delivered else "not delivered"),
+    )
+    return Shown(asked=asked, told=told, sent=sent)
+
+
+async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
+    listed = await publications.versions(page.client.store)
+    names = [f"{one.published.scenario}@{one.published.version}" for one in listed if _is_theirs(page, one)]
+    asked, told = shown.asked, shown.told
+    if asked.version and asked.version not in names:
+        names.append(asked.version)
+    sending = [step["id"] for step in told["steps"] if {"request", "message"} & step.keys()] if told else []
+    return page.render(
+        "preview.html",
+        status=status,
+        versions=names,
+        asked=asked,
+        told=told,
+        sending=sending,
+        sent=shown.sent,
+        wrong=shown.wrong,
+        can_send=page.request.app.state.outbox is not None,
+        masked=masked,
+        local_time=local_time,
+        cut=cut,
+    )
+
+
+def _is_theirs(page: Page, one: publications.ListedVersion) -> bool:
+    return page.caller.may_use(one.published.scenario)
+
+
+async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
+    """The scenario, as `gateway.authoring.work` takes it."""
+    if not asked.version:
+        if not asked.source:
+            raise Problem("invalid", "choose a published scenario, or paste one")
+        if not page.may("publish"):
+            raise Problem("forbidden", "your key is not for that: to paste a scenario it needs the scope 'publish'")
+        return {"source": asked.source}
+    found = re.fullmatch(r"([^@\s]{1,100})@([1-9]\d{0,8})", asked.version, re.ASCII)
+    stored = await page.client.store.version(found[1], int(found[2])) if found else None
+    if found is None or stored is None or not page.caller.may_use(found[1]):
+        raise Problem("not-found", "this version is not published: choose another one")
+    return {"version": asked.version, "document": stored.document, "plan": stored.plan}
+
+
+async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) -> Asked:
+    made = await _authors(page).sample(scenario)
+    if any(one["severity"] == "error" for one in made["findings"]):
+        return asked  # the preview tells of them
+    if made["entry"] is None:
+        raise Problem("invalid", "no made-up contact is let in by the scenario's 'entry.if': write an entry by hand")
+    text = json.dumps(made["entry"], ensure_ascii=False, indent=2)
+    return Asked(**{**vars(asked), "entry": text})
+
+
+async def _told(page: Page, request: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(await _authors(page).preview(request))
+
+
+def _authors(page: Page) -> Authoring:
+    return cast("Authoring", page.request.app.state.authoring)
+
+
+def _name(asked: Asked, told: Mapping[str, Any]) -> str:
+    """The scenario's name: a journey's id begins with it."""
+    return asked.version.partition("@")[0] or str(told.get("journey") or "").partition("/")[0]
+
+
+def _circumstances(asked: Asked) -> dict[str, Any]:
+    entry = _json(asked.entry, "the entry") if asked.entry else None
+    events = _named(asked.events, "an event", bare={})
+    if not isinstance(entry, dict | None):
+        raise Problem("invalid", "the entry is a JSON object: {…}")
+    if not all(isinstance(properties, dict) for _, properties in events):
+        raise Problem("invalid", "the properties of an event are a JSON object: order.delivered={…}")
+    return {
+        "entry": cast("dict[str, Any]", entry or {}),
+        "at": _moment(asked.at),
+        "events": [{"name": name, "properties": properties} for name, properties in events],
+        "responses": dict(_named(asked.responses, "a response")),
+    }
+
+
+def _named(text: str, what: str, bare: Any = None) -> list[tuple[str, Any]]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > _LINES:
+        raise Problem("invalid", f"give {_LINES} of them at most")
+    found: list[tuple[str, Any]] = []
+    for line in lines:
+        name, equals, given = line.partition("=")
+        if not name.strip() or (not equals and bare is None):
+            raise Problem("invalid", f"{what} is a line of its own: NAME={{…}}")
+        found.append((name.strip(), _json(given, f"what stands behind {what}'s name") if equals else bare))
+    return found
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise Problem("invalid", f"{what} is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        text = f"{what} is not JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}"
+        raise Problem("invalid", text) from None
+
+
+def _moment(text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or not _YEARS[0] <= moment.year <= _YEARS[1]:
+        raise Problem("invalid", "when the contact comes in is a date and time, such as 2026-03-29T10:00")
+    return moment.isoformat()
+
+
+ROUTES: Final[tuple[BaseRoute, ...]] = (
+    shows("/preview", _show),
+    does("/preview", _answers(_preview), "read"),
+    does("/preview/sample", _answers(_sample), "read"),
+    does("/preview/send", _answers(_send), "operate"),
+)

@@ -1,0 +1,26 @@
+"""The page about the API names all that is there, and what the description for programs says fits it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.api.problem import TITLES
+from tests.gateway.api.routes import described
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+ROUTES = [(method.upper(), path) for path, methods in described()["paths"].items() for method in methods]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_the_page_names_each_route(method: str, path: str) -> None:
+    # A parameter may be called otherwise on the page.
+    named = {re.sub(r"\{.*?\}", "{}", name) for name in re.findall(r"`([A-Z]+ /v1/[^`]*)`", PAGE)}
+    assert re.sub(r"\{.*?\}", "{}", f"{method} {path}") in named
+
+
+def test_the_page_names_each_problem() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| `([\w-]+)` \|", PAGE, re.MULTILINE)
+    assert {(int(status), code) for status, code in rows} == {(status, code) for code, (status, _) in TITLES.items()}

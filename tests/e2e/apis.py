@@ -1,0 +1,31 @@
+"""The HTTP API over a real socket, for tests from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.client import ScenarioClient
+from gateway.serving import Front, Parts, parts_of
+from runtime.api_key import SCOPES, ApiKey, make_token
+from runtime.process.http_server import HttpServer
+
+
+@dataclass(frozen=True)
+class Api:
+    """Where the API is, and a key that is good for all of it."""
+
+    url: str
+    key: str
+
+
+@asynccontextmanager
+async def api(client: ScenarioClient) -> AsyncGenerator[Api]:
+    """Serves the API, as `scenario serve --api` does."""
+    token, identifier, digest = make_token()
+    await client.store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
+    async with HttpServer() as server:
+        server.start(Front(parts_of(client, client.store, Parts(api=True))))
+        yield Api(server.url, token)

@@ -1,0 +1,200 @@
+"""The API as engines meet it: real server, real worker, requests that race, and a gateway that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import httpx
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from sqlalchemy import text
+
+from gateway.api.app import application, bounded
+from gateway.api.authentication import Keys
+from runtime.api_key import SCOPES, ApiKey, make_token
+from runtime.local.devserver import DevServer
+from runtime.process.http_server import HttpServer
+from tests.e2e.conftest import ROOT, Stand, Stands, environment, publish
+
+SHORT = """
+scenario: short
+trigger: segment
+steps:
+  - exit: done
+"""
+LONG = """
+scenario: long
+trigger: segment
+steps:
+  - wait_for: order.delivered
+    for: 1h
+"""
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = 6
+"""Requests of each kind that are tried at each address."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The API on a port."""
+
+    stand: Stand
+    url: str
+    headers: dict[str, str]
+
+    def http(self, url: str = "") -> httpx.AsyncClient:
+        """A way to it, or to another process that serves it."""
+        return httpx.AsyncClient(base_url=url or self.url, headers=self.headers, trust_env=False, timeout=60)
+
+    async def journeys(self, scenario: str) -> Counter[str]:
+        """How often each contact is in."""
+        return Counter(await self.column(f"SELECT contact_id FROM entries WHERE scenario = '{scenario}'"))
+
+    async def column(self, statement: str) -> list[str]:
+        """One column of the store."""
+        database = self.stand.client.store._database  # pyright: ignore[reportPrivateUsage]
+        return [next(iter(row.values())) for row in await database.read(text(statement))]
+
+
+@asynccontextmanager
+async def served(stands: Stands, folder: Path) -> AsyncGenerator[Served]:
+    """The API in this process, over real servers."""
+    async with stands() as stand, HttpServer() as server:
+        token, identifier, digest = make_token()
+        await stand.client.store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000, "", datetime.now(UTC), ""))
+        for scenario in (SHORT, LONG):
+            await publish(stand.client, folder, scenario)
+        server.start(bounded(application(stand.client, Keys(stand.client.store))))
+        yield Served(stand, server.url, {"authorization": f"Bearer {token}"})
+
+
+def entry(scenario: str, contact: object) -> dict[str, Any]:
+    return {"scenario": scenario, "contact": {"id": contact}, "trigger": {"type": "segment"}}
+
+
+async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch_goes_on(
+    stand: Stands, server: DevServer, tmp_path: Path
+) -> None:
+    async with served(stand, tmp_path) as api, api.http() as http:
+        # Fifty at once under one key; without one; and told of what happened.
+        for contact, more in ((1, {"idempotency-key": "one"}), (2, {})):
+            asked = [http.post("/v1/entries", json=entry("long", contact), headers=more) for _ in range(50)]
+            answers = await asyncio.gather(*asked)
+            replayed = [answer for answer in answers if answer.headers.get("idempotency-replayed")]
+            statuses = Counter(answer.status_code for answer in answers if answer not in replayed)
+            assert statuses[202] == 1
+            assert statuses[202] + statuses[409] + len(replayed) == 50
+            if not more:
+                assert {a.json().get("journey") for a in answers} == {"long/2"}
+        waited = await http.post("/v1/entries", json=entry("long", 3), headers={"prefer": "wait=30"})
+        assert (waited.status_code, waited.json()["outcome"]) == (201, "admitted")
+        mistaken = (await http.post("/v1/entries", json=entry("log", 3))).json()
+        assert mistaken["errors"][0]["did_you_mean"] == "long"
+        told = await http.post("/v1/events", json={"journey": "long/3", "name": "order.delivered"})
+        assert told.json() == {"told": 1, "goals": 0}
+        assert await api.journeys("long") == {"1": 1, "2": 1, "3": 1}
+
+        # Three hundred, which end at once: who is entered again is in a second time.
+        batch = "\n".join(json.dumps(entry("short", number)) for number in range(300))
+        headers = {"content-type": "application/x-ndjson", "idempotency-key": "batch"}
+        asked = {"url": "/v1/entries/batch", "content": batch, "headers": headers}
+        process, url = await gateway(server, tmp_path)
+        try:
+            async with api.http(url) as other, asyncio.timeout(60):
+                broken = asyncio.create_task(other.post(**asked))
+                while len(await api.journeys("short")) < 20:
+                    await asyncio.sleep(0.02)
+                process.kill()
+                await process.wait()
+                [outcome] = await asyncio.gather(broken, return_exceptions=True)
+                assert isinstance(outcome, httpx.TransportError), "it was done before"
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert (await http.post(**asked)).status_code == 409, "nobody knows yet that it was killed"
+        database = api.stand.client.store._database  # pyright: ignore[reportPrivateUsage]
+        await database.write(
+            text("UPDATE api_answers SET taken_at = '2026-01-01 00:00:00.000000' WHERE status IS NULL")
+        )
+        again = (await http.post(**asked)).json()
+        assert (again["accepted"], {one["status"] for one in again["results"]}) == (300, {202})
+        async with asyncio.timeout(60):
+            while (
+                len(await api.column("SELECT 1 FROM entries WHERE scenario = 'short' AND ended_at IS NOT NULL")) < 300
+            ):
+                await asyncio.sleep(0.05)
+        assert await api.journeys("short") == {str(number): 1 for number in range(300)}
+
+
+async def gateway(server: DevServer, folder: Path) -> tuple[asyncio.subprocess.Process, str]:
+    """A process that serves the API, and its address."""
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--api", "--port", "0"]
+    variables = environment(
+        TEMPORAL_ADDRESS=server.address, SCENARIO_STORE=f"sqlite:///{folder / 'store.db'}", PYTHONPATH=str(ROOT)
+    )
+    process = await asyncio.create_subprocess_exec(*command, env=variables, cwd=folder, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = b""
+    async with asyncio.timeout(60):
+        while not (found := re.search(rb"listening on port (\d+)", said)):
+            said += await process.stderr.readline()
+            assert process.returncode is None, said.decode()
+    return process, f"http://127.0.0.1:{found[1].decode()}"
+
+
+async def test_whatever_is_asked_is_answered_as_declared(stand: Stands, tmp_path: Path) -> None:
+    async with served(stand, tmp_path) as api:
+        await asyncio.to_thread(ask_all, api)
+
+
+def ask_all(api: Served) -> None:
+    """Asks each address what it takes, and what it does not."""
+    with catch_warnings():
+        simplefilter("ignore")  # of what others do in the description's name
+        schema = schemathesis.openapi.from_url(f"{api.url}/v1/openapi.json")
+        asked = 0
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            for mode in schemathesis.GenerationMode:
+
+                @settings(
+                    max_examples=EXAMPLES,
+                    derandomize=True,
+                    database=None,
+                    deadline=None,
+                    phases=[Phase.explicit, Phase.generate],
+                    suppress_health_check=list(HealthCheck),
+                )
+                @given(case=operation.as_strategy(mode))
+                def ask(case: schemathesis.Case) -> None:
+                    case.validate_response(case.call(headers=api.headers), checks=CHECKS)
+
+                ask()
+                asked += 1
+        assert asked > 10

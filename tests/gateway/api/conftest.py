@@ -1,0 +1,137 @@
+"""The API without a server: its routes over a client that is told what to answer, and a real store of keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from gateway.api.app import application, bounded
+from gateway.api.authentication import Keys
+from gateway.client import Heard
+from gateway.entries import Entered
+from runtime.api_key import SCOPES, ApiKey, Scope, make_token
+from runtime.store import Store
+
+
+@dataclass
+class Client:
+    """What routes ask of `ScenarioClient`; it remembers what it was asked.
+
+    Attributes:
+        store: Of keys and answers.
+        asked: Calls, in their order.
+        refusals: What it raises, by the contact's id.
+        opened: Entries wait for it, where it is there.
+        entered: More about those whom it lets in.
+    """
+
+    store: Store
+    asked: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    refusals: dict[str, Exception] = field(default_factory=dict[str, Exception])
+    opened: asyncio.Event | None = None
+    entered: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    async def enter(self, entry: Mapping[str, Any], *, settle: float, request: UUID | None = None) -> Entered:
+        contact = str(entry["contact"]["id"])
+        self.asked.append((contact, settle, request))
+        if self.opened is not None:
+            await self.opened.wait()
+        if (refusal := self.refusals.get(contact)) is not None:
+            raise refusal
+        handle = cast("Any", None)
+        made = Entered(f"{entry['scenario']}/{contact}", "run", already=False, handle=handle, admitted=settle > 0)
+        return replace(made, **self.entered)
+
+    async def event(self, contact: str, name: str, *given: Any, **more: Any) -> Heard | None:
+        self.asked.append((contact, name, *given, more))
+        await asyncio.sleep(0)
+        if (refusal := self.refusals.get(contact)) is not None:
+            raise refusal
+        return None if contact == "nobody" else Heard(2, 1)
+
+    async def event_for(self, journey: str, name: str, *given: Any, **more: Any) -> bool:
+        self.asked.append((journey, name, *given, more))
+        if (refusal := self.refusals.get(journey)) is not None:
+            raise refusal
+        return True
+
+    async def contact_changed(self, contact: str, patch: Mapping[str, Any], **more: Any) -> int | None:
+        self.asked.append((contact, patch, more))
+        return None if contact == "nobody" else 3
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API, as a key's holder sees it.
+
+    Attributes:
+        client: Behind it.
+        keys: Its own.
+        app: Itself.
+        http: The way to it.
+        token: The key.
+    """
+
+    client: Client
+    keys: Keys
+    app: FastAPI
+    http: httpx.AsyncClient
+    token: str
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request with the key."""
+        headers = {"authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return await self.http.request(method, f"/v1{path}", headers=headers, **options)
+
+    async def post(self, path: str, json: Any, **headers: str) -> httpx.Response:
+        """A POST of JSON; ``idempotency_key`` and the like are headers."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.call("POST", path, json=json, headers=named)
+
+    async def key(self, *scopes: Scope, **more: Any) -> str:
+        """A new key."""
+        token, identifier, digest = make_token()
+        given: dict[str, Any] = {"scenarios": None, "rate": None, **more}
+        made = ApiKey(identifier, digest, scopes or SCOPES, note="", created_at=NOW, created_by="", **given)
+        await self.client.store.add_key(made)
+        return token
+
+    def holding(self, token: str) -> Api:
+        """The same, as the holder of another key sees it."""
+        return replace(self, token=token)
+
+
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
+Opening = Callable[..., Awaitable[Api]]
+
+
+@pytest.fixture
+async def opening(store: Store) -> AsyncIterator[Opening]:
+    """Opens the API with these options."""
+    opened: list[httpx.AsyncClient] = []
+
+    async def make(*, rate: float = 10_000, origins: Sequence[str] = ()) -> Api:
+        client, keys = Client(store), Keys(store, rate=rate)
+        app = application(cast("Any", client), keys, origins=origins)
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(bounded(app)), base_url="http://test")
+        opened.append(http)
+        made = Api(client, keys, app, http, "")
+        return made.holding(await made.key())
+
+    yield make
+    for http in opened:
+        await http.aclose()
+
+
+@pytest.fixture
+async def api(opening: Opening) -> Api:
+    """The API."""
+    return await opening()

@@ -1,0 +1,110 @@
+"""Who has no good key learns nothing, and makes the store remember nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from gateway.api.authentication import REMEMBERED
+from runtime.api_key import make_token
+from tests.gateway.api.conftest import Api, Opening
+
+ENTRY = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
+STRANGER = make_token()[0]
+SHOWN = {
+    "nothing": {},
+    "nothing behind the scheme": {"authorization": "Bearer"},
+    "an empty key": {"authorization": "Bearer "},
+    "another scheme": {"authorization": "Basic c3I6c3I="},
+    "the key without a scheme": {"authorization": STRANGER},
+    "a key that was never made": {"authorization": f"Bearer {STRANGER}"},
+    "another form": {"authorization": "Bearer sr_short_00"},
+    "a huge one": {"authorization": "Bearer " + "a" * 10_000},
+    "not ASCII": {"authorization": "Bearer sr_é".encode("latin-1")},
+    "several": [("authorization", f"Bearer {STRANGER}"), ("authorization", f"Bearer {STRANGER}")],
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/entries"), ("GET", "/v1/nothing"), ("HEAD", "/v1/entries")])
+async def test_without_a_good_key_every_address_answers_the_same(api: Api, shown: Any, method: str, path: str) -> None:
+    request = httpx.Request(method, f"http://test{path}", headers=shown, content=b'{"a": NaN}')
+    request.headers["idempotency-key"] = "k"
+    answer = await api.http.send(request)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert method == "HEAD" or answer.json()["detail"] == "give a key: Authorization: Bearer sr_…"
+    assert api.client.asked == []
+    database = api.client.store._database  # pyright: ignore[reportPrivateUsage]
+    assert await database.read(text("SELECT 1 FROM api_answers")) == []
+
+
+async def test_the_scheme_may_be_written_in_any_case(api: Api) -> None:
+    answer = await api.http.post("/v1/entries", json=ENTRY, headers={"authorization": f"bEARER  {api.token}"})
+    assert answer.status_code == 202
+
+
+async def test_the_description_is_anybodys(api: Api) -> None:
+    assert (await api.http.get("/v1/openapi.json")).status_code == 200
+    assert (await api.http.post("/v1/openapi.json")).status_code == 401
+
+
+async def test_a_wrong_secret_is_as_good_as_none(api: Api) -> None:
+    answer = await api.holding(f"{api.token[:-1]}{'0' if api.token[-1] != '0' else '1'}").post("/entries", ENTRY)
+    assert answer.status_code == 401
+
+
+async def test_a_key_is_no_good_when_it_has_expired(api: Api) -> None:
+    now = datetime.now(UTC)
+    expired = await api.key(expires_at=now - timedelta(seconds=1))
+    lasting = await api.key(expires_at=now + timedelta(hours=1))
+    assert (await api.holding(expired).post("/entries", ENTRY)).status_code == 401
+    assert (await api.holding(lasting).post("/entries", ENTRY)).status_code == 202
+
+
+async def test_a_revoked_key_is_no_good_within_seconds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(api.keys, "_clock", lambda: now)
+    assert (await api.post("/entries", ENTRY)).status_code == 202
+    await api.client.store.revoke_key(api.token.split("_")[1], datetime.now(UTC))
+    now = REMEMBERED
+    assert (await api.post("/entries", ENTRY)).status_code == 401
+
+
+async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api) -> None:
+    reader = api.holding(await api.key("read"))
+    other = api.holding(await api.key("enter", scenarios=["other"]))
+    for holder in (reader, other):
+        answer = await holder.post("/entries", ENTRY)
+        assert (answer.status_code, answer.json()["detail"]) == (403, "this key is not for that")
+    assert (await other.post("/entries", {**ENTRY, "scenario": "other@3"})).status_code == 202
+
+
+async def test_too_many_requests_of_a_key_have_to_wait(opening: Opening) -> None:
+    api = await opening(rate=2.0)
+    other = api.holding(await api.key(rate=50.0))
+    answers = [await api.post("/entries", ENTRY) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [202] * 4 + [429] * 2
+    assert int(answers[-1].headers["retry-after"]) in (1, 2)
+    assert (await other.post("/entries", ENTRY)).status_code == 202
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE"])
+async def test_what_an_address_does_not_take_is_told_to_who_has_a_key(api: Api, method: str) -> None:
+    answer = await api.call(method, "/entries")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_pages_elsewhere_may_use_it_where_they_are_named(opening: Opening) -> None:
+    asked = {"origin": "https://shop.example.com", "access-control-request-method": "POST"}
+    closed, opened = await opening(), await opening(origins=["https://shop.example.com"])
+    for api, allowed in ((closed, None), (opened, "https://shop.example.com")):
+        preflight = await api.http.options("/v1/entries", headers=asked)
+        assert preflight.headers.get("access-control-allow-origin") == allowed
+        answer = await api.post("/entries", {}, origin="https://shop.example.com")
+        assert answer.headers.get("access-control-allow-origin") == allowed
+    other = await opened.post("/entries", ENTRY, origin="https://elsewhere.example.com")
+    assert "access-control-allow-origin" not in other.headers

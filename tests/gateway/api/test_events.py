@@ -1,0 +1,88 @@
+"""Events and changes of contacts: who was told, and what is wrong with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.errors import UnknownJourney
+from tests.gateway.api.conftest import Api
+
+EVENT: dict[str, Any] = {"contact": "7", "name": "order.delivered"}
+
+
+async def test_a_contacts_journeys_are_told(api: Api) -> None:
+    answer = await api.post(
+        "/events", {**EVENT, "properties": {"order": 1}, "id": "e1", "at": "2026-11-27T10:00+01:00"}
+    )
+    assert (answer.status_code, answer.json()) == (202, {"told": 2, "goals": 1})
+    at = datetime(2026, 11, 27, 9, tzinfo=UTC)
+    assert api.client.asked == [("7", "order.delivered", {"order": 1}, "e1", {"at": at, "scenarios": None})]
+
+
+async def test_that_nobody_was_told_is_no_mistake(api: Api) -> None:
+    for path, method, body in (("/events", "POST", {**EVENT, "contact": "nobody"}), ("/contacts/nobody", "PATCH", {})):
+        answer = await api.call(method, path, json=body)
+        assert answer.json()["told"] == 0
+        assert answer.is_success
+
+
+async def test_a_contacts_id_may_be_a_number(api: Api) -> None:
+    await api.post("/events", {**EVENT, "contact": 7})
+    assert api.client.asked[0][0] == "7"
+
+
+async def test_one_journey_is_told(api: Api) -> None:
+    event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
+    assert (await api.post("/events", event)).json() == {"told": 1, "goals": 0}
+    api.client.refusals["welcome/7/CGX0094"] = UnknownJourney("there is no journey welcome/7/CGX0094")
+    answer = await api.post("/events", event)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
+async def test_a_key_for_some_scenarios_tells_their_journeys_alone(api: Api) -> None:
+    limited = api.holding(await api.key(scenarios=["welcome"]))
+    await limited.post("/events", EVENT)
+    await limited.call("PATCH", "/contacts/7", json={"language": "fr"})
+    assert [asked[-1]["scenarios"] for asked in api.client.asked] == [["welcome"], ["welcome"]]
+    other = {"journey": "other/7", "name": "order.delivered"}
+    assert (await limited.post("/events", other)).status_code == 403
+
+
+async def test_under_an_idempotency_key_an_event_has_an_id(api: Api) -> None:
+    await api.post("/events", EVENT, idempotency_key="a")
+    await api.post("/events", {**EVENT, "id": "mine"}, idempotency_key="b")
+    await api.post("/events/batch", [EVENT, EVENT], idempotency_key="c")
+    ids = [asked[3] for asked in api.client.asked]
+    assert ids[1] == "mine"
+    assert len({*ids}) == 4
+
+
+async def test_a_contact_may_be_called_as_it_likes(api: Api) -> None:
+    answer = await api.call("PATCH", "/contacts/a%2Fb%20c", json={"language": "fr"})
+    assert (answer.status_code, api.client.asked[0][:2]) == (200, ("a/b c", {"language": "fr"}))
+
+
+@pytest.mark.parametrize(
+    ("event", "pointer"),
+    [
+        ({"name": "order.delivered"}, ""),
+        ({**EVENT, "journey": "welcome/7"}, ""),
+        ({**EVENT, "name": "order delivered"}, "/name"),
+        ({"contact": "7"}, "/name"),
+        ({**EVENT, "at": "2026-11-27T10:00:00"}, "/at"),
+        ({**EVENT, "id": ""}, "/id"),
+        ({**EVENT, "properties": []}, "/properties"),
+        ({**EVENT, "contact": ["7"]}, "/contact/"),
+        ({**EVENT, "mail": "zoe@example.com"}, "/mail"),
+    ],
+)
+async def test_what_is_no_event_is_told_alone_and_in_a_batch(api: Api, event: dict[str, Any], pointer: str) -> None:
+    alone = await api.post("/events", event)
+    assert alone.status_code == 422
+    batch = (await api.post("/events/batch", [event])).json()["results"][0]
+    assert batch["problem"]["errors"] == alone.json()["errors"]
+    assert alone.json()["errors"][0]["pointer"].startswith(pointer)
+    assert "zoe" not in alone.text

@@ -1,0 +1,119 @@
+"""A request that comes again with its Idempotency-Key is answered as before, and done once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.api.problem import Problem, again
+from gateway.errors import UnderWay
+from runtime.store.api_answers import Answered, ApiAnswers, Taken
+from tests.gateway.api.conftest import Api
+
+ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
+
+
+async def test_it_is_answered_as_before(api: Api) -> None:
+    first = await api.post("/entries", ENTRY, idempotency_key="a")
+    second = await api.post("/entries", ENTRY, idempotency_key="a")
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.content == second.content
+    assert (first.headers.get("idempotency-replayed"), second.headers["idempotency-replayed"]) == (None, "true")
+    assert second.headers["content-type"] == first.headers["content-type"]
+    assert len(api.client.asked) == 1
+
+
+@pytest.mark.parametrize(("path", "body"), [("/entries", {**ENTRY, "key": "x"}), ("/events", ENTRY)])
+async def test_another_request_under_it_is_a_mistake(api: Api, path: str, body: Any) -> None:
+    await api.post("/entries", ENTRY, idempotency_key="a")
+    answer = await api.post(path, body, idempotency_key="a")
+    assert answer.status_code == 422
+    assert [mistake["pointer"] for mistake in answer.json()["errors"]] == ["header:idempotency-key"]
+    assert len(api.client.asked) == 1
+
+
+async def test_another_keys_holder_may_use_it_too(api: Api) -> None:
+    other = api.holding(await api.key())
+    for holder in (api, other):
+        assert (await holder.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
+    assert len({request for *_, request in api.client.asked}) == 2
+
+
+@pytest.mark.parametrize("key", ["", "a" * 256, "two words"])
+async def test_what_is_no_key_is_told(api: Api, key: str) -> None:
+    answer = await api.post("/entries", ENTRY, idempotency_key=key)
+    assert answer.status_code == 422
+    assert api.client.asked == []
+
+
+async def test_of_many_at_once_one_is_done(api: Api) -> None:
+    api.client.opened = asyncio.Event()
+    first = asyncio.create_task(api.post("/entries", ENTRY, idempotency_key="a"))
+    while not api.client.asked:
+        await asyncio.sleep(0)
+    others = [await api.post("/entries", ENTRY, idempotency_key="a") for _ in range(5)]
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in others} == {(409, "2")}
+    api.client.opened.set()
+    assert (await first).status_code == 202
+    assert len(api.client.asked) == 1
+
+
+@pytest.mark.parametrize("failure", [again("unavailable", "not now"), again("too-many", "wait"), RuntimeError("zoe")])
+async def test_what_failed_here_may_be_tried_again_and_is_the_same_request(api: Api, failure: Exception) -> None:
+    api.client.refusals["7"] = failure
+    failed = await api.post("/entries", ENTRY, idempotency_key="a")
+    assert failed.status_code in (429, 500, 503)
+    del api.client.refusals["7"]
+    again_ = await api.post("/entries", ENTRY, idempotency_key="a")
+    assert (again_.status_code, again_.headers.get("idempotency-replayed")) == (202, None)
+    [first, second] = [request for *_, request in api.client.asked]
+    assert first == second is not None
+
+
+async def test_a_refusal_is_kept(api: Api) -> None:
+    api.client.refusals["7"] = UnderWay("the contact is in welcome already", journey="welcome/7")
+    first = await api.post("/entries", ENTRY, idempotency_key="a")
+    del api.client.refusals["7"]
+    second = await api.post("/entries", ENTRY, idempotency_key="a")
+    assert first.json() == second.json()
+    assert (second.status_code, second.headers["content-type"]) == (409, "application/problem+json")
+
+
+async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any) -> None:
+        """Nobody is left to say how it went."""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ApiAnswers, "keep_answer", killed)
+        await api.post("/entries", ENTRY, idempotency_key="a")
+    assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 409
+    store = api.client.store
+    take = store.take_request
+
+    async def later(key_id: str, key: str, digest: str, now: datetime, *, lease: timedelta) -> Taken | Answered:
+        return await take(key_id, key, digest, now + timedelta(seconds=61), lease=lease)
+
+    monkeypatch.setattr(store, "take_request", later)
+    assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
+    [first, second] = [request for *_, request in api.client.asked]
+    assert first == second is not None
+
+
+async def test_a_batch_that_was_done_in_part_is_not_kept(api: Api) -> None:
+    api.client.refusals["8"] = Problem("unavailable", "not now")
+    batch = [{**ENTRY, "contact": {"id": number}} for number in (7, 8)]
+    first = await api.post("/entries/batch", batch, idempotency_key="a")
+    assert [result["status"] for result in first.json()["results"]] == [202, 503]
+    del api.client.refusals["8"]
+    second = await api.post("/entries/batch", batch, idempotency_key="a")
+    assert [result["status"] for result in second.json()["results"]] == [202, 202]
+    ids: dict[str, set[Any]] = {}
+    for contact, _, request in api.client.asked:
+        ids.setdefault(contact, set()).add(request)
+    assert [len(requests) for requests in ids.values()] == [1, 1]
+    assert ids["7"] != ids["8"]

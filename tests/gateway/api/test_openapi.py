@@ -1,0 +1,86 @@
+"""The API's description is valid, whole, and fit for generated clients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema_rs import Draft202012Validator
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR  # the specification's own schema
+
+from tests.gateway.api.conftest import Api
+
+Operation = tuple[str, str, dict[str, Any]]
+
+
+@pytest.fixture
+async def document(api: Api) -> dict[str, Any]:
+    return (await api.http.get("/v1/openapi.json")).json()
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def schemas(value: Any) -> Iterator[dict[str, Any]]:
+    """All that stands under ``schema`` or in the components."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                if name == "schema":
+                    yield inner
+                yield from schemas(inner)
+        case list():
+            for inner in value:
+                yield from schemas(inner)
+        case _:
+            return
+
+
+async def test_it_is_valid(document: dict[str, Any]) -> None:
+    OPENAPI_31_VALIDATOR.validate(document)
+    components = document["components"]["schemas"]
+    for schema in [*schemas(document["paths"]), *components.values()]:
+        Draft202012Validator({**schema, "components": document["components"]})
+
+
+async def test_operations_have_short_names_of_their_own(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(names) == len({*names})
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(?:[A-Z][a-z]*){0,4}", name)] == []
+    assert {"enterContact", "enterContacts", "tellEvent", "tellEvents", "changeContact"} <= {*names}
+
+
+async def test_each_operation_says_what_it_is_for_and_which_key_it_takes(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        assert operation["description"], (method, path)
+        assert operation["tags"], (method, path)
+        assert operation["security"] == [{"HTTPBearer": []}], (method, path)
+        statuses = {"400", "401", "403", "408", "413", "422", "429", "500", "503"}
+        assert statuses <= operation["responses"].keys(), (method, path)
+        for status, answer in operation["responses"].items():
+            assert status < "400" or list(answer["content"]) == ["application/problem+json"], (method, path)
+
+
+async def test_what_stands_around_the_routes_is_described(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        headers = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"]
+        assert ("Idempotency-Key" in headers) == (method in ("post", "put", "patch")), (method, path)
+    responses = document["paths"]["/v1/entries"]["post"]["responses"]
+    assert "Retry-After" in responses["429"]["headers"]
+    assert "WWW-Authenticate" in responses["401"]["headers"]
+    assert "Preference-Applied" in responses["201"]["headers"]
+    assert "Idempotency-Replayed" in responses["202"]["headers"]
+
+
+async def test_docstrings_are_taken_apart(document: dict[str, Any]) -> None:
+    accepted = document["components"]["schemas"]["Accepted"]
+    assert accepted["description"] == "A journey was started. Whether the contact is admitted, a worker decides."
+    assert accepted["properties"]["run"]["description"] == "The id of its first run."
+    told = [operation["description"] for _, _, operation in operations(document)]
+    told += [schema.get("description", "") for schema in document["components"]["schemas"].values()]
+    assert [text for text in told if re.search(r"\b(Attributes|Args|Raises|Returns):|``", text)] == []

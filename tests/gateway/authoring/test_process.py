@@ -1,0 +1,63 @@
+"""The processes that check and preview: what hurts one hurts nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.authoring import process
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
+from gateway.errors import BadInput, Busy
+
+GOOD = "scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n"
+ENTRY: dict[str, Any] = {
+    "scenario": "hello",
+    "contact": {"id": 1, "cellphone": "+33612345678"},
+    "trigger": {"type": "order", "order": {}},
+}
+LOOP = "{% for a in (1..100) %}{% for b in (1..99) %}{{ a | times: b }}{% endfor %}{% endfor %}"
+STEP = '  - webhook: w{}\n    url: https://example.com\n    body: \'{"a": "LOOP"}\'\n'
+# 23 KB that take twenty seconds.
+MANY = "scenario: hello\ntrigger: order\nsteps:\n" + "".join(
+    STEP.replace("w{}", f"w{number}").replace("LOOP", LOOP) for number in range(150)
+)
+
+
+def environ(authors: Authoring) -> bytes:
+    """What its process was given."""
+    (started,) = [one._process for one in authors._idle if one._process]  # pyright: ignore[reportPrivateUsage]
+    return Path(f"/proc/{started.pid}/environ").read_bytes()
+
+
+async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PROCESSES", 1)
+    monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "hush")
+    authors = Authoring(Setup(), seconds=0.5)
+    asked = asyncio.ensure_future(authors.preview({"source": MANY, "entry": ENTRY}))
+    turns = 0
+    while not asked.done():
+        turns += 1
+        await asyncio.sleep(0)
+    with pytest.raises(BadInput, match=r"^this takes more than 0\.5 seconds: make the scenario smaller$"):
+        await asked
+    assert turns > 100
+    assert (await authors.check(GOOD))["findings"] == []  # by the same, started again
+    assert b"hush" not in environ(authors)
+
+
+async def test_who_does_not_wait_ends_it_and_too_many_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PROCESSES", 1)
+    monkeypatch.setattr(process, "WAITING", 2)
+    authors = Authoring(Setup())
+    await authors.check(GOOD)
+    asked = asyncio.ensure_future(authors.preview({"source": MANY, "entry": ENTRY}))
+    await asyncio.sleep(0.1)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    done = await asyncio.gather(*(authors.check(GOOD) for _ in range(5)), return_exceptions=True)
+    assert [type(one) for one in done] == [dict, dict, dict, Busy, Busy]
