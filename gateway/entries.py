@@ -100,8 +100,6 @@ class EntryClient:
         try:
             argument = plain(entry)
             parsed = parse_entry(argument)
-            if await self._store.is_erased(parsed.contact_id):
-                raise Refused(ERASED)
             opened = await open_for(parsed, self._content, self._store)
             identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
         except EntryError as error:
@@ -110,6 +108,8 @@ class EntryClient:
             raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None
         except Refused as error:
             raise NotEntered(str(error)) from None
+        if await self._store.is_erased(parsed.contact_id):
+            raise NotEntered(ERASED)
         try:
             temporal = self._temporal if request is None else under(request, self._temporal)
             handle = await temporal.start_workflow(

@@ -2,14 +2,15 @@
 
 In this order, since each step makes the next one safe:
 
-1. its key is destroyed, and stands there as destroyed: entries, events and changes are refused from now on, and what was
-   encrypted cannot be read, be it in Temporal, in the store, or in a copy of either that was made before;
+1. its key is destroyed, and stands there as destroyed: entries, events and changes are refused from now on, and what
+   was encrypted cannot be read, be it in Temporal, in the store, or in a copy of either that was made before;
 2. its journeys are terminated: one that went on could not read itself;
 3. their histories are deleted, which Temporal does within some minutes;
 4. the store's rows of it are deleted, or lead to nobody where others are counted by them.
 
-Suppressions stay: they are hashes of addresses, and what keeps somebody from being written to whom nobody knows any more.
-All of it may be repeated, and has to be where something came in during the minute for which processes remember keys.
+Suppressions stay: they are hashes of addresses, and what keeps somebody from being written to whom nobody knows any
+more. All of it may be repeated, and has to be where something came in during the minute for which processes remember
+keys.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ def erase(
 ) -> None:
     """Erase a contact: its journeys end, what is kept of it cannot be read any more, and nothing is taken for it.
 
-    With --format json the report can be filed: it names the contact by an HMAC alone. It may be repeated. For good: there
-    is no way back, and a contact who returns needs another id.
+    With --format json the report can be filed: it names the contact by an HMAC alone. It may be repeated. For good:
+    there is no way back, and a contact who returns needs another id.
     """
     done = session.ask(lambda client: client.erase(contact, operator=record.who, reason=record.reason, dry_run=dry_run))
     if form is Format.JSON:
