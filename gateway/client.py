@@ -23,6 +23,7 @@ from gateway import erasing
 from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered, EntryClient
 from gateway.erasing import Erasing
+from gateway.errors import UnknownJourney
 from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
@@ -41,7 +42,7 @@ from gateway.telling import Heard, Telling
 from gateway.why.why import Why, why
 from runtime.connection import connect
 from runtime.encryption.codec import encrypted
-from runtime.encryption.keyring import Keyring
+from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
@@ -199,7 +200,10 @@ class ScenarioClient(ManyOperations, Telling):
         Raises:
             UnknownJourney: Neither Temporal nor the store knows it.
         """
-        return await view.view(self.temporal, self.store, journey, run_id)
+        try:
+            return await view.view(self.temporal, self.store, journey, run_id)
+        except Erased as error:  # Temporal has not deleted its history yet
+            raise UnknownJourney(f"the journey {journey} cannot be read: {error}") from None
 
     async def why(
         self,
