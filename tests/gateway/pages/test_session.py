@@ -51,7 +51,7 @@ async def test_a_key_begins_a_session(site: Site) -> None:
 
 async def test_by_https_the_cookie_is_for_https_alone(site: Site) -> None:
     token = await site.key("read")
-    answer = await site.browser.post("/sign-in", data={"key": token}, headers={"x-forwarded-proto": "https"})
+    answer = await site.browser.post("/sign-in", data={"key": token}, headers={"x-forwarded-proto": "https, http"})
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-session=")
     assert cookie.endswith("; Secure")
