@@ -22,7 +22,12 @@ MOST: Final = 2048
 Limit = Annotated[int, Query(ge=1, le=250, description="How many items a page has at most")]
 """The parameter ``limit`` of a list; its default is 50."""
 Cursor = Annotated[
-    str | None, Query(max_length=MOST, description="The `next` of the page before; without it, the first page")
+    str | None,
+    Query(
+        max_length=MOST,
+        pattern="^[A-Za-z0-9_-]+$",
+        description="The `next` of the page before; without it, the first page",
+    ),
 ]
 """The parameter ``cursor`` of a list; its default is None."""
 
