@@ -94,7 +94,7 @@ async def test_where_a_template_fails_is_told(door: Door) -> None:
     [
         ({"source": "a: 1", "scenario": "b"}, 422, "give either 'source' or 'scenario'"),
         ({}, 422, "give either 'source' or 'scenario'"),
-        ({"source": POST_PURCHASE.read_text(), "files": FILES, "entry": {}}, 422, "scenario"),
+        ({"source": POST_PURCHASE.read_text(), "files": FILES, "entry": {}}, 422, '"pointer": "/entry'),
         ({"source": POST_PURCHASE.read_text(), "files": FILES, "step": "thank-yuo"}, 422, "did you mean 'thank-you'?"),
         ({"scenario": "post purchase"}, 422, "pattern"),
         ({"scenario": "post-purchase@0"}, 422, "pattern"),
