@@ -68,10 +68,10 @@ async def names(handle: WorkflowHandle[Any, Any]) -> list[str]:
     markers = [
         event.marker_recorded_event_attributes
         for event in history.events
-        if event.marker_recorded_event_attributes.marker_name
+        if event.marker_recorded_event_attributes.marker_name == "core_local_activity"
     ]
     data = [marker.details["data"].payloads[0].data.decode() for marker in markers]
-    return [name for one in data for name in ("admit", "decide", "goal", "depart") if f'"{name}"' in one]
+    return [name for one in data for name in ("admit", "decide", "goal", "count", "depart") if f'"{name}"' in one]
 
 
 async def test_a_journey_under_way_counts_its_goal_and_goes_on(stage: Stage) -> None:
