@@ -1,0 +1,128 @@
+"""Every page in a real browser: nothing of it fails, by mouse, by keyboard, and without its script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import expect
+
+from gateway.pages.links import to_contact, to_journey, to_scenario
+from tests.e2e.pages.conftest import AXE, HELD, SECRET, Place, Visits
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SPILL = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+RULES: Mapping[Literal["light", "dark"], Mapping[str, Any]] = {
+    "light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
+    "dark": {"type": "rule", "values": ["color-contrast"]},
+}
+"""What axe looks at. In the dark, only what may be different there."""
+
+
+def pages(place: Place) -> Mapping[str, str]:
+    """Every page, by what its picture is called."""
+    held = place.held["held-look"][0]
+    return {
+        "scenarios": "/",
+        "scenario": to_scenario("post-purchase"),
+        "scenario-held": to_scenario("held-look"),
+        "journeys": "/journeys",
+        "journey-waiting": to_journey(place.waiting),
+        "journey-held": to_journey(held),
+        "journey-finished": to_journey(place.finished),
+        "contact": to_contact("3028687"),
+        "held": "/held",
+        "held-operation": "/held/operation?operation=retry&scenario=held-look&step=hook",
+        "operations": "/operations",
+        "sign-in": "/sign-in",
+    }
+
+
+async def test_every_page_is_whole_on_a_screen_and_on_a_phone(place: Place, visit: Visits, tmp_path: Path) -> None:
+    wrong: list[str] = []
+    async with visit() as visitor:
+        for name, path in pages(place).items():
+            await visitor.page.set_viewport_size({"width": 1280, "height": 900})
+            await visitor.go(path)
+            if SECRET in (content := await visitor.page.content()) or "Zoé" in content:
+                wrong.append(f"{name} shows who a contact is")
+            await visitor.page.screenshot(path=tmp_path / f"{name}.png", full_page=True)
+            await visitor.page.set_viewport_size({"width": 360, "height": 740})
+            if spill := await visitor.page.evaluate(SPILL):
+                wrong.append(f"{name} is {spill} pixels too wide for a phone")
+            await visitor.page.screenshot(path=tmp_path / f"{name}-phone.png", full_page=True)
+    assert wrong == [], "\n".join(wrong)
+
+
+async def test_axe_finds_nothing(place: Place, visit: Visits) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: npm ci --prefix tests/node --ignore-scripts")
+    wrong: list[str] = []
+    # The pages' own policy lets no other script run.
+    async with visit(bypass_csp=True, scripts=[AXE]) as visitor:
+        for name, path in pages(place).items():
+            await visitor.go(path)
+            for scheme, rules in RULES.items():
+                await visitor.page.emulate_media(color_scheme=scheme)
+                found: list[dict[str, Any]] = await visitor.page.evaluate(
+                    "async runOnly => (await axe.run(document, {resultTypes: ['violations'], runOnly})).violations",
+                    rules,
+                )
+                wrong += [
+                    f"{name}, {scheme}: {rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]
+                ]
+    assert wrong == [], "\n".join(wrong)
+
+
+async def test_a_held_journey_is_retried_by_keyboard_alone(place: Place, visit: Visits) -> None:
+    journey, _ = place.held["held-keys"]
+    async with visit(signed_in=False) as visitor:
+        await visitor.go(to_journey(journey))
+        keyboard = visitor.page.keyboard
+        await expect(visitor.page.get_by_label("Your key")).to_be_focused()
+        await keyboard.type(place.stack.ways_in.key)
+        await keyboard.press("Enter")
+        await expect(visitor.page).to_have_url(place.url + to_journey(journey))
+        await keyboard.press("Tab")  # the way past what is on every page
+        await expect(visitor.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        await keyboard.press("Enter")
+        summary = visitor.page.locator("summary", has_text="Retry")
+        for _ in range(50):
+            await keyboard.press("Tab")
+            if await summary.evaluate("element => element === document.activeElement"):
+                break
+        await keyboard.press("Enter")
+        await visitor.tab_to("Reason", "textbox")
+        await keyboard.type("mended, by keyboard")
+        await keyboard.press("Enter")
+        await expect(visitor.page.get_by_role("status").first).to_be_visible()
+        assert await place.outcome(journey) == "finished"
+
+
+@pytest.mark.parametrize(("scenario", "script"), [("held-forms", False), ("held-script", True)])
+async def test_held_journeys_are_retried_by_clicking_with_the_script_and_without(
+    place: Place, visit: Visits, scenario: str, script: bool
+) -> None:
+    async with visit(java_script_enabled=script) as visitor:
+        await visitor.page.get_by_role("link", name="Held", exact=True).click()
+        group = visitor.page.locator("section.group", has=visitor.page.get_by_role("link", name=scenario, exact=True))
+        await group.get_by_role("link", name="Retry all…").click()
+        await visitor.page.get_by_label("Reason").fill("mended, by mouse")
+        await visitor.page.get_by_role("button", name="Retry 2 journeys").click()
+        await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Retry journeys")
+        for journey in place.held[scenario]:
+            assert await place.outcome(journey) == "finished"
+        if not script:
+            await visitor.page.reload()
+        await expect(visitor.page.locator("dl.facts div", has_text="Accepted").locator("dd")).to_have_text("2")
+
+
+async def test_live_parts_refresh_by_themselves(place: Place, visit: Visits) -> None:
+    assert set(place.held) == set(HELD)
+    async with visit() as visitor:
+        await visitor.go(to_journey(place.waiting))
+        async with visitor.page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
+            await expect(visitor.page.locator("[hx-get]").first).to_be_attached()
