@@ -37,6 +37,10 @@ def pages(place: Place) -> Mapping[str, str]:
         "held": "/held",
         "held-operation": "/held/operation?operation=retry&scenario=held-look&step=hook",
         "operations": "/operations",
+        "deliveries": "/deliveries",
+        "destinations": "/destinations",
+        "destinations-retune": "/destinations/retune?destination=held-look.example.com",
+        "preview": "/preview?version=post-purchase@1",
         "sign-in": "/sign-in",
     }
 
@@ -118,6 +122,21 @@ async def test_held_journeys_are_retried_by_clicking_with_the_script_and_without
         if not script:
             await visitor.page.reload()
         await expect(visitor.page.locator("dl.facts div", has_text="Accepted").locator("dd")).to_have_text("2")
+
+
+async def test_a_scenario_is_previewed_and_one_message_sent_as_a_test(place: Place, visit: Visits) -> None:
+    async with visit(java_script_enabled=False, viewport={"width": 360, "height": 740}) as visitor:
+        await visitor.page.get_by_role("link", name="Preview", exact=True).click()
+        await visitor.page.get_by_label("Published scenario").select_option("post-purchase@1")
+        await visitor.page.get_by_role("button", name="Preview", exact=True).click()
+        await expect(visitor.page.locator("li.step", has_text="whatsapp")).to_contain_text("Bearer ~~WAX_TOKEN~~")
+        assert not await visitor.page.evaluate(SPILL)
+        await visitor.page.get_by_label("Step", exact=True).select_option("whatsapp")
+        await visitor.page.get_by_label("Send it for real").check()
+        await visitor.page.get_by_role("button", name="Send the test").click()
+        await expect(visitor.page.get_by_role("heading", name="Test message of whatsapp")).to_be_visible()
+        (came,) = [one for one in place.stack.receiver.requests("/hooks.example.com") if one.header("x-scenario-test")]
+        assert came.status == 200
 
 
 async def test_live_parts_refresh_by_themselves(place: Place, visit: Visits) -> None:
