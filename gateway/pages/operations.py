@@ -39,7 +39,7 @@ async def _show(page: Page) -> Response:
     items = await page.client.operation_items(view.id, outcome=outcome, after=_place(page), limit=LISTED)
     now = await states(page.client.temporal, [item.workflow_id for item in items])
     at = f"/operations/{view.id}"
-    older = link(at, outcome=outcome, after=items[-1].workflow_id, number=items[-1].number)
+    last = items[-1] if len(items) == LISTED else None
     return page.render(
         "operation.html",
         operation=view,
@@ -48,7 +48,7 @@ async def _show(page: Page) -> Response:
         now=now,
         outcome=outcome,
         outcomes=[(name, of) for name, of in _counts(view).items() if of],
-        older=older if len(items) == LISTED else None,
+        older=last and link(at, outcome=outcome, after=last.workflow_id, number=last.number),
         rest=_rest(view),
         word=word,
         which=which,
