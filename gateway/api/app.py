@@ -15,7 +15,9 @@ from gateway.api import (
     deliveries,
     entries,
     events,
+    journeys,
     openapi,
+    operations,
     problem,
     results,
     scenarios,
@@ -41,6 +43,8 @@ TOLD: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
     events.router,
+    journeys.router,
+    operations.router,
     scenarios.router,
     authoring.router,
     deliveries.router,

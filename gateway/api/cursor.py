@@ -22,7 +22,12 @@ MOST: Final = 2048
 Limit = Annotated[int, Query(ge=1, le=250, description="How many items a page has at most")]
 """The parameter ``limit`` of a list; its default is 50."""
 Cursor = Annotated[
-    str | None, Query(max_length=MOST, description="The `next` of the page before; without it, the first page")
+    str | None,
+    Query(
+        max_length=MOST,
+        pattern="^[A-Za-z0-9_-]+$",
+        description="The `next` of the page before; without it, the first page",
+    ),
 ]
 """The parameter ``cursor`` of a list; its default is None."""
 
@@ -54,8 +59,13 @@ def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
         place = json.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
         return TypeAdapter(shape).validate_python(place)
     except (ValueError, RecursionError):  # pydantic's, base64's, JSON's and Unicode's errors are ValueErrors
-        sentence = "this is no cursor of this list: give the `next` of its page before as it was"
-        raise Problem("invalid", sentence, [Mistake(pointer="query:cursor", code="cursor", detail=sentence)]) from None
+        raise no_cursor() from None
+
+
+def no_cursor() -> Problem:
+    """The problem of a cursor that is none of this list."""
+    sentence = "this is no cursor of this list: give the `next` of its page before as it was"
+    return Problem("invalid", sentence, [Mistake(pointer="query:cursor", code="cursor", detail=sentence)])
 
 
 _ANY: Final = TypeAdapter(dict[str, Any])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Body, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway.api.app_state import Client
@@ -223,9 +224,10 @@ def _told(entered: Entered) -> Accepted:
     return Accepted(journey=entered.id, run=entered.run_id, already=entered.already, notes=notes)
 
 
-def _answer(status: int, body: BaseModel, wait: int) -> Response:
-    content = body.model_dump_json(exclude_none=True)
-    return Response(content, status, applied(wait), media_type="application/json")
+def _answer(status: int, body: Admitted | NotAdmitted, wait: int) -> Response:
+    # Defaults say nothing, but for the outcome.
+    content = {"outcome": body.outcome, **body.model_dump(exclude_defaults=True)}
+    return JSONResponse(content, status, applied(wait))
 
 
 def _scenario_of(entry: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import (
     BadInput,
+    BadOperation,
     Busy,
     JourneyFailed,
     MistakenEntry,
@@ -31,6 +32,7 @@ from gateway.errors import (
     UnderWay,
     UnknownContact,
     UnknownJourney,
+    UnknownOperation,
 )
 from runtime.errors import SetupError
 from runtime.store import StoreError
@@ -151,9 +153,12 @@ def problem_of(error: Exception) -> Problem:
             pointer = pointer_to(error.at)
             mistake = Mistake(pointer=pointer, code="entry", detail=str(error), did_you_mean=error.meant)
             return Problem("invalid", str(error), [mistake])
+        case BadOperation():
+            mistake = Mistake(pointer=pointer_to(error.at), code="operation", detail=str(error))
+            return Problem("invalid", str(error), [mistake])
         case UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
-        case UnknownJourney() | UnknownContact():
+        case UnknownJourney() | UnknownContact() | UnknownOperation():
             return Problem("not-found", str(error))
         case Busy():
             return again("no-answer", str(error))

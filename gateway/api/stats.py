@@ -11,12 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.api.app_state import Client
 from gateway.api.authentication import Reading
 from gateway.api.problem import Problem, problems
-from gateway.errors import BadInput
+from gateway.api.scenarios import Name, require
 
-router = APIRouter(tags=["stats"])
-
-LATEST = 2**31 - 1
-"""The highest number that a version can have."""
+router = APIRouter(tags=["scenarios"])
 
 
 class _Body(BaseModel):
@@ -76,19 +73,19 @@ class StatsBody(_Body):
     trouble: str = Field(description="Why nobody knows who stands where; empty where that is known")
 
 
-@router.get("/stats/{scenario}", operation_id="showStats", responses=problems("not-found"))
-async def stats(
-    scenario: str,
+@router.get("/stats/{name}", operation_id="showStats", responses=problems("not-found"))
+async def show_stats(
+    name: Name,
     client: Client,
     caller: Reading,
-    version: Annotated[int | None, Query(ge=1, le=LATEST, description="Only this one")] = None,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only this one")] = None,
 ) -> StatsBody:
     """How many people stand at each step of a scenario, and how many passed.
 
     Without `version`: the newest, and those that journeys follow or passed a step of in the last day.
     """
-    caller.check(scenario)
-    try:
-        return StatsBody.model_validate(await client.stats(scenario, version))
-    except BadInput as error:
-        raise Problem("not-found", str(error)) from None
+    caller.check(name)
+    await require(client, name)
+    if version is not None and await client.store.version(name, version) is None:
+        raise Problem("not-found", f"{name} has no version {version}")
+    return StatsBody.model_validate(await client.stats(name, version))

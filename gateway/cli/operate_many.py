@@ -12,27 +12,17 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import BatchOptions, OperatorOptions
 from gateway.cli.progress import progress
+from gateway.operations.verbs import WORDS
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.journeys.listing import ListedJourney
     from gateway.operations.batch import JourneyTarget, Tally
-    from gateway.operations.one import Verb
     from gateway.operations.retry_policy import Change, Glance, InFlight
+    from gateway.operations.verbs import Verb
 
 _SAID: Final = 20  # refusals that are said one by one
-
-WORDS: Final[dict[Verb, str]] = {
-    "retry_step": "retry",
-    "skip_step": "skip",
-    "leave": "leave",
-    "pause": "pause",
-    "resume": "resume",
-    "retune": "retune",
-    "migrate": "migrate",
-}
-"""What people call the operations."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
 _VersionOption = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")]
 _LEGEND: Final = (
-    "now: where Temporal's search saw them last; while a journey sends, that is the step at which it waited. passed: "
-    "by journeys that are over or went on in another run; what those under way passed since is not in yet. attempts: "
-    "all of them, from the log of deliveries."
+    "waiting, held: where Temporal's search saw them last; while a journey sends, that is the step at which it waited. "
+    "passed: by journeys that are over or went on in another run; what those under way passed since is not in yet. "
+    "attempts: those of the last day in the log of deliveries, of all journeys."
 )
 
 
@@ -69,22 +69,29 @@ def _people(version: VersionStats) -> str:
 
 
 def _steps(version: VersionStats) -> None:
-    columns = ("step", "what", "now", "passed, last day", "passed, in all", "attempts, last day")
-    rows = Table(*columns, prose=columns[1:])
+    numbers = ("waiting", "held", "passed", "last day")
+    rows = Table("step", *numbers, "in detail", right=numbers, prose=("in detail",))
     for step in version.steps:
-        now = "?" if step.now is None else _listed(vars(step.now))
-        sent = "; ".join(_sent(step))
-        rows.add(text(step.id, "bold"), step.what, now, _listed(step.passed_lately), _listed(step.passed), sent)
+        now = ("?", "?") if step.now is None else (_number(step.now.waiting), _number(step.now.held))
+        passed = (_number(sum(counts.values())) for counts in (step.passed, step.passed_lately))
+        rows.add(text(step.id, "bold"), *now, *passed, "; ".join(_details(step)))
     rows.show(console())
 
 
-def _sent(step: StepStats) -> Iterator[str]:
+def _details(step: StepStats) -> Iterator[str]:
+    if step.now is not None and step.now.paused:
+        yield f"{step.now.paused:,} paused"
+    if step.passed:
+        yield _listed(step.passed)
     if step.attempts:
-        yield _listed(step.attempts)
-    if step.skipped:
-        yield f"skipped: {_listed(step.skipped)}"
+        skipped = f" ({_listed(step.skipped)})" if step.skipped else ""
+        yield f"attempts: {_listed(step.attempts)}{skipped}"
     if step.trying_again:
         yield f"{step.trying_again:,} to be tried again"
+
+
+def _number(n: int) -> str:
+    return f"{n:,}" if n else ""
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -82,6 +82,7 @@ async def newest(
     state: str | None = None,
     step: str | None = None,
     since: datetime | None = None,
+    after: StoredEntry | None = None,
     limit: int,
 ) -> list[ListedJourney]:
     """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`."""
@@ -89,7 +90,7 @@ async def newest(
     known: dict[str, Any] = {"scenario": scenario, "version": version, "contact_id": contact, "since": since}
     known |= {"running": False if over else True if state or step else None, "outcome": state if over else None}
     found: list[ListedJourney] = []
-    last: StoredEntry | None = None
+    last = after
     while True:
         entries = await store.entries(**known, after=last, limit=limit)
         seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from activities.webhook.destinations.watch import DestinationsFile
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.callbacks.server import application, routes_of
 from gateway.client import ScenarioClient
+from gateway.outbox import Outbox
 from gateway.pages.sign_in import Door
 from gateway.serving import OPEN, Front, Parts, parts_of
 from runtime.api_key import SCOPES, ApiKey, make_token, parse_token
@@ -70,7 +73,15 @@ async def let_in(
     key = await kept_api_key(state / KEY, given.store)
     identifier, _ = parse_token(key) or ("", "")
     door = Door(secrets.token_urlsafe(24), identifier)
-    parts = parts_of(client, given.store, Parts(api=True, pages=True), temporal_ui=temporal_ui, door=door)
+    setup, book = Setup.of(settings), destinations if destinations.configured else None
+    parts = parts_of(
+        *(client, given.store, Parts(api=True, pages=True), Authoring(setup)),
+        # Test messages go where all others go: nowhere but here, unless this sends for real.
+        outbox=Outbox(setup, given.channels, given.routes, given.secrets, book),
+        book=destinations,
+        temporal_ui=temporal_ui,
+        door=door,
+    )
     if (callbacks := given.channels.callbacks) is not None:
         more = routes_of(settings, client.temporal, given.store, destinations)
         open_to_all = application(callbacks, client.temporal, list(chain.from_iterable(more.values())))

@@ -22,7 +22,7 @@ from gateway.errors import BadInput, NotAnswered
 from gateway.operations.asking import Asking
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.many import ManyOperations
-from gateway.operations.request import OperationRequest, request_of
+from gateway.operations.request import RequestedOperation, request_of
 from gateway.operations.search import EVERY
 from gateway.operations.survey import Found
 from runtime.process.workers import Workers, running
@@ -70,7 +70,7 @@ class OperationActivities:
             await self._store.surveyed(operation, request.as_json(), datetime.now(UTC))
             await self._store.trouble_of(operation, None)
 
-    async def _find(self, operation: str, request: OperationRequest) -> OperationRequest:
+    async def _find(self, operation: str, request: RequestedOperation) -> RequestedOperation:
         """Puts all journeys on record; gives the request with what is known only now."""
         limit, number = request.limit or EVERY, 0
         counts = await self._store.item_counts([operation])
@@ -144,7 +144,7 @@ class OperationActivities:
                 items=not closing.looked,
             )
 
-    async def _asked_for(self, operation: str) -> tuple[StoredOperation, OperationRequest]:
+    async def _asked_for(self, operation: str) -> tuple[StoredOperation, RequestedOperation]:
         stored = await self._store.stored_operation(operation)
         if stored is None:
             raise BadInput("the store knows nothing of this operation: is it the one that the gateway uses?")

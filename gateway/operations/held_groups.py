@@ -31,7 +31,8 @@ LOOKED_AT: Final = 100
 GROUPS: Final = 40
 """Groups that are told of, the largest first; so many fit on a page."""
 _LOOKS: Final = 10
-_COUNTED: Final = 10  # at the same time
+_FOUND: Final = 100  # groups that are counted
+_AT_ONCE: Final = 10  # at the same time
 _HELD: Final = f"{UNDER_WAY} AND {JOURNEY_STATE.name} = 'held'"
 
 
@@ -143,15 +144,18 @@ async def held_groups(temporal: Client, scenarios: Collection[str] | None = None
         seen = [item async for item in temporal.list_workflows(_HELD + names + besides, limit=LOOKED_AT)]
         for at, sample in zip(map(_place, seen), await asyncio.gather(*map(_sample, seen)), strict=True):
             samples.setdefault(at, []).append(sample)
-        new = [at for at in samples if at not in counts][: GROUPS - len(counts)]
+        new = sorted((at for at in samples if at not in counts), key=lambda at: -len(samples[at]))[
+            : _FOUND - len(counts)
+        ]
         counts.update(zip(new, await _counts(temporal, new), strict=True))
-        if len(seen) < LOOKED_AT or len(counts) >= GROUPS or sum(counts.values()) >= total:
+        if len(seen) < LOOKED_AT or len(counts) >= _FOUND or sum(counts.values()) >= total:
             break
     # What was looked at is there, also where search has just lost it from what it counts.
     found = [
         HeldGroup(at=at, count=max(count, len(samples[at])), samples=tuple(samples[at])) for at, count in counts.items()
     ]
-    return HeldGroups(total=total, groups=sorted(found, key=lambda group: (-group.count, _words(group.at))))
+    found.sort(key=lambda group: (-group.count, _words(group.at)))
+    return HeldGroups(total=total, groups=found[:GROUPS])
 
 
 async def count_held(temporal: Client, at: HeldAt) -> int:
@@ -172,7 +176,7 @@ async def look_at(temporal: Client, at: HeldAt, limit: int) -> list[Sample]:
 
 
 async def _counts(temporal: Client, places: Sequence[HeldAt]) -> list[int]:
-    turns = asyncio.Semaphore(_COUNTED)
+    turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(at: HeldAt) -> int:
         async with turns:

@@ -20,10 +20,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.errors import NotAccepted, UnknownOperation
 from gateway.operations.batch import RATE
 from gateway.operations.migration import check_migration
-from gateway.operations.one import Operations, Verb
+from gateway.operations.one import Operations
 from gateway.operations.progress import OperationView, seen
-from gateway.operations.request import BadOperation, OperationRequest
+from gateway.operations.request import BadOperation, RequestedOperation, check_record
 from gateway.operations.search import Which
+from gateway.operations.verbs import Verb
 from runtime.store import OperationItem, StoredOperation
 from workflows.operation import QUEUE, STOP, WORKFLOW, OperationState
 
@@ -46,6 +47,7 @@ class ManyOperations(Operations):
         limit: int | None = None,
         dry_run: bool = False,
         everybody: bool = False,
+        identifier: str | None = None,
         **more: Any,
     ) -> OperationView:
         """Begins an operation on all journeys that fit; it goes on by itself, in whichever gateway runs.
@@ -61,6 +63,7 @@ class ManyOperations(Operations):
             limit: So many at most.
             dry_run: Only look for them.
             everybody: Of `leave`: all that are under way, whatever they are doing.
+            identifier: Its id, to begin it once however often that is asked for; by default a new one.
             more: What else the update takes: ``version`` and ``now`` of retry_step; ``retry`` of retune; ``version``
                 (the one to go on in, by default the newest), ``map`` and ``waits`` of migrate.
 
@@ -75,7 +78,7 @@ class ManyOperations(Operations):
             begun = await client.operate("retry_step", Which(destination="wax"), operator="ann", reason="wax is back")
             print((await client.operation(begun.id)).accepted)
         """
-        request = OperationRequest(
+        request = RequestedOperation(
             verb=verb,
             which=which,
             operator=operator,
@@ -87,14 +90,15 @@ class ManyOperations(Operations):
             more={name: value for name, value in more.items() if value is not None},
         )
         stored = StoredOperation(
-            id=uuid.uuid4().hex[:20],
+            id=identifier or uuid.uuid4().hex[:20],
             verb=verb,
             request=await self._checked(request),
             operator=operator,
             reason=reason,
             created_at=datetime.now(UTC),
         )
-        await self.store.add_operation(stored)
+        if not await self.store.add_operation(stored):
+            return await self.operation(stored.id)
         try:
             await self._start(stored)
         except RPCError:
@@ -102,7 +106,7 @@ class ManyOperations(Operations):
             raise
         return seen(stored, {})
 
-    async def _checked(self, request: OperationRequest) -> dict[str, Any]:
+    async def _checked(self, request: RequestedOperation) -> dict[str, Any]:
         """A request as it is stored, once it makes sense.
 
         Raises:
@@ -176,7 +180,7 @@ class ManyOperations(Operations):
             NotAccepted: It is over.
             BadInput: Operator or reason is missing.
         """
-        OperationRequest(verb="pause", which=Which(scenario="-"), operator=operator, reason=reason).check()
+        check_record(operator, reason)
         stored = await self._stored(identifier)
         if stored.ended_at is None:
             handle = self.temporal.get_workflow_handle(_workflow(identifier))

@@ -20,16 +20,11 @@ from gateway.operations.migration import MigrationForecast, Version, forecast
 from gateway.operations.now import DestinationNow, destinations_now
 from gateway.operations.retry_policy import Change, Glance, InFlight
 from gateway.operations.search import EVERY, Which
+from gateway.operations.verbs import NOT_HELD, Verb
 from runtime.store import Store
 
 ANSWER: Final = 10.0
 """Seconds that a worker may take to answer an operator."""
-
-Verb = Literal["retry_step", "skip_step", "leave", "pause", "resume", "retune", "migrate"]
-"""The updates of a journey, which are the operations."""
-
-NOT_HELD: Final = frozenset({"pause", "resume"})
-"""Those that make sense for journeys which are not held, too."""
 
 
 class Operations:

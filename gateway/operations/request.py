@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from temporalio.exceptions import ApplicationError
 
 from gateway.errors import BadOperation
 from gateway.operations.batch import RATE
-from gateway.operations.one import NOT_HELD, Verb
 from gateway.operations.search import Which
+from gateway.operations.verbs import NOT_HELD, WORDS, Verb
 from runtime.store import StoredOperation
 from workflows.operation import SLOWEST
 from workflows.update_arguments import read_names, read_retry, read_version, read_waits
@@ -22,7 +22,7 @@ LONGEST: Final = 500
 FASTEST: Final = 10_000.0
 """Journeys a second, at most."""
 
-_BY_NAME: Final[Mapping[str, Verb]] = {name: name for name in get_args(Verb)}
+_BY_NAME: Final[Mapping[str, Verb]] = {verb: verb for verb in WORDS}
 # Which of an operation's journeys can be named by what, beside those of which all are taken.
 _OF: Final[Mapping[str, tuple[str, ...]]] = {
     "retune": ("destination",),
@@ -38,7 +38,7 @@ _MORE: Final[Mapping[str, Mapping[str, Callable[[dict[str, Any]], Any]]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class OperationRequest:
+class RequestedOperation:
     """An operation on many journeys.
 
     Attributes:
@@ -71,15 +71,13 @@ class OperationRequest:
         """
         if self.verb not in _BY_NAME:
             raise BadOperation(f"there is no operation '{str(self.verb)[:40]}': {', '.join(_BY_NAME)}", "operation")
-        for name, said in (("operator", self.operator), ("reason", self.reason)):
-            if not said.strip() or len(said) > LONGEST:
-                raise BadOperation(f"say the {name} in 1 to {LONGEST} characters, for the record", name)
+        check_record(self.operator, self.reason)
         if not SLOWEST <= self.rate <= FASTEST:
             raise BadOperation(f"the rate must be from {SLOWEST:g} to {FASTEST:g} journeys a second", "rate")
         if self.limit is not None and self.limit < 1:
             raise BadOperation("the limit must be at least 1", "limit")
         self._check_which()
-        self._check_more()
+        check_more(self.verb, self.more)
 
     def _check_which(self) -> None:
         given = {name: value for name, value in vars(self.which).items() if value is not None}
@@ -94,26 +92,12 @@ class OperationRequest:
         known = _OF.get(self.verb)
         for name in given:
             if known is not None and name not in known:
-                text = f"'{name}' does not tell journeys of {self.verb} apart: it takes {', '.join(known)}"
+                text = f"'{name}' does not tell journeys of {WORDS[self.verb]} apart: it takes {', '.join(known)}"
                 raise BadOperation(text, "which", name)
             if name in _OF_HELD and (self.everybody or self.verb in NOT_HELD):
                 raise BadOperation(f"'{name}' is for held journeys: leave it out", "which", name)
         if known is not None and known[0] not in given:
-            raise BadOperation(f"{self.verb} needs a {known[0]}", "which", known[0])
-
-    def _check_more(self) -> None:
-        takes = _MORE.get(self.verb, {})
-        for name in self.more:
-            if name not in takes:
-                what = f"it takes {', '.join(takes)}" if takes else "it takes nothing but which, operator and reason"
-                raise BadOperation(f"{self.verb} knows no '{name[:40]}': {what}", name)
-        if self.verb == "retune" and "retry" not in self.more:
-            raise BadOperation("retune needs 'retry': what is to be changed of the policy", "retry")
-        for name in self.more:
-            try:
-                takes[name](dict(self.more))
-            except ApplicationError as error:  # as a journey would refuse it
-                raise BadOperation(error.message, name) from None
+            raise BadOperation(f"{WORDS[self.verb]} needs a {known[0]}", "which", known[0])
 
     def as_json(self) -> dict[str, Any]:
         """As the store keeps it, beside verb, operator and reason."""
@@ -129,7 +113,38 @@ class OperationRequest:
         }
 
 
-def request_of(stored: StoredOperation) -> OperationRequest:
+def check_record(operator: str, reason: str) -> None:
+    """Makes sure that somebody says who and why, as a journey wants it.
+
+    Raises:
+        BadOperation: Nobody does, or at too great length.
+    """
+    for name, said in (("operator", operator), ("reason", reason)):
+        if not said.strip() or len(said) > LONGEST:
+            raise BadOperation(f"say the {name} in 1 to {LONGEST} characters, for the record", name)
+
+
+def check_more(verb: Verb, more: Mapping[str, Any]) -> None:
+    """Makes sure of what an operation takes beside operator and reason, as a journey would.
+
+    Raises:
+        BadOperation: It is wrong, or not for this operation.
+    """
+    takes = _MORE.get(verb, {})
+    for name in more:
+        if name not in takes:
+            what = f"it takes {', '.join(takes)}" if takes else "it takes nothing of the kind"
+            raise BadOperation(f"{WORDS[verb]} knows no '{name[:40]}': {what}", name)
+    if verb == "retune" and "retry" not in more:
+        raise BadOperation("retune needs 'retry': what is to be changed of the policy", "retry")
+    for name in more:
+        try:
+            takes[name](dict(more))
+        except ApplicationError as error:  # as a journey would refuse it
+            raise BadOperation(error.message, name) from None
+
+
+def request_of(stored: StoredOperation) -> RequestedOperation:
     """What an operation on record was asked for.
 
     Raises:
@@ -141,7 +156,7 @@ def request_of(stored: StoredOperation) -> OperationRequest:
         if since := which.pop("since", None):
             which["since"] = datetime.fromisoformat(since)
         verb = _BY_NAME[stored.verb]
-        return OperationRequest(
+        return RequestedOperation(
             verb=verb, which=Which(**which), operator=stored.operator, reason=stored.reason, **given
         )
     except (KeyError, TypeError, ValueError):

@@ -7,7 +7,7 @@ journey was found, and the journey itself refuses where it is not there any more
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -106,13 +106,39 @@ async def held_by_page(
         if not ask and which.since is None:
             yield [_searched(item) for item in page]
             continue
-        turns = asyncio.Semaphore(_ASKED)
-        told = await asyncio.gather(*(_told(temporal, item, turns) for item in page))
+        told = await _told_by(temporal, page)
         answered = answered or any(item.answered for item in told)
         if not answered:
             raise NotAnswered(page[0].id, "no worker answered: check that one is running, and try again")
         found = [item.journey for item in told if _fits(item.journey, which)]
         yield await _on_record(store, found) if ask else found
+
+
+async def held_page(
+    temporal: Client, store: Store, which: Which, *, size: int, after: bytes | None = None
+) -> tuple[list[ListedJourney], bytes | None]:
+    """One page of the journeys that wait for an operator, each with why.
+
+    Args:
+        temporal: Whose search is asked.
+        store: Knows since when they are in.
+        which: Only these.
+        size: Of the page; it may have fewer, and none, although others follow.
+        after: Where the server said that the next page begins.
+
+    Returns:
+        The page, and where the next one begins; None where there is none.
+    """
+    searched = temporal.list_workflows(_query(which), page_size=size, next_page_token=after)
+    await searched.fetch_next_page()
+    told = await _told_by(temporal, searched.current_page or ())
+    found = [item.journey for item in told if _fits(item.journey, which)]
+    return await _on_record(store, found), searched.next_page_token or None
+
+
+async def _told_by(temporal: Client, page: Sequence[WorkflowExecution]) -> list[_Told]:
+    turns = asyncio.Semaphore(_ASKED)
+    return await asyncio.gather(*(_told(temporal, item, turns) for item in page))
 
 
 async def _pages(temporal: Client, query: str, size: int) -> AsyncIterator[list[WorkflowExecution]]:

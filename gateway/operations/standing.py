@@ -26,7 +26,7 @@ class Standing:
         name: Its name, or a host; of e-mails and SMS the server or provider.
         named: As `destinations.yaml` has it; None where it is not there.
         now: How it stands with deliveries to be tried again; None where there are none.
-        outcomes: How the attempts of the last hour ended, by their outcome.
+        outcomes: How the attempts of the last hour ended, by their outcome, the most frequent first.
         held: How many journeys are held because of it.
     """
 
@@ -79,7 +79,7 @@ async def standings(temporal: Client, store: Store, book: Destinations | None, h
             name=name,
             named=book.get(name) if book else None,
             now=waiting.get(name),
-            outcomes=outcomes.by_destination.get(name, {}),
+            outcomes=dict(sorted(outcomes.by_destination.get(name, {}).items(), key=lambda item: (-item[1], item[0]))),
             held=held_for.get(name, 0),
         )
         for name in names

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.many import ManyOperations
 from gateway.operations.one import targets
-from gateway.operations.request import OperationRequest
+from gateway.operations.request import RequestedOperation
 from gateway.operations.search import EVERY
 
 
@@ -19,7 +19,7 @@ class Found:
         request: With what is known only once they are found.
     """
 
-    def __init__(self, request: OperationRequest) -> None:
+    def __init__(self, request: RequestedOperation) -> None:
         self.request = request
 
     async def pages(self, client: ManyOperations) -> AsyncIterator[list[tuple[JourneyTarget, str | None]]]:

@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import TypedDict
 
 from gateway.api.cursor import decode_cursor, encode_cursor
+from gateway.api.problem import Problem
 from gateway.journeys.listing import OVER, UNDER_WAY, ListedJourney, listed, quoted, sending, states
 from gateway.pages.links import link
 from gateway.pages.page import Page, shows
@@ -88,8 +89,7 @@ async def _searched(
         JOURNEY_STATE: asked["state"] if asked["state"] in _SEARCHED else None,
     }
     clauses = [UNDER_WAY, *(f"{key.name} = {quoted(value)}" for key, value in wanted.items() if value)]
-    token = b64decode(place["token"]) if "token" in place else None
-    found = temporal.list_workflows(" AND ".join(clauses), page_size=_EACH, next_page_token=token)
+    found = temporal.list_workflows(" AND ".join(clauses), page_size=_EACH, next_page_token=_token(place))
     try:
         await found.fetch_next_page()
     except RPCError as error:
@@ -101,6 +101,13 @@ async def _searched(
     items = await sending(temporal, [listed(entry, seen) for entry in entries.values()], limit=_EACH)
     following = found.next_page_token
     return items, encode_cursor({"token": b64encode(following).decode()}) if following else None
+
+
+def _token(place: _Place) -> bytes | None:
+    try:
+        return b64decode(place["token"]) if "token" in place else None
+    except ValueError:
+        raise Problem("invalid", "this is no place of this list: begin anew without 'after'") from None
 
 
 def _after(entry: StoredEntry) -> dict[str, Any]:

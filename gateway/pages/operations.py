@@ -39,7 +39,9 @@ async def _show(page: Page) -> Response:
     items = await page.client.operation_items(view.id, outcome=outcome, after=_place(page), limit=LISTED)
     now = await states(page.client.temporal, [item.workflow_id for item in items])
     at = f"/operations/{view.id}"
-    last = items[-1] if len(items) == LISTED else None
+    older = None
+    if len(items) == LISTED:
+        older = link(at, outcome=outcome, after=items[-1].workflow_id, number=items[-1].number)
     return page.render(
         "operation.html",
         operation=view,
@@ -48,11 +50,16 @@ async def _show(page: Page) -> Response:
         now=now,
         outcome=outcome,
         outcomes=[(name, of) for name, of in _counts(view).items() if of],
-        older=last and link(at, outcome=outcome, after=last.workflow_id, number=last.number),
+        older=older,
         rest=_rest(view),
         word=word,
         which=which,
     )
+
+
+async def _ask_to_stop(page: Page) -> Response:
+    view = await _operation(page)
+    return page.render("operation_stop.html", operation=view, at=f"/operations/{view.id}", word=word)
 
 
 async def _stop(page: Page, form: Form) -> Response:
@@ -117,5 +124,6 @@ def _rest(view: OperationView) -> str | None:
 ROUTES: Final[tuple[BaseRoute, ...]] = (
     shows("/operations", _list),
     shows("/operations/{operation}", _show),
+    shows("/operations/{operation}/stop", _ask_to_stop),
     does("/operations/{operation}/stop", _stop),
 )

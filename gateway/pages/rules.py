@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from scenario.model.scenario import Scenario
+from scenario.policies.draw import percent
 from scenario.policies.hours import QuietHours
 from scenario.source.findings import listed
 from scenario.time.duration import format_duration
@@ -35,9 +36,12 @@ def rules(scenario: Scenario) -> Iterator[tuple[str, str]]:
         worth = f", worth {goal.value}" if goal.value else ""
         yield "Goal", f"{goal.event}{which} within {format_duration(goal.within)}{worth}"
     if scenario.control is not None:
-        yield "Control", f"{scenario.control} % of those let in get nothing, so that the effect can be measured"
+        yield (
+            "Control",
+            f"{percent(scenario.control)} % of those let in get nothing, so that the effect can be measured",
+        )
     if scenario.subscription:
-        lists = [f"{channel}: {name}" for channel, name in scenario.subscription.items()]
+        lists = [f"{channel}: {one.mailing_list or one.tracking}" for channel, one in scenario.subscription.items()]
         yield "Only who is on", listed(lists, "and")
     yield "Purpose", scenario.purpose
     if scenario.quiet_hours:
@@ -46,7 +50,7 @@ def rules(scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 
 def _hours(hours: QuietHours) -> str:
-    said = hours.model_dump(mode="json", by_alias=True, exclude_none=True)
+    said = hours.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return ", ".join(f"{name} {_plain(value)}" for name, value in said.items())
 
 

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from starlette.responses import Response
 from temporalio.service import RPCError
 
-from gateway.pages.held import held_of
+from gateway.pages.held import FRESH, held_of
 from gateway.pages.page import Page, shows
-from gateway.publications import versions
+from gateway.publications import ListedVersion, versions
+from gateway.recent import Recent
+from runtime.store import Store
+
+_Versions = Recent[None, list[ListedVersion]]
+
+
+def remembered(store: Store) -> _Versions:
+    """What counts the journeys under way, and remembers for some seconds how many there are."""
+
+    async def find(_: None) -> list[ListedVersion]:
+        return await versions(store)
+
+    return Recent(FRESH, find)
 
 
 async def _show(page: Page) -> Response:
-    listed = await versions(page.client.store)
+    listed = await cast("_Versions", page.request.app.state.versions).get(None)
     mine = [item for item in listed if page.caller.may_use(item.published.scenario)]
     newest = [item for item in mine if item.newest]
     under_way = Counter[str]()

@@ -15,8 +15,9 @@ from itertools import count
 from typing import Final
 
 from runtime.process.exit import leave
-from runtime.store import Passage, Store
+from runtime.store import Attempt, Passage, Store
 from runtime.store.admission import AdmissionRequest
+from runtime.store.schema import entries, passages
 from tests.bench.claims import CROWD, Cost, Place
 from tests.bench.stops import say
 from tests.runtime.store.conftest import Server, programs
@@ -28,6 +29,7 @@ PASSED: Final = [
     Passage(1, f"step-{number}", "waited" if number % 2 else "delivered", NOW + timedelta(hours=number // 5))
     for number in range(10)
 ]
+PARKED: Final = 20_000
 numbers = count()
 
 
@@ -82,6 +84,72 @@ async def measure(url: str, server: Server | None, engine: str) -> None:
                 database = f"{there * 1e3:.2f}" if server else ""
                 what = "with ten passages" if counts else "departure alone"
                 say(f"| {engine} | {in_flight} | {what} | {took * 1e3:.2f} | {own * 1e3:.2f} | {database} |")
+        await look(store, engine)
+
+
+async def look(store: Store, engine: str) -> None:
+    """What is counted for those who look, where many are parked and a month has passed."""
+    database = store._database  # pyright: ignore[reportPrivateUsage]
+    now = datetime.now(UTC)
+    journey = {"scenario": "look", "version": 1, "key": "", "nth": 1, "trigger": "segment", "run_id": "r"}
+    await database.write_many(
+        database.insert(entries),
+        [
+            {**journey, "workflow_id": f"look/{one}", "contact_id": str(one), "admitted_at": now}
+            for one in range(PARKED)
+        ],
+    )
+    await store.record(
+        [
+            Attempt(
+                delivery_id=f"msg_{one}",
+                attempt=1,
+                workflow_id=f"look/{one}",
+                scenario="look",
+                version=1,
+                step="step-0",
+                contact_id=str(one),
+                started_at=now,
+                outcome="retry" if one % 10 == 0 else "delivered",
+                next_try_at=now if one % 10 == 0 else None,
+                channel="webhook",
+                destination="hook",
+                run_id="r",
+                milliseconds=9,
+            )
+            for one in range(PARKED)
+        ]
+    )
+    await database.write_many(
+        database.insert(passages),
+        [
+            {
+                "scenario": "look",
+                "version": 1,
+                "step": f"step-{step}",
+                "outcome": outcome,
+                "hour": NOW + timedelta(hours=hour),
+                "n": 5,
+            }
+            for hour in range(30 * 24)
+            for step in range(10)
+            for outcome in ("delivered", "skipped")
+        ],
+    )
+    since = now - timedelta(days=1)
+    questions = {
+        "passed": lambda: store.passed("look", since),
+        "population": lambda: store.population("look"),
+        "attempted": lambda: store.attempted("look", since=since),
+        "trying again": lambda: store.trying_again("look", since=since),
+    }
+    for name, ask in questions.items():
+        took: list[float] = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            await ask()
+            took.append(time.perf_counter() - began)
+        say(f"| {engine} | {name} | {min(took) * 1e3:.1f} |")
 
 
 def main() -> int:

@@ -1,5 +1,7 @@
 """The API as engines meet it: real server, real worker, requests that race, and a gateway that is killed."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -48,6 +50,13 @@ steps:
   - wait_for: order.delivered
     for: 1h
 """
+NEVER = """
+scenario: never
+trigger: segment
+entry: {if: contact.email != blank}
+steps:
+  - exit: done
+"""
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -55,7 +64,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 6
+EXAMPLES = 3
 """Requests of each kind that are tried at each address."""
 
 
@@ -87,7 +96,7 @@ async def served(stands: Stands, folder: Path) -> AsyncGenerator[Served]:
     async with stands() as stand, HttpServer() as server:
         token, identifier, digest = make_token()
         await stand.client.store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000, "", datetime.now(UTC), ""))
-        for scenario in (SHORT, LONG):
+        for scenario in (SHORT, LONG, NEVER):
             await publish(stand.client, folder, scenario)
         server.start(bounded(application(stand.client, Keys(stand.client.store))))
         yield Served(stand, server.url, {"authorization": f"Bearer {token}"})
@@ -95,6 +104,21 @@ async def served(stands: Stands, folder: Path) -> AsyncGenerator[Served]:
 
 def entry(scenario: str, contact: object) -> dict[str, Any]:
     return {"scenario": scenario, "contact": {"id": contact}, "trigger": {"type": "segment"}}
+
+
+KNOWN = (
+    (202, "POST", "/v1/entries", entry("long", 11), ""),
+    (409, "POST", "/v1/entries", entry("long", 11), ""),
+    (422, "POST", "/v1/entries", entry("log", 11), ""),
+    (201, "POST", "/v1/entries", entry("long", 12), "wait=30"),
+    (200, "POST", "/v1/entries", entry("never", 12), "wait=30"),
+    (200, "POST", "/v1/entries/batch", [entry("long", 13), entry("long", 12), entry("log", 14)], ""),
+    (202, "POST", "/v1/events", {"contact": 11, "name": "order.delivered"}, ""),
+    (404, "POST", "/v1/events", {"journey": "long/99", "name": "order.delivered"}, ""),
+    (200, "POST", "/v1/events/batch", [{"contact": "12", "name": "order.delivered"}, {"name": "x"}], ""),
+    (200, "PATCH", "/v1/contacts/{contact}", {"language": "fr"}, ""),
+)
+"""Requests whose answers are known: status, request, and its header Prefer."""
 
 
 async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch_goes_on(
@@ -177,7 +201,14 @@ def ask_all(api: Served) -> None:
     """Asks each address what it takes, and what it does not."""
     with catch_warnings():
         simplefilter("ignore")  # of what others do in the description's name
-        schema = schemathesis.openapi.from_url(f"{api.url}/v1/openapi.json")
+        schema: Any = schemathesis.openapi.from_url(f"{api.url}/v1/openapi.json")
+        for status, method, path, body, prefer in KNOWN:
+            case = schema[path][method].Case(
+                body=body, path_parameters={"contact": "11"}, media_type="application/json"
+            )
+            answer = case.call(headers={**api.headers, **({"prefer": prefer} if prefer else {})})
+            assert answer.status_code == status, answer.text
+            case.validate_response(answer, checks=CHECKS)
         asked = 0
         for found in schema.get_all_operations():
             operation = found.ok()
@@ -192,8 +223,10 @@ def ask_all(api: Served) -> None:
                     suppress_health_check=list(HealthCheck),
                 )
                 @given(case=operation.as_strategy(mode))
-                def ask(case: schemathesis.Case) -> None:
-                    case.validate_response(case.call(headers=api.headers), checks=CHECKS)
+                def ask(case: Any) -> None:
+                    answer = case.call(headers=api.headers)
+                    if answer.status_code != 431:  # too long for the server, which has not asked the API
+                        case.validate_response(answer, checks=CHECKS)
 
                 ask()
                 asked += 1

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 from temporalio import workflow
@@ -15,7 +16,16 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import FailureKind
 from gateway.client import Heard, ScenarioClient
-from gateway.errors import BadInput, CheckFailed, JourneyFailed, NotAccepted, NotEntered, UnknownJourney
+from gateway.errors import (
+    BadInput,
+    CheckFailed,
+    JourneyFailed,
+    MistakenEntry,
+    NotAccepted,
+    NotEntered,
+    UnderWay,
+    UnknownJourney,
+)
 from gateway.journeys import as_json
 from gateway.operations import one as module
 from runtime.settings import Settings
@@ -421,6 +431,62 @@ steps: [{wait_for: order.delivered}]
 async def values(stage: Stage) -> dict[str, str | None]:
     found = await stage.store.entries()
     return {one.workflow_id: one.goal_value for one in found if one.reached_at is not None}
+
+
+async def test_one_journey_is_told_and_those_of_some_scenarios_alone(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    await stage.publish(WAITS.replace("AGAIN", "always").replace("waits", "others"))
+    for scenario in ("waits", "others"):
+        await client.enter(entry(scenario=scenario))
+    assert await client.event("7", "page.viewed", scenarios=["others"]) == Heard(1)
+    assert await client.contact_changed("7", {"language": "fr"}, scenarios=[]) == 0
+    assert await client.event_for("others/7/CGX0094", "order.delivered")
+    assert await client.event("7", "page.viewed", scenarios=["waits"]) == Heard(1)
+    with pytest.raises(UnknownJourney):
+        await client.event_for("others/8", "order.delivered")
+
+
+async def test_a_request_that_is_repeated_gives_the_journey_that_it_started(
+    stage: Stage, client: ScenarioClient
+) -> None:
+    await publish(stage)
+    request, other = uuid4(), uuid4()
+    first = await client.enter(entry(), request=request)
+    assert await client.enter(entry(), request=request) == first
+    with pytest.raises(UnderWay) as refused:
+        await client.enter(entry(), request=other)
+    assert refused.value.journey == first.id
+    await client.event("7", "order.delivered")
+    await first.result()
+    again = await client.enter(entry(), request=request)
+    assert (again.run_id, again.admitted) == (first.run_id, True)
+    assert (await client.enter(entry(), request=other)).run_id != first.run_id
+
+
+async def test_a_mistake_of_an_entry_has_a_place(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    found: list[tuple[Any, ...]] = []
+    for given in (
+        {"scenario": "wait"},
+        {"scenario": "waits@9"},
+        {"contact": {}},
+        {"trigger": {"type": "birthday"}},
+        {"trigger": {"type": "order"}},
+        {"order": {"products": [{"quantity": 1}, {"quantity": "many"}]}},
+        {"mail": "zoe@example.com"},
+    ):
+        with pytest.raises(MistakenEntry) as refused:
+            await client.enter(entry(**given))
+        found.append((refused.value.at, refused.value.meant))
+    assert found == [
+        (("scenario",), "waits"),
+        (("scenario",), None),
+        (("contact", "id"), None),
+        (("trigger", "type"), "order"),
+        (("trigger", "order"), None),
+        (("trigger", "order", "products", 1, "quantity"), None),
+        ((), None),
+    ]
 
 
 async def test_goals_of_journeys_that_are_over_are_counted_once(stage: Stage, client: ScenarioClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,8 @@ def test_an_event_is_told_as_it_is() -> None:
     properties = {"id": 7, "x": [1.5, None, "é"]}
     assert events.event("go", properties, "é" * 200) == {"name": "go", "properties": properties, "id": "é" * 200}
     assert events.event("go", {"a": "x" * 260_000}, "e1")["id"] == "e1"
+    at = datetime(2026, 11, 27, 10, tzinfo=PARIS)
+    assert events.event("go", at=at)["at"] == "2026-11-27T09:00:00+00:00"
 
 
 NAME = "'name' must be an event's name, such as whatsapp.replied"

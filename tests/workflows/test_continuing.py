@@ -7,6 +7,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
+from activities.counting import Passage
 from activities.failures import FailureKind
 from activities.interface import Sent
 from runtime.data_converter import CONVERTER
@@ -46,10 +47,10 @@ async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:
     return count
 
 
-async def shown_as_held(handle: WorkflowHandle[Any, Any]) -> bool:
-    """Whether the journey's newest run is searchable as held."""
+async def shown_as(handle: WorkflowHandle[Any, Any], state: str) -> bool:
+    """Whether the journey's newest run is searchable as being in a state."""
     newest = await handle.describe()
-    return list(newest.search_attributes.get("JourneyState", ())) == ["held"]
+    return list(newest.search_attributes.get("JourneyState", ())) == [state]
 
 
 @pytest.mark.usefixtures("_always_suggested")
@@ -83,9 +84,9 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
     await handle.signal("event", {"name": "order.delivered"})
     # Its search attributes say so without a query: one that meets continue-as-new is lost by the test server.
     async with asyncio.timeout(60):
-        while await runs(stage, handle) < 3 or not await shown_as_held(handle):
+        while await runs(stage, handle) < 3 or not await shown_as(handle, "held"):
             await asyncio.sleep(0.05)
-            if await shown_as_held(handle):  # its history is too short yet: let it grow
+            if await shown_as(handle, "held"):  # its history is too short yet: let it grow
                 await handle.signal("event", {"name": "order.paid"})
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
     await stage.operate(handle, "retry_step", WHO)
@@ -152,6 +153,8 @@ def test_the_state_comes_back_as_it_went() -> None:
         digest="0123456789abcdef",
         passed_over=[PassedOver(what="event", reason="r", at="t", count=2)],
         reset=True,
+        passed=[Passage(version=2, step="a", outcome="delivered", at="t")],
+        told=4,
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state
@@ -164,7 +167,7 @@ def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
     """What a later version may have written: everything has one field more."""
     more: dict[str, Any] = {"a_field_of_a_later_version": 1}
     made: dict[str, Any] = {**data, **more}
-    for name in ("steps", "events", "operations", "passed_over"):
+    for name in ("steps", "events", "operations", "passed_over", "passed"):
         made[name] = [{**item, **more} for item in data[name]]
     for name in ("held", "paused", "anew"):
         made[name] = {**data[name], **more}

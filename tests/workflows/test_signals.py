@@ -77,6 +77,19 @@ async def test_events_that_no_step_names_are_not_kept_and_a_repeated_id_counts_o
     await handle.terminate()
 
 
+async def test_an_event_happened_when_it_says_but_never_in_times_to_come(stage: Stage) -> None:
+    await stage.publish(WAITS.replace("SINCE", "entry").replace("wait: 1d", "wait_for: go"))
+    handle = await stage.start("waits", ORDER)
+    past, to_come = "2026-01-02T03:04:05+00:00", "9999-12-31T23:59:59-23:59"
+    for at in ("2026-01-02T05:04:05+02:00", to_come, "2026-01-02T03:04:05", "yesterday", 7, None):
+        await handle.signal("event", delivered("x", at=at))
+    times = [event["at"] for event in (await handle.query("progress"))["events"]]
+    assert times[0] == past
+    assert len(times) == 6
+    assert all(past < at < to_come for at in times[1:])
+    await handle.terminate()
+
+
 @pytest.mark.parametrize(
     "message",
     [None, 3, "order.delivered", [], {}, {"name": 7}, {"name": "order.delivered", "properties": "x"}],

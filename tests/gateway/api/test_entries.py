@@ -46,7 +46,6 @@ async def test_who_came_in_is_told(api: Api) -> None:
         "outcome": "admitted",
         "journey": "welcome/7",
         "run": "run",
-        "already": False,
         "notes": ["contact.timezone is ignored: it is no zone"],
         "withheld": "in the control group",
     }

@@ -1,5 +1,7 @@
 """The API's description is valid, whole, and fit for generated clients."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import re

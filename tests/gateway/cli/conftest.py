@@ -14,7 +14,7 @@ import pytest
 
 from gateway.cli import program, session
 from gateway.client import Heard
-from gateway.errors import UnknownContact, UnknownJourney
+from gateway.errors import BadInput, UnknownContact, UnknownJourney
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
@@ -22,6 +22,7 @@ from gateway.operations.migration import MigrationForecast
 from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import Glance, InFlight
 from gateway.operations.search import Which
+from gateway.stats.stats import Stats
 from gateway.why.why import Why
 from tests.fakes import Ran
 
@@ -90,6 +91,7 @@ class Client:
     ill: str | None = None
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
     answered: Why | None = None
+    numbers: Stats | None = None
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
@@ -129,6 +131,12 @@ class Client:
         if self.answered is None:
             raise UnknownContact(f"nothing is on record of a contact '{contact}'")
         return self.answered
+
+    async def stats(self, scenario: str, version: int | None) -> Stats:
+        self.asked.append(("stats", scenario, version))
+        if self.numbers is None:
+            raise BadInput(f"there is no scenario '{scenario}': did you mean 'sale'?")
+        return self.numbers
 
     async def journeys(self, **wanted: Any) -> list[ListedJourney]:
         self.asked.append(("journeys", wanted))

@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any, Final, cast
+from datetime import timedelta
+from typing import Final, cast
 
 import pytest
 from temporalio.client import Client
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from gateway.operations.held_groups import GROUPS, LOOKED_AT, HeldAt, count_held, held_groups, look_at
-from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME, STEP_ID
+from tests.gateway.held import NOW, Search
 
-NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
-COLUMNS: Final = ("ScenarioName", "StepId", "Destination", "HeldReason")
 WAX: Final = HeldAt("winback", "wax", "hooks.example.com", "permanent")
-
-
-@dataclass
-class Search:
-    """Temporal's search with SQL as its store, of which SQLite understands the same clauses."""
-
-    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
-    listed: int = 0
-    counted: int = 0
-
-    def __post_init__(self) -> None:
-        self.database.execute(
-            "CREATE TABLE held (id, at, WorkflowType DEFAULT 'Journey', ExecutionStatus DEFAULT 'Running', "
-            f"JourneyState DEFAULT 'held', {', '.join(COLUMNS)})"
-        )
-
-    def hold(self, at: HeldAt, times: int = 1, *, since: datetime | None = NOW) -> None:
-        rows = [(since and (since + timedelta(seconds=number)).isoformat(), *at) for number in range(times)]
-        self.database.executemany(
-            f"INSERT INTO held (id, at, {', '.join(COLUMNS)}) VALUES (hex(randomblob(8)), ?, ?, ?, ?, ?)", rows
-        )
-
-    async def count_workflows(self, query: str) -> Any:
-        self.counted += 1
-        return SimpleNamespace(count=self.database.execute(f"SELECT count(*) FROM held WHERE {query}").fetchone()[0])
-
-    async def list_workflows(self, query: str, *, limit: int) -> AsyncIterator[Any]:
-        columns = ", ".join(("id", "at", *COLUMNS))
-        found = self.database.execute(f"SELECT {columns} FROM held WHERE {query} ORDER BY rowid DESC LIMIT {limit}")
-        for row in found:
-            self.listed += 1
-            yield Found(*row)
-
-
-class Found:
-    """What search finds."""
-
-    def __init__(self, identifier: str, at: str | None, *values: str | None) -> None:
-        self.id, self._at = identifier, at
-        keys = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
-        self.typed_search_attributes = TypedSearchAttributes(
-            [SearchAttributePair(key, value) for key, value in zip(keys, values, strict=True) if value]
-        )
-
-    async def memo(self) -> dict[str, Any]:
-        return {LAST_HELD: {"at": self._at, "reason": f"since {self._at}", "status": 422}} if self._at else {}
 
 
 @pytest.fixture

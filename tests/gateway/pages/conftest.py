@@ -15,12 +15,11 @@ from starlette.routing import BaseRoute
 from temporalio.client import Client
 
 from gateway.api.authentication import Keys
-from gateway.client import ScenarioClient
 from gateway.pages.app import application, bounded
 from runtime.api_key import ApiKey, Scope, make_token
 from runtime.store import Store
 from tests.gateway.conftest import store
-from tests.gateway.search import Temporal
+from tests.gateway.pages.server import Looking, Server
 
 __all__ = ["store"]
 
@@ -99,7 +98,7 @@ class Site:
     """The pages, and somebody who looks at them."""
 
     store: Store
-    client: ScenarioClient
+    client: Looking
     routes: list[BaseRoute]
     browser: httpx.AsyncClient
     keys: dict[str, str] = field(default_factory=dict[str, str])
@@ -141,15 +140,15 @@ class Site:
 
 
 @pytest.fixture
-def temporal() -> Temporal:
-    """A server that knows of no journey."""
-    return Temporal([])
+def temporal() -> Server:
+    """A server that knows of no journey, until the test says so."""
+    return Server()
 
 
 @pytest.fixture
-async def site(store: Store, temporal: Temporal) -> AsyncIterator[Site]:
+async def site(store: Store, temporal: Server) -> AsyncIterator[Site]:
     """The pages, without a server behind them."""
-    client = ScenarioClient(cast("Client", temporal), store, "Europe/Paris")
+    client = Looking(cast("Client", temporal), store, "Europe/Paris")
     app = application(client, Keys(store), temporal_ui="http://temporal.example.com")
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:

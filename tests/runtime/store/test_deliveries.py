@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, Attempt, Store
+from runtime.store import AdmissionRequest, Attempt, Attempted, Store
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -163,6 +163,47 @@ async def test_what_is_between_attempts_is_of_one_destination_due_since_a_time_a
     found = await store.between_attempts("wax", since=NOW)
     assert [attempt.delivery_id for attempt in found] == ["sooner", "later"]
     assert len(await store.between_attempts("wax", since=NOW, limit=1)) == 1
+
+
+async def test_attempts_of_a_scenario_are_counted_by_step_and_outcome(store: Store) -> None:
+    skipped = replace(FAILED, delivery_id="msg_2", outcome="skipped", error="capped", next_try_at=None)
+    others = [
+        replace(FAILED, delivery_id="msg_3", scenario="other"),
+        replace(FAILED, delivery_id="msg_4", started_at=NOW - MINUTE),
+    ]
+    newer = [replace(one, delivery_id=f"{one.delivery_id}-2", version=2) for one in (FAILED, DELIVERED)]
+    await store.record([FAILED, DELIVERED, skipped, replace(skipped, delivery_id="msg_5"), *others, *newer])
+    found = await store.attempted("welcome", since=NOW)
+    assert sorted(found, key=lambda one: (one.version, one.outcome)) == [
+        Attempted(1, "whatsapp", "delivered", None, 1),
+        Attempted(1, "whatsapp", "retry", "ServiceUnavailable", 1),
+        Attempted(1, "whatsapp", "skipped", "capped", 2),
+        Attempted(2, "whatsapp", "delivered", None, 1),
+        Attempted(2, "whatsapp", "retry", "ServiceUnavailable", 1),
+    ]
+
+
+async def test_deliveries_to_be_tried_again_are_those_of_journeys_under_way(store: Store) -> None:
+    for number in (7, 8):
+        asking = AdmissionRequest(
+            scenario="welcome",
+            version=1,
+            contact_id=str(number),
+            key=None,
+            workflow_id=f"welcome/{number}",
+            run_id="run-1",
+            again="always",
+            now=NOW - MINUTE,
+            trigger="order",
+        )
+        await store.admit(asking)
+    over = replace(FAILED, delivery_id="msg_2", workflow_id="welcome/8")
+    arrived = [replace(one, delivery_id="msg_3", step="mail") for one in (FAILED, DELIVERED)]
+    await store.record([FAILED, over, *arrived])
+    await store.depart("welcome/8", "run-1", "finished", None, NOW)
+    assert await store.trying_again("welcome", since=NOW - MINUTE) == {(1, "whatsapp"): 1}
+    assert await store.trying_again("welcome", since=NOW + MINUTE) == {}
+    assert await store.trying_again("other", since=NOW - MINUTE) == {}
 
 
 async def test_pages_of_the_log_tell_nothing_twice_and_leave_nothing_out(store: Store) -> None:

@@ -1,0 +1,330 @@
+"""``/v1/journeys``: lists journeys, shows one, operates one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from gateway.api.app_state import Client
+from gateway.api.authentication import Caller, Operating, Reading
+from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
+from gateway.api.idempotency import RequestId
+from gateway.api.problem import Mistake, Problem, problems
+from gateway.client import ScenarioClient
+from gateway.journeys import as_json, listing
+from gateway.journeys.listing import ListedJourney
+from gateway.operations.batch import JourneyTarget
+from gateway.operations.request import check_more, check_record
+from gateway.operations.search import Which, held_page
+from gateway.operations.verbs import NOT_HELD, VERBS, Word
+
+router = APIRouter(tags=["journeys"])
+
+State = Literal["running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost"]
+Journey = Annotated[
+    str,
+    Path(
+        alias="id",
+        min_length=1,
+        max_length=1000,
+        description="The journey's id, slashes and all, or with %2F for them",
+        examples=["post-purchase/3028687/CGX0094"],
+    ),
+]
+
+
+class ListedBody(BaseModel):
+    """A journey in a list.
+
+    Attributes:
+        id: Its id.
+        run_id: Its first execution's.
+        scenario: Name and version.
+        contact: The contact's id.
+        key: What tells it from others of the same contact, if anything.
+        state: What it is doing, or how it has ended.
+        step: Where it stands, as far as Temporal's search has learnt: some moments behind.
+        reason: Why it is held, why its delivery is tried again, or why it ended: a sentence.
+        entered_at: When it was admitted.
+        ended_at: When it was over.
+        destination: Held ones: what could not be delivered to, if it was that.
+        held_reason: Held ones: why, in one word.
+        since: Held ones: since when.
+        status: Held ones: the receiver's reply code.
+    """
+
+    id: str
+    run_id: str
+    scenario: str
+    contact: str
+    key: str | None
+    state: str
+    step: str | None
+    reason: str | None
+    entered_at: datetime | None
+    ended_at: datetime | None
+    destination: str | None
+    held_reason: str | None
+    since: datetime | None
+    status: int | None
+
+
+class Listed(BaseModel):
+    """A page of journeys."""
+
+    items: list[ListedBody]
+    next: str | None = Field(description="The `cursor` of the next page; null where there is none")
+
+
+class JourneyBody(BaseModel):
+    """One journey, step by step.
+
+    Attributes:
+        id: Its id.
+        run_id: The run that is shown.
+        scenario: Name and version that it follows.
+        contact: The contact's id.
+        key: What tells it from others of the same contact, if anything.
+        status: Temporal's word; `forgotten` after its retention.
+        state: What it is doing, or how it has ended.
+        reason: Why it is held, paused, refused, left or failed.
+        entered_at: When it was admitted.
+        ended_at: When it was over.
+        at: The step at which it stands.
+        since: Since when.
+        waiting: What for: `for`, `until`; of a held one `step`, `reason`, `destination`, `status`, `cause` and more.
+        paused: The operator's pause, also of a journey that is held.
+        answered: Whether a worker answered; else the following is what is on record.
+        moves_to: The version in which it goes on once its delivery under way is over.
+        steps: `id`, `kind`, `what`, `state` (`done`, `now`, `to come`), `outcome`, `reason`, `status`, `attempts`,
+            `at`, `note`, `way`.
+        steps_forgotten: How many records of steps that were repeated are not among them.
+        rounds: The repetitions that it is in: `step`, `round`, `of`.
+        pending: Deliveries under way, as Temporal sees them.
+        deliveries: Attempts on record, the oldest first; of many the newest 1,000.
+        earlier_deliveries: Whether there are attempts on record from before those.
+        events: Kept events: `name`, `at`.
+        operations: What operators did: `name`, `operator`, `reason`, `at`, `step`, `details`.
+        passed_over: What could not be used: `what`, `reason`, `at`, `count`.
+        goal: `until`, `reached_at`, `value`.
+    """
+
+    id: str
+    run_id: str
+    scenario: str | None
+    contact: str | None
+    key: str | None
+    status: str
+    state: str
+    reason: str | None
+    entered_at: datetime | None
+    ended_at: datetime | None
+    at: str | None
+    since: datetime | None
+    waiting: dict[str, Any] | None
+    paused: dict[str, Any] | None
+    answered: bool
+    moves_to: str | None
+    steps: list[dict[str, Any]]
+    steps_forgotten: int
+    rounds: list[dict[str, Any]]
+    pending: list[dict[str, Any]]
+    deliveries: list[dict[str, Any]]
+    earlier_deliveries: bool
+    events: list[dict[str, Any]]
+    operations: list[dict[str, Any]]
+    passed_over: list[dict[str, Any]]
+    goal: dict[str, Any] | None
+
+
+class MoreBody(BaseModel):
+    """What operations take beside operator and reason.
+
+    Attributes:
+        version: Of `retry`: render again, with this version's templates. Of `migrate`: the version to go on in, by
+            default the newest.
+        now: Of `retry`: whatever the hour, and whatever caps say.
+        retry: Of `retune`: what is changed of the policy: `initial_interval`, `backoff_coefficient`,
+            `maximum_interval`, `maximum_attempts`, `deadline`; durations as `90s` or in seconds.
+        map: Of `migrate`: new ids of steps by their old ones.
+        waits: Of `migrate`: whether a wait keeps its start, or begins anew.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["newest"] | None = None
+    now: bool | None = None
+    retry: dict[str, float | int | str] | None = Field(None, examples=[{"maximum_interval": "1h"}])
+    map: dict[str, str] | None = Field(None, examples=[{"wait-2": "wait-3"}])
+    waits: Literal["keep", "restart"] | None = None
+
+    def more(self) -> dict[str, Any]:
+        """What was given of it, by the names of the updates."""
+        given = {name: getattr(self, name) for name in MoreBody.model_fields}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class OneBody(MoreBody):
+    """An operation on one journey.
+
+    Attributes:
+        reason: Why, for the record.
+        operator: Who; by default the key.
+        step: Only if the journey stands at this one.
+        destination: Of `retune`: only if the delivery under way goes there.
+    """
+
+    reason: str = Field(min_length=1, max_length=500, examples=["the receiver is back"])
+    operator: str | None = Field(None, min_length=1, max_length=500, examples=["ann"])
+    step: str | None = Field(None, min_length=1, max_length=300)
+    destination: str | None = Field(None, min_length=1, max_length=300)
+
+
+class Operated(BaseModel):
+    """The journey accepted it.
+
+    Attributes:
+        journey: Its id.
+        progress: How it stands now, as its query `progress` answers.
+    """
+
+    journey: str
+    progress: dict[str, Any]
+
+
+class _Place(TypedDict):
+    journey: str
+    run: str
+
+
+class _HeldPlace(TypedDict):
+    token: str
+
+
+@router.get("/journeys")
+async def list_journeys(
+    client: Client,
+    caller: Reading,
+    scenario: Annotated[
+        str | None, Query(max_length=100, description="Only those of this one; keys for some scenarios need it")
+    ] = None,
+    version: Annotated[
+        int | None, Query(ge=1, le=2**31 - 1, description="Only those of its version of this number")
+    ] = None,
+    contact: Annotated[str | None, Query(max_length=300, description="Only this contact's")] = None,
+    state: Annotated[State | None, Query(description="Only those that are doing this, or have ended so")] = None,
+    step: Annotated[str | None, Query(max_length=300, description="Only those under way that stand here")] = None,
+    destination: Annotated[
+        str | None, Query(max_length=300, description="Only those held because of this destination, or host")
+    ] = None,
+    reason: Annotated[
+        str | None, Query(max_length=50, description="Only those held for this, in one word", examples=["exhausted"])
+    ] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(description="Only those let in then or later; of held ones, those held since then")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Listed:
+    """Journeys, the newest first; with `state=held`, `destination` or `reason` those that wait for an operator.
+
+    What journeys are doing is some moments behind. A page of held ones may have fewer than `limit`, and none, although
+    others follow: go by `next`.
+    """
+    _check(caller, scenario)
+    if version is not None and scenario is None:
+        raise _mistake("version", "a version goes with a scenario: name it")
+    which: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step, "since": since}
+    if state == "held" or destination is not None or reason is not None:
+        if state not in (None, "held"):
+            raise _mistake("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
+        return await _held(client, Which(**which, destination=destination, reason=reason), limit, cursor)
+    place = decode_cursor(cursor, _Place) if cursor else None
+    after = place and await client.store.entry(place["journey"], place["run"])
+    if place and after is None:
+        raise no_cursor()
+    found = await listing.newest(
+        client.temporal, client.store, **which, state=state, after=after or None, limit=limit + 1
+    )
+    last = found[limit - 1] if len(found) > limit else None
+    following = encode_cursor({"journey": last.id, "run": last.run_id}) if last else None
+    return Listed(items=_bodies(found[:limit]), next=following)
+
+
+async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | None) -> Listed:
+    try:
+        token = bytes.fromhex(decode_cursor(cursor, _HeldPlace)["token"]) if cursor else None
+    except ValueError:
+        raise no_cursor() from None
+    found, following = await held_page(client.temporal, client.store, which, size=limit, after=token)
+    return Listed(items=_bodies(found), next=encode_cursor({"token": following.hex()}) if following else None)
+
+
+def _bodies(found: list[ListedJourney]) -> list[ListedBody]:
+    return [ListedBody.model_validate(as_json.listed(item)) for item in found]
+
+
+@router.get("/journeys/{id:path}", responses=problems("not-found"))
+async def show_journey(
+    journey: Journey,
+    client: Client,
+    caller: Reading,
+    run: Annotated[
+        str | None, Query(max_length=100, description="One of its runs; by default the one that was admitted last")
+    ] = None,
+) -> JourneyBody:
+    """One journey, step by step, with its deliveries and what operators did."""
+    caller.check(journey.partition("/")[0])
+    return JourneyBody.model_validate(as_json.journey(await client.show(journey, run)))
+
+
+@router.post("/journeys/{id:path}/{operation}", responses=problems("not-found", "not-accepted", "no-answer"))
+async def operate_journey(
+    journey: Journey,
+    operation: Annotated[Word, Path(description="What is done with it")],
+    body: OneBody,
+    client: Client,
+    caller: Operating,
+    request: RequestId,
+) -> Operated:
+    """Tries a held step again, skips a step, ends, pauses, resumes, retunes or migrates a journey.
+
+    The journey itself accepts or refuses at once (409). Where no worker answers in time (503), one that comes later may
+    still carry it out: look before you ask again, or ask again with the same `Idempotency-Key`.
+    """
+    caller.check(journey.partition("/")[0])
+    verb, more = VERBS[operation], body.more()
+    operator = body.operator or caller.name
+    check_record(operator, body.reason)
+    check_more(verb, more)
+    if verb in NOT_HELD and body.step is not None:
+        raise _mistake("/step", f"{operation} takes no step: leave it out")
+    if verb != "retune" and body.destination is not None:
+        raise _mistake("/destination", f"{operation} takes no destination: leave it out")
+    if body.destination is not None:
+        more["destination"] = body.destination
+    if verb == "migrate":
+        more.setdefault("version", "newest")
+    send = client.sender(verb, operator=operator, reason=body.reason, update_id=request and str(request), **more)
+    return Operated(journey=journey, progress=await send(JourneyTarget(journey, body.step)))
+
+
+def _check(caller: Caller, scenario: str | None) -> None:
+    """Makes sure that a key is for the scenarios of a list.
+
+    Raises:
+        Problem: It is not.
+    """
+    if scenario is not None:
+        caller.check(scenario)
+    elif caller.key.scenarios is not None:
+        raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
+
+
+def _mistake(where: str, sentence: str) -> Problem:
+    pointer = where if where.startswith("/") else f"query:{where}"
+    return Problem("invalid", sentence, [Mistake(pointer=pointer, code=where.strip("/"), detail=sentence)])

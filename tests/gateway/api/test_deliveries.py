@@ -1,0 +1,114 @@
+"""Attempts on record, results and answers to why, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runtime.store import Attempt, Store
+from tests.gateway.api.doors import Door, opened
+
+START = datetime(2026, 3, 3, 9, tzinfo=UTC)
+ATTEMPT = Attempt(
+    delivery_id="msg_1",
+    attempt=1,
+    workflow_id="hello/1",
+    run_id="run",
+    scenario="hello",
+    version=1,
+    step="sms",
+    channel="sms",
+    destination="local",
+    contact_id="1",
+    started_at=START,
+    milliseconds=12,
+    outcome="delivered",
+    status=200,
+)
+GOAL = (
+    "scenario: hello\ntrigger: order\ngoal: {event: order.placed, within: 7d}\nsteps:\n  - sms: hello\n    text: Hi\n"
+)
+
+
+@pytest.fixture
+async def door(store: Store) -> AsyncIterator[Door]:
+    # At one moment there are four, by which pages part.
+    await store.record(
+        [
+            *(replace(ATTEMPT, delivery_id=f"msg_{number}") for number in (1, 2, 3)),
+            replace(ATTEMPT, attempt=2),
+            replace(ATTEMPT, started_at=START - timedelta(hours=1), contact_id="2", scenario="other", outcome="failed"),
+            replace(ATTEMPT, started_at=START + timedelta(hours=1), attempt=3, destination="wax"),
+        ]
+    )
+    async with opened(store) as door:
+        yield door
+
+
+async def listed(door: Door, query: str = "") -> list[tuple[str, int, str]]:
+    """All of a list, page by page."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = await door.call("GET", f"/deliveries?limit=2{query}{cursor}")
+        found += page["items"]
+        if page["next"] is None:
+            return [(item["delivery_id"], item["attempt"], item["started_at"][11:16]) for item in found]
+        cursor = f"&cursor={page['next']}"
+
+
+async def test_pages_follow_each_other_without_a_gap(door: Door) -> None:
+    assert await listed(door) == [
+        ("msg_1", 3, "10:00"),
+        ("msg_1", 2, "09:00"),
+        ("msg_3", 1, "09:00"),
+        ("msg_2", 1, "09:00"),
+        ("msg_1", 1, "09:00"),
+        ("msg_1", 1, "08:00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("journey=hello/1", 6),
+        ("contact=2", 1),
+        ("scenario=other", 1),
+        ("destination=wax", 1),
+        ("delivery=msg_2", 1),
+        ("outcome=failed", 1),
+        ("error=capped", 0),
+        ("since=2026-03-03T09:00:00Z", 5),
+        ("since=2026-03-03T11:00:00%2B01:00", 1),
+    ],
+)
+async def test_lists_are_filtered(door: Door, query: str, count: int) -> None:
+    assert len(await listed(door, f"&{query}")) == count
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("outcome=lost", "query:outcome"),
+        ("since=2026-03-03T09:00:00", "query:since"),
+        ("since=2h", "query:since"),
+        ("limit=251", "query:limit"),
+        ("cursor=e30", "query:cursor"),
+    ],
+)
+async def test_what_is_no_filter_is_said(door: Door, query: str, pointer: str) -> None:
+    problem = await door.call("GET", f"/deliveries?{query}", status=422)
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+async def test_results_are_counted(door: Door) -> None:
+    await door.call("PUT", "/scenarios/hello", json={"source": GOAL})
+    found = await door.call("GET", "/results/hello?version=1")
+    assert (found["scenario"], found["goal"]["event"], found["entered"]) == ("hello", "order.placed", 0)
+    assert found["comparisons"][0]["arms"][0]["value"] == "0"
+    for path in ("/results/nobody", "/results/hello?version=2"):
+        await door.call("GET", path, status=404)

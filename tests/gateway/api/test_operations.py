@@ -1,0 +1,236 @@
+"""Operations on journeys over HTTP: what is asked for, what is answered, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.publishing import publish
+from runtime.store import AdmissionRequest, OperationItem, Store
+from tests.gateway.api.doors import Door, opened
+from tests.gateway.search import Temporal
+
+NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+RETRY = {"operation": "retry", "which": {"scenario": "hello"}, "reason": "the receiver is back"}
+
+
+@dataclass
+class Server(Temporal):
+    """Stands in for Temporal: it starts operations, and journeys answer updates."""
+
+    started: dict[str, Any] = field(default_factory=dict[str, Any])
+    signals: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    updates: list[tuple[str, str, Any, str | None]] = field(default_factory=list[tuple[str, str, Any, "str | None"]])
+    refuses: str | None = None
+
+    async def start_workflow(self, _: str, state: Any, *, id: str, **__: Any) -> None:  # noqa: A002 - the SDK's word
+        self.started[id] = state
+
+    def get_workflow_handle(self, name: str, run_id: str | None = None) -> Any:
+        server, query = self, super().get_workflow_handle(name, run_id).query
+
+        class Handle:
+            async def describe(self) -> Any:
+                if name not in server.started:
+                    raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+                return SimpleNamespace(status=WorkflowExecutionStatus.RUNNING)
+
+            async def signal(self, _: str, argument: Any) -> None:
+                server.signals.append((name, argument))
+
+            async def execute_update(self, verb: str, argument: Any, **more: Any) -> dict[str, Any]:
+                if server.refuses:
+                    raise WorkflowUpdateFailedError(ApplicationError(server.refuses))
+                server.updates.append((name, verb, argument, more["id"]))
+                return {"state": "running", "at": "hook"}
+
+            async def query(self, *given: Any, **more: Any) -> Any:
+                return await query(*given, **more)
+
+        return Handle()
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server([])
+
+
+@pytest.fixture
+async def door(store: Store, server: Server, tmp_path: Path) -> AsyncIterator[Door]:
+    file = tmp_path / "hello.yaml"
+    file.write_text("scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n", "utf-8")
+    await publish(file, store)
+    async with opened(store, server) as door:
+        yield door
+
+
+async def test_an_operation_begins_in_the_background(door: Door, server: Server) -> None:
+    answer = await door.http.post("/v1/operations", json={**RETRY, "rate": 5, "dry_run": True, "now": True})
+    assert answer.status_code == 202, answer.text
+    begun = answer.json()
+    assert answer.headers["location"] == f"/v1/operations/{begun['id']}"
+    assert (begun["operation"], begun["state"], begun["total"], begun["rate"]) == ("retry", "surveying", 0, 5)
+    assert (begun["which"], begun["more"], begun["dry_run"]) == ({"scenario": "hello"}, {"now": True}, True)
+    assert begun["operator"].startswith("key ")
+    assert list(server.started) == [f"operation/{begun['id']}"]
+    assert await door.call("GET", f"/operations/{begun['id']}") == begun
+    assert (await door.call("GET", "/operations"))["items"] == [begun]
+
+
+async def test_it_begins_once_however_often_it_is_asked_for(door: Door, server: Server) -> None:
+    headers = {"idempotency-key": "k1"}
+    first = await door.call("POST", "/operations", status=202, json=RETRY, headers=headers)
+    again = await door.call("POST", "/operations", status=202, json=RETRY, headers=headers)
+    assert again == first
+    assert len(server.started) == 1
+
+
+MISTAKES: list[tuple[dict[str, Any], str, str]] = [
+    ({"which": {}}, "/which", "say which journeys are meant: by scenario, destination or since"),
+    ({"which": {"version": 1}}, "/which/version", "a version goes with a scenario: name it"),
+    ({"which": {"scenario": "x"}}, "/which/scenario", "there is no 'x': 'scenario versions' lists those that are"),
+    ({"everybody": True}, "/everybody", "'everybody' is for leave: leave it out"),
+    ({"waits": "keep"}, "/waits", "retry knows no 'waits': it takes version, now"),
+    ({"reason": " "}, "/reason", "say the reason in 1 to 500 characters"),
+    ({"operation": "pause", "now": True}, "/now", "pause knows no 'now': it takes nothing of the kind"),
+    ({"operation": "pause", "which": {"step": "a"}}, "/which/step", "'step' is for held journeys: leave it out"),
+    ({"operation": "retune"}, "/which/scenario", "'scenario' does not tell journeys of retune apart: it takes dest"),
+    ({"operation": "retune", "which": {"destination": "a"}}, "/retry", "retune needs 'retry'"),
+    (
+        {"operation": "retune", "which": {"destination": "a"}, "retry": {"deadline": "soon"}},
+        "/retry",
+        "'deadline' must be a duration, such as 90s or 2h, or a number of seconds",
+    ),
+    ({"operation": "migrate", "which": {"step": "a"}}, "/which/scenario", "migrate needs a scenario"),
+]
+
+
+async def test_what_makes_no_sense_is_said_before_anything_begins(door: Door, server: Server) -> None:
+    for given, pointer, sentence in MISTAKES:
+        problem = await door.call("POST", "/operations", status=422, json={**RETRY, **given})
+        assert problem["errors"][0]["pointer"] == pointer
+        assert problem["errors"][0]["detail"].startswith(sentence)
+    assert server.started == {}
+
+
+async def test_its_journeys_are_listed_page_by_page(door: Door) -> None:
+    begun = await door.call("POST", "/operations", status=202, json=RETRY)
+    items = [OperationItem(number=n, workflow_id=f"hello/{n}", step="hook") for n in range(5)]
+    await door.store.add_items(begun["id"], items)
+    await door.store.answered(begun["id"], "hello/3", "refused", "the journey is not held", NOW)
+    path = f"/operations/{begun['id']}/items?limit=2"
+    seen: list[str] = []
+    page = await door.call("GET", path)
+    while True:
+        seen += [item["journey"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        page = await door.call("GET", f"{path}&cursor={page['next']}")
+    assert seen == [f"hello/{n}" for n in range(5)]
+    (refused,) = (await door.call("GET", f"/operations/{begun['id']}/items?outcome=refused"))["items"]
+    assert (refused["journey"], refused["reason"]) == ("hello/3", "the journey is not held")
+    told = await door.call("GET", f"/operations/{begun['id']}")
+    assert (told["total"], told["refused"], told["left"]) == (5, 1, 4)
+
+
+async def test_operations_are_listed_page_by_page(door: Door) -> None:
+    made = [(await door.call("POST", "/operations", status=202, json=RETRY))["id"] for _ in range(3)]
+    first = await door.call("GET", "/operations?limit=2")
+    rest = await door.call("GET", f"/operations?limit=2&cursor={first['next']}")
+    assert {item["id"] for item in (*first["items"], *rest["items"])} == set(made)
+    assert rest["next"] is None
+    await door.call("GET", "/operations?cursor=e30", status=422)
+
+
+async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server) -> None:
+    begun = await door.call("POST", "/operations", status=202, json=RETRY)
+    stop = f"/operations/{begun['id']}/stop"
+    await door.call("POST", stop, json={"reason": "wrong one", "operator": "bob"})
+    assert server.signals == [(f"operation/{begun['id']}", {"operator": "bob", "reason": "wrong one"})]
+    await door.store.end_operation(begun["id"], "stopped", NOW)
+    problem = await door.call("POST", stop, json={"reason": "again"}, status=409)
+    assert problem["detail"] == f"{begun['id']}: the operation is over (stopped)"
+    await door.call("POST", "/operations/nobody/stop", json={"reason": "x"}, status=404)
+    await door.call("GET", "/operations/nobody", status=404)
+
+
+async def test_a_key_for_some_scenarios_sees_and_does_what_concerns_them(door: Door) -> None:
+    begun = await door.call("POST", "/operations", status=202, json=RETRY)
+    ours, others = await door.limited("hello"), await door.limited("other")
+    assert len((await ours.call("GET", "/operations"))["items"]) == 1
+    assert (await others.call("GET", "/operations"))["items"] == []
+    for path in ("", "/items"):
+        await ours.call("GET", f"/operations/{begun['id']}{path}")
+        await others.call("GET", f"/operations/{begun['id']}{path}", status=403)
+    await others.call("POST", f"/operations/{begun['id']}/stop", json={"reason": "x"}, status=403)
+    await others.call("POST", "/operations", json=RETRY, status=403)
+    await ours.call("POST", "/operations", json={**RETRY, "which": {"destination": "wax"}}, status=403)
+    reader = await door.limited("hello", scopes=["read"])
+    await reader.call("POST", "/operations", json=RETRY, status=403)
+    await reader.call("POST", "/journeys/hello/1/retry", json={"reason": "x"}, status=403)
+    await others.call("POST", "/journeys/hello/1/retry", json={"reason": "x"}, status=403)
+    await others.call("GET", "/journeys/hello/1", status=403)
+    await ours.call("GET", "/journeys", status=403)
+
+
+async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, server: Server) -> None:
+    body = {"reason": "it is back", "operator": "ann", "step": "hook", "version": "newest"}
+    for path in ("/journeys/hello/7/A-1/retry", "/journeys/hello%2F7%2FA-1/retry"):
+        told = await door.call("POST", path, json=body, headers={"idempotency-key": path})
+        assert told == {"journey": "hello/7/A-1", "progress": {"state": "running", "at": "hook"}}
+        journey, verb, argument, update_id = server.updates.pop()
+        assert (journey, verb) == ("hello/7/A-1", "retry_step")
+        assert argument == {"operator": "ann", "reason": "it is back", "step": "hook", "version": "newest"}
+        assert update_id is not None, "sent again, it is the same update"
+
+
+async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server: Server) -> None:
+    server.refuses = "nothing to retry: the journey is not held"
+    problem = await door.call("POST", "/journeys/hello/7/retry", json={"reason": "x"}, status=409)
+    assert (problem["code"], problem["detail"]) == (
+        "not-accepted",
+        "hello/7: nothing to retry: the journey is not held",
+    )
+
+
+async def test_what_one_operation_does_not_take_is_said(door: Door, server: Server) -> None:
+    mistakes: list[tuple[str, dict[str, Any], str]] = [
+        ("pause", {"step": "a"}, "/step"),
+        ("skip", {"destination": "a"}, "/destination"),
+        ("leave", {"now": True}, "/now"),
+        ("retune", {}, "/retry"),
+        ("migrate", {"waits": "never"}, "/waits"),
+        ("explode", {}, "path:operation"),
+    ]
+    for operation, body, pointer in mistakes:
+        problem = await door.call("POST", f"/journeys/hello/7/{operation}", json={"reason": "x", **body}, status=422)
+        assert problem["errors"][0]["pointer"] == pointer
+    assert server.updates == []
+
+
+async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Server) -> None:
+    for number in range(5):
+        asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
+        await door.store.admit(asking)
+        await door.store.depart(f"hello/{number}", "r1", "finished", None, NOW)
+    first = await door.call("GET", "/journeys?limit=3&scenario=hello&state=finished")
+    rest = await door.call("GET", f"/journeys?limit=3&scenario=hello&state=finished&cursor={first['next']}")
+    assert rest["next"] is None
+    listed = [item["id"] for item in (*first["items"], *rest["items"])]
+    assert listed == [f"hello/{number}" for number in reversed(range(5))]
+    for path in ("/journeys/hello/3", "/journeys/hello%2F3"):
+        shown = await door.call("GET", path)
+        assert (shown["id"], shown["state"], shown["status"]) == ("hello/3", "finished", "forgotten")
+    await door.call("GET", "/journeys/hello/99", status=404)
+    await door.call("GET", "/journeys?version=1", status=422)
+    await door.call("GET", "/journeys?state=waiting&destination=wax", status=422)
+    await door.call("GET", "/journeys?cursor=e30", status=422)

@@ -1,0 +1,101 @@
+"""`scenario stats`, as a marketer reads it and as a program does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stats.standing import Now
+from gateway.stats.stats import Stats, StepStats, VersionStats
+from tests.gateway.cli.conftest import Client, Run
+
+AS_OF = datetime(2026, 3, 31, 8, 0, 5, tzinfo=UTC)
+STEPS = (
+    StepStats(
+        "mail",
+        "email",
+        "email",
+        Now(),
+        passed={"delivered": 1890, "skipped": 12},
+        passed_lately={"delivered": 60},
+        attempts={"delivered": 310, "skipped": 4},
+        skipped={"capped": 4},
+    ),
+    StepStats("wait-2", "wait", "wait 2d", Now(waiting=2104), passed={"waited": 1700}, passed_lately={"waited": 55}),
+    StepStats("hook", "webhook", "webhook → hooks.example.com", Now(held=7), attempts={"retry": 40}, trying_again=9),
+)
+VERSION = VersionStats(3, True, 4120, 2120, {"exited": 120, "finished": 1890}, Now(2104, 7, 0, 9), STEPS)
+FOUND = Stats("sale", AS_OF, datetime(2026, 3, 30, 8, tzinfo=UTC), (VERSION,))
+SHOWN = """\
+sale@3, at 2026-03-31 10:00:05; last day: since 2026-03-30 10:00:00
+4,120 came in; 2,120 under way (2,104 waiting, 7 held, 9 running); over: 120
+  exited, 1,890 finished
+
+step     waiting   held   passed   last day   in detail
+────────────────────────────────────────────────────────────────────────────────
+mail                       1,902         60   1,890 delivered, 12 skipped;
+                                              attempts: 310 delivered, 4 skipped
+                                              (4 capped)
+wait-2     2,104           1,700         55   1,700 waited
+hook                  7                       attempts: 40 retry; 9 to be tried
+                                              again
+
+waiting, held: where Temporal's search saw them last; while a journey sends,
+"""
+
+
+@pytest.mark.usefixtures("paris")
+def test_each_step_is_a_row(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    client.numbers = FOUND
+    ran = run("stats", "sale")
+    assert (ran.status, ran.err) == (0, "")
+    lines = (line.rstrip() for line in ran.out.splitlines())
+    assert "\n".join(lines).startswith(SHOWN)
+    assert client.asked == [("stats", "sale", None)]
+
+
+def test_where_search_is_away_it_says_so(run: Run, client: Client) -> None:
+    steps = [replace(step, now=None) for step in STEPS]
+    away = replace(VERSION, now=None, is_newest=False, steps=steps)
+    client.numbers = replace(FOUND, versions=[away], trouble="the Temporal server has no search: nobody knows")
+    ran = run("stats", "sale", "--version", 3)
+    assert "sale@3, an older version, at" in ran.out
+    assert "2,120 under way; over: 120 exited" in ran.out
+    assert "\nmail           ?      ?    1,902         60   1,890 delivered" in ran.out
+    assert "\nwarning: the Temporal server has no search: nobody knows\n" in ran.out
+    assert client.asked == [("stats", "sale", 3)]
+
+
+def test_a_program_gets_all_of_it(run: Run, client: Client) -> None:
+    client.numbers = FOUND
+    told = json.loads(run("stats", "sale", "--format", "json").out)
+    assert (told["scenario"], told["as_of"], told["since"]) == (
+        "sale",
+        "2026-03-31T08:00:05+00:00",
+        "2026-03-30T08:00:00+00:00",
+    )
+    [version] = told["versions"]
+    assert version["now"] == {"waiting": 2104, "held": 7, "paused": 0, "running": 9}
+    assert version["steps"][0]["skipped"] == {"capped": 4}
+    assert version["steps"][1] == {
+        "id": "wait-2",
+        "kind": "wait",
+        "what": "wait 2d",
+        "now": {"waiting": 2104, "held": 0, "paused": 0, "running": 0},
+        "passed": {"waited": 1700},
+        "passed_lately": {"waited": 55},
+        "attempts": None,
+        "skipped": {},
+        "trying_again": 0,
+    }
+
+
+def test_what_is_not_there_gets_one_sentence(run: Run, client: Client) -> None:
+    ran = run("stats", "sail")
+    assert (ran.status, ran.out) == (1, "")
+    assert "there is no scenario 'sail': did you mean 'sale'?" in ran.err
+    assert client.asked == [("stats", "sail", None)]

@@ -1,0 +1,127 @@
+"""Stand-ins for Temporal's search and for journeys, for the tests of pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from temporalio.converter import DataConverter
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.client import ScenarioClient
+from gateway.errors import NotAccepted, UnknownContact, UnknownJourney
+from gateway.journeys.view import JourneyView
+from gateway.why.why import Why
+from runtime.search_attributes import ALL
+
+_CLAUSE = re.compile(r"(\w+) = '((?:[^'\\]|\\.)*)'")
+_LISTED = re.compile(r"WorkflowId IN \(([^)]*)\)")
+
+
+@dataclass
+class Server:
+    """A server whose search finds journeys, each by its attributes.
+
+    Attributes:
+        journeys: Their attributes, by their ids.
+        queries: What search was asked.
+        error: What it answers instead.
+    """
+
+    journeys: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    queries: list[str] = field(default_factory=list[str])
+    error: RPCStatusCode | None = None
+    namespace: str = "shop"
+    data_converter: DataConverter = DataConverter.default
+
+    def _found(self, query: str) -> list[Any]:
+        self.queries.append(query)
+        if self.error is not None:
+            raise RPCError("no", self.error, b"")
+        wanted = {
+            name: value for name, value in _CLAUSE.findall(query) if name not in ("WorkflowType", "ExecutionStatus")
+        }
+        ids = {name for group in _LISTED.findall(query) for name in re.findall(r"'([^']*)'", group)}
+        return [
+            SimpleNamespace(id=name, typed_search_attributes={key: known.get(key.name) for key in ALL}, memo=_nothing)
+            for name, known in self.journeys.items()
+            if all(known.get(key) == value for key, value in wanted.items()) and (not ids or name in ids)
+        ]
+
+    def list_workflows(self, query: str, **more: Any) -> Found:
+        return Found(self, query, more.get("page_size") or 1000, int(more.get("next_page_token") or b"0"))
+
+    async def count_workflows(self, query: str, **_: Any) -> Any:
+        return SimpleNamespace(count=len(self._found(query)))
+
+    @property
+    def workflow_service(self) -> Any:
+        async def describe(_request: Any, **_: Any) -> Any:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+
+        return SimpleNamespace(describe_workflow_execution=describe)
+
+
+async def _nothing() -> dict[str, Any]:
+    return {}
+
+
+class Found:
+    """What search finds, page by page; the names are those of `temporalio`."""
+
+    def __init__(self, server: Server, query: str, size: int, start: int) -> None:
+        self._server, self._query, self._size, self._start = server, query, size, start
+        self.current_page: list[Any] | None = None
+        self.next_page_token: bytes | None = None
+
+    async def fetch_next_page(self) -> None:
+        found = self._server._found(self._query)  # pyright: ignore[reportPrivateUsage]
+        end = self._start + self._size
+        self.current_page = found[self._start : end]
+        self.next_page_token = str(end).encode() if len(found) > end else None
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for one in self._server._found(self._query):  # pyright: ignore[reportPrivateUsage]
+            yield one
+
+
+class Looking(ScenarioClient):
+    """A client with journeys and contacts of the test's own, which notes what operators do."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.views: dict[str, JourneyView] = {}
+        self.contacts: dict[str, Why] = {}
+        self.operated: list[tuple[str, str, dict[str, Any]]] = []
+        self.refusal = ""
+
+    async def show(self, journey: str, run_id: str | None = None) -> JourneyView:
+        del run_id
+        if journey not in self.views:
+            raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
+        return self.views[journey]
+
+    async def why(self, contact: str, scenario: str | None = None, **_: Any) -> Why:
+        del scenario
+        if contact not in self.contacts:
+            raise UnknownContact(f"nothing is on record of a contact '{contact}'")
+        return self.contacts[contact]
+
+    async def _update(
+        self,
+        journey: str,
+        name: Any,
+        operator: str,
+        reason: str,
+        more: Mapping[str, Any] | None = None,
+        update_id: str | None = None,
+    ) -> dict[str, Any]:
+        del update_id
+        if self.refusal:
+            raise NotAccepted(journey, self.refusal)
+        given = {key: value for key, value in (more or {}).items() if value is not None}
+        self.operated.append((journey, name, {"operator": operator, "reason": reason, **given}))
+        return {}

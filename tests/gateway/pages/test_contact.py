@@ -1,0 +1,67 @@
+"""One timeline of a contact, over all its journeys; and the form that finds it."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from gateway.journeys.of_contact import NotLetIn
+from gateway.why.caps import CapPlaces
+from gateway.why.story import refused, told
+from gateway.why.why import Why
+from tests.gateway.journey import ENTRY, HELD, PLAN, START
+from tests.gateway.pages.conftest import Site
+from tests.gateway.pages.test_journeys import admit
+
+PARIS = ZoneInfo("Europe/Paris")
+STORIES = (
+    refused(NotLetIn("b/7", "r3", "b", START.replace(hour=9), "the entry rule of b does not hold: <b>x</b>"), None),
+    told(HELD, ENTRY),
+)
+WHY = Why("7", None, "", STORIES, (CapPlaces("week", 2, 2, "7d", START.replace(day=30)),), PARIS)
+
+
+async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:
+    site.client.contacts["7"] = WHY
+    await site.sign_in("read")
+    shown = await site.get("/contacts/7")
+    assert shown.text("h1") == "Contact 7"
+    assert [(row[0], row[3]) for row in shown.rows("Its entries, the newest first")] == [
+        ("b/7", "refused"),
+        ("a/7/K1", "held"),
+    ]
+    assert "scenario retry" not in shown.html  # commands are for terminals
+    told = shown.texts(".timeline li")
+    assert told[0] == ("refused not let in: the entry rule of b does not hold: <b>x</b> Tue 2026-03-31 09:00 UTC · b/7")
+    assert told[1].startswith("held hook for an operator: hooks.example.com answered 503")
+    assert told[-1] == "let in by order with the key K1 Tue 2026-03-31 10:00 Europe/Paris (08:00 UTC) · a/7/K1"
+    assert shown.values(".timeline li", "class")[:2] == ["amber", "red"]
+    assert shown.rows("Places under caps") == [
+        ["week", "2", "2", "7d", "Mon 2026-03-30 10:00 Europe/Paris (08:00 UTC)"]
+    ]
+    assert PLAN.zone in told[-1]
+
+
+async def test_a_key_of_some_scenarios_sees_these_alone(site: Site) -> None:
+    site.client.contacts["7"] = WHY
+    await site.sign_in("read", scenarios=["b"])
+    shown = await site.get("/contacts/7")
+    assert "a/7/K1" not in shown.html
+    assert "week" not in shown.html
+    await site.sign_in("read", scenarios=["c"])
+    hidden = await site.get("/contacts/7", 404)
+    assert hidden.text() == (await site.get("/contacts/8", 404)).text().replace("'8'", "'7'")
+
+
+async def test_the_form_finds_journeys_and_contacts(site: Site) -> None:
+    await admit(site.store, "a/7/K 1", "7")
+    await site.sign_in("read")
+    for asked, found in (
+        ("a/7/K 1", "/journeys/a/7/K%201"),
+        ("7", "/contacts/7"),
+        (" x/y?&z ", "/contacts/x%2Fy%3F%26z"),
+        ("", "/"),
+    ):
+        answer = await site.browser.get("/find", params={"id": asked})
+        assert (answer.status_code, answer.headers["location"]) == (303, found)
+    site.client.contacts["x/y?&z"] = WHY
+    assert (await site.get("/contacts/x%2Fy%3F%26z")).text("h1") == "Contact x/y?&z"

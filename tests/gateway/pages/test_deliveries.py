@@ -1,0 +1,91 @@
+"""The page of deliveries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runtime.store import AdmissionRequest, Attempt
+from tests.gateway.journey import attempt
+from tests.gateway.pages.conftest import Site
+
+NOW = datetime.now(UTC)
+
+
+def made(number: int, **more: object) -> Attempt:
+    """An attempt so many minutes ago."""
+    at = NOW - timedelta(minutes=number)
+    one = attempt("hook", 1, workflow_id=f"a/{number}", delivery_id=f"msg_{number}", contact_id=str(number))
+    return replace(one, started_at=at, scenario="a", **more)  # pyright: ignore[reportArgumentType]
+
+
+async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site) -> None:
+    await site.store.record([made(number, outcome="delivered", next_try_at=None) for number in range(120)])
+    await site.sign_in("read")
+    read, address = list[str](), "/deliveries"
+    while address:
+        page = await site.get(address)
+        read += [row[1] for row in page.rows("Attempts on record, the newest first")]
+        address = next(iter(page.values(".older a", "href")), "")
+    assert read == [f"a/{number}" for number in range(120)]
+
+
+async def test_the_next_attempt_is_told_where_it_is_still_to_come(site: Site) -> None:
+    request = AdmissionRequest("a", 1, "1", None, "a/1", "r1", "always", NOW - timedelta(hours=1), "order")
+    await site.store.admit(request)
+    due = NOW.replace(microsecond=0) + timedelta(hours=3)
+    failed = {"outcome": "retry", "status": 503, "error": "http_503", "next_try_at": due}
+    await site.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
+    await site.sign_in("read")
+    first, second = (await site.get("/deliveries")).rows("Attempts on record, the newest first")
+    assert first[4:8] == ["1", "retry", "503", "http_503"]
+    assert first[8] == f"{due:%a %Y-%m-%d %H:%M} UTC"
+    assert second[8] == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("journey=a/1", ["a/1"]),
+        ("contact=2", ["a/2"]),
+        ("scenario=a&step=hook", ["a/1", "a/2", "a/3"]),
+        ("destination=crm", ["a/3"]),
+        ("outcome=failed", ["a/2"]),
+        ("since=150s", ["a/1", "a/2"]),
+        ("scenario=b&since=30d", ["b/1"]),
+        ("destination=%3Cb%3E", []),
+    ],
+)
+async def test_attempts_are_found_by_what_is_asked_for(site: Site, query: str, expected: list[str]) -> None:
+    long_ago = replace(made(4, workflow_id="b/1"), scenario="b", started_at=NOW - timedelta(days=20))
+    await site.store.record([made(1), made(2, outcome="failed"), made(3, destination="crm"), long_ago])
+    await site.sign_in("read")
+    page = await site.get(f"/deliveries?{query}")
+    found = page.rows("Attempts on record, the newest first") if expected else []
+    assert [row[1] for row in found] == expected
+    assert ("No attempt is on record that fits" in page.text()) is not bool(expected)
+    assert "<b>" not in page.html
+
+
+async def test_without_an_index_only_the_last_days_are_looked_through(site: Site) -> None:
+    await site.store.record([replace(made(1), started_at=NOW - timedelta(days=20))])
+    await site.sign_in("read")
+    page = await site.get("/deliveries?step=hook")
+    assert "No attempt is on record that fits within 7 days. Give Since to look further back." in page.text()
+
+
+@pytest.mark.parametrize(
+    "query", ["outcome=lost", "since=soon", "after_at=x", "after_delivery=x", "after_at=2026-01-01&after_attempt=x"]
+)
+async def test_what_cannot_be_read_is_said_to_be_wrong(site: Site, query: str) -> None:
+    await site.sign_in("read")
+    await site.get(f"/deliveries?{query}", status=422)
+
+
+async def test_a_key_for_some_scenarios_sees_theirs_alone(site: Site) -> None:
+    await site.store.record([made(1), replace(made(2, workflow_id="b/2"), scenario="b")])
+    await site.sign_in("read", scenarios=["b"])
+    page = await site.get("/deliveries")
+    assert [row[1] for row in page.rows("Attempts on record, the newest first")] == ["b/2"]

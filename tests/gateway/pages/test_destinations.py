@@ -1,0 +1,105 @@
+"""The page of destinations, and how deliveries to one are retuned."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from temporalio.client import Client
+
+from activities.webhook.destinations.watch import DestinationsFile
+from gateway.api.authentication import Keys
+from gateway.client import ScenarioClient
+from gateway.pages.app import application, bounded
+from runtime.store import Store
+from tests.gateway.held import Search
+from tests.gateway.pages.conftest import SITE, Site
+from tests.gateway.pages.test_deliveries import made
+from tests.gateway.pages.test_held import WAX
+
+BOOK = """
+destinations:
+  calm: {url: "https://calm.example.com", rate: 7/s, concurrency: 3, breaker: off}
+"""
+FORM = {"destination": "wax", "reason": "slowly", "rate": "5", "maximum_interval": "1h", "maximum_attempts": "9"}
+
+
+@pytest.fixture
+def temporal() -> Search:
+    """Stands in for the server."""
+    return Search()
+
+
+@pytest.fixture
+async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[Site]:
+    """The pages, with a file of destinations."""
+    (tmp_path / "destinations.yaml").write_text(BOOK)
+    book = DestinationsFile(tmp_path / "destinations.yaml")
+    client = ScenarioClient(cast("Client", temporal), store)
+    app: Starlette = application(client, Keys(store), book=book)
+    transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
+        yield Site(store, client, app.router.routes, browser)
+
+
+async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 4)
+    await site.store.record(
+        [made(1, destination="<b>", outcome="failed"), made(2, destination="<b>", outcome="delivered")]
+    )
+    await site.sign_in("read")
+    page = await site.get("/destinations")
+    assert page.rows("Destinations, those in trouble first") == [
+        ["hooks.example.com", "–", "0", "–", "4", "nothing", "as any other"],
+        ["<b>", "–", "0", "–", "0", "delivered 1 failed 1", "as any other"],
+        ["calm", "–", "0", "–", "0", "nothing", "7/s, 3 at once a worker never left alone"],
+    ]
+    assert "Any other host: 100 a second, 50 at once a worker, left alone when 70%" in page.text()
+    assert "Retune" not in page.text()
+
+
+async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search) -> None:
+    name = await site.sign_in()
+    look = await site.get("/destinations/retune?destination=wax")
+    assert "No delivery to it is under way, as far as is known." in look.text()
+    await site.send("/destinations/retune", FORM, page="/destinations/retune?destination=wax")
+    (stored,) = await site.store.stored_operations()
+    assert (stored.verb, stored.operator, stored.reason) == ("retune", f"key {name}", "slowly")
+    assert stored.request["which"] == {"destination": "wax"}
+    assert stored.request["more"] == {"retry": {"maximum_interval": 3600.0, "maximum_attempts": 9}}
+    assert len(temporal.started) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"maximum_interval": "soon"}, "The maximum interval is a duration"),
+        ({"maximum_attempts": "many"}, "The maximum attempts is a number"),
+        ({"maximum_interval": "", "maximum_attempts": ""}, "Say what is to be changed"),
+        ({"backoff_coefficient": "0.5"}, "The backoff coefficient must be from 1"),
+        ({"reason": ""}, "Say why"),
+        ({"destination": ""}, "Say which destination is meant"),
+    ],
+)
+async def test_what_makes_no_sense_changes_nothing(site: Site, wrong: dict[str, str], said: str) -> None:
+    await site.sign_in()
+    page = await site.send("/destinations/retune", {**FORM, **wrong}, status=422, page="/destinations")
+    assert page.text("[role=alert]").startswith(said)
+    assert await site.store.stored_operations() == []
+
+
+async def test_a_key_for_some_scenarios_sees_none_since_they_are_of_all(site: Site) -> None:
+    await site.sign_in("read", "operate", scenarios=["winback"])
+    await site.get("/destinations", status=403)
+    await site.get("/destinations/retune?destination=wax", status=403)
+    await site.send("/destinations/retune", FORM, status=403, page="/held")
+
+
+async def test_who_may_only_look_changes_nothing(site: Site) -> None:
+    await site.sign_in("read")
+    await site.send("/destinations/retune", FORM, status=403, page="/destinations")
+    assert await site.store.stored_operations() == []

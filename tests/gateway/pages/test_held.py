@@ -1,0 +1,164 @@
+"""The page of held journeys, and how they are operated from there."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from gateway.operations.held_groups import GROUPS, HeldAt
+from tests.gateway.held import Search
+from tests.gateway.pages.conftest import SITE, Document, Site
+
+WAX = HeldAt("winback", "wax", "hooks.example.com", "permanent")
+FORM = {**WAX._asdict(), "operation": "retry", "rate": "5", "reason": "wax is back", "most": ""}
+
+
+@pytest.fixture
+def temporal() -> Search:
+    """Stands in for the server."""
+    return Search()
+
+
+@pytest.fixture(autouse=True)
+async def published(site: Site) -> None:
+    await site.store.publish("winback", {}, {}, "digest")
+
+
+async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 4)
+    temporal.hold(HeldAt("reward", "<b>", None, None), 1, since=None)
+    await site.sign_in()
+    page = await site.get("/held")
+    assert "5 journeys are held, in 2 groups." in page.text()
+    first, second = page.texts("section.group")
+    assert first.startswith(
+        "winback · wax → hooks.example.com Held 4 Because the receiver refused it for good (permanent)"
+    )
+    assert "Since Tue 2026-03-31 08:00 UTC" in first
+    assert "The last one: since 2026-03-31T08:00:03+00:00, winback/3" in first
+    assert first.endswith("Retry three Retry all… Skip all… Leave all…")
+    assert second.startswith("reward · <b> Held 1 Because it failed")
+    assert "an earlier release held it" in second
+    assert second.endswith("Retry it… Skip it… Leave it…")
+
+
+async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 5000)
+    for number in range(GROUPS + 2):
+        temporal.hold(WAX._replace(step=f"step-{number}"))
+    await site.sign_in("read")
+    page = await site.get("/held")
+    assert f"5,{GROUPS + 2:03} journeys are held, in {GROUPS} groups; 3 of them in smaller groups" in page.text()
+    listed = temporal.listed
+    assert "Held 5,000" in page.text("section.group")
+    assert ", of the newest" in page.text("section.group")
+    await site.get("/held")
+    assert temporal.listed == listed  # remembered
+    assert listed < 500
+
+
+async def test_nothing_is_held(site: Site) -> None:
+    await site.sign_in("read")
+    page = await site.get("/held")
+    assert "No journey is held." in page.text()
+
+
+async def test_a_key_for_some_scenarios_sees_and_operates_theirs_alone(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 2)
+    temporal.hold(WAX._replace(scenario="secret"), 3)
+    await site.sign_in("read", "operate", scenarios=["winback"])
+    page = await site.get("/held")
+    assert ("secret" in page.html, page.texts("section.group h2")) == (False, ["winback · wax → hooks.example.com"])
+    await site.get("/held/operation?operation=retry&scenario=secret&step=wax", status=403)
+    await site.send("/held/operation", {**FORM, "scenario": "secret"}, status=403, page="/held")
+    assert temporal.started == {}
+
+
+async def test_who_may_only_look_is_told_so(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 2)
+    await site.sign_in("read")
+    page = await site.get("/held")
+    assert "Your key may only look" in page.text()
+    assert page.texts(".actions") == []
+    look = await site.get("/held/operation?operation=leave&scenario=winback&step=wax&destination=hooks.example.com")
+    assert look.values("main form", "action") == []
+    await site.send("/held/operation", FORM, status=403, page="/held")
+    assert temporal.started == {}
+
+
+async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 20)
+    name = await site.sign_in()
+    (trial, *_) = (await site.get("/held")).values(".actions a", "href")
+    look = await site.get(trial)
+    assert "Would go to 3 of 20" in look.text()
+    assert [row[0] for row in look.rows("Some of them")] == ["winback/19", "winback/18", "winback/17"]
+    assert temporal.started == {}
+    given = dict(
+        zip(
+            look.values("form[action='/held/operation'] input", "name"),
+            look.values("form[action='/held/operation'] input", "value"),
+            strict=True,
+        )
+    )
+    begun = await site.send(
+        "/held/operation", {**given, "version": "newest", "reason": "wax is back"}, page=trial.removeprefix(SITE)
+    )
+    assert begun.text("h1") == "Retry up to 3 journeys"
+    (stored,) = await site.store.stored_operations()
+    assert (stored.verb, stored.operator, stored.reason) == ("retry_step", f"key {name}", "wax is back")
+    assert stored.request["which"] == {
+        "scenario": "winback",
+        "step": "wax",
+        "destination": "hooks.example.com",
+        "reason": "permanent",
+    }
+    assert (stored.request["limit"], stored.request["more"]) == (3, {"version": "newest"})
+    assert list(temporal.started) == [f"operation/{stored.id}"]
+
+
+async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 20)
+    await site.sign_in()
+    for operation, verb in (("retry", "retry_step"), ("skip", "skip_step"), ("leave", "leave")):
+        await site.send("/held/operation", {**FORM, "operation": operation, "sure": "yes"}, page="/held")
+        stored = (await site.store.stored_operations())[0]
+        assert (stored.verb, stored.request["rate"], stored.request["limit"]) == (verb, 5.0, None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"reason": "  "}, "Say why"),
+        ({"rate": "fast"}, "The rate is a number"),
+        ({"rate": "0"}, "The rate is a number"),
+        ({"most": "-1"}, "How many at most is a number from 1"),
+        ({"step": ""}, "Say which held journeys are meant"),
+        ({"operation": "leave"}, "Tick that they are to end"),
+        ({"operation": "migrate"}, "There is no such operation"),
+    ],
+)
+async def test_what_makes_no_sense_begins_nothing(
+    site: Site, temporal: Search, wrong: dict[str, str], said: str
+) -> None:
+    await site.sign_in()
+    status = 404 if wrong.get("operation") == "migrate" else 422
+    page = await site.send("/held/operation", {**FORM, **wrong}, status=status, page="/held")
+    assert page.text("[role=alert]").startswith(said)
+    assert await site.store.stored_operations() == []
+
+
+async def test_a_group_that_is_gone_is_told(site: Site) -> None:
+    await site.sign_in()
+    page = await site.get("/held/operation?operation=skip&scenario=winback&step=wax")
+    assert "No journey is held there any more" in page.text()
+    assert page.values("main form", "action") == []
+
+
+async def test_a_form_of_another_site_begins_nothing(site: Site, temporal: Search) -> None:
+    await site.sign_in()
+    answer = await site.browser.post("/held/operation", data={**FORM, "token": "0" * 64}, headers={"origin": SITE})
+    assert (answer.status_code, temporal.started) == (403, {})
+    assert urlsplit(str(answer.url)).path == "/held/operation"
+    Document(answer)

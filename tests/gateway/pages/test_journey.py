@@ -1,0 +1,172 @@
+"""The page of a journey: what it says, and what its forms do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.journeys.pending_activities import Pending
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
+from tests.gateway.pages.conftest import Site
+
+PAGE = "/journeys/a/7/K1"
+EVIL = "<script>alert(1)</script>"
+
+
+def _waiting(**more: Any) -> Any:
+    progress = {**PROGRESS, "state": "waiting", "zone": "Europe/Paris", **more}
+    return replace(HELD, progress=progress, attempts=[], pending=())
+
+
+async def test_a_held_journey_says_why_and_what_was_tried(site: Site) -> None:
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert shown.text("h1") == "a/7/K1"
+    assert shown.text(".head .state") == "held"
+    assert shown.text("#now .note") == (
+        "Held at hook since Tue 2026-03-31 10:20 Europe/Paris (08:20 UTC) : hooks.example.com answered 503 "
+        "It waits for an operator · hooks.example.com · status 503 · 2 attempts"
+    )
+    assert [row[:3] for row in shown.rows("Steps")] == [
+        ["mail", "email", "delivered"],
+        ["pause", "wait 2d", "skipped"],
+        ["hook", "webhook → hooks.example.com", "held"],
+        ["wait-3", "wait for order.delivered, 7d at most", "to come"],
+        ["bye", "exit", "to come"],
+        ["later", "sms", "to come"],
+    ]
+    assert shown.rows("Attempts of its deliveries")[1] == [
+        *("hook", "1", "Tue 2026-03-31 10:05 (08:05 UTC)", "retry", "503", "12", "hooks.example.com", "", "")
+    ]
+    assert shown.rows("What operators did")[1][1:] == ["skip step", "pause", "ann", "hurry"]
+    assert "busy" not in shown.html  # what was answered may be about the contact
+    assert "/contacts/7" in shown.values("main a", "href")
+    assert "http://temporal.example.com/namespaces/shop/workflows/a%2F7%2FK1/r2/history" in shown.values("a", "href")
+
+
+async def test_a_waiting_journey_says_until_when(site: Site) -> None:
+    site.client.views["a/7/K1"] = _waiting(at="pause", waiting={"for": "time", "until": "2026-03-28T22:30:00+00:00"})
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert shown.text("#now .note").startswith("Waits until Sat 2026-03-28 23:30 Europe/Paris (22:30 UTC)")
+    assert shown.texts(".operation summary") == ["Skip this step", "Pause", "Leave"]
+
+
+async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site) -> None:
+    going = Pending("hook", "scheduled", 3, START, why="hooks.example.com answered 503")
+    site.client.views["a/7/K1"] = replace(_waiting(state="running", waiting=None), pending=(going,))
+    await site.sign_in()
+    said = (await site.get(PAGE)).text("#now .note")
+    assert said.startswith("hook is being sent (attempt 3, next try Tue 2026-03-31 10:00")
+    assert said.endswith("hooks.example.com answered 503")
+
+
+async def test_what_is_kept_back_can_be_sent_now(site: Site) -> None:
+    site.client.views["a/7/K1"] = _waiting(waiting={"for": "quiet hours", "until": "2026-03-31T06:00:00+00:00"})
+    await site.sign_in()
+    await site.send(PAGE, {"operation": "send_now", "reason": "it cannot wait", "step": "hook"})
+    ((journey, name, given),) = site.client.operated
+    assert (journey, name, given["now"], given["step"]) == ("a/7/K1", "retry_step", True, "hook")
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "more"),
+    [
+        ({"operation": "retry_step", "step": "hook"}, "retry_step", {"step": "hook"}),
+        ({"operation": "retry_step", "now": "yes"}, "retry_step", {"now": True}),
+        ({"operation": "skip_step", "step": "hook"}, "skip_step", {"step": "hook"}),
+        ({"operation": "leave"}, "leave", {}),
+        ({"operation": "pause"}, "pause", {}),
+        ({"operation": "resume"}, "resume", {}),
+    ],
+)
+async def test_each_form_does_its_operation(site: Site, form: dict[str, str], name: str, more: dict[str, Any]) -> None:
+    site.client.views["a/7/K1"] = HELD
+    key = await site.sign_in()
+    shown = await site.send(PAGE, {**form, "reason": " wax is back "})
+    assert site.client.operated == [("a/7/K1", name, {"operator": f"key {key}", "reason": "wax is back", **more})]
+    assert shown.texts("[role=status]") != []
+
+
+async def test_forms_carry_the_step_that_they_are_about(site: Site) -> None:
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert shown.texts(".operation summary") == ["Retry", "Skip this step", "Pause", "Leave"]
+    assert shown.values("input[name=step]", "value") == ["hook", "hook"]
+    assert shown.values("form.form, .operation form", "action") == [PAGE] * 4
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"operation": "leave"}, "Say why"),
+        ({"operation": "leave", "reason": "  "}, "Say why"),
+        ({"operation": "leave", "reason": "x" * 501}, "too long"),
+        ({"operation": "terminate", "reason": "x"}, "no such operation"),
+    ],
+)
+async def test_what_makes_no_sense_is_told_in_words(site: Site, form: dict[str, str], words: str) -> None:
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    shown = await site.send(PAGE, form, status=422)
+    assert words in shown.text()
+    assert shown.values("main a", "href") == [PAGE]
+    assert site.client.operated == []
+
+
+async def test_what_the_journey_refuses_is_told(site: Site) -> None:
+    site.client.views["a/7/K1"] = HELD
+    site.client.refusal = "the journey is not at step 'hook', but at 'bye'"
+    await site.sign_in()
+    shown = await site.send(PAGE, {"operation": "retry_step", "reason": "x"}, status=409)
+    assert "the journey is not at step 'hook', but at 'bye'." in shown.text()
+
+
+async def test_who_may_only_look_is_told_so(site: Site) -> None:
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in("read")
+    shown = await site.get(PAGE)
+    assert shown.texts(".operation") == []
+    assert "operations need one with the scope operate" in shown.text()
+    await site.send(PAGE, {"operation": "leave", "reason": "x"}, status=403)
+    assert site.client.operated == []
+
+
+async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site) -> None:
+    site.client.views["a/7/K1"] = HELD
+    site.client.views["b/7"] = HELD  # an id that says another scenario
+    await site.sign_in("read", "operate", scenarios=["b"])
+    await site.get(PAGE, 403)
+    await site.get("/journeys/b/7", 403)
+    await site.send(PAGE, {"operation": "leave", "reason": "x"}, status=403, page="/")
+    assert site.client.operated == []
+
+
+async def test_what_comes_from_outside_is_text(site: Site) -> None:
+    operation = {"name": "pause", "operator": EVIL, "reason": EVIL, "at": START.isoformat(), "step": EVIL}
+    progress = {**PROGRESS, "operations": [operation], "at": EVIL}
+    progress["steps"] = [
+        {"id": EVIL, "kind": EVIL, "outcome": EVIL, "at": START.isoformat(), "reason": EVIL, "note": EVIL}
+    ]
+    progress["waiting"] = {**PROGRESS["waiting"], "step": EVIL, "reason": EVIL, "destination": EVIL}
+    entry = replace(ENTRY, workflow_id=f"a/{EVIL}", contact_id=EVIL, key=EVIL)
+    site.client.views[f"a/{EVIL}"] = replace(HELD, id=f"a/{EVIL}", progress=progress, entry=entry)
+    await site.sign_in()
+    shown = await site.get("/journeys/a/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
+    assert shown.text("h1") == f"a/{EVIL}"
+    assert "<script>alert" not in shown.html
+
+
+async def test_over_and_unknown_journeys(site: Site) -> None:
+    entry = replace(ENTRY, ended_at=datetime(2026, 4, 1, tzinfo=UTC), outcome="finished")
+    site.client.views["a/7/K1"] = replace(HELD, status="forgotten", progress=None, entry=entry)
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert (shown.text(".head .state"), shown.texts(".operation")) == ("finished", [])
+    nobody = await site.get("/journeys/a/8", 404)
+    assert "There is no journey 'a/8'" in nobody.text()

@@ -1,0 +1,127 @@
+"""The pages of operations on many journeys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from runtime.store import OperationItem, StoredOperation
+from tests.gateway.held import Search
+from tests.gateway.pages.conftest import Site
+from tests.gateway.pages.test_held import WAX
+
+AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def temporal() -> Search:
+    """Stands in for the server."""
+    return Search()
+
+
+async def begin(site: Site, name: str = "op1", *items: OperationItem, **more: Any) -> None:
+    """Puts an operation on record."""
+    which = {"scenario": "winback", "step": "wax", "destination": "hooks.example.com", "reason": "permanent"}
+    request = {"which": which, "rate": 5.0, "limit": None, "dry_run": False, "everybody": False, "more": {}}
+    request |= more.pop("request", {})
+    given: dict[str, Any] = {"verb": "retry_step", "operator": "key a", "reason": "wax <is> back", "created_at": AT}
+    await site.store.add_operation(StoredOperation(id=name, request=request, **{**given, **more}))
+    await site.store.add_items(name, items)
+
+
+def item(number: int, outcome: str | None = None, reason: str | None = None) -> OperationItem:
+    """A journey of it."""
+    at = AT if outcome else None
+    return OperationItem(
+        number=number, workflow_id=f"winback/{number}", step="wax", outcome=outcome, reason=reason, answered_at=at
+    )
+
+
+async def test_progress_is_told_with_why_some_refused_and_what_became_of_each(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 2)  # winback/0 and winback/1
+    await begin(site, "op1", item(0, "accepted"), item(7, "refused", "the journey is not held"), item(1))
+    await site.store.surveyed("op1", {"which": {"scenario": "winback"}, "rate": 5.0}, AT)
+    await site.sign_in()
+    page = await site.get("/operations/op1")
+    assert (page.text("h1"), page.text(".head .state")) == ("Retry journeys", "running")
+    assert "Journeys 3 Accepted 1 Refused 1 To be asked 1" in page.text()
+    assert "wax <is> back" in page.text()
+    assert page.rows("Its journeys") == [
+        ["winback/0", "accepted", "", "held at wax"],
+        ["winback/1", "to be asked", "", "held at wax"],
+        ["winback/7", "refused", "the journey is not held", "over"],
+    ]
+    assert page.values("progress", "value") == ["2"]
+    assert page.values("#operation", "hx-trigger") == ["every 2s"]
+    refused = await site.get("/operations/op1?outcome=refused")
+    assert [row[0] for row in refused.rows("Its journeys")] == ["winback/7"]
+    await site.get("/operations/op1?outcome=x", status=422)
+
+
+async def test_one_that_has_found_nobody_yet(site: Site) -> None:
+    await begin(site)
+    await site.sign_in("read")
+    page = await site.get("/operations/op1")
+    assert "Its journeys are being looked for." in page.text()
+    assert "Stop…" not in page.text()
+
+
+async def test_pages_of_its_journeys_leave_none_out(site: Site) -> None:
+    await begin(site, "op1", *(item(number, "accepted") for number in range(120)))
+    await site.sign_in("read")
+    read, address = list[str](), "/operations/op1"
+    while address:
+        page = await site.get(address)
+        read += [row[0] for row in page.rows("Its journeys")]
+        address = next(iter(page.values(".older a", "href")), "")
+    assert read == [f"winback/{number}" for number in range(120)]
+    await site.get("/operations/op1?after=winback/3&number=x", status=422)
+
+
+async def test_after_a_trial_all_are_one_step_away(site: Site) -> None:
+    await begin(site, "op1", item(0, "accepted"), request={"limit": 3})
+    await site.store.end_operation("op1", "finished", AT)
+    await site.sign_in()
+    page = await site.get("/operations/op1")
+    assert "This was a trial." in page.text()
+    (rest,) = page.values("p.note a", "href")
+    assert (await site.get(rest)).text("h1") == "Retry the step"
+
+
+async def test_one_is_stopped_for_a_reason(site: Site, temporal: Search) -> None:
+    await begin(site)
+    name = await site.sign_in()
+    (address,) = (await site.get("/operations/op1")).values(".actions a", "href")
+    await site.send(address, {"reason": ""}, status=422)
+    assert temporal.signals == []
+    await site.send(address, {"reason": "wax is down again"})
+    assert temporal.signals == [("operation/op1", "stop", {"operator": f"key {name}", "reason": "wax is down again"})]
+    await site.store.end_operation("op1", "stopped", AT, stopped_by="key a", stop_reason="down <again>")
+    over = await site.get("/operations/op1")
+    assert "Stopped by key a: down <again>" in over.text()
+    assert "It is over" in (await site.get(address)).text()
+
+
+async def test_who_may_only_look_stops_nothing(site: Site, temporal: Search) -> None:
+    await begin(site)
+    await site.sign_in("read")
+    await site.send("/operations/op1/stop", {"reason": "x"}, status=403, page="/operations/op1")
+    assert temporal.signals == []
+
+
+async def test_a_key_for_some_scenarios_sees_what_is_about_those_alone(site: Site) -> None:
+    await begin(site)
+    await begin(site, "op2", request={"which": {"scenario": "secret"}})
+    await begin(site, "op3", verb="retune", request={"which": {"destination": "wax"}})
+    await site.sign_in("read", scenarios=["winback"])
+    page = await site.get("/operations")
+    assert page.values("tbody th a", "href") == ["/operations/op1"]
+    for name in ("op2", "op3", "nothing"):
+        await site.get(f"/operations/{name}", status=404)
+
+
+async def test_there_are_none_yet(site: Site) -> None:
+    await site.sign_in("read")
+    assert "None was begun yet." in (await site.get("/operations")).text()

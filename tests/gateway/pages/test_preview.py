@@ -1,0 +1,279 @@
+"""The page that previews a scenario, and sends one message of it as a test."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from activities.channels import Channels
+from activities.webhook.route import Direct, Diverted, Routes
+from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import DONE, Setup, answer
+from gateway.client import ScenarioClient
+from gateway.errors import BadInput
+from gateway.local.stand_ins import StandIns
+from gateway.outbox import Outbox
+from gateway.pages.app import application, bounded
+from gateway.publishing import check_file
+from gateway.scenario_file import ScenarioFile
+from runtime.local.receiver import Receiver
+from runtime.store import Store
+from scenario.model.document import document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
+from tests.gateway.held import Search
+from tests.gateway.pages.conftest import SITE, Document, Site
+
+SCENARIO = """
+scenario: hello
+trigger: order
+timezone: Europe/Paris
+purpose: transactional
+steps:
+  - email: mail
+    subject: "Hello {{ contact.firstname }}"
+    text: "Order {{ order.external_id }} <b>"
+  - wait: 2d
+  - if: contact.language == 'fr'
+    then:
+      - webhook: vip
+        url: https://hooks.example.com/vip
+        headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+        body: {id: "{{ contact.id }}", name: "{{ contact.firstname }}"}
+  - sms: text
+    text: "Hi"
+"""
+ENTRY = {
+    "scenario": "hello",
+    "contact": {
+        "id": 7,
+        "firstname": "Zoé <i>",
+        "email": "zoe@example.com",
+        "language": "fr",
+        "cellphone": "+33612345678",
+    },
+    "trigger": {"type": "order", "order": {"external_id": "CGX"}},
+}
+FORM = {"version": "hello@1", "entry": json.dumps(ENTRY), "at": "2026-03-03T10:00"}
+
+
+class Here(Authoring):
+    """Previews in this process: that it is done in another one is for the tests of `gateway.authoring`."""
+
+    def __init__(self) -> None:
+        super().__init__(Setup())
+
+    async def _ask(self, request: Mapping[str, Any]) -> bytes:
+        told = answer({**json.loads(json.dumps(request)), "with": Setup().as_json()})
+        if told[:1] != DONE:
+            raise BadInput(told[1:].decode())
+        return told[1:]
+
+
+@pytest.fixture
+async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
+    """Where webhooks end."""
+    async with Receiver(folder=tmp_path / "received") as listening:
+        yield listening
+
+
+@pytest.fixture
+def routes(receiver: Receiver) -> Routes:
+    """Where webhooks lead."""
+    return Diverted(receiver.url)
+
+
+@pytest.fixture
+async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
+    """The pages, with an outbox that has neither e-mail nor SMS."""
+    made = check_file(ScenarioFile.sent(SCENARIO)).scenario
+    assert made is not None
+    await store.publish("hello", document(made), dump_plan(compile_plan(made)), "digest")
+    client = ScenarioClient(cast("Client", Search()), store)
+    outbox = Outbox(Setup(), Channels(), routes, StandIns())
+    app = application(client, Keys(store), Here(), outbox=outbox)
+    transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
+        yield Site(store, client, app.router.routes, browser)
+
+
+async def preview(site: Site, more: dict[str, str] | None = None, status: int = 200) -> Document:
+    """What the form gives."""
+    return await site.send("/preview", {**FORM, **(more or {})}, status=status)
+
+
+async def test_each_step_is_shown_byte_by_byte_at_its_local_time(site: Site) -> None:
+    await site.sign_in("read")
+    page = await preview(site)
+    mail, wait, fork, hook, text = page.texts("li.step")
+    assert mail.startswith("mail email sent Tue 2026-03-03 10:00 from Sender <sender@example.com> to zoe@example.com")
+    assert "subject Hello Zoé <i>" in mail
+    assert "Order CGX <b>" in mail
+    assert "Source, as it is sent" in mail
+    assert wait == "wait-2 wait 2d waited Tue 2026-03-03 10:00 → Thu 2026-03-05 10:00"
+    assert fork.startswith("if-3 if contact.language == 'fr' then Thu 2026-03-05 10:00")
+    assert "then of if-3" in hook
+    assert "POST https://hooks.example.com/vip" in hook
+    assert "authorization: Bearer ~~TOKEN~~" in hook
+    assert page.texts("mark") == ["~~TOKEN~~"]
+    assert '{"id":"7","name":"Zoé <i>"}' in hook
+    assert text.startswith("text sms sent")
+    assert page.headers["cache-control"] == "no-store"
+    assert json.loads(page.text("textarea[name=entry]")) == ENTRY  # what was filled in is still there
+
+
+async def test_steps_beside_the_way_and_mistakes_are_told(site: Site) -> None:
+    await site.sign_in("read")
+    english = {**ENTRY, "contact": {"id": 7, "language": "en"}}
+    page = await preview(site, {"entry": json.dumps(english)})
+    mail, _, _, hook, _ = page.texts("li.step")
+    assert "not on this contact's way" in hook
+    assert page.values("li.step", "class")[3] == "card step aside depth-1"
+    assert "skipped" in mail
+
+
+async def test_an_entry_is_made_up(site: Site) -> None:
+    await site.sign_in("read")
+    page = await site.send("/preview/sample", {"version": "hello@1"}, status=200, page="/preview")
+    assert json.loads(page.text("textarea[name=entry]"))["scenario"] == "hello"
+    assert page.texts("li.step") == []
+    assert len((await preview(site, {"entry": ""})).texts("li.step")) == 5
+
+
+async def test_events_and_responses_are_given_one_a_line(site: Site) -> None:
+    await site.sign_in("read")
+    page = await preview(site, {"events": 'order.delivered={"order_id": "CGX"}\n\n', "responses": "wax=[1]"})
+    assert "no step and no exit rule waits for 'order.delivered'" in page.text()
+    assert "no step saves a response as 'wax'" in page.text()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"entry": "{"}, "The entry is not JSON: line 1, column 2"),
+        ({"entry": "[" * 100_000}, "The entry is"),
+        ({"entry": "[]"}, "The entry is a JSON object"),
+        ({"entry": '{"scenario": "hello"}'}, ""),
+        ({"at": "tomorrow"}, "When the contact comes in is a date"),
+        ({"at": "0001-01-01"}, "When the contact comes in is a date"),
+        ({"events": "a={"}, "What stands behind an event's name is not JSON"),
+        ({"events": "a=1"}, "The properties of an event are a JSON object"),
+        ({"responses": "wax"}, "A response is a line of its own"),
+        ({"version": ""}, "Choose a published scenario, or paste one"),
+    ],
+)
+async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(
+    site: Site, wrong: dict[str, str], said: str
+) -> None:
+    await site.sign_in("read")
+    page = await preview(site, {"to": "kept@example.com", **wrong}, status=422)
+    assert page.text("[role=alert]").startswith(said)
+    assert page.text("textarea[name=entry]") == " ".join({**FORM, **wrong}["entry"].split())
+
+
+async def test_a_pasted_scenario_needs_the_scope_to_publish(site: Site) -> None:
+    pasted = {"version": "", "source": SCENARIO.replace("Hello", "Pasted")}
+    await site.sign_in("read")
+    refused = await preview(site, pasted, status=403)
+    assert "to paste a scenario it needs the scope 'publish'" in refused.text()
+    assert refused.values("textarea[name=source]", "id") == []
+    await site.sign_in("read", "publish")
+    page = await preview(site, pasted)
+    assert "subject Pasted Zoé" in page.text("li.step")
+    assert page.text("textarea[name=source]").startswith("scenario: hello")
+    wrong = await preview(site, {**pasted, "source": "scenario: hello\ntrigger: order\nsteps: [{mail: x}]\n"})
+    assert {row[1] for row in wrong.rows("Findings")} == {"error"}
+    assert wrong.texts("li.step") == []
+    file = await preview(site, {**pasted, "source": SCENARIO.replace('"Hi"', "{file: /etc/passwd}")})
+    assert file.rows("Findings")
+
+
+async def test_a_key_for_some_scenarios_previews_theirs_alone(site: Site) -> None:
+    await site.sign_in("read", "operate", scenarios=["other"])
+    page = await site.get("/preview")
+    assert page.texts("select[name=version] option") == ["the one pasted below"]
+    await preview(site, status=404)
+    await site.send("/preview/send", {**FORM, "step": "vip", "sure": "yes"}, status=404, page="/preview")
+
+
+async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway")
+    name = await site.sign_in()
+    shown = await preview(site)
+    assert shown.texts("select[name=step] option") == ["mail", "vip", "text"]
+    page = await site.send("/preview/send", {**FORM, "step": "vip", "sure": "yes"}, status=200, page="/preview")
+    sent = page.text("section[aria-labelledby=sent]")
+    assert sent.startswith("Test message of vip delivered hooks.example.com answered 200")
+    assert "x-scenario-test: 1" in sent
+    assert "stand-in-TOKEN" not in page.html
+    (came,) = receiver.requests()
+    assert (came.header("x-scenario-test"), came.header("authorization")) == ("1", "Bearer stand-in-TOKEN")
+    assert [record.getMessage() for record in caplog.records if record.name == "gateway"] == [
+        f"key {name} sent a test message of hello, step vip: delivered"
+    ]
+    assert "Zoé" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        ({"step": "vip"}, 422, "Tick that the message is to be sent for real"),
+        ({"sure": "yes"}, 422, "Say which step's message is to be sent"),
+        ({"sure": "yes", "step": "wait-2"}, 422, "The step 'wait-2' sends nothing"),
+        ({"sure": "yes", "step": "nothing"}, 422, "The step 'nothing' sends nothing"),
+        ({"sure": "yes", "step": "mail"}, 422, "SCENARIO_SMTP"),
+        ({"sure": "yes", "step": "text"}, 422, "SCENARIO_SMS"),
+        ({"sure": "yes", "step": "mail", "to": "nobody"}, 422, "The address it is sent to instead is not an e-mail"),
+    ],
+)
+async def test_what_cannot_be_sent_is_said(site: Site, more: dict[str, str], status: int, said: str) -> None:
+    await site.sign_in()
+    page = await site.send("/preview/send", {**FORM, **more}, status=status, page="/preview")
+    assert said in page.text("[role=alert]")
+
+
+async def test_who_may_only_look_sends_nothing(site: Site, receiver: Receiver) -> None:
+    await site.sign_in("read", "publish")
+    shown = await preview(site)
+    assert shown.values("select[name=step]", "id") == []
+    await site.send("/preview/send", {**FORM, "step": "vip", "sure": "yes"}, status=403, page="/preview")
+    assert receiver.requests() == []
+
+
+class TestOutside:
+    """Where webhooks lead to where scenarios say."""
+
+    @pytest.fixture
+    def routes(self) -> Routes:
+        """Where scenarios say."""
+        return Direct()
+
+    @pytest.mark.parametrize(
+        "to",
+        [
+            "http://127.0.0.1:1/",
+            "https://127.0.0.1/",
+            "https://169.254.169.254/latest",
+            "file:///etc/passwd",
+            "https://user@a/",
+        ],
+    )
+    async def test_no_address_is_called_that_is_not_public(self, site: Site, to: str) -> None:
+        await site.sign_in()
+        form = {**FORM, "step": "vip", "sure": "yes", "to": to}
+        answer = await site.browser.post(
+            "/preview/send", data={**form, "token": (await site.get("/preview")).token}, headers={"origin": SITE}
+        )
+        page = Document(answer)
+        assert "delivered hooks" not in page.text()
+        assert "is not a URL that may be called" in page.text() or "failed" in page.text(
+            "section[aria-labelledby=sent]"
+        )

@@ -1,0 +1,140 @@
+"""The pages of scenarios: all of them, and one with its map."""
+
+from __future__ import annotations
+
+from temporalio.service import RPCStatusCode
+
+from gateway.publications import close
+from runtime.store import Store
+from tests.gateway.pages.conftest import Site
+from tests.gateway.pages.server import Server
+from tests.gateway.pages.test_journeys import admit
+from tests.gateway.stats.test_stats import SALE, attempt, publish
+
+RULED = """
+scenario: sale
+trigger: order
+entry: {key: "{{ order.external_id }}", again: never, if: 'order.note != "<script>"'}
+exit: [{event: order.returned, if: event.id == 7}, {event: contact.gone}]
+goal: {event: order.placed, within: 14d, value: "{{ event.total }}"}
+control: 10
+subscription: {email: 51}
+quiet_hours: {from: "21:00", to: "08:00"}
+timezone: Europe/Paris
+steps:
+  - email: mail
+    subject: Other
+    text: Hi
+  - wait: 2d
+    id: wait-2
+  - sms: bye
+    text: Hi
+"""
+
+
+async def _held(store: Store, server: Server) -> None:
+    await publish(store)
+    for number, (state, step) in enumerate([("waiting", "wait-2"), ("waiting", "wait-2"), ("held", "hook")]):
+        await admit(store, f"sale/{number}", str(number))
+        server.journeys[f"sale/{number}"] = {
+            "ScenarioName": "sale",
+            "ScenarioVersion": "sale@1",
+            "JourneyState": state,
+            "StepId": step,
+        }
+    rows = [attempt("sale/0", "mail", "delivered"), attempt("sale/1", "mail", "delivered")]
+    await store.record([*rows, attempt("sale/2", "hook", "failed", "http_400")])
+
+
+async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Server) -> None:
+    await _held(site.store, temporal)
+    await close(site.store, "sale", operator="ann", reason="<i>over</i>")
+    await site.sign_in("read")
+    shown = await site.get("/")
+    ((name, trigger, newest, under_way, held, lets_in, _),) = shown.rows("Published scenarios")
+    assert (name, trigger, newest, under_way, held) == ("sale", "segment", "1", "3", "1")
+    assert lets_in.startswith("closed since")
+    assert lets_in.endswith(": <i>over</i>")
+    assert "/held?scenario=sale" in shown.values("td a", "href")
+
+
+async def test_nothing_is_published_yet(site: Site) -> None:
+    await site.sign_in("read")
+    assert "Nothing is published yet." in (await site.get("/")).text()
+
+
+async def test_a_key_of_some_scenarios_sees_these_alone(site: Site, temporal: Server) -> None:
+    await _held(site.store, temporal)
+    await site.sign_in("read", scenarios=["other"])
+    assert "sale" not in (await site.get("/")).text()
+    await site.get("/scenarios/sale", 403)
+
+
+async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Server) -> None:
+    await _held(site.store, temporal)
+    await site.sign_in("read")
+    shown = await site.get("/scenarios/sale")
+    assert shown.text("h1") == "sale@1"
+    assert shown.texts(".facts div")[:4] == ["Under way 3", "Waiting 2", "Held 1", "Running 0"]
+    assert shown.rows("Steps") == [
+        ["mail", "email", "wait-2", "0", "0", "0", "2", "0", "0", "0"],
+        ["wait-2", "wait 2d", "hook", "2", "0", "0", "0", "0", "0", "0"],
+        ["hook", "webhook → hooks.example.com", "the end", "0", "1", "0", "0", "1", "0", "0"],
+    ]
+    drawn = shown.text("svg")
+    assert "2 waiting" in drawn
+    assert "1 held" in drawn
+    links = shown.values("td a", "href")
+    assert "/journeys?step=wait-2&state=waiting&scenario=sale&version=1" in links
+    assert "/held?scenario=sale&step=hook" in links
+    assert "/deliveries?scenario=sale&step=hook&outcome=failed" in links
+
+
+async def test_rules_stand_there_in_words(site: Site) -> None:
+    await publish(site.store, RULED)
+    await site.sign_in("read")
+    shown = await site.get("/scenarios/sale")
+    assert shown.texts(".rules div") == [
+        "Trigger order",
+        'Lets in if order.note != "<script>"',
+        "How often for each {{ order.external_id }}, once and never again",
+        "Leaves on order.returned if event.id == 7",
+        "Leaves on contact.gone",
+        "Goal order.placed within 14d, worth {{ event.total }}",
+        "Control 10 % of those let in get nothing, so that the effect can be measured",
+        "Only who is on email: 51",
+        "Purpose marketing",
+        "Quiet hours from 21:00, to 08:00",
+        "Default time zone Europe/Paris",
+    ]
+
+
+async def test_versions_are_chosen_and_compared(site: Site) -> None:
+    await publish(site.store, SALE)
+    await publish(site.store, RULED)
+    await site.sign_in("read")
+    shown = await site.get("/scenarios/sale?compare=1")
+    assert shown.text("h1") == "sale@2"
+    changes = shown.texts("section.card li")
+    assert "added bye" in changes
+    assert "removed hook" in changes
+    assert any(one.startswith("changed mail : subject") for one in changes)
+    assert [row[0] for row in shown.rows("Steps")] == ["mail changed", "wait-2", "bye added"]
+    old = await site.get("/scenarios/sale?version=1")
+    assert "Those who come in now follow sale@2 ." in old.text()
+    assert [row[0] for row in old.rows("Versions")] == ["sale@2", "sale@1"]
+    for wrong in ("?version=9", "?version=x", "?compare=0"):
+        assert "has no version" in (await site.get(f"/scenarios/sale{wrong}", 404)).text()
+    await site.get("/scenarios/nothing", 404)
+
+
+async def test_without_search_the_page_says_what_is_not_known(site: Site, temporal: Server) -> None:
+    await publish(site.store)
+    await admit(site.store, "sale/1", "1")
+    temporal.error = RPCStatusCode.UNIMPLEMENTED
+    await site.sign_in("read")
+    shown = await site.get("/scenarios/sale")
+    assert "The Temporal server has no search: who stands where is not known." in shown.text()
+    assert shown.rows("Steps")[0][3:5] == ["?", "?"]
+    home = await site.get("/")
+    assert "How many are held is not known" in home.text()
