@@ -32,6 +32,7 @@ from tests.bench.bulk import IN_FLIGHT, side_by_side, start
 from tests.bench.journeys import Place, cpu, entry, place, say, scenario
 
 BATCH: Final = 250
+_SETTLING: Final = 30.0
 WAYS: Final = ("bare", "single", "batch")
 SCENARIOS: Final = {name: scenario(name, "  - wait: 30d\n") for name in (*WAYS, "load", "parked")}
 
@@ -127,10 +128,11 @@ async def race(at: Place, by: Gateway, count: int, rounds: int) -> float:
 
 
 async def settled(at: Place) -> None:
-    """Waits until the worker has admitted everybody, so that it works for nobody's turn but its own."""
+    """Waits until the worker has admitted everybody, for a while: each turn is to find it with nothing to do."""
     query = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND JourneyState IS NULL"
-    while (await at.client.count_workflows(query)).count:
-        await asyncio.sleep(0.1)
+    end = time.perf_counter() + _SETTLING
+    while (await at.client.count_workflows(query)).count and time.perf_counter() < end:
+        await asyncio.sleep(0.5)
 
 
 async def latency(by: Gateway, rate: float, seconds: float) -> None:
