@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from gateway.pages.links import to_contact, to_journey, to_scenario
-from tests.e2e.pages.conftest import AXE, HELD, SECRET, Place, Visits
+from tests.e2e.pages.conftest import AXE, SECRET, Place, Visits
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,6 +37,10 @@ def pages(place: Place) -> Mapping[str, str]:
         "held": "/held",
         "held-operation": "/held/operation?operation=retry&scenario=held-look&step=hook",
         "operations": "/operations",
+        "deliveries": "/deliveries",
+        "destinations": "/destinations",
+        "destinations-retune": "/destinations/retune?destination=held-look.example.com",
+        "preview": "/preview?version=post-purchase@1",
         "sign-in": "/sign-in",
     }
 
@@ -53,7 +57,6 @@ async def test_every_page_is_whole_on_a_screen_and_on_a_phone(place: Place, visi
             await visitor.page.set_viewport_size({"width": 360, "height": 740})
             if spill := await visitor.page.evaluate(SPILL):
                 wrong.append(f"{name} is {spill} pixels too wide for a phone")
-            await visitor.page.screenshot(path=tmp_path / f"{name}-phone.png", full_page=True)
     assert wrong == [], "\n".join(wrong)
 
 
@@ -120,9 +123,24 @@ async def test_held_journeys_are_retried_by_clicking_with_the_script_and_without
         await expect(visitor.page.locator("dl.facts div", has_text="Accepted").locator("dd")).to_have_text("2")
 
 
+async def test_a_scenario_is_previewed_and_one_message_sent_as_a_test(place: Place, visit: Visits) -> None:
+    async with visit(java_script_enabled=False, viewport={"width": 360, "height": 740}) as visitor:
+        await visitor.page.get_by_role("link", name="Preview", exact=True).click()
+        await visitor.page.get_by_label("Published scenario").select_option("post-purchase@1")
+        await visitor.page.get_by_role("button", name="Preview", exact=True).click()
+        await expect(visitor.page.locator("li.step", has_text="whatsapp")).to_contain_text("Bearer ~~WAX_TOKEN~~")
+        assert not await visitor.page.evaluate(SPILL)
+        await visitor.page.get_by_label("Step", exact=True).select_option("whatsapp")
+        await visitor.page.get_by_label("Send it for real").check()
+        await visitor.page.get_by_role("button", name="Send the test").click()
+        await expect(visitor.page.get_by_role("heading", name="Test message of whatsapp")).to_be_visible()
+        (came,) = [one for one in place.stack.receiver.requests("/hooks.example.com") if one.header("x-scenario-test")]
+        assert came.status == 200
+
+
 async def test_live_parts_refresh_by_themselves(place: Place, visit: Visits) -> None:
-    assert set(place.held) == set(HELD)
     async with visit() as visitor:
+        await visitor.page.clock.install()
         await visitor.go(to_journey(place.waiting))
         async with visitor.page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
-            await expect(visitor.page.locator("[hx-get]").first).to_be_attached()
+            await visitor.page.clock.run_for(15_000)

@@ -52,6 +52,14 @@ async def test_a_group_is_found_behind_thousands_of_another_and_few_are_looked_a
     assert (found.groups[1].since, found.groups[1].latest.why) == (None, None)
 
 
+async def test_many_large_groups_are_all_found(search: Search) -> None:
+    for number in range(GROUPS):
+        search.hold(WAX._replace(step=f"step-{number}"), 200)
+    found = await held_groups(client(search))
+    assert ([group.count for group in found.groups], found.others) == ([200] * GROUPS, 0)
+    assert search.listed <= 1000
+
+
 async def test_groups_that_differ_by_one_thing_alone_are_counted_apart(search: Search) -> None:
     places = [
         WAX,
