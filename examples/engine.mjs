@@ -3,7 +3,7 @@
 // It does what engine.py does, with Temporal's client for Node.js: lets a contact into a scenario and tells an event,
 // in plain JSON. Put it into a project of yours, and:
 //
-//     npm install @temporalio/client
+//     npm install @temporalio/client @temporalio/common
 //     node engine.mjs entries/post-purchase.json
 //
 // Where Temporal is, TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and TEMPORAL_API_KEY say; without them, on this machine.

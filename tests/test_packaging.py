@@ -207,7 +207,9 @@ def test_the_wheel_holds_the_packages_and_the_worker_and_nothing_else(tmp_path: 
     packages: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     modules = {path.relative_to(ROOT).as_posix() for name in packages for path in (ROOT / name).rglob("*.py")}
     inside = {name for name in names if ".dist-info/" not in name}
-    assert {"worker.py", *modules} <= inside
+    loaded = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gateway" / "pages").rglob("*.[hcjs][tsv]*")}
+    assert {"gateway/pages/templates/base.html", "gateway/pages/static/htmx.min.js"} <= loaded
+    assert {"worker.py", *modules, *loaded} <= inside
     assert {name.partition("/")[0] for name in inside} == {*packages, "worker.py"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert "scenario = gateway.cli:main" in entry_points

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
 
 from gateway.api.app_state import Authors, Client
 from gateway.api.authentication import Publishing
@@ -15,6 +16,9 @@ from gateway.api.source import SourceBody, described, source_of
 from gateway.client import ScenarioClient
 
 router = APIRouter(tags=["authoring"])
+
+YEARS: Final = (1970, 9000)
+"""Of `at`: everything that a scenario may wait for has a date, too."""
 
 
 class Checked(BaseModel):
@@ -56,6 +60,13 @@ class PreviewBody(BaseModel):
         default_factory=dict[str, Any], description="What webhooks with a `save:` get for an answer, by its name"
     )
     step: str | None = Field(None, description="Only this step")
+
+    @field_validator("at")
+    @classmethod
+    def _near(cls, at: datetime | None) -> datetime | None:
+        if at is not None and not YEARS[0] <= at.year <= YEARS[1]:
+            raise ValueError(f"give a date between the years {YEARS[0]} and {YEARS[1]}")
+        return at
 
     @model_validator(mode="after")
     def _one(self) -> PreviewBody:

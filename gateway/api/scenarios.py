@@ -21,12 +21,13 @@ from gateway.publications import ListedVersion
 from gateway.publishing import Publication, publish_checked
 from runtime.store import Closure
 from scenario.model.document import document, load
+from scenario.model.scalars import NAME
 from scenario.plan.plan import load_plan
 from scenario.source.findings import Finding
 
 router = APIRouter(tags=["scenarios"])
 
-Name = Annotated[str, Path(max_length=100, description="The scenario's name", examples=["post-purchase"])]
+Name = Annotated[str, Path(max_length=100, pattern=NAME, description="The scenario's name", examples=["post-purchase"])]
 _MOST_VERSIONS: Final = 250
 
 

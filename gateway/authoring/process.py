@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import IO, Any, Final
 
 from gateway.authoring.work import DONE, LENGTH, READY, Setup
-from gateway.errors import BadInput, Busy, Refusal
+from gateway.errors import BadInput, Busy, MistakenEntry, Refusal
 
 logger = logging.getLogger("gateway")
 
@@ -75,7 +75,8 @@ class Authoring:
             JSON, in UTF-8: what `gateway.preview.report.report` makes, and the check's ``findings``.
 
         Raises:
-            BadInput: The entry or the scenario cannot be read, or it takes too long, or too much memory.
+            MistakenEntry: The entry is wrong.
+            BadInput: The entry does not go with the scenario, or it takes too long, or too much memory.
             Busy: Too many ask at once.
         """
         return await self._ask({"do": "preview", **request})
@@ -126,7 +127,8 @@ async def _within(seconds: float, process: _Process, data: bytes) -> bytes:
             with suppress(Refusal, RuntimeError):
                 await asking
     if told[:1] != DONE:
-        raise BadInput(told[1:].decode())
+        refused = json.loads(told[1:])
+        raise MistakenEntry(refused["said"], at=refused["at"]) if refused["at"] else BadInput(refused["said"])
     return told[1:]
 
 

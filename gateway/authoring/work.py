@@ -49,7 +49,7 @@ READY: Final = b"!"
 DONE: Final = b"+"
 """How an answer begins that holds what was asked for."""
 REFUSED: Final = b"-"
-"""How an answer begins that says in a sentence why not."""
+"""How an answer begins that says why not: ``{"said", "at"}``, a sentence, and where in the request it is wrong."""
 LARGEST: Final = 16 * 2**20
 """Bytes of an answer."""
 MEGABYTES: Final = 512
@@ -95,18 +95,24 @@ class Setup:
 
 
 def answer(request: Mapping[str, Any]) -> bytes:
-    """Does one thing. Returns `DONE` and JSON, or `REFUSED` and a sentence."""
+    """Does one thing. Returns `DONE` or `REFUSED`, and JSON."""
     setup = Setup(**request["with"])
     try:
         book = read_destinations(Path(setup.destinations)) if setup.destinations else None
         policies = policies_file.read(Path(setup.policies)) if setup.policies else Policies()
         made = _DONE[request["do"]](request, setup, book, policies)
-    except (Refusal, ScenarioError, EntryError) as error:
-        return REFUSED + str(error).encode(errors="replace")
+    except EntryError as error:
+        return _refused(str(error), "entry", *error.at)
+    except (Refusal, ScenarioError) as error:
+        return _refused(str(error))
     except SetupError:
-        return REFUSED + b"destinations.yaml or policies.yaml of this server cannot be used"
+        return _refused("destinations.yaml or policies.yaml of this server cannot be used")
     told = DONE + json.dumps(made, ensure_ascii=False).encode(errors="replace")
-    return told if len(told) <= LARGEST else REFUSED + f"that would be more than {LARGEST // 2**20} MB".encode()
+    return told if len(told) <= LARGEST else _refused(f"that would be more than {LARGEST // 2**20} MB")
+
+
+def _refused(said: str, *at: str | int) -> bytes:
+    return REFUSED + json.dumps({"said": said, "at": at}).encode()
 
 
 def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:

@@ -49,7 +49,7 @@ _AGAIN: Final = 30  # seconds
 _PAUSES: Final = (1.0, 5.0, 0.0)  # seconds between tries to tell journeys, which the gateway's drain leaves time for
 
 TellContact = Callable[[str, str, Mapping[str, Any], str], Awaitable[object]]
-"""Tells all journeys of a contact: `gateway.client.ScenarioClient.event`."""
+"""Tells all journeys of a contact: `gateway.telling.Telling.event`."""
 
 
 class Unsubscriptions:

@@ -96,6 +96,9 @@ def bounded(app: Starlette) -> ASGIApp:
 
 async def _sign_in_first(request: Request, _error: Exception) -> Response:
     here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    if request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+        # A link elsewhere led here, and the browser has kept the cookie back: it sends it where this page goes on.
+        return render("go_on.html", to=here)
     to = link("/sign-in", next=here if request.method == "GET" and here != "/" else None)
     # What is refreshed in a page is not replaced by another page: the whole one is.
     return Response(status_code=401, headers={"hx-redirect": to}) if "hx-request" in request.headers else go_to(to)

@@ -119,7 +119,12 @@ def _is_secure(request: Request) -> bool:
     Anybody can say so who sends a request, and no site can let another's browser say so: it would have to ask first.
     Who lies gets a cookie that his own browser does not send.
     """
-    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "").lower() == "https"
+    return request.url.scheme == "https" or _said_in_front(request) == "https"
+
+
+def _said_in_front(request: Request) -> str:
+    """How the browser came to the outermost proxy, which is named first."""
+    return request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
 
 
 def _name(request: Request) -> str:

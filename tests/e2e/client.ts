@@ -30,7 +30,7 @@ const others = entries.slice(800);
 const enterSome = async () => {
   for (let entry = others.pop(); entry !== undefined; entry = others.pop()) {
     const { data, response } = await enterContact({ body: entry });
-    if (response.status === 202 && data && "journey" in data) started += 1;
+    if (response?.status === 202 && data && "journey" in data) started += 1;
   }
 };
 await Promise.all(Array.from({ length: 10 }, enterSome));

@@ -6,14 +6,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from gateway.api.app import application
+from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
 from gateway.client import OperationView, ScenarioClient, Which
 from gateway.errors import NotAccepted
 from gateway.operations.background import running_operations
+from runtime.api_key import ApiKey, make_token
 from runtime.store import Store, StoreUnavailable
 from tests.e2e.conftest import Stand, Stands, publish
 
@@ -39,6 +46,24 @@ async def hold(stand: Stand, folder: Path) -> list[str]:
         while len(await stand.client.held(scenario=NAME)) < JOURNEYS:
             await asyncio.sleep(0.1)
     return sorted(item.id for item in entered)
+
+
+async def held_over_http(client: ScenarioClient) -> list[str]:
+    """The held journeys as the API lists them, some a page."""
+    token, identifier, digest = make_token()
+    await client.store.add_key(ApiKey(identifier, digest, ["read"], None, None, "", datetime.now(UTC), "test"))
+    transport = httpx.ASGITransport(application(client, Keys(client.store), Authoring(Setup(zone="UTC"))))
+    headers = {"authorization": f"Bearer {token}"}
+    seen: list[str] = []
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/v1", headers=headers) as http:
+        query: dict[str, Any] = {"scenario": NAME, "destination": "hooks.example.com", "limit": 5}
+        while True:
+            page = (await http.get("/journeys", params=query)).json()
+            assert {(item["held_reason"], item["status"]) for item in page["items"]} <= {("permanent", 422)}
+            seen += [item["id"] for item in page["items"]]
+            if page["next"] is None:
+                return sorted(seen)
+            query["cursor"] = page["next"]
 
 
 async def until(client: ScenarioClient, begun: OperationView, ready: Callable[[OperationView], bool]) -> OperationView:
@@ -91,7 +116,8 @@ async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_n
 async def test_a_stop_leaves_those_as_they_were_who_were_not_asked(stand: Stands, tmp_path: Path) -> None:
     async with stand(fail={"/hooks.example.com/no": [422]}) as here, running_operations(here.client):
         client = here.client
-        await hold(here, tmp_path)
+        journeys = await hold(here, tmp_path)
+        assert await held_over_http(client) == journeys
         begun = await client.operate("skip_step", Which(scenario=NAME), rate=5, **WHO)
         await until(client, begun, lambda seen: seen.accepted >= 2)
         await client.stop_operation(begun.id, operator="bob", reason="wrong one")

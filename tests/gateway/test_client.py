@@ -466,7 +466,7 @@ async def test_a_request_that_is_repeated_gives_the_journey_that_it_started(
 async def test_a_mistake_of_an_entry_has_a_place(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     found: list[tuple[Any, ...]] = []
-    for given in (
+    mistaken: list[dict[str, Any]] = [
         {"scenario": "wait"},
         {"scenario": "waits@9"},
         {"contact": {}},
@@ -474,7 +474,8 @@ async def test_a_mistake_of_an_entry_has_a_place(stage: Stage, client: ScenarioC
         {"trigger": {"type": "order"}},
         {"order": {"products": [{"quantity": 1}, {"quantity": "many"}]}},
         {"mail": "zoe@example.com"},
-    ):
+    ]
+    for given in mistaken:
         with pytest.raises(MistakenEntry) as refused:
             await client.enter(entry(**given))
         found.append((refused.value.at, refused.value.meant))

@@ -86,11 +86,11 @@ async def test_only_what_is_wanted_is_made(store: Store, wanted: Parts, served: 
     assert list(parts_of(ScenarioClient(no_temporal(), store), store, wanted)) == served
 
 
-async def test_the_api_answers_paths_that_it_does_not_have_with_a_problem(store: Store) -> None:
+async def test_the_api_tells_nobody_without_a_key_which_paths_it_has(store: Store) -> None:
     front = Front(parts_of(ScenarioClient(no_temporal(), store), store, Parts(api=True)))
     async with asking(front) as client:
         answer = await client.get("/v1/nothing")
-        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
         assert (await client.get("/callbacks/abc")).json() == NOTHING
 
 

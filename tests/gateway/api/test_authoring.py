@@ -94,11 +94,12 @@ async def test_where_a_template_fails_is_told(door: Door) -> None:
     [
         ({"source": "a: 1", "scenario": "b"}, 422, "give either 'source' or 'scenario'"),
         ({}, 422, "give either 'source' or 'scenario'"),
-        ({"source": POST_PURCHASE.read_text(), "files": FILES, "entry": {}}, 422, "scenario"),
+        ({"source": POST_PURCHASE.read_text(), "files": FILES, "entry": {}}, 422, '"pointer": "/entry'),
         ({"source": POST_PURCHASE.read_text(), "files": FILES, "step": "thank-yuo"}, 422, "did you mean 'thank-you'?"),
         ({"scenario": "post purchase"}, 422, "pattern"),
         ({"scenario": "post-purchase@0"}, 422, "pattern"),
         ({"source": "a", "at": "yesterday"}, 422, "datetime"),
+        ({"source": "a", "at": "0001-01-01T00:00:00+14:00"}, 422, "between the years 1970 and 9000"),
     ],
 )
 async def test_what_cannot_be_shown_is_said(door: Door, change: dict[str, Any], status: int, said: str) -> None:

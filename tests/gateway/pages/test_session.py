@@ -23,6 +23,16 @@ async def test_nobody_sees_a_page_without_signing_in(site: Site) -> None:
     assert shown.texts("nav") == []
 
 
+async def test_a_link_from_elsewhere_finds_the_session_that_there_is(site: Site) -> None:
+    """Its request comes without the cookie, which is for requests of this site alone."""
+    answer = await site.browser.get('/?x="%3E<i>', headers={"sec-fetch-site": "cross-site"})
+    shown = Document(answer)
+    assert (shown.status, shown.values("main a", "href")) == (200, ["/?x=%22%3E%3Ci%3E"])
+    assert shown.values("meta[http-equiv]", "content") == ["0; url=/?x=%22%3E%3Ci%3E"]
+    again = await site.browser.get("/", headers={"sec-fetch-site": "same-origin"})
+    assert (again.status_code, again.headers["location"]) == (303, "/sign-in")
+
+
 async def test_a_live_part_sends_the_whole_page_to_sign_in(site: Site) -> None:
     answer = await site.browser.get("/", headers={"hx-request": "true"})
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
@@ -41,7 +51,7 @@ async def test_a_key_begins_a_session(site: Site) -> None:
 
 async def test_by_https_the_cookie_is_for_https_alone(site: Site) -> None:
     token = await site.key("read")
-    answer = await site.browser.post("/sign-in", data={"key": token}, headers={"x-forwarded-proto": "https"})
+    answer = await site.browser.post("/sign-in", data={"key": token}, headers={"x-forwarded-proto": "https, http"})
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-session=")
     assert cookie.endswith("; Secure")

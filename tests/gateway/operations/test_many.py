@@ -1,0 +1,74 @@
+"""Operations whose program died before they were started, and those whose workflow was ended on the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.client import ScenarioClient, Which
+from runtime.store import OperationItem, Store, StoredOperation
+
+
+@dataclass
+class Temporal:
+    """Stands in for Temporal: it knows some workflows, and starts others unless it is told to fail."""
+
+    known: dict[str, WorkflowExecutionStatus] = field(default_factory=dict[str, WorkflowExecutionStatus])
+    started: dict[str, Any] = field(default_factory=dict[str, Any])
+    fails: bool = False
+
+    def get_workflow_handle(self, name: str) -> Any:
+        async def describe() -> Any:
+            if name not in self.known:
+                raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+            return SimpleNamespace(status=self.known[name])
+
+        return SimpleNamespace(describe=describe)
+
+    async def start_workflow(self, _: str, state: Any, **more: Any) -> None:
+        if self.fails:
+            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+        self.started[more["id"]] = state
+
+
+async def asked_for(store: Store, identifier: str, ago: timedelta) -> None:
+    request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
+    at = datetime.now(UTC) - ago
+    await store.add_operation(
+        StoredOperation(id=identifier, verb="pause", request=request, operator="ann", reason="x", created_at=at)
+    )
+
+
+async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway(store: Store) -> None:
+    temporal = Temporal({"operation/runs": WorkflowExecutionStatus.RUNNING})
+    client = ScenarioClient(cast("Client", temporal), store)
+    for identifier, ago in (("lost", timedelta(hours=1)), ("new", timedelta(0)), ("runs", timedelta(hours=1))):
+        await asked_for(store, identifier, ago)
+    await client.settle_operations()
+    assert list(temporal.started) == ["operation/lost"], "the new one may be on its way, and one runs"
+    assert temporal.started["operation/lost"].rate == 10
+    assert {item.state for item in await client.operations()} == {"surveying"}
+
+
+async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Store) -> None:
+    temporal = Temporal({"operation/ended": WorkflowExecutionStatus.TERMINATED})
+    client = ScenarioClient(cast("Client", temporal), store)
+    await asked_for(store, "ended", timedelta(hours=1))
+    await store.add_items("ended", [OperationItem(number=1, workflow_id="a/1")])
+    seen = await client.operation("ended")
+    assert (seen.state, seen.left) == ("failed", 1)
+    assert seen.trouble == "its workflow was ended on the server: begin another one for those that are left"
+
+
+async def test_one_that_cannot_be_started_does_not_stay_open(store: Store) -> None:
+    client = ScenarioClient(cast("Client", Temporal(fails=True)), store)
+    with pytest.raises(RPCError):
+        await client.operate("pause", Which(destination="wax"), operator="ann", reason="x")
+    (seen,) = await client.operations()
+    assert (seen.state, seen.trouble) == ("failed", "it could not be started")

@@ -1,0 +1,84 @@
+"""What an operation on many journeys may be asked for, and how the store keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.errors import BadOperation
+from gateway.operations.request import RequestedOperation, request_of
+from gateway.operations.search import Which
+from gateway.operations.verbs import Verb
+from runtime.store import StoredOperation
+
+NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+RETRY = RequestedOperation(verb="retry_step", which=Which(destination="wax"), operator="ann", reason="it is back")
+
+
+def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
+    return StoredOperation(
+        id="op1",
+        verb=request.verb,
+        request={**request.as_json(), **more},
+        operator=request.operator,
+        reason=request.reason,
+        created_at=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RETRY,
+        replace(RETRY, which=Which(scenario="a", version=3, step="hook", reason="exhausted", since=NOW), limit=3),
+        replace(RETRY, more={"version": "newest", "now": True}, dry_run=True, rate=0.5),
+        replace(RETRY, verb="leave", which=Which(scenario="a", since=NOW), everybody=True),
+        replace(RETRY, verb="retune", more={"retry": {"deadline": "3d", "maximum_attempts": 0}}),
+        replace(
+            RETRY, verb="migrate", which=Which(scenario="a", step="x"), more={"map": {"x": "y"}, "waits": "restart"}
+        ),
+    ],
+)
+def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperation) -> None:
+    request_.check()
+    assert request_of(stored(request_)) == request_
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "sentence"),
+    [
+        ({"verb": "explode"}, "operation", "there is no operation 'explode'"),
+        ({"operator": ""}, "operator", "say the operator in 1 to 500 characters"),
+        ({"reason": "x" * 501}, "reason", "say the reason in 1 to 500 characters"),
+        ({"rate": 0.001}, "rate", "the rate must be from 0.01 to 10000 journeys a second"),
+        ({"rate": float("nan")}, "rate", "the rate must be"),
+        ({"limit": 0}, "limit", "the limit must be at least 1"),
+        ({"which": Which(contact="7", since=datetime(2026, 1, 1))}, "which", "'since' needs a time zone"),  # noqa: DTZ001
+        ({"which": Which(scenario="a", step="b"), "verb": "leave", "everybody": True}, "which", "'step' is for held"),
+        ({"verb": "migrate", "which": Which(scenario="a", contact="7")}, "which", "'contact' does not tell journeys"),
+        ({"more": {"version": 0}}, "version", "'version' must be the number of a version"),
+        ({"more": {"now": "yes"}}, "now", "'now' must be true or false"),
+        ({"verb": "migrate", "which": Which(scenario="a"), "more": {"map": {"a": 1}}}, "map", "'map' must be an"),
+    ],
+)
+def test_what_makes_none_is_said_in_one_sentence(changes: dict[str, Any], at: str, sentence: str) -> None:
+    with pytest.raises(BadOperation) as caught:
+        replace(RETRY, **changes).check()
+    assert caught.value.at[0] == at
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("more", [{"fairness": 3}, {"which": {"moon": "full"}}, {"which": None}])
+def test_what_another_release_has_asked_for_is_none_of_ours(more: dict[str, Any]) -> None:
+    with pytest.raises(BadOperation, match="asked for by another release: update this gateway"):
+        request_of(stored(RETRY, **more))
+
+
+def test_an_operation_of_another_release_is_none_of_ours() -> None:
+    verb: Any = "explode"
+    unknown: Verb = verb
+    with pytest.raises(BadOperation, match="another release"):
+        request_of(replace(stored(RETRY), verb=unknown))
