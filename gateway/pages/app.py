@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.api.bounds import Bounds
+from gateway.api.failsafe import Failsafe
 from gateway.api.problem import TITLES, Problem, problem_of
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
@@ -76,9 +77,10 @@ def application(
         temporal_ui: The address of Temporal's UI, to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
     """
-    kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError, Exception)
+    kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError)
     handlers: dict[Any, Any] = {SignInFirst: _sign_in_first, **dict.fromkeys(kinds, _tell)}
     app = Starlette(routes=ROUTES, exception_handlers=handlers)
+    app.add_middleware(Failsafe, refuse=_page_of)
     app.router.redirect_slashes = False
     app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
     app.state.temporal_ui, app.state.door = temporal_ui, door

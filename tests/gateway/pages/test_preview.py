@@ -17,7 +17,6 @@ from activities.webhook.route import Direct, Diverted, Routes
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import DONE, Setup, answer
-from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from gateway.local.stand_ins import StandIns
 from gateway.outbox import Outbox
@@ -31,6 +30,7 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.gateway.held import Search
 from tests.gateway.pages.conftest import SITE, Document, Site
+from tests.gateway.pages.server import Looking
 
 SCENARIO = """
 scenario: hello
@@ -97,7 +97,7 @@ async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
     made = check_file(ScenarioFile.sent(SCENARIO)).scenario
     assert made is not None
     await store.publish("hello", document(made), dump_plan(compile_plan(made)), "digest")
-    client = ScenarioClient(cast("Client", Search()), store)
+    client = Looking(cast("Client", Search()), store)
     outbox = Outbox(Setup(), Channels(), routes, StandIns())
     app = application(client, Keys(store), Here(), outbox=outbox)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)

@@ -51,7 +51,7 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
     await close(site.store, "sale", operator="ann", reason="<i>over</i>")
     await site.sign_in("read")
     shown = await site.get("/")
-    ((name, trigger, newest, under_way, held, lets_in, _),) = shown.rows("Published scenarios")
+    ((name, under_way, held, trigger, newest, lets_in, _),) = shown.rows("Published scenarios")
     assert (name, trigger, newest, under_way, held) == ("sale", "segment", "1", "3", "1")
     assert lets_in.startswith("closed since")
     assert lets_in.endswith(": <i>over</i>")
