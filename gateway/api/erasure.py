@@ -61,7 +61,7 @@ class Erased(BaseModel):
     kept: list[str]
 
 
-@router.delete("/contacts/{contact}")
+@router.delete("/contacts/{contact:path}", operation_id="eraseContact", tags=["contacts"])
 async def erase_contact(
     contact: Id,
     client: Client,
