@@ -232,8 +232,8 @@ async def list_journeys(
 ) -> Listed:
     """Journeys, the newest first; with `state=held`, `destination` or `reason` those that wait for an operator.
 
-    What journeys are doing is some moments behind. A page of held ones may have fewer than `limit`, and none, although
-    others follow: go by `next`.
+    What journeys are doing is some moments behind. With `state` or `step`, a page may have fewer than `limit`, and
+    none, although others follow: go by `next`.
     """
     _check(caller, scenario)
     if version is not None and scenario is None:
@@ -247,12 +247,11 @@ async def list_journeys(
     after = place and await client.store.entry(place["journey"], place["run"])
     if place and after is None:
         raise no_cursor()
-    found = await listing.newest(
-        client.temporal, client.store, **which, state=state, after=after or None, limit=limit + 1
+    found, last = await listing.newest_page(
+        client.temporal, client.store, **which, state=state, after=after or None, limit=limit
     )
-    last = found[limit - 1] if len(found) > limit else None
-    following = encode_cursor({"journey": last.id, "run": last.run_id}) if last else None
-    return Listed(items=_bodies(found[:limit]), next=following)
+    following = encode_cursor({"journey": last.workflow_id, "run": last.run_id}) if last else None
+    return Listed(items=_bodies(found), next=following)
 
 
 async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | None) -> Listed:

@@ -24,6 +24,7 @@ STATES: Final = ("running", "waiting", "held", "paused", *OVER)
 """What a journey that was admitted can be doing, or have done."""
 _CHUNK: Final = 50  # ids in one query
 _LOOKED_AT: Final = 200  # journeys that are looked at one by one
+_SIFTED: Final = 1_000  # journeys among which those in a state, or at a step, are looked for at a time
 _ASKED: Final = 20  # at the same time
 
 
@@ -72,7 +73,36 @@ class SearchedState(NamedTuple):
     step: str | None
 
 
+class ListedPage(NamedTuple):
+    """Some journeys, and the one behind which the list goes on; None where there are no more."""
+
+    items: list[ListedJourney]
+    last: StoredEntry | None
+
+
 async def newest(
+    temporal: Client,
+    store: Store,
+    *,
+    scenario: str | None = None,
+    version: int | None = None,
+    contact: str | None = None,
+    state: str | None = None,
+    step: str | None = None,
+    since: datetime | None = None,
+    limit: int,
+) -> list[ListedJourney]:
+    """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`."""
+    wanted: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "since": since}
+    found, last = await newest_page(temporal, store, **wanted, state=state, step=step, limit=limit)
+    while last is not None and len(found) < limit:
+        left = limit - len(found)
+        more, last = await newest_page(temporal, store, **wanted, state=state, step=step, after=last, limit=left)
+        found += more
+    return found
+
+
+async def newest_page(
     temporal: Client,
     store: Store,
     *,
@@ -84,21 +114,38 @@ async def newest(
     since: datetime | None = None,
     after: StoredEntry | None = None,
     limit: int,
-) -> list[ListedJourney]:
-    """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`."""
+) -> ListedPage:
+    """A page of them. Where few of many are in a state, or at a step, it may have fewer than `limit`, and none."""
     over = state in OVER
     known: dict[str, Any] = {"scenario": scenario, "version": version, "contact_id": contact, "since": since}
     known |= {"running": False if over else True if state or step else None, "outcome": state if over else None}
-    found: list[ListedJourney] = []
-    last = after
+    is_sifted = bool(step or (state and not over))
+    size = max(limit + 1, _CHUNK) if is_sifted else limit + 1
+    found: list[tuple[ListedJourney, StoredEntry]] = []
+    last, passed, looks = after, 0, _LOOKED_AT
     while True:
-        entries = await store.entries(**known, after=last, limit=limit)
+        entries = await store.entries(**known, after=last, limit=size)
         seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
-        items = await sending(temporal, [listed(entry, seen) for entry in entries], limit=_LOOKED_AT - len(found))
-        found += [item for item in items if state in (None, item.state) and step in (None, item.step)]
-        if len(entries) < limit or len(found) >= limit:
-            return found[:limit]
+        items = [listed(entry, seen) for entry in entries]
+        if not is_sifted:  # one more than is shown was fetched, to know whether there is one
+            shown = await sending(temporal, items[:limit], limit=looks)
+            return ListedPage(shown, entries[limit - 1] if len(entries) > limit else None)
+        # One that search has as waiting may be sending by now: it is looked at where that would make a difference.
+        able = [(item, entry) for item, entry in zip(items, entries, strict=True) if _may_be(item, state)]
+        looked = await sending(temporal, [item for item, _ in able], limit=looks)
+        looks -= len(able)
+        fitting = zip(looked, (entry for _, entry in able), strict=True)
+        found += [(item, at) for item, at in fitting if state in (None, item.state) and step in (None, item.step)]
+        passed += len(entries)
+        if len(found) > limit:
+            return ListedPage([item for item, _ in found[:limit]], found[limit - 1][1])
+        if len(entries) < size or passed >= _SIFTED:
+            return ListedPage([item for item, _ in found], entries[-1] if len(entries) == size else None)
         last = entries[-1]
+
+
+def _may_be(item: ListedJourney, state: str | None) -> bool:
+    return state in (None, item.state) or (state == "running" and item.state == "waiting")
 
 
 async def sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:

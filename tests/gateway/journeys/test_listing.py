@@ -13,7 +13,7 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import Failure, FailureKind
-from gateway.journeys.listing import newest, quoted
+from gateway.journeys.listing import newest, newest_page, quoted
 from gateway.journeys.next_tries import to_come
 from gateway.journeys.pending_activities import pending
 from runtime.store import AdmissionRequest, Store
@@ -77,6 +77,36 @@ async def test_journeys_are_looked_for_by_state_step_and_version(store: Store) -
     assert await found(state="finished") == []
     assert await found(step="hook", limit=9) == ["a/5", "a/4", "a/3", "a/2", "a/1"]
     assert await found(scenario="a", version=1, limit=9) == ["a/6", "a/4", "a/2"]
+
+
+async def test_few_of_many_are_looked_for_in_some_of_them_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.journeys.listing._SIFTED", 50)
+    for number in range(101):
+        await let_in(store, f"a/{number}", minutes=number)
+    waiting = [Execution(f"a/{number}", state="waiting") for number in range(101) if number != 7]
+    searched = Temporal([*waiting, Execution("a/7", state="paused")])
+    temporal = client(searched)
+
+    async def pages(limit: int, **wanted: Any) -> list[list[str]]:
+        found: list[list[str]] = []
+        last = None
+        while last is not None or not found:
+            items, last = await newest_page(temporal, store, **wanted, after=last, limit=limit)
+            found.append([item.id for item in items])
+        return found
+
+    assert await pages(3, state="paused") == [[], ["a/7"], []]
+    assert len(searched.queries) == 3, "each page looks at so many"
+    assert searched.described == [], "a paused one sends nothing"
+    assert await pages(2, scenario="a", version=3, since=NOW + timedelta(minutes=97)) == [
+        ["a/100", "a/99"],
+        ["a/98", "a/97"],
+    ]
+    found = await pages(40, state="waiting")
+    assert [name for page in found for name in page] == [f"a/{n}" for n in range(100, -1, -1) if n != 7]
+    assert [item.id for item in await newest(temporal, store, state="paused", limit=1)] == ["a/7"]
 
 
 async def test_the_next_attempt_is_told_only_where_it_is_to_come(store: Store) -> None:
