@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
 from gateway.api.authentication import Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor
+from gateway.api.moment import Moment
 from gateway.api.problem import Problem
 from gateway.journeys.as_json import attempt
 from gateway.journeys.next_tries import to_come
@@ -53,7 +54,7 @@ class Attempts(BaseModel):
 
 
 class _Place(TypedDict):
-    at: AwareDatetime
+    at: Moment
     attempt: int
     delivery: str
 
@@ -73,7 +74,7 @@ async def list_deliveries(
     error: Annotated[
         str | None, Query(max_length=100, description="Only those with this kind of error; of what was skipped, why")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only those that began then or later")] = None,
+    since: Annotated[Moment | None, Query(description="Only those that began then or later")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Attempts:

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
 from gateway.api.authentication import Caller, Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
+from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, problems
 from gateway.client import ScenarioClient
 from gateway.journeys import as_json, listing
@@ -158,7 +159,7 @@ class MoreBody(BaseModel):
 
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["newest"] | None = None
     now: bool | None = None
-    retry: dict[str, float | int | str] | None = Field(None, examples=[{"maximum_interval": "1h"}])
+    retry: dict[str, StrictInt | StrictFloat | StrictStr] | None = Field(None, examples=[{"maximum_interval": "1h"}])
     map: dict[str, str] | None = Field(None, examples=[{"wait-2": "wait-3"}])
     waits: Literal["keep", "restart"] | None = None
 
@@ -225,7 +226,7 @@ async def list_journeys(
         str | None, Query(max_length=50, description="Only those held for this, in one word", examples=["exhausted"])
     ] = None,
     since: Annotated[
-        AwareDatetime | None, Query(description="Only those let in then or later; of held ones, those held since then")
+        Moment | None, Query(description="Only those let in then or later; of held ones, those held since then")
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
@@ -15,6 +15,7 @@ from gateway.api.authentication import Caller, Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
 from gateway.api.journeys import MoreBody
+from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
 from gateway.client import ScenarioClient
 from gateway.errors import UnknownOperation
@@ -55,7 +56,7 @@ class WhichBody(BaseModel):
     destination: str | None = Field(None, min_length=1, max_length=300)
     reason: str | None = Field(None, min_length=1, max_length=50, examples=["exhausted"])
     step: str | None = Field(None, min_length=1, max_length=300)
-    since: AwareDatetime | None = None
+    since: Moment | None = None
 
 
 class ManyBody(MoreBody):

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from gateway.api.app_state import Client
 from gateway.api.authentication import Reading
+from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
 from gateway.why.as_json import as_json
 
@@ -75,7 +76,7 @@ async def explain_contact(
     step: Annotated[
         str | None, Query(max_length=200, description="Tell whether the contact got what this step sends, and why")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only entries from then on")] = None,
+    since: Annotated[Moment | None, Query(description="Only entries from then on")] = None,
     limit: Annotated[int, Query(ge=1, le=250, description="So many entries at most, the newest")] = 20,
 ) -> WhyBody:
     """Why a contact did, or did not, get something: let in or refused, and all that happened since."""

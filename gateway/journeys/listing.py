@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from gateway.errors import BadInput
 from gateway.journeys.pending_activities import describe, pending
 from runtime.search_attributes import JOURNEY_STATE, STEP_ID
 from runtime.store import Store, StoredEntry
@@ -204,6 +205,12 @@ def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourn
 
 
 def quoted(text: str) -> str:
-    """A text as Temporal's search takes it, whatever is in it."""
+    """A text as Temporal's search takes it, whatever is in it.
+
+    Raises:
+        BadInput: It holds the character U+0000, which no id does: search would end there, and be asked again and again.
+    """
+    if "\0" in text:
+        raise BadInput("what is looked for holds the character U+0000, which no id does")
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

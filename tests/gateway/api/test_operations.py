@@ -96,6 +96,8 @@ async def test_it_begins_once_however_often_it_is_asked_for(door: Door, server: 
 
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"which": {}}, "/which", "say which journeys are meant: by scenario, destination or since"),
+    ({"which": {"contact": "\0"}}, "/which/contact", "'contact' holds the character U+0000"),
+    ({"which": {"since": "9999-12-31T23:59:59-14:00"}}, "/which/since", "in UTC, this is before the year 1"),
     ({"which": {"version": 1}}, "/which/version", "a version goes with a scenario: name it"),
     ({"which": {"scenario": "x"}}, "/which/scenario", "there is no 'x': 'scenario versions' lists those that are"),
     ({"everybody": True}, "/everybody", "'everybody' is for leave: leave it out"),

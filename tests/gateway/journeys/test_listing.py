@@ -13,6 +13,7 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import Failure, FailureKind
+from gateway.errors import BadInput
 from gateway.journeys.listing import newest, newest_page, quoted
 from gateway.journeys.next_tries import to_come
 from gateway.journeys.pending_activities import pending
@@ -142,3 +143,8 @@ async def test_a_server_without_search_still_can_be_looked_at(
 )
 def test_no_id_can_change_a_query(text: str, literal: str) -> None:
     assert quoted(text) == literal
+
+
+def test_what_would_end_a_query_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"holds the character U\+0000"):
+        quoted("a\0b")
