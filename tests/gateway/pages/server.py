@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -104,11 +104,14 @@ class Looking(ScenarioClient):
             raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
         return self.views[journey]
 
-    async def why(self, contact: str, scenario: str | None = None, **_: Any) -> Why:
-        del scenario
+    async def why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> Why:
         if contact not in self.contacts:
-            raise UnknownContact(f"nothing is on record of a contact '{contact}'")
-        return self.contacts[contact]
+            raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never asked to come in")
+        known = self.contacts[contact]
+        entries = [one for one in known.entries if scenario in (None, one.scenario.partition("@")[0])]
+        if not entries:
+            raise UnknownContact(f"contact {contact} has asked for nothing in {scenario}")
+        return replace(known, entries=tuple(entries[:limit]))
 
     async def _update(
         self,
