@@ -45,8 +45,10 @@ async def _show(page: Page) -> Response:
 
 
 async def _stories_in(page: Page, contact: str, scenarios: Sequence[str], limit: int) -> Sequence[EntryStory]:
-    """What a contact asked for in some scenarios. Each is asked for by itself: what is on record elsewhere takes no
-    place of theirs, and is not even told to be there."""
+    """What a contact asked for in some scenarios.
+
+    Each is asked for by itself: what is on record elsewhere takes no place of theirs, and is not told to be there.
+    """
 
     async def of(scenario: str) -> Sequence[EntryStory]:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from runtime.search_attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME, 
 from runtime.store import StoredEntry
 
 _EACH: Final = 50
+_PATIENCE: Final = timedelta(seconds=5)
 _SEARCHED: Final = ("waiting", "held", "paused")
 """States that Temporal's search knows, some moments behind."""
 _RUNNING: Final = "under way"
@@ -89,7 +91,10 @@ async def _searched(
         JOURNEY_STATE: asked["state"] if asked["state"] in _SEARCHED else None,
     }
     clauses = [UNDER_WAY, *(f"{key.name} = {quoted(value)}" for key, value in wanted.items() if value)]
-    found = temporal.list_workflows(" AND ".join(clauses), page_size=_EACH, next_page_token=_token(place))
+    # A place that somebody made up is tried over and over by a server that takes it for trouble of its own.
+    found = temporal.list_workflows(
+        " AND ".join(clauses), page_size=_EACH, next_page_token=_token(place), rpc_timeout=_PATIENCE
+    )
     try:
         await found.fetch_next_page()
     except RPCError as error:

@@ -163,6 +163,7 @@ class Deliveries(Attempts):
         channel: str | None = None,
         destination: str | None = None,
         scenario: str | None = None,
+        version: int | None = None,
         scenarios: Collection[str] | None = None,
         step: str | None = None,
         outcome: str | None = None,
@@ -182,6 +183,7 @@ class Deliveries(Attempts):
             channel: Only those by this channel.
             destination: Only those to this destination.
             scenario: Only this scenario's.
+            version: Only those of journeys that followed this version.
             scenarios: Only those of one of these scenarios.
             step: Only this step's.
             outcome: Only those with this outcome.
@@ -200,6 +202,7 @@ class Deliveries(Attempts):
             "channel": channel,
             "destination": destination,
             "scenario": scenario,
+            "version": version,
             "step": step,
             "outcome": outcome,
             "error": error,
