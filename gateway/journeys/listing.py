@@ -8,11 +8,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecution
+from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.pending_activities import describe, pending
-from runtime.search_attributes import JOURNEY_STATE, STEP_ID
+from runtime.search_attributes import (
+    CONTACT_ID,
+    JOURNEY_STATE,
+    LAST_HELD,
+    SCENARIO_NAME,
+    SCENARIO_VERSION,
+    STEP_ID,
+)
 from runtime.store import Store, StoredEntry
 from scenario.policies.draw import WITHHELD
 
@@ -66,10 +74,11 @@ class ListedJourney:
 
 
 class SearchedState(NamedTuple):
-    """What search knows of a journey under way: what it is doing, and at which step."""
+    """What search knows of a journey under way: what it is doing, at which step; and of a held one, what it noted."""
 
     state: str
     step: str | None
+    held: Mapping[str, Any] | None = None
 
 
 async def newest(
@@ -82,13 +91,17 @@ async def newest(
     state: str | None = None,
     step: str | None = None,
     since: datetime | None = None,
+    running: bool | None = None,
     after: StoredEntry | None = None,
     limit: int,
 ) -> list[ListedJourney]:
-    """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`."""
+    """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`.
+
+    Of a state that search knows, or a step, all journeys under way may be gone through: see `searched`.
+    """
     over = state in OVER
     known: dict[str, Any] = {"scenario": scenario, "version": version, "contact_id": contact, "since": since}
-    known |= {"running": False if over else True if state or step else None, "outcome": state if over else None}
+    known |= {"running": False if over else True if state or step else running, "outcome": state if over else None}
     found: list[ListedJourney] = []
     last = after
     while True:
@@ -99,6 +112,60 @@ async def newest(
         if len(entries) < limit or len(found) >= limit:
             return found[:limit]
         last = entries[-1]
+
+
+async def searched(
+    temporal: Client,
+    store: Store,
+    *,
+    scenario: str | None = None,
+    version: int | None = None,
+    contact: str | None = None,
+    state: str | None = None,
+    step: str | None = None,
+    size: int,
+    after: bytes | None = None,
+) -> tuple[list[ListedJourney], bytes | None]:
+    """One page of the journeys under way that are in a state, or at a step, as far as Temporal's search knows.
+
+    Args:
+        temporal: Whose search is asked.
+        store: Knows since when they are in.
+        scenario: Only those of this scenario.
+        version: Only those that follow its version of this number.
+        contact: Only this contact's.
+        state: Only those that are doing this, of `STATES` before they are over. What is found may be sending by now,
+            and so be ``running``; where that is asked for, what is found may be ``waiting``.
+        step: Only those that stand here.
+        size: Of the page; it may have fewer, and none, although others follow.
+        after: Where the server said that the next page begins.
+
+    Returns:
+        The page, and where the next one begins; None where there is none.
+    """
+    query = query_of(
+        {
+            SCENARIO_NAME: scenario,
+            SCENARIO_VERSION: f"{scenario}@{version}" if scenario and version else None,
+            CONTACT_ID: contact,
+            STEP_ID: step,
+            JOURNEY_STATE: None if state == "running" else state,
+        }
+    )
+    if state == "running":
+        name = JOURNEY_STATE.name
+        query += f" AND ({name} IS NULL OR {name} IN ('running', 'waiting'))"
+    found = temporal.list_workflows(query, page_size=size, next_page_token=after)
+    try:
+        await found.fetch_next_page()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:
+            raise
+        return [], None  # a server without search
+    seen = {one.id: await _state_of(one) for one in found.current_page or ()}
+    entries = await store.under_way(list(seen))
+    items = [listed(entries[name], seen) for name in seen if name in entries]
+    return await sending(temporal, items, limit=size), found.next_page_token or None
 
 
 async def sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
@@ -129,8 +196,7 @@ async def states(temporal: Client, ids: Sequence[str]) -> dict[str, SearchedStat
         listed = ", ".join(quoted(name) for name in ids[start : start + _CHUNK])
         try:
             async for execution in temporal.list_workflows(f"{UNDER_WAY} AND WorkflowId IN ({listed})"):
-                known = execution.typed_search_attributes
-                seen[execution.id] = SearchedState(known.get(JOURNEY_STATE) or "running", known.get(STEP_ID) or None)
+                seen[execution.id] = await _state_of(execution)
         except RPCError as error:
             if error.status is not RPCStatusCode.UNIMPLEMENTED:  # a server without search still can be looked at
                 raise
@@ -138,11 +204,18 @@ async def states(temporal: Client, ids: Sequence[str]) -> dict[str, SearchedStat
     return seen
 
 
+async def _state_of(execution: WorkflowExecution) -> SearchedState:
+    known = execution.typed_search_attributes
+    state = known.get(JOURNEY_STATE) or "running"
+    held = (await execution.memo()).get(LAST_HELD) if state == "held" else None
+    return SearchedState(state, known.get(STEP_ID) or None, held)
+
+
 def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourney:
     """A journey of the store, with what search knows of it."""
     over = entry.ended_at is not None
     now = seen.get(entry.workflow_id, SearchedState("running", None))
-    return ListedJourney(
+    journey = ListedJourney(
         id=entry.workflow_id,
         run_id=entry.run_id,
         scenario=f"{entry.scenario}@{entry.version}",
@@ -154,6 +227,26 @@ def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourn
         entered_at=entry.admitted_at,
         ended_at=entry.ended_at,
     )
+    return journey if over or now.held is None else with_hold(journey, now.held)
+
+
+def with_hold(journey: ListedJourney, waiting: Mapping[str, Any]) -> ListedJourney:
+    """A held journey with what it waits for, in the words of its progress, as which it is noted in its memo."""
+    at = waiting.get("at")
+    return replace(
+        journey,
+        reason=waiting.get("reason"),
+        destination=waiting.get("destination") or journey.destination,
+        held_reason=waiting.get("cause") or journey.held_reason,
+        since=datetime.fromisoformat(at) if at else None,
+        status=waiting.get("status"),
+    )
+
+
+def query_of(wanted: Mapping[SearchAttributeKey[str], str | None]) -> str:
+    """A query of Temporal's search for journeys under way that have these values; None does not matter."""
+    clauses = (f"{key.name} = {quoted(value)}" for key, value in wanted.items() if value is not None)
+    return " AND ".join((UNDER_WAY, *clauses))
 
 
 def quoted(text: str) -> str:
