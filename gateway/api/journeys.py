@@ -202,7 +202,7 @@ class _Place(TypedDict):
     run: str
 
 
-class _HeldPlace(TypedDict):
+class _SearchedPlace(TypedDict):
     token: str
 
 
@@ -233,8 +233,8 @@ async def list_journeys(
 ) -> Listed:
     """Journeys, the newest first; with `state=held`, `destination` or `reason` those that wait for an operator.
 
-    What journeys are doing is some moments behind. With `state` or `step`, a page may have fewer than `limit`, and
-    none, although others follow: go by `next`.
+    What journeys are doing is some moments behind. With a `step`, or a `state` before they are over, a page may have
+    fewer than `limit`, and none, although others follow: go by `next`.
     """
     _check(caller, scenario)
     if version is not None and scenario is None:
@@ -244,23 +244,48 @@ async def list_journeys(
         if state not in (None, "held"):
             raise _mistake("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
         return await _held(client, Which(**which, destination=destination, reason=reason), limit, cursor)
+    if step is not None and state in listing.OVER:
+        raise _mistake("step", "'step' is for journeys under way: leave it or 'state' out")
+    if step is not None or state in ("running", "waiting", "paused"):
+        return await _under_way(client, which, state, limit, cursor)
+    del which["step"]
     place = decode_cursor(cursor, _Place) if cursor else None
     after = place and await client.store.entry(place["journey"], place["run"])
     if place and after is None:
         raise no_cursor()
-    found, last = await listing.newest_page(
-        client.temporal, client.store, **which, state=state, after=after or None, limit=limit
+    found = await listing.newest(
+        client.temporal, client.store, **which, state=state, after=after or None, limit=limit + 1
     )
-    following = encode_cursor({"journey": last.workflow_id, "run": last.run_id}) if last else None
-    return Listed(items=_bodies(found), next=following)
+    last = found[limit - 1] if len(found) > limit else None
+    following = encode_cursor({"journey": last.id, "run": last.run_id}) if last else None
+    return Listed(items=_bodies(found[:limit]), next=following)
+
+
+async def _under_way(
+    client: ScenarioClient, which: dict[str, Any], state: str | None, limit: int, cursor: str | None
+) -> Listed:
+    since = which.pop("since")
+    found, following = await listing.searched(
+        client.temporal, client.store, **which, state=state, size=limit, after=_token(cursor)
+    )
+    fitting = [item for item in found if state in (None, item.state)]
+    if since is not None:
+        fitting = [item for item in fitting if item.entered_at is not None and item.entered_at >= since]
+    return _page(fitting, following)
 
 
 async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | None) -> Listed:
+    return _page(*await held_page(client.temporal, client.store, which, size=limit, after=_token(cursor)))
+
+
+def _token(cursor: str | None) -> bytes | None:
     try:
-        token = bytes.fromhex(decode_cursor(cursor, _HeldPlace)["token"]) if cursor else None
+        return bytes.fromhex(decode_cursor(cursor, _SearchedPlace)["token"]) if cursor else None
     except ValueError:
         raise no_cursor() from None
-    found, following = await held_page(client.temporal, client.store, which, size=limit, after=token)
+
+
+def _page(found: list[ListedJourney], following: bytes | None) -> Listed:
     return Listed(items=_bodies(found), next=encode_cursor({"token": following.hex()}) if following else None)
 
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecution
+from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import describe, pending
-from runtime.search_attributes import JOURNEY_STATE, STEP_ID
+from runtime.search_attributes import (
+    CONTACT_ID,
+    JOURNEY_STATE,
+    LAST_HELD,
+    SCENARIO_NAME,
+    SCENARIO_VERSION,
+    STEP_ID,
+)
 from runtime.store import Store, StoredEntry
 from scenario.policies.draw import WITHHELD
 
@@ -25,7 +33,7 @@ STATES: Final = ("running", "waiting", "held", "paused", *OVER)
 """What a journey that was admitted can be doing, or have done."""
 _CHUNK: Final = 50  # ids in one query
 _LOOKED_AT: Final = 200  # journeys that are looked at one by one
-_SIFTED: Final = 1_000  # journeys among which those in a state, or at a step, are looked for at a time
+_PATIENCE: Final = timedelta(seconds=5)
 _ASKED: Final = 20  # at the same time
 
 
@@ -68,17 +76,11 @@ class ListedJourney:
 
 
 class SearchedState(NamedTuple):
-    """What search knows of a journey under way: what it is doing, and at which step."""
+    """What search knows of a journey under way: what it is doing, at which step; and of a held one, what it noted."""
 
     state: str
     step: str | None
-
-
-class ListedPage(NamedTuple):
-    """Some journeys, and the one behind which the list goes on; None where there are no more."""
-
-    items: list[ListedJourney]
-    last: StoredEntry | None
+    held: Mapping[str, Any] | None = None
 
 
 async def newest(
@@ -91,19 +93,30 @@ async def newest(
     state: str | None = None,
     step: str | None = None,
     since: datetime | None = None,
+    running: bool | None = None,
+    after: StoredEntry | None = None,
     limit: int,
 ) -> list[ListedJourney]:
-    """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`."""
-    wanted: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "since": since}
-    found, last = await newest_page(temporal, store, **wanted, state=state, step=step, limit=limit)
-    while last is not None and len(found) < limit:
-        left = limit - len(found)
-        more, last = await newest_page(temporal, store, **wanted, state=state, step=step, after=last, limit=left)
-        found += more
-    return found
+    """Journeys that were admitted, the newest first. See `gateway.client.ScenarioClient.journeys`.
+
+    Of a state that search knows, or a step, all journeys under way may be gone through: see `searched`.
+    """
+    over = state in OVER
+    known: dict[str, Any] = {"scenario": scenario, "version": version, "contact_id": contact, "since": since}
+    known |= {"running": False if over else True if state or step else running, "outcome": state if over else None}
+    found: list[ListedJourney] = []
+    last = after
+    while True:
+        entries = await store.entries(**known, after=last, limit=limit)
+        seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
+        items = await sending(temporal, [listed(entry, seen) for entry in entries], limit=_LOOKED_AT - len(found))
+        found += [item for item in items if state in (None, item.state) and step in (None, item.step)]
+        if len(entries) < limit or len(found) >= limit:
+            return found[:limit]
+        last = entries[-1]
 
 
-async def newest_page(
+async def searched(
     temporal: Client,
     store: Store,
     *,
@@ -112,41 +125,50 @@ async def newest_page(
     contact: str | None = None,
     state: str | None = None,
     step: str | None = None,
-    since: datetime | None = None,
-    after: StoredEntry | None = None,
-    limit: int,
-) -> ListedPage:
-    """A page of them. Where few of many are in a state, or at a step, it may have fewer than `limit`, and none."""
-    over = state in OVER
-    known: dict[str, Any] = {"scenario": scenario, "version": version, "contact_id": contact, "since": since}
-    known |= {"running": False if over else True if state or step else None, "outcome": state if over else None}
-    is_sifted = bool(step or (state and not over))
-    size = max(limit + 1, _CHUNK) if is_sifted else limit + 1
-    found: list[tuple[ListedJourney, StoredEntry]] = []
-    last, passed, looks = after, 0, _LOOKED_AT
-    while True:
-        entries = await store.entries(**known, after=last, limit=size)
-        seen = await states(temporal, [entry.workflow_id for entry in entries if entry.ended_at is None])
-        items = [listed(entry, seen) for entry in entries]
-        if not is_sifted:  # one more than is shown was fetched, to know whether there is one
-            shown = await sending(temporal, items[:limit], limit=looks)
-            return ListedPage(shown, entries[limit - 1] if len(entries) > limit else None)
-        # One that search has as waiting may be sending by now: it is looked at where that would make a difference.
-        able = [(item, entry) for item, entry in zip(items, entries, strict=True) if _may_be(item, state)]
-        looked = await sending(temporal, [item for item, _ in able], limit=looks)
-        looks -= len(able)
-        fitting = zip(looked, (entry for _, entry in able), strict=True)
-        found += [(item, at) for item, at in fitting if state in (None, item.state) and step in (None, item.step)]
-        passed += len(entries)
-        if len(found) > limit:
-            return ListedPage([item for item, _ in found[:limit]], found[limit - 1][1])
-        if len(entries) < size or passed >= _SIFTED:
-            return ListedPage([item for item, _ in found], entries[-1] if len(entries) == size else None)
-        last = entries[-1]
+    size: int,
+    after: bytes | None = None,
+) -> tuple[list[ListedJourney], bytes | None]:
+    """One page of the journeys under way that are in a state, or at a step, as far as Temporal's search knows.
 
+    Args:
+        temporal: Whose search is asked.
+        store: Knows since when they are in.
+        scenario: Only those of this scenario.
+        version: Only those that follow its version of this number.
+        contact: Only this contact's.
+        state: Only those that are doing this, of `STATES` before they are over. What is found may be sending by now,
+            and so be ``running``; where that is asked for, what is found may be ``waiting``.
+        step: Only those that stand here.
+        size: Of the page; it may have fewer, and none, although others follow.
+        after: Where the server said that the next page begins.
 
-def _may_be(item: ListedJourney, state: str | None) -> bool:
-    return state in (None, item.state) or (state == "running" and item.state == "waiting")
+    Returns:
+        The page, and where the next one begins; None where there is none.
+    """
+    query = query_of(
+        {
+            SCENARIO_NAME: scenario,
+            SCENARIO_VERSION: f"{scenario}@{version}" if scenario and version else None,
+            CONTACT_ID: contact,
+            STEP_ID: step,
+            JOURNEY_STATE: None if state == "running" else state,
+        }
+    )
+    if state == "running":
+        name = JOURNEY_STATE.name
+        query += f" AND ({name} IS NULL OR {name} IN ('running', 'waiting'))"
+    # A place that somebody made up is tried over and over by a server that takes it for trouble of its own.
+    found = temporal.list_workflows(query, page_size=size, next_page_token=after, rpc_timeout=_PATIENCE)
+    try:
+        await found.fetch_next_page()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:
+            raise
+        return [], None  # a server without search
+    seen = {one.id: await _state_of(one) for one in found.current_page or ()}
+    entries = await store.under_way(list(seen))
+    items = [listed(entries[name], seen) for name in seen if name in entries]
+    return await sending(temporal, items, limit=size), found.next_page_token or None
 
 
 async def sending(temporal: Client, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
@@ -177,8 +199,7 @@ async def states(temporal: Client, ids: Sequence[str]) -> dict[str, SearchedStat
         listed = ", ".join(quoted(name) for name in ids[start : start + _CHUNK])
         try:
             async for execution in temporal.list_workflows(f"{UNDER_WAY} AND WorkflowId IN ({listed})"):
-                known = execution.typed_search_attributes
-                seen[execution.id] = SearchedState(known.get(JOURNEY_STATE) or "running", known.get(STEP_ID) or None)
+                seen[execution.id] = await _state_of(execution)
         except RPCError as error:
             if error.status is not RPCStatusCode.UNIMPLEMENTED:  # a server without search still can be looked at
                 raise
@@ -186,11 +207,18 @@ async def states(temporal: Client, ids: Sequence[str]) -> dict[str, SearchedStat
     return seen
 
 
+async def _state_of(execution: WorkflowExecution) -> SearchedState:
+    known = execution.typed_search_attributes
+    state = known.get(JOURNEY_STATE) or "running"
+    held = (await execution.memo()).get(LAST_HELD) if state == "held" else None
+    return SearchedState(state, known.get(STEP_ID) or None, held)
+
+
 def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourney:
     """A journey of the store, with what search knows of it."""
     over = entry.ended_at is not None
     now = seen.get(entry.workflow_id, SearchedState("running", None))
-    return ListedJourney(
+    journey = ListedJourney(
         id=entry.workflow_id,
         run_id=entry.run_id,
         scenario=f"{entry.scenario}@{entry.version}",
@@ -202,6 +230,26 @@ def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourn
         entered_at=entry.admitted_at,
         ended_at=entry.ended_at,
     )
+    return journey if over or now.held is None else with_hold(journey, now.held)
+
+
+def with_hold(journey: ListedJourney, waiting: Mapping[str, Any]) -> ListedJourney:
+    """A held journey with what it waits for, in the words of its progress, as which it is noted in its memo."""
+    at = waiting.get("at")
+    return replace(
+        journey,
+        reason=waiting.get("reason"),
+        destination=waiting.get("destination") or journey.destination,
+        held_reason=waiting.get("cause") or journey.held_reason,
+        since=datetime.fromisoformat(at) if at else None,
+        status=waiting.get("status"),
+    )
+
+
+def query_of(wanted: Mapping[SearchAttributeKey[str], str | None]) -> str:
+    """A query of Temporal's search for journeys under way that have these values; None does not matter."""
+    clauses = (f"{key.name} = {quoted(value)}" for key, value in wanted.items() if value is not None)
+    return " AND ".join((UNDER_WAY, *clauses))
 
 
 def quoted(text: str) -> str:
