@@ -43,6 +43,7 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/deliveries", {}),
     ("GET", "/deliveries", {"params": {"journey": "hello/7"}}),
     ("GET", "/deliveries", {"params": OF_HELLO}),
+    ("DELETE", "/contacts/7", {"params": {"reason": "she asked"}}),
     ("GET", "/contacts/7/why", {}),
     ("GET", "/contacts/7/why", {"params": OF_HELLO}),
     ("GET", "/results/hello", {}),
@@ -62,7 +63,8 @@ HARMLESS = {"POST /check"}
 NAMES = {
     "hello/7/retry": "{id}/{operation}",
     "journeys/hello/7": "journeys/{id}",
-    "contacts/7": "contacts/{id}",
+    "contacts/7/why": "contacts/{id}/why",
+    "contacts/7": "contacts/{contact}",
     "hellos": "{id}",
     "everybodys": "{id}",
     "hello": "{name}",
