@@ -17,7 +17,7 @@ from typing import Final, Literal, get_args
 
 Scope = Literal["enter", "events", "read", "operate", "publish", "erase"]
 """What a key may be good for: let contacts in; tell events and changes; look; operate journeys; publish scenarios;
-erase contacts."""
+erase contacts, for which there is no address yet."""
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
