@@ -60,13 +60,15 @@ class WhyBody(BaseModel):
     step: str | None
     answer: str | None = Field(description="Whether the contact got what the step sends, and why")
     entries: list[EntryBody] = Field(description="The newest first")
-    caps: list[CapBody] | None = Field(description="null where this server knows no policies")
+    caps: list[CapBody] | None = Field(
+        description="null where this server knows no policies, and for keys for some scenarios"
+    )
     zone: str = Field(description="On whose clock places under caps are told")
 
 
-@router.get("/contacts/{id}/why", responses=problems("not-found"))
+@router.get("/contacts/{id:path}/why", responses=problems("not-found"))
 async def explain_contact(
-    identifier: Annotated[str, Path(alias="id", max_length=200, description="The contact's id")],
+    identifier: Annotated[str, Path(alias="id", max_length=300, description="The contact's id")],
     client: Client,
     caller: Reading,
     scenario: Annotated[
@@ -85,4 +87,7 @@ async def explain_contact(
     elif caller.key.scenarios is not None:
         raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
     found = await client.why(identifier, scenario, step=step, since=since, limit=limit)
-    return WhyBody.model_validate(as_json(found))
+    told = as_json(found)
+    if caller.key.scenarios is not None:
+        told["caps"] = None  # what takes places under them are deliveries of all scenarios
+    return WhyBody.model_validate(told)

@@ -201,7 +201,6 @@ class Deliveries(Attempts):
             "contact_id": contact_id,
             "channel": channel,
             "destination": destination,
-            "scenario": scenario,
             "version": version,
             "step": step,
             "outcome": outcome,
@@ -210,8 +209,14 @@ class Deliveries(Attempts):
         statement = select(deliveries).where(
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
+        if scenario is not None:
+            # Where there are few by something else, no index by scenario must be taken.
+            few = (workflow_id, run_id, delivery_id, contact_id, destination)
+            is_only = all(value is None for value in few) and outcome in (None, DELIVERED)
+            statement = statement.where((_table.scenario if is_only else _table.scenario.concat("")) == scenario)
         if scenarios is not None:
-            statement = statement.where(_table.scenario.in_(sorted(scenarios)))
+            # Of several, an index by scenario has none of the order.
+            statement = statement.where(_table.scenario.concat("").in_(sorted(scenarios)))
         if outcome is not None and outcome != DELIVERED:
             statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
         if since is not None:

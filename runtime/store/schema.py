@@ -120,6 +120,7 @@ deliveries = Table(
     Index(None, "workflow_id", "started_at"),
     Index(None, "destination", "started_at"),
     Index(None, "contact_id", "started_at"),
+    Index(None, "scenario", "started_at"),
     Index(None, "started_at"),
     # Partial, so that it holds only what is of use: most deliveries succeed at once.
     Index(None, "destination", "next_try_at", sqlite_where=_TO_COME, postgresql_where=_TO_COME),
