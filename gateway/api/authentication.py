@@ -54,18 +54,23 @@ class Caller:
         """Whether the key is good for this."""
         return scope in self.key.scopes
 
-    def may_use(self, scenario: str) -> bool:
-        """Whether the key is for this scenario."""
+    def may_use(self, scenario: str | None) -> bool:
+        """Whether the key is for this scenario; of None, for all."""
         return self.key.scenarios is None or scenario in self.key.scenarios
 
-    def check(self, scenario: str) -> None:
-        """Makes sure that the key is for a scenario.
+    def check(self, scenario: str | None, where: str = "?scenario=") -> None:
+        """Makes sure that the key is for a scenario, or where none is named for all.
+
+        Args:
+            scenario: Its name.
+            where: Where it can be named.
 
         Raises:
             Problem: It is not.
         """
         if not self.may_use(scenario):
-            raise Problem("forbidden", "this key is not for that")
+            named = "other scenarios" if scenario is not None else f"some scenarios: name one of them, {where}"
+            raise Problem("forbidden", f"this key is for {named}")
 
 
 class Keys:
@@ -176,7 +181,7 @@ def requires(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def check(request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
         caller: Caller = request.state.caller
         if not caller.has(scope):
-            raise Problem("forbidden", "this key is not for that")
+            raise Problem("forbidden", f"this key is not for that: it needs the scope '{scope}'")
         return caller
 
     return check

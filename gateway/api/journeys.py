@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller, Operating, Reading
+from gateway.api.authentication import Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
 from gateway.api.moment import Moment
@@ -236,7 +236,7 @@ async def list_journeys(
     What journeys are doing is some moments behind. With a `step`, or a `state` before they are over, a page may have
     fewer than `limit`, and none, although others follow: go by `next`.
     """
-    _check(caller, scenario)
+    caller.check(scenario)
     if version is not None and scenario is None:
         raise _mistake("version", "a version goes with a scenario: name it")
     which: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step, "since": since}
@@ -336,18 +336,6 @@ async def operate_journey(
         more.setdefault("version", "newest")
     send = client.sender(verb, operator=operator, reason=body.reason, update_id=request and str(request), **more)
     return Operated(journey=journey, progress=await send(JourneyTarget(journey, body.step)))
-
-
-def _check(caller: Caller, scenario: str | None) -> None:
-    """Makes sure that a key is for the scenarios of a list.
-
-    Raises:
-        Problem: It is not.
-    """
-    if scenario is not None:
-        caller.check(scenario)
-    elif caller.key.scenarios is not None:
-        raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
 
 
 def _mistake(where: str, sentence: str) -> Problem:

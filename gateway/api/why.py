@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from gateway.api.app_state import Client
 from gateway.api.authentication import Reading
 from gateway.api.moment import Moment
-from gateway.api.problem import Problem, problems
+from gateway.api.problem import problems
 from gateway.why.as_json import as_json
 
 router = APIRouter(tags=["contacts"])
@@ -82,10 +82,7 @@ async def explain_contact(
     limit: Annotated[int, Query(ge=1, le=250, description="So many entries at most, the newest")] = 20,
 ) -> WhyBody:
     """Why a contact did, or did not, get something: let in or refused, and all that happened since."""
-    if scenario is not None:
-        caller.check(scenario)
-    elif caller.key.scenarios is not None:
-        raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
+    caller.check(scenario)
     found = await client.why(identifier, scenario, step=step, since=since, limit=limit)
     told = as_json(found)
     if caller.key.scenarios is not None:

@@ -145,16 +145,18 @@ async def searched(
     Returns:
         The page, and where the next one begins; None where there is none.
     """
+    running = state == "running"
     query = query_of(
         {
             SCENARIO_NAME: scenario,
-            SCENARIO_VERSION: f"{scenario}@{version}" if scenario and version else None,
+            # Search learns of it with the state.
+            SCENARIO_VERSION: f"{scenario}@{version}" if scenario and version and not running else None,
             CONTACT_ID: contact,
             STEP_ID: step,
-            JOURNEY_STATE: None if state == "running" else state,
+            JOURNEY_STATE: None if running else state,
         }
     )
-    if state == "running":
+    if running:
         name = JOURNEY_STATE.name
         query += f" AND ({name} IS NULL OR {name} IN ('running', 'waiting'))"
     # A place that somebody made up is tried over and over by a server that takes it for trouble of its own.
@@ -167,7 +169,8 @@ async def searched(
         return [], None  # a server without search
     seen = {one.id: await _state_of(one) for one in found.current_page or ()}
     entries = await store.under_way(list(seen))
-    items = [listed(entries[name], seen) for name in seen if name in entries]
+    known = [entries[name] for name in seen if name in entries]
+    items = [listed(entry, seen) for entry in known if version in (None, entry.version)]
     return await sending(temporal, items, limit=size), found.next_page_token or None
 
 
