@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
@@ -261,7 +262,12 @@ async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | 
         token = bytes.fromhex(decode_cursor(cursor, _HeldPlace)["token"]) if cursor else None
     except ValueError:
         raise no_cursor() from None
-    found, following = await held_page(client.temporal, client.store, which, size=limit, after=token)
+    try:
+        found, following = await held_page(client.temporal, client.store, which, size=limit, after=token)
+    except RPCError as error:
+        if token is not None and error.status is RPCStatusCode.UNKNOWN:  # a token that is none of its own
+            raise no_cursor() from None
+        raise
     return Listed(items=_bodies(found), next=encode_cursor({"token": following.hex()}) if following else None)
 
 

@@ -97,12 +97,13 @@ class ManyOperations(Operations):
             reason=reason,
             created_at=datetime.now(UTC),
         )
-        if not await self.store.add_operation(stored):
+        asked_anew = not await self.store.add_operation(stored)
+        if asked_anew and not await self.store.reopen_operation(stored.id, _NOT_STARTED):
             return await self.operation(stored.id)
         try:
             await self._start(stored)
         except RPCError:
-            await self.store.end_operation(stored.id, "failed", datetime.now(UTC), trouble="it could not be started")
+            await self.store.end_operation(stored.id, "failed", datetime.now(UTC), trouble=_NOT_STARTED)
             raise
         return seen(stored, {})
 
@@ -243,6 +244,9 @@ class ManyOperations(Operations):
     async def _seen(self, stored: Sequence[StoredOperation]) -> list[OperationView]:
         counts = await self.store.item_counts([item.id for item in stored])
         return [seen(item, counts[item.id]) for item in stored]
+
+
+_NOT_STARTED: Final = "it could not be started"  # an operation that ended with this has not begun
 
 
 def _workflow(identifier: str) -> str:

@@ -237,6 +237,10 @@ class StoredOperations(Queries):
         given = {"how": outcome, "at": at, "what": trouble, "who": stopped_by, "why": stop_reason}
         await self._database.write(_END, {"of": operation, **given})
 
+    async def reopen_operation(self, operation: str, trouble: str) -> bool:
+        """Notes that an operation is asked for anew. Returns whether it had ended with this trouble."""
+        return bool(await self._database.write(_REOPEN, {"of": operation, "what": trouble}))
+
     async def item_counts(self, identifiers: Sequence[str]) -> dict[str, dict[str, int]]:
         """How many journeys of operations have which outcome, by the operations' ids.
 
@@ -268,6 +272,12 @@ _END = (
         stopped_by=bindparam("who"),
         stop_reason=bindparam("why"),
     )
+)
+_REOPEN = (
+    update(operations)
+    .where(_table.id == bindparam("of"), _table.outcome == "failed", _table.trouble == bindparam("what"))
+    .values(ended_at=None, outcome=None, trouble=None)
+    .returning(_table.id)
 )
 _ANSWERED = (
     update(operation_items)

@@ -72,3 +72,21 @@ async def test_one_that_cannot_be_started_does_not_stay_open(store: Store) -> No
         await client.operate("pause", Which(destination="wax"), operator="ann", reason="x")
     (seen,) = await client.operations()
     assert (seen.state, seen.trouble) == ("failed", "it could not be started")
+
+
+async def test_one_that_could_not_be_started_is_begun_when_it_is_asked_for_again(store: Store) -> None:
+    temporal = Temporal(fails=True)
+    client = ScenarioClient(cast("Client", temporal), store)
+
+    async def ask() -> str:
+        which = Which(destination="wax")
+        asked = await client.operate("retry_step", which, operator="ann", reason="back", identifier="same")
+        return asked.state
+
+    with pytest.raises(RPCError):
+        await ask()
+    temporal.fails = False
+    assert await ask() == "surveying"
+    assert list(temporal.started) == ["operation/same"]
+    await store.end_operation("same", "failed", datetime.now(UTC), trouble="something else")
+    assert await ask() == "failed", "one that has begun is not begun again"
