@@ -14,6 +14,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from gateway.api.cursor import encode_cursor
 from gateway.publishing import publish
 from runtime.store import AdmissionRequest, OperationItem, Store
 from tests.gateway.api.doors import Door, opened
@@ -256,3 +257,18 @@ async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
         assert [item["id"] for item in found["items"]] == ["hello/0"]
         assert (await door.call("GET", "/journeys?step=wait-1&since=2026-11-27T04:00:01Z"))["items"] == []
         await door.call("GET", "/journeys?state=waiting&cursor=e30", status=422)
+
+
+async def test_a_cursor_that_the_server_does_not_know_is_a_mistake(
+    door: Door, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_workflows(*_: Any, **__: Any) -> Any:
+        async def fetch_next_page() -> None:
+            raise RPCError("", RPCStatusCode.UNKNOWN, b"")
+
+        return SimpleNamespace(fetch_next_page=fetch_next_page)
+
+    monkeypatch.setattr(server, "list_workflows", list_workflows)
+    problem = await door.call("GET", f"/journeys?state=held&cursor={encode_cursor({'token': '00'})}", status=422)
+    assert problem["errors"][0]["pointer"] == "query:cursor"
+    await door.call("GET", "/journeys?state=held", status=503)
