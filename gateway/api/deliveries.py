@@ -13,7 +13,6 @@ from gateway.api.app_state import Client
 from gateway.api.authentication import Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor
 from gateway.api.moment import Moment
-from gateway.api.problem import Problem
 from gateway.journeys.as_json import attempt
 from gateway.journeys.next_tries import to_come
 
@@ -23,7 +22,22 @@ Outcome = Literal["delivered", "retry", "failed", "unknown", "skipped", "cancell
 
 
 class AttemptBody(BaseModel):
-    """One try of a delivery. What was sent is not on record: `GET /v1/journeys/{id}` tells how to see it again."""
+    """One try of a delivery. What was sent is not on record.
+
+    Attributes:
+        run_id: The journey's run.
+        scenario: The scenario's name.
+        version: The number of the version that the journey followed.
+        step: The step that sent it.
+        channel: `webhook`, `email` or `sms`.
+        destination: A destination's name, a host, a mail server or a provider.
+        contact_id: To whom.
+        started_at: When.
+        milliseconds: How long it took.
+        outcome: How it ended.
+        next_try_at: When it is tried again, where that is still to come.
+        trace_id: Of its trace, where there is one.
+    """
 
     delivery_id: str = Field(description="The same over all its attempts: also the webhook-id, the Message-ID")
     attempt: int = Field(description="1, 2, …; starts again when an operator retries the step")
@@ -79,10 +93,7 @@ async def list_deliveries(
     cursor: Cursor = None,
 ) -> Attempts:
     """The attempts of deliveries, the newest first."""
-    if scenario is not None:
-        caller.check(scenario)
-    elif caller.key.scenarios is not None:
-        raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
+    caller.check(scenario)
     place = decode_cursor(cursor, _Place) if cursor else None
     found = await client.store.deliveries(
         journey,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.problem import answer, problem_of
+from gateway.api.problem import Problem, answer, problem_of
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +23,11 @@ class Failsafe:
 
     Args:
         application: What is guarded.
+        refuse: Makes an answer of what is wrong.
     """
 
-    def __init__(self, application: ASGIApp) -> None:
-        self._application = application
+    def __init__(self, application: ASGIApp, refuse: Callable[[Problem], ASGIApp] = answer) -> None:
+        self._application, self._refuse = application, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -45,7 +47,7 @@ class Failsafe:
             if problem.code == "failed":
                 log_unexpected(error, scope)
             if not begun:
-                await answer(problem)(scope, receive, send)
+                await self._refuse(problem)(scope, receive, send)
 
 
 def log_unexpected(error: Exception, scope: Scope) -> None:

@@ -72,6 +72,7 @@ class ManyOperations(Operations):
 
         Raises:
             BadInput: It makes no sense; nothing has begun.
+            RPCError: It could not be started; nothing has begun, and nothing will.
 
         Example::
 
@@ -97,14 +98,18 @@ class ManyOperations(Operations):
             reason=reason,
             created_at=datetime.now(UTC),
         )
-        asked_anew = not await self.store.add_operation(stored)
-        if asked_anew and not await self.store.reopen_operation(stored.id, _NOT_STARTED):
+        if not await self.store.add_operation(stored):
+            # Asked for before: whoever did so may have died in between.
+            if (known := await self._stored(stored.id)).ended_at is None:
+                await self._start(known)
             return await self.operation(stored.id)
         try:
             await self._start(stored)
         except RPCError:
-            await self.store.end_operation(stored.id, "failed", datetime.now(UTC), trouble=_NOT_STARTED)
-            raise
+            # The server may have begun it all the same: without its record it asks nobody.
+            if await self.store.withdraw_operation(stored.id):
+                raise
+            return await self.operation(stored.id)
         return seen(stored, {})
 
     async def _checked(self, request: RequestedOperation) -> dict[str, Any]:
@@ -244,9 +249,6 @@ class ManyOperations(Operations):
     async def _seen(self, stored: Sequence[StoredOperation]) -> list[OperationView]:
         counts = await self.store.item_counts([item.id for item in stored])
         return [seen(item, counts[item.id]) for item in stored]
-
-
-_NOT_STARTED: Final = "it could not be started"  # an operation that ended with this has not begun
 
 
 def _workflow(identifier: str) -> str:

@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.api.bounds import Bounds
+from gateway.api.failsafe import Failsafe
 from gateway.api.problem import TITLES, Problem, problem_of
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
@@ -38,7 +39,7 @@ from gateway.pages import (
     sign_in,
 )
 from gateway.pages.headers import Headers
-from gateway.pages.links import link
+from gateway.pages.links import is_here, link
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import render
 from gateway.pages.shelf import Shelf
@@ -51,6 +52,10 @@ _PAGES: Final = (
     *(held, operations, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
+_OF_HTTP: Final = {
+    404: ("not-found", "there is no page at this address"),
+    405: ("not-allowed", "this address takes no form, or nothing but one: go to its page first"),
+}
 LARGER: Final[Mapping[str, int]] = {**preview.LARGER, "/sign-in": 8 * 1024}
 """Bytes of a form where it may be larger than others, or must be smaller: anybody can send that of who signs in."""
 
@@ -76,9 +81,10 @@ def application(
         temporal_ui: The address of Temporal's UI, to link to; None where it is not known.
         door: Signs in whoever opens its address; None: there is none.
     """
-    kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError, Exception)
+    kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError)
     handlers: dict[Any, Any] = {SignInFirst: _sign_in_first, **dict.fromkeys(kinds, _tell)}
     app = Starlette(routes=ROUTES, exception_handlers=handlers)
+    app.add_middleware(Failsafe, refuse=_page_of)
     app.router.redirect_slashes = False
     app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
     app.state.temporal_ui, app.state.door = temporal_ui, door
@@ -105,8 +111,8 @@ async def _sign_in_first(request: Request, _error: Exception) -> Response:
 
 
 async def _tell(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException) and not isinstance(error, Problem) and error.status_code == 404:
-        error = Problem("not-found", "there is no page at this address")
+    if isinstance(error, HTTPException) and not isinstance(error, Problem) and error.status_code in _OF_HTTP:
+        error = Problem(*_OF_HTTP[error.status_code], headers=error.headers)
     return _page_of(problem_of(error), getattr(request.state, "page", None), _back(request))
 
 
@@ -115,7 +121,8 @@ def _back(request: Request) -> str | None:
     came = urlsplit(request.headers.get("referer", ""))
     if request.method != "POST" or came.netloc != request.headers.get("host"):
         return None
-    return f"{came.path}?{came.query}" if came.query else came.path
+    back = f"{came.path}?{came.query}" if came.query else came.path
+    return back if is_here(back) else None
 
 
 def _page_of(problem: Problem, page: Page | None = None, back: str | None = None) -> HTMLResponse:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -18,12 +21,15 @@ _MOST: Final = 200
 async def _show(page: Page) -> Response:
     contact = page.request.path_params["contact"]
     asked = page.asked("limit") or ""
-    limit = min(int(asked), _MOST) if asked.isascii() and asked.isdigit() and len(asked) < 6 else _EACH
+    limit = min(max(int(asked), 1), _MOST) if asked.isascii() and asked.isdigit() and len(asked) < 6 else _EACH
     scenario = page.asked("scenario")
-    found = await page.client.why(contact, scenario, limit=limit)
-    stories = [story for story in found.entries if page.caller.may_use(story.scenario.partition("@")[0])]
-    if not stories:
-        raise UnknownContact(f"nothing is on record of a contact '{contact}'")
+    limited = page.caller.key.scenarios
+    if limited is None:
+        found = await page.client.why(contact, scenario, limit=limit)
+        stories, caps, zone = found.entries, found.caps, found.zone
+    else:
+        stories = await _stories_in(page, contact, [name for name in limited if scenario in (None, name)], limit)
+        caps, zone = None, stories[0].zone
     happened = [(one, story) for story in stories for one in reversed(story.happenings)]
     happened.sort(key=_when, reverse=True)
     return page.render(
@@ -32,10 +38,28 @@ async def _show(page: Page) -> Response:
         stories=stories,
         happened=happened,
         scenario=scenario,
-        caps=found.caps if page.caller.key.scenarios is None else None,
-        zone=found.zone,
-        more=_more(contact, scenario, limit) if len(found.entries) == limit < _MOST else None,
+        caps=caps,
+        zone=zone,
+        more=_more(contact, scenario, limit) if len(stories) == limit < _MOST else None,
     )
+
+
+async def _stories_in(page: Page, contact: str, scenarios: Sequence[str], limit: int) -> Sequence[EntryStory]:
+    """What a contact asked for in some scenarios.
+
+    Each is asked for by itself: what is on record elsewhere takes no place of theirs, and is not told to be there.
+    """
+
+    async def of(scenario: str) -> Sequence[EntryStory]:
+        try:
+            return (await page.client.why(contact, scenario, limit=limit)).entries
+        except UnknownContact:
+            return ()
+
+    found = list(chain.from_iterable(await asyncio.gather(*map(of, scenarios))))
+    if not found:
+        raise UnknownContact(f"nothing is on record of a contact '{contact}' in the scenarios of your key")
+    return sorted(found, key=lambda story: story.asked_at, reverse=True)[:limit]
 
 
 def _when(one: tuple[Happening, EntryStory]) -> Any:

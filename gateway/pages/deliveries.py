@@ -21,8 +21,9 @@ LOOKED_BACK: Final = timedelta(days=7)
 """How far back is looked where nothing is asked for that has an index of its own."""
 OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
 """How attempts end."""
-_FIELDS: Final = ("journey", "contact", "scenario", "step", "destination", "outcome", "since")
+_FIELDS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
 _PLACE: Final = ("after_at", "after_attempt", "after_delivery")
+_NO_PLACE: Final = "this is no page of this list: begin with its first one"
 _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 
 
@@ -37,6 +38,7 @@ async def _show(page: Page) -> Response:
         asked["journey"],
         contact_id=asked["contact"],
         scenario=asked["scenario"],
+        version=_version(asked["version"]),
         scenarios=page.caller.key.scenarios,
         step=asked["step"],
         destination=asked["destination"],
@@ -58,6 +60,14 @@ async def _show(page: Page) -> Response:
     )
 
 
+def _version(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Problem("invalid", "the version is a number, such as 3")
+    return int(text)
+
+
 def _after(last: Attempt) -> dict[str, Any]:
     """Where the next page begins, as its address says it."""
     return dict(zip(_PLACE, (last.started_at.isoformat(), last.attempt, last.delivery_id), strict=True))
@@ -68,9 +78,12 @@ def _place(page: Page) -> tuple[datetime, int, str] | None:
     if at is None and number is None and delivery is None:
         return None
     try:
-        return datetime.fromisoformat(at or "").astimezone(UTC), int(number or ""), delivery or ""
+        place = datetime.fromisoformat(at or "").astimezone(UTC), int(number or ""), delivery or ""
     except (ValueError, OverflowError):
-        raise Problem("invalid", "this is no page of this list: begin with its first one") from None
+        raise Problem("invalid", _NO_PLACE) from None
+    if not 0 <= place[1] < 2**31:
+        raise Problem("invalid", _NO_PLACE)
+    return place
 
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (shows("/deliveries", _show),)

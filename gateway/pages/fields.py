@@ -57,13 +57,11 @@ def since_in(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    else:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return datetime.now(UTC) - abs(parse_duration(text))
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    try:
-        return datetime.now(UTC) - abs(parse_duration(text))
     except (DurationError, OverflowError):
         raise Problem("invalid", "'since' is neither a time nor a duration: write 2026-03-31T10:00 or 2h") from None
 

@@ -48,15 +48,35 @@ def remembered(client: ScenarioClient) -> Held:
     return Recent(FRESH, find)
 
 
-async def held_of(page: Page) -> HeldGroups:
-    """The held journeys that somebody may see."""
+async def held_of(page: Page, scenario: str | None = None) -> HeldGroups:
+    """The held journeys that somebody may see; of one scenario, where one is named.
+
+    Raises:
+        Problem: They may not see those of this scenario.
+    """
     held = cast("Held", page.request.app.state.held)
     names = page.caller.key.scenarios
+    if scenario is not None:
+        page.caller.check(scenario)
+        names = [scenario]
     return await held.get(None if names is None else frozenset(names))
 
 
 async def _show(page: Page) -> Response:
-    return page.render("held.html", held=await held_of(page), reasons=REASONS, operating=operating, trial=TRIAL)
+    asked = {name: page.asked(name) for name in ("scenario", "step", "destination")}
+    found = await held_of(page, asked["scenario"])
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    shown = [one for one in found.groups if all(getattr(one.at, name) == value for name, value in wanted.items())]
+    return page.render(
+        "held.html",
+        groups=shown,
+        total=sum(one.count for one in shown) if wanted else found.total,
+        others=found.others,
+        wanted=wanted,
+        reasons=REASONS,
+        operating=operating,
+        trial=TRIAL,
+    )
 
 
 def operating(at: HeldAt, verb: str, most: int | None = None) -> str:

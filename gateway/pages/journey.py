@@ -60,6 +60,8 @@ async def _operate(page: Page, form: Form) -> Response:
         case "skip_step":
             await client.skip_step(journey, step=step, operator=operator, reason=reason)
         case "leave":
+            if form.get("sure") != "yes":
+                raise Problem("invalid", "tick that it is to end: that cannot be taken back")
             await client.leave(journey, operator=operator, reason=reason)
         case "pause":
             await client.pause(journey, operator=operator, reason=reason)

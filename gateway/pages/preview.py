@@ -19,9 +19,9 @@ from starlette.routing import BaseRoute
 from gateway import publications
 from gateway.api.problem import Problem
 from gateway.authoring.process import Authoring
-from gateway.errors import BadInput, Busy
+from gateway.errors import BadInput, Busy, MistakenEntry
 from gateway.outbox import Outbox
-from gateway.pages.page import Form, Page, does, shows
+from gateway.pages.page import Form, Page, does, reason_in, shows
 from gateway.pages.shown_preview import cut, local_time, masked
 from gateway.sending import Exchange
 from scenario.errors import NotConfigured
@@ -48,6 +48,7 @@ class Asked:
         responses: One a line, ``NAME={…}``.
         step: Whose message is sent.
         to: Where it is sent instead.
+        reason: Why it is sent.
     """
 
     version: str = ""
@@ -58,6 +59,7 @@ class Asked:
     responses: str = ""
     step: str = ""
     to: str = ""
+    reason: str = ""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Asked:
@@ -96,7 +98,7 @@ def _answers(do: Callable[[Page, Asked, Form], Awaitable[Shown]]) -> Callable[[P
             return await _render(page, await do(page, asked, form))
         except Problem as problem:
             return await _render(page, Shown(asked=asked, wrong=problem.detail), problem.status_code)
-        except (BadInput, NotConfigured) as error:
+        except (BadInput, MistakenEntry, NotConfigured) as error:
             return await _render(page, Shown(asked=asked, wrong=str(error)), 422)
         except Busy as error:
             return await _render(page, Shown(asked=asked, wrong=str(error)), 503)
@@ -123,6 +125,7 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
         raise Problem("invalid", "say which step's message is to be sent")
     if form.get("sure") != "yes":
         raise Problem("invalid", "tick that the message is to be sent for real")
+    reason = reason_in(form)
     request = await _scenario(page, asked) | _circumstances(asked)
     # It is made once more where it is sent; this one tells, in a process of its own, that it can be made in time.
     told = await _told(page, request)
@@ -133,8 +136,9 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
         raise Problem("invalid", f"the step '{asked.step}' sends nothing: preview it to see why")
     sent = await outbox.send(request, asked.step, asked.to or None)
     logger.info(
-        "%s sent a test message of %s, step %s: %s",
-        *(page.caller.name, name, asked.step, "delivered" if sent.answer.delivered else "not delivered"),
+        "%s sent a test message of %s, step %s, as %s: %s; reason: %s",
+        *(page.caller.name, name, asked.step, sent.id),
+        *("delivered" if sent.answer.delivered else "not delivered", " ".join(reason.split())),
     )
     return Shown(asked=asked, told=told, sent=sent)
 
@@ -209,10 +213,11 @@ def _circumstances(asked: Asked) -> dict[str, Any]:
     events = _named(asked.events, "an event", bare={})
     if not isinstance(entry, dict | None):
         raise Problem("invalid", "the entry is a JSON object: {…}")
+    entry = cast("dict[str, Any] | None", entry)
     if not all(isinstance(properties, dict) for _, properties in events):
         raise Problem("invalid", "the properties of an event are a JSON object: order.delivered={…}")
     return {
-        "entry": cast("dict[str, Any]", entry or {}),
+        "entry": {**({"scenario": asked.version.partition("@")[0]} if asked.version else {}), **(entry or {})},
         "at": _moment(asked.at),
         "events": [{"name": name, "properties": properties} for name, properties in events],
         "responses": dict(_named(asked.responses, "a response")),
@@ -240,6 +245,8 @@ def _json(text: str, what: str) -> Any:
     except json.JSONDecodeError as error:
         text = f"{what} is not JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}"
         raise Problem("invalid", text) from None
+    except ValueError:  # Python reads no integer of more than some 4,000 digits
+        raise Problem("invalid", f"{what} has a number that is too long") from None
 
 
 def _moment(text: str) -> str | None:

@@ -32,7 +32,9 @@ class People:
     Attributes:
         now: Who stands at it; None where nobody knows.
         passed: How many went on from it within the last day.
-        failed: How many deliveries failed within it.
+        failed: How many deliveries failed within it, or may have.
+        failed_as: The outcome that all of these have; None: there are several.
+        sends: Whether deliveries are counted, and not journeys.
         skipped: How many were not sent within it, or whose step an operator skipped.
         in_all: How many were through with it by the end of their journey, ever.
         again: How many deliveries wait for their next attempt.
@@ -41,6 +43,8 @@ class People:
     now: Now | None
     passed: int
     failed: int
+    failed_as: str | None
+    sends: bool
     skipped: int
     in_all: int
     again: int
@@ -90,7 +94,7 @@ async def _version(page: Page, name: str, number: str) -> Opened:
     if number.isascii() and number.isdigit() and len(number) < 10:
         found = await page.shelf.open(name, int(number))
     if found is None:
-        raise Problem("not-found", f"{name} has no version '{number}'")
+        raise Problem("not-found", f"there is no version '{number}' of {name}")
     return found
 
 
@@ -111,6 +115,8 @@ def _people(step: StepStats) -> People:
         now=step.now,
         passed=passed,
         failed=sum(lately.get(outcome, 0) for outcome in _FAILED),
+        failed_as=None if all(lately.get(outcome) for outcome in _FAILED) else next(filter(lately.get, _FAILED), None),
+        sends=step.attempts is not None,
         skipped=lately.get("skipped", 0),
         in_all=sum(n for outcome, n in step.passed.items() if outcome not in _NOT_PASSED),
         again=step.trying_again,

@@ -36,20 +36,22 @@ async def _show(page: Page) -> Response:
         under_way[item.published.scenario] += item.under_way
     named = [(item.published.scenario, item.published.version) for item in newest]
     triggers = {scenario: await page.shelf.trigger(scenario, version) for scenario, version in named}
-    held = await _held(page)
-    return page.render("scenarios.html", scenarios=newest, under_way=under_way, held=held, triggers=triggers)
+    held, others = await _held(page)
+    return page.render(
+        "scenarios.html", scenarios=newest, under_way=under_way, held=held, others=others, triggers=triggers
+    )
 
 
-async def _held(page: Page) -> Mapping[str, int] | None:
-    """How many journeys of each scenario are held; None where nobody knows."""
+async def _held(page: Page) -> tuple[Mapping[str, int] | None, int]:
+    """How many journeys of each scenario are held, and how many more of any; None where nobody knows."""
     try:
         found = await held_of(page)
     except RPCError:
-        return None
+        return None, 0
     counts = Counter[str]()
     for group in found.groups:
         counts[group.at.scenario] += group.count
-    return counts
+    return counts, found.others
 
 
 ROUTES: Final = (shows("/", _show),)

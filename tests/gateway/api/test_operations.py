@@ -18,6 +18,7 @@ from gateway.api.cursor import encode_cursor
 from gateway.publishing import publish
 from runtime.store import AdmissionRequest, OperationItem, Store
 from tests.gateway.api.doors import Door, opened
+from tests.gateway.pages.server import Server as Search
 from tests.gateway.search import Temporal
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
@@ -237,6 +238,25 @@ async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Se
     await door.call("GET", "/journeys?version=1", status=422)
     await door.call("GET", "/journeys?state=waiting&destination=wax", status=422)
     await door.call("GET", "/journeys?cursor=e30", status=422)
+    problem = await door.call("GET", "/journeys?state=finished&step=hook", status=422)
+    assert problem["errors"][0]["pointer"] == "query:step"
+
+
+async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
+    search = Search()
+    for number in range(5):
+        asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
+        await store.admit(asking)
+        search.journeys[f"hello/{number}"] = {"JourneyState": "waiting" if number else "paused", "StepId": "wait-1"}
+    async with opened(store, search) as door:
+        first = await door.call("GET", "/journeys?limit=3&state=waiting")
+        rest = await door.call("GET", f"/journeys?limit=3&state=waiting&cursor={first['next']}")
+        assert [item["id"] for item in (*first["items"], *rest["items"])] == [f"hello/{n}" for n in range(1, 5)]
+        assert rest["next"] is None
+        found = await door.call("GET", "/journeys?step=wait-1&state=paused&since=2026-11-27T04:00:00Z")
+        assert [item["id"] for item in found["items"]] == ["hello/0"]
+        assert (await door.call("GET", "/journeys?step=wait-1&since=2026-11-27T04:00:01Z"))["items"] == []
+        await door.call("GET", "/journeys?state=waiting&cursor=e30", status=422)
 
 
 async def test_a_cursor_that_the_server_does_not_know_is_a_mistake(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -18,7 +19,7 @@ from gateway.why.why import Why
 from runtime.search_attributes import ALL
 
 _CLAUSE = re.compile(r"(\w+) = '((?:[^'\\]|\\.)*)'")
-_LISTED = re.compile(r"WorkflowId IN \(([^)]*)\)")
+_LISTED = re.compile(r"(\w+) IN \(('[^)]*)\)")
 
 
 @dataclass
@@ -44,11 +45,12 @@ class Server:
         wanted = {
             name: value for name, value in _CLAUSE.findall(query) if name not in ("WorkflowType", "ExecutionStatus")
         }
-        ids = {name for group in _LISTED.findall(query) for name in re.findall(r"'([^']*)'", group)}
+        any_of = {name: re.findall(r"'([^']*)'", group) for name, group in _LISTED.findall(query)}
         return [
             SimpleNamespace(id=name, typed_search_attributes={key: known.get(key.name) for key in ALL}, memo=_nothing)
             for name, known in self.journeys.items()
-            if all(known.get(key) == value for key, value in wanted.items()) and (not ids or name in ids)
+            if all(known.get(key) == value for key, value in wanted.items())
+            and all({**known, "WorkflowId": name}.get(key) in values for key, values in any_of.items())
         ]
 
     def list_workflows(self, query: str, **more: Any) -> Found:
@@ -56,6 +58,12 @@ class Server:
 
     async def count_workflows(self, query: str, **_: Any) -> Any:
         return SimpleNamespace(count=len(self._found(query)))
+
+    def get_workflow_handle(self, _name: str, **_: Any) -> Any:
+        async def describe() -> Any:
+            return SimpleNamespace(status=WorkflowExecutionStatus.RUNNING)
+
+        return SimpleNamespace(describe=describe)
 
     @property
     def workflow_service(self) -> Any:
@@ -104,11 +112,14 @@ class Looking(ScenarioClient):
             raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
         return self.views[journey]
 
-    async def why(self, contact: str, scenario: str | None = None, **_: Any) -> Why:
-        del scenario
+    async def why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> Why:
         if contact not in self.contacts:
-            raise UnknownContact(f"nothing is on record of a contact '{contact}'")
-        return self.contacts[contact]
+            raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never asked to come in")
+        known = self.contacts[contact]
+        entries = [one for one in known.entries if scenario in (None, one.scenario.partition("@")[0])]
+        if not entries:
+            raise UnknownContact(f"contact {contact} has asked for nothing in {scenario}")
+        return replace(known, entries=tuple(entries[:limit]))
 
     async def _update(
         self,

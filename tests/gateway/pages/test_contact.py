@@ -47,6 +47,11 @@ async def test_a_key_of_some_scenarios_sees_these_alone(site: Site) -> None:
     shown = await site.get("/contacts/7")
     assert "a/7/K1" not in shown.html
     assert "week" not in shown.html
+    # The newest entries are of another scenario: they take no place of its own.
+    await site.sign_in("read", scenarios=["a"])
+    shown = await site.get("/contacts/7?limit=1")
+    assert [row[0] for row in shown.rows("Its entries, the newest first")] == ["a/7/K1"]
+    assert (await site.get("/contacts/7?scenario=b", 404)).status == 404
     await site.sign_in("read", scenarios=["c"])
     hidden = await site.get("/contacts/7", 404)
     assert hidden.text() == (await site.get("/contacts/8", 404)).text().replace("'8'", "'7'")

@@ -13,11 +13,11 @@ from temporalio.client import Client
 
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api.authentication import Keys
-from gateway.client import ScenarioClient
 from gateway.pages.app import application, bounded
 from runtime.store import Store
 from tests.gateway.held import Search
 from tests.gateway.pages.conftest import SITE, Site
+from tests.gateway.pages.server import Looking
 from tests.gateway.pages.test_deliveries import made
 from tests.gateway.pages.test_held import WAX
 
@@ -39,7 +39,7 @@ async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[
     """The pages, with a file of destinations."""
     (tmp_path / "destinations.yaml").write_text(BOOK)
     book = DestinationsFile(tmp_path / "destinations.yaml")
-    client = ScenarioClient(cast("Client", temporal), store)
+    client = Looking(cast("Client", temporal), store)
     app: Starlette = application(client, Keys(store), book=book)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:

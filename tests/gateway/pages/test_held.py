@@ -59,6 +59,25 @@ async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search) 
     assert listed < 500
 
 
+async def test_the_groups_that_a_number_elsewhere_counts(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 4)
+    temporal.hold(WAX._replace(step="mail", destination="smtp"), 2)
+    temporal.hold(WAX._replace(scenario="reward"), 1)
+    await site.sign_in("read")
+    for asked, said, groups in (
+        ("scenario=winback", "6 journeys are held, in 2 groups.", 2),
+        ("scenario=winback&step=mail", "2 journeys are held, in 1 group.", 1),
+        ("destination=hooks.example.com", "5 journeys are held, in 2 groups.", 2),
+        ("scenario=%3Cb%3E", "No such journey is held.", 0),
+    ):
+        page = await site.get(f"/held?{asked}")
+        assert said in page.text()
+        assert len(page.texts("section.group")) == groups
+        assert page.values("main p a", "href")[1] == "/held"
+    await site.sign_in("read", scenarios=["reward"])
+    await site.get("/held?scenario=winback", status=403)
+
+
 async def test_nothing_is_held(site: Site) -> None:
     await site.sign_in("read")
     page = await site.get("/held")

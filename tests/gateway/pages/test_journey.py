@@ -79,7 +79,7 @@ async def test_what_is_kept_back_can_be_sent_now(site: Site) -> None:
         ({"operation": "retry_step", "step": "hook"}, "retry_step", {"step": "hook"}),
         ({"operation": "retry_step", "now": "yes"}, "retry_step", {"now": True}),
         ({"operation": "skip_step", "step": "hook"}, "skip_step", {"step": "hook"}),
-        ({"operation": "leave"}, "leave", {}),
+        ({"operation": "leave", "sure": "yes"}, "leave", {}),
         ({"operation": "pause"}, "pause", {}),
         ({"operation": "resume"}, "resume", {}),
     ],
@@ -107,6 +107,7 @@ async def test_forms_carry_the_step_that_they_are_about(site: Site) -> None:
         ({"operation": "leave"}, "Say why"),
         ({"operation": "leave", "reason": "  "}, "Say why"),
         ({"operation": "leave", "reason": "x" * 501}, "too long"),
+        ({"operation": "leave", "reason": "x"}, "Tick that it is to end"),
         ({"operation": "terminate", "reason": "x"}, "no such operation"),
     ],
 )

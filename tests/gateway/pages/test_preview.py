@@ -17,8 +17,7 @@ from activities.webhook.route import Direct, Diverted, Routes
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import DONE, Setup, answer
-from gateway.client import ScenarioClient
-from gateway.errors import BadInput
+from gateway.errors import BadInput, MistakenEntry
 from gateway.local.stand_ins import StandIns
 from gateway.outbox import Outbox
 from gateway.pages.app import application, bounded
@@ -31,6 +30,7 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.gateway.held import Search
 from tests.gateway.pages.conftest import SITE, Document, Site
+from tests.gateway.pages.server import Looking
 
 SCENARIO = """
 scenario: hello
@@ -62,6 +62,7 @@ ENTRY = {
     },
     "trigger": {"type": "order", "order": {"external_id": "CGX"}},
 }
+SURE = {"sure": "yes", "reason": "to see\nit arrive"}
 FORM = {"version": "hello@1", "entry": json.dumps(ENTRY), "at": "2026-03-03T10:00"}
 
 
@@ -74,7 +75,8 @@ class Here(Authoring):
     async def _ask(self, request: Mapping[str, Any]) -> bytes:
         told = answer({**json.loads(json.dumps(request)), "with": Setup().as_json()})
         if told[:1] != DONE:
-            raise BadInput(told[1:].decode())
+            refused = json.loads(told[1:])
+            raise MistakenEntry(refused["said"], at=refused["at"]) if refused["at"] else BadInput(refused["said"])
         return told[1:]
 
 
@@ -97,7 +99,7 @@ async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
     made = check_file(ScenarioFile.sent(SCENARIO)).scenario
     assert made is not None
     await store.publish("hello", document(made), dump_plan(compile_plan(made)), "digest")
-    client = ScenarioClient(cast("Client", Search()), store)
+    client = Looking(cast("Client", Search()), store)
     outbox = Outbox(Setup(), Channels(), routes, StandIns())
     app = application(client, Keys(store), Here(), outbox=outbox)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
@@ -161,7 +163,9 @@ async def test_events_and_responses_are_given_one_a_line(site: Site) -> None:
         ({"entry": "{"}, "The entry is not JSON: line 1, column 2"),
         ({"entry": "[" * 100_000}, "The entry is"),
         ({"entry": "[]"}, "The entry is a JSON object"),
-        ({"entry": '{"scenario": "hello"}'}, ""),
+        ({"entry": '{"contact": {"id": 7}}'}, "The entry needs 'trigger'"),
+        ({"entry": '{"a": %s}' % ("1" * 5000)}, "The entry has a number that is too long"),
+        ({"responses": "wax=" + "1" * 5000}, "What stands behind a response's name has a number that is too long"),
         ({"at": "tomorrow"}, "When the contact comes in is a date"),
         ({"at": "0001-01-01"}, "When the contact comes in is a date"),
         ({"events": "a={"}, "What stands behind an event's name is not JSON"),
@@ -201,7 +205,7 @@ async def test_a_key_for_some_scenarios_previews_theirs_alone(site: Site) -> Non
     page = await site.get("/preview")
     assert page.texts("select[name=version] option") == ["the one pasted below"]
     await preview(site, status=404)
-    await site.send("/preview/send", {**FORM, "step": "vip", "sure": "yes"}, status=404, page="/preview")
+    await site.send("/preview/send", {**FORM, **SURE, "step": "vip"}, status=404, page="/preview")
 
 
 async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
@@ -209,15 +213,16 @@ async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, cap
     name = await site.sign_in()
     shown = await preview(site)
     assert shown.texts("select[name=step] option") == ["mail", "vip", "text"]
-    page = await site.send("/preview/send", {**FORM, "step": "vip", "sure": "yes"}, status=200, page="/preview")
+    page = await site.send("/preview/send", {**FORM, "step": "vip", **SURE}, status=200, page="/preview")
     sent = page.text("section[aria-labelledby=sent]")
     assert sent.startswith("Test message of vip delivered hooks.example.com answered 200")
     assert "x-scenario-test: 1" in sent
     assert "stand-in-TOKEN" not in page.html
     (came,) = receiver.requests()
     assert (came.header("x-scenario-test"), came.header("authorization")) == ("1", "Bearer stand-in-TOKEN")
+    sent_id = came.header("webhook-id")
     assert [record.getMessage() for record in caplog.records if record.name == "gateway"] == [
-        f"key {name} sent a test message of hello, step vip: delivered"
+        f"key {name} sent a test message of hello, step vip, as {sent_id}: delivered; reason: to see it arrive"
     ]
     assert "Zoé" not in caplog.text
 
@@ -226,12 +231,14 @@ async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, cap
     ("more", "status", "said"),
     [
         ({"step": "vip"}, 422, "Tick that the message is to be sent for real"),
-        ({"sure": "yes"}, 422, "Say which step's message is to be sent"),
-        ({"sure": "yes", "step": "wait-2"}, 422, "The step 'wait-2' sends nothing"),
-        ({"sure": "yes", "step": "nothing"}, 422, "The step 'nothing' sends nothing"),
-        ({"sure": "yes", "step": "mail"}, 422, "SCENARIO_SMTP"),
-        ({"sure": "yes", "step": "text"}, 422, "SCENARIO_SMS"),
-        ({"sure": "yes", "step": "mail", "to": "nobody"}, 422, "The address it is sent to instead is not an e-mail"),
+        ({"step": "vip", "sure": "yes"}, 422, "Say why"),
+        ({"step": "vip", "sure": "yes", "reason": " \n"}, 422, "Say why"),
+        (SURE, 422, "Say which step's message is to be sent"),
+        ({**SURE, "step": "wait-2"}, 422, "The step 'wait-2' sends nothing"),
+        ({**SURE, "step": "nothing"}, 422, "The step 'nothing' sends nothing"),
+        ({**SURE, "step": "mail"}, 422, "SCENARIO_SMTP"),
+        ({**SURE, "step": "text"}, 422, "SCENARIO_SMS"),
+        ({**SURE, "step": "mail", "to": "nobody"}, 422, "The address it is sent to instead is not an e-mail"),
     ],
 )
 async def test_what_cannot_be_sent_is_said(site: Site, more: dict[str, str], status: int, said: str) -> None:
@@ -268,7 +275,7 @@ class TestOutside:
     )
     async def test_no_address_is_called_that_is_not_public(self, site: Site, to: str) -> None:
         await site.sign_in()
-        form = {**FORM, "step": "vip", "sure": "yes", "to": to}
+        form = {**FORM, **SURE, "step": "vip", "to": to}
         answer = await site.browser.post(
             "/preview/send", data={**form, "token": (await site.get("/preview")).token}, headers={"origin": SITE}
         )

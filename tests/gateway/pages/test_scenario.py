@@ -51,7 +51,7 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
     await close(site.store, "sale", operator="ann", reason="<i>over</i>")
     await site.sign_in("read")
     shown = await site.get("/")
-    ((name, trigger, newest, under_way, held, lets_in, _),) = shown.rows("Published scenarios")
+    ((name, under_way, held, trigger, newest, lets_in, _),) = shown.rows("Published scenarios")
     assert (name, trigger, newest, under_way, held) == ("sale", "segment", "1", "3", "1")
     assert lets_in.startswith("closed since")
     assert lets_in.endswith(": <i>over</i>")
@@ -87,7 +87,10 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     links = shown.values("td a", "href")
     assert "/journeys?step=wait-2&state=waiting&scenario=sale&version=1" in links
     assert "/held?scenario=sale&step=hook" in links
-    assert "/deliveries?scenario=sale&step=hook&outcome=failed" in links
+    (failed,) = [link for link in links if "outcome=failed" in link]
+    assert failed.startswith("/deliveries?step=hook&outcome=failed&since=20")
+    assert failed.endswith("&scenario=sale&version=1")
+    assert [row[2] for row in (await site.get(failed)).rows("Attempts on record, the newest first")] == ["hook"]
 
 
 async def test_rules_stand_there_in_words(site: Site) -> None:
@@ -124,7 +127,7 @@ async def test_versions_are_chosen_and_compared(site: Site) -> None:
     assert "Those who come in now follow sale@2 ." in old.text()
     assert [row[0] for row in old.rows("Versions")] == ["sale@2", "sale@1"]
     for wrong in ("?version=9", "?version=x", "?compare=0"):
-        assert "has no version" in (await site.get(f"/scenarios/sale{wrong}", 404)).text()
+        assert "There is no version" in (await site.get(f"/scenarios/sale{wrong}", 404)).text()
     await site.get("/scenarios/nothing", 404)
 
 

@@ -175,7 +175,7 @@ async def test_errors_are_pages_without_a_word_of_the_request(site: Site) -> Non
     assert (large.status, large.text("h1")) == (413, "The request is too large")
 
 
-async def test_what_goes_wrong_here_is_told_without_details(site: Site) -> None:
+async def test_what_goes_wrong_here_is_told_without_details(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     async def do(_page: object, _form: object) -> object:
         raise RuntimeError("secret thing")
 
@@ -183,6 +183,8 @@ async def test_what_goes_wrong_here_is_told_without_details(site: Site) -> None:
     await site.sign_in()
     shown = await site.send("/do", {}, page="/", status=500)
     assert "secret" not in shown.html
+    assert "secret" not in caplog.text
+    assert "RuntimeError at" in caplog.text
     assert shown.values("main a", "href") == ["/"]
 
 

@@ -24,15 +24,6 @@ async def test_an_operation_is_put_on_record_once(store: Store, another: Store) 
     assert await store.stored_operation("op2") is None
 
 
-async def test_one_that_ended_before_it_began_is_reopened_once(store: Store, another: Store) -> None:
-    await store.add_operation(ONE)
-    await store.end_operation("op1", "failed", NOW, trouble="not started")
-    assert not await store.reopen_operation("op1", "something else")
-    assert await store.reopen_operation("op1", "not started")
-    assert not await another.reopen_operation("op1", "not started")
-    assert await another.stored_operation("op1") == ONE
-
-
 async def test_operations_are_listed_page_by_page_the_newest_first(store: Store) -> None:
     made = [replace(ONE, id=f"op{n}", created_at=NOW + timedelta(seconds=n // 2)) for n in range(5)]
     for operation in made:

@@ -1,0 +1,135 @@
+"""What others have made up is text on every page, and what is of other scenarios is on no page of a limited key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from gateway.pages.links import to_contact, to_journey
+from gateway.why.why import Why
+from tests.gateway.journey import HELD
+from tests.gateway.pages.conftest import Document, Site
+from tests.gateway.pages.server import Server
+from tests.gateway.pages.test_contact import STORIES, WHY
+from tests.gateway.pages.test_journeys import admit
+from tests.gateway.pages.test_operations import begin, item
+from tests.gateway.stats.test_stats import attempt, publish
+
+EVIL: Final = """<script>alert(1)</script>"'></text><img src=x onerror=alert(1)>"""
+SCENARIO: Final = """
+scenario: sale
+description: <script>alert(1)</script>"'></text><img src=x onerror=alert(1)>
+trigger: segment
+entry: {if: 'contact.lastname == "</text><script>alert(1)</script>"'}
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/?a=%3Cscript%3E
+    body: {}
+  - if: contact.firstname == "</text><script>alert(1)</script>"
+    then:
+      - exit: </text><img src=x onerror=alert(1)>
+"""
+
+
+async def test_what_others_have_made_up_is_text(site: Site, temporal: Server) -> None:
+    journey = f"sale/{EVIL.replace('/', '%2F')}"
+    await publish(site.store, SCENARIO)
+    await admit(site.store, journey, EVIL)
+    temporal.journeys[journey] = {"ScenarioName": "sale", "StepId": EVIL, "JourneyState": "held", "Destination": EVIL}
+    await site.store.record([attempt(journey, "hook", "failed", EVIL, contact_id=EVIL, destination=EVIL)])
+    await begin(site, "op1", replace(item(0, "refused", EVIL), workflow_id=journey), operator=EVIL, reason=EVIL)
+    site.client.views[journey] = replace(HELD, id=journey)
+    site.client.contacts[EVIL] = Why(EVIL, None, "", STORIES, None, WHY.zone)
+    await site.sign_in("read", "operate", "publish")
+    asked = f"scenario=sale&step={'%3Cscript%3E%22'}"
+    for address in (
+        *("/", "/scenarios/sale", "/journeys", f"/journeys?{asked}&contact=%22%3E%3Cscript%3E", to_journey(journey)),
+        *(to_contact(EVIL), "/held", f"/held?{asked}", "/operations", "/operations/op1", "/operations/op1/stop"),
+        *("/deliveries", f"/deliveries?{asked}&destination=%22%3E%3Cimg%3E", "/preview?version=%22%3E%3Cscript%3E"),
+        *("/destinations/retune?destination=%22%3E%3Cscript%3E", "/sign-in?next=%22%3E%3Cscript%3E"),
+    ):
+        answer = await site.browser.get(address)
+        if answer.status_code == 303:
+            continue  # to sign in, where one is signed in
+        shown = Document(answer)  # which has no script of its own, nor attributes that run one
+        assert shown.status in (200, 404), address
+        assert {one.split("/")[1] for one in shown.values("img", "src")} == {"static"}, address
+        assert {one[:1] for one in shown.values("main a", "href")} <= {"/", "#", "h"}, address
+        assert "<script>alert" not in shown.html, address
+
+
+@pytest.fixture
+async def limited(site: Site, temporal: Server) -> Site:
+    """Somebody with a key for the scenario 'mine', where 'sale' is there as well."""
+    await publish(site.store)
+    await site.store.publish("mine", {"trigger": "segment"}, {}, "digest")
+    await admit(site.store, "sale/7", "7")
+    temporal.journeys["sale/7"] = {"ScenarioName": "sale", "StepId": "hook", "JourneyState": "held"}
+    await site.store.record([attempt("sale/7", "hook", "failed", contact_id="7")])
+    await begin(site, "op1", item(0), request={"which": {"scenario": "sale", "step": "hook"}})
+    await begin(site, "op2", item(0), request={"which": {"contact": "7"}})
+    site.client.views["sale/7"] = replace(HELD, id="sale/7")
+    site.client.contacts["7"] = WHY
+    await site.sign_in("read", "operate", "publish", scenarios=["mine"])
+    return site
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook"),
+        *("/held", "/held?destination=hooks.example.com", "/operations", "/deliveries", "/deliveries?contact=7"),
+        *("/deliveries?journey=sale/7&scenario=mine", "/deliveries?destination=hooks.example.com", "/preview"),
+    ],
+)
+async def test_no_list_has_anything_of_other_scenarios(limited: Site, address: str) -> None:
+    shown = await limited.get(address)
+    assert "sale/7" not in [text for row in shown.texts("tbody tr") for text in row.split()]
+    assert not any("sale" in text for text in shown.texts("main td, main th, main option, main section"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/scenarios/sale", "/scenarios/sale?version=1", "/journeys/sale/7", "/journeys?scenario=sale"),
+        *("/contacts/7", "/contacts/7?scenario=sale", "/held?scenario=sale", "/operations/op1", "/operations/op2"),
+        *("/held/operation?operation=retry&scenario=sale&step=hook", "/operations/op1/stop", "/destinations"),
+        "/destinations/retune?destination=hooks.example.com",
+    ],
+)
+async def test_no_address_leads_to_other_scenarios(limited: Site, address: str) -> None:
+    answer = await limited.browser.get(address)
+    assert answer.status_code in (403, 404)
+    assert "hook" not in Document(answer).text("main h1 + p")
+
+
+async def test_what_the_form_in_the_header_finds_tells_nothing_of_other_scenarios(limited: Site) -> None:
+    found = await limited.browser.get("/find?id=sale/7")
+    nothing = await limited.browser.get("/find?id=sale/8")
+    assert found.headers["location"].replace("7", "8") == nothing.headers["location"]
+    told = (await limited.get(found.headers["location"], 404)).text()
+    assert told.replace("7", "8") == (await limited.get(nothing.headers["location"], 404)).text()
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        *(("/journeys/sale/7", {"operation": one}) for one in ("retry_step", "skip_step", "leave", "pause", "resume")),
+        *(("/held/operation", {"operation": one, "scenario": "sale", "step": "hook"}) for one in ("retry", "skip")),
+        ("/operations/op1/stop", {}),
+        ("/operations/op2/stop", {}),
+        ("/destinations/retune", {"destination": "hooks.example.com", "maximum_attempts": "1"}),
+        ("/preview", {"version": "sale@1"}),
+        ("/preview/sample", {"version": "sale@1"}),
+        ("/preview/send", {"version": "sale@1", "step": "hook"}),
+    ],
+)
+async def test_no_form_operates_on_other_scenarios(limited: Site, address: str, form: dict[str, str]) -> None:
+    given = {**form, "reason": "mine", "sure": "yes"}
+    status = (403, 404, 409)
+    token = (await limited.get("/preview")).token
+    answer = await limited.browser.post(address, data={"token": token, **given})
+    assert answer.status_code in status
+    assert limited.client.operated == []
