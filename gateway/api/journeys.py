@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -263,19 +264,14 @@ async def list_journeys(
     return Listed(items=_bodies(found[:limit]), next=following)
 
 
-_Found = tuple[list[ListedJourney], bytes | None]
-"""Journeys that search has found, and where the next page begins."""
-
-
 async def _under_way(
     client: ScenarioClient, which: dict[str, Any], state: str | None, limit: int, cursor: str | None
 ) -> Listed:
     since = which.pop("since")
-
-    def page(after: bytes | None) -> Awaitable[_Found]:
-        return listing.searched(client.temporal, client.store, **which, state=state, size=limit, after=after)
-
-    found, following = await _behind(cursor, page)
+    with _going_on(cursor):
+        found, following = await listing.searched(
+            client.temporal, client.store, **which, state=state, size=limit, after=_token(cursor)
+        )
     fitting = [item for item in found if state in (None, item.state)]
     if since is not None:
         fitting = [item for item in fitting if item.entered_at is not None and item.entered_at >= since]
@@ -283,24 +279,26 @@ async def _under_way(
 
 
 async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | None) -> Listed:
-    def page(after: bytes | None) -> Awaitable[_Found]:
-        return held_page(client.temporal, client.store, which, size=limit, after=after)
-
-    return _page(*await _behind(cursor, page))
+    with _going_on(cursor):
+        return _page(*await held_page(client.temporal, client.store, which, size=limit, after=_token(cursor)))
 
 
-async def _behind(cursor: str | None, page: Callable[[bytes | None], Awaitable[_Found]]) -> _Found:
-    """The page of a search that a cursor leads to."""
-    token = None
+@contextmanager
+def _going_on(cursor: str | None) -> Generator[None]:
+    """Around a search that goes on at a cursor: the server says UNKNOWN of one that is none of its own."""
     try:
-        token = bytes.fromhex(decode_cursor(cursor, _SearchedPlace)["token"]) if cursor else None
-        return await page(token)
-    except ValueError:
-        raise no_cursor() from None
+        yield
     except RPCError as error:
-        if token is not None and error.status is RPCStatusCode.UNKNOWN:  # a token that is none of its own
+        if cursor is not None and error.status is RPCStatusCode.UNKNOWN:
             raise no_cursor() from None
         raise
+
+
+def _token(cursor: str | None) -> bytes | None:
+    try:
+        return bytes.fromhex(decode_cursor(cursor, _SearchedPlace)["token"]) if cursor else None
+    except ValueError:
+        raise no_cursor() from None
 
 
 def _page(found: list[ListedJourney], following: bytes | None) -> Listed:

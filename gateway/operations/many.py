@@ -263,8 +263,5 @@ class ManyOperations(Operations):
         return [seen(item, counts[item.id]) for item in stored]
 
 
-_NOT_STARTED: Final = "it could not be started"  # an operation that ended with this has not begun
-
-
 def _workflow(identifier: str) -> str:
     return f"operation/{identifier}"

@@ -45,7 +45,10 @@ class Server:
         wanted = {
             name: value for name, value in _CLAUSE.findall(query) if name not in ("WorkflowType", "ExecutionStatus")
         }
-        any_of = {name: re.findall(r"'([^']*)'", group) for name, group in _LISTED.findall(query)}
+        any_of: dict[str, list[Any]] = {name: re.findall(r"'([^']*)'", group) for name, group in _LISTED.findall(query)}
+        for name, values in any_of.items():
+            if f"{name} IS NULL OR " in query:
+                values.append(None)
         return [
             SimpleNamespace(id=name, typed_search_attributes={key: known.get(key.name) for key in ALL}, memo=_nothing)
             for name, known in self.journeys.items()
