@@ -74,6 +74,6 @@ async def erase_contact(
     Repeatable. The key must be for all scenarios.
     """
     if caller.key.scenarios is not None:
-        raise Problem("forbidden", "this key is not for that")
+        raise Problem("forbidden", "this key is for some scenarios: erasing needs one that is for all")
     done = await client.erase(contact, operator=caller.name, reason=reason, dry_run=dry_run)
     return Erased.model_validate(done.as_json())

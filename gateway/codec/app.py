@@ -65,7 +65,7 @@ class _Codec:
         session = await session_of(request, self._keys) if token is None else None
         caller = Caller(session.key) if session is not None else await caller_of(self._keys, token)
         if not caller.has("decode") or caller.key.scenarios is not None:
-            raise Problem("forbidden", "this key is not for that")
+            raise Problem("forbidden", "this key is not for that: it needs the scope 'decode', for all scenarios")
 
 
 def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp:

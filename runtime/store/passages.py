@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Executable, bindparam, case, delete, func, select, text, tuple_, update
+from sqlalchemy import Connection, Executable, bindparam, case, func, select, text, update
 
 from runtime.store.columns import Instant, Words, storable
 from runtime.store.database import Inserting, Queries
@@ -100,18 +100,6 @@ class Passages(Queries):
         rows = await self._database.read(_PASSED, {"scenario": scenario, "since": _hour(since)})
         return [Passed(**row) for row in rows]
 
-    async def prune_passages(self, before: datetime, limit: int = 10_000) -> int:
-        """Forget hours that began before.
-
-        Args:
-            before: The time.
-            limit: So many rows at most in one movement.
-
-        Returns:
-            How many rows are gone; fewer than `limit` where none is left.
-        """
-        return len(await self._database.write(_PRUNE, {"before": before, "limit": limit}))
-
 
 def _hour(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
@@ -160,16 +148,6 @@ _PASSED = (
     .where(_table.scenario == bindparam("scenario"))
     .group_by(_table.version, _table.step, _table.outcome)
     .order_by(_table.version, _table.step, _table.outcome)
-)
-_key = tuple_(*passages.primary_key.columns)
-_PRUNE = (
-    delete(passages)
-    .where(
-        _key.in_(
-            select(*passages.primary_key.columns).where(_table.hour < bindparam("before")).limit(bindparam("limit"))
-        )
-    )
-    .returning(_table.n)
 )
 
 

@@ -99,7 +99,7 @@ async def test_what_is_not_for_it_is_forbidden(limited: Door, method: str, path:
 @pytest.mark.parametrize("name", ["hello", "nobody"])
 async def test_it_does_not_tell_what_there_is(limited: Door, name: str) -> None:
     for path in (f"/scenarios/{name}", f"/stats/{name}", f"/results/{name}", f"/journeys/{name}/7"):
-        assert (await limited.call("GET", path, status=403))["detail"] == "this key is not for that"
+        assert (await limited.call("GET", path, status=403))["detail"] == "this key is for other scenarios"
 
 
 async def test_lists_hold_its_own_alone(limited: Door) -> None:

@@ -53,7 +53,10 @@ class Server:
             SimpleNamespace(id=name, typed_search_attributes={key: known.get(key.name) for key in ALL}, memo=_nothing)
             for name, known in self.journeys.items()
             if all(known.get(key) == value for key, value in wanted.items())
-            and all({**known, "WorkflowId": name}.get(key) in values for key, values in any_of.items())
+            and all(
+                {**known, "WorkflowId": name}.get(key) in values or (key not in known and f"{key} IS NULL" in query)
+                for key, values in any_of.items()
+            )
         ]
 
     def list_workflows(self, query: str, **more: Any) -> Found:

@@ -6,7 +6,6 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 
-import pytest
 from sqlalchemy import select
 
 from runtime.store import Passage, Passed, Store
@@ -123,19 +122,6 @@ async def test_hours_versions_and_outcomes_are_told_apart(store: Store) -> None:
         Passed(3, "mail", "failed\ufffd", 1, 1),
     ]
     assert await store.passed("b", NOW) == []
-
-
-@pytest.mark.parametrize("limit", [2, 100])
-async def test_old_hours_are_forgotten_a_few_at_a_time(store: Store, limit: int) -> None:
-    journey = await admitted(store)
-    old, new = NOW - timedelta(days=2), NOW
-    await store.count_passages(journey, "r", 0, passages("a", "b", "c", at=old) + passages("a", at=new))
-    gone = await store.prune_passages(NOW - timedelta(days=1), limit)
-    assert gone == min(limit, 3)
-    assert sum((await seen(store)).values()) == 4 - gone
-    if gone == limit:
-        await store.prune_passages(NOW - timedelta(days=1), limit)
-    assert await seen(store) == {"a": 1}
 
 
 async def test_who_is_in_by_which_version_and_how_it_ended(store: Store) -> None:
