@@ -245,6 +245,8 @@ async def test_what_cannot_be_sent_is_said(site: Site, more: dict[str, str], sta
     await site.sign_in()
     page = await site.send("/preview/send", {**FORM, **more}, status=status, page="/preview")
     assert said in page.text("[role=alert]")
+    if "step" in more:  # it can be mended there
+        assert (page.texts("select[name=step] option"), len(page.values("#reason", "name"))) == ([more["step"]], 1)
 
 
 async def test_who_may_only_look_sends_nothing(site: Site, receiver: Receiver) -> None:
